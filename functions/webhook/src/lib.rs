@@ -1,1 +1,159 @@
-//! x
+//! The webhook function: a signed event in, one conditional write, one answer out.
+//!
+//! [`settings`] says what it needs, [`answers`] what it may say; the function itself is below. `main.rs` mounts it on Lambda, `rollcall dev`
+//! and the tests mount it elsewhere, all through [`service`].
+
+pub mod answers;
+pub mod settings;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use lambda_http::request::LambdaRequest;
+use lambda_http::tower::{Service, ServiceBuilder};
+use lambda_http::{Adapter, Body, Error, IntoResponse, LambdaEvent, Request, Response, service_fn};
+use rollcall::adapters::clerk_api::ClerkApi;
+use rollcall::adapters::dynamo_directory::DynamoDirectory;
+use rollcall::adapters::dynamo_operations::DynamoOperations;
+use rollcall::adapters::http;
+use rollcall::adapters::svix_signature::SvixSignature;
+use rollcall::core::event::{Envelope, Unprocessable};
+use rollcall::core::id::DeliveryId;
+use rollcall::core::millis::Millis;
+use rollcall::services::receive::{Receipt, ReceiveError, Receiver};
+use tracing::{error, info, warn};
+
+use crate::answers::Answer;
+use crate::settings::Settings;
+
+/// The largest body, in bytes: four times what Clerk's largest user can take.
+pub const MAX_BODY: usize = 256 * 1024;
+/// Short of the function's own limit of 10 s, so that a slow day ends in an answer.
+const DEADLINE: Duration = Duration::from_secs(9);
+
+/// The function, with everything that outlives an invocation.
+#[derive(Debug)]
+pub struct Webhook {
+    signature: SvixSignature,
+    receiver: Receiver,
+    operations: DynamoOperations,
+}
+
+impl Webhook {
+    /// The function over its tables.
+    #[must_use]
+    pub fn new(settings: Settings, dynamodb: &Client) -> Webhook {
+        Webhook {
+            signature: settings.signature,
+            receiver: Receiver {
+                directory: DynamoDirectory::new(dynamodb.clone(), settings.directory_table),
+                clerk: ClerkApi::new(settings.clerk_api_url, settings.clerk_secret_key),
+                instance: settings.instance,
+                policy: settings.policy,
+            },
+            operations: DynamoOperations::new(dynamodb.clone(), settings.operations_table),
+        }
+    }
+
+    /// Handles one request at the moment `now`.
+    pub async fn handle(&self, request: Request, now: Millis) -> Response<Body> {
+        let request_id = http::request_id(&request);
+        let answer = match tokio::time::timeout(DEADLINE, self.answer(&request, now)).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                error!(outcome = "deadline", "no answer within the deadline");
+                Answer::Unavailable
+            }
+        };
+        answer.response(&request_id)
+    }
+
+    async fn answer(&self, request: &Request, now: Millis) -> Answer {
+        if request.method() != "POST" {
+            return Answer::NotAllowed;
+        }
+        let body: &[u8] = request.body().as_ref();
+        if body.len() > MAX_BODY {
+            return Answer::TooLarge;
+        }
+        // Nothing of the body is parsed, written or logged before this passes.
+        let delivery = match self.signature.verify(body, request.headers(), now) {
+            Ok(delivery) => delivery,
+            Err(untrusted) => {
+                warn!(outcome = "untrusted", reason = %untrusted, "refused");
+                return Answer::Untrusted(untrusted);
+            }
+        };
+        match Envelope::parse(body) {
+            Ok(envelope) if !envelope.is_from(&self.receiver.instance) => {
+                warn!(svix_id = %delivery, outcome = "foreign", "refused an event of another Clerk instance");
+                Answer::Foreign
+            }
+            Ok(envelope) => self.process(&envelope, delivery, now).await,
+            Err(unprocessable) => self.quarantine(&unprocessable, &delivery, now).await,
+        }
+    }
+
+    async fn process(&self, envelope: &Envelope, delivery: DeliveryId, now: Millis) -> Answer {
+        let dated = match envelope.open() {
+            Ok(Some(dated)) => dated,
+            Ok(None) => {
+                info!(svix_id = %delivery, outcome = "ignored", "an event of a type that is not followed");
+                return Answer::Done(None);
+            }
+            Err(unprocessable) => return self.quarantine(&unprocessable, &delivery, now).await,
+        };
+        let kind = envelope.kind.as_str();
+        match self.receiver.receive(dated, delivery.clone(), now).await {
+            Ok(receipt) => {
+                log(&delivery, kind, &receipt);
+                Answer::Done(receipt.outcome)
+            }
+            Err(failure) => {
+                let cause = std::error::Error::source(&failure).map(ToString::to_string);
+                error!(svix_id = %delivery, kind, outcome = "failed", error = %failure, cause, "not applied: Svix delivers it again");
+                match failure {
+                    ReceiveError::Store(store) => Answer::of(&store),
+                    ReceiveError::Clerk(_) | ReceiveError::Contended => Answer::Unavailable,
+                }
+            }
+        }
+    }
+
+    async fn quarantine(&self, event: &Unprocessable, delivery: &DeliveryId, now: Millis) -> Answer {
+        match self.operations.quarantine(delivery, event, now).await {
+            Ok(()) => {
+                error!(svix_id = %delivery, outcome = "quarantined", failed_at = event.failed_at, "a signed event cannot be processed");
+                Answer::Unprocessable
+            }
+            Err(store) => {
+                error!(svix_id = %delivery, outcome = "failed", error = %store, "not quarantined: Svix delivers it again");
+                Answer::of(&store)
+            }
+        }
+    }
+}
+
+fn log(delivery: &DeliveryId, kind: &str, receipt: &Receipt) {
+    let outcome = answers::name(receipt.outcome);
+    let rank = receipt.rank.map(|rank| rank.to_string());
+    info!(svix_id = %delivery, kind, entity = receipt.entity.kind(), id = %receipt.entity, outcome, rank, units = receipt.units, "event");
+}
+
+/// The function as a service over Lambda's own events, ready to mount. `clock` is read once an invocation.
+pub fn service<C>(
+    webhook: Arc<Webhook>,
+    clock: C,
+) -> impl Service<LambdaEvent<LambdaRequest>, Response: serde::Serialize, Error = Error, Future: Send> + Clone
+where
+    C: Fn() -> Millis + Clone + Send + 'static,
+{
+    let handler = service_fn(move |request: Request| {
+        let (webhook, now) = (webhook.clone(), clock());
+        async move { Ok::<_, Error>(webhook.handle(request, now).await.into_response().await) }
+    });
+    ServiceBuilder::new()
+        .map_request(http::tame)
+        .service(Adapter::from(handler))
+}

@@ -1,0 +1,148 @@
+//! Everything the webhook may answer. Svix repeats a message until it sees 2xx, unless a header tells it to stop.
+
+use http::{HeaderName, HeaderValue, Response, header::RETRY_AFTER};
+use lambda_http::Body;
+use rollcall::adapters::http as reply;
+use rollcall::adapters::store_error::StoreError;
+use rollcall::adapters::svix_signature::Untrusted;
+use rollcall::core::problem::Problem;
+use rollcall::core::rule::Outcome;
+use serde_json::json;
+
+/// Tells Svix to stop repeating this message. Source: Svix, "Webhook delivery: aborting retries".
+const DELIVERY: HeaderName = HeaderName::from_static("webhook-delivery");
+/// Seconds. Svix stretches its own schedule by it, but never shortens it.
+const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("5");
+
+/// What the webhook says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The event needs nothing more; no outcome means that it is of no interest.
+    Done(Option<Outcome>),
+    /// Not a `POST`.
+    NotAllowed,
+    /// A body beyond the limit.
+    TooLarge,
+    /// Not proven to be Clerk's.
+    Untrusted(Untrusted),
+    /// Signed, but of another instance.
+    Foreign,
+    /// Signed, but not to be processed however often it comes.
+    Unprocessable,
+    /// Not now.
+    Unavailable,
+    /// A fault on this side that no repetition will mend, but an operator may.
+    Broken,
+}
+
+impl Answer {
+    /// The answer to a failed store operation.
+    #[must_use]
+    pub fn of(failure: &StoreError) -> Answer {
+        match failure {
+            StoreError::Unavailable(_) => Answer::Unavailable,
+            StoreError::Refused(..) | StoreError::Unreadable(_) => Answer::Broken,
+        }
+    }
+
+    /// The HTTP response.
+    #[must_use]
+    pub fn response(self, request_id: &str) -> Response<Body> {
+        let problem = |problem: Problem| reply::problem(&problem, request_id);
+        match self {
+            Answer::Done(outcome) => reply::json(200, &json!({ "outcome": name(outcome) })),
+            Answer::NotAllowed => with(
+                problem(NOT_ALLOWED),
+                http::header::ALLOW,
+                HeaderValue::from_static("POST"),
+            ),
+            Answer::TooLarge => problem(TOO_LARGE),
+            Answer::Untrusted(Untrusted::Headers) => problem(SIGNATURE_MISSING),
+            Answer::Untrusted(Untrusted::Signature) => problem(SIGNATURE_INVALID),
+            Answer::Untrusted(Untrusted::Stale) => problem(TIMESTAMP_STALE),
+            Answer::Foreign => with(
+                problem(FOREIGN_INSTANCE),
+                DELIVERY,
+                HeaderValue::from_static("abort-message"),
+            ),
+            Answer::Unprocessable => with(
+                problem(UNPROCESSABLE),
+                DELIVERY,
+                HeaderValue::from_static("abort-message"),
+            ),
+            Answer::Unavailable => with(problem(UNAVAILABLE), RETRY_AFTER, RETRY_SECONDS),
+            Answer::Broken => problem(BROKEN),
+        }
+    }
+}
+
+/// The name of an outcome, as answers and logs write it. `Tie` and `Unproven` are settled by Clerk before anybody is answered.
+#[must_use]
+pub fn name(outcome: Option<Outcome>) -> &'static str {
+    match outcome {
+        None => "ignored",
+        Some(Outcome::Applied) => "applied",
+        Some(Outcome::Duplicate) => "duplicate",
+        Some(Outcome::Superseded | Outcome::Tie | Outcome::Unproven) => "superseded",
+    }
+}
+
+fn with(mut response: Response<Body>, name: HeaderName, value: HeaderValue) -> Response<Body> {
+    response.headers_mut().insert(name, value);
+    response
+}
+
+const NOT_ALLOWED: Problem = Problem {
+    status: 405,
+    code: "method_not_allowed",
+    title: "Method not allowed",
+    detail: "Webhooks are delivered by POST.",
+};
+const TOO_LARGE: Problem = Problem {
+    status: 413,
+    code: "payload_too_large",
+    title: "Body too large",
+    detail: "A webhook's body may have 262144 bytes at most.",
+};
+const SIGNATURE_MISSING: Problem = Problem {
+    status: 400,
+    code: "signature_headers",
+    title: "Signature headers missing or unreadable",
+    detail: "Send svix-id, svix-timestamp (Unix seconds) and svix-signature. If Clerk sent this request, check what stands between Clerk and this endpoint.",
+};
+const SIGNATURE_INVALID: Problem = Problem {
+    status: 400,
+    code: "signature_invalid",
+    title: "Signature does not match",
+    detail: "No configured secret made this signature over these bytes. Compare CLERK_WEBHOOK_SECRET with the endpoint's signing secret in Clerk's dashboard.",
+};
+const TIMESTAMP_STALE: Problem = Problem {
+    status: 400,
+    code: "timestamp_stale",
+    title: "Timestamp out of tolerance",
+    detail: "The signature is older or newer than 300 seconds. Check the clock of the sender.",
+};
+const FOREIGN_INSTANCE: Problem = Problem {
+    status: 403,
+    code: "foreign_instance",
+    title: "Another Clerk instance",
+    detail: "The event is of another Clerk instance than CLERK_INSTANCE_ID names. Point that instance's endpoint at its own deployment.",
+};
+const UNPROCESSABLE: Problem = Problem {
+    status: 422,
+    code: "unprocessable_event",
+    title: "Event cannot be processed",
+    detail: "The event is noted in quarantine, without its body. Fetch the entity from Clerk instead: rollcall replay.",
+};
+const UNAVAILABLE: Problem = Problem {
+    status: 503,
+    code: "unavailable",
+    title: "Temporarily unavailable",
+    detail: "Nothing was lost: deliver the message again.",
+};
+const BROKEN: Problem = Problem {
+    status: 500,
+    code: "internal_error",
+    title: "Internal error",
+    detail: "The function's log tells what failed under this request id. Deliver the message again once it is mended.",
+};

@@ -1,0 +1,112 @@
+//! What the webhook function reads before its first event.
+
+use reqwest::Url;
+use rollcall::adapters::clerk_api::DEFAULT_URL;
+use rollcall::adapters::svix_signature::SvixSignature;
+use rollcall::core::decide::Policy;
+use rollcall::core::id::InstanceId;
+use rollcall::core::settings::{
+    CLERK_API_URL, CLERK_INSTANCE_ID, CLERK_SECRET_KEY, CLERK_WEBHOOK_SECRET, DELETION_POLICY, DIRECTORY_TABLE,
+    InvalidSettings, MIRROR, OPERATIONS_TABLE, ROLLCALL_SECRET_ARN, Reader, Variable, deletion_policy, switch,
+    table_name,
+};
+use rollcall::core::tombstone::DeletionPolicy;
+use secrecy::SecretString;
+
+/// Everything the function reads, `ROLLCALL_SECRET_ARN` included, which `main.rs` follows before it reads the rest.
+pub const VARIABLES: [Variable; 9] = [
+    DIRECTORY_TABLE,
+    OPERATIONS_TABLE,
+    CLERK_INSTANCE_ID,
+    CLERK_API_URL,
+    CLERK_SECRET_KEY,
+    CLERK_WEBHOOK_SECRET,
+    ROLLCALL_SECRET_ARN,
+    DELETION_POLICY,
+    MIRROR,
+];
+
+/// The settings, checked.
+#[derive(Debug)]
+pub struct Settings {
+    /// The Directory's table.
+    pub directory_table: String,
+    /// The Operations table.
+    pub operations_table: String,
+    /// Whose events are believed.
+    pub instance: InstanceId,
+    /// Where Clerk's Backend API is.
+    pub clerk_api_url: Url,
+    /// The key to it.
+    pub clerk_secret_key: SecretString,
+    /// The secrets with which Svix signs.
+    pub signature: SvixSignature,
+    /// What deletions leave, and whether anything is kept.
+    pub policy: Policy,
+}
+
+impl Settings {
+    /// Reads the settings through a look-up.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSettings`] with every variable that is missing or malformed.
+    pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, InvalidSettings> {
+        let mut reader = Reader::new(lookup);
+        let directory_table = reader.read(&DIRECTORY_TABLE, table_name);
+        let operations_table = reader.read(&OPERATIONS_TABLE, table_name);
+        let instance = reader.read(&CLERK_INSTANCE_ID, |text| text.parse().ok());
+        let clerk_api_url = reader.read(&CLERK_API_URL, http_url).or_else(|| http_url(DEFAULT_URL));
+        let clerk_secret_key = reader.read(&CLERK_SECRET_KEY, secret_key);
+        let signature = reader.read(&CLERK_WEBHOOK_SECRET, |text| SvixSignature::new(text).ok());
+        let deletion = reader
+            .read(&DELETION_POLICY, deletion_policy)
+            .unwrap_or(DeletionPolicy::Redact);
+        let mirror = reader.read(&MIRROR, switch).unwrap_or(true);
+        let problems = reader.finish();
+        if !problems.names().is_empty() {
+            return Err(problems);
+        }
+        let (
+            Some(directory_table),
+            Some(operations_table),
+            Some(instance),
+            Some(clerk_api_url),
+            Some(clerk_secret_key),
+            Some(signature),
+        ) = (
+            directory_table,
+            operations_table,
+            instance,
+            clerk_api_url,
+            clerk_secret_key,
+            signature,
+        )
+        else {
+            return Err(problems);
+        };
+        let policy = Policy { deletion, mirror };
+        Ok(Settings {
+            directory_table,
+            operations_table,
+            instance,
+            clerk_api_url,
+            clerk_secret_key,
+            signature,
+            policy,
+        })
+    }
+}
+
+fn http_url(text: &str) -> Option<Url> {
+    Url::parse(text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "https" | "http") && url.has_host())
+}
+
+/// A key that can be sent in a header; its prefix is Clerk's affair.
+fn secret_key(text: &str) -> Option<SecretString> {
+    text.bytes()
+        .all(|byte| byte.is_ascii_graphic())
+        .then(|| SecretString::from(text))
+}

@@ -1,0 +1,136 @@
+//! Clerk's Backend API: the few calls that Rollcall makes, each answered in the domain's terms.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use reqwest::{StatusCode, Url};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+
+use crate::core::clerk::{Entity, Membership};
+use crate::core::id::EntityId;
+
+/// Where Clerk lives unless told otherwise.
+pub const DEFAULT_URL: &str = "https://api.clerk.com";
+/// The version whose answers [`crate::core::clerk`] describes.
+const API_VERSION: &str = "2026-05-12";
+/// A webhook's fetch must leave time for the write that follows.
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The Backend API of one instance.
+#[derive(Debug)]
+pub struct ClerkApi {
+    base: Url,
+    key: SecretString,
+    client: OnceLock<reqwest::Client>,
+}
+
+/// What can go wrong with Clerk. "Not found" is an answer, not an error.
+#[derive(Debug, Error)]
+pub enum ClerkError {
+    /// Unreachable, slow, failing or out of rate.
+    #[error("Clerk is unavailable")]
+    Unavailable(#[source] Option<reqwest::Error>),
+    /// The key was not accepted.
+    #[error("Clerk refused the secret key with status {0}: check CLERK_SECRET_KEY")]
+    Unauthorized(u16),
+    /// An answer that is not Clerk's: a proxy's error page, a body of another shape.
+    #[error("Clerk's answer cannot be read (status {0})")]
+    Unreadable(u16),
+}
+
+impl ClerkApi {
+    /// The API at `base` (without `/v1`), with the instance's secret key.
+    #[must_use]
+    pub fn new(base: Url, key: SecretString) -> ClerkApi {
+        ClerkApi {
+            base,
+            key,
+            client: OnceLock::new(),
+        }
+    }
+
+    /// Fetches one entity; nothing if Clerk says in its own words that it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// [`ClerkError`]. 401, 403, 429 and 5xx are never "not found".
+    pub async fn fetch(&self, entity: &EntityId) -> Result<Option<Entity>, ClerkError> {
+        match entity {
+            EntityId::User(user) => Ok(self.get(&["users", user.as_str()], &[]).await?.map(Entity::User)),
+            EntityId::Organization(organization) => Ok(self
+                .get(&["organizations", organization.as_str()], &[])
+                .await?
+                .map(Entity::Organization)),
+            EntityId::Membership { user, organization } => {
+                #[derive(Deserialize)]
+                struct Page {
+                    data: Vec<Membership>,
+                }
+                let path = ["organizations", organization.as_str(), "memberships"];
+                let page: Option<Page> = self.get(&path, &[("user_id", user.as_str()), ("limit", "1")]).await?;
+                // A filter that was not understood would answer somebody else's membership.
+                let is_asked = |membership: &Membership| {
+                    membership.public_user_data.user_id == *user && membership.organization.id == *organization
+                };
+                Ok(page
+                    .and_then(|page| page.data.into_iter().find(is_asked))
+                    .map(Entity::Membership))
+            }
+        }
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Option<T>, ClerkError> {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push("v1").extend(path);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let request = self
+            .client()
+            .get(url)
+            .bearer_auth(self.key.expose_secret())
+            .header("Clerk-API-Version", API_VERSION);
+        let answer = request
+            .send()
+            .await
+            .map_err(|error| ClerkError::Unavailable(Some(error.without_url())))?;
+        let status = answer.status();
+        let unreadable = || ClerkError::Unreadable(status.as_u16());
+        match status {
+            StatusCode::OK => answer.json().await.map(Some).map_err(|_| unreadable()),
+            // Only with Clerk's own error body: a proxy's 404 proves nothing.
+            StatusCode::NOT_FOUND => answer
+                .json::<Errors>()
+                .await
+                .ok()
+                .filter(|body| !body.errors.is_empty())
+                .map(|_| None)
+                .ok_or_else(unreadable),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(ClerkError::Unauthorized(status.as_u16())),
+            _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+                Err(ClerkError::Unavailable(None))
+            }
+            _ => Err(unreadable()),
+        }
+    }
+
+    /// Built at the first call: most invocations of the webhook never ask Clerk, and loading the root certificates is dear.
+    fn client(&self) -> &reqwest::Client {
+        self.client.get_or_init(|| {
+            // Fails only if a provider is installed already, which is then the one to use.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            reqwest::Client::builder().timeout(TIMEOUT).build().unwrap_or_default()
+        })
+    }
+}
+
+/// Clerk's error body. Source: schema `ClerkErrors`.
+#[derive(Deserialize)]
+struct Errors {
+    errors: Vec<serde::de::IgnoredAny>,
+}

@@ -1,0 +1,85 @@
+//! The Directory on DynamoDB. Its operations carry their condition inside; a refused write is an outcome with the item that stood
+//! in the way.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ConsumedCapacity, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure,
+};
+
+use super::store_error::StoreError;
+use crate::core::item::Item;
+use crate::core::rule::{Guard, Stamp};
+
+/// The Directory's table.
+#[derive(Clone, Debug)]
+pub struct DynamoDirectory {
+    client: Client,
+    table: String,
+}
+
+/// What became of a conditional write.
+#[derive(Debug)]
+pub enum Put {
+    /// Stored, for this many write units.
+    Applied {
+        /// Write capacity units, indexes included.
+        units: f64,
+    },
+    /// Refused, by this item; nothing if the condition asked for an item that is not there.
+    Refused(Option<Box<Item>>),
+}
+
+impl DynamoDirectory {
+    /// The Directory in `table`.
+    #[must_use]
+    pub fn new(client: Client, table: String) -> DynamoDirectory {
+        DynamoDirectory { client, table }
+    }
+
+    /// Puts the whole item if the rule admits it: the one write of every writer.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], never for a refused condition.
+    pub async fn put(&self, item: &Item, guard: &Guard) -> Result<Put, StoreError> {
+        let condition = guard.condition(&Stamp::from(item));
+        let attributes =
+            serde_dynamo::to_item(item.to_attributes()).map_err(|error| StoreError::Unreadable(error.into()))?;
+        let mut request = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(attributes))
+            .condition_expression(condition.expression)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        for (placeholder, name) in condition.names {
+            request = request.expression_attribute_names(placeholder, name);
+        }
+        for (placeholder, value) in condition.values {
+            request = request.expression_attribute_values(placeholder, AttributeValue::S(value));
+        }
+        match request.send().await {
+            Ok(output) => {
+                let units = output
+                    .consumed_capacity()
+                    .and_then(ConsumedCapacity::capacity_units)
+                    .unwrap_or_default();
+                Ok(Put::Applied { units })
+            }
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(refusal)) => match refusal.item() {
+                    None => Ok(Put::Refused(None)),
+                    Some(stored) if stored.is_empty() => Ok(Put::Refused(None)),
+                    Some(stored) => {
+                        let stored = serde_dynamo::from_item(stored.clone())
+                            .map_err(|error| StoreError::Unreadable(error.into()))?;
+                        Ok(Put::Refused(Some(Box::new(stored))))
+                    }
+                },
+                _ => Err(StoreError::of(error)),
+            },
+        }
+    }
+}

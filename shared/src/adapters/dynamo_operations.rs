@@ -1,0 +1,70 @@
+//! The Operations table on DynamoDB: for now the quarantine of signed events that could not be processed.
+
+use aws_sdk_dynamodb::Client;
+use serde::Serialize;
+
+use super::store_error::StoreError;
+use crate::core::event::Unprocessable;
+use crate::core::id::DeliveryId;
+use crate::core::millis::Millis;
+
+/// The Operations table.
+#[derive(Clone, Debug)]
+pub struct DynamoOperations {
+    client: Client,
+    table: String,
+}
+
+/// A note of a signed event that could not be processed: enough to fetch the entity from Clerk instead, and nothing of the body.
+#[derive(Debug, Serialize)]
+struct Quarantined<'a> {
+    pk: String,
+    sk: &'a str,
+    received_at: Millis,
+    failed_at: &'a str,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entity_id: Option<&'a str>,
+}
+
+impl DynamoOperations {
+    /// The operations' records in `table`.
+    #[must_use]
+    pub fn new(client: Client, table: String) -> DynamoOperations {
+        DynamoOperations { client, table }
+    }
+
+    /// Notes a signed event that cannot be processed. A second delivery of the same message on the same day overwrites the note.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: the event must then be delivered again.
+    pub async fn quarantine(
+        &self,
+        delivery: &DeliveryId,
+        event: &Unprocessable,
+        now: Millis,
+    ) -> Result<(), StoreError> {
+        let note = Quarantined {
+            pk: format!("QUARANTINE#{}", now.utc_date()),
+            sk: delivery.as_str(),
+            received_at: now,
+            failed_at: &event.failed_at,
+            kind: event.kind.as_deref(),
+            instance_id: event.instance_id.as_deref(),
+            entity_id: event.entity.as_deref(),
+        };
+        let item = serde_dynamo::to_item(note).map_err(|error| StoreError::Unreadable(error.into()))?;
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .send()
+            .await
+            .map_err(StoreError::of)?;
+        Ok(())
+    }
+}

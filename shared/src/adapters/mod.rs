@@ -1,0 +1,11 @@
+//! IO: thin, named after the technology and the role, each with its failures mapped where the call is made.
+
+pub mod aws;
+pub mod clerk_api;
+pub mod dynamo_directory;
+pub mod dynamo_operations;
+pub mod http;
+pub mod log;
+pub mod secrets;
+pub mod store_error;
+pub mod svix_signature;

@@ -1,0 +1,229 @@
+//! Clerk's ids, the application's own id of a user, and the keys under which the Directory keeps an entity.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use uuid::Uuid;
+
+/// A string that cannot be one of Clerk's ids.
+#[derive(Debug, Error)]
+#[error("an id is 1 to 255 letters, digits, '_' or '-'")]
+pub struct InvalidId;
+
+/// Ids become parts of keys, URLs and log lines, so the alphabet is closed: no `#`, `/`, space or control character.
+fn is_id(text: &str) -> bool {
+    (1..=255).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The id as Clerk writes it.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+
+            fn try_from(text: String) -> Result<Self, InvalidId> {
+                if is_id(&text) { Ok(Self(text)) } else { Err(InvalidId) }
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                text.to_owned().try_into()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str(&self.0)
+            }
+        }
+    };
+}
+
+id!(
+    /// Clerk's id of a user, as `user_…`.
+    UserId
+);
+id!(
+    /// Clerk's id of an organization, as `org_…`.
+    OrganizationId
+);
+id!(
+    /// Clerk's id of one membership, as `orgmem_…`: somebody who comes back gets another one.
+    MembershipId
+);
+id!(
+    /// Clerk's id of an instance (one application in one environment), as `ins_…`.
+    InstanceId
+);
+id!(
+    /// The `svix-id` of a message: the same over every retry and replay.
+    DeliveryId
+);
+
+impl InstanceId {
+    /// The application's own id of a user, computable from Clerk's: creating twice is the same write, and a lookup by either
+    /// id is a `GetItem`.
+    #[must_use]
+    pub fn internal_id(&self, user: &UserId) -> InternalId {
+        let namespace = Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("clerk:{self}").as_bytes());
+        InternalId(Uuid::new_v5(&namespace, user.as_str().as_bytes()))
+    }
+}
+
+/// The application's own id of a user (UUIDv5). A pseudonym: whoever knows the instance and the user's Clerk id can compute it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct InternalId(Uuid);
+
+impl fmt::Display for InternalId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(out)
+    }
+}
+
+/// One entity of Clerk's, by the ids under which Clerk and the Directory find it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EntityId {
+    /// A user.
+    User(UserId),
+    /// An organization.
+    Organization(OrganizationId),
+    /// The membership of a user in an organization, whatever its generation.
+    Membership {
+        /// Whose membership.
+        user: UserId,
+        /// In which organization.
+        organization: OrganizationId,
+    },
+}
+
+impl EntityId {
+    /// The name of the kind, as logs, events and digests write it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            EntityId::User(_) => "user",
+            EntityId::Organization(_) => "organization",
+            EntityId::Membership { .. } => "membership",
+        }
+    }
+
+    /// Where the Directory keeps this entity.
+    #[must_use]
+    pub fn key(&self, instance: &InstanceId) -> Key {
+        match self {
+            EntityId::User(user) => Key {
+                pk: user_pk(instance, user),
+                sk: "USER".to_owned(),
+            },
+            EntityId::Organization(organization) => Key {
+                pk: format!("ORG#{organization}"),
+                sk: "ORG".to_owned(),
+            },
+            EntityId::Membership { user, organization } => Key {
+                pk: user_pk(instance, user),
+                sk: format!("ORG#{organization}"),
+            },
+        }
+    }
+}
+
+impl fmt::Display for EntityId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EntityId::User(user) => user.fmt(out),
+            EntityId::Organization(organization) => organization.fmt(out),
+            EntityId::Membership { user, organization } => write!(out, "{organization}/{user}"),
+        }
+    }
+}
+
+/// The partition key of a user and of everything that hangs off the user.
+#[must_use]
+pub fn user_pk(instance: &InstanceId, user: &UserId) -> String {
+    format!("USER#{}", instance.internal_id(user))
+}
+
+/// The primary key of an item.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Key {
+    /// The partition key.
+    pub pk: String,
+    /// The sort key.
+    pub sk: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_internal_id_depends_on_the_instance_and_the_user_alone() {
+        let (one, other): (InstanceId, InstanceId) = ("ins_one".parse().unwrap(), "ins_other".parse().unwrap());
+        let user: UserId = "user_2nNG9rEYQoliquKw5eHQ9eFeurU".parse().unwrap();
+        // Computed with Python's uuid module: uuid5(uuid5(NAMESPACE_URL, "clerk:ins_one"), "user_2nNG9rEYQoliquKw5eHQ9eFeurU").
+        assert_eq!(
+            one.internal_id(&user).to_string(),
+            "1c1157ac-33d3-5114-bbd8-09b23e2ca922"
+        );
+        assert_ne!(one.internal_id(&user), other.internal_id(&user));
+    }
+
+    #[test]
+    fn an_id_cannot_smuggle_a_separator_into_a_key() {
+        for bad in ["", "user 1", "user#1", "user/1", "user\n1", "üser", &"u".repeat(256)] {
+            assert!(bad.parse::<UserId>().is_err(), "{bad:?}");
+        }
+        for good in [
+            "user_2nNG9rEYQoliquKw5eHQ9eFeurU",
+            "msg_p5jXN8AQM9LWM0D4loKWxJek",
+            "a-1",
+            &"u".repeat(255),
+        ] {
+            assert!(good.parse::<DeliveryId>().is_ok(), "{good:?}");
+        }
+    }
+
+    #[test]
+    fn every_entity_has_its_key() {
+        let instance: InstanceId = "ins_one".parse().unwrap();
+        let (user, organization): (UserId, OrganizationId) = ("user_1".parse().unwrap(), "org_1".parse().unwrap());
+        let id = instance.internal_id(&user);
+        let membership = EntityId::Membership {
+            user: user.clone(),
+            organization: organization.clone(),
+        };
+        for (entity, pk, sk) in [
+            (EntityId::User(user), format!("USER#{id}"), "USER"),
+            (EntityId::Organization(organization), "ORG#org_1".to_owned(), "ORG"),
+            (membership, format!("USER#{id}"), "ORG#org_1"),
+        ] {
+            assert_eq!(entity.key(&instance), Key { pk, sk: sk.to_owned() });
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! One row of the Directory, and how it maps to attributes.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::digest::Digest;
+use super::id::{DeliveryId, Key, MembershipId};
+use super::millis::Millis;
+use super::rank::Rank;
+
+/// Through which path a state reached the Directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Writer {
+    /// A signed event.
+    Webhook,
+    /// A caller whose copy was missing.
+    Ensure,
+    /// The nightly sweep.
+    Reconcile,
+    /// The end of a user or an organization, carried to the memberships.
+    Cascade,
+    /// Somebody at a terminal.
+    Operator,
+}
+
+/// When, by whom and from which message a state was applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// This machine's clock. It never orders states: Clerk's times do.
+    pub applied_at: Millis,
+    /// The path.
+    pub applied_by: Writer,
+    /// The message, if a message brought it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery_id: Option<DeliveryId>,
+}
+
+/// A row of the Directory. An absent attribute means null.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Item {
+    /// Where it is kept.
+    #[serde(flatten)]
+    pub key: Key,
+    /// Where its state stands; see [`super::rule`].
+    pub rank: Rank,
+    /// What its state says.
+    pub digest: Digest,
+    /// How it came here.
+    #[serde(flatten)]
+    pub provenance: Provenance,
+    /// Clerk's time of creation, in Unix ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Millis>,
+    /// Clerk's time of the last change, in Unix ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<Millis>,
+    /// The moment of deletion, in Unix ms: present on tombstones only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted_at: Option<Millis>,
+    /// The projected fields, and whatever else the row carries.
+    #[serde(flatten)]
+    pub fields: Map<String, Value>,
+}
+
+impl Item {
+    /// The row as attributes.
+    ///
+    /// # Panics
+    ///
+    /// Never: every part of an item has a JSON form with string keys.
+    #[must_use]
+    pub fn to_attributes(&self) -> Map<String, Value> {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(attributes)) => attributes,
+            other => unreachable!("an item is a JSON object, not {other:?}"),
+        }
+    }
+
+    /// Which membership this is, for memberships.
+    #[must_use]
+    pub fn membership_id(&self) -> Option<MembershipId> {
+        self.fields
+            .get("membership_id")
+            .and_then(Value::as_str)
+            .and_then(|id| id.parse().ok())
+    }
+
+    /// Whether this is a tombstone. Readers must ask.
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        self.rank.is_deleted()
+    }
+}

@@ -1,0 +1,104 @@
+//! A moment in Unix milliseconds, as Clerk writes every time.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Unix milliseconds that fit a rank's thirteen digits: from 1970 to the year 2286.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "i64", into = "u64")]
+pub struct Millis(u64);
+
+/// A number that is no moment between 1970 and 2286.
+#[derive(Debug, Error)]
+#[error("a time must be Unix milliseconds between 0 and {}", Millis::MAX.0)]
+pub struct OutOfRange;
+
+/// Ten to the eleventh: as milliseconds a day in 1973, as seconds the year 5138. No event of Clerk's lies on the wrong side.
+const SECONDS_BELOW: u64 = 100_000_000_000;
+
+impl Millis {
+    /// The epoch.
+    pub const ZERO: Millis = Millis(0);
+    /// The greatest moment that thirteen digits can hold.
+    pub const MAX: Millis = Millis(9_999_999_999_999);
+
+    /// The moment as a number of milliseconds.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// Reads an envelope's `timestamp`: milliseconds in real deliveries, seconds in Clerk's published examples.
+    #[must_use]
+    pub const fn from_envelope(self) -> Millis {
+        if self.0 < SECONDS_BELOW {
+            Millis(self.0 * 1000)
+        } else {
+            self
+        }
+    }
+
+    /// Milliseconds from `earlier` to this moment, 0 if `earlier` is the later one.
+    #[must_use]
+    pub const fn since(self, earlier: Millis) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// The calendar day in UTC, as `2026-11-21`.
+    #[must_use]
+    pub fn utc_date(self) -> String {
+        let seconds = i64::try_from(self.0 / 1000).unwrap_or_default();
+        time::OffsetDateTime::from_unix_timestamp(seconds)
+            .unwrap_or(time::OffsetDateTime::UNIX_EPOCH)
+            .date()
+            .to_string()
+    }
+}
+
+impl TryFrom<i64> for Millis {
+    type Error = OutOfRange;
+
+    fn try_from(value: i64) -> Result<Self, OutOfRange> {
+        u64::try_from(value)
+            .ok()
+            .map(Millis)
+            .filter(|moment| *moment <= Millis::MAX)
+            .ok_or(OutOfRange)
+    }
+}
+
+impl From<Millis> for u64 {
+    fn from(moment: Millis) -> u64 {
+        moment.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_envelope_may_carry_seconds_or_milliseconds() {
+        for (given, expected) in [
+            (1_716_883_200, 1_716_883_200_000),
+            (1_767_225_600_032, 1_767_225_600_032),
+            (0, 0),
+        ] {
+            assert_eq!(Millis(given).from_envelope(), Millis(expected), "{given}");
+        }
+    }
+
+    #[test]
+    fn only_thirteen_digits_are_a_moment() {
+        assert!(Millis::try_from(9_999_999_999_999).is_ok());
+        for bad in [-1, 10_000_000_000_000, i64::MAX, i64::MIN] {
+            assert!(Millis::try_from(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_day_is_written_in_utc() {
+        assert_eq!(Millis(1_767_225_599_999).utc_date(), "2025-12-31");
+        assert_eq!(Millis(1_767_225_600_000).utc_date(), "2026-01-01");
+    }
+}

@@ -1,0 +1,19 @@
+//! Decisions over values: synchronous, pure, with no SDK, no HTTP client, no clock and no environment.
+//!
+//! Read [`rank`] and [`rule`] first: they are the one rule that every writer obeys. Then [`event`] (what Clerk sent),
+//! [`projection`] and [`tombstone`] (what is kept of it), [`item`] (the row of the Directory) and [`decide`] (which write an
+//! event asks for, and what a refused write means).
+
+pub mod clerk;
+pub mod decide;
+pub mod digest;
+pub mod event;
+pub mod id;
+pub mod item;
+pub mod millis;
+pub mod problem;
+pub mod projection;
+pub mod rank;
+pub mod rule;
+pub mod settings;
+pub mod tombstone;

@@ -1,0 +1,45 @@
+//! Errors that a client sees: problem details (RFC 9457), which say what to do and leak nothing.
+
+use serde::Serialize;
+
+/// The media type of a problem.
+pub const MEDIA_TYPE: &str = "application/problem+json";
+
+/// One kind of error of the HTTP contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The HTTP status.
+    pub status: u16,
+    /// The name that machines match on.
+    pub code: &'static str,
+    /// What kind of problem it is.
+    pub title: &'static str,
+    /// What to do about it.
+    pub detail: &'static str,
+}
+
+/// The body of the answer.
+#[derive(Debug, Serialize)]
+pub struct ProblemBody<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    code: &'a str,
+    request_id: &'a str,
+}
+
+impl Problem {
+    /// The body, for one request.
+    #[must_use]
+    pub fn body<'a>(&'a self, request_id: &'a str) -> ProblemBody<'a> {
+        ProblemBody {
+            r#type: format!("urn:rollcall:problem:{}", self.code),
+            title: self.title,
+            status: self.status,
+            detail: self.detail,
+            code: self.code,
+            request_id,
+        }
+    }
+}

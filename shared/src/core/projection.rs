@@ -1,0 +1,301 @@
+//! Projections: what the Directory keeps of Clerk's objects.
+//!
+//! Counts, activity times, nested copies, `private_metadata` and `unsafe_metadata` are never kept: they change without meaning, grow
+//! without bound, or are nobody's business.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Number, Value};
+
+use super::clerk;
+use super::digest::Digest;
+use super::id::{EntityId, InstanceId, InternalId, MembershipId, OrganizationId, UserId, user_pk};
+use super::item::{Item, Provenance};
+use super::millis::Millis;
+use super::rank::Rank;
+
+/// The projected fields of a user.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct User {
+    /// The application's own id.
+    pub id: InternalId,
+    /// Clerk's id.
+    pub clerk_user_id: UserId,
+    /// The id that the application gave Clerk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
+    /// Given name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_name: Option<String>,
+    /// Family name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_name: Option<String>,
+    /// User name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// Full name, else the first, else the last, else the user name, else `User`.
+    pub name: String,
+    /// The primary address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// The picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_url: Option<String>,
+    /// The role in the application.
+    pub role: Role,
+    /// Metadata that the frontend may read.
+    pub public_metadata: Metadata,
+    /// Whether an administrator banned the user.
+    pub banned: bool,
+    /// Whether too many failed attempts locked the user out.
+    pub locked: bool,
+    /// Whether a directory sync has removed the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deprovisioned: Option<bool>,
+}
+
+/// The projected fields of an organization.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Organization {
+    /// Clerk's id.
+    pub organization_id: OrganizationId,
+    /// Its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its part of a URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slug: Option<String>,
+    /// Its logo.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_url: Option<String>,
+    /// Metadata that the frontend may read.
+    pub public_metadata: Metadata,
+}
+
+/// The projected fields of a membership.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Membership {
+    /// Clerk's id of this membership.
+    pub membership_id: MembershipId,
+    /// The organization; with `user_pk` the key of index `members`.
+    pub organization_id: OrganizationId,
+    /// The user's partition key. Only live memberships carry it, so only they are in the index.
+    pub user_pk: String,
+    /// Clerk's id of the user.
+    pub clerk_user_id: UserId,
+    /// The role within the organization.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// What the role allows.
+    pub permissions: Vec<String>,
+    /// Metadata that the frontend may read.
+    pub public_metadata: Metadata,
+}
+
+/// The role of a user in the application, from `public_metadata.role`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// `admin`.
+    Admin,
+    /// `user`, and whatever else the metadata says or omits.
+    User,
+}
+
+/// Public metadata: a map where DynamoDB can hold it as one, else its JSON text.
+///
+/// Clerk's metadata may be nested deeper than 32 levels, hold numbers beyond DynamoDB's range or have empty keys. Such a user is stored like
+/// every other one, and nothing of the metadata is lost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Metadata(pub Map<String, Value>);
+
+/// One less than a map may have, as it lies inside an item.
+/// Source: AWS, "Service, account, and table quotas in Amazon DynamoDB", nested attribute depth.
+const DEEPEST: usize = 31;
+
+impl Serialize for Metadata {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self
+            .0
+            .iter()
+            .all(|(key, value)| !key.is_empty() && fits(value, DEEPEST - 1))
+        {
+            self.0.serialize(serializer)
+        } else {
+            Value::Object(self.0.clone()).to_string().serialize(serializer)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Metadata {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::Object(map) => Ok(Metadata(map)),
+            Value::String(text) => serde_json::from_str(&text)
+                .map(Metadata)
+                .map_err(serde::de::Error::custom),
+            _ => Err(serde::de::Error::custom("metadata is a map or its JSON text")),
+        }
+    }
+}
+
+fn fits(value: &Value, levels: usize) -> bool {
+    match value {
+        Value::Null | Value::Bool(_) | Value::String(_) => true,
+        Value::Number(number) => number_fits(number),
+        Value::Array(values) => levels > 0 && values.iter().all(|value| fits(value, levels - 1)),
+        Value::Object(map) => {
+            levels > 0
+                && map
+                    .iter()
+                    .all(|(key, value)| !key.is_empty() && fits(value, levels - 1))
+        }
+    }
+}
+
+/// DynamoDB holds magnitudes from 1e-130 to 9.99e+125 and zero. Source: AWS, "Naming rules and data types", Number.
+fn number_fits(number: &Number) -> bool {
+    number.as_i64().is_some()
+        || number.as_u64().is_some()
+        || number
+            .as_f64()
+            .is_some_and(|double| double == 0.0 || (1e-130..1e125).contains(&double.abs()))
+}
+
+/// What every item needs that no payload carries.
+#[derive(Clone, Debug)]
+pub struct Context<'a> {
+    /// The instance whose copy this is.
+    pub instance: &'a InstanceId,
+    /// How the state came here.
+    pub provenance: &'a Provenance,
+}
+
+impl Context<'_> {
+    /// The item of a live user.
+    #[must_use]
+    pub fn user(&self, user: clerk::User) -> Item {
+        let entity = EntityId::User(user.id.clone());
+        let (created_at, updated_at) = (user.created_at, user.updated_at);
+        let email = user.primary_email_address_id.as_ref().and_then(|primary| {
+            user.email_addresses
+                .iter()
+                .find(|address| address.id.as_ref() == Some(primary))
+                .map(|address| address.email_address.clone())
+        });
+        let role = match user.public_metadata.get("role").and_then(Value::as_str) {
+            Some("admin") => Role::Admin,
+            _ => Role::User,
+        };
+        let fields = User {
+            id: self.instance.internal_id(&user.id),
+            name: display_name(&user),
+            email,
+            role,
+            clerk_user_id: user.id,
+            external_id: user.external_id,
+            first_name: user.first_name,
+            last_name: user.last_name,
+            username: user.username,
+            image_url: user.image_url,
+            public_metadata: Metadata(user.public_metadata),
+            banned: user.banned,
+            locked: user.locked,
+            deprovisioned: user.deprovisioned,
+        };
+        self.live(&entity, &fields, Millis::ZERO, created_at, updated_at)
+    }
+
+    /// The item of a live organization.
+    #[must_use]
+    pub fn organization(&self, organization: clerk::Organization) -> Item {
+        let entity = EntityId::Organization(organization.id.clone());
+        let fields = Organization {
+            organization_id: organization.id,
+            name: organization.name,
+            slug: organization.slug,
+            image_url: organization.image_url,
+            public_metadata: Metadata(organization.public_metadata),
+        };
+        self.live(
+            &entity,
+            &fields,
+            Millis::ZERO,
+            organization.created_at,
+            organization.updated_at,
+        )
+    }
+
+    /// The item of a live membership, or nothing if the payload lacks the `created_at` that its generation needs.
+    #[must_use]
+    pub fn membership(&self, membership: clerk::Membership) -> Option<Item> {
+        let generation = membership.created_at?;
+        let (user, organization) = (membership.public_user_data.user_id, membership.organization.id);
+        let entity = EntityId::Membership {
+            user: user.clone(),
+            organization: organization.clone(),
+        };
+        let fields = Membership {
+            membership_id: membership.id,
+            organization_id: organization,
+            user_pk: user_pk(self.instance, &user),
+            clerk_user_id: user,
+            role: membership.role,
+            permissions: membership.permissions,
+            public_metadata: Metadata(membership.public_metadata),
+        };
+        Some(self.live(&entity, &fields, generation, Some(generation), membership.updated_at))
+    }
+
+    /// The item of whatever Clerk answered, under the same exception.
+    #[must_use]
+    pub fn entity(&self, entity: clerk::Entity) -> Option<Item> {
+        match entity {
+            clerk::Entity::User(user) => Some(self.user(user)),
+            clerk::Entity::Organization(organization) => Some(self.organization(organization)),
+            clerk::Entity::Membership(membership) => self.membership(membership),
+        }
+    }
+
+    fn live(
+        &self,
+        entity: &EntityId,
+        fields: &impl Serialize,
+        generation: Millis,
+        created_at: Option<Millis>,
+        updated_at: Millis,
+    ) -> Item {
+        let fields = object(fields);
+        Item {
+            key: entity.key(self.instance),
+            rank: Rank::live(generation, updated_at),
+            digest: Digest::of(entity.kind(), &fields),
+            provenance: self.provenance.clone(),
+            created_at,
+            updated_at: Some(updated_at),
+            deleted_at: None,
+            fields,
+        }
+    }
+}
+
+/// The fields of a projection as a map.
+pub(super) fn object(fields: &impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(fields) {
+        Ok(Value::Object(map)) => map,
+        other => unreachable!("a projection is a struct with string keys, not {other:?}"),
+    }
+}
+
+fn display_name(user: &clerk::User) -> String {
+    let given = |name: &Option<String>| {
+        name.as_deref()
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+    };
+    match (given(&user.first_name), given(&user.last_name)) {
+        (Some(first), Some(last)) => format!("{first} {last}"),
+        (Some(name), None) | (None, Some(name)) => name,
+        (None, None) => given(&user.username).unwrap_or_else(|| "User".to_owned()),
+    }
+}

@@ -1,0 +1,297 @@
+//! The rule: when an offered state may replace the stored one.
+//!
+//! Every writer puts a whole item under one condition, so the Directory always holds the greatest state that it has seen, whatever the
+//! order and however often. The rule stands here twice, side by side: [`Guard::admits`] decides over values, [`Guard::condition`]
+//! says the same to DynamoDB. Test `i15_…` holds the two against each other on a real engine.
+
+use super::digest::Digest;
+use super::id::MembershipId;
+use super::item::Item;
+use super::rank::Rank;
+
+/// What the rule looks at in an item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Where the state stands.
+    pub rank: Rank,
+    /// What the state says.
+    pub digest: Digest,
+    /// Which membership it is, for memberships: two of one generation are told apart by it.
+    pub membership_id: Option<MembershipId>,
+}
+
+/// The condition under which a writer offers a state, beyond "nothing is stored yet".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// A greater rank. Live events in time, signed deletes, rows of a listing, proven absences.
+    Newer,
+    /// A greater rank of an entity and a generation already known. Live events that come late: what they would create may have been
+    /// deleted since, with the delete lost.
+    NewerAndKnown,
+    /// A greater rank, or the same rank while the digest is still the one read before the entity was fetched.
+    NewerOrSeen(Digest),
+    /// Nothing stored at all. Placeholders, and the first attempt at a tombstone that keeps what is stored.
+    Absent,
+    /// Exactly this state stored. A tombstone that keeps what was read, an undo, a membership that replaces another one of its generation.
+    Exactly(Rank, Digest),
+}
+
+/// What became of an offered state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// It is stored now.
+    Applied,
+    /// It was stored already.
+    Duplicate,
+    /// Something newer is stored, or Clerk has nothing newer to store.
+    Superseded,
+    /// The stored state has the same rank and says something else, or belongs to another membership of the same generation: only Clerk
+    /// knows which is right.
+    Tie,
+    /// A late event would create an entity or a generation: only Clerk knows whether it still exists.
+    Unproven,
+}
+
+/// A DynamoDB condition: the expression, and the strings its placeholders stand for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// The `ConditionExpression`.
+    pub expression: &'static str,
+    /// `ExpressionAttributeNames`.
+    pub names: Vec<(&'static str, &'static str)>,
+    /// `ExpressionAttributeValues`, all of them strings.
+    pub values: Vec<(&'static str, String)>,
+}
+
+impl Guard {
+    /// Whether `offered` may replace `stored`.
+    #[must_use]
+    pub fn admits(&self, offered: &Stamp, stored: Option<&Stamp>) -> bool {
+        let Some(stored) = stored else {
+            return !matches!(self, Guard::NewerAndKnown | Guard::Exactly(..));
+        };
+        match self {
+            Guard::Newer => newer(offered, stored),
+            Guard::NewerAndKnown => stored.rank.generation >= offered.rank.generation && newer(offered, stored),
+            Guard::NewerOrSeen(seen) => {
+                newer(offered, stored) || (stored.rank == offered.rank && stored.digest == *seen)
+            }
+            Guard::Absent => false,
+            Guard::Exactly(rank, digest) => stored.rank == *rank && stored.digest == *digest,
+        }
+    }
+
+    /// The same rule as a condition on the stored item.
+    #[must_use]
+    pub fn condition(&self, offered: &Stamp) -> Condition {
+        // Only a membership names its generation and itself: users and organizations have one generation and one id.
+        let membership = offered.membership_id.is_some();
+        let (expression, uses): (_, &[&str]) = match (self, membership) {
+            (Guard::Newer, false) => ("attribute_not_exists(#rank) OR #rank < :rank", &[":rank"]),
+            (Guard::Newer, true) => (
+                "attribute_not_exists(#rank) OR (#rank < :rank AND (#rank < :generation OR #membership_id = :membership_id))",
+                &[":rank", ":generation", ":membership_id"],
+            ),
+            (Guard::NewerAndKnown, false) => (
+                "attribute_exists(#rank) AND #rank >= :generation AND #rank < :rank",
+                &[":rank", ":generation"],
+            ),
+            (Guard::NewerAndKnown, true) => (
+                "attribute_exists(#rank) AND #rank >= :generation AND #rank < :rank AND #membership_id = :membership_id",
+                &[":rank", ":generation", ":membership_id"],
+            ),
+            (Guard::NewerOrSeen(_), false) => (
+                "attribute_not_exists(#rank) OR #rank < :rank OR (#rank = :rank AND #digest = :seen)",
+                &[":rank", ":seen"],
+            ),
+            (Guard::NewerOrSeen(_), true) => (
+                "attribute_not_exists(#rank) OR (#rank < :rank AND (#rank < :generation OR #membership_id = :membership_id)) \
+                 OR (#rank = :rank AND #digest = :seen)",
+                &[":rank", ":generation", ":membership_id", ":seen"],
+            ),
+            (Guard::Absent, _) => ("attribute_not_exists(#rank)", &[]),
+            (Guard::Exactly(..), _) => ("#rank = :seen_rank AND #digest = :seen", &[":seen_rank", ":seen"]),
+        };
+        let names = [
+            ("#rank", "rank"),
+            ("#digest", "digest"),
+            ("#membership_id", "membership_id"),
+        ];
+        let value = |placeholder: &str| match (placeholder, self) {
+            (":rank", _) => offered.rank.to_string(),
+            (":generation", _) => offered.rank.generation_prefix(),
+            (":membership_id", _) => offered
+                .membership_id
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+            (":seen", Guard::NewerOrSeen(seen) | Guard::Exactly(_, seen)) => seen.as_str().to_owned(),
+            (":seen_rank", Guard::Exactly(rank, _)) => rank.to_string(),
+            _ => unreachable!("each expression lists its own placeholders"),
+        };
+        Condition {
+            expression,
+            names: names
+                .into_iter()
+                .filter(|(placeholder, _)| expression.contains(placeholder))
+                .collect(),
+            values: uses
+                .iter()
+                .map(|placeholder| (*placeholder, value(placeholder)))
+                .collect(),
+        }
+    }
+
+    /// What a refusal means: `stored` is the item that stood in the way, if there was one.
+    #[must_use]
+    pub fn refusal(&self, offered: &Stamp, stored: Option<&Stamp>) -> Outcome {
+        let Some(stored) = stored else {
+            return Outcome::Unproven;
+        };
+        if *self == Guard::Absent && stored.rank < offered.rank {
+            return Outcome::Superseded;
+        }
+        if same_generation_other_membership(offered, stored) {
+            return Outcome::Tie;
+        }
+        if *self == Guard::NewerAndKnown && stored.rank.generation < offered.rank.generation {
+            return Outcome::Unproven;
+        }
+        match stored.rank.cmp(&offered.rank) {
+            std::cmp::Ordering::Greater => Outcome::Superseded,
+            std::cmp::Ordering::Equal if stored.digest == offered.digest => Outcome::Duplicate,
+            // A lower stored rank can only refuse an `Exactly` whose state has gone in the meantime.
+            std::cmp::Ordering::Equal | std::cmp::Ordering::Less => Outcome::Tie,
+        }
+    }
+}
+
+/// Whether the two stamps are of different memberships that Clerk created in the same millisecond.
+#[must_use]
+pub fn same_generation_other_membership(offered: &Stamp, stored: &Stamp) -> bool {
+    offered.rank.generation == stored.rank.generation
+        && stored.membership_id.is_some()
+        && offered.membership_id != stored.membership_id
+}
+
+fn newer(offered: &Stamp, stored: &Stamp) -> bool {
+    let other = offered.membership_id.is_some()
+        && stored.rank.generation >= offered.rank.generation
+        && stored.membership_id != offered.membership_id;
+    stored.rank < offered.rank && !other
+}
+
+impl From<&Item> for Stamp {
+    fn from(item: &Item) -> Stamp {
+        Stamp {
+            rank: item.rank,
+            digest: item.digest.clone(),
+            membership_id: item.membership_id(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::millis::Millis;
+
+    fn stamp(generation: i64, deleted: bool, version: i64, digest: &str, membership: Option<&str>) -> Stamp {
+        let (generation, version) = (
+            Millis::try_from(generation).unwrap(),
+            Millis::try_from(version).unwrap(),
+        );
+        let rank = if deleted {
+            Rank::deleted(generation, version)
+        } else {
+            Rank::live(generation, version)
+        };
+        let digest = Digest::of(digest, &serde_json::Map::new());
+        Stamp {
+            rank,
+            digest,
+            membership_id: membership.map(|id| id.parse().unwrap()),
+        }
+    }
+
+    #[test]
+    fn of_two_equal_ranks_neither_wins_blindly() {
+        let (one, other) = (stamp(0, false, 5, "a", None), stamp(0, false, 5, "b", None));
+        assert!(!Guard::Newer.admits(&one, Some(&other)) && !Guard::Newer.admits(&other, Some(&one)));
+        assert_eq!(Guard::Newer.refusal(&one, Some(&other)), Outcome::Tie);
+        assert_eq!(Guard::Newer.refusal(&one, Some(&one)), Outcome::Duplicate);
+    }
+
+    #[test]
+    fn a_fetched_state_replaces_only_the_state_seen_before_the_fetch() {
+        let (stored, fetched) = (stamp(0, false, 5, "a", None), stamp(0, false, 5, "b", None));
+        assert!(Guard::NewerOrSeen(stored.digest.clone()).admits(&fetched, Some(&stored)));
+        assert!(!Guard::NewerOrSeen(fetched.digest.clone()).admits(&fetched, Some(&stored)));
+    }
+
+    #[test]
+    fn a_tombstone_outranks_every_live_state_of_its_generation_only() {
+        let tombstone = stamp(4, true, 1, "x", Some("orgmem_1"));
+        assert!(!Guard::Newer.admits(&stamp(4, false, 9_999, "a", Some("orgmem_1")), Some(&tombstone)));
+        assert!(Guard::Newer.admits(&stamp(6, false, 6, "a", Some("orgmem_2")), Some(&tombstone)));
+    }
+
+    #[test]
+    fn a_late_event_creates_neither_an_entity_nor_a_generation() {
+        let late = stamp(6, false, 7, "a", Some("orgmem_2"));
+        assert!(!Guard::NewerAndKnown.admits(&late, None));
+        assert_eq!(Guard::NewerAndKnown.refusal(&late, None), Outcome::Unproven);
+        let older = stamp(4, false, 5, "a", Some("orgmem_1"));
+        assert!(!Guard::NewerAndKnown.admits(&late, Some(&older)));
+        assert_eq!(Guard::NewerAndKnown.refusal(&late, Some(&older)), Outcome::Unproven);
+        assert!(Guard::NewerAndKnown.admits(&late, Some(&stamp(6, false, 6, "a", Some("orgmem_2")))));
+    }
+
+    #[test]
+    fn a_membership_never_replaces_another_one_of_its_generation() {
+        let (mine, other) = (
+            stamp(4, false, 9, "a", Some("orgmem_1")),
+            stamp(4, true, 5, "b", Some("orgmem_2")),
+        );
+        for (offered, stored) in [(&mine, &other), (&other, &mine)] {
+            assert!(!Guard::Newer.admits(offered, Some(stored)));
+            assert_eq!(Guard::Newer.refusal(offered, Some(stored)), Outcome::Tie);
+        }
+    }
+
+    #[test]
+    fn a_placeholder_replaces_nothing() {
+        let (placeholder, real) = (stamp(0, false, 0, "p", None), stamp(0, false, 5, "a", None));
+        assert!(Guard::Absent.admits(&placeholder, None) && !Guard::Absent.admits(&placeholder, Some(&real)));
+        assert!(Guard::Newer.admits(&real, Some(&placeholder)));
+        assert_eq!(Guard::Absent.refusal(&placeholder, Some(&real)), Outcome::Superseded);
+    }
+
+    #[test]
+    fn a_condition_names_just_what_its_expression_uses() {
+        let guards = [
+            Guard::Newer,
+            Guard::NewerAndKnown,
+            Guard::NewerOrSeen(Digest::tombstone()),
+            Guard::Absent,
+            Guard::Exactly(Rank::live(Millis::ZERO, Millis::ZERO), Digest::tombstone()),
+        ];
+        for guard in guards {
+            for membership in [None, Some("orgmem_1")] {
+                let condition = guard.condition(&stamp(4, false, 5, "a", membership));
+                for (placeholder, _) in condition
+                    .names
+                    .iter()
+                    .map(|(p, _)| (p, ()))
+                    .chain(condition.values.iter().map(|(p, _)| (p, ())))
+                {
+                    assert!(
+                        condition.expression.contains(placeholder),
+                        "{placeholder} in {}",
+                        condition.expression
+                    );
+                }
+            }
+        }
+    }
+}

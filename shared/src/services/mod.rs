@@ -1,0 +1,3 @@
+//! The order of IO around the core's decisions.
+
+pub mod receive;
