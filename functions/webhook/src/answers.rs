@@ -51,25 +51,13 @@ impl Answer {
         let problem = |problem: Problem| reply::problem(&problem, request_id);
         match self {
             Answer::Done(outcome) => reply::json(200, &json!({ "outcome": name(outcome) })),
-            Answer::NotAllowed => with(
-                problem(NOT_ALLOWED),
-                http::header::ALLOW,
-                HeaderValue::from_static("POST"),
-            ),
+            Answer::NotAllowed => with(problem(NOT_ALLOWED), http::header::ALLOW, HeaderValue::from_static("POST")),
             Answer::TooLarge => problem(TOO_LARGE),
             Answer::Untrusted(Untrusted::Headers) => problem(SIGNATURE_MISSING),
             Answer::Untrusted(Untrusted::Signature) => problem(SIGNATURE_INVALID),
             Answer::Untrusted(Untrusted::Stale) => problem(TIMESTAMP_STALE),
-            Answer::Foreign => with(
-                problem(FOREIGN_INSTANCE),
-                DELIVERY,
-                HeaderValue::from_static("abort-message"),
-            ),
-            Answer::Unprocessable => with(
-                problem(UNPROCESSABLE),
-                DELIVERY,
-                HeaderValue::from_static("abort-message"),
-            ),
+            Answer::Foreign => with(problem(FOREIGN_INSTANCE), DELIVERY, HeaderValue::from_static("abort-message")),
+            Answer::Unprocessable => with(problem(UNPROCESSABLE), DELIVERY, HeaderValue::from_static("abort-message")),
             Answer::Unavailable => with(problem(UNAVAILABLE), RETRY_AFTER, RETRY_SECONDS),
             Answer::Broken => problem(BROKEN),
         }

@@ -59,13 +59,10 @@ impl Webhook {
     /// Handles one request at the moment `now`.
     pub async fn handle(&self, request: Request, now: Millis) -> Response<Body> {
         let request_id = http::request_id(&request);
-        let answer = match tokio::time::timeout(DEADLINE, self.answer(&request, now)).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                error!(outcome = "deadline", "no answer within the deadline");
-                Answer::Unavailable
-            }
-        };
+        let answer = tokio::time::timeout(DEADLINE, self.answer(&request, now)).await.unwrap_or_else(|_| {
+            error!(outcome = "deadline", "no answer within the deadline");
+            Answer::Unavailable
+        });
         answer.response(&request_id)
     }
 
@@ -153,7 +150,5 @@ where
         let (webhook, now) = (webhook.clone(), clock());
         async move { Ok::<_, Error>(webhook.handle(request, now).await.into_response().await) }
     });
-    ServiceBuilder::new()
-        .map_request(http::tame)
-        .service(Adapter::from(handler))
+    ServiceBuilder::new().map_request(http::tame).service(Adapter::from(handler))
 }

@@ -1,8 +1,5 @@
 //! Wiring: settings, clients once, run.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "only a main.rs reads the environment and the clock"
-)]
+#![expect(clippy::disallowed_methods, reason = "only a main.rs reads the environment and the clock")]
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -25,8 +22,5 @@ async fn main() -> Result<(), Error> {
 
 fn now() -> Millis {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_epoch.as_millis())
-        .ok()
-        .and_then(|ms| Millis::try_from(ms).ok())
-        .unwrap_or(Millis::ZERO)
+    i64::try_from(since_epoch.as_millis()).ok().and_then(|ms| Millis::try_from(ms).ok()).unwrap_or(Millis::ZERO)
 }

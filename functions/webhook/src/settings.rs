@@ -59,9 +59,7 @@ impl Settings {
         let clerk_api_url = reader.read(&CLERK_API_URL, http_url).or_else(|| http_url(DEFAULT_URL));
         let clerk_secret_key = reader.read(&CLERK_SECRET_KEY, secret_key);
         let signature = reader.read(&CLERK_WEBHOOK_SECRET, |text| SvixSignature::new(text).ok());
-        let deletion = reader
-            .read(&DELETION_POLICY, deletion_policy)
-            .unwrap_or(DeletionPolicy::Redact);
+        let deletion = reader.read(&DELETION_POLICY, deletion_policy).unwrap_or(DeletionPolicy::Redact);
         let mirror = reader.read(&MIRROR, switch).unwrap_or(true);
         let problems = reader.finish();
         if !problems.names().is_empty() {
@@ -74,39 +72,20 @@ impl Settings {
             Some(clerk_api_url),
             Some(clerk_secret_key),
             Some(signature),
-        ) = (
-            directory_table,
-            operations_table,
-            instance,
-            clerk_api_url,
-            clerk_secret_key,
-            signature,
-        )
+        ) = (directory_table, operations_table, instance, clerk_api_url, clerk_secret_key, signature)
         else {
             return Err(problems);
         };
         let policy = Policy { deletion, mirror };
-        Ok(Settings {
-            directory_table,
-            operations_table,
-            instance,
-            clerk_api_url,
-            clerk_secret_key,
-            signature,
-            policy,
-        })
+        Ok(Settings { directory_table, operations_table, instance, clerk_api_url, clerk_secret_key, signature, policy })
     }
 }
 
 fn http_url(text: &str) -> Option<Url> {
-    Url::parse(text)
-        .ok()
-        .filter(|url| matches!(url.scheme(), "https" | "http") && url.has_host())
+    Url::parse(text).ok().filter(|url| matches!(url.scheme(), "https" | "http") && url.has_host())
 }
 
 /// A key that can be sent in a header; its prefix is Clerk's affair.
 fn secret_key(text: &str) -> Option<SecretString> {
-    text.bytes()
-        .all(|byte| byte.is_ascii_graphic())
-        .then(|| SecretString::from(text))
+    text.bytes().all(|byte| byte.is_ascii_graphic()).then(|| SecretString::from(text))
 }

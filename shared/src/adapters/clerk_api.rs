@@ -45,11 +45,7 @@ impl ClerkApi {
     /// The API at `base` (without `/v1`), with the instance's secret key.
     #[must_use]
     pub fn new(base: Url, key: SecretString) -> ClerkApi {
-        ClerkApi {
-            base,
-            key,
-            client: OnceLock::new(),
-        }
+        ClerkApi { base, key, client: OnceLock::new() }
     }
 
     /// Fetches one entity; nothing if Clerk says in its own words that it does not exist.
@@ -60,10 +56,9 @@ impl ClerkApi {
     pub async fn fetch(&self, entity: &EntityId) -> Result<Option<Entity>, ClerkError> {
         match entity {
             EntityId::User(user) => Ok(self.get(&["users", user.as_str()], &[]).await?.map(Entity::User)),
-            EntityId::Organization(organization) => Ok(self
-                .get(&["organizations", organization.as_str()], &[])
-                .await?
-                .map(Entity::Organization)),
+            EntityId::Organization(organization) => {
+                Ok(self.get(&["organizations", organization.as_str()], &[]).await?.map(Entity::Organization))
+            }
             EntityId::Membership { user, organization } => {
                 #[derive(Deserialize)]
                 struct Page {
@@ -75,9 +70,7 @@ impl ClerkApi {
                 let is_asked = |membership: &Membership| {
                     membership.public_user_data.user_id == *user && membership.organization.id == *organization
                 };
-                Ok(page
-                    .and_then(|page| page.data.into_iter().find(is_asked))
-                    .map(Entity::Membership))
+                Ok(page.and_then(|page| page.data.into_iter().find(is_asked)).map(Entity::Membership))
             }
         }
     }
@@ -90,15 +83,9 @@ impl ClerkApi {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let request = self
-            .client()
-            .get(url)
-            .bearer_auth(self.key.expose_secret())
-            .header("Clerk-API-Version", API_VERSION);
-        let answer = request
-            .send()
-            .await
-            .map_err(|error| ClerkError::Unavailable(Some(error.without_url())))?;
+        let request =
+            self.client().get(url).bearer_auth(self.key.expose_secret()).header("Clerk-API-Version", API_VERSION);
+        let answer = request.send().await.map_err(|error| ClerkError::Unavailable(Some(error.without_url())))?;
         let status = answer.status();
         let unreadable = || ClerkError::Unreadable(status.as_u16());
         match status {

@@ -62,10 +62,7 @@ impl DynamoDirectory {
         }
         match request.send().await {
             Ok(output) => {
-                let units = output
-                    .consumed_capacity()
-                    .and_then(ConsumedCapacity::capacity_units)
-                    .unwrap_or_default();
+                let units = output.consumed_capacity().and_then(ConsumedCapacity::capacity_units).unwrap_or_default();
                 Ok(Put::Applied { units })
             }
             Err(error) => match error.as_service_error() {

@@ -58,13 +58,7 @@ impl DynamoOperations {
             entity_id: event.entity.as_deref(),
         };
         let item = serde_dynamo::to_item(note).map_err(|error| StoreError::Unreadable(error.into()))?;
-        self.client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(item))
-            .send()
-            .await
-            .map_err(StoreError::of)?;
+        self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await.map_err(StoreError::of)?;
         Ok(())
     }
 }

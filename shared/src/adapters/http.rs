@@ -43,11 +43,7 @@ fn tame_url(request: &mut ApiGatewayV2httpRequest) {
         request.raw_query_string = None;
     }
     let is_host = |host: &str| !host.contains('@') && host.parse::<Authority>().is_ok();
-    if !request
-        .headers
-        .get(HOST)
-        .is_none_or(|host| host.to_str().is_ok_and(is_host))
-    {
+    if !request.headers.get(HOST).is_none_or(|host| host.to_str().is_ok_and(is_host)) {
         request.headers.remove(HOST);
     }
     if !request.request_context.domain_name.as_deref().is_none_or(is_host) {
@@ -58,12 +54,7 @@ fn tame_url(request: &mut ApiGatewayV2httpRequest) {
         request.headers.remove("x-forwarded-proto");
     }
     // The stage becomes a part of the path.
-    if !request
-        .request_context
-        .stage
-        .as_ref()
-        .is_none_or(|stage| is_path(&format!("/{stage}")))
-    {
+    if !request.request_context.stage.as_ref().is_none_or(|stage| is_path(&format!("/{stage}"))) {
         request.request_context.stage = None;
     }
 }
@@ -75,9 +66,7 @@ pub fn request_id(request: &Request) -> String {
         Some(RequestContext::ApiGatewayV2(context)) => context.request_id.clone(),
         _ => None,
     };
-    gateway
-        .or_else(|| request.lambda_context_ref().map(|context| context.request_id.clone()))
-        .unwrap_or_default()
+    gateway.or_else(|| request.lambda_context_ref().map(|context| context.request_id.clone())).unwrap_or_default()
 }
 
 /// A JSON answer.
@@ -96,8 +85,6 @@ fn answer(status: u16, media_type: &'static str, body: &impl Serialize) -> Respo
     let body = serde_json::to_string(body).unwrap_or_default();
     let mut response = Response::new(Body::Text(body));
     *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     response
 }

@@ -12,11 +12,8 @@ pub fn start() {
     let levels = Targets::new()
         .with_default(LevelFilter::WARN)
         .with_targets([("rollcall", LevelFilter::INFO), ("webhook", LevelFilter::INFO)]);
-    let lines = tracing_subscriber::fmt::layer()
-        .json()
-        .flatten_event(true)
-        .with_current_span(false)
-        .with_span_list(false);
+    let lines =
+        tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(false);
     // A second start, as in a test, keeps the first one's subscriber.
     let _ = tracing_subscriber::registry().with(levels).with(lines).try_init();
 }

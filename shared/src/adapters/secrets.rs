@@ -46,16 +46,9 @@ where
 }
 
 async fn read(arn: &str, aws: &SdkConfig) -> Result<HashMap<String, SecretString>, SecretError> {
-    let answer = aws_sdk_secretsmanager::Client::new(aws)
-        .get_secret_value()
-        .secret_id(arn)
-        .send()
-        .await;
+    let answer = aws_sdk_secretsmanager::Client::new(aws).get_secret_value().secret_id(arn).send().await;
     let answer = answer.map_err(|error| SecretError::Unreadable(error.into()))?;
     let values: HashMap<String, String> =
         serde_json::from_str(answer.secret_string().unwrap_or_default()).map_err(|_| SecretError::Malformed)?;
-    Ok(values
-        .into_iter()
-        .map(|(name, value)| (name, SecretString::from(value)))
-        .collect())
+    Ok(values.into_iter().map(|(name, value)| (name, SecretString::from(value))).collect())
 }

@@ -42,9 +42,7 @@ impl StoreError {
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
         let code = error.code().map(str::to_owned);
-        let server_fault = error
-            .raw_response()
-            .is_some_and(|response| response.status().is_server_error());
+        let server_fault = error.raw_response().is_some_and(|response| response.status().is_server_error());
         match code {
             Some(code) if !server_fault && !TRANSIENT.contains(&code.as_str()) => {
                 StoreError::Refused(code, error.into())

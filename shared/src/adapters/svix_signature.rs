@@ -44,11 +44,7 @@ impl SvixSignature {
     pub fn new(secrets: &str) -> Result<SvixSignature, InvalidSecret> {
         let secrets: Result<Vec<_>, _> = secrets.split_whitespace().map(Webhook::new).collect();
         let secrets = secrets.map_err(|_| InvalidSecret)?;
-        if secrets.is_empty() {
-            Err(InvalidSecret)
-        } else {
-            Ok(SvixSignature { secrets })
-        }
+        if secrets.is_empty() { Err(InvalidSecret) } else { Ok(SvixSignature { secrets }) }
     }
 
     /// Whether one of the secrets signed exactly these bytes within the tolerance; then the message's id.
@@ -62,11 +58,7 @@ impl SvixSignature {
         let delivery: DeliveryId = id.parse().map_err(|_| Untrusted::Headers)?;
         let timestamp: i64 = timestamp.parse().map_err(|_| Untrusted::Headers)?;
         // The signature goes first: a stale time says something only if it was signed.
-        if !self
-            .secrets
-            .iter()
-            .any(|secret| secret.verify_ignoring_timestamp(body, headers).is_ok())
-        {
+        if !self.secrets.iter().any(|secret| secret.verify_ignoring_timestamp(body, headers).is_ok()) {
             return Err(Untrusted::Signature);
         }
         let seconds = now.get() / 1000;
@@ -79,11 +71,6 @@ impl SvixSignature {
 
 /// A header under Svix's name or the Standard Webhooks one, in the order in which Svix's crate looks.
 fn header<'a>(headers: &'a HeaderMap, part: &str) -> Result<&'a str, Untrusted> {
-    let value = headers
-        .get(format!("svix-{part}"))
-        .or_else(|| headers.get(format!("webhook-{part}")));
-    value
-        .and_then(|value| value.to_str().ok())
-        .filter(|value| !value.is_empty())
-        .ok_or(Untrusted::Headers)
+    let value = headers.get(format!("svix-{part}")).or_else(|| headers.get(format!("webhook-{part}")));
+    value.and_then(|value| value.to_str().ok()).filter(|value| !value.is_empty()).ok_or(Untrusted::Headers)
 }

@@ -57,18 +57,8 @@ pub enum Next {
 #[must_use]
 pub fn plan(dated: Dated, policy: Policy, context: &Context<'_>, now: Millis) -> Plan {
     let Dated { event, sent_at } = dated;
-    let guard = if now.since(sent_at) > LATE_AFTER {
-        Guard::NewerAndKnown
-    } else {
-        Guard::Newer
-    };
-    let live = |item| {
-        Plan::Write(Box::new(Write {
-            item,
-            guard,
-            retained: None,
-        }))
-    };
+    let guard = if now.since(sent_at) > LATE_AFTER { Guard::NewerAndKnown } else { Guard::Newer };
+    let live = |item| Plan::Write(Box::new(Write { item, guard, retained: None }));
     match event {
         Event::User(_) | Event::Membership(_) | Event::MembershipDeleted(_) if !policy.mirror => Plan::Ignore,
         Event::User(user) => live(context.user(user)),
@@ -84,21 +74,9 @@ pub fn plan(dated: Dated, policy: Policy, context: &Context<'_>, now: Millis) ->
             };
             let (entity, membership_id) = (event.entity(), event.membership_id().cloned());
             // Without a mirror there is nothing to keep of a user but the fact of the deletion.
-            let policy = if policy.mirror {
-                policy.deletion
-            } else {
-                DeletionPolicy::Purge
-            };
-            Plan::Write(Box::new(end(
-                Deletion {
-                    entity,
-                    membership_id,
-                    generation,
-                    at: sent_at,
-                },
-                policy,
-                context,
-            )))
+            let unmirrored = !policy.mirror && matches!(event, Event::UserDeleted(_));
+            let policy = if unmirrored { DeletionPolicy::Purge } else { policy.deletion };
+            Plan::Write(Box::new(end(Deletion { entity, membership_id, generation, at: sent_at }, policy, context)))
         }
     }
 }
@@ -108,16 +86,8 @@ pub fn plan(dated: Dated, policy: Policy, context: &Context<'_>, now: Millis) ->
 fn end(deletion: Deletion, policy: DeletionPolicy, context: &Context<'_>) -> Write {
     let item = deletion.tombstone(policy, None, context);
     match policy {
-        DeletionPolicy::Retain => Write {
-            item,
-            guard: Guard::Absent,
-            retained: Some(deletion),
-        },
-        DeletionPolicy::Redact | DeletionPolicy::Purge => Write {
-            item,
-            guard: Guard::Newer,
-            retained: None,
-        },
+        DeletionPolicy::Retain => Write { item, guard: Guard::Absent, retained: Some(deletion) },
+        DeletionPolicy::Redact | DeletionPolicy::Purge => Write { item, guard: Guard::Newer, retained: None },
     }
 }
 
@@ -130,18 +100,10 @@ pub fn refused(write: &Write, stored: Option<&Item>, context: &Context<'_>) -> N
     {
         let item = deletion.tombstone(DeletionPolicy::Retain, stored, context);
         let guard = seen.map_or(Guard::Absent, |seen| Guard::Exactly(seen.rank, seen.digest));
-        return Next::Again(Box::new(Write {
-            item,
-            guard,
-            retained: write.retained.clone(),
-        }));
+        return Next::Again(Box::new(Write { item, guard, retained: write.retained.clone() }));
     }
     // A retained tombstone is judged as what it is, a signed delete.
-    let guard = if write.retained.is_some() {
-        &Guard::Newer
-    } else {
-        &write.guard
-    };
+    let guard = if write.retained.is_some() { &Guard::Newer } else { &write.guard };
     match guard.refusal(&offered, seen.as_ref()) {
         Outcome::Tie | Outcome::Unproven => Next::Fetch,
         settled => Next::Settled(settled),
@@ -165,9 +127,5 @@ pub fn fetched(entity: Option<clerk::Entity>, stored: Option<&Item>, context: &C
         Some(seen) if seen.rank == offered.rank => Guard::NewerOrSeen(seen.digest),
         _ => Guard::Newer,
     };
-    Next::Again(Box::new(Write {
-        item,
-        guard,
-        retained: None,
-    }))
+    Next::Again(Box::new(Write { item, guard, retained: None }))
 }

@@ -115,21 +115,14 @@ impl Envelope {
             _ => return Ok(None),
         };
         let sent_at = self.timestamp.and_then(|timestamp| Millis::try_from(timestamp).ok());
-        let sent_at = sent_at
-            .ok_or_else(|| self.failed("timestamp".to_owned()))?
-            .from_envelope();
+        let sent_at = sent_at.ok_or_else(|| self.failed("timestamp".to_owned()))?.from_envelope();
         Ok(Some(Dated { event, sent_at }))
     }
 
     fn data<T: DeserializeOwned>(&self) -> Result<T, Unprocessable> {
         let data = self.data.as_ref().ok_or_else(|| self.failed("data".to_owned()))?;
-        read(data.get().as_bytes()).map_err(|path| {
-            self.failed(if path == "." {
-                "data".to_owned()
-            } else {
-                format!("data.{path}")
-            })
-        })
+        read(data.get().as_bytes())
+            .map_err(|path| self.failed(if path == "." { "data".to_owned() } else { format!("data.{path}") }))
     }
 
     fn failed(&self, failed_at: String) -> Unprocessable {
@@ -137,11 +130,7 @@ impl Envelope {
             failed_at,
             kind: Some(self.kind.clone()),
             instance_id: Some(self.instance_id.clone()),
-            entity: self
-                .data
-                .as_ref()
-                .and_then(|data| entity_of(&self.kind, data))
-                .map(|entity| entity.to_string()),
+            entity: self.data.as_ref().and_then(|data| entity_of(&self.kind, data)).map(|entity| entity.to_string()),
         }
     }
 }

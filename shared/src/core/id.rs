@@ -14,9 +14,7 @@ pub struct InvalidId;
 /// Ids become parts of keys, URLs and log lines, so the alphabet is closed: no `#`, `/`, space or control character.
 fn is_id(text: &str) -> bool {
     (1..=255).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }
 
 macro_rules! id {
@@ -137,18 +135,11 @@ impl EntityId {
     #[must_use]
     pub fn key(&self, instance: &InstanceId) -> Key {
         match self {
-            EntityId::User(user) => Key {
-                pk: user_pk(instance, user),
-                sk: "USER".to_owned(),
-            },
-            EntityId::Organization(organization) => Key {
-                pk: format!("ORG#{organization}"),
-                sk: "ORG".to_owned(),
-            },
-            EntityId::Membership { user, organization } => Key {
-                pk: user_pk(instance, user),
-                sk: format!("ORG#{organization}"),
-            },
+            EntityId::User(user) => Key { pk: user_pk(instance, user), sk: "USER".to_owned() },
+            EntityId::Organization(organization) => Key { pk: format!("ORG#{organization}"), sk: "ORG".to_owned() },
+            EntityId::Membership { user, organization } => {
+                Key { pk: user_pk(instance, user), sk: format!("ORG#{organization}") }
+            }
         }
     }
 }
@@ -187,10 +178,7 @@ mod tests {
         let (one, other): (InstanceId, InstanceId) = ("ins_one".parse().unwrap(), "ins_other".parse().unwrap());
         let user: UserId = "user_2nNG9rEYQoliquKw5eHQ9eFeurU".parse().unwrap();
         // Computed with Python's uuid module: uuid5(uuid5(NAMESPACE_URL, "clerk:ins_one"), "user_2nNG9rEYQoliquKw5eHQ9eFeurU").
-        assert_eq!(
-            one.internal_id(&user).to_string(),
-            "1c1157ac-33d3-5114-bbd8-09b23e2ca922"
-        );
+        assert_eq!(one.internal_id(&user).to_string(), "1c1157ac-33d3-5114-bbd8-09b23e2ca922");
         assert_ne!(one.internal_id(&user), other.internal_id(&user));
     }
 
@@ -199,12 +187,7 @@ mod tests {
         for bad in ["", "user 1", "user#1", "user/1", "user\n1", "üser", &"u".repeat(256)] {
             assert!(bad.parse::<UserId>().is_err(), "{bad:?}");
         }
-        for good in [
-            "user_2nNG9rEYQoliquKw5eHQ9eFeurU",
-            "msg_p5jXN8AQM9LWM0D4loKWxJek",
-            "a-1",
-            &"u".repeat(255),
-        ] {
+        for good in ["user_2nNG9rEYQoliquKw5eHQ9eFeurU", "msg_p5jXN8AQM9LWM0D4loKWxJek", "a-1", &"u".repeat(255)] {
             assert!(good.parse::<DeliveryId>().is_ok(), "{good:?}");
         }
     }
@@ -214,10 +197,7 @@ mod tests {
         let instance: InstanceId = "ins_one".parse().unwrap();
         let (user, organization): (UserId, OrganizationId) = ("user_1".parse().unwrap(), "org_1".parse().unwrap());
         let id = instance.internal_id(&user);
-        let membership = EntityId::Membership {
-            user: user.clone(),
-            organization: organization.clone(),
-        };
+        let membership = EntityId::Membership { user: user.clone(), organization: organization.clone() };
         for (entity, pk, sk) in [
             (EntityId::User(user), format!("USER#{id}"), "USER"),
             (EntityId::Organization(organization), "ORG#org_1".to_owned(), "ORG"),

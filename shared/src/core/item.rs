@@ -80,10 +80,7 @@ impl Item {
     /// Which membership this is, for memberships.
     #[must_use]
     pub fn membership_id(&self) -> Option<MembershipId> {
-        self.fields
-            .get("membership_id")
-            .and_then(Value::as_str)
-            .and_then(|id| id.parse().ok())
+        self.fields.get("membership_id").and_then(Value::as_str).and_then(|id| id.parse().ok())
     }
 
     /// Whether this is a tombstone. Readers must ask.

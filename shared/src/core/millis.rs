@@ -31,11 +31,7 @@ impl Millis {
     /// Reads an envelope's `timestamp`: milliseconds in real deliveries, seconds in Clerk's published examples.
     #[must_use]
     pub const fn from_envelope(self) -> Millis {
-        if self.0 < SECONDS_BELOW {
-            Millis(self.0 * 1000)
-        } else {
-            self
-        }
+        if self.0 < SECONDS_BELOW { Millis(self.0 * 1000) } else { self }
     }
 
     /// Milliseconds from `earlier` to this moment, 0 if `earlier` is the later one.
@@ -59,11 +55,7 @@ impl TryFrom<i64> for Millis {
     type Error = OutOfRange;
 
     fn try_from(value: i64) -> Result<Self, OutOfRange> {
-        u64::try_from(value)
-            .ok()
-            .map(Millis)
-            .filter(|moment| *moment <= Millis::MAX)
-            .ok_or(OutOfRange)
+        u64::try_from(value).ok().map(Millis).filter(|moment| *moment <= Millis::MAX).ok_or(OutOfRange)
     }
 }
 
@@ -79,11 +71,7 @@ mod tests {
 
     #[test]
     fn an_envelope_may_carry_seconds_or_milliseconds() {
-        for (given, expected) in [
-            (1_716_883_200, 1_716_883_200_000),
-            (1_767_225_600_032, 1_767_225_600_032),
-            (0, 0),
-        ] {
+        for (given, expected) in [(1_716_883_200, 1_716_883_200_000), (1_767_225_600_032, 1_767_225_600_032), (0, 0)] {
             assert_eq!(Millis(given).from_envelope(), Millis(expected), "{given}");
         }
     }

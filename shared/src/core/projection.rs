@@ -114,11 +114,7 @@ const DEEPEST: usize = 31;
 
 impl Serialize for Metadata {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self
-            .0
-            .iter()
-            .all(|(key, value)| !key.is_empty() && fits(value, DEEPEST - 1))
-        {
+        if self.0.iter().all(|(key, value)| !key.is_empty() && fits(value, DEEPEST - 1)) {
             self.0.serialize(serializer)
         } else {
             Value::Object(self.0.clone()).to_string().serialize(serializer)
@@ -130,9 +126,7 @@ impl<'de> Deserialize<'de> for Metadata {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Value::deserialize(deserializer)? {
             Value::Object(map) => Ok(Metadata(map)),
-            Value::String(text) => serde_json::from_str(&text)
-                .map(Metadata)
-                .map_err(serde::de::Error::custom),
+            Value::String(text) => serde_json::from_str(&text).map(Metadata).map_err(serde::de::Error::custom),
             _ => Err(serde::de::Error::custom("metadata is a map or its JSON text")),
         }
     }
@@ -143,12 +137,7 @@ fn fits(value: &Value, levels: usize) -> bool {
         Value::Null | Value::Bool(_) | Value::String(_) => true,
         Value::Number(number) => number_fits(number),
         Value::Array(values) => levels > 0 && values.iter().all(|value| fits(value, levels - 1)),
-        Value::Object(map) => {
-            levels > 0
-                && map
-                    .iter()
-                    .all(|(key, value)| !key.is_empty() && fits(value, levels - 1))
-        }
+        Value::Object(map) => levels > 0 && map.iter().all(|(key, value)| !key.is_empty() && fits(value, levels - 1)),
     }
 }
 
@@ -156,9 +145,7 @@ fn fits(value: &Value, levels: usize) -> bool {
 fn number_fits(number: &Number) -> bool {
     number.as_i64().is_some()
         || number.as_u64().is_some()
-        || number
-            .as_f64()
-            .is_some_and(|double| double == 0.0 || (1e-130..1e125).contains(&double.abs()))
+        || number.as_f64().is_some_and(|double| double == 0.0 || (1e-130..1e125).contains(&double.abs()))
 }
 
 /// What every item needs that no payload carries.
@@ -216,13 +203,7 @@ impl Context<'_> {
             image_url: organization.image_url,
             public_metadata: Metadata(organization.public_metadata),
         };
-        self.live(
-            &entity,
-            &fields,
-            Millis::ZERO,
-            organization.created_at,
-            organization.updated_at,
-        )
+        self.live(&entity, &fields, Millis::ZERO, organization.created_at, organization.updated_at)
     }
 
     /// The item of a live membership, or nothing if the payload lacks the `created_at` that its generation needs.
@@ -230,10 +211,7 @@ impl Context<'_> {
     pub fn membership(&self, membership: clerk::Membership) -> Option<Item> {
         let generation = membership.created_at?;
         let (user, organization) = (membership.public_user_data.user_id, membership.organization.id);
-        let entity = EntityId::Membership {
-            user: user.clone(),
-            organization: organization.clone(),
-        };
+        let entity = EntityId::Membership { user: user.clone(), organization: organization.clone() };
         let fields = Membership {
             membership_id: membership.id,
             organization_id: organization,
@@ -287,12 +265,8 @@ pub(super) fn object(fields: &impl Serialize) -> Map<String, Value> {
 }
 
 fn display_name(user: &clerk::User) -> String {
-    let given = |name: &Option<String>| {
-        name.as_deref()
-            .map(str::trim)
-            .filter(|name| !name.is_empty())
-            .map(str::to_owned)
-    };
+    let given =
+        |name: &Option<String>| name.as_deref().map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned);
     match (given(&user.first_name), given(&user.last_name)) {
         (Some(first), Some(last)) => format!("{first} {last}"),
         (Some(name), None) | (None, Some(name)) => name,

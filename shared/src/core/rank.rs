@@ -41,21 +41,13 @@ impl Rank {
     /// The rank of a live state.
     #[must_use]
     pub const fn live(generation: Millis, version: Millis) -> Rank {
-        Rank {
-            generation,
-            state: State::Live,
-            version,
-        }
+        Rank { generation, state: State::Live, version }
     }
 
     /// The rank of a tombstone.
     #[must_use]
     pub const fn deleted(generation: Millis, version: Millis) -> Rank {
-        Rank {
-            generation,
-            state: State::Deleted,
-            version,
-        }
+        Rank { generation, state: State::Deleted, version }
     }
 
     /// The generation as the rank writes it: every rank of an older generation sorts before this string, every rank of this
@@ -88,10 +80,7 @@ impl FromStr for Rank {
     fn from_str(text: &str) -> Result<Rank, InvalidRank> {
         let digits = |part: &str| {
             let fixed = part.len() == 13 && part.bytes().all(|byte| byte.is_ascii_digit());
-            fixed
-                .then(|| part.parse::<i64>().ok())
-                .flatten()
-                .and_then(|number| Millis::try_from(number).ok())
+            fixed.then(|| part.parse::<i64>().ok()).flatten().and_then(|number| Millis::try_from(number).ok())
         };
         let mut parts = text.split('.');
         let (generation, state, version) = (parts.next(), parts.next(), parts.next());

@@ -35,35 +35,18 @@ pub struct Variable {
 }
 
 const fn variable(name: &'static str, required: bool, source: Source, looks_like: &'static str) -> Variable {
-    Variable {
-        name,
-        required,
-        source,
-        looks_like,
-    }
+    Variable { name, required, source, looks_like }
 }
 
 /// The Directory's table.
-pub const DIRECTORY_TABLE: Variable = variable(
-    "DIRECTORY_TABLE",
-    true,
-    Source::Environment,
-    "the name of the Directory table, as rollcall-directory",
-);
+pub const DIRECTORY_TABLE: Variable =
+    variable("DIRECTORY_TABLE", true, Source::Environment, "the name of the Directory table, as rollcall-directory");
 /// The Operations table.
-pub const OPERATIONS_TABLE: Variable = variable(
-    "OPERATIONS_TABLE",
-    true,
-    Source::Environment,
-    "the name of the Operations table, as rollcall-operations",
-);
+pub const OPERATIONS_TABLE: Variable =
+    variable("OPERATIONS_TABLE", true, Source::Environment, "the name of the Operations table, as rollcall-operations");
 /// Clerk's instance.
-pub const CLERK_INSTANCE_ID: Variable = variable(
-    "CLERK_INSTANCE_ID",
-    true,
-    Source::Environment,
-    "the id of your Clerk instance, as ins_2nUcu…",
-);
+pub const CLERK_INSTANCE_ID: Variable =
+    variable("CLERK_INSTANCE_ID", true, Source::Environment, "the id of your Clerk instance, as ins_2nUcu…");
 /// Clerk's Backend API.
 pub const CLERK_API_URL: Variable = variable(
     "CLERK_API_URL",
@@ -72,12 +55,8 @@ pub const CLERK_API_URL: Variable = variable(
     "the base URL of Clerk's Backend API, by default https://api.clerk.com",
 );
 /// The key to the Backend API.
-pub const CLERK_SECRET_KEY: Variable = variable(
-    "CLERK_SECRET_KEY",
-    true,
-    Source::Secret,
-    "the secret key of your Clerk instance, as sk_live_…",
-);
+pub const CLERK_SECRET_KEY: Variable =
+    variable("CLERK_SECRET_KEY", true, Source::Secret, "the secret key of your Clerk instance, as sk_live_…");
 /// The webhook's signing secrets.
 pub const CLERK_WEBHOOK_SECRET: Variable = variable(
     "CLERK_WEBHOOK_SECRET",
@@ -93,12 +72,8 @@ pub const ROLLCALL_SECRET_ARN: Variable = variable(
     "the ARN of a Secrets Manager secret, a JSON object with CLERK_SECRET_KEY and CLERK_WEBHOOK_SECRET",
 );
 /// What a deletion leaves.
-pub const DELETION_POLICY: Variable = variable(
-    "DELETION_POLICY",
-    false,
-    Source::Environment,
-    "redact (default), purge or retain",
-);
+pub const DELETION_POLICY: Variable =
+    variable("DELETION_POLICY", false, Source::Environment, "redact (default), purge or retain");
 /// Whether live users and memberships are kept.
 pub const MIRROR: Variable = variable("MIRROR", false, Source::Environment, "on (default) or off");
 
@@ -108,11 +83,7 @@ pub struct InvalidSettings(Vec<(&'static str, String)>);
 
 impl fmt::Display for InvalidSettings {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let problems: Vec<String> = self
-            .0
-            .iter()
-            .map(|(name, problem)| format!("{name} {problem}"))
-            .collect();
+        let problems: Vec<String> = self.0.iter().map(|(name, problem)| format!("{name} {problem}")).collect();
         out.write_str(&problems.join("; "))
     }
 }
@@ -137,10 +108,7 @@ impl<'a> Reader<'a> {
     /// A reader over `lookup`. A blank value counts as missing.
     #[must_use]
     pub fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Reader<'a> {
-        Reader {
-            lookup,
-            problems: InvalidSettings::default(),
-        }
+        Reader { lookup, problems: InvalidSettings::default() }
     }
 
     /// Reads a variable and parses it; nothing if it is missing or malformed, which the reader then remembers.
@@ -148,20 +116,14 @@ impl<'a> Reader<'a> {
         let value = (self.lookup)(variable.name).filter(|value| !value.trim().is_empty());
         let Some(value) = value else {
             if variable.required {
-                self.problems.0.push((
-                    variable.name,
-                    format!("is missing: it should be {}", variable.looks_like),
-                ));
+                self.problems.0.push((variable.name, format!("is missing: it should be {}", variable.looks_like)));
             }
             return None;
         };
         let parsed = parse(value.trim());
         if parsed.is_none() {
             // Never the value itself: it may be a secret in the wrong place.
-            self.problems.0.push((
-                variable.name,
-                format!("is malformed: it should be {}", variable.looks_like),
-            ));
+            self.problems.0.push((variable.name, format!("is malformed: it should be {}", variable.looks_like)));
         }
         parsed
     }
@@ -177,10 +139,7 @@ impl<'a> Reader<'a> {
 #[must_use]
 pub fn table_name(text: &str) -> Option<String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-    let name = text
-        .strip_prefix("arn:")
-        .and_then(|arn| arn.rsplit_once("table/"))
-        .map_or(text, |(_, name)| name);
+    let name = text.strip_prefix("arn:").and_then(|arn| arn.rsplit_once("table/")).map_or(text, |(_, name)| name);
     ((3..=255).contains(&name.len()) && name.bytes().all(allowed)).then(|| text.to_owned())
 }
 

@@ -66,21 +66,9 @@ impl Receiver {
     /// [`ReceiveError`]: nothing is lost if the message is delivered again.
     pub async fn receive(&self, dated: Dated, delivery: DeliveryId, now: Millis) -> Result<Receipt, ReceiveError> {
         let entity = dated.event.entity();
-        let provenance = Provenance {
-            applied_at: now,
-            applied_by: Writer::Webhook,
-            delivery_id: Some(delivery),
-        };
-        let context = Context {
-            instance: &self.instance,
-            provenance: &provenance,
-        };
-        let mut receipt = Receipt {
-            entity,
-            outcome: None,
-            rank: None,
-            units: 0.0,
-        };
+        let provenance = Provenance { applied_at: now, applied_by: Writer::Webhook, delivery_id: Some(delivery) };
+        let context = Context { instance: &self.instance, provenance: &provenance };
+        let mut receipt = Receipt { entity, outcome: None, rank: None, units: 0.0 };
         let mut next = match decide::plan(dated, self.policy, &context, now) {
             Plan::Ignore => return Ok(receipt),
             Plan::Write(write) => Next::Again(write),
@@ -104,10 +92,7 @@ impl Receiver {
             };
         }
         match next {
-            Next::Settled(outcome) => Ok(Receipt {
-                outcome: Some(outcome),
-                ..receipt
-            }),
+            Next::Settled(outcome) => Ok(Receipt { outcome: Some(outcome), ..receipt }),
             Next::Again(_) | Next::Fetch => Err(ReceiveError::Contended),
         }
     }

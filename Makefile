@@ -1,0 +1,120 @@
+# Rollcall. Needs Rust, a C compiler, Python 3.11 or newer with venv, and make; the rest is put below target/.
+
+CARGO  := cargo
+PYTHON := python3
+
+FUNCTIONS       := webhook
+# What a function must not link, and what core must do without: names of crates.
+NOT_IN_FUNCTION := axum|clap|clerk-emulator|dynoxide-rs|rollcall-cli|rollcall-tests
+NOT_IN_CORE     := aws-config|aws-sdk-[a-z]+|hyper|reqwest|rustls|svix|tokio
+
+CARGO_DENY := 0.20.2
+VENV       := target/venv
+BIN        := $(VENV)/bin
+BUILD      := $(or $(CARGO_TARGET_DIR),target)
+
+# SAM asks for a region and would keep a file in the home directory and report its use.
+export AWS_DEFAULT_REGION      ?= us-east-1
+export SAM_CLI_TELEMETRY       := 0
+export __SAM_CLI_APP_DIR       := $(CURDIR)/target/sam
+export PYTHONDONTWRITEBYTECODE := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help dev test lint format clippy core links docs template rust deny bench build
+.NOTPARALLEL:
+
+help:
+	@echo 'make dev [ARGS=…]  start the local stack (`rollcall dev`)'
+	@echo 'make test          run every test that needs no cloud'
+	@echo 'make lint          format, clippy, dependencies of core and functions, documentation'
+	@echo 'make template      check template.yaml'
+	@echo 'make deny          check licences, sources and bans of all dependencies'
+	@echo 'make bench         measure'
+	@echo 'make build         build the functions for AWS (arm64)'
+
+# Cargo's progress and the logs go to standard error; standard output belongs to the command.
+dev:
+	@$(CARGO) run --locked -p rollcall-cli --bin rollcall -- dev $(ARGS)
+
+# The order is from quick to slow, and the closing line of the integration tests is the last.
+test: $(VENV)/.installed lint template rust
+
+lint: format clippy core links docs
+
+format:
+	@date '+--- %T format'
+	$(CARGO) fmt --all --check
+
+clippy:
+	@date '+--- %T clippy'
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+# Core does no IO: it compiles without the crates that could.
+core:
+	@date '+--- %T core'
+	@mkdir -p target
+	$(CARGO) check --locked -q -p rollcall --no-default-features
+	$(CARGO) tree --locked -p rollcall --no-default-features -e normal --prefix none > target/core.tree
+	! grep -nE '^($(NOT_IN_CORE)) ' target/core.tree
+
+# What development needs never reaches AWS.
+links:
+	@date '+--- %T links'
+	@mkdir -p target
+	for function in $(FUNCTIONS); do \
+	  $(CARGO) tree --locked -p $$function -e normal --prefix none > target/$$function.tree || exit 1; \
+	  ! grep -nE '^($(NOT_IN_FUNCTION)) ' target/$$function.tree || exit 1; \
+	done
+
+docs:
+	@date '+--- %T docs'
+	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --workspace --no-deps -q
+
+# The list of variables comes from the code. It is built with the whole workspace, because a build of one package
+# chooses other features of its dependencies and compiles most of them again.
+template: $(VENV)/.installed
+	@date '+--- %T template'
+	$(CARGO) build --locked -q --workspace --bins
+	$(BUILD)/debug/rollcall settings --json > target/variables.json
+	$(BIN)/sam validate --lint
+	$(BIN)/cfn-lint template.yaml
+	ROLLCALL_VARIABLES=$(CURDIR)/target/variables.json $(BIN)/pytest -q -p no:cacheprovider tests/template
+
+# One integration binary, and it runs last; a second one would be forgotten here, so there must be none.
+rust:
+	@date '+--- %T rust'
+	! ls -d */tests functions/*/tests 2>/dev/null | grep .
+	$(CARGO) test --locked --workspace --lib --bins
+	$(CARGO) test --locked --workspace --doc
+	@date '+--- %T integration'
+	$(CARGO) test --locked --workspace --test it
+
+# Advisories are left out: their database is fetched from the network on every run, and the tests must not depend on
+# what was published today. With a network: target/tools/bin/cargo-deny check advisories
+deny: target/tools/bin/cargo-deny
+	@date '+--- %T deny'
+	target/tools/bin/cargo-deny --locked check bans licenses sources
+
+bench:
+	$(CARGO) build --locked --release $(addprefix -p ,$(FUNCTIONS))
+	$(CARGO) run --locked -q --release -p rollcall-bench
+
+build: $(VENV)/.installed-build
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(CARGO) lambda build --locked --release --arm64 $(addprefix -p ,$(FUNCTIONS))
+
+$(VENV)/.installed: tests/template/requirements.txt
+	@date '+--- %T python'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -r $<
+	touch $@
+
+$(VENV)/.installed-build: tests/template/requirements-build.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -r $<
+	touch $@
+
+# Neither optimised nor debuggable: it runs once in a while for a few seconds, so it should be quick to have.
+target/tools/bin/cargo-deny:
+	@date '+--- %T cargo-deny'
+	CARGO_PROFILE_DEV_DEBUG=0 CARGO_TARGET_DIR=target/tools/build \
+	  $(CARGO) install cargo-deny --version $(CARGO_DENY) --locked --root target/tools --profile dev

@@ -1,0 +1,229 @@
+"""What must hold of the translated template. Each check raises AssertionError and says what is wrong."""
+
+import json
+import re
+
+from translated import of_type, properties
+
+# What is expected: change these together with template.yaml.
+
+ROUTES = {("POST", "/webhooks/clerk"): "WebhookFunction"}
+
+LAMBDA = "AWS::Lambda::Function"
+
+PERMISSIONS = {
+    "WebhookFunction": {
+        ("dynamodb:PutItem", "DirectoryTable.Arn"),
+        ("dynamodb:PutItem", "OperationsTable.Arn"),
+        ("secretsmanager:GetSecretValue", "SecretArn"),
+        ("logs:CreateLogStream", "WebhookLogs.Arn"),
+        ("logs:PutLogEvents", "WebhookLogs.Arn"),
+    },
+}
+
+# Svix gives up after 15 s, API Gateway after 30 s.
+TIME_LIMITS = {"WebhookFunction": 10}
+
+PRIMARY_KEY = [("pk", "HASH"), ("sk", "RANGE")]
+MEMBERS = {
+    "members": {
+        "key": [("organization_id", "HASH"), ("user_pk", "RANGE")],
+        "projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["role"]},
+    }
+}
+TABLES = {
+    "DirectoryTable": {"indexes": MEMBERS, "stream": "NEW_AND_OLD_IMAGES", "ttl": "expires_at"},
+    "ProfilesTable": {"indexes": {}, "stream": None, "ttl": None},
+    "OperationsTable": {"indexes": {}, "stream": None, "ttl": "expires_at"},
+}
+
+# A variable that names a table holds the name of that very table.
+TABLE_VARIABLES = {
+    "DIRECTORY_TABLE": {"Ref": "DirectoryTable"},
+    "PROFILES_TABLE": {"Ref": "ProfilesTable"},
+    "OPERATIONS_TABLE": {"Ref": "OperationsTable"},
+}
+
+# AWS's own SDK reads this one, whether or not the code declares it.
+READ_BY_SDK = {"AWS_ENDPOINT_URL"}
+
+# Nothing of this says who called.
+ACCESS_LOG = {
+    "$context.requestId",
+    "$context.requestTimeEpoch",
+    "$context.routeKey",
+    "$context.status",
+    "$context.responseLatency",
+}
+
+
+def same(what, actual, expected):
+    """Fails with both values: pytest explains a bare assertion in test files only."""
+    assert actual == expected, f"{what}: expected {expected!r}, found {actual!r}"
+
+
+def target(value):
+    """A reference as text: `Name` for Ref, `Name.Attribute` for GetAtt, anything else as JSON."""
+    match value:
+        case {"Ref": name}:
+            return name
+        case {"Fn::GetAtt": [name, attribute]}:
+            return f"{name}.{attribute}"
+    return json.dumps(value)
+
+
+def many(value):
+    """CloudFormation takes one or a list nearly everywhere."""
+    return value if isinstance(value, list) else [value]
+
+
+def check_routes(resources):
+    """Every route reaches its function, nothing else is reachable, no browser's page may read an answer."""
+    routes = {}
+    for name, api in properties(resources, "AWS::ApiGatewayV2::Api").items():
+        same(f"cross-origin rules of {name}", api.get("Body", {}).get("x-amazon-apigateway-cors"), None)
+        for path, methods in api.get("Body", {}).get("paths", {}).items():
+            for method, operation in methods.items():
+                route = (method.upper(), path)
+                integration = operation.get("x-amazon-apigateway-integration", {})
+                same(f"{route} integration", integration.get("type"), "aws_proxy")
+                same(f"{route} payload format", integration.get("payloadFormatVersion"), "2.0")
+                uri = integration.get("uri", {}).get("Fn::Sub", "")
+                found = re.search(r":lambda:path/2015-03-31/functions/\$\{(\w+)\.Arn\}/invocations$", uri)
+                assert found, f"{route}: {uri!r} is no function"
+                routes[route] = found[1]
+    same("routes", routes, ROUTES)
+
+    callers = set()
+    for name, permission in properties(resources, "AWS::Lambda::Permission").items():
+        same(f"caller in {name}", permission.get("Principal"), "apigateway.amazonaws.com")
+        arn = json.dumps(permission.get("SourceArn"))
+        found = re.search(r"\$\{__Stage__\}/([A-Z]+)(/[^\"]*)", arn)
+        assert found, f"{name}: {arn} names no route"
+        callers.add(((found[1], found[2]), target(permission.get("FunctionName"))))
+    same("routes that may call functions", callers, set(ROUTES.items()))
+    same("function URLs", of_type(resources, "AWS::Lambda::Url"), {})
+
+
+def check_throttling_and_access_log(resources):
+    """The API limits its rate and logs each request without anything personal."""
+    stages = properties(resources, "AWS::ApiGatewayV2::Stage")
+    assert stages, "no stage"
+    for name, stage in stages.items():
+        limits = stage.get("DefaultRouteSettings", {})
+        for limit in ("ThrottlingRateLimit", "ThrottlingBurstLimit"):
+            assert limits.get(limit, 0) > 0, f"{name} has no {limit}"
+        log = json.loads(stage.get("AccessLogSettings", {}).get("Format", "{}"))
+        same(f"access log of {name}", set(log.values()), ACCESS_LOG)
+
+
+def check_permissions(resources):
+    """Each function's role allows exactly what is listed, on exactly those resources, and to nobody else."""
+    functions = properties(resources, LAMBDA)
+    roles = properties(resources, "AWS::IAM::Role")
+    same("functions", set(functions), set(PERMISSIONS))
+    same("roles", {f"{name}.Arn" for name in roles}, {target(it.get("Role")) for it in functions.values()})
+    same("policies outside the roles", [n for n, it in resources.items() if "Policy" in it["Type"]], [])
+
+    for function, expected in PERMISSIONS.items():
+        role = roles[target(functions[function].get("Role")).removesuffix(".Arn")]
+        same(f"{function}: policies by ARN", role.get("ManagedPolicyArns", []), [])
+        trust = role.get("AssumeRolePolicyDocument", {}).get("Statement", [])
+        principals = [(it.get("Effect"), it.get("Action"), it.get("Principal")) for it in trust]
+        same(f"{function}: trust", principals, [("Allow", "sts:AssumeRole", {"Service": "lambda.amazonaws.com"})])
+
+        allowed = set()
+        for policy in role.get("Policies", []):
+            for statement in many(policy.get("PolicyDocument", {}).get("Statement", [])):
+                same(f"{function}: kind of statement", set(statement) - {"Sid"}, {"Effect", "Action", "Resource"})
+                same(f"{function}: effect", statement["Effect"], "Allow")
+                for action in many(statement["Action"]):
+                    allowed |= {(action, target(resource)) for resource in many(statement["Resource"])}
+        same(f"{function}: permissions", allowed, expected)
+
+
+def check_environment(resources, settings):
+    """Each function's environment is what its code reads: `settings` maps function to the variables it declares."""
+    for function, it in properties(resources, LAMBDA).items():
+        environment = it.get("Environment", {}).get("Variables", {})
+        declared = settings[function]
+        unknown = {one["source"] for one in declared} - {"environment", "secret", "aws"}
+        same(f"{function}: unknown sources of settings", unknown, set())
+        given = set(environment)
+        required = {one["name"] for one in declared if one["required"] and one["source"] == "environment"}
+        same(f"{function}: required variables that are missing", required - given, set())
+        readable = {one["name"] for one in declared if one["source"] != "secret"}
+        same(f"{function}: variables that the code does not read", given - readable - READ_BY_SDK, set())
+        if any(one["source"] == "secret" for one in declared):
+            same(f"{function}: secret", environment.get("ROLLCALL_SECRET_ARN"), {"Ref": "SecretArn"})
+        for name in TABLE_VARIABLES.keys() & given:
+            same(f"{function}: {name}", environment[name], TABLE_VARIABLES[name])
+
+
+def check_no_secret_in_environment(resources):
+    """No variable holds a secret's value: neither by its name, nor resolved from a store, nor written out."""
+    for function, it in properties(resources, LAMBDA).items():
+        for name, value in it.get("Environment", {}).get("Variables", {}).items():
+            named = re.search(r"(SECRET|PASSWORD|TOKEN|KEY)(?!.*_ARN$)", name)
+            assert not named, f"{function}: {name} sounds like a secret"
+            text = json.dumps(value)
+            resolved = re.search(r"resolve:|sk_(test|live)_|whsec_", text)
+            assert not resolved, f"{function}: {name} holds a secret: {text}"
+
+
+def check_time_limits(resources):
+    """Functions give up before whoever waits for them."""
+    limits = {name: it.get("Timeout") for name, it in properties(resources, LAMBDA).items()}
+    same("time limits", limits, TIME_LIMITS)
+    slow = {name: limit for name, limit in limits.items() if name in ROUTES.values() and limit >= 30}
+    same("slower than API Gateway waits", slow, {})
+
+
+def check_logs(resources):
+    """Every function logs JSON to a group of its own, and every group forgets after the days that were chosen."""
+    groups = properties(resources, "AWS::Logs::LogGroup")
+    for name, group in groups.items():
+        same(f"retention of {name}", group.get("RetentionInDays"), {"Ref": "LogRetentionDays"})
+    used = []
+    for name, it in properties(resources, LAMBDA).items():
+        logging = it.get("LoggingConfig", {})
+        same(f"{name}: log format", logging.get("LogFormat"), "JSON")
+        assert target(logging.get("LogGroup")) in groups, f"{name} has no log group of its own"
+        used.append(target(logging["LogGroup"]))
+    same("log groups that are shared", len(used), len(set(used)))
+    for name, stage in properties(resources, "AWS::ApiGatewayV2::Stage").items():
+        group = target(stage.get("AccessLogSettings", {}).get("DestinationArn")).removesuffix(".Arn")
+        assert group in groups and group not in used, f"{name} has no log group of its own"
+
+
+def check_tables(resources):
+    """Keys, indexes, stream, expiry, and every protection against losing a table."""
+    tables = of_type(resources, "AWS::DynamoDB::Table")
+    same("tables", set(tables), set(TABLES))
+    for name, expected in TABLES.items():
+        table, it = tables[name], tables[name].get("Properties", {})
+        same(f"{name}: key", key(it), PRIMARY_KEY)
+        indexes = {
+            one.get("IndexName"): {"key": key(one), "projection": one.get("Projection")}
+            for one in it.get("GlobalSecondaryIndexes", [])
+        }
+        same(f"{name}: indexes", indexes, expected["indexes"])
+        types = {one.get("AttributeType") for one in it.get("AttributeDefinitions", [])}
+        same(f"{name}: types of key attributes", types, {"S"})
+        same(f"{name}: stream", it.get("StreamSpecification", {}).get("StreamViewType"), expected["stream"])
+        ttl = it.get("TimeToLiveSpecification", {})
+        same(f"{name}: expiry", ttl.get("AttributeName") if ttl.get("Enabled") else None, expected["ttl"])
+        same(f"{name}: billing", it.get("BillingMode"), "PAY_PER_REQUEST")
+        recovery = it.get("PointInTimeRecoverySpecification", {})
+        same(f"{name}: point-in-time recovery", recovery.get("PointInTimeRecoveryEnabled"), True)
+        same(f"{name}: encryption", it.get("SSESpecification", {}).get("SSEEnabled"), True)
+        same(f"{name}: deletion protection", it.get("DeletionProtectionEnabled"), True)
+        for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
+            same(f"{name}: {policy}", table.get(policy), "Retain")
+        same(f"{name}: fixed name", it.get("TableName"), None)
+        same(f"{name}: resource policy", it.get("ResourcePolicy"), None)
+
+
+def key(it):
+    """The key schema of a table or an index."""
+    return [(one.get("AttributeName"), one.get("KeyType")) for one in it.get("KeySchema", [])]
