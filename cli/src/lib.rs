@@ -1,1 +1,25 @@
-//! x
+//! The `rollcall` command.
+//!
+//! [`args`] is what may be typed, [`dev`] the local stack, [`trigger`] sends one sample event, [`settings`] lists what every function reads.
+//! The stack is a library of its own because the tests start it, too.
+
+pub mod args;
+pub mod dev;
+pub mod settings;
+pub mod trigger;
+
+use rollcall::core::millis::Millis;
+
+/// Tells the time. A `main.rs` hands in the machine's clock, a test one of its own.
+pub type Clock = std::sync::Arc<dyn Fn() -> Millis + Send + Sync>;
+
+/// The exit status of a command: the same numbers everywhere, so that scripts may rely on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Done, or in step.
+    Done = 0,
+    /// Not done.
+    Failure = 1,
+    /// Called in a way that makes no sense.
+    Usage = 64,
+}

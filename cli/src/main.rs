@@ -1,2 +1,57 @@
-//! x
-fn main() {}
+//! Wiring: arguments, clock, environment, exit status.
+#![expect(clippy::disallowed_methods, reason = "only a main.rs reads the environment and the clock")]
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Parser;
+use rollcall::core::millis::Millis;
+use rollcall_cli::args::{Cli, Command};
+use rollcall_cli::{Status, dev, settings, trigger};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::try_parse().unwrap_or_else(|error| {
+        let _ = error.print();
+        std::process::exit(if error.use_stderr() { Status::Usage as i32 } else { Status::Done as i32 });
+    });
+    log();
+    let done = match cli.command {
+        Command::Dev(args) => dev::run(args, environment, Arc::new(now)).await.map(|()| Status::Done),
+        Command::Trigger(args) => trigger::run(args, now()).await,
+        Command::Settings(args) => settings::run(&args).map(|()| Status::Done),
+    };
+    let status = done.unwrap_or_else(|error| {
+        eprintln!("rollcall: {error:#}");
+        Status::Failure
+    });
+    ExitCode::from(status as u8)
+}
+
+/// Standard output belongs to the command.
+fn log() {
+    let levels = Targets::new().with_default(LevelFilter::WARN).with_targets([
+        ("rollcall", LevelFilter::INFO),
+        ("rollcall_cli", LevelFilter::INFO),
+        ("webhook", LevelFilter::INFO),
+    ]);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .compact();
+    tracing_subscriber::registry().with(levels).with(lines).init();
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn now() -> Millis {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_millis()).ok().and_then(|ms| Millis::try_from(ms).ok()).unwrap_or(Millis::ZERO)
+}

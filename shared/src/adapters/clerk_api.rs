@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
+use super::tls;
 use crate::core::clerk::{Entity, Membership};
 use crate::core::id::EntityId;
 
@@ -109,8 +110,7 @@ impl ClerkApi {
     /// Built at the first call: most invocations of the webhook never ask Clerk, and loading the root certificates is dear.
     fn client(&self) -> &reqwest::Client {
         self.client.get_or_init(|| {
-            // Fails only if a provider is installed already, which is then the one to use.
-            let _ = rustls::crypto::ring::default_provider().install_default();
+            tls::use_ring();
             reqwest::Client::builder().timeout(TIMEOUT).build().unwrap_or_default()
         })
     }

@@ -9,3 +9,4 @@ pub mod log;
 pub mod secrets;
 pub mod store_error;
 pub mod svix_signature;
+pub mod tls;

@@ -1,0 +1,92 @@
+//! What may be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Rollcall keeps a DynamoDB copy of Clerk's users, organizations and memberships in step with Clerk.
+#[derive(Debug, Parser)]
+#[command(name = "rollcall", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start the local stack: DynamoDB, a Clerk emulator and the functions, in this process
+    Dev(DevArgs),
+    /// Send a sample event, signed like Clerk's, to the webhook, and show what became of it
+    Trigger(TriggerArgs),
+    /// List the variables that every function reads
+    Settings(SettingsArgs),
+}
+
+/// `rollcall dev`.
+#[derive(Args, Debug)]
+pub struct DevArgs {
+    /// Port of the functions' HTTP API; 0 picks a free one
+    #[arg(long, default_value_t = 3000)]
+    pub port: u16,
+    /// Port of the Clerk emulator; 0 picks a free one
+    #[arg(long, default_value_t = 3001)]
+    pub clerk_port: u16,
+    /// Port of DynamoDB; 0 picks a free one
+    #[arg(long, default_value_t = 3002)]
+    pub dynamodb_port: u16,
+    /// Keep the tables and Clerk's data in this folder, and go on with them next time
+    #[arg(long, value_name = "DIR", conflicts_with = "memory")]
+    pub data: Option<PathBuf>,
+    /// Keep everything in memory (the default)
+    #[arg(long)]
+    pub memory: bool,
+    /// Sample users to begin with, in a few organizations
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub users: usize,
+    /// Print one JSON object with the addresses once all is ready
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `rollcall trigger`.
+#[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub struct TriggerArgs {
+    /// The event's type, as user.created; or a variant, as user.updated.banned
+    #[arg(required_unless_present = "list")]
+    pub event_type: Option<String>,
+    /// List the events that can be sent
+    #[arg(long)]
+    pub list: bool,
+    /// The webhook to send it to
+    #[arg(long, default_value = "http://127.0.0.1:3000/webhooks/clerk")]
+    pub url: String,
+    /// The secret to sign it with; by default that of the local stack
+    #[arg(long, env = "CLERK_WEBHOOK_SECRET", hide_env_values = true)]
+    pub secret: Option<String>,
+    /// Send it as an event of this Clerk instance; by default that of the local stack
+    #[arg(long, env = "CLERK_INSTANCE_ID")]
+    pub instance_id: Option<String>,
+    /// Send it about this user or organization instead of the sample's
+    #[arg(long)]
+    pub id: Option<String>,
+    /// Keep the sample's times instead of moving them to now
+    #[arg(long)]
+    pub keep_times: bool,
+    /// Print the event as API Gateway would hand it to the function, for `cargo lambda invoke --data-file`, and send nothing
+    #[arg(long)]
+    pub print: bool,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `rollcall settings`.
+#[derive(Args, Debug)]
+pub struct SettingsArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}

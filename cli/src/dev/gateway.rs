@@ -1,0 +1,149 @@
+//! API Gateway's HTTP API on a local port: every request becomes the event that Lambda would be invoked with (payload format 2.0), every answer
+//! comes back from the function's response.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use lambda_http::lambda_runtime::Context;
+use lambda_http::tower::ServiceExt;
+use lambda_http::{LambdaEvent, request::LambdaRequest};
+use rollcall::core::millis::Millis;
+use serde_json::{Map, Value, json};
+use webhook::Webhook;
+
+use crate::Clock;
+
+/// The largest body that API Gateway takes, in bytes. Source: AWS, "Quotas for HTTP APIs".
+const MAX_BODY: usize = 10 * 1024 * 1024;
+
+/// The functions behind the API.
+#[derive(Clone)]
+pub struct Functions {
+    /// `POST /webhooks/clerk`.
+    pub webhook: Arc<Webhook>,
+    /// What time it is for them.
+    pub clock: Clock,
+}
+
+/// The API as an axum router.
+pub fn router(functions: Functions) -> axum::Router {
+    axum::Router::new().fallback(handle).with_state(functions)
+}
+
+async fn handle(State(functions): State<Functions>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let route = format!("{} {}", parts.method, parts.uri.path());
+    let Ok(body) = to_bytes(body, MAX_BODY).await else {
+        return refuse(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
+    };
+    let event = event(&parts, &route, &body, (functions.clock)());
+    match route.as_str() {
+        "POST /webhooks/clerk" => {
+            let clock = functions.clock.clone();
+            invoke(webhook::service(functions.webhook, move || clock()), event).await
+        }
+        _ => refuse(StatusCode::NOT_FOUND, "Not Found"),
+    }
+}
+
+/// The event of one request. Source: AWS, "AWS Lambda integration payload format", version 2.0.
+#[must_use]
+pub fn event(parts: &axum::http::request::Parts, route: &str, body: &Bytes, now: Millis) -> Value {
+    let base64 = !is_text(&parts.headers);
+    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    let text = if base64 { STANDARD.encode(body) } else { String::from_utf8_lossy(body).into_owned() };
+    let cookies = parts.headers.get_all(header::COOKIE).iter().filter_map(|cookie| cookie.to_str().ok());
+    let cookies: Vec<&str> = cookies.flat_map(|cookies| cookies.split("; ")).collect();
+    let mut event = json!({
+        "version": "2.0",
+        "routeKey": route,
+        "rawPath": parts.uri.path(),
+        "rawQueryString": parts.uri.query().unwrap_or_default(),
+        "headers": headers(&parts.headers),
+        "requestContext": {
+            "accountId": "000000000000",
+            "apiId": "local",
+            "domainName": host,
+            "domainPrefix": host.split('.').next(),
+            "http": {
+                "method": parts.method.as_str(),
+                "path": parts.uri.path(),
+                "protocol": "HTTP/1.1",
+                "sourceIp": "127.0.0.1",
+                "userAgent": "",
+            },
+            "requestId": format!("{:016x}", fastrand::u64(..)),
+            "routeKey": route,
+            "stage": "$default",
+            "timeEpoch": now,
+        },
+        "isBase64Encoded": base64,
+    });
+    if !body.is_empty() {
+        event["body"] = text.into();
+    }
+    if !cookies.is_empty() {
+        event["cookies"] = cookies.into();
+    }
+    event
+}
+
+/// Names in lower case, several values of one name joined by commas, cookies apart.
+fn headers(headers: &HeaderMap) -> Map<String, Value> {
+    let mut joined = Map::new();
+    for name in headers.keys().filter(|name| *name != header::COOKIE) {
+        let values: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+        joined.insert(name.as_str().to_owned(), values.join(",").into());
+    }
+    joined
+}
+
+/// API Gateway hands text over as it is and everything else in base64.
+fn is_text(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    media_type.starts_with("text/")
+        || ["application/json", "application/javascript", "application/xml"].contains(&media_type.as_str())
+}
+
+/// Invokes a function with an event as Lambda would, and makes its response one of HTTP.
+pub async fn invoke<S>(function: S, event: Value) -> Response
+where
+    S: lambda_http::Service<LambdaEvent<LambdaRequest>, Response: serde::Serialize, Error = lambda_http::Error>,
+{
+    let failed = || refuse(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
+    let Ok(request) = serde_json::from_str::<LambdaRequest>(&event.to_string()) else {
+        return failed();
+    };
+    match function.oneshot(LambdaEvent::new(request, Context::default())).await {
+        Ok(answer) => serde_json::to_value(answer).ok().and_then(|answer| response(&answer)).unwrap_or_else(failed),
+        Err(error) => {
+            tracing::error!(%error, "the function failed");
+            failed()
+        }
+    }
+}
+
+fn response(answer: &Value) -> Option<Response> {
+    let status = StatusCode::from_u16(u16::try_from(answer["statusCode"].as_u64()?).ok()?).ok()?;
+    let body = answer["body"].as_str().unwrap_or_default();
+    let body = if answer["isBase64Encoded"] == true { STANDARD.decode(body).ok()? } else { body.as_bytes().to_vec() };
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    for (name, value) in answer["headers"].as_object().into_iter().flatten() {
+        response.headers_mut().insert(name.parse::<HeaderName>().ok()?, value.as_str()?.parse::<HeaderValue>().ok()?);
+    }
+    for cookie in answer["cookies"].as_array().into_iter().flatten() {
+        response.headers_mut().append(header::SET_COOKIE, cookie.as_str()?.parse().ok()?);
+    }
+    Some(response)
+}
+
+fn refuse(status: StatusCode, message: &str) -> Response {
+    (status, axum::Json(json!({ "message": message }))).into_response()
+}

@@ -1,0 +1,229 @@
+//! The local stack: an embedded DynamoDB, a Clerk emulator and the functions, on loopback ports of one process.
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use aws_config::Region;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::Credentials;
+use clerk_emulator::Emulator;
+use dynoxide::Database;
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use webhook::Webhook;
+use webhook::settings::Settings;
+
+use super::gateway::{self, Functions};
+use super::tables::{self, Tables};
+use crate::Clock;
+
+/// Looks a setting up by its name.
+pub type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// How to start a stack.
+#[derive(Clone)]
+pub struct Config {
+    /// Port of the functions; 0 picks a free one.
+    pub port: u16,
+    /// Port of the Clerk emulator.
+    pub clerk_port: u16,
+    /// Port of DynamoDB.
+    pub dynamodb_port: u16,
+    /// The folder that outlives the stack; nothing for memory alone.
+    pub data: Option<PathBuf>,
+    /// The emulator's settings. Its port, clock, snapshot and endpoint are the stack's.
+    pub clerk: clerk_emulator::Config,
+    /// Further settings of the functions, as `DELETION_POLICY`, by name.
+    pub lookup: Lookup,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+impl Config {
+    /// A stack on free ports, in memory, without users.
+    #[must_use]
+    pub fn new(clock: Clock) -> Config {
+        Config {
+            port: 0,
+            clerk_port: 0,
+            dynamodb_port: 0,
+            data: None,
+            clerk: clerk_emulator::Config::default(),
+            lookup: Arc::new(|_| None),
+            clock,
+        }
+    }
+}
+
+/// Where everything is, as `rollcall dev --json` prints it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Addresses {
+    /// The functions' HTTP API.
+    pub api: String,
+    /// Clerk's Backend API, without `/v1`.
+    pub clerk: String,
+    /// DynamoDB.
+    pub dynamodb: String,
+    /// The key to the Backend API.
+    pub clerk_secret_key: String,
+    /// What webhooks are signed with.
+    pub webhook_secret: String,
+    /// Clerk's instance.
+    pub clerk_instance_id: String,
+    /// The Directory's table.
+    pub directory_table: String,
+    /// The Profiles table.
+    pub profiles_table: String,
+    /// The Operations table.
+    pub operations_table: String,
+}
+
+/// A running stack. Dropping it ends it at once; [`Stack::stop`] ends it cleanly.
+pub struct Stack {
+    /// Where everything is.
+    pub addresses: Addresses,
+    /// A client of its DynamoDB.
+    pub dynamodb: Client,
+    /// Its Clerk.
+    pub clerk: Emulator,
+    /// Its functions, for whoever hands them events directly.
+    pub functions: Functions,
+    api: Server,
+    database: Server,
+}
+
+/// A server that ends when it is told to, or when nobody is left to tell it.
+struct Server {
+    stopping: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    fn spawn<F: Future<Output = ()> + Send + 'static>(serve: impl FnOnce(Told) -> F) -> Server {
+        let (stopping, mut stopped) = watch::channel(false);
+        let told = Box::pin(async move { drop(stopped.wait_for(|stop| *stop).await) });
+        Server { stopping, task: tokio::spawn(serve(told)) }
+    }
+
+    async fn stop(self) {
+        self.stopping.send_replace(true);
+        if self.task.await.is_err() {
+            tracing::error!("a server ended in a panic");
+        }
+    }
+}
+
+type Told = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Stack {
+    /// Starts everything and returns once all of it answers.
+    ///
+    /// # Errors
+    ///
+    /// If a port is taken, the folder cannot be used, or a setting is malformed.
+    pub async fn start(config: Config) -> anyhow::Result<Stack> {
+        let tables = Tables::default();
+
+        let listener = listen(config.dynamodb_port, "--dynamodb-port").await?;
+        let dynamodb_url = format!("http://{}", listener.local_addr()?);
+        let database = open(config.data.as_deref())?;
+        let database = Server::spawn(|told| async move {
+            if let Err(error) = dynoxide::server::serve_with_shutdown(listener, database, told).await {
+                tracing::error!(%error, "DynamoDB stopped");
+            }
+        });
+        let dynamodb = client(&dynamodb_url).await;
+        tables::create(&dynamodb, &tables).await?;
+
+        // The emulator must know the functions' address before they run: what it sends meanwhile waits in the listener's queue.
+        let listener = listen(config.port, "--port").await?;
+        let api = format!("http://{}", listener.local_addr()?);
+        let clock = config.clock.clone();
+        let clerk = Emulator::start(clerk_emulator::Config {
+            port: config.clerk_port,
+            webhook_url: Some(format!("{api}/webhooks/clerk")),
+            announce_samples: true,
+            snapshot: config.data.as_deref().map(|data| data.join("clerk.json")),
+            clock: Arc::new(move || i64::try_from(clock().get()).unwrap_or(i64::MAX)),
+            ..config.clerk
+        })
+        .await
+        .context("starting the Clerk emulator (--clerk-port)")?;
+
+        let addresses = Addresses {
+            api,
+            clerk: clerk.url().to_owned(),
+            dynamodb: dynamodb_url,
+            clerk_secret_key: clerk.secret_key().to_owned(),
+            webhook_secret: clerk.webhook_secret().to_owned(),
+            clerk_instance_id: clerk.instance_id().to_owned(),
+            directory_table: tables.directory,
+            profiles_table: tables.profiles,
+            operations_table: tables.operations,
+        };
+        let settings = Settings::read(&|name| own(&addresses, name).or_else(|| (config.lookup)(name)))?;
+        let functions = Functions { webhook: Arc::new(Webhook::new(settings, &dynamodb)), clock: config.clock };
+        let router = gateway::router(functions.clone());
+        let api = Server::spawn(|told| async move {
+            if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(told).await {
+                tracing::error!(%error, "the HTTP API stopped");
+            }
+        });
+        Ok(Stack { addresses, dynamodb, clerk, functions, api, database })
+    }
+
+    /// Ends everything: requests under way are answered, Clerk's data is saved.
+    ///
+    /// # Errors
+    ///
+    /// If Clerk's data cannot be saved.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        // In the order in which they call one another.
+        let saved = self.clerk.stop().await;
+        self.api.stop().await;
+        self.database.stop().await;
+        Ok(saved?)
+    }
+}
+
+/// The settings that the stack itself decides.
+fn own(addresses: &Addresses, name: &str) -> Option<String> {
+    let value = match name {
+        "DIRECTORY_TABLE" => &addresses.directory_table,
+        "PROFILES_TABLE" => &addresses.profiles_table,
+        "OPERATIONS_TABLE" => &addresses.operations_table,
+        "CLERK_INSTANCE_ID" => &addresses.clerk_instance_id,
+        "CLERK_API_URL" => &addresses.clerk,
+        "CLERK_SECRET_KEY" => &addresses.clerk_secret_key,
+        "CLERK_WEBHOOK_SECRET" => &addresses.webhook_secret,
+        _ => return None,
+    };
+    Some(value.clone())
+}
+
+/// A client of a DynamoDB on this machine, which checks no credentials but wants some.
+pub async fn client(url: &str) -> Client {
+    let loader = rollcall::adapters::aws::loader()
+        .endpoint_url(url)
+        .region(Region::from_static("us-east-1"))
+        .credentials_provider(Credentials::new("local", "local", None, None, "local"));
+    Client::new(&loader.load().await)
+}
+
+fn open(data: Option<&Path>) -> anyhow::Result<Database> {
+    let Some(data) = data else { return Ok(Database::memory()?) };
+    std::fs::create_dir_all(data).with_context(|| format!("creating the folder {} (--data)", data.display()))?;
+    let file = data.join("dynamodb.sqlite");
+    Database::new(&file.to_string_lossy()).with_context(|| format!("opening {} (--data)", file.display()))
+}
+
+async fn listen(port: u16, option: &str) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
+    listener.with_context(|| {
+        format!("port {port} of 127.0.0.1 cannot be listened on: choose another one with {option}, 0 picks a free one")
+    })
+}

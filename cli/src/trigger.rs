@@ -1,0 +1,201 @@
+//! `rollcall trigger`: one sample event, signed like Clerk's and sent to the webhook.
+
+use std::net::IpAddr;
+
+use anyhow::{Context, bail};
+use include_dir::{Dir, include_dir};
+use reqwest::Url;
+use rollcall::core::event::Envelope;
+use rollcall::core::id::{InstanceId, Key};
+use rollcall::core::millis::Millis;
+use serde_json::{Value, json};
+use svix::webhooks::Webhook;
+
+use crate::Status;
+use crate::args::TriggerArgs;
+use crate::dev::stack;
+use crate::dev::tables::Tables;
+
+static EVENTS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../events");
+
+/// A signed event, ready to be sent.
+#[derive(Debug)]
+pub struct Signed {
+    /// The message's id.
+    pub id: String,
+    /// The attempt's time, in Unix seconds.
+    pub timestamp: i64,
+    /// The signature over the two and the body.
+    pub signature: String,
+    /// The body.
+    pub body: String,
+}
+
+/// Sends the event and shows what became of it.
+///
+/// # Errors
+///
+/// If there is no such sample, or nobody answers.
+pub async fn run(args: TriggerArgs, now: Millis) -> anyhow::Result<Status> {
+    let Some(event_type) = args.event_type.as_deref().filter(|_| !args.list) else {
+        println!("{}", names().join("\n"));
+        return Ok(Status::Done);
+    };
+    let mut payload = sample(event_type)?;
+    if !args.keep_times {
+        move_to(&mut payload, now);
+    }
+    let instance = args.instance_id.unwrap_or_else(|| clerk_emulator::INSTANCE_ID.to_owned());
+    payload["instance_id"] = instance.clone().into();
+    if let Some(id) = &args.id {
+        rename(&mut payload, id);
+    }
+    let secret = args.secret.unwrap_or_else(|| clerk_emulator::WEBHOOK_SECRET.to_owned());
+    let signed = sign(&payload, &secret, now)?;
+    if args.print {
+        println!("{}", serde_json::to_string_pretty(&gateway_event(&signed, now))?);
+        return Ok(Status::Done);
+    }
+    let (status, answer) = send(&args.url, &signed).await?;
+    let item = if (200..300).contains(&status) { stored(&args.url, &signed.body, &instance).await } else { None };
+    if args.json {
+        println!("{}", json!({ "svix_id": signed.id, "status": status, "answer": answer, "item": item }));
+    } else {
+        println!("{} {} → {status} {answer}", payload["type"].as_str().unwrap_or(event_type), signed.id);
+        if let Some(item) = &item {
+            println!("the Directory now holds\n{}", serde_json::to_string_pretty(item)?);
+        }
+    }
+    Ok(if (200..300).contains(&status) { Status::Done } else { Status::Failure })
+}
+
+/// The names of all samples, variants included.
+#[must_use]
+pub fn names() -> Vec<String> {
+    let files = EVENTS.files().chain(EVENTS.get_dir("variants").into_iter().flat_map(Dir::files));
+    let name = |path: &std::path::Path| path.file_name()?.to_str()?.strip_suffix(".json").map(str::to_owned);
+    let mut names: Vec<String> = files.filter_map(|file| name(file.path())).collect();
+    names.sort();
+    names
+}
+
+/// A sample by its name.
+///
+/// # Errors
+///
+/// If there is none of that name.
+pub fn sample(name: &str) -> anyhow::Result<Value> {
+    let file = EVENTS.get_file(format!("{name}.json")).or_else(|| EVENTS.get_file(format!("variants/{name}.json")));
+    let Some(file) = file else {
+        bail!("there is no sample {name}: rollcall trigger --list shows them all");
+    };
+    serde_json::from_slice(file.contents()).with_context(|| format!("sample {name}"))
+}
+
+/// Moves the event and every time in it to now, distances kept.
+pub fn move_to(payload: &mut Value, now: Millis) {
+    let Some(sent) = payload["timestamp"].as_i64().and_then(|sent| Millis::try_from(sent).ok()) else { return };
+    let by = now.get().saturating_sub(sent.from_envelope().get());
+    shift(&mut payload["data"], by);
+    payload["timestamp"] = now.get().into();
+}
+
+fn shift(value: &mut Value, by: u64) {
+    match value {
+        Value::Array(values) => values.iter_mut().for_each(|value| shift(value, by)),
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match value.as_u64() {
+                    Some(time) if name.ends_with("_at") => *value = (time + by).into(),
+                    _ => shift(value, by),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Makes the event one about another user or organization.
+fn rename(payload: &mut Value, id: &str) {
+    let data = &mut payload["data"];
+    for path in ["/public_user_data/user_id", "/organization/id", "/id"] {
+        let kind = id.split('_').next().unwrap_or_default();
+        if let Some(found) = data
+            .pointer_mut(path)
+            .filter(|found| found.as_str().is_some_and(|found| found.starts_with(&format!("{kind}_"))))
+        {
+            *found = id.into();
+        }
+    }
+}
+
+/// Signs a payload as Svix does.
+///
+/// # Errors
+///
+/// If the secret is none.
+pub fn sign(payload: &Value, secret: &str, now: Millis) -> anyhow::Result<Signed> {
+    let secret = secret.split_whitespace().next().unwrap_or_default();
+    let webhook = Webhook::new(secret)
+        .context("the signing secret (--secret, CLERK_WEBHOOK_SECRET) should look like whsec_ and base64")?;
+    let id = format!("msg_{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
+    let timestamp = i64::try_from(now.get() / 1000)?;
+    let body = payload.to_string();
+    let signature = webhook.sign(&id, timestamp, body.as_bytes())?;
+    Ok(Signed { id, timestamp, signature, body })
+}
+
+fn gateway_event(signed: &Signed, now: Millis) -> Value {
+    json!({
+        "version": "2.0",
+        "routeKey": "POST /webhooks/clerk",
+        "rawPath": "/webhooks/clerk",
+        "rawQueryString": "",
+        "headers": {
+            "content-type": "application/json",
+            "svix-id": signed.id,
+            "svix-timestamp": signed.timestamp.to_string(),
+            "svix-signature": signed.signature,
+        },
+        "requestContext": {
+            "http": { "method": "POST", "path": "/webhooks/clerk", "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1" },
+            "requestId": signed.id,
+            "routeKey": "POST /webhooks/clerk",
+            "stage": "$default",
+            "timeEpoch": now,
+        },
+        "body": signed.body,
+        "isBase64Encoded": false,
+    })
+}
+
+async fn send(url: &str, signed: &Signed) -> anyhow::Result<(u16, Value)> {
+    rollcall::adapters::tls::use_ring();
+    let request = reqwest::Client::new()
+        .post(url)
+        .header("content-type", "application/json")
+        .header("svix-id", &signed.id)
+        .header("svix-timestamp", signed.timestamp.to_string())
+        .header("svix-signature", &signed.signature)
+        .body(signed.body.clone());
+    let answer =
+        request.send().await.with_context(|| format!("nobody answers at {url}: is `rollcall dev` running? (--url)"))?;
+    let status = answer.status().as_u16();
+    Ok((status, answer.json().await.unwrap_or_default()))
+}
+
+/// What the Directory of the local stack holds after the event; nothing for other stacks, whose tables this does not know.
+async fn stored(url: &str, body: &str, instance: &str) -> Option<Value> {
+    let host: IpAddr = Url::parse(url).ok()?.host_str()?.parse().ok()?;
+    if !host.is_loopback() {
+        return None;
+    }
+    let instance: InstanceId = instance.parse().ok()?;
+    let dated = Envelope::parse(body.as_bytes()).ok()?.open().ok()??;
+    let Key { pk, sk } = dated.event.entity().key(&instance);
+    let client = stack::client("http://127.0.0.1:3002").await;
+    let request = client.get_item().table_name(Tables::default().directory).consistent_read(true);
+    let key = |value| aws_sdk_dynamodb::types::AttributeValue::S(value);
+    let found = request.key("pk", key(pk)).key("sk", key(sk)).send().await.ok()?.item?;
+    serde_dynamo::from_item(found).ok()
+}
