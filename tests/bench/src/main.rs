@@ -1,0 +1,2 @@
+//! The budgets of Rollcall, measured.
+fn main() {}
