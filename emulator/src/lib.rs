@@ -1,1 +1,49 @@
-//! x
+//! A Clerk that answers like Clerk, for development and tests: its Backend API, its webhooks as Svix delivers them, and
+//! bad days on demand. Nothing leaves the machine.
+//!
+//! In reading order:
+//!
+//! - [`Config`] says what an emulator is started with, [`Emulator`] is a running one;
+//! - `instance` holds users, organizations and memberships, and is the only place that changes them;
+//! - `api` is `/v1` over it, `errors` Clerk's way of refusing, `limits` its rate limits;
+//! - `webhooks` takes every change's events to the endpoints: a queue that decides, a sender that posts;
+//! - `faults` are the dials, `control` the routes under `/_emulator` that turn them and look inside;
+//! - `samples` fills an empty instance.
+//!
+//! ```
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use clerk_emulator::{Config, Emulator};
+//!
+//! let webhook_url = Some("http://127.0.0.1:3000/webhooks/clerk".to_owned());
+//! let clerk = Emulator::start(Config { users: 20, webhook_url, ..Config::default() }).await?;
+//! println!("CLERK_API_URL={} CLERK_SECRET_KEY={}", clerk.url(), clerk.secret_key());
+//! clerk.settled().await;
+//! clerk.stop().await?;
+//! # Ok(())
+//! # }
+//! ```
+
+// A Clerk user is one `json!` literal of some fifty fields, each of which is a step of the macro.
+#![recursion_limit = "256"]
+
+mod api;
+mod app;
+mod config;
+mod control;
+mod emulator;
+mod errors;
+mod faults;
+mod instance;
+mod limits;
+mod lock;
+mod samples;
+mod webhooks;
+
+pub use config::{
+    Clock, Config, DELIVERY_TIMEOUT, INSTANCE_ID, RETRY_SCALE, RateLimits, SECRET_KEY, SVIX_RETRY_SCHEDULE,
+    WEBHOOK_SECRET,
+};
+pub use emulator::{Emulator, StartError};
+pub use faults::{ApiFaults, Faults, InvalidRate, WebhookFaults};
+pub use instance::SnapshotError;
+pub use webhooks::{Attempt, Delivery, DeliveryState, Endpoint, EndpointError};

@@ -1,0 +1,110 @@
+//! Clerk's Backend API under `/v1`.
+
+mod gate;
+mod memberships;
+mod organizations;
+mod params;
+mod rfc3339;
+mod user_filter;
+mod users;
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    http::{Method, Uri},
+    middleware,
+    routing::{get, patch, post},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    app::{App, Call},
+    errors::ApiError,
+    instance::Instance,
+};
+
+/// What an operation answers: a JSON document or Clerk's error object.
+type Answer = Result<Json<Value>, ApiError>;
+
+/// Every route of the Backend API, behind the gate that checks the key and strikes the faults.
+pub(crate) fn router(app: &Arc<App>) -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/instance", get(instance))
+        .route("/v1/users", get(users::list).post(users::create))
+        .route("/v1/users/count", get(users::count))
+        .route("/v1/users/{user_id}", get(users::get).patch(users::edit).delete(users::delete))
+        .route("/v1/users/{user_id}/metadata", patch(users::merge_metadata).put(users::replace_metadata))
+        .route("/v1/users/{user_id}/ban", post(users::ban))
+        .route("/v1/users/{user_id}/unban", post(users::unban))
+        .route("/v1/users/{user_id}/lock", post(users::lock))
+        .route("/v1/users/{user_id}/unlock", post(users::unlock))
+        .route("/v1/users/{user_id}/organization_memberships", get(memberships::list_of_user))
+        .route("/v1/organizations", get(organizations::list).post(organizations::create))
+        .route(
+            "/v1/organizations/{organization_id}",
+            get(organizations::get).patch(organizations::edit).delete(organizations::delete),
+        )
+        .route(
+            "/v1/organizations/{organization_id}/metadata",
+            patch(organizations::merge_metadata).put(organizations::replace_metadata),
+        )
+        .route(
+            "/v1/organizations/{organization_id}/memberships",
+            get(memberships::list_in_organization).post(memberships::create),
+        )
+        .route(
+            "/v1/organizations/{organization_id}/memberships/{user_id}",
+            patch(memberships::edit).delete(memberships::delete),
+        )
+        .route("/v1/organizations/{organization_id}/memberships/{user_id}/metadata", patch(memberships::merge_metadata))
+        .route("/v1/organization_memberships", get(memberships::list_all))
+        .fallback(no_route)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn_with_state(Arc::clone(app), gate::pass))
+}
+
+async fn instance(call: Call) -> Json<Value> {
+    Json(json!({
+        "object": "instance",
+        "id": call.app.instance_id,
+        "environment_type": "development",
+        "allowed_origins": [],
+        "workspace_id": null,
+    }))
+}
+
+async fn no_route(method: Method, uri: Uri) -> ApiError {
+    ApiError::no_route(method.as_str(), uri.path())
+}
+
+async fn method_not_allowed() -> ApiError {
+    ApiError::method_not_allowed()
+}
+
+/// A page of a list that counts its total, as all lists but the one of users do.
+struct Listing {
+    rows: Vec<Value>,
+    total: usize,
+}
+
+impl Listing {
+    /// Keeps the page's rows and renders only those.
+    fn of<T>(page: params::Page, all: &[T], render: impl Fn(&T) -> Value) -> Self {
+        let rows = all.iter().skip(page.offset).take(page.limit).map(render).collect();
+        Self { rows, total: all.len() }
+    }
+
+    /// The fault dials may shorten the page; the total stays true.
+    fn into_answer(self, call: &Call) -> Json<Value> {
+        let shown = call.app.faults.lock().rows_shown(self.rows.len());
+        let rows: Vec<Value> = self.rows.into_iter().take(shown).collect();
+        Json(json!({"data": rows, "total_count": self.total}))
+    }
+}
+
+impl Call {
+    fn read<T>(&self, look: impl FnOnce(&Instance) -> Result<T, ApiError>) -> Result<T, ApiError> {
+        look(&self.app.instance.lock())
+    }
+}

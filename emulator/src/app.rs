@@ -1,0 +1,110 @@
+//! What all handlers share, and the one path from a change to its webhooks.
+
+use std::{collections::BTreeMap, convert::Infallible, path::PathBuf, sync::Arc};
+
+use axum::{
+    extract::FromRequestParts,
+    http::{header::USER_AGENT, request::Parts},
+};
+use tokio::sync::Notify;
+
+use crate::{
+    config::Clock,
+    errors::ApiError,
+    faults::FaultDesk,
+    instance::{Change, Instance, SnapshotError, snapshot},
+    limits::Limiter,
+    lock::Lock,
+    webhooks::{Endpoint, EndpointError, Event, sender::Sender},
+};
+
+/// The user agent of events that no request caused.
+const SAMPLES_AGENT: &str = "clerk-emulator (samples)";
+
+pub(crate) struct App {
+    pub(crate) secret_key: String,
+    pub(crate) instance_id: String,
+    pub(crate) clock: Clock,
+    pub(crate) snapshot: Option<PathBuf>,
+    pub(crate) instance: Lock<Instance>,
+    pub(crate) faults: Lock<FaultDesk>,
+    pub(crate) sender: Arc<Sender>,
+    pub(crate) limiter: Option<Limiter>,
+    /// Requests by method and route template.
+    pub(crate) requests: Lock<BTreeMap<String, u64>>,
+    /// Rung when the instance differs from its snapshot.
+    pub(crate) unsaved: Notify,
+}
+
+impl App {
+    /// Makes one change and hands its events over, in the order of the changes: the instance stays locked until then.
+    pub(crate) fn change<T>(
+        &self,
+        user_agent: &str,
+        make: impl FnOnce(&mut Change<'_>) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        let mut instance = self.instance.lock();
+        let mut faults = self.faults.lock();
+        let now = (self.clock)();
+        let mut change = Change::at(now, &mut instance, faults.faults().webhooks.cascade_membership_events);
+        let answer = make(&mut change)?;
+        let events = change.into_events();
+        for event in events {
+            self.send(&mut instance, &mut faults, event, now, user_agent);
+        }
+        self.unsaved.notify_one();
+        Ok(answer)
+    }
+
+    /// Sends what the sample users would have caused, had anybody listened then.
+    pub(crate) fn announce(&self, samples: Vec<(i64, Event)>) {
+        let (mut instance, mut faults) = (self.instance.lock(), self.faults.lock());
+        for (at, event) in samples {
+            self.send(&mut instance, &mut faults, event, at, SAMPLES_AGENT);
+        }
+    }
+
+    fn send(&self, instance: &mut Instance, faults: &mut FaultDesk, event: Event, at: i64, user_agent: &str) {
+        let body = event.envelope(&self.instance_id, at, user_agent).to_string();
+        // From the instance, whose snapshot remembers what was issued: a svix-id is a receiver's idempotency key and
+        // must not come again after a restart.
+        self.sender.push(instance.issue("msg"), event, body, || faults.message());
+    }
+
+    /// Adds an endpoint; without a secret it is given one.
+    pub(crate) fn add_endpoint(&self, url: &str, secret: Option<String>) -> Result<Endpoint, EndpointError> {
+        let mut instance = self.instance.lock();
+        // 32 letters and digits are the base64 of some 24 bytes, the length of Svix's own secrets.
+        let secret = secret.unwrap_or_else(|| format!("whsec_{}", instance.letters(32)));
+        let endpoint = Endpoint { id: instance.issue("ep"), url: url.to_owned(), secret };
+        self.sender.add_endpoint(endpoint.clone())?;
+        Ok(endpoint)
+    }
+
+    pub(crate) fn save(&self) -> Result<(), SnapshotError> {
+        let Some(path) = &self.snapshot else { return Ok(()) };
+        let contents = self.instance.lock().to_snapshot()?;
+        snapshot::write(path, &contents)
+    }
+}
+
+/// One request's view of the emulator.
+pub(crate) struct Call {
+    pub(crate) app: Arc<App>,
+    user_agent: String,
+}
+
+impl Call {
+    pub(crate) fn change<T>(&self, make: impl FnOnce(&mut Change<'_>) -> Result<T, ApiError>) -> Result<T, ApiError> {
+        self.app.change(&self.user_agent, make)
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Call {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Infallible> {
+        let user_agent = parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
+        Ok(Self { app: Arc::clone(app), user_agent: user_agent.unwrap_or_default().to_owned() })
+    }
+}

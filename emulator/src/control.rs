@@ -1,0 +1,94 @@
+//! The emulator's own control plane under `/_emulator`: loopback only, no key.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    app::App,
+    faults::Faults,
+    webhooks::{Delivery, Endpoint},
+};
+
+pub(crate) fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/_emulator/faults", get(show_faults).put(set_faults))
+        .route("/_emulator/endpoints", get(endpoints).post(add_endpoint))
+        .route("/_emulator/deliveries", get(deliveries))
+        .route("/_emulator/deliveries/{svix_id}/replay", post(replay))
+        .route("/_emulator/requests", get(requests))
+        .route("/_emulator/settle", post(settle))
+}
+
+/// What is wrong with a request to the control plane, in one sentence.
+struct Refusal(StatusCode, String);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({"error": self.1}))).into_response()
+    }
+}
+
+/// serde's own message names the unknown field and those that there are.
+fn parse<T: for<'de> Deserialize<'de>>(body: &Bytes) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|error| Refusal(StatusCode::BAD_REQUEST, error.to_string()))
+}
+
+async fn show_faults(State(app): State<Arc<App>>) -> Json<Faults> {
+    Json(app.faults.lock().faults().clone())
+}
+
+async fn set_faults(State(app): State<Arc<App>>, body: Bytes) -> Result<Json<Faults>, Refusal> {
+    let faults: Faults = parse(&body)?;
+    faults.check().map_err(|error| Refusal(StatusCode::BAD_REQUEST, error.to_string()))?;
+    app.faults.lock().set(faults.clone());
+    Ok(Json(faults))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewEndpoint {
+    url: String,
+    secret: Option<String>,
+}
+
+async fn endpoints(State(app): State<Arc<App>>) -> Json<Vec<Endpoint>> {
+    Json(app.sender.endpoints())
+}
+
+async fn add_endpoint(State(app): State<Arc<App>>, body: Bytes) -> Result<(StatusCode, Json<Endpoint>), Refusal> {
+    let new: NewEndpoint = parse(&body)?;
+    let added = app.add_endpoint(&new.url, new.secret);
+    let endpoint = added.map_err(|error| Refusal(StatusCode::BAD_REQUEST, error.to_string()))?;
+    Ok((StatusCode::CREATED, Json(endpoint)))
+}
+
+async fn deliveries(State(app): State<Arc<App>>) -> Json<Vec<Delivery>> {
+    Json(app.sender.deliveries())
+}
+
+async fn replay(State(app): State<Arc<App>>, Path(svix_id): Path<String>) -> Result<Json<Vec<Delivery>>, Refusal> {
+    let replayed = app.sender.replay(&svix_id);
+    if replayed.is_empty() {
+        return Err(Refusal(StatusCode::NOT_FOUND, format!("no delivery has the id {svix_id}")));
+    }
+    Ok(Json(replayed))
+}
+
+async fn requests(State(app): State<Arc<App>>) -> Json<BTreeMap<String, u64>> {
+    Json(app.requests.lock().clone())
+}
+
+async fn settle(State(app): State<Arc<App>>) -> Json<Value> {
+    app.sender.settled().await;
+    Json(json!({"settled": true}))
+}

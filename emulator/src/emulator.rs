@@ -1,0 +1,246 @@
+//! A running emulator: its start, its tasks, its end.
+
+use std::{collections::BTreeMap, fmt, io, net::Ipv4Addr, sync::Arc, time::Duration};
+
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, watch},
+    task::JoinSet,
+};
+
+use crate::{
+    api,
+    app::App,
+    config::Config,
+    control,
+    faults::{FaultDesk, Faults, InvalidRate},
+    instance::{Instance, SnapshotError},
+    limits::Limiter,
+    lock::Lock,
+    samples,
+    webhooks::{Delivery, Endpoint, EndpointError, queue::Queue, sender::Sender},
+};
+
+/// How long after a change the snapshot is written, together with whatever else has changed by then.
+const SAVE_DELAY: Duration = Duration::from_millis(200);
+
+/// How long requests under way may take to finish once the emulator is told to stop.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+
+/// Why an emulator could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The port is taken or not allowed.
+    #[error("port {port} of 127.0.0.1 cannot be listened on")]
+    Listen {
+        /// The port that was asked for.
+        port: u16,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The snapshot exists but cannot be used.
+    #[error("instance cannot be loaded")]
+    Snapshot(#[from] SnapshotError),
+    /// The webhook URL or its secret.
+    #[error("first webhook endpoint cannot be used")]
+    Endpoint(#[from] EndpointError),
+    /// A fault dial.
+    #[error("faults cannot be set")]
+    Faults(#[from] InvalidRate),
+    /// The HTTP client for webhooks could not be built.
+    #[error("client for webhooks cannot be built")]
+    Client(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The sample users contradict one another, which is a bug in the emulator.
+    #[error("sample users cannot be created")]
+    Samples,
+}
+
+/// A running emulator. Dropping it ends its tasks at once, without a last snapshot: prefer [`Emulator::stop`].
+pub struct Emulator {
+    app: Arc<App>,
+    url: String,
+    webhook_secret: String,
+    stopping: watch::Sender<bool>,
+    server: JoinSet<()>,
+    background: JoinSet<()>,
+}
+
+impl Emulator {
+    /// Listens on 127.0.0.1 and answers until [`Emulator::stop`]. Needs a tokio runtime with IO and time, of any flavour.
+    ///
+    /// # Errors
+    ///
+    /// If the port is taken, the snapshot unreadable, or a setting malformed.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let webhook_secret = config.webhook_secret.clone();
+        let listening = |source| StartError::Listen { port: config.port, source };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, config.port)).await.map_err(listening)?;
+        let url = format!("http://{}", listener.local_addr().map_err(listening)?);
+        let app = build(config)?;
+        let (stopping, mut stopped) = watch::channel(false);
+
+        let router = control::router().merge(api::router(&app)).with_state(Arc::clone(&app));
+        let mut server = JoinSet::new();
+        server.spawn(async move {
+            // Ends for a `true` and for a dropped emulator alike.
+            let told = async move { drop(stopped.wait_for(|stop| *stop).await) };
+            if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(told).await {
+                tracing::error!(%error, "emulator stopped serving");
+            }
+        });
+        let mut background = JoinSet::new();
+        background.spawn(Arc::clone(&app.sender).run());
+        background.spawn(keep_saved(Arc::clone(&app)));
+        tracing::info!(%url, "clerk emulator listens");
+        Ok(Self { app, url, webhook_secret, stopping, server, background })
+    }
+
+    /// Where it listens, for example `http://127.0.0.1:3001`: what Clerk's SDKs call the API URL.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The bearer token that the Backend API requires.
+    #[must_use]
+    pub fn secret_key(&self) -> &str {
+        &self.app.secret_key
+    }
+
+    /// The signing secret of the configured endpoint.
+    #[must_use]
+    pub fn webhook_secret(&self) -> &str {
+        &self.webhook_secret
+    }
+
+    /// The instance that events and `GET /v1/instance` name.
+    #[must_use]
+    pub fn instance_id(&self) -> &str {
+        &self.app.instance_id
+    }
+
+    /// Sets the fault dials and starts their dice anew.
+    ///
+    /// # Errors
+    ///
+    /// If a rate is not between 0 and 1; the dials then stay as they were.
+    pub fn set_faults(&self, faults: Faults) -> Result<(), InvalidRate> {
+        faults.check()?;
+        self.app.faults.lock().set(faults);
+        Ok(())
+    }
+
+    /// The fault dials as they stand.
+    #[must_use]
+    pub fn faults(&self) -> Faults {
+        self.app.faults.lock().faults().clone()
+    }
+
+    /// Adds a webhook endpoint for changes from now on; without a secret it is given one.
+    ///
+    /// # Errors
+    ///
+    /// If the URL is not one of HTTP, or the secret not `whsec_` and base64.
+    pub fn add_endpoint(&self, url: &str, secret: Option<&str>) -> Result<Endpoint, EndpointError> {
+        self.app.add_endpoint(url, secret.map(str::to_owned))
+    }
+
+    /// Requests to the Backend API since the start, by method and route template (`GET /v1/users/{user_id}`); those to
+    /// unknown paths count as `*`.
+    #[must_use]
+    pub fn requests(&self) -> BTreeMap<String, u64> {
+        self.app.requests.lock().clone()
+    }
+
+    /// Every delivery since the start, in the order of the changes.
+    #[must_use]
+    pub fn deliveries(&self) -> Vec<Delivery> {
+        self.app.sender.deliveries()
+    }
+
+    /// Sends a message again to every endpoint it was meant for, under the same svix-id. Answers with the deliveries
+    /// concerned: none if there is no such message.
+    #[must_use = "an empty answer means that nothing is sent"]
+    pub fn replay(&self, svix_id: &str) -> Vec<Delivery> {
+        self.app.sender.replay(svix_id)
+    }
+
+    /// Returns when no delivery is pending or under way, retries that wait for their time included.
+    pub async fn settled(&self) {
+        self.app.sender.settled().await;
+    }
+
+    /// Finishes the requests under way and saves the snapshot. Deliveries that are still pending are lost.
+    ///
+    /// # Errors
+    ///
+    /// If the snapshot cannot be written.
+    pub async fn stop(mut self) -> Result<(), SnapshotError> {
+        self.stopping.send_replace(true);
+        let finished = async { while self.server.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP_GRACE, finished).await.is_err() {
+            tracing::warn!("requests were still under way when the emulator stopped");
+        }
+        self.background.shutdown().await;
+        self.app.save()
+    }
+}
+
+fn build(config: Config) -> Result<Arc<App>, StartError> {
+    config.faults.check()?;
+    // Only an instance that was never saved gets samples: whoever deleted them all wants it that way.
+    let saved = config.snapshot.as_deref().map(|path| Instance::load(path, config.seed));
+    let mut announced = Vec::new();
+    let instance = if let Some(instance) = saved.transpose()?.flatten() {
+        instance
+    } else {
+        let announce = |at, event| {
+            if config.announce_samples {
+                announced.push((at, event));
+            }
+        };
+        let mut instance = Instance::new(config.seed);
+        samples::fill(&mut instance, config.users, (config.clock)(), announce).map_err(|_| StartError::Samples)?;
+        instance
+    };
+    let queue = Queue::new(config.retry_schedule, config.concurrency);
+    let sender = Sender::new(queue, config.delivery_timeout, Arc::clone(&config.clock));
+    let app = App {
+        secret_key: config.secret_key,
+        instance_id: config.instance_id,
+        clock: config.clock,
+        snapshot: config.snapshot,
+        instance: Lock::new(instance),
+        faults: Lock::new(FaultDesk::new(config.faults, config.seed)),
+        sender: Arc::new(sender.map_err(|error| StartError::Client(error.into()))?),
+        limiter: config.rate_limits.map(Limiter::new),
+        requests: Lock::new(BTreeMap::new()),
+        unsaved: Notify::new(),
+    };
+    if let Some(url) = config.webhook_url {
+        app.add_endpoint(&url, Some(config.webhook_secret))?;
+    }
+    app.announce(announced);
+    // The samples' times are those of this start: the next one must not make them up again.
+    app.unsaved.notify_one();
+    Ok(Arc::new(app))
+}
+
+impl fmt::Debug for Emulator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Emulator").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// Writes the snapshot a moment after each change. The writing blocks the thread on purpose: it is small, and what is
+/// never awaited cannot be cut in half by the emulator's end.
+async fn keep_saved(app: Arc<App>) {
+    loop {
+        app.unsaved.notified().await;
+        tokio::time::sleep(SAVE_DELAY).await;
+        if let Err(error) = app.save() {
+            tracing::warn!(error = &error as &dyn std::error::Error, "snapshot not saved");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The instance as a file: what a developer's session leaves for the next one.
+
+use std::{fs, io, path::Path};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Instance,
+    model::{Membership, Organization, User},
+};
+
+/// Raised when the shape changes, so that an old file is refused instead of misread.
+const VERSION: u32 = 1;
+
+/// Why a snapshot could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// The file or its folder cannot be read or written.
+    #[error("snapshot cannot be read or written")]
+    File(#[from] io::Error),
+    /// The file is not a snapshot.
+    #[error("snapshot is not in the emulator's format")]
+    Format(#[from] serde_json::Error),
+    /// The file was written by another version of the emulator.
+    #[error("snapshot has version {0}, this emulator reads version {VERSION}")]
+    Version(u32),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    version: u32,
+    issued: u64,
+    users: Vec<User>,
+    organizations: Vec<Organization>,
+    memberships: Vec<Membership>,
+}
+
+impl Instance {
+    /// The instance in the file, or nothing if there is no file yet.
+    pub(crate) fn load(path: &Path, seed: u64) -> Result<Option<Self>, SnapshotError> {
+        let text = match fs::read(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let stored: Stored = serde_json::from_slice(&text)?;
+        if stored.version != VERSION {
+            return Err(SnapshotError::Version(stored.version));
+        }
+        let mut instance = Self { issued: stored.issued, ..Self::new(seed) };
+        stored.users.into_iter().for_each(|user| instance.insert_user(user));
+        stored.organizations.into_iter().for_each(|organization| instance.insert_organization(organization));
+        stored.memberships.into_iter().for_each(|membership| instance.insert_membership(membership));
+        Ok(Some(instance))
+    }
+
+    /// The file's contents. In the order of creation, so that the same instance is the same file.
+    pub(crate) fn to_snapshot(&self) -> Result<Vec<u8>, SnapshotError> {
+        use super::Direction::Ascending;
+        let stored = Stored {
+            version: VERSION,
+            issued: self.issued,
+            users: self.users(Ascending, None).cloned().collect(),
+            organizations: self.organizations(Ascending).cloned().collect(),
+            memberships: self.memberships(Ascending).cloned().collect(),
+        };
+        Ok(serde_json::to_vec_pretty(&stored)?)
+    }
+}
+
+/// Replaces the file as a whole: whoever reads it sees the old or the new one, never half of either.
+pub(crate) fn write(path: &Path, contents: &[u8]) -> Result<(), SnapshotError> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".tmp");
+    fs::write(&beside, contents)?;
+    Ok(fs::rename(&beside, path)?)
+}

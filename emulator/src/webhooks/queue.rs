@@ -1,0 +1,353 @@
+//! Which message goes out next, and what follows from how it was received. No IO and no clock.
+//!
+//! Each endpoint has messages that are ready, in the order of the changes, and messages that wait for a time: a retry or
+//! a delay. A ready message may be held until later ones have overtaken it. As the hold counts messages, not time, the
+//! order is the same in every run; the time limit only keeps a lone message from waiting for ever.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{Attempt, Delivery, DeliveryState, Endpoint};
+use crate::faults::Fate;
+
+/// How long a held message waits for others to overtake it.
+const HOLD: Duration = Duration::from_secs(2);
+
+/// What every attempt sends.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) svix_id: String,
+    pub(crate) event_type: String,
+    pub(crate) entity_id: String,
+    pub(crate) body: String,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) attempt: Attempt,
+    pub(crate) aborted: bool,
+}
+
+/// One attempt that is to be made now.
+#[derive(Clone, Debug)]
+pub(crate) struct Task {
+    pub(crate) delivery: usize,
+    pub(crate) endpoint: usize,
+    pub(crate) message: Arc<Message>,
+}
+
+struct Record {
+    message: Arc<Message>,
+    endpoint: usize,
+    state: DeliveryState,
+    attempts: Vec<Attempt>,
+    /// Failures since the schedule was last begun.
+    failures: usize,
+    /// To be sent once more when it has arrived, after so many further messages.
+    repeated_after: Option<u32>,
+}
+
+#[derive(Debug)]
+struct Job {
+    delivery: usize,
+    /// How many later messages are still to go first.
+    overtaken_by: u32,
+    held_until: Instant,
+}
+
+struct Lane {
+    endpoint: Endpoint,
+    ready: VecDeque<Job>,
+    /// By time, then by order of arrival.
+    waiting: BTreeMap<(Instant, u64), Job>,
+    in_flight: usize,
+}
+
+/// All endpoints with everything that was, is or will be sent to them.
+pub(crate) struct Queue {
+    lanes: Vec<Lane>,
+    records: Vec<Record>,
+    schedule: Vec<Duration>,
+    concurrency: usize,
+    arrivals: u64,
+    /// How many are waiting for the queue to empty: held messages are let go for them.
+    settling: usize,
+}
+
+impl Queue {
+    pub(crate) fn new(schedule: Vec<Duration>, concurrency: usize) -> Self {
+        let (lanes, records) = (Vec::new(), Vec::new());
+        Self { lanes, records, schedule, concurrency: concurrency.max(1), arrivals: 0, settling: 0 }
+    }
+
+    pub(crate) fn add_endpoint(&mut self, endpoint: Endpoint) {
+        self.lanes.push(Lane { endpoint, ready: VecDeque::new(), waiting: BTreeMap::new(), in_flight: 0 });
+    }
+
+    pub(crate) fn endpoints(&self) -> Vec<Endpoint> {
+        self.lanes.iter().map(|lane| lane.endpoint.clone()).collect()
+    }
+
+    pub(crate) fn url(&self, endpoint: usize) -> String {
+        self.lanes[endpoint].endpoint.url.clone()
+    }
+
+    pub(crate) fn deliveries(&self) -> Vec<Delivery> {
+        self.records.iter().map(|record| self.show(record)).collect()
+    }
+
+    /// Enters the message for every endpoint, each with a fate of its own.
+    pub(crate) fn push(&mut self, message: Message, mut fate: impl FnMut() -> Fate, now: Instant) {
+        let message = Arc::new(message);
+        for endpoint in 0..self.lanes.len() {
+            let fate = fate();
+            let delivery = self.records.len();
+            self.records.push(Record {
+                message: Arc::clone(&message),
+                endpoint,
+                state: if fate.dropped { DeliveryState::Dropped } else { DeliveryState::Pending },
+                attempts: Vec::new(),
+                failures: 0,
+                repeated_after: fate.repeated_after,
+            });
+            if !fate.dropped {
+                let due = now + fate.delay + self.schedule.first().copied().unwrap_or_default();
+                let job = Job { delivery, overtaken_by: fate.overtaken_by, held_until: due + HOLD };
+                self.enter(endpoint, job, due, now);
+            }
+        }
+    }
+
+    /// Sends the message again to every endpoint that it was meant for, whatever became of it. Answers with the
+    /// deliveries concerned; none if there is no such message.
+    pub(crate) fn replay(&mut self, svix_id: &str, now: Instant) -> Vec<Delivery> {
+        let concerned: Vec<usize> =
+            (0..self.records.len()).filter(|index| self.records[*index].message.svix_id == svix_id).collect();
+        for &delivery in &concerned {
+            let endpoint = self.records[delivery].endpoint;
+            let lane = &mut self.lanes[endpoint];
+            // A retry that waits for its time is brought forward instead of sent twice.
+            lane.waiting.retain(|_, job| job.delivery != delivery);
+            lane.ready.retain(|job| job.delivery != delivery);
+            self.records[delivery].state = DeliveryState::Pending;
+            self.records[delivery].failures = 0;
+            self.enter(endpoint, Job { delivery, overtaken_by: 0, held_until: now }, now, now);
+        }
+        concerned.into_iter().map(|index| self.show(&self.records[index])).collect()
+    }
+
+    /// Everything that may be sent at this moment.
+    pub(crate) fn take(&mut self, now: Instant) -> Vec<Task> {
+        let mut tasks = Vec::new();
+        let settling = self.settling > 0;
+        for (endpoint, lane) in self.lanes.iter_mut().enumerate() {
+            lane.promote(now);
+            while lane.in_flight < self.concurrency {
+                let Some(job) = lane.next(now, settling) else { break };
+                lane.in_flight += 1;
+                let message = Arc::clone(&self.records[job.delivery].message);
+                tasks.push(Task { delivery: job.delivery, endpoint, message });
+            }
+        }
+        tasks
+    }
+
+    /// When to look again if nothing else happens before.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        let free = self.lanes.iter().filter(|lane| lane.in_flight < self.concurrency);
+        free.filter_map(Lane::next_due).min()
+    }
+
+    /// Takes note of how an attempt ended and plans what follows.
+    pub(crate) fn finish(&mut self, task: &Task, outcome: Outcome, now: Instant) {
+        let record = &mut self.records[task.delivery];
+        let lane = &mut self.lanes[task.endpoint];
+        lane.in_flight -= 1;
+        record.attempts.push(outcome.attempt);
+        if outcome.attempt.status.is_some_and(|status| (200..300).contains(&status)) {
+            record.state = DeliveryState::Delivered;
+            if let Some(overtaken_by) = record.repeated_after.take() {
+                record.state = DeliveryState::Pending;
+                lane.ready.push_front(Job { delivery: task.delivery, overtaken_by, held_until: now + HOLD });
+            }
+        } else if outcome.aborted {
+            record.state = DeliveryState::Aborted;
+        } else {
+            record.failures += 1;
+            match self.schedule.get(record.failures) {
+                None => record.state = DeliveryState::Failed,
+                Some(wait) => {
+                    let (wait, endpoint) = (*wait, task.endpoint);
+                    let job = Job { delivery: task.delivery, overtaken_by: 0, held_until: now };
+                    self.enter(endpoint, job, now + wait, now);
+                }
+            }
+        }
+    }
+
+    /// Whether nothing is pending or under way.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.in_flight == 0 && lane.ready.is_empty() && lane.waiting.is_empty())
+    }
+
+    pub(crate) fn begin_settling(&mut self) {
+        self.settling += 1;
+    }
+
+    pub(crate) fn end_settling(&mut self) {
+        self.settling -= 1;
+    }
+
+    fn enter(&mut self, endpoint: usize, job: Job, due: Instant, now: Instant) {
+        self.arrivals += 1;
+        let lane = &mut self.lanes[endpoint];
+        if due <= now {
+            lane.ready.push_back(job);
+        } else {
+            lane.waiting.insert((due, self.arrivals), job);
+        }
+    }
+
+    fn show(&self, record: &Record) -> Delivery {
+        Delivery {
+            svix_id: record.message.svix_id.clone(),
+            event_type: record.message.event_type.clone(),
+            entity_id: record.message.entity_id.clone(),
+            endpoint: self.url(record.endpoint),
+            state: record.state,
+            attempts: record.attempts.clone(),
+        }
+    }
+}
+
+impl Lane {
+    fn promote(&mut self, now: Instant) {
+        while let Some(first) = self.waiting.first_entry() {
+            if first.key().0 > now {
+                break;
+            }
+            self.ready.push_back(first.remove());
+        }
+    }
+
+    fn next(&mut self, now: Instant, settling: bool) -> Option<Job> {
+        let free = self.ready.iter().position(|job| job.overtaken_by == 0 || job.held_until <= now);
+        // With nothing left to overtake them, held messages go in their order.
+        let chosen = free.or(if settling && !self.ready.is_empty() { Some(0) } else { None })?;
+        for overtaken in self.ready.iter_mut().take(chosen) {
+            overtaken.overtaken_by = overtaken.overtaken_by.saturating_sub(1);
+        }
+        self.ready.remove(chosen)
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        let waiting = self.waiting.keys().next().map(|(due, _)| *due);
+        let held = self.ready.iter().map(|job| job.held_until).min();
+        waiting.into_iter().chain(held).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A queue with one endpoint and the messages 1, 2, 3 …, each with its fate.
+    fn queue(concurrency: usize, fates: &[Fate], now: Instant) -> Queue {
+        let mut queue = Queue::new(vec![Duration::ZERO, SECOND], concurrency);
+        let (id, url, secret) = ("ep_1".to_owned(), "http://127.0.0.1:1/".to_owned(), "whsec_".to_owned());
+        queue.add_endpoint(Endpoint { id, url, secret });
+        for (index, fate) in fates.iter().enumerate() {
+            let (event_type, entity_id, body) = (String::new(), String::new(), String::new());
+            let message = Message { svix_id: (index + 1).to_string(), event_type, entity_id, body };
+            queue.push(message, || *fate, now);
+        }
+        queue
+    }
+
+    fn held(overtaken_by: u32) -> Fate {
+        Fate { overtaken_by, ..Fate::default() }
+    }
+
+    fn finish(queue: &mut Queue, task: &Task, status: u16, now: Instant) {
+        let attempt = Attempt { at: 0, status: Some(status) };
+        queue.finish(task, Outcome { attempt, aborted: false }, now);
+    }
+
+    /// Takes and delivers until there is nothing to take.
+    fn drain(queue: &mut Queue, now: Instant) -> String {
+        let mut order = String::new();
+        loop {
+            let tasks = queue.take(now);
+            if tasks.is_empty() {
+                return order;
+            }
+            for task in tasks {
+                order += &task.message.svix_id;
+                finish(queue, &task, 200, now);
+            }
+        }
+    }
+
+    #[test]
+    fn a_held_message_goes_when_so_many_have_overtaken_it() {
+        let now = Instant::now();
+        let plain = Fate::default();
+        let repeated = Fate { repeated_after: Some(1), ..plain };
+        let cases = [
+            (vec![plain, plain, plain], "123"),
+            (vec![held(1), plain, plain], "213"),
+            (vec![held(2), plain, plain, plain], "2314"),
+            (vec![held(1), held(1), plain, plain], "3124"),
+            (vec![repeated, plain, plain], "1213"),
+            (vec![Fate { dropped: true, ..plain }, plain], "2"),
+        ];
+        for (fates, order) in cases {
+            assert_eq!(drain(&mut queue(1, &fates, now), now), order, "{fates:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_nothing_overtakes_waits_for_its_time_or_for_somebody_who_settles() {
+        let now = Instant::now();
+        let mut waiting = queue(1, &[held(3)], now);
+        assert_eq!(drain(&mut waiting, now), "");
+        assert_eq!(waiting.next_due(), Some(now + HOLD));
+        assert_eq!(drain(&mut waiting, now + HOLD), "1");
+        let mut waiting = queue(1, &[held(3)], now);
+        waiting.begin_settling();
+        assert_eq!(drain(&mut waiting, now), "1");
+        assert!(waiting.is_settled());
+    }
+
+    #[test]
+    fn no_more_are_under_way_than_the_concurrency_allows() {
+        let now = Instant::now();
+        let mut queue = queue(2, &[Fate::default(); 3], now);
+        let tasks = queue.take(now);
+        assert_eq!(tasks.len(), 2);
+        assert!(queue.take(now).is_empty());
+        finish(&mut queue, &tasks[1], 200, now);
+        assert_eq!(queue.take(now)[0].message.svix_id, "3");
+    }
+
+    #[test]
+    fn a_replay_brings_a_waiting_retry_forward_instead_of_doubling_it() {
+        let now = Instant::now();
+        let mut queue = queue(1, &[Fate::default()], now);
+        let first = queue.take(now).remove(0);
+        finish(&mut queue, &first, 500, now);
+        assert!(queue.take(now).is_empty());
+        assert_eq!(queue.next_due(), Some(now + SECOND));
+        assert_eq!(queue.replay("1", now).len(), 1);
+        assert_eq!(drain(&mut queue, now + SECOND), "1");
+        assert!(queue.is_settled());
+    }
+}
