@@ -39,6 +39,8 @@ fn log() {
         ("rollcall", LevelFilter::INFO),
         ("rollcall_cli", LevelFilter::INFO),
         ("webhook", LevelFilter::INFO),
+        // It warns of every refused condition, which is an outcome here.
+        ("dynoxide", LevelFilter::ERROR),
     ]);
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)

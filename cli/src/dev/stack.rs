@@ -191,7 +191,9 @@ impl Stack {
 }
 
 /// The settings that the stack itself decides.
-fn own(addresses: &Addresses, name: &str) -> Option<String> {
+/// Nothing for every other name.
+#[must_use]
+pub fn own(addresses: &Addresses, name: &str) -> Option<String> {
     let value = match name {
         "DIRECTORY_TABLE" => &addresses.directory_table,
         "PROFILES_TABLE" => &addresses.profiles_table,

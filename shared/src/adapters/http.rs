@@ -3,12 +3,12 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{CONTENT_TYPE, HOST};
-use http::uri::{Authority, PathAndQuery};
-use http::{HeaderValue, Response};
+use http::{HeaderValue, Response, Uri};
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use lambda_http::ext::RequestExt;
 use lambda_http::request::{LambdaRequest, RequestContext};
 use lambda_http::{Body, LambdaEvent, Request};
+use reqwest::Url;
 use serde::Serialize;
 
 use crate::core::problem::{MEDIA_TYPE, Problem};
@@ -34,29 +34,33 @@ fn tame_body(request: &mut ApiGatewayV2httpRequest) {
 }
 
 fn tame_url(request: &mut ApiGatewayV2httpRequest) {
-    let is_path = |path: &String| path.starts_with('/') && path.parse::<PathAndQuery>().is_ok();
-    if !request.raw_path.as_ref().is_some_and(is_path) {
-        request.raw_path = Some("/".to_owned());
+    // The stage becomes a part of the path.
+    let in_a_stage = |byte: u8| byte.is_ascii_alphanumeric() || b"$-_".contains(&byte);
+    if !request.request_context.stage.as_ref().is_none_or(|stage| !stage.is_empty() && stage.bytes().all(in_a_stage)) {
+        request.request_context.stage = None;
     }
-    let is_query = |query: &String| format!("/?{query}").parse::<PathAndQuery>().is_ok();
+    let path = request.raw_path.take().unwrap_or_default();
+    let path = if path.starts_with('/') && makes_uri("http", "localhost", &path) { path } else { "/".to_owned() };
+    let scheme = request.headers.get("x-forwarded-proto").map_or(Some("https"), |scheme| scheme.to_str().ok());
+    let host = request.headers.get(HOST).map(|host| host.to_str().unwrap_or_default());
+    let host = host.or(request.request_context.domain_name.as_deref());
+    let is_http = scheme.is_some_and(|scheme| scheme == "https" || scheme == "http");
+    if !(is_http && host.is_none_or(|host| makes_uri("https", host, &path))) {
+        request.headers.remove("x-forwarded-proto");
+        request.headers.remove(HOST);
+        request.request_context.domain_name = None;
+    }
+    request.raw_path = Some(path);
+    let is_query = |query: &String| format!("/?{query}").parse::<Uri>().is_ok();
     if !request.raw_query_string.as_ref().is_some_and(is_query) {
         request.raw_query_string = None;
     }
-    let is_host = |host: &str| !host.contains('@') && host.parse::<Authority>().is_ok();
-    if !request.headers.get(HOST).is_none_or(|host| host.to_str().is_ok_and(is_host)) {
-        request.headers.remove(HOST);
-    }
-    if !request.request_context.domain_name.as_deref().is_none_or(is_host) {
-        request.request_context.domain_name = None;
-    }
-    let is_scheme = |scheme: &HeaderValue| scheme == "https" || scheme == "http";
-    if !request.headers.get("x-forwarded-proto").is_none_or(is_scheme) {
-        request.headers.remove("x-forwarded-proto");
-    }
-    // The stage becomes a part of the path.
-    if !request.request_context.stage.as_ref().is_none_or(|stage| is_path(&format!("/{stage}"))) {
-        request.request_context.stage = None;
-    }
+}
+
+/// Whether `lambda_http` can make a URI of these: it parses them as a URL and what that becomes as a URI.
+fn makes_uri(scheme: &str, host: &str, path: &str) -> bool {
+    let url = (!host.is_empty()).then(|| Url::parse(&format!("{scheme}://{host}{path}")));
+    url.and_then(Result::ok).is_some_and(|url| url.as_str().parse::<Uri>().is_ok() && url.path().parse::<Uri>().is_ok())
 }
 
 /// The id under which API Gateway logs this request, else Lambda's, else nothing.

@@ -1,0 +1,113 @@
+//! The pure rule and the DynamoDB condition agree on every input.
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use rollcall::adapters::dynamo_directory::{DynamoDirectory, Put};
+use rollcall::core::digest::Digest;
+use rollcall::core::item::{Item, Provenance, Writer};
+use rollcall::core::millis::Millis;
+use rollcall::core::rank::{Rank, State};
+use rollcall::core::rule::{Guard, Stamp};
+use rollcall_tests::World;
+use serde_json::{Map, json};
+
+/// Few values, so that they meet; the edges among them.
+fn moment() -> impl Strategy<Value = Millis> {
+    prop::sample::select(vec![0, 1, 9, 10, 1_767_225_600_000, 1_767_225_600_001, 9_999_999_999_999])
+        .prop_map(|ms| Millis::try_from(ms).unwrap())
+}
+
+fn rank() -> impl Strategy<Value = Rank> {
+    (moment(), any::<bool>(), moment()).prop_map(|(generation, deleted, version)| Rank {
+        generation,
+        state: if deleted { State::Deleted } else { State::Live },
+        version,
+    })
+}
+
+fn digest() -> impl Strategy<Value = Digest> {
+    prop::sample::select(vec![
+        Digest::of("user", &Map::new()),
+        Digest::of("membership", &Map::new()),
+        Digest::tombstone(),
+    ])
+}
+
+fn stamp() -> impl Strategy<Value = Stamp> {
+    let membership = prop::sample::select(vec![None, Some("orgmem_1"), Some("orgmem_2")]);
+    (rank(), digest(), membership).prop_map(|(rank, digest, membership)| Stamp {
+        rank,
+        digest,
+        membership_id: membership.map(|id| id.parse().unwrap()),
+    })
+}
+
+fn guard() -> impl Strategy<Value = Guard> {
+    prop_oneof![
+        3 => Just(Guard::Newer),
+        2 => Just(Guard::NewerAndKnown),
+        2 => digest().prop_map(Guard::NewerOrSeen),
+        1 => Just(Guard::Absent),
+        2 => (rank(), digest()).prop_map(|(rank, digest)| Guard::Exactly(rank, digest)),
+    ]
+}
+
+/// The stored stamp is often the very one that an `Exactly` asks for, which chance alone would hardly bring about.
+fn case() -> impl Strategy<Value = (Option<Stamp>, Stamp, Guard)> {
+    (prop::option::weighted(0.9, stamp()), stamp(), guard(), any::<bool>()).prop_map(
+        |(stored, offered, guard, meet)| {
+            let guard = match (guard, &stored) {
+                (Guard::Exactly(..), Some(stored)) if meet => Guard::Exactly(stored.rank, stored.digest.clone()),
+                (guard, _) => guard,
+            };
+            (stored, offered, guard)
+        },
+    )
+}
+
+fn item(stamp: &Stamp, sk: &str) -> Item {
+    let membership = stamp.membership_id.iter().map(|id| ("membership_id".to_owned(), json!(id)));
+    Item {
+        key: rollcall::core::id::Key { pk: "AGREEMENT".to_owned(), sk: sk.to_owned() },
+        rank: stamp.rank,
+        digest: stamp.digest.clone(),
+        provenance: Provenance { applied_at: Millis::ZERO, applied_by: Writer::Webhook, delivery_id: None },
+        created_at: None,
+        updated_at: None,
+        deleted_at: None,
+        fields: membership.collect(),
+    }
+}
+
+#[test]
+fn i15_the_pure_rule_and_the_condition_agree_on_ten_thousand_pairs() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let world = runtime.block_on(World::start());
+    let table = world.stack.addresses.directory_table.clone();
+    let directory = DynamoDirectory::new(world.stack.dynamodb.clone(), table.clone());
+    let (cases, admitted) = (std::cell::Cell::new(0_u32), std::cell::Cell::new(0_u32));
+    // On a failure the runner prints the smallest case it finds, and the seed.
+    let mut runner = TestRunner::new(Config { cases: 10_000, failure_persistence: None, ..Config::default() });
+    let result = runner.run(&case(), |(stored, offered, guard)| {
+        cases.set(cases.get() + 1);
+        let sk = format!("CASE#{}", cases.get());
+        let put = runtime.block_on(async {
+            if let Some(stored) = &stored {
+                let row = serde_dynamo::to_item(item(stored, &sk).to_attributes()).unwrap();
+                world.stack.dynamodb.put_item().table_name(&table).set_item(Some(row)).send().await.unwrap();
+            }
+            directory.put(&item(&offered, &sk), &guard).await.unwrap()
+        });
+        let applied = matches!(put, Put::Applied { .. });
+        admitted.set(admitted.get() + u32::from(applied));
+        prop_assert_eq!(guard.admits(&offered, stored.as_ref()), applied);
+        if let Put::Refused(found) = put {
+            prop_assert_eq!(found.as_deref().map(Stamp::from), stored);
+        }
+        Ok(())
+    });
+    result.unwrap_or_else(|failure| panic!("{failure}\n{runner}"));
+    assert!(cases.get() >= 10_000);
+    let share = f64::from(admitted.get()) / f64::from(cases.get());
+    assert!((0.2..0.8).contains(&share), "both verdicts must be common, but {share} were admitted");
+}

@@ -1,0 +1,186 @@
+//! The traces that broke earlier drafts of the rule, as far as they concern the webhook. The numbers are those of the search that found them.
+
+use rollcall_tests::{SAMPLE_TIME, World, membership_event, user_event};
+use serde_json::{Value, json};
+
+use crate::{ACME, GRACE, membership, user};
+
+const T: u64 = SAMPLE_TIME - 60_000;
+const LATE: u64 = 11 * 60 * 1000;
+
+fn created(id: &str, generation: u64) -> Value {
+    membership_event("organizationMembership.created", id, generation, generation, generation)
+}
+
+fn deleted(id: &str, generation: u64, at: u64) -> Value {
+    membership_event("organizationMembership.deleted", id, generation, generation, at)
+}
+
+/// A user of the emulator, as Clerk answers it.
+async fn clerk_user(world: &World, name: &str) -> Value {
+    world.clerk("POST", "/users", json!({ "first_name": name, "email_address": [format!("{name}@example.com")] })).await
+}
+
+/// The event with which Clerk would announce a user that it has just answered.
+fn announced(data: &Value) -> Value {
+    rollcall_tests::event("user.updated", data, data["updated_at"].as_u64().unwrap())
+}
+
+async fn name(world: &World, id: &str) -> String {
+    world.item(&user(id)).await.map(|item| item["name"].as_str().unwrap_or_default().to_owned()).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn trace1_a_late_delete_of_the_old_membership_leaves_the_new_one_alone() {
+    let world = World::start().await;
+    // Created, left, rejoined: the rejoin's event comes before the delete of what was left.
+    for event in [created("orgmem_1", T), created("orgmem_2", T + 2), deleted("orgmem_1", T, T + 1)] {
+        world.post(&event).await;
+    }
+    let item = world.item(&membership(GRACE, ACME)).await.unwrap();
+    assert_eq!((item["membership_id"].as_str(), item["deleted_at"].is_null()), (Some("orgmem_2"), true));
+}
+
+#[tokio::test]
+async fn trace5_a_membership_without_created_at_is_fetched_and_never_given_generation_zero() {
+    let world = World::start().await;
+    let ada = clerk_user(&world, "ada").await;
+    let acme = world.clerk("POST", "/organizations", json!({ "name": "Acme", "created_by": ada["id"] })).await;
+    let path = format!("/organizations/{}/memberships", acme["id"].as_str().unwrap());
+    let real = world.clerk("GET", &path, Value::Null).await["data"][0].clone();
+    let entity = membership(ada["id"].as_str().unwrap(), acme["id"].as_str().unwrap());
+    let mut undated = real.clone();
+    undated["created_at"] = Value::Null;
+    let event = |data| rollcall_tests::event("organizationMembership.created", data, world.now().get());
+    assert_eq!(world.post(&event(&undated)).await.brief(), (200, "applied"));
+    let item = world.item(&entity).await.unwrap();
+    assert_eq!(item["created_at"], real["created_at"]);
+    assert!(item["rank"].as_str().unwrap().starts_with(&format!("{}.0.", real["created_at"])));
+    // A delete of nobody knows which generation: Clerk still shows the membership, so it stays.
+    let mut gone = undated.clone();
+    gone["id"] = "orgmem_unknown".into();
+    let event = rollcall_tests::event("organizationMembership.deleted", &gone, world.now().get());
+    assert_eq!(world.post(&event).await.brief(), (200, "duplicate"));
+    assert!(world.item(&entity).await.unwrap()["deleted_at"].is_null());
+}
+
+#[tokio::test]
+async fn trace8_a_late_created_whose_delete_was_lost_creates_nobody() {
+    let world = World::start().await;
+    let gone = clerk_user(&world, "gone").await;
+    let alive = clerk_user(&world, "alive").await;
+    let id = |data: &Value| data["id"].as_str().unwrap().to_owned();
+    world.clerk("DELETE", &format!("/users/{}", id(&gone)), Value::Null).await;
+    world.set_now(SAMPLE_TIME + LATE);
+    assert_eq!(world.post(&announced(&gone)).await.brief(), (200, "superseded"));
+    assert_eq!(world.item(&user(&id(&gone))).await, None);
+    // Whoever Clerk still has is created all the same, as Clerk has them now.
+    world.clerk("PATCH", &format!("/users/{}", id(&alive)), json!({ "first_name": "Renamed" })).await;
+    assert_eq!(world.post(&announced(&alive)).await.brief(), (200, "applied"));
+    assert_eq!(name(&world, &id(&alive)).await, "Renamed");
+}
+
+#[tokio::test]
+async fn trace8_a_late_created_of_a_new_generation_is_fetched_too() {
+    let world = World::start().await;
+    for event in [created("orgmem_1", T), deleted("orgmem_1", T, T + 1)] {
+        assert_eq!(world.post(&event).await.brief(), (200, "applied"));
+    }
+    let before = world.item(&membership(GRACE, ACME)).await;
+    world.set_now(SAMPLE_TIME + LATE);
+    assert_eq!(world.post(&created("orgmem_2", T + 2)).await.brief(), (200, "superseded"));
+    assert_eq!(world.item(&membership(GRACE, ACME)).await, before);
+    assert_eq!(world.clerk_calls(), 1);
+}
+
+#[tokio::test]
+async fn trace8_a_late_update_of_what_is_known_needs_no_question() {
+    let world = World::start().await;
+    world.post(&user_event("user.created", "user_1", "One", T)).await;
+    world.set_now(SAMPLE_TIME + LATE);
+    let mut late = user_event("user.updated", "user_1", "Two", T + 1);
+    assert_eq!(world.post(&late).await.brief(), (200, "applied"));
+    assert_eq!(world.post(&late).await.brief(), (200, "duplicate"));
+    late["data"]["updated_at"] = (T - 1).into();
+    assert_eq!(world.post(&late).await.brief(), (200, "superseded"));
+    assert_eq!(world.clerk_calls(), 0);
+}
+
+#[tokio::test]
+async fn trace9_of_two_states_of_one_millisecond_clerk_tells_the_later() {
+    for newest_first in [false, true] {
+        let world = World::start().await;
+        let one = clerk_user(&world, "one").await;
+        let id = one["id"].as_str().unwrap().to_owned();
+        // The clock stands still: Clerk changes twice within one millisecond.
+        let two = world.clerk("PATCH", &format!("/users/{id}"), json!({ "first_name": "Two" })).await;
+        assert_eq!(one["updated_at"], two["updated_at"]);
+        let mut events = [announced(&one), announced(&two)];
+        if newest_first {
+            events.reverse();
+        }
+        assert_eq!(world.post(&events[0]).await.brief(), (200, "applied"));
+        let second = world.post(&events[1]).await;
+        assert_eq!(second.brief(), (200, if newest_first { "duplicate" } else { "applied" }));
+        assert_eq!(name(&world, &id).await, "Two");
+        assert_eq!(world.clerk_calls(), 3, "a create, a change and the question");
+    }
+}
+
+#[tokio::test]
+async fn trace9_what_changed_after_the_question_was_asked_is_not_overwritten() {
+    // The rule alone: a fetched state replaces only the digest that was read before the fetch.
+    let world = World::start().await;
+    let one = clerk_user(&world, "one").await;
+    let id = one["id"].as_str().unwrap().to_owned();
+    let two = world.clerk("PATCH", &format!("/users/{id}"), json!({ "first_name": "Two" })).await;
+    let three = world.clerk("PATCH", &format!("/users/{id}"), json!({ "first_name": "Three" })).await;
+    for data in [&one, &two] {
+        world.post(&announced(data)).await;
+    }
+    // Asked about a tie of one and two, Clerk says three, and three's own event is then a duplicate.
+    assert_eq!(name(&world, &id).await, "Three");
+    assert_eq!(world.post(&announced(&three)).await.brief(), (200, "duplicate"));
+}
+
+#[tokio::test]
+async fn trace12_a_rejoin_within_the_millisecond_of_the_old_membership_is_settled_by_clerk() {
+    let world = World::start().await;
+    let (ada, bob) = (clerk_user(&world, "ada").await, clerk_user(&world, "bob").await);
+    let acme = world.clerk("POST", "/organizations", json!({ "name": "Acme", "created_by": ada["id"] })).await;
+    let path = format!("/organizations/{}/memberships", acme["id"].as_str().unwrap());
+    let join = json!({ "user_id": bob["id"], "role": "org:member" });
+    let first = world.clerk("POST", &path, join.clone()).await;
+    world.clerk("DELETE", &format!("{path}/{}", bob["id"].as_str().unwrap()), Value::Null).await;
+    let second = world.clerk("POST", &path, join).await;
+    assert_eq!(first["created_at"], second["created_at"], "the clock stands still");
+    assert_ne!(first["id"], second["id"]);
+    let event = |kind: &str, data: &Value| {
+        rollcall_tests::event(&format!("organizationMembership.{kind}"), data, world.now().get())
+    };
+    let entity = membership(bob["id"].as_str().unwrap(), acme["id"].as_str().unwrap());
+
+    // In order: the tombstone of the first stands in the second's way, with a greater rank, until Clerk is asked.
+    for (event, outcome) in [
+        (event("created", &first), "applied"),
+        (event("deleted", &first), "applied"),
+        (event("created", &second), "applied"),
+    ] {
+        assert_eq!(world.post(&event).await.brief(), (200, outcome));
+    }
+    let item = world.item(&entity).await.unwrap();
+    assert_eq!((&item["membership_id"], item["deleted_at"].is_null()), (&second["id"], true));
+    // And the delete of the first, come late, does not end the second.
+    assert_eq!(world.post(&event("deleted", &first)).await.brief(), (200, "duplicate"));
+    assert!(world.item(&entity).await.unwrap()["deleted_at"].is_null());
+}
+
+#[tokio::test]
+async fn trace13_a_tie_about_somebody_clerk_does_not_have_writes_nothing() {
+    let world = World::start().await;
+    world.post(&user_event("user.created", "user_1", "One", T)).await;
+    let before = world.item(&user("user_1")).await;
+    assert_eq!(world.post(&user_event("user.updated", "user_1", "Two", T)).await.brief(), (200, "superseded"));
+    assert_eq!(world.item(&user("user_1")).await, before);
+    assert_eq!(world.clerk_calls(), 1);
+}

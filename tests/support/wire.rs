@@ -1,0 +1,151 @@
+//! The wire between the functions and DynamoDB: a proxy on loopback that counts requests and units, and fails when told to.
+
+use std::collections::VecDeque;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::body::{Bytes, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+/// One request that reached DynamoDB, or a fault in its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// The operation, as `PutItem`.
+    pub operation: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// Consumed units, where the answer tells.
+    pub units: f64,
+}
+
+/// What happens to a request instead of being answered by DynamoDB.
+#[derive(Clone, Copy, Debug)]
+pub enum Fault {
+    /// 400 `ProvisionedThroughputExceededException`.
+    Throttled,
+    /// 500 `InternalServerError`.
+    ServerError,
+    /// 503 without a body that DynamoDB would write.
+    Unavailable,
+    /// No answer for this long.
+    Silent(Duration),
+    /// The write is done, but the answer is lost.
+    LostAnswer,
+    /// 400 `AccessDeniedException`.
+    AccessDenied,
+    /// 400 `ResourceNotFoundException`.
+    NoTable,
+}
+
+#[derive(Default)]
+struct Log {
+    calls: Vec<Call>,
+    faults: VecDeque<Fault>,
+}
+
+/// The proxy.
+#[derive(Clone)]
+pub struct Wire {
+    url: String,
+    log: Arc<Mutex<Log>>,
+}
+
+impl Wire {
+    /// Starts a proxy in front of the DynamoDB at `upstream`.
+    ///
+    /// # Panics
+    ///
+    /// If no port can be listened on.
+    pub async fn start(upstream: String) -> Wire {
+        rollcall::adapters::tls::use_ring();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let wire = Wire { url: format!("http://{}", listener.local_addr().unwrap()), log: Arc::default() };
+        let state = (upstream, wire.log.clone(), reqwest::Client::new());
+        let router = axum::Router::new().fallback(forward).with_state(state);
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        wire
+    }
+
+    /// Where the functions find DynamoDB.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The requests since the last time this was asked.
+    ///
+    /// # Panics
+    ///
+    /// If another thread panicked with the log in hand.
+    #[must_use]
+    pub fn take(&self) -> Vec<Call> {
+        std::mem::take(&mut self.log.lock().unwrap().calls)
+    }
+
+    /// Lets the next requests fail, each in its way.
+    ///
+    /// # Panics
+    ///
+    /// If another thread panicked with the log in hand.
+    pub fn fail(&self, faults: impl IntoIterator<Item = Fault>) {
+        let mut log = self.log.lock().unwrap();
+        log.faults.clear();
+        log.faults.extend(faults);
+    }
+}
+
+type Shared = (String, Arc<Mutex<Log>>, reqwest::Client);
+
+async fn forward(State((upstream, log, client)): State<Shared>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let target = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+    let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
+    let fault = log.lock().unwrap().faults.pop_front();
+    let (status, headers, answer) = match fault {
+        None => pass(&upstream, &client, &parts.headers, body).await,
+        Some(Fault::Throttled) => refusal(400, "ProvisionedThroughputExceededException"),
+        Some(Fault::ServerError) => refusal(500, "InternalServerError"),
+        Some(Fault::Unavailable) => {
+            (StatusCode::SERVICE_UNAVAILABLE, HeaderMap::new(), Bytes::from("<html>503</html>"))
+        }
+        Some(Fault::AccessDenied) => refusal(400, "AccessDeniedException"),
+        Some(Fault::NoTable) => refusal(400, "ResourceNotFoundException"),
+        Some(Fault::Silent(duration)) => {
+            tokio::time::sleep(duration).await;
+            refusal(500, "InternalServerError")
+        }
+        Some(Fault::LostAnswer) => {
+            pass(&upstream, &client, &parts.headers, body).await;
+            refusal(500, "InternalServerError")
+        }
+    };
+    let units = serde_json::from_slice::<Value>(&answer)
+        .ok()
+        .and_then(|answer| answer["ConsumedCapacity"]["CapacityUnits"].as_f64());
+    let call = Call { operation, status: status.as_u16(), units: units.unwrap_or_default() };
+    log.lock().unwrap().calls.push(call);
+    (status, headers, answer).into_response()
+}
+
+async fn pass(
+    upstream: &str,
+    client: &reqwest::Client,
+    headers: &HeaderMap,
+    body: Bytes,
+) -> (StatusCode, HeaderMap, Bytes) {
+    match client.post(upstream).headers(headers.clone()).body(body).send().await {
+        Ok(answer) => (answer.status(), answer.headers().clone(), answer.bytes().await.unwrap_or_default()),
+        Err(_) => (StatusCode::BAD_GATEWAY, HeaderMap::new(), Bytes::new()),
+    }
+}
+
+fn refusal(status: u16, code: &str) -> (StatusCode, HeaderMap, Bytes) {
+    let body = json!({ "__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": "a fault on purpose" });
+    (StatusCode::from_u16(status).unwrap(), HeaderMap::new(), body.to_string().into())
+}

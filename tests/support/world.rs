@@ -1,0 +1,273 @@
+//! A world of real parts: the local stack, its functions reached through API Gateway events, its DynamoDB through a [`Wire`], and a clock that
+//! only the test moves.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::body::to_bytes;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use clerk_emulator::{Faults, WebhookFaults};
+use reqwest::Method;
+use rollcall::core::id::{EntityId, InstanceId};
+use rollcall::core::millis::Millis;
+use rollcall_cli::dev::gateway;
+use rollcall_cli::dev::stack::{self, Config, Stack};
+use serde_json::{Value, json};
+use webhook::Webhook;
+use webhook::settings::Settings;
+
+use crate::events::{SAMPLE_TIME, Sent};
+use crate::wire::Wire;
+
+/// What the function answered.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers.
+    pub headers: http::HeaderMap,
+    /// The body, as JSON.
+    pub body: Value,
+}
+
+impl Answer {
+    /// The status and the outcome or code: what a test compares.
+    #[must_use]
+    pub fn brief(&self) -> (u16, &str) {
+        let text = self.body["outcome"].as_str().or(self.body["code"].as_str());
+        (self.status, text.unwrap_or_default())
+    }
+
+    /// Whether Svix was told to stop repeating the message.
+    #[must_use]
+    pub fn aborts(&self) -> bool {
+        self.headers.get("webhook-delivery").is_some_and(|value| value == "abort-message")
+    }
+}
+
+/// The world.
+pub struct World {
+    /// The stack, whose emulator delivers nothing by itself unless told to.
+    pub stack: Stack,
+    /// The wire between the function under test and DynamoDB.
+    pub wire: Wire,
+    /// The function under test.
+    pub webhook: Arc<Webhook>,
+    now: Arc<AtomicU64>,
+    messages: AtomicU64,
+    http: reqwest::Client,
+}
+
+impl World {
+    /// A world with the default settings.
+    pub async fn start() -> World {
+        World::with(&[]).await
+    }
+
+    /// A world with some settings of the function, by name.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot start.
+    pub async fn with(settings: &'static [(&'static str, &'static str)]) -> World {
+        let now = Arc::new(AtomicU64::new(SAMPLE_TIME));
+        let reading = now.clone();
+        let mut config = Config::new(Arc::new(move || millis(reading.load(Ordering::SeqCst))));
+        // The tests send the events themselves, in the order that they are about.
+        config.clerk.faults =
+            Faults { webhooks: WebhookFaults { drop: 1.0, ..WebhookFaults::default() }, ..Faults::default() };
+        let stack = Stack::start(config).await.unwrap();
+        let wire = Wire::start(stack.addresses.dynamodb.clone()).await;
+        let addresses = stack.addresses.clone();
+        let lookup = move |name: &str| {
+            let given = settings.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+            given.or_else(|| stack::own(&addresses, name))
+        };
+        let client = stack::client(wire.url()).await;
+        let webhook = Arc::new(Webhook::new(Settings::read(&lookup).unwrap(), &client));
+        World { stack, wire, webhook, now, messages: AtomicU64::new(0), http: reqwest::Client::new() }
+    }
+
+    /// What time it is.
+    #[must_use]
+    pub fn now(&self) -> Millis {
+        millis(self.now.load(Ordering::SeqCst))
+    }
+
+    /// Sets the clock, in Unix ms.
+    pub fn set_now(&self, now: u64) {
+        self.now.store(now, Ordering::SeqCst);
+    }
+
+    /// Signs an event as a message of its own.
+    #[must_use]
+    pub fn sign(&self, event: &Value) -> Sent {
+        let id = format!("msg_{}", self.messages.fetch_add(1, Ordering::SeqCst));
+        Sent::signed(event.to_string().into_bytes(), &id, &self.stack.addresses.webhook_secret, self.now())
+    }
+
+    /// Signs an event and hands it to the function.
+    pub async fn post(&self, event: &Value) -> Answer {
+        self.send(&self.sign(event)).await
+    }
+
+    /// Hands a message to the function as API Gateway does.
+    pub async fn send(&self, sent: &Sent) -> Answer {
+        self.invoke(gateway_event(sent, false)).await
+    }
+
+    /// Hands a message to the function with its body in base64.
+    pub async fn send_base64(&self, sent: &Sent) -> Answer {
+        self.invoke(gateway_event(sent, true)).await
+    }
+
+    /// Invokes the function with any event.
+    ///
+    /// # Panics
+    ///
+    /// If the answer cannot be read.
+    pub async fn invoke(&self, event: Value) -> Answer {
+        let now = self.now.clone();
+        let clock = move || millis(now.load(Ordering::SeqCst));
+        let response = gateway::invoke(webhook::service(self.webhook.clone(), clock), event).await;
+        let (parts, body) = response.into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        Answer {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            body: serde_json::from_slice(&body).unwrap_or_default(),
+        }
+    }
+
+    /// What the Directory holds of an entity.
+    ///
+    /// # Panics
+    ///
+    /// If DynamoDB does not answer.
+    pub async fn item(&self, entity: &EntityId) -> Option<Value> {
+        let instance: InstanceId = self.stack.addresses.clerk_instance_id.parse().unwrap();
+        let key = entity.key(&instance);
+        let text = aws_sdk_dynamodb::types::AttributeValue::S;
+        let request =
+            self.stack.dynamodb.get_item().table_name(&self.stack.addresses.directory_table).consistent_read(true);
+        let found = request.key("pk", text(key.pk)).key("sk", text(key.sk)).send().await.unwrap().item;
+        found.map(|item| serde_dynamo::from_item(item).unwrap())
+    }
+
+    /// All rows of a table, in the order of their keys.
+    ///
+    /// # Panics
+    ///
+    /// If DynamoDB does not answer, or the table takes more than one page.
+    pub async fn rows(&self, table: &str) -> Vec<Value> {
+        let page = self.stack.dynamodb.scan().table_name(table).consistent_read(true).send().await.unwrap();
+        assert!(page.last_evaluated_key.is_none(), "a world this small fits one page");
+        let mut rows: Vec<Value> =
+            page.items.unwrap_or_default().into_iter().map(|row| serde_dynamo::from_item(row).unwrap()).collect();
+        rows.sort_by_key(|row| format!("{} {}", row["pk"], row["sk"]));
+        rows
+    }
+
+    /// All rows of the Directory.
+    pub async fn directory(&self) -> Vec<Value> {
+        self.rows(&self.stack.addresses.directory_table).await
+    }
+
+    /// All rows of the Operations table.
+    pub async fn operations(&self) -> Vec<Value> {
+        self.rows(&self.stack.addresses.operations_table).await
+    }
+
+    /// How many records the Directory's stream has ever carried.
+    ///
+    /// # Panics
+    ///
+    /// If DynamoDB does not answer.
+    pub async fn stream_records(&self) -> usize {
+        let table = self
+            .stack
+            .dynamodb
+            .describe_table()
+            .table_name(&self.stack.addresses.directory_table)
+            .send()
+            .await
+            .unwrap();
+        let arn = table.table.unwrap().latest_stream_arn.unwrap();
+        let streams = |operation: &'static str, body: Value| {
+            let request = self
+                .http
+                .post(&self.stack.addresses.dynamodb)
+                .header("x-amz-target", format!("DynamoDBStreams_20120810.{operation}"));
+            let request = request.header("content-type", "application/x-amz-json-1.0").header("authorization", "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0").header("x-amz-date", "20260101T000000Z").body(body.to_string());
+            async move { request.send().await.unwrap().json::<Value>().await.unwrap() }
+        };
+        let described = streams("DescribeStream", json!({ "StreamArn": arn })).await;
+        let mut records = 0;
+        for shard in
+            described["StreamDescription"]["Shards"].as_array().unwrap_or_else(|| panic!("no shards in {described}"))
+        {
+            let iterator =
+                json!({ "StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON" });
+            let mut iterator = streams("GetShardIterator", iterator).await["ShardIterator"].clone();
+            while iterator.is_string() {
+                let page = streams("GetRecords", json!({ "ShardIterator": iterator })).await;
+                let found = page["Records"].as_array().map_or(0, Vec::len);
+                records += found;
+                iterator = if found == 0 { Value::Null } else { page["NextShardIterator"].clone() };
+            }
+        }
+        records
+    }
+
+    /// Calls the emulator's Backend API, as `("POST", "/users", …)`.
+    ///
+    /// # Panics
+    ///
+    /// If it does not answer in 2xx.
+    pub async fn clerk(&self, method: &str, path: &str, body: Value) -> Value {
+        let url = format!("{}/v1{path}", self.stack.addresses.clerk);
+        let request = self
+            .http
+            .request(Method::from_bytes(method.as_bytes()).unwrap(), url)
+            .bearer_auth(&self.stack.addresses.clerk_secret_key);
+        let request = if body.is_null() { request } else { request.json(&body) };
+        let answer = request.send().await.unwrap();
+        let status = answer.status();
+        let body: Value = answer.json().await.unwrap();
+        assert!(status.is_success(), "{method} {path} answered {status} {body}");
+        body
+    }
+
+    /// How many requests the emulator's Backend API has answered.
+    #[must_use]
+    pub fn clerk_calls(&self) -> u64 {
+        self.stack.clerk.requests().values().sum()
+    }
+}
+
+/// The event with which API Gateway would invoke the function.
+#[must_use]
+pub fn gateway_event(sent: &Sent, base64: bool) -> Value {
+    let headers: serde_json::Map<String, Value> =
+        sent.headers.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+    let body = if base64 { STANDARD.encode(&sent.body) } else { String::from_utf8_lossy(&sent.body).into_owned() };
+    json!({
+        "version": "2.0",
+        "routeKey": "POST /webhooks/clerk",
+        "rawPath": "/webhooks/clerk",
+        "rawQueryString": "",
+        "headers": headers,
+        "requestContext": {
+            "http": { "method": "POST", "path": "/webhooks/clerk", "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1" },
+            "requestId": "the-request",
+            "stage": "$default",
+        },
+        "body": body,
+        "isBase64Encoded": base64,
+    })
+}
+
+fn millis(value: u64) -> Millis {
+    i64::try_from(value).ok().and_then(|value| Millis::try_from(value).ok()).unwrap()
+}
