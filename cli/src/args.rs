@@ -75,7 +75,8 @@ pub struct TriggerArgs {
     /// Keep the sample's times instead of moving them to now
     #[arg(long)]
     pub keep_times: bool,
-    /// Print the event as API Gateway would hand it to the function, for `cargo lambda invoke --data-file`, and send nothing
+    /// Print the event as API Gateway would hand it to the function, for `cargo lambda invoke --data-file`, and send
+    /// nothing
     #[arg(long)]
     pub print: bool,
     /// Print the answer as JSON

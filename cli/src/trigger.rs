@@ -184,7 +184,8 @@ async fn send(url: &str, signed: &Signed) -> anyhow::Result<(u16, Value)> {
     Ok((status, answer.json().await.unwrap_or_default()))
 }
 
-/// What the Directory of the local stack holds after the event; nothing for other stacks, whose tables this does not know.
+/// What the Directory of the local stack holds after the event; nothing for other stacks, whose tables this does not
+/// know.
 async fn stored(url: &str, body: &str, instance: &str) -> Option<Value> {
     let host: IpAddr = Url::parse(url).ok()?.host_str()?.parse().ok()?;
     if !host.is_loopback() {

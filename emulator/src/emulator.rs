@@ -67,7 +67,8 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Listens on 127.0.0.1 and answers until [`Emulator::stop`]. Needs a tokio runtime with IO and time, of any flavour.
+    /// Listens on 127.0.0.1 and answers until [`Emulator::stop`]. Needs a tokio runtime with IO and time, of any
+    /// flavour.
     ///
     /// # Errors
     ///

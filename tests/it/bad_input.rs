@@ -389,7 +389,8 @@ fn no_event_whatever_its_urls_parts_makes_the_function_panic() {
     };
     let parts = (part(), part(), part(), part(), part(), "[A-Za-z0-9+/=]{0,16}");
     // A panic fails the runner, which prints the smallest event that causes one, and its seed.
-    proptest!(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() }, |(parts in parts)| {
+    let config = ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(config, |(parts in parts)| {
         let (path, query, host, stage, scheme, body) = parts;
         let mut event = good.clone();
         event["rawPath"] = path.into();

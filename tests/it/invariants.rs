@@ -68,7 +68,8 @@ fn history() -> impl Strategy<Value = (Kind, Vec<prop::sample::Index>)> {
     (kind, prop::collection::vec(any::<prop::sample::Index>(), 1..14))
 }
 
-/// Plays `cases` random histories, each of an entity of its own, in one world. Prints the smallest failing one and its seed.
+/// Plays `cases` random histories, each of an entity of its own, in one world. Prints the smallest failing one and its
+/// seed.
 fn play(cases: u32, check: &impl AsyncFn(&World, &EntityId, &[&Value]) -> Result<(), TestCaseError>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let world = runtime.block_on(World::start());

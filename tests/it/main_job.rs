@@ -1,5 +1,5 @@
-//! The main job on real input: the `rollcall` command as a process of its own, Clerk's Backend API changed over HTTP, signed webhooks, rows in
-//! DynamoDB.
+//! The main job on real input: the `rollcall` command as a process of its own, Clerk's Backend API changed over HTTP,
+//! signed webhooks, rows in DynamoDB.
 
 use std::process::Stdio;
 use std::time::Duration;

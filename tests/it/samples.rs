@@ -1,13 +1,16 @@
-//! All sample events and their variants, signed and posted: the right answer, and nothing changes when they come again in reverse.
+//! All sample events and their variants, signed and posted: the right answer, and nothing changes when they come again
+//! in reverse.
 
 use rollcall_tests::{World, sample};
 use serde_json::Value;
 
 use crate::{ACME, ADA, GRACE, membership, organization, state, user};
 
-/// The story of the samples in the order of Clerk's times, each with its answer; everything else is a type that is not followed.
+/// The story of the samples in the order of Clerk's times, each with its answer; everything else is a type that is not
+/// followed.
 const STORY: [(&str, &str); 20] = [
-    // In seconds, of 2024: the oldest state of this user, and too old to create one; Clerk is asked and knows of nobody.
+    // In seconds, of 2024: the oldest state of this user, and too old to create one; Clerk is asked and knows of
+    // nobody.
     ("user.created.dashboard-example", "superseded"),
     ("user.created", "applied"),
     ("user.created.unverified-email-null-verification", "duplicate"),

@@ -1,4 +1,5 @@
-//! Rows of the five systems, as far as the webhook alone can play them. The rest of each row follows with the parts that it needs.
+//! Rows of the five systems, as far as the webhook alone can play them. The rest of each row follows with the parts
+//! that it needs.
 
 use rollcall_tests::{
     Fault, SAMPLE_TIME, World, deletion_event, membership_event, organization_event, sample, user_event,

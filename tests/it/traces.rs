@@ -1,4 +1,5 @@
-//! The traces that broke earlier drafts of the rule, as far as they concern the webhook. The numbers are those of the search that found them.
+//! The traces that broke earlier drafts of the rule, as far as they concern the webhook. The numbers are those of the
+//! search that found them.
 
 use rollcall_tests::{SAMPLE_TIME, World, membership_event, user_event};
 use serde_json::{Value, json};

@@ -59,7 +59,8 @@ pub fn sample(name: &str) -> Value {
 /// An event of the local instance around any data.
 #[must_use]
 pub fn event(kind: &str, data: &Value, at: u64) -> Value {
-    json!({ "object": "event", "type": kind, "instance_id": clerk_emulator::INSTANCE_ID, "timestamp": at, "data": data })
+    let instance = clerk_emulator::INSTANCE_ID;
+    json!({ "object": "event", "type": kind, "instance_id": instance, "timestamp": at, "data": data })
 }
 
 /// `user.created` or `user.updated` of a user of one name, changed at `updated_at`.

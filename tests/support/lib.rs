@@ -1,5 +1,5 @@
-//! What the scenarios share: a [`World`] of real parts, a [`Wire`] between the functions and DynamoDB that counts and can fail, and events
-//! signed like Clerk's.
+//! What the scenarios share: a [`World`] of real parts, a [`Wire`] between the functions and DynamoDB that counts and
+//! can fail, and events signed like Clerk's.
 
 pub mod events;
 pub mod wire;

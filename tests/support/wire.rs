@@ -1,4 +1,5 @@
-//! The wire between the functions and DynamoDB: a proxy on loopback that counts requests and units, and fails when told to.
+//! The wire between the functions and DynamoDB: a proxy on loopback that counts requests and units, and fails when told
+//! to.
 
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;

@@ -1,9 +1,11 @@
-//! A world of real parts: the local stack, its functions reached through API Gateway events, its DynamoDB through a [`Wire`], and a clock that
-//! only the test moves.
+//! A world of real parts: the local stack, its functions reached through API Gateway events, its DynamoDB through a
+//! [`Wire`], and a clock that only the test moves.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use aws_sdk_dynamodbstreams::Client as Streams;
+use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 use axum::body::to_bytes;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -185,36 +187,19 @@ impl World {
     ///
     /// If DynamoDB does not answer.
     pub async fn stream_records(&self) -> usize {
-        let table = self
-            .stack
-            .dynamodb
-            .describe_table()
-            .table_name(&self.stack.addresses.directory_table)
-            .send()
-            .await
-            .unwrap();
-        let arn = table.table.unwrap().latest_stream_arn.unwrap();
-        let streams = |operation: &'static str, body: Value| {
-            let request = self
-                .http
-                .post(&self.stack.addresses.dynamodb)
-                .header("x-amz-target", format!("DynamoDBStreams_20120810.{operation}"));
-            let request = request.header("content-type", "application/x-amz-json-1.0").header("authorization", "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0").header("x-amz-date", "20260101T000000Z").body(body.to_string());
-            async move { request.send().await.unwrap().json::<Value>().await.unwrap() }
-        };
-        let described = streams("DescribeStream", json!({ "StreamArn": arn })).await;
+        let streams = Streams::new(&stack::local(&self.stack.addresses.dynamodb).await);
+        let table = self.stack.dynamodb.describe_table().table_name(&self.stack.addresses.directory_table);
+        let arn = table.send().await.unwrap().table.unwrap().latest_stream_arn.unwrap();
+        let stream = streams.describe_stream().stream_arn(&arn).send().await.unwrap().stream_description.unwrap();
         let mut records = 0;
-        for shard in
-            described["StreamDescription"]["Shards"].as_array().unwrap_or_else(|| panic!("no shards in {described}"))
-        {
-            let iterator =
-                json!({ "StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON" });
-            let mut iterator = streams("GetShardIterator", iterator).await["ShardIterator"].clone();
-            while iterator.is_string() {
-                let page = streams("GetRecords", json!({ "ShardIterator": iterator })).await;
-                let found = page["Records"].as_array().map_or(0, Vec::len);
-                records += found;
-                iterator = if found == 0 { Value::Null } else { page["NextShardIterator"].clone() };
+        for shard in stream.shards() {
+            let start = streams.get_shard_iterator().stream_arn(&arn).set_shard_id(shard.shard_id.clone());
+            let start = start.shard_iterator_type(ShardIteratorType::TrimHorizon);
+            let mut iterator = start.send().await.unwrap().shard_iterator;
+            while let Some(from) = iterator.take() {
+                let page = streams.get_records().shard_iterator(from).send().await.unwrap();
+                records += page.records().len();
+                iterator = page.next_shard_iterator.clone().filter(|_| !page.records().is_empty());
             }
         }
         records

@@ -1,5 +1,5 @@
-//! API Gateway's HTTP API on a local port: every request becomes the event that Lambda would be invoked with (payload format 2.0), every answer
-//! comes back from the function's response.
+//! API Gateway's HTTP API on a local port: every request becomes the event that Lambda would be invoked with (payload
+//! format 2.0), every answer comes back from the function's response.
 
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use aws_config::Region;
+use aws_config::{Region, SdkConfig};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Credentials;
 use clerk_emulator::Emulator;
@@ -139,7 +139,8 @@ impl Stack {
         let dynamodb = client(&dynamodb_url).await;
         tables::create(&dynamodb, &tables).await?;
 
-        // The emulator must know the functions' address before they run: what it sends meanwhile waits in the listener's queue.
+        // The emulator must know the functions' address before they run: what it sends meanwhile waits in the
+        // listener's queue.
         let listener = listen(config.port, "--port").await?;
         let api = format!("http://{}", listener.local_addr()?);
         let clock = config.clock.clone();
@@ -207,13 +208,18 @@ pub fn own(addresses: &Addresses, name: &str) -> Option<String> {
     Some(value.clone())
 }
 
-/// A client of a DynamoDB on this machine, which checks no credentials but wants some.
+/// A client of a DynamoDB on this machine.
 pub async fn client(url: &str) -> Client {
+    Client::new(&local(url).await)
+}
+
+/// The configuration of a client of this machine's DynamoDB, which checks no credentials but wants some.
+pub async fn local(url: &str) -> SdkConfig {
     let loader = rollcall::adapters::aws::loader()
         .endpoint_url(url)
         .region(Region::from_static("us-east-1"))
         .credentials_provider(Credentials::new("local", "local", None, None, "local"));
-    Client::new(&loader.load().await)
+    loader.load().await
 }
 
 fn open(data: Option<&Path>) -> anyhow::Result<Database> {

@@ -1,4 +1,5 @@
-//! The tables of the local stack, made as `template.yaml` describes them: there is no second description that could differ.
+//! The tables of the local stack, made as `template.yaml` describes them: there is no second description that could
+//! differ.
 
 use anyhow::{Context, bail};
 use aws_sdk_dynamodb::Client;

@@ -1,8 +1,8 @@
 //! Which message goes out next, and what follows from how it was received. No IO and no clock.
 //!
-//! Each endpoint has messages that are ready, in the order of the changes, and messages that wait for a time: a retry or
-//! a delay. A ready message may be held until later ones have overtaken it. As the hold counts messages, not time, the
-//! order is the same in every run; the time limit only keeps a lone message from waiting for ever.
+//! Each endpoint has messages that are ready, in the order of the changes, and messages that wait for a time: a retry
+//! or a delay. A ready message may be held until later ones have overtaken it. As the hold counts messages, not time,
+//! the order is the same in every run; the time limit only keeps a lone message from waiting for ever.
 
 use std::{
     collections::{BTreeMap, VecDeque},

@@ -1,4 +1,5 @@
-//! A started emulator with a client, and a webhook endpoint that remembers. Both hold what they see against the contract.
+//! A started emulator with a client, and a webhook endpoint that remembers. Both hold what they see against the
+//! contract.
 
 use std::{
     sync::{

@@ -64,7 +64,8 @@ impl Answer {
     }
 }
 
-/// The name of an outcome, as answers and logs write it. `Tie` and `Unproven` are settled by Clerk before anybody is answered.
+/// The name of an outcome, as answers and logs write it. `Tie` and `Unproven` are settled by Clerk before anybody is
+/// answered.
 #[must_use]
 pub fn name(outcome: Option<Outcome>) -> &'static str {
     match outcome {
@@ -96,13 +97,15 @@ const SIGNATURE_MISSING: Problem = Problem {
     status: 400,
     code: "signature_headers",
     title: "Signature headers missing or unreadable",
-    detail: "Send svix-id, svix-timestamp (Unix seconds) and svix-signature. If Clerk sent this request, check what stands between Clerk and this endpoint.",
+    detail: "Send svix-id, svix-timestamp (Unix seconds) and svix-signature. If Clerk sent this request, something \
+             between Clerk and this endpoint removes headers.",
 };
 const SIGNATURE_INVALID: Problem = Problem {
     status: 400,
     code: "signature_invalid",
     title: "Signature does not match",
-    detail: "No configured secret made this signature over these bytes. Compare CLERK_WEBHOOK_SECRET with the endpoint's signing secret in Clerk's dashboard.",
+    detail: "No configured secret made this signature over these bytes. Compare CLERK_WEBHOOK_SECRET with the signing \
+             secret of this endpoint in Clerk's dashboard.",
 };
 const TIMESTAMP_STALE: Problem = Problem {
     status: 400,
@@ -114,7 +117,8 @@ const FOREIGN_INSTANCE: Problem = Problem {
     status: 403,
     code: "foreign_instance",
     title: "Another Clerk instance",
-    detail: "The event is of another Clerk instance than CLERK_INSTANCE_ID names. Point that instance's endpoint at its own deployment.",
+    detail: "The event is of another Clerk instance than CLERK_INSTANCE_ID names. Point that instance's endpoint at a \
+             deployment of its own.",
 };
 const UNPROCESSABLE: Problem = Problem {
     status: 422,

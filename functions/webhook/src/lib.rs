@@ -1,7 +1,7 @@
 //! The webhook function: a signed event in, one conditional write, one answer out.
 //!
-//! [`settings`] says what it needs, [`answers`] what it may say; the function itself is below. `main.rs` mounts it on Lambda, `rollcall dev`
-//! and the tests mount it elsewhere, all through [`service`].
+//! [`settings`] says what it needs, [`answers`] what it may say; the function itself is below. `main.rs` mounts it on
+//! Lambda, `rollcall dev` and the tests mount it elsewhere, all through [`service`].
 
 pub mod answers;
 pub mod settings;
@@ -108,8 +108,9 @@ impl Webhook {
                 Answer::Done(receipt.outcome)
             }
             Err(failure) => {
-                let cause = std::error::Error::source(&failure).map(ToString::to_string);
-                error!(svix_id = %delivery, kind, outcome = "failed", error = %failure, cause, "not applied: Svix delivers it again");
+                let (error, cause) =
+                    (failure.to_string(), std::error::Error::source(&failure).map(ToString::to_string));
+                error!(svix_id = %delivery, kind, outcome = "failed", error, cause, "Svix delivers it again");
                 match failure {
                     ReceiveError::Store(store) => Answer::of(&store),
                     ReceiveError::Clerk(_) | ReceiveError::Contended => Answer::Unavailable,
@@ -121,11 +122,12 @@ impl Webhook {
     async fn quarantine(&self, event: &Unprocessable, delivery: &DeliveryId, now: Millis) -> Answer {
         match self.operations.quarantine(delivery, event, now).await {
             Ok(()) => {
-                error!(svix_id = %delivery, outcome = "quarantined", failed_at = event.failed_at, "a signed event cannot be processed");
+                let failed_at = &event.failed_at;
+                error!(svix_id = %delivery, outcome = "quarantined", failed_at, "a signed event cannot be processed");
                 Answer::Unprocessable
             }
             Err(store) => {
-                error!(svix_id = %delivery, outcome = "failed", error = %store, "not quarantined: Svix delivers it again");
+                error!(svix_id = %delivery, outcome = "failed", error = %store, "Svix delivers it again");
                 Answer::of(&store)
             }
         }
@@ -133,9 +135,9 @@ impl Webhook {
 }
 
 fn log(delivery: &DeliveryId, kind: &str, receipt: &Receipt) {
-    let outcome = answers::name(receipt.outcome);
-    let rank = receipt.rank.map(|rank| rank.to_string());
-    info!(svix_id = %delivery, kind, entity = receipt.entity.kind(), id = %receipt.entity, outcome, rank, units = receipt.units, "event");
+    let Receipt { entity, outcome, rank, units, clerk_calls } = receipt;
+    let (outcome, rank) = (answers::name(*outcome), rank.map(|rank| rank.to_string()));
+    info!(svix_id = %delivery, kind, entity = entity.kind(), id = %entity, outcome, rank, units, clerk_calls, "event");
 }
 
 /// The function as a service over Lambda's own events, ready to mount. `clock` is read once an invocation.

@@ -107,7 +107,8 @@ impl ClerkApi {
         }
     }
 
-    /// Built at the first call: most invocations of the webhook never ask Clerk, and loading the root certificates is dear.
+    /// Built at the first call: most invocations of the webhook never ask Clerk, and loading the root certificates is
+    /// dear.
     fn client(&self) -> &reqwest::Client {
         self.client.get_or_init(|| {
             tls::use_ring();

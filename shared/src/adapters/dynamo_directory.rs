@@ -1,5 +1,5 @@
-//! The Directory on DynamoDB. Its operations carry their condition inside; a refused write is an outcome with the item that stood
-//! in the way.
+//! The Directory on DynamoDB. Its operations carry their condition inside; a refused write is an outcome with the item
+//! that stood in the way.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;

@@ -15,7 +15,8 @@ pub struct DynamoOperations {
     table: String,
 }
 
-/// A note of a signed event that could not be processed: enough to fetch the entity from Clerk instead, and nothing of the body.
+/// A note of a signed event that could not be processed: enough to fetch the entity from Clerk instead, and nothing of
+/// the body.
 #[derive(Debug, Serialize)]
 struct Quarantined<'a> {
     pk: String,
@@ -37,7 +38,8 @@ impl DynamoOperations {
         DynamoOperations { client, table }
     }
 
-    /// Notes a signed event that cannot be processed. A second delivery of the same message on the same day overwrites the note.
+    /// Notes a signed event that cannot be processed. A second delivery of the same message on the same day overwrites
+    /// the note.
     ///
     /// # Errors
     ///

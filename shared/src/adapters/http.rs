@@ -13,8 +13,8 @@ use serde::Serialize;
 
 use crate::core::problem::{MEDIA_TYPE, Problem};
 
-/// Makes an event safe for `lambda_http`, which panics on some that API Gateway never sends but that anybody who may invoke the function can:
-/// a body that is no base64 although it says so, a path, a host or a query that make no URL.
+/// Makes an event safe for `lambda_http`, which panics on some that API Gateway never sends but that anybody who may
+/// invoke the function can: a body that is no base64 although it says so, a path, a host or a query that make no URL.
 ///
 /// Each of them is emptied. An empty body then fails its signature like every other forgery.
 #[must_use]

@@ -14,8 +14,8 @@ pub fn start() {
 
 /// The log of a function, written elsewhere.
 ///
-/// Rollcall's own lines from `info` up; of libraries warnings only, whatever the environment says: at finer levels the SDK and the
-/// runtime write whole requests, and with them personal data.
+/// Rollcall's own lines from `info` up; of libraries warnings only, whatever the environment says: at finer levels the
+/// SDK and the runtime write whole requests, and with them personal data.
 pub fn subscriber<W>(writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,

@@ -12,9 +12,7 @@ use crate::core::settings::{CLERK_SECRET_KEY, CLERK_WEBHOOK_SECRET, ROLLCALL_SEC
 #[derive(Debug, Error)]
 pub enum SecretError {
     /// Secrets Manager did not give it.
-    #[error(
-        "the secret that ROLLCALL_SECRET_ARN names cannot be read: check the ARN and the role's secretsmanager:GetSecretValue"
-    )]
+    #[error("the secret of ROLLCALL_SECRET_ARN cannot be read: check the ARN and secretsmanager:GetSecretValue")]
     Unreadable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// It is not a JSON object of strings. The cause is left out: it could quote the secret.
     #[error(
@@ -23,8 +21,8 @@ pub enum SecretError {
     Malformed,
 }
 
-/// A look-up over the environment in which the two secrets come from Secrets Manager, if `ROLLCALL_SECRET_ARN` is set. Then nothing else
-/// counts: a value left behind in the environment is not used.
+/// A look-up over the environment in which the two secrets come from Secrets Manager, if `ROLLCALL_SECRET_ARN` is set.
+/// Then nothing else counts: a value left behind in the environment is not used.
 ///
 /// # Errors
 ///

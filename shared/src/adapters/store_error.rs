@@ -14,7 +14,8 @@ pub enum StoreError {
     /// Unreachable, slow or throttled: the same call may succeed later.
     #[error("the store is unavailable or throttled")]
     Unavailable(#[source] Cause),
-    /// Refused for a reason that trying again will not change: a missing table, a missing permission, an invalid request.
+    /// Refused for a reason that trying again will not change: a missing table, a missing permission, an invalid
+    /// request.
     #[error("the store refused the operation ({0})")]
     Refused(String, #[source] Cause),
     /// A row that Rollcall did not write.

@@ -7,10 +7,12 @@ use thiserror::Error;
 use crate::core::id::DeliveryId;
 use crate::core::millis::Millis;
 
-/// How far the attempt's time may lie from now, either way, in seconds. Source: Standard Webhooks specification; Svix's libraries.
+/// How far the attempt's time may lie from now, either way, in seconds. Source: Standard Webhooks specification; Svix's
+/// libraries.
 pub const TOLERANCE_SECONDS: u64 = 300;
 
-/// Accepts messages signed with one of several secrets: Clerk rotates by a second endpoint, whose deliveries overlap with the first one's.
+/// Accepts messages signed with one of several secrets: Clerk rotates by a second endpoint, whose deliveries overlap
+/// with the first one's.
 #[derive(Debug)]
 pub struct SvixSignature {
     secrets: Vec<Webhook>,

@@ -1,7 +1,7 @@
 //! What Rollcall reads of Clerk's objects, in webhooks and in the Backend API alike.
 //!
-//! Clerk's published examples break their own schema, so nearly everything is optional, unknown fields are ignored and no list of values is
-//! closed. Only ids, and the times that a rank is made of, are insisted upon.
+//! Clerk's published examples break their own schema, so nearly everything is optional, unknown fields are ignored and
+//! no list of values is closed. Only ids, and the times that a rank is made of, are insisted upon.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -119,8 +119,8 @@ pub struct Deleted<Id> {
     pub id: Id,
 }
 
-/// The parts of an `organizationMembership.deleted` that say which membership ended. Its `updated_at` is not the time of the
-/// deletion, so it is not read.
+/// The parts of an `organizationMembership.deleted` that say which membership ended. Its `updated_at` is not the time
+/// of the deletion, so it is not read.
 #[derive(Clone, Debug, Deserialize)]
 pub struct DeletedMembership {
     /// Clerk's id.

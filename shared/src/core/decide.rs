@@ -81,8 +81,8 @@ pub fn plan(dated: Dated, policy: Policy, context: &Context<'_>, now: Millis) ->
     }
 }
 
-/// The write of a tombstone. One that keeps what is stored must know it: its first attempt succeeds only where nothing is, and its refusal
-/// brings the stored item along, so that no read is needed.
+/// The write of a tombstone. One that keeps what is stored must know it: its first attempt succeeds only where nothing
+/// is, and its refusal brings the stored item along, so that no read is needed.
 fn end(deletion: Deletion, policy: DeletionPolicy, context: &Context<'_>) -> Write {
     let item = deletion.tombstone(policy, None, context);
     match policy {
@@ -113,7 +113,8 @@ pub fn refused(write: &Write, stored: Option<&Item>, context: &Context<'_>) -> N
 /// What to do with the entity that Clerk answered; `stored` is the item read before the question was asked.
 #[must_use]
 pub fn fetched(entity: Option<clerk::Entity>, stored: Option<&Item>, context: &Context<'_>) -> Next {
-    // Clerk has nothing, or a membership that it will not date: nothing is written, and the deletion's own event or reconcile ends it.
+    // Clerk has nothing, or a membership that it will not date: nothing is written, and the deletion's own event or
+    // reconcile ends it.
     let Some(item) = entity.and_then(|entity| context.entity(entity)) else {
         return Next::Settled(Outcome::Superseded);
     };

@@ -16,8 +16,9 @@ pub struct Digest(String);
 impl Digest {
     /// The digest of the projected fields of one entity. `kind` keeps entities of different kinds apart.
     ///
-    /// The fields are hashed in their canonical form (RFC 8785), so neither the order of Clerk's keys nor the way in which it writes a
-    /// number matters. Integers beyond 2^53 count as the nearest double there; their exact value is stored all the same.
+    /// The fields are hashed in their canonical form (RFC 8785), so neither the order of Clerk's keys nor the way in
+    /// which it writes a number matters. Integers beyond 2^53 count as the nearest double there; their exact value is
+    /// stored all the same.
     #[must_use]
     pub fn of(kind: &str, fields: &Map<String, Value>) -> Digest {
         let subject = json!({ "projection": PROJECTION, "kind": kind, "fields": fields });

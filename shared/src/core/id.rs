@@ -84,8 +84,8 @@ id!(
 );
 
 impl InstanceId {
-    /// The application's own id of a user, computable from Clerk's: creating twice is the same write, and a lookup by either
-    /// id is a `GetItem`.
+    /// The application's own id of a user, computable from Clerk's: creating twice is the same write, and a lookup by
+    /// either id is a `GetItem`.
     #[must_use]
     pub fn internal_id(&self, user: &UserId) -> InternalId {
         let namespace = Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("clerk:{self}").as_bytes());
@@ -93,7 +93,8 @@ impl InstanceId {
     }
 }
 
-/// The application's own id of a user (UUIDv5). A pseudonym: whoever knows the instance and the user's Clerk id can compute it.
+/// The application's own id of a user (UUIDv5). A pseudonym: whoever knows the instance and the user's Clerk id can
+/// compute it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct InternalId(Uuid);
@@ -177,7 +178,8 @@ mod tests {
     fn the_internal_id_depends_on_the_instance_and_the_user_alone() {
         let (one, other): (InstanceId, InstanceId) = ("ins_one".parse().unwrap(), "ins_other".parse().unwrap());
         let user: UserId = "user_2nNG9rEYQoliquKw5eHQ9eFeurU".parse().unwrap();
-        // Computed with Python's uuid module: uuid5(uuid5(NAMESPACE_URL, "clerk:ins_one"), "user_2nNG9rEYQoliquKw5eHQ9eFeurU").
+        // Computed with Python's uuid module: uuid5(uuid5(NAMESPACE_URL, "clerk:ins_one"),
+        // "user_2nNG9rEYQoliquKw5eHQ9eFeurU").
         assert_eq!(one.internal_id(&user).to_string(), "1c1157ac-33d3-5114-bbd8-09b23e2ca922");
         assert_ne!(one.internal_id(&user), other.internal_id(&user));
     }

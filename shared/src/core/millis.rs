@@ -13,7 +13,8 @@ pub struct Millis(u64);
 #[error("a time must be Unix milliseconds between 0 and {}", Millis::MAX.0)]
 pub struct OutOfRange;
 
-/// Ten to the eleventh: as milliseconds a day in 1973, as seconds the year 5138. No event of Clerk's lies on the wrong side.
+/// Ten to the eleventh: as milliseconds a day in 1973, as seconds the year 5138. No event of Clerk's lies on the wrong
+/// side.
 const SECONDS_BELOW: u64 = 100_000_000_000;
 
 impl Millis {

@@ -1,8 +1,8 @@
 //! Decisions over values: synchronous, pure, with no SDK, no HTTP client, no clock and no environment.
 //!
 //! Read [`rank`] and [`rule`] first: they are the one rule that every writer obeys. Then [`event`] (what Clerk sent),
-//! [`projection`] and [`tombstone`] (what is kept of it), [`item`] (the row of the Directory) and [`decide`] (which write an
-//! event asks for, and what a refused write means).
+//! [`projection`] and [`tombstone`] (what is kept of it), [`item`] (the row of the Directory) and [`decide`] (which
+//! write an event asks for, and what a refused write means).
 
 pub mod clerk;
 pub mod decide;

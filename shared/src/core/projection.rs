@@ -1,7 +1,7 @@
 //! Projections: what the Directory keeps of Clerk's objects.
 //!
-//! Counts, activity times, nested copies, `private_metadata` and `unsafe_metadata` are never kept: they change without meaning, grow
-//! without bound, or are nobody's business.
+//! Counts, activity times, nested copies, `private_metadata` and `unsafe_metadata` are never kept: they change without
+//! meaning, grow without bound, or are nobody's business.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
@@ -103,8 +103,8 @@ pub enum Role {
 
 /// Public metadata: a map where DynamoDB can hold it as one, else its JSON text.
 ///
-/// Clerk's metadata may be nested deeper than 32 levels, hold numbers beyond DynamoDB's range or have empty keys. Such a user is stored like
-/// every other one, and nothing of the metadata is lost.
+/// Clerk's metadata may be nested deeper than 32 levels, hold numbers beyond DynamoDB's range or have empty keys. Such
+/// a user is stored like every other one, and nothing of the metadata is lost.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metadata(pub Map<String, Value>);
 

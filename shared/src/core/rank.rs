@@ -1,7 +1,7 @@
 //! The rank: where a state of an entity stands among all its states.
 //!
-//! `generation(13 digits) "." state("0" live | "1" deleted) "." version(13 digits)`. The fixed widths make the order of the
-//! strings, which DynamoDB compares bytewise, the order of the values.
+//! `generation(13 digits) "." state("0" live | "1" deleted) "." version(13 digits)`. The fixed widths make the order of
+//! the strings, which DynamoDB compares bytewise, the order of the values.
 
 use std::fmt;
 use std::str::FromStr;
@@ -50,8 +50,8 @@ impl Rank {
         Rank { generation, state: State::Deleted, version }
     }
 
-    /// The generation as the rank writes it: every rank of an older generation sorts before this string, every rank of this
-    /// generation or a newer one after it.
+    /// The generation as the rank writes it: every rank of an older generation sorts before this string, every rank of
+    /// this generation or a newer one after it.
     #[must_use]
     pub fn generation_prefix(&self) -> String {
         format!("{:013}", self.generation.get())

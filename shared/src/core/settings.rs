@@ -1,7 +1,7 @@
 //! Settings: named variables, read through a look-up, with every problem reported at once.
 //!
-//! Nothing here reads the environment: a `main.rs` passes the look-up in. Secrets come from the environment on a developer's machine and
-//! from Secrets Manager when deployed; the reader sees no difference.
+//! Nothing here reads the environment: a `main.rs` passes the look-up in. Secrets come from the environment on a
+//! developer's machine and from Secrets Manager when deployed; the reader sees no difference.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
 //! Tombstones: what stays of a deleted entity under each deletion policy.
 //!
-//! A tombstone keeps the key, whether the entity was known or not, so that nothing late brings the entity back. It keeps Clerk's id of the
-//! user until its consequences are done: owned tables may be keyed by it.
+//! A tombstone keeps the key, whether the entity was known or not, so that nothing late brings the entity back. It
+//! keeps Clerk's id of the user until its consequences are done: owned tables may be keyed by it.
 
 use serde_json::{Map, Value, json};
 
@@ -43,8 +43,8 @@ impl Deletion {
         Rank::deleted(self.generation, self.at)
     }
 
-    /// The tombstone. `stored` is the item that it would replace; only [`DeletionPolicy::Retain`] keeps anything of it, and only of a live
-    /// item of the same generation.
+    /// The tombstone. `stored` is the item that it would replace; only [`DeletionPolicy::Retain`] keeps anything of it,
+    /// and only of a live item of the same generation.
     #[must_use]
     pub fn tombstone(&self, policy: DeletionPolicy, stored: Option<&Item>, context: &Context<'_>) -> Item {
         let mut fields = self.ids(context);

@@ -1,7 +1,7 @@
-//! The webhook's path, once a message is known to be Clerk's: decide, write, and ask Clerk only where no rule can decide.
+//! The webhook's path, once a message is known to be Clerk's: decide, write, and ask Clerk only where no rule can
+//! decide.
 
 use thiserror::Error;
-use tracing::warn;
 
 use crate::adapters::clerk_api::{ClerkApi, ClerkError};
 use crate::adapters::dynamo_directory::{DynamoDirectory, Put};
@@ -15,7 +15,8 @@ use crate::core::projection::Context;
 use crate::core::rank::Rank;
 use crate::core::rule::Outcome;
 
-/// Rounds of write and question before the entity is left to a later delivery: each round is lost only to another writer of the same entity.
+/// Rounds of write and question before the entity is left to a later delivery: each round is lost only to another
+/// writer of the same entity.
 const MOST_ROUNDS: usize = 6;
 
 /// What applying an event needs.
@@ -42,6 +43,8 @@ pub struct Receipt {
     pub rank: Option<Rank>,
     /// Write units used.
     pub units: f64,
+    /// Questions put to Clerk.
+    pub clerk_calls: u32,
 }
 
 /// Why an event could not be applied. It must be delivered again.
@@ -68,7 +71,7 @@ impl Receiver {
         let entity = dated.event.entity();
         let provenance = Provenance { applied_at: now, applied_by: Writer::Webhook, delivery_id: Some(delivery) };
         let context = Context { instance: &self.instance, provenance: &provenance };
-        let mut receipt = Receipt { entity, outcome: None, rank: None, units: 0.0 };
+        let mut receipt = Receipt { entity, outcome: None, rank: None, units: 0.0, clerk_calls: 0 };
         let mut next = match decide::plan(dated, self.policy, &context, now) {
             Plan::Ignore => return Ok(receipt),
             Plan::Write(write) => Next::Again(write),
@@ -83,10 +86,8 @@ impl Receiver {
                 }
                 Next::Again(write) => self.write(*write, &mut stored, &mut receipt, &context).await?,
                 Next::Fetch => {
+                    receipt.clerk_calls += 1;
                     let found = self.clerk.fetch(&receipt.entity).await?;
-                    if found.is_none() {
-                        warn!(entity = receipt.entity.kind(), id = %receipt.entity, "only Clerk could say, and Clerk has no such entity");
-                    }
                     decide::fetched(found, stored.as_ref(), &context)
                 }
             };
