@@ -378,6 +378,31 @@ async fn quarantine_notes_where_reading_failed_and_never_what_was_read() {
     assert_eq!(world.operations().await.len(), 1);
 }
 
+#[tokio::test]
+async fn quarantine_keeps_what_can_be_read_and_no_key_of_somebodys_own_making() {
+    let world = World::start().await;
+    let mut event = sample("user.updated");
+    event["timestamp"] = "now".into();
+    let deep = (0..150).fold(json!(1), |inner, _| json!({ "MARKED": inner }));
+    let mut nested = sample("user.updated");
+    nested["data"]["public_metadata"] = deep;
+    let secret = &world.stack.addresses.webhook_secret;
+    let broken = Sent::signed(b"{\"MARKED\": tru}".to_vec(), "msg_broken", secret, world.now());
+    assert_eq!(world.post(&event).await.brief(), QUARANTINED);
+    assert_eq!(world.post(&nested).await.brief(), QUARANTINED);
+    assert_eq!(world.send(&broken).await.brief(), QUARANTINED);
+    let notes = world.operations().await;
+    let failed: Vec<_> = notes.iter().map(|note| (note["failed_at"].as_str(), note["entity_id"].as_str())).collect();
+    let ada = Some("user_2nNG9rEYQoliquKw5eHQ9eFeurU");
+    assert_eq!(failed, [(Some("timestamp"), ada), (Some("data.public_metadata"), None), (Some("."), None)]);
+    assert!(!json!(notes).to_string().contains("MARKED"), "{notes:#?}");
+    // An instance that can be read and is not this one leaves no note at all.
+    event["instance_id"] = "ins_somebodyElse".into();
+    let answer = world.post(&event).await;
+    assert_eq!((answer.brief(), answer.aborts()), ((403, "foreign_instance"), true));
+    assert_eq!(world.operations().await.len(), 3);
+}
+
 #[test]
 fn no_event_whatever_its_urls_parts_makes_the_function_panic() {
     use proptest::prelude::*;

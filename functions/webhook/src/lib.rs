@@ -22,7 +22,7 @@ use rollcall::core::event::{Envelope, Unprocessable};
 use rollcall::core::id::DeliveryId;
 use rollcall::core::millis::Millis;
 use rollcall::services::receive::{Receipt, ReceiveError, Receiver};
-use tracing::{error, info, warn};
+use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::answers::Answer;
 use crate::settings::Settings;
@@ -59,10 +59,14 @@ impl Webhook {
     /// Handles one request at the moment `now`.
     pub async fn handle(&self, request: Request, now: Millis) -> Response<Body> {
         let request_id = http::request_id(&request);
-        let answer = tokio::time::timeout(DEADLINE, self.answer(&request, now)).await.unwrap_or_else(|_| {
-            error!(outcome = "deadline", "no answer within the deadline");
-            Answer::Unavailable
-        });
+        let answer = async {
+            tokio::time::timeout(DEADLINE, self.answer(&request, now)).await.unwrap_or_else(|_| {
+                error!(outcome = "deadline", "no answer within the deadline");
+                Answer::Unavailable
+            })
+        };
+        // Every line about this request carries the id that its answer shows.
+        let answer = answer.instrument(info_span!("request", request_id)).await;
         answer.response(&request_id)
     }
 
@@ -82,12 +86,11 @@ impl Webhook {
                 return Answer::Untrusted(untrusted);
             }
         };
+        let instance = &self.receiver.instance;
         match Envelope::parse(body) {
-            Ok(envelope) if !envelope.is_from(&self.receiver.instance) => {
-                warn!(svix_id = %delivery, outcome = "foreign", "refused an event of another Clerk instance");
-                Answer::Foreign
-            }
+            Ok(envelope) if !envelope.is_from(instance) => foreign(&delivery),
             Ok(envelope) => self.process(&envelope, delivery, now).await,
+            Err(unprocessable) if unprocessable.is_foreign_to(instance) => foreign(&delivery),
             Err(unprocessable) => self.quarantine(&unprocessable, &delivery, now).await,
         }
     }
@@ -132,6 +135,11 @@ impl Webhook {
             }
         }
     }
+}
+
+fn foreign(delivery: &DeliveryId) -> Answer {
+    warn!(svix_id = %delivery, outcome = "foreign", "refused an event of another Clerk instance");
+    Answer::Foreign
 }
 
 fn log(delivery: &DeliveryId, kind: &str, receipt: &Receipt) {

@@ -81,8 +81,12 @@ impl Settings {
     }
 }
 
+/// The base URL, to which `/v1` is added: whoever has written it already means the same.
 fn http_url(text: &str) -> Option<Url> {
-    Url::parse(text).ok().filter(|url| matches!(url.scheme(), "https" | "http") && url.has_host())
+    let text = text.trim_end_matches('/');
+    Url::parse(text.strip_suffix("/v1").unwrap_or(text))
+        .ok()
+        .filter(|url| matches!(url.scheme(), "https" | "http") && url.has_host())
 }
 
 /// A key that can be sent in a header; its prefix is Clerk's affair.

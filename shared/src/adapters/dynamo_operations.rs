@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::store_error::StoreError;
 use crate::core::event::Unprocessable;
-use crate::core::id::DeliveryId;
+use crate::core::id::{DeliveryId, InstanceId};
 use crate::core::millis::Millis;
 
 /// The Operations table.
@@ -26,7 +26,7 @@ struct Quarantined<'a> {
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     kind: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    instance_id: Option<&'a str>,
+    instance_id: Option<&'a InstanceId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     entity_id: Option<&'a str>,
 }
@@ -56,7 +56,7 @@ impl DynamoOperations {
             received_at: now,
             failed_at: &event.failed_at,
             kind: event.kind.as_deref(),
-            instance_id: event.instance_id.as_deref(),
+            instance_id: event.instance_id.as_ref(),
             entity_id: event.entity.as_deref(),
         };
         let item = serde_dynamo::to_item(note).map_err(|error| StoreError::Unreadable(error.into()))?;

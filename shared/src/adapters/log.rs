@@ -26,7 +26,7 @@ where
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
-        .with_current_span(false)
+        .with_current_span(true)
         .with_span_list(false)
         .with_writer(writer);
     tracing_subscriber::registry().with(levels).with(lines)

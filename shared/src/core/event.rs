@@ -54,7 +54,7 @@ pub struct Unprocessable {
     /// The event's type, if it could be read.
     pub kind: Option<String>,
     /// The instance, if it could be read.
-    pub instance_id: Option<String>,
+    pub instance_id: Option<InstanceId>,
     /// Clerk's ids of the entity, if they could be read.
     pub entity: Option<String>,
 }
@@ -69,28 +69,18 @@ impl Envelope {
         #[derive(Deserialize)]
         struct Outer {
             #[serde(rename = "type")]
-            kind: Option<String>,
-            instance_id: Option<String>,
+            kind: String,
+            instance_id: String,
             timestamp: Option<i64>,
             data: Option<Box<RawValue>>,
         }
-        let failed = |failed_at: String, outer: Option<&Outer>| Unprocessable {
-            failed_at,
-            kind: outer.and_then(|outer| outer.kind.clone()),
-            instance_id: outer.and_then(|outer| outer.instance_id.clone()),
-            entity: None,
-        };
-        let outer: Outer = read(body).map_err(|path| failed(path, None))?;
-        match (&outer.kind, &outer.instance_id) {
-            (None, _) => Err(failed("type".to_owned(), Some(&outer))),
-            (_, None) => Err(failed("instance_id".to_owned(), Some(&outer))),
-            (Some(kind), Some(instance_id)) => Ok(Envelope {
-                kind: kind.clone(),
-                instance_id: instance_id.clone(),
-                timestamp: outer.timestamp,
-                data: outer.data,
-            }),
-        }
+        let Outer { kind, instance_id, timestamp, data } = read(body, &["type", "instance_id", "timestamp", "data"])
+            .map_err(|failed_at| {
+                // Whatever else can be read helps to fetch the entity instead.
+                let body: Value = serde_json::from_slice(body).unwrap_or_default();
+                Unprocessable::note(failed_at, body["type"].as_str(), body["instance_id"].as_str(), &body["data"])
+            })?;
+        Ok(Envelope { kind, instance_id, timestamp, data })
     }
 
     /// Whether `instance` sent it.
@@ -121,23 +111,41 @@ impl Envelope {
 
     fn data<T: DeserializeOwned>(&self) -> Result<T, Unprocessable> {
         let data = self.data.as_ref().ok_or_else(|| self.failed("data".to_owned()))?;
-        read(data.get().as_bytes())
-            .map_err(|path| self.failed(if path == "." { "data".to_owned() } else { format!("data.{path}") }))
+        read(data.get().as_bytes(), &[]).map_err(|path| match path.as_str() {
+            "." => self.failed("data".to_owned()),
+            path => self.failed(format!("data.{path}")),
+        })
     }
 
     fn failed(&self, failed_at: String) -> Unprocessable {
+        let data = self.data.as_ref().and_then(|data| serde_json::from_str(data.get()).ok());
+        Unprocessable::note(failed_at, Some(&self.kind), Some(&self.instance_id), &data.unwrap_or_default())
+    }
+}
+
+impl Unprocessable {
+    /// Takes from a body only what looks like what it should be.
+    fn note(failed_at: String, kind: Option<&str>, instance_id: Option<&str>, data: &Value) -> Unprocessable {
+        let is_kind =
+            |kind: &&str| kind.len() <= 64 && kind.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'.');
+        let kind = kind.filter(is_kind);
         Unprocessable {
             failed_at,
-            kind: Some(self.kind.clone()),
-            instance_id: Some(self.instance_id.clone()),
-            entity: self.data.as_ref().and_then(|data| entity_of(&self.kind, data)).map(|entity| entity.to_string()),
+            kind: kind.map(str::to_owned),
+            instance_id: instance_id.and_then(|id| id.parse().ok()),
+            entity: kind.and_then(|kind| entity_of(kind, data)).map(|entity| entity.to_string()),
         }
+    }
+
+    /// Whether it says that another instance than `instance` sent it.
+    #[must_use]
+    pub fn is_foreign_to(&self, instance: &InstanceId) -> bool {
+        self.instance_id.as_ref().is_some_and(|id| id != instance)
     }
 }
 
 /// The entity that a broken payload is about, as far as its ids can be read: enough to fetch it from Clerk instead.
-fn entity_of(kind: &str, data: &RawValue) -> Option<EntityId> {
-    let data: Value = serde_json::from_str(data.get()).ok()?;
+fn entity_of(kind: &str, data: &Value) -> Option<EntityId> {
     let text = |path: &str| data.pointer(path).and_then(Value::as_str);
     match kind.split('.').next()? {
         "user" => text("/id")?.parse().ok().map(EntityId::User),
@@ -150,9 +158,18 @@ fn entity_of(kind: &str, data: &RawValue) -> Option<EntityId> {
     }
 }
 
-fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, String> {
+/// Reads a value, or says at which path reading failed. Metadata has keys of somebody's own making, and so may what surrounds the
+/// `known` fields: a path ends where those begin.
+fn read<T: DeserializeOwned>(json: &[u8], known: &[&str]) -> Result<T, String> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| error.path().to_string())?;
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        match path.split_once("_metadata") {
+            Some((field, _)) => format!("{field}_metadata"),
+            None if known.is_empty() || known.contains(&path.as_str()) => path,
+            None => ".".to_owned(),
+        }
+    })?;
     deserializer.end().map_err(|_| ".".to_owned())?;
     Ok(value)
 }
