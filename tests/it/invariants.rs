@@ -1,10 +1,13 @@
 //! The invariants that hold on the webhook's path. I14 is in `budgets`, I15 in `agreement`.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use rollcall::core::id::EntityId;
 use rollcall_tests::{SAMPLE_TIME, World, deletion_event, membership_event, organization_event, sample, user_event};
 use serde_json::Value;
+use tokio::task::JoinSet;
 
 use crate::{ACME, ADA, GRACE, membership, organization, state, user};
 
@@ -222,6 +225,26 @@ fn i7_any_order_any_number_of_times_ends_the_same_stream_records_included() {
         prop_assert_eq!(other.item(entity).await.map(state), once.map(state));
         Ok(())
     });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i7_deliveries_that_race_one_another_end_the_same() {
+    let world = Arc::new(World::start().await);
+    for (n, kind) in [(1, Kind::User), (2, Kind::Organization), (3, Kind::Membership)] {
+        let mut racing = JoinSet::new();
+        for event in (0..8).flat_map(|_| kind.events(n)) {
+            let world = world.clone();
+            racing.spawn(async move { world.post(&event).await.status });
+        }
+        let statuses = racing.join_all().await;
+        assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+        let other = World::start().await;
+        for event in kind.events(n) {
+            other.post(&event).await;
+        }
+        let entity = kind.entity(n);
+        assert_eq!(world.item(&entity).await.map(state), other.item(&entity).await.map(state), "{kind:?}");
+    }
 }
 
 #[tokio::test]
