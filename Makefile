@@ -29,7 +29,7 @@ help:
 	@echo 'make lint          format, clippy, dependencies of core and functions, documentation'
 	@echo 'make template      check template.yaml'
 	@echo 'make deny          check licences, sources and bans of all dependencies'
-	@echo 'make bench [ARGS=--json]  measure sizes, cold starts, requests, against their budgets'
+	@echo 'make bench         measure'
 	@echo 'make build         build the functions for AWS (arm64)'
 
 # Cargo's progress and the logs go to standard error; standard output belongs to the command.
@@ -99,9 +99,9 @@ deny: target/tools/bin/cargo-deny
 # The functions are built for themselves: together with the bench they would get features that they do not ship with. The local
 # stack needs no release build, and the one of the tests will do. With Node.js and npm, the same handler is measured there, too.
 bench:
-	$(CARGO) build --locked --release $(addprefix -p ,$(FUNCTIONS))
-	$(CARGO) build --locked -q --workspace --bins
-	$(CARGO) run --locked -q --release -p rollcall-bench -- $(ARGS) $(FUNCTIONS)
+	@$(CARGO) build --locked --release $(addprefix -p ,$(FUNCTIONS))
+	@$(CARGO) build --locked -q --workspace --bins
+	@$(CARGO) run --locked -q --release -p rollcall-bench -- $(ARGS) $(FUNCTIONS)
 
 build: $(VENV)/.installed-build
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(CARGO) lambda build --locked --release --arm64 $(addprefix -p ,$(FUNCTIONS))

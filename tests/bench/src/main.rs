@@ -1,2 +1,162 @@
-//! The budgets of Rollcall, measured.
-fn main() {}
+//! The budgets of Rollcall that are times, sizes and counts, measured on release binaries. `make bench` builds what this needs and runs it;
+//! docs/bench.md says how to read the figures.
+//!
+//! A tour in reading order:
+//!
+//! 1. [`starts`]: cold starts and warm invocations of fresh processes; [`node`]: the same handler on Node.js.
+//! 2. [`process`] and [`runtime_api`]: one process of a function, and Lambda's side of it; [`events`]: what it is handed.
+//! 3. [`decide`]: verify, parse and decide alone, within this process.
+//! 4. [`requests`]: what an event asks of DynamoDB and of Clerk, against the local stack.
+//! 5. [`report`]: the budgets.
+//!
+//! Everything listens on 127.0.0.1 only. Exit status 0 if all budgets hold, 1 if one is over or could not be measured, 64 for wrong usage.
+#![expect(clippy::disallowed_methods, reason = "only a main.rs reads the environment and the clock")]
+
+mod decide;
+mod events;
+mod node;
+mod process;
+mod report;
+mod requests;
+mod runtime_api;
+mod serve;
+mod starts;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use rollcall::core::millis::Millis;
+
+use crate::process::Program;
+use crate::report::{Report, Verdict};
+use crate::starts::Store;
+
+const USAGE: &str =
+    "usage: rollcall-bench [--json] [FUNCTION…]   (the functions whose binaries are weighed, by default webhook)";
+/// Where the system keeps its authorities: Debian and Amazon Linux.
+const ROOTS: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let (options, mut functions): (Vec<_>, Vec<_>) = std::env::args().skip(1).partition(|word| word.starts_with('-'));
+    if options.iter().any(|option| option != "--json") {
+        eprintln!("{USAGE}");
+        return ExitCode::from(64);
+    }
+    if functions.is_empty() {
+        functions.push("webhook".to_owned());
+    }
+    let report = match measure(&functions).await {
+        Ok(report) => report,
+        Err(error) => {
+            eprintln!("rollcall-bench: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    if options.is_empty() {
+        print!("{}", report.text());
+    } else {
+        println!("{:#}", report.json());
+    }
+    let mut status = ExitCode::SUCCESS;
+    for budget in report.budgets() {
+        match budget.verdict {
+            Verdict::Pass => continue,
+            Verdict::Over => eprintln!("over budget: {}", budget.what),
+            Verdict::NotMeasured => eprintln!("not measured, for want of the handler on Node.js: {}", budget.what),
+        }
+        status = ExitCode::FAILURE;
+    }
+    status
+}
+
+async fn measure(functions: &[String]) -> anyhow::Result<Report> {
+    // This binary lies in the target folder's `release`; so do the functions.
+    let release = std::env::current_exe()?.parent().context("this binary's folder")?.to_owned();
+    let target = release.parent().context("the target folder")?;
+    let work = target.join("bench");
+    std::fs::create_dir_all(&work).with_context(|| format!("creating {}", work.display()))?;
+
+    let weigh = |name: &String| {
+        let file = release.join(name);
+        let size = std::fs::metadata(&file).with_context(|| format!("{}: build it first", file.display()))?.len();
+        Ok((name.clone(), starts::megabytes(size)))
+    };
+    let binaries = functions.iter().map(weigh).collect::<anyhow::Result<_>>()?;
+    let webhook = release.join("webhook");
+
+    eprintln!("installing the handler for Node.js …");
+    // Without it there is still much to measure.
+    let baseline = node::prepare(&work.join("node")).unwrap_or_else(|error| {
+        eprintln!("rollcall-bench: the handler for Node.js: {error:#}");
+        None
+    });
+
+    eprintln!("starting functions, cold …");
+    let store = Store::start().await?;
+    let (authority, authorities) = (work.join("authority.pem"), work.join("authorities.pem"));
+    std::fs::write(&authority, &store.authority)?;
+    std::fs::write(&authorities, [roots().as_slice(), store.authority.as_bytes()].concat())?;
+    // Node.js carries the world's authorities in itself and reads them, too, so it is told only of the one more.
+    let cold = |variable, file: &Path| {
+        let mut environment = environment(&store.url(), "rollcall-directory", "rollcall-operations");
+        environment.push((variable, file.display().to_string()));
+        // A notice on standard error would count as the handler's work.
+        environment.push(("NODE_NO_WARNINGS", "1".to_owned()));
+        environment
+    };
+    let environment_of_webhook = cold("SSL_CERT_FILE", &authorities);
+    let mut programs = vec![Program { path: webhook.clone(), arguments: vec![], environment: environment_of_webhook }];
+    programs.extend(baseline.iter().map(|node| Program {
+        path: node.path.clone(),
+        arguments: vec![node.bundle.clone()],
+        environment: cold("NODE_EXTRA_CA_CERTS", &authority),
+    }));
+    let mut figures = starts::measure(&programs, &store, now).await?;
+    let node = baseline.and_then(|node| Some((node.version, figures.pop()?)));
+    let function = figures.pop().context("no figures")?;
+
+    eprintln!("deciding …");
+    let decide_us = decide::measure(now())?;
+
+    eprintln!("counting requests …");
+    let program = |dynamodb: &str, clerk: &str, directory: &str, operations: &str| {
+        let mut environment = environment(dynamodb, directory, operations);
+        environment.push(("CLERK_API_URL", clerk.to_owned()));
+        Program { path: webhook.clone(), arguments: vec![], environment }
+    };
+    let costs = requests::measure(&target.join("debug/rollcall"), program, now).await?;
+    Ok(Report { binaries, function, node, decide_us, costs })
+}
+
+/// What Lambda and template.yaml set, with invented credentials. `ROLLCALL_SECRET_ARN` is left out: Secrets Manager's time is not the function's.
+fn environment(dynamodb: &str, directory: &str, operations: &str) -> Vec<(&'static str, String)> {
+    let set = [
+        ("AWS_LAMBDA_FUNCTION_NAME", "webhook"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
+        ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+        ("AWS_SESSION_TOKEN", "invented"),
+        ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb),
+        ("DIRECTORY_TABLE", directory),
+        ("OPERATIONS_TABLE", operations),
+        ("CLERK_INSTANCE_ID", events::INSTANCE),
+        ("CLERK_SECRET_KEY", "sk_test_invented"),
+        ("CLERK_WEBHOOK_SECRET", events::WEBHOOK_SECRET),
+    ];
+    set.into_iter().map(|(name, value)| (name, value.to_owned())).collect()
+}
+
+/// The system's authorities. A deployed function reads all of them at its first connection, so a measured one does, too.
+fn roots() -> Vec<u8> {
+    ROOTS.iter().map(PathBuf::from).find_map(|path| std::fs::read(path).ok()).unwrap_or_default()
+}
+
+fn now() -> Millis {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_millis()).ok().and_then(|ms| Millis::try_from(ms).ok()).unwrap_or(Millis::ZERO)
+}

@@ -1,0 +1,208 @@
+//! Budgets, what was measured against them, and how both are shown.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::requests::Cost;
+use crate::starts::Figures;
+
+/// What a number counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Unit {
+    /// Ten to the sixth bytes.
+    Megabytes,
+    /// Milliseconds of CPU.
+    CpuMilliseconds,
+    /// Microseconds of CPU.
+    CpuMicroseconds,
+    /// A number of things.
+    Count,
+    /// A part of what Node.js takes.
+    OfNode,
+}
+
+impl Unit {
+    fn show(self, value: f64) -> String {
+        match self {
+            Unit::Megabytes => format!("{value:.1} MB"),
+            Unit::CpuMilliseconds => format!("{value:.2} ms CPU"),
+            Unit::CpuMicroseconds => format!("{value:.0} µs CPU"),
+            Unit::Count => format!("{value}"),
+            Unit::OfNode => format!("1/{:.1} of Node.js", 1.0 / value),
+        }
+    }
+}
+
+/// Whether a budget holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Verdict {
+    /// It does.
+    Pass,
+    /// It does not.
+    Over,
+    /// Nobody knows. That is no pass.
+    NotMeasured,
+}
+
+/// One budget.
+#[derive(Debug, Serialize)]
+pub(crate) struct Budget {
+    /// What is limited.
+    pub(crate) what: String,
+    unit: Unit,
+    measured: Option<f64>,
+    at_most: f64,
+    /// Whether it holds.
+    pub(crate) verdict: Verdict,
+}
+
+impl Budget {
+    /// A budget and what was measured, if anything was.
+    pub(crate) fn new(what: impl Into<String>, unit: Unit, measured: Option<f64>, at_most: f64) -> Budget {
+        let verdict = match measured {
+            None => Verdict::NotMeasured,
+            Some(measured) if measured <= at_most => Verdict::Pass,
+            Some(_) => Verdict::Over,
+        };
+        Budget { what: what.into(), unit, measured, at_most, verdict }
+    }
+}
+
+type Figure = fn(&Figures) -> f64;
+
+/// Everything that was measured.
+pub(crate) struct Report {
+    /// The binaries by name, in MB.
+    pub(crate) binaries: Vec<(String, f64)>,
+    /// The function.
+    pub(crate) function: Figures,
+    /// The same handler on Node.js, and which Node.js.
+    pub(crate) node: Option<(String, Figures)>,
+    /// Verify, parse, decide, in µs of CPU.
+    pub(crate) decide_us: f64,
+    /// A fresh event, a duplicate, a superseded one.
+    pub(crate) costs: [Cost; 3],
+}
+
+impl Report {
+    /// All budgets, in the order of the design.
+    pub(crate) fn budgets(&self) -> Vec<Budget> {
+        let [fresh, duplicate, superseded] = &self.costs;
+        let count = |what: &str, measured: f64, at_most| Budget::new(what, Unit::Count, Some(measured), at_most);
+        let mut budgets = vec![
+            count("fresh event: DynamoDB requests", fresh.requests.into(), 1.0),
+            count("fresh event: write units", fresh.write_units, 1.0),
+            count("fresh event: reads", fresh.reads.into(), 0.0),
+            count("fresh event: Clerk calls", fresh.clerk_calls.into(), 0.0),
+        ];
+        for (kind, cost) in [("duplicate", duplicate), ("superseded", superseded)] {
+            budgets.push(count(&format!("{kind} event: DynamoDB requests"), cost.requests.into(), 1.0));
+            budgets.push(count(&format!("{kind} event: item changes"), cost.item_changes.into(), 0.0));
+            let records = u32::try_from(cost.stream_records).unwrap_or(u32::MAX);
+            budgets.push(count(&format!("{kind} event: stream records"), records.into(), 0.0));
+        }
+        let function = &self.function;
+        let of_node = |figure: Figure| self.node.as_ref().map(|(_, node)| figure(function) / figure(node));
+        let cold = of_node(|figures| figures.cold_ms);
+        budgets.push(Budget::new("cold start and first invocation", Unit::OfNode, cold, 1.0 / 12.0));
+        let cpu = Some(function.cpu_cold_ms);
+        budgets.push(Budget::new("cold start and first invocation", Unit::CpuMilliseconds, cpu, 6.0));
+        budgets.push(Budget::new("resident memory, peak", Unit::Megabytes, Some(function.peak_mb), 14.0));
+        let memory = of_node(|figures| figures.peak_mb);
+        budgets.push(Budget::new("resident memory, peak", Unit::OfNode, memory, 1.0 / 6.0));
+        for (name, megabytes) in &self.binaries {
+            budgets.push(Budget::new(format!("release binary: {name}"), Unit::Megabytes, Some(*megabytes), 8.0));
+        }
+        let decide = Some(self.decide_us);
+        budgets.push(Budget::new("warm: verify, parse, decide", Unit::CpuMicroseconds, decide, 150.0));
+        budgets
+    }
+
+    /// Everything as JSON.
+    pub(crate) fn json(&self) -> Value {
+        let [fresh, duplicate, superseded] = &self.costs;
+        let node = self.node.as_ref().map(|(version, figures)| json!({ "version": version, "figures": figures }));
+        json!({
+            "budgets": self.budgets(),
+            "function": self.function,
+            "node": node,
+            "events": { "fresh": fresh, "duplicate": duplicate, "superseded": superseded },
+        })
+    }
+
+    /// Everything as two tables for people.
+    pub(crate) fn text(&self) -> String {
+        let mut budgets = vec![["budget", "measured", "at most", ""].map(str::to_owned)];
+        for budget in self.budgets() {
+            let measured = budget.measured.map_or_else(|| "not measured".to_owned(), |value| budget.unit.show(value));
+            let verdict = match budget.verdict {
+                Verdict::Pass => "pass",
+                Verdict::Over => "OVER",
+                Verdict::NotMeasured => "no pass",
+            };
+            budgets.push([budget.what, measured, budget.unit.show(budget.at_most), verdict.to_owned()]);
+        }
+        format!("{}\n{}", table(&budgets), table(&self.figures()))
+    }
+
+    fn figures(&self) -> Vec<[String; 4]> {
+        let version = self.node.as_ref().map_or("Node.js: none here", |(version, _)| version);
+        let mut rows = vec![["medians", "function", version, "function is"].map(str::to_owned)];
+        let figures: [(&str, Figure); 11] = [
+            ("start to first poll, ms", |figures| figures.init_ms),
+            ("first invocation over TLS, ms", |figures| figures.first_ms),
+            ("the two together, ms", |figures| figures.cold_ms),
+            ("CPU of the start, ms", |figures| figures.cpu_init_ms),
+            ("CPU of the first invocation, ms", |figures| figures.cpu_first_ms),
+            ("CPU of the two together, ms", |figures| figures.cpu_cold_ms),
+            ("warm invocation p50, ms", |figures| figures.warm_p50_ms),
+            ("warm invocation p99, ms", |figures| figures.warm_p99_ms),
+            ("CPU of a warm invocation, ms", |figures| figures.cpu_warm_ms),
+            ("resident memory at the end, MB", |figures| figures.resident_mb),
+            ("resident memory at its peak, MB", |figures| figures.peak_mb),
+        ];
+        for (name, figure) in figures {
+            let (function, node) = (figure(&self.function), self.node.as_ref().map(|(_, node)| figure(node)));
+            let share = node.map(|node| Unit::OfNode.show(function / node));
+            let node = node.map(|node| format!("{node:.2}"));
+            rows.push([name.to_owned(), format!("{function:.2}"), node.unwrap_or_default(), share.unwrap_or_default()]);
+        }
+        rows
+    }
+}
+
+fn table(rows: &[[String; 4]]) -> String {
+    let mut widths = [0; 4];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for [what, one, two, three] in rows {
+        let line = format!("{what:<0$}  {one:>1$}  {two:>2$}  {three:<3$}", widths[0], widths[1], widths[2], widths[3]);
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_that_was_not_measured_does_not_pass() {
+        assert_eq!(Budget::new("x", Unit::Count, None, 1.0).verdict, Verdict::NotMeasured);
+        assert_eq!(Budget::new("x", Unit::Count, Some(1.0), 1.0).verdict, Verdict::Pass);
+        assert_eq!(Budget::new("x", Unit::Count, Some(1.1), 1.0).verdict, Verdict::Over);
+        assert_eq!(Budget::new("x", Unit::Count, Some(f64::NAN), 1.0).verdict, Verdict::Over);
+    }
+
+    #[test]
+    fn a_share_of_node_is_shown_as_a_fraction() {
+        assert_eq!(Unit::OfNode.show(1.0 / 12.0), "1/12.0 of Node.js");
+    }
+}
