@@ -27,7 +27,7 @@ use tracing::{Instrument, error, info, info_span, warn};
 use crate::answers::Answer;
 use crate::settings::Settings;
 
-/// The largest body, in bytes: four times what Clerk's largest user can take.
+/// The largest body that is looked at, in bytes. Clerk allows 8 KB of metadata, so no event comes near it.
 pub const MAX_BODY: usize = 256 * 1024;
 /// Short of the function's own limit of 10 s, so that a slow day ends in an answer.
 const DEADLINE: Duration = Duration::from_secs(9);
