@@ -82,13 +82,14 @@ template: $(VENV)/.installed
 
 # Two integration binaries, both named `it`, and they run last: the emulator's, which is a product of its own, and Rollcall's. Another
 # one would be forgotten here, so there must be none.
-rust:
+rust: $(VENV)/.installed
 	@date '+--- %T rust'
 	! ls -d */tests functions/*/tests 2>/dev/null | grep -v '^emulator/tests$$' | grep .
 	$(CARGO) test --locked --workspace --lib --bins
 	$(CARGO) test --locked --workspace --doc
 	@date '+--- %T integration'
-	$(CARGO) test --locked --workspace --test it
+	$(CARGO) build --locked -q --workspace --bins
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(CARGO) test --locked --workspace --test it
 
 # Advisories are left out: their database is fetched from the network on every run, and the tests must not depend on
 # what was published today. With a network: target/tools/bin/cargo-deny check advisories

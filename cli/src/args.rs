@@ -54,15 +54,18 @@ pub struct DevArgs {
 #[derive(Args, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct TriggerArgs {
-    /// The event's type, as user.created; or a variant, as user.updated.banned
+    /// The event's type, such as user.created; or a variant, such as user.updated.banned
     #[arg(required_unless_present = "list")]
     pub event_type: Option<String>,
     /// List the events that can be sent
     #[arg(long)]
     pub list: bool,
-    /// The webhook to send it to
-    #[arg(long, default_value = "http://127.0.0.1:3000/webhooks/clerk")]
-    pub url: String,
+    /// The webhook to send it to; by default that of the local stack
+    #[arg(long)]
+    pub url: Option<String>,
+    /// The DynamoDB in which to look for the result; by default that of the local stack, if the event went there
+    #[arg(long, value_name = "URL")]
+    pub dynamodb_url: Option<String>,
     /// The secret to sign it with; by default that of the local stack
     #[arg(long, env = "CLERK_WEBHOOK_SECRET", hide_env_values = true)]
     pub secret: Option<String>,

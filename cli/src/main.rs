@@ -4,7 +4,7 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use clap::Parser;
 use rollcall::core::millis::Millis;
@@ -54,6 +54,5 @@ fn environment(name: &str) -> Option<String> {
 }
 
 fn now() -> Millis {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_epoch.as_millis()).ok().and_then(|ms| Millis::try_from(ms).ok()).unwrap_or(Millis::ZERO)
+    Millis::from(SystemTime::now())
 }

@@ -1,10 +1,10 @@
 //! `rollcall trigger`: one sample event, signed like Clerk's and sent to the webhook.
 
-use std::net::IpAddr;
+use std::io::Write;
 
 use anyhow::{Context, bail};
+use aws_sdk_dynamodb::types::AttributeValue;
 use include_dir::{Dir, include_dir};
-use reqwest::Url;
 use rollcall::core::event::Envelope;
 use rollcall::core::id::{InstanceId, Key};
 use rollcall::core::millis::Millis;
@@ -13,9 +13,11 @@ use svix::webhooks::Webhook;
 
 use crate::Status;
 use crate::args::TriggerArgs;
-use crate::dev::stack;
 use crate::dev::tables::Tables;
+use crate::dev::{gateway, stack};
 
+const LOCAL_WEBHOOK: &str = "http://127.0.0.1:3000/webhooks/clerk";
+const LOCAL_DYNAMODB: &str = "http://127.0.0.1:3002";
 static EVENTS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../events");
 
 /// A signed event, ready to be sent.
@@ -38,7 +40,8 @@ pub struct Signed {
 /// If there is no such sample, or nobody answers.
 pub async fn run(args: TriggerArgs, now: Millis) -> anyhow::Result<Status> {
     let Some(event_type) = args.event_type.as_deref().filter(|_| !args.list) else {
-        println!("{}", names().join("\n"));
+        // Whoever reads only the first lines of a list closes the pipe.
+        let _ = writeln!(std::io::stdout(), "{}", names().join("\n"));
         return Ok(Status::Done);
     };
     let mut payload = sample(event_type)?;
@@ -53,11 +56,16 @@ pub async fn run(args: TriggerArgs, now: Millis) -> anyhow::Result<Status> {
     let secret = args.secret.unwrap_or_else(|| clerk_emulator::WEBHOOK_SECRET.to_owned());
     let signed = sign(&payload, &secret, now)?;
     if args.print {
-        println!("{}", serde_json::to_string_pretty(&gateway_event(&signed, now))?);
+        println!("{}", serde_json::to_string_pretty(&gateway_event(&signed, now)?)?);
         return Ok(Status::Done);
     }
-    let (status, answer) = send(&args.url, &signed).await?;
-    let item = if (200..300).contains(&status) { stored(&args.url, &signed.body, &instance).await } else { None };
+    let (status, answer) = send(args.url.as_deref().unwrap_or(LOCAL_WEBHOOK), &signed).await?;
+    // Of another stack than the local one only its owner knows where its tables are.
+    let dynamodb = args.dynamodb_url.or(args.url.is_none().then(|| LOCAL_DYNAMODB.to_owned()));
+    let item = match dynamodb {
+        Some(url) if (200..300).contains(&status) => stored(&url, &signed.body, &instance).await,
+        _ => None,
+    };
     if args.json {
         println!("{}", json!({ "svix_id": signed.id, "status": status, "answer": answer, "item": item }));
     } else {
@@ -94,8 +102,8 @@ pub fn sample(name: &str) -> anyhow::Result<Value> {
 
 /// Moves the event and every time in it to now, distances kept.
 pub fn move_to(payload: &mut Value, now: Millis) {
-    let Some(sent) = payload["timestamp"].as_i64().and_then(|sent| Millis::try_from(sent).ok()) else { return };
-    let by = now.get().saturating_sub(sent.from_envelope().get());
+    let Some(sent) = payload["timestamp"].as_i64().and_then(|sent| Millis::from_envelope(sent).ok()) else { return };
+    let by = now.get().saturating_sub(sent.get());
     shift(&mut payload["data"], by);
     payload["timestamp"] = now.get().into();
 }
@@ -145,28 +153,14 @@ pub fn sign(payload: &Value, secret: &str, now: Millis) -> anyhow::Result<Signed
     Ok(Signed { id, timestamp, signature, body })
 }
 
-fn gateway_event(signed: &Signed, now: Millis) -> Value {
-    json!({
-        "version": "2.0",
-        "routeKey": "POST /webhooks/clerk",
-        "rawPath": "/webhooks/clerk",
-        "rawQueryString": "",
-        "headers": {
-            "content-type": "application/json",
-            "svix-id": signed.id,
-            "svix-timestamp": signed.timestamp.to_string(),
-            "svix-signature": signed.signature,
-        },
-        "requestContext": {
-            "http": { "method": "POST", "path": "/webhooks/clerk", "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1" },
-            "requestId": signed.id,
-            "routeKey": "POST /webhooks/clerk",
-            "stage": "$default",
-            "timeEpoch": now,
-        },
-        "body": signed.body,
-        "isBase64Encoded": false,
-    })
+fn gateway_event(signed: &Signed, now: Millis) -> anyhow::Result<Value> {
+    let request = axum::http::Request::post("/webhooks/clerk")
+        .header("content-type", "application/json")
+        .header("svix-id", &signed.id)
+        .header("svix-timestamp", signed.timestamp.to_string())
+        .header("svix-signature", &signed.signature);
+    let (parts, ()) = request.body(())?.into_parts();
+    Ok(gateway::event(&parts, signed.body.as_bytes(), now))
 }
 
 async fn send(url: &str, signed: &Signed) -> anyhow::Result<(u16, Value)> {
@@ -184,19 +178,13 @@ async fn send(url: &str, signed: &Signed) -> anyhow::Result<(u16, Value)> {
     Ok((status, answer.json().await.unwrap_or_default()))
 }
 
-/// What the Directory of the local stack holds after the event; nothing for other stacks, whose tables this does not
-/// know.
-async fn stored(url: &str, body: &str, instance: &str) -> Option<Value> {
-    let host: IpAddr = Url::parse(url).ok()?.host_str()?.parse().ok()?;
-    if !host.is_loopback() {
-        return None;
-    }
+/// What the Directory of a local stack holds after the event, if it can be read.
+async fn stored(dynamodb: &str, body: &str, instance: &str) -> Option<Value> {
     let instance: InstanceId = instance.parse().ok()?;
     let dated = Envelope::parse(body.as_bytes()).ok()?.open().ok()??;
     let Key { pk, sk } = dated.event.entity().key(&instance);
-    let client = stack::client("http://127.0.0.1:3002").await;
+    let client = stack::client(dynamodb).await;
     let request = client.get_item().table_name(Tables::default().directory).consistent_read(true);
-    let key = |value| aws_sdk_dynamodb::types::AttributeValue::S(value);
-    let found = request.key("pk", key(pk)).key("sk", key(sk)).send().await.ok()?.item?;
-    serde_dynamo::from_item(found).ok()
+    let request = request.key("pk", AttributeValue::S(pk)).key("sk", AttributeValue::S(sk));
+    serde_dynamo::from_item(request.send().await.ok()?.item?).ok()
 }

@@ -1,7 +1,6 @@
 //! The pure rule and the DynamoDB condition agree on every input.
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
 use rollcall::adapters::dynamo_directory::{DynamoDirectory, Put};
 use rollcall::core::digest::Digest;
 use rollcall::core::item::{Item, Provenance, Writer};
@@ -86,8 +85,7 @@ fn i15_the_pure_rule_and_the_condition_agree_on_ten_thousand_pairs() {
     let table = world.stack.addresses.directory_table.clone();
     let directory = DynamoDirectory::new(world.stack.dynamodb.clone(), table.clone());
     let (cases, admitted) = (std::cell::Cell::new(0_u32), std::cell::Cell::new(0_u32));
-    // On a failure the runner prints the smallest case it finds, and the seed.
-    let mut runner = TestRunner::new(Config { cases: 10_000, failure_persistence: None, ..Config::default() });
+    let (mut runner, seed) = rollcall_tests::runner(10_000);
     let result = runner.run(&case(), |(stored, offered, guard)| {
         cases.set(cases.get() + 1);
         let sk = format!("CASE#{}", cases.get());
@@ -106,7 +104,7 @@ fn i15_the_pure_rule_and_the_condition_agree_on_ten_thousand_pairs() {
         }
         Ok(())
     });
-    result.unwrap_or_else(|failure| panic!("{failure}\n{runner}"));
+    result.unwrap_or_else(|failure| panic!("{failure}\n{seed}"));
     assert!(cases.get() >= 10_000);
     let share = f64::from(admitted.get()) / f64::from(cases.get());
     assert!((0.2..0.8).contains(&share), "both verdicts must be common, but {share} were admitted");

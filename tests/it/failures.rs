@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clerk_emulator::{ApiFaults, Faults};
 use rollcall_tests::{Fault, SAMPLE_TIME, World, sample, user_event};
+use serde_json::{Value, json};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -74,6 +75,15 @@ async fn a_store_that_keeps_failing_answers_503_and_the_repetition_is_applied() 
 }
 
 #[tokio::test]
+async fn a_conflict_with_somebodys_transaction_is_a_matter_of_time() {
+    let world = World::start().await;
+    let sent = world.sign(&sample("user.created"));
+    world.wire.fail([Fault::TransactionConflict]);
+    assert_eq!(world.send(&sent).await.brief(), (503, "unavailable"));
+    assert_eq!(world.send(&sent).await.brief(), (200, "applied"));
+}
+
+#[tokio::test]
 async fn a_fault_that_no_repetition_mends_answers_500_without_internals() {
     for fault in [Fault::AccessDenied, Fault::NoTable] {
         let world = World::start().await;
@@ -112,7 +122,6 @@ async fn a_tie_while_clerk_cannot_answer_is_503_and_writes_nothing() {
     for api in [
         ApiFaults { server_error: 1.0, ..ApiFaults::default() },
         ApiFaults { too_many_requests: 1.0, ..ApiFaults::default() },
-        ApiFaults { unauthorized: 1.0, ..ApiFaults::default() },
     ] {
         let world = World::start().await;
         world.post(&user_event("user.created", ADA, "One", T)).await;
@@ -130,6 +139,33 @@ async fn a_tie_while_clerk_cannot_answer_is_503_and_writes_nothing() {
 }
 
 #[tokio::test]
+async fn a_key_that_clerk_refuses_is_for_an_operator_to_mend() {
+    let world = World::start().await;
+    world.post(&user_event("user.created", ADA, "One", T)).await;
+    let api = ApiFaults { unauthorized: 1.0, ..ApiFaults::default() };
+    world.stack.clerk.set_faults(Faults { api, ..Faults::default() }).unwrap();
+    let answer = world.post(&user_event("user.updated", ADA, "Two", T)).await;
+    assert_eq!(answer.brief(), (500, "internal_error"));
+    assert!(!answer.aborts(), "Svix comes again");
+}
+
+#[tokio::test]
+async fn a_page_that_is_shorter_than_it_says_proves_no_absence() {
+    let world = World::start().await;
+    let ada = world.clerk("POST", "/users", json!({ "first_name": "Ada", "email_address": ["ada@example.com"] })).await;
+    let acme = world.clerk("POST", "/organizations", json!({ "name": "Acme", "created_by": ada["id"] })).await;
+    let path = format!("/organizations/{}/memberships", acme["id"].as_str().unwrap());
+    let membership = world.clerk("GET", &path, Value::Null).await["data"][0].clone();
+    let event = rollcall_tests::event("organizationMembership.created", &membership, world.now().get());
+    world.set_now(world.now().get() + 11 * 60 * 1000);
+    let api = ApiFaults { empty_page: 1.0, ..ApiFaults::default() };
+    world.stack.clerk.set_faults(Faults { api, ..Faults::default() }).unwrap();
+    assert_eq!(world.post(&event).await.brief(), (503, "unavailable"));
+    world.stack.clerk.set_faults(Faults::default()).unwrap();
+    assert_eq!(world.post(&event).await.brief(), (200, "applied"));
+}
+
+#[tokio::test]
 async fn a_slow_clerk_is_given_up_in_time() {
     let world = World::start().await;
     world.post(&user_event("user.created", ADA, "One", T)).await;
@@ -143,10 +179,8 @@ async fn a_slow_clerk_is_given_up_in_time() {
 #[tokio::test]
 async fn a_404_that_is_not_clerks_is_not_believed() {
     // The Backend API's address leads somewhere else, where nothing is known about anything.
-    let elsewhere = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", elsewhere.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(elsewhere, axum::Router::new()).await });
-    let world = World::with(Box::leak(Box::new([("CLERK_API_URL", &*url.leak())]))).await;
+    let url = rollcall_tests::serve(axum::Router::new()).await;
+    let world = World::with(&[("CLERK_API_URL", &url)]).await;
     world.post(&user_event("user.created", ADA, "One", T)).await;
     assert_eq!(world.post(&user_event("user.updated", ADA, "Two", T)).await.brief(), (503, "unavailable"));
 }

@@ -12,6 +12,7 @@ mod main_job;
 mod peer_bugs;
 mod samples;
 mod scenarios;
+mod secrets;
 mod signature_vectors;
 mod traces;
 mod trigger;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use reqwest::Method;
 use rollcall_cli::dev::stack::client;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 
 struct Running {
@@ -27,8 +27,11 @@ fn rollcall() -> Command {
 }
 
 async fn start(more: &[&str]) -> Running {
+    start_with(rollcall(), more).await
+}
+
+async fn start_with(mut command: Command, more: &[&str]) -> Running {
     rollcall::adapters::tls::use_ring();
-    let mut command = rollcall();
     command
         .args(["dev", "--port", "0", "--clerk-port", "0", "--dynamodb-port", "0", "--json"])
         .args(more)
@@ -66,7 +69,9 @@ impl Running {
 
     async fn stop(mut self, signal: &str) -> std::process::ExitStatus {
         let pid = self.process.id().unwrap().to_string();
-        assert!(Command::new("/bin/kill").args([signal, &pid]).status().await.unwrap().success());
+        // A shell has `kill` built in, on every machine.
+        let kill = format!("kill {signal} {pid}");
+        assert!(Command::new("sh").args(["-c", &kill]).status().await.unwrap().success());
         tokio::time::timeout(Duration::from_secs(20), self.process.wait())
             .await
             .expect("it stops when told to")
@@ -180,6 +185,96 @@ async fn a_folder_keeps_the_tables_and_clerk_over_a_restart() {
     assert!(stack.stop("-INT").await.success());
 }
 
+#[tokio::test]
+async fn a_signal_ends_it_while_it_starts_and_while_a_client_hangs() {
+    // Thousands of sample users take a while to arrive.
+    let mut early = rollcall();
+    early.args(["dev", "--port", "0", "--clerk-port", "0", "--dynamodb-port", "0", "--users", "5000"]);
+    let mut early = early.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let kill = format!("kill -TERM {}", early.id().unwrap());
+    assert!(Command::new("sh").args(["-c", &kill]).status().await.unwrap().success());
+    let status = tokio::time::timeout(Duration::from_secs(20), early.wait()).await.expect("it stops while it starts");
+    assert!(status.unwrap().success());
+
+    let stack = start(&["--users", "0"]).await;
+    let mut hanging = Vec::new();
+    for name in ["api", "clerk", "dynamodb"] {
+        let address = stack.address(name).trim_start_matches("http://");
+        let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+        socket.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nhalf").await.unwrap();
+        hanging.push(socket);
+    }
+    assert!(stack.stop("-TERM").await.success());
+}
+
+#[tokio::test]
+async fn the_instance_and_several_secrets_come_from_the_environment() {
+    let (old, new) = ("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+    let mut command = rollcall();
+    command.env("CLERK_INSTANCE_ID", "ins_mine").env("CLERK_WEBHOOK_SECRET", format!("{new} {old}"));
+    let stack = start_with(command, &["--users", "2"]).await;
+    assert_eq!((stack.address("clerk_instance_id"), stack.address("webhook_secret")), ("ins_mine", new));
+    assert_eq!(stack.rows().await.iter().filter(|row| row["sk"] == "USER").count(), 2, "signed with the first");
+    let url = format!("{}/webhooks/clerk", stack.address("api"));
+    for (secret, expected) in [(old, 0), (new, 0), ("whsec_MQ==", 1)] {
+        let (status, out, _) =
+            output(&["trigger", "user.created", "--url", &url, "--instance-id", "ins_mine", "--secret", secret]).await;
+        assert_eq!(status, Some(expected), "{out}");
+    }
+    assert!(stack.stop("-INT").await.success());
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_text_reaches_the_function_in_base64() {
+    let stack = start(&["--users", "0"]).await;
+    let event = rollcall_tests::sample("organization.updated").to_string().into_bytes();
+    // Late, and of nobody that Clerk knows: what matters is that the signature over the bytes holds.
+    for (media_type, expected) in [("application/octet-stream", 200), ("application/json", 200), ("image/png", 200)] {
+        let now = rollcall::core::millis::Millis::from(machine_time());
+        let sent = rollcall_tests::Sent::signed(event.clone(), "msg_binary", stack.address("webhook_secret"), now);
+        let mut request = stack.http.post(format!("{}/webhooks/clerk", stack.address("api"))).body(sent.body.clone());
+        for (name, value) in sent.with("content-type", Some(media_type)).headers {
+            request = request.header(name, value);
+        }
+        assert_eq!(request.send().await.unwrap().status(), expected, "{media_type}");
+    }
+    assert!(stack.stop("-TERM").await.success());
+}
+
+#[expect(clippy::disallowed_methods, reason = "a process of its own goes by the machine's clock")]
+fn machine_time() -> std::time::SystemTime {
+    std::time::SystemTime::now()
+}
+
+#[tokio::test]
+async fn the_tables_are_readable_with_the_aws_cli() {
+    let stack = start(&["--users", "4"]).await;
+    // `make test` puts the AWS CLI of its own Python environment on the path.
+    let scan = Command::new("aws")
+        .args([
+            "dynamodb",
+            "scan",
+            "--output",
+            "json",
+            "--region",
+            "us-east-1",
+            "--endpoint-url",
+            stack.address("dynamodb"),
+        ])
+        .args(["--table-name", stack.address("directory_table"), "--filter-expression", "sk = :user"])
+        .args(["--expression-attribute-values", r#"{":user":{"S":"USER"}}"#])
+        .env("AWS_ACCESS_KEY_ID", "local")
+        .env("AWS_SECRET_ACCESS_KEY", "local")
+        .output();
+    let scan = scan.await.expect("the AWS CLI is on the path: run this through `make test`");
+    assert!(scan.status.success(), "{}", String::from_utf8_lossy(&scan.stderr));
+    let scan: Value = serde_json::from_slice(&scan.stdout).unwrap();
+    assert_eq!(scan["Count"], 4);
+    assert!(scan["Items"][0]["email"]["S"].is_string() || scan["Items"][0]["name"]["S"].is_string());
+    assert!(stack.stop("-TERM").await.success());
+}
+
 async fn output(args: &[&str]) -> (Option<i32>, String, String) {
     let mut process = rollcall().args(args).spawn().unwrap();
     let (mut out, mut err) = (String::new(), String::new());
@@ -227,8 +322,10 @@ async fn trigger_sends_a_sample_and_shows_the_answer() {
         let answer: Value = serde_json::from_str(&out).unwrap();
         assert_eq!((status, &answer["answer"]["outcome"]), (Some(0), &json!(outcome)), "{event}");
     }
-    let (status, out, _) = output(&["trigger", "user.created", "--url", &url, "--id", "user_mine", "--json"]).await;
+    let here = ["--url", &url, "--dynamodb-url", stack.address("dynamodb"), "--json"];
+    let (status, out, _) = output(&[&["trigger", "user.created", "--id", "user_mine"][..], &here].concat()).await;
     assert_eq!(status, Some(0), "{out}");
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["item"]["clerk_user_id"], "user_mine");
     assert!(stack.rows().await.iter().any(|row| row["clerk_user_id"] == "user_mine"));
     let (status, out, _) =
         output(&["trigger", "user.created", "--url", &url, "--instance-id", "ins_other", "--json"]).await;

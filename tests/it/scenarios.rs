@@ -118,6 +118,13 @@ async fn c2_a_retained_user_keeps_the_row_as_it_was() {
     }
     assert_eq!(after["deleted_at"], T + 500);
     assert_eq!(after["rank"], format!("0000000000000.1.{}", T + 500));
+    // A second delete, with a time of its own, takes nothing of it away.
+    assert_eq!(world.post(&deletion_event("user.deleted", ADA, T + 600)).await.brief(), (200, "applied"));
+    let again = world.item(&user(ADA)).await.unwrap();
+    assert_eq!(
+        (&again["name"], &again["email"], &again["deleted_at"]),
+        (&before["name"], &before["email"], &json!(T + 600))
+    );
     // And of a user never seen there is nothing to keep.
     assert_eq!(world.post(&deletion_event("user.deleted", "user_unknown", T)).await.brief(), (200, "applied"));
     assert_eq!(world.item(&user("user_unknown")).await.unwrap()["deleted_at"], T);

@@ -19,7 +19,7 @@ fn times_move_to_now_and_keep_their_distances() {
         move_to(&mut after, now);
         assert_eq!(after["timestamp"], now.get(), "{name}");
         let age = |event: &Value| {
-            let sent = Millis::try_from(event["timestamp"].as_i64().unwrap()).unwrap().from_envelope();
+            let sent = Millis::from_envelope(event["timestamp"].as_i64().unwrap()).unwrap();
             i128::from(sent.get()) - i128::from(event["data"]["updated_at"].as_u64().unwrap())
         };
         if before["data"]["updated_at"].is_u64() {

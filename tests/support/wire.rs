@@ -37,6 +37,8 @@ pub enum Fault {
     Silent(Duration),
     /// The write is done, but the answer is lost.
     LostAnswer,
+    /// 400 `TransactionConflictException`, which no embedded engine ever answers.
+    TransactionConflict,
     /// 400 `AccessDeniedException`.
     AccessDenied,
     /// 400 `ResourceNotFoundException`.
@@ -115,6 +117,7 @@ async fn forward(State((upstream, log, client)): State<Shared>, request: Request
         Some(Fault::Unavailable) => {
             (StatusCode::SERVICE_UNAVAILABLE, HeaderMap::new(), Bytes::from("<html>503</html>"))
         }
+        Some(Fault::TransactionConflict) => refusal(400, "TransactionConflictException"),
         Some(Fault::AccessDenied) => refusal(400, "AccessDeniedException"),
         Some(Fault::NoTable) => refusal(400, "ResourceNotFoundException"),
         Some(Fault::Silent(duration)) => {

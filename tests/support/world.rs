@@ -51,7 +51,7 @@ impl Answer {
 /// The world.
 pub struct World {
     /// The stack, whose emulator delivers nothing by itself unless told to.
-    pub stack: Stack,
+    pub stack: Arc<Stack>,
     /// The wire between the function under test and DynamoDB.
     pub wire: Wire,
     /// The function under test.
@@ -72,19 +72,27 @@ impl World {
     /// # Panics
     ///
     /// If it cannot start.
-    pub async fn with(settings: &'static [(&'static str, &'static str)]) -> World {
+    pub async fn with(settings: &[(&str, &str)]) -> World {
         let now = Arc::new(AtomicU64::new(SAMPLE_TIME));
         let reading = now.clone();
         let mut config = Config::new(Arc::new(move || millis(reading.load(Ordering::SeqCst))));
         // The tests send the events themselves, in the order that they are about.
         config.clerk.faults =
             Faults { webhooks: WebhookFaults { drop: 1.0, ..WebhookFaults::default() }, ..Faults::default() };
-        let stack = Stack::start(config).await.unwrap();
+        let stack = Arc::new(Stack::start(config).await.unwrap());
+        World::over(stack, now, settings).await
+    }
+
+    /// Another function over the same stack, with other settings.
+    pub async fn beside(&self, settings: &[(&str, &str)]) -> World {
+        World::over(self.stack.clone(), self.now.clone(), settings).await
+    }
+
+    async fn over(stack: Arc<Stack>, now: Arc<AtomicU64>, settings: &[(&str, &str)]) -> World {
         let wire = Wire::start(stack.addresses.dynamodb.clone()).await;
-        let addresses = stack.addresses.clone();
-        let lookup = move |name: &str| {
+        let lookup = |name: &str| {
             let given = settings.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-            given.or_else(|| stack::own(&addresses, name))
+            given.or_else(|| stack::setting(&stack.addresses, name))
         };
         let client = stack::client(wire.url()).await;
         let webhook = Arc::new(Webhook::new(Settings::read(&lookup).unwrap(), &client));
@@ -187,7 +195,7 @@ impl World {
     ///
     /// If DynamoDB does not answer.
     pub async fn stream_records(&self) -> usize {
-        let streams = Streams::new(&stack::local(&self.stack.addresses.dynamodb).await);
+        let streams = Streams::new(&stack::local_config(&self.stack.addresses.dynamodb).await);
         let table = self.stack.dynamodb.describe_table().table_name(&self.stack.addresses.directory_table);
         let arn = table.send().await.unwrap().table.unwrap().latest_stream_arn.unwrap();
         let stream = streams.describe_stream().stream_arn(&arn).send().await.unwrap().stream_description.unwrap();
@@ -255,4 +263,16 @@ pub fn gateway_event(sent: &Sent, base64: bool) -> Value {
 
 fn millis(value: u64) -> Millis {
     i64::try_from(value).ok().and_then(|value| Millis::try_from(value).ok()).unwrap()
+}
+
+/// Serves anything on a free port, for answers that no emulator would give, and says where.
+///
+/// # Panics
+///
+/// If no port can be listened on.
+pub async fn serve(router: axum::Router) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -41,7 +41,7 @@ async fn handle(State(functions): State<Functions>, request: Request) -> Respons
     let Ok(body) = to_bytes(body, MAX_BODY).await else {
         return refuse(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
     };
-    let event = event(&parts, &route, &body, (functions.clock)());
+    let event = event(&parts, &body, (functions.clock)());
     match route.as_str() {
         "POST /webhooks/clerk" => {
             let clock = functions.clock.clone();
@@ -53,7 +53,8 @@ async fn handle(State(functions): State<Functions>, request: Request) -> Respons
 
 /// The event of one request. Source: AWS, "AWS Lambda integration payload format", version 2.0.
 #[must_use]
-pub fn event(parts: &axum::http::request::Parts, route: &str, body: &Bytes, now: Millis) -> Value {
+pub fn event(parts: &axum::http::request::Parts, body: &[u8], now: Millis) -> Value {
+    let route = format!("{} {}", parts.method, parts.uri.path());
     let base64 = !is_text(&parts.headers);
     let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
     let text = if base64 { STANDARD.encode(body) } else { String::from_utf8_lossy(body).into_owned() };

@@ -20,35 +20,52 @@ use crate::args::DevArgs;
 pub async fn run(args: DevArgs, environment: fn(&str) -> Option<String>, clock: Clock) -> anyhow::Result<()> {
     // Before anything is started: a signal that comes early must not be lost.
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let defaults = clerk_emulator::Config::default();
-    let clerk = clerk_emulator::Config {
-        users: args.users,
-        secret_key: environment("CLERK_SECRET_KEY").unwrap_or(defaults.secret_key),
-        webhook_secret: environment("CLERK_WEBHOOK_SECRET").unwrap_or(defaults.webhook_secret),
-        ..clerk_emulator::Config::default()
+    let told = async {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
     };
-    let stack = Stack::start(Config {
-        port: args.port,
-        clerk_port: args.clerk_port,
-        dynamodb_port: args.dynamodb_port,
-        data: args.data,
-        clerk,
-        lookup: Arc::new(environment),
-        clock,
-    })
-    .await?;
-    // Ready means that the sample users have arrived, too.
-    stack.clerk.settled().await;
-    if args.json {
-        println!("{}", serde_json::to_string(&stack.addresses)?);
-    } else {
-        println!("{}", welcome(&stack.addresses));
-    }
+    tokio::pin!(told);
+    let json = args.json;
+    let stack = tokio::select! {
+        () = &mut told => return Ok(()),
+        stack = Stack::start(config(args, environment, clock)) => stack?,
+    };
+    let ready = async {
+        // Ready means that the sample users have arrived, too.
+        stack.clerk.settled().await;
+        if json {
+            println!("{}", serde_json::to_string(&stack.addresses)?);
+        } else {
+            println!("{}", welcome(&stack.addresses));
+        }
+        anyhow::Ok(())
+    };
     tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+        () = &mut told => {}
+        ready = ready => {
+            ready?;
+            told.await;
+        }
     }
     stack.stop().await
+}
+
+/// The options, and of the environment what the design names: the two secrets, the instance and the functions' policies.
+fn config(args: DevArgs, environment: fn(&str) -> Option<String>, clock: Clock) -> Config {
+    let mut config = Config::new(clock);
+    config.port = args.port;
+    config.clerk_port = args.clerk_port;
+    config.dynamodb_port = args.dynamodb_port;
+    config.data = args.data;
+    config.clerk.users = args.users;
+    let set = |name, value: &mut String| environment(name).into_iter().for_each(|given| *value = given);
+    set("CLERK_SECRET_KEY", &mut config.clerk.secret_key);
+    set("CLERK_INSTANCE_ID", &mut config.clerk.instance_id);
+    set("CLERK_WEBHOOK_SECRET", &mut config.webhook_secrets);
+    config.lookup = Arc::new(environment);
+    config
 }
 
 fn welcome(addresses: &Addresses) -> String {

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use aws_config::{Region, SdkConfig};
@@ -21,6 +22,9 @@ use super::gateway::{self, Functions};
 use super::tables::{self, Tables};
 use crate::Clock;
 
+/// How long requests under way may take to finish once the stack is told to stop.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+
 /// Looks a setting up by its name.
 pub type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
@@ -37,6 +41,8 @@ pub struct Config {
     pub data: Option<PathBuf>,
     /// The emulator's settings. Its port, clock, snapshot and endpoint are the stack's.
     pub clerk: clerk_emulator::Config,
+    /// The secrets that the webhook accepts, separated by spaces; the emulator signs with the first.
+    pub webhook_secrets: String,
     /// Further settings of the functions, as `DELETION_POLICY`, by name.
     pub lookup: Lookup,
     /// What time it is.
@@ -53,6 +59,7 @@ impl Config {
             dynamodb_port: 0,
             data: None,
             clerk: clerk_emulator::Config::default(),
+            webhook_secrets: clerk_emulator::WEBHOOK_SECRET.to_owned(),
             lookup: Arc::new(|_| None),
             clock,
         }
@@ -103,21 +110,22 @@ struct Server {
 }
 
 impl Server {
-    fn spawn<F: Future<Output = ()> + Send + 'static>(serve: impl FnOnce(Told) -> F) -> Server {
+    fn spawn<F: Future<Output = ()> + Send + 'static>(serve: impl FnOnce(StopSignal) -> F) -> Server {
         let (stopping, mut stopped) = watch::channel(false);
         let told = Box::pin(async move { drop(stopped.wait_for(|stop| *stop).await) });
         Server { stopping, task: tokio::spawn(serve(told)) }
     }
 
-    async fn stop(self) {
+    async fn stop(mut self) {
         self.stopping.send_replace(true);
-        if self.task.await.is_err() {
-            tracing::error!("a server ended in a panic");
+        // A client that never finishes its request must not keep everything alive.
+        if tokio::time::timeout(STOP_GRACE, &mut self.task).await.is_err() {
+            self.task.abort();
         }
     }
 }
 
-type Told = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+type StopSignal = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Stack {
     /// Starts everything and returns once all of it answers.
@@ -147,6 +155,7 @@ impl Stack {
         let clerk = Emulator::start(clerk_emulator::Config {
             port: config.clerk_port,
             webhook_url: Some(format!("{api}/webhooks/clerk")),
+            webhook_secret: config.webhook_secrets.split_whitespace().next().unwrap_or_default().to_owned(),
             announce_samples: true,
             snapshot: config.data.as_deref().map(|data| data.join("clerk.json")),
             clock: Arc::new(move || i64::try_from(clock().get()).unwrap_or(i64::MAX)),
@@ -166,7 +175,10 @@ impl Stack {
             profiles_table: tables.profiles,
             operations_table: tables.operations,
         };
-        let settings = Settings::read(&|name| own(&addresses, name).or_else(|| (config.lookup)(name)))?;
+        let settings = Settings::read(&|name| match name {
+            "CLERK_WEBHOOK_SECRET" => Some(config.webhook_secrets.clone()),
+            name => setting(&addresses, name).or_else(|| (config.lookup)(name)),
+        })?;
         let functions = Functions { webhook: Arc::new(Webhook::new(settings, &dynamodb)), clock: config.clock };
         let router = gateway::router(functions.clone());
         let api = Server::spawn(|told| async move {
@@ -194,10 +206,9 @@ impl Stack {
 /// The settings that the stack itself decides.
 /// Nothing for every other name.
 #[must_use]
-pub fn own(addresses: &Addresses, name: &str) -> Option<String> {
+pub fn setting(addresses: &Addresses, name: &str) -> Option<String> {
     let value = match name {
         "DIRECTORY_TABLE" => &addresses.directory_table,
-        "PROFILES_TABLE" => &addresses.profiles_table,
         "OPERATIONS_TABLE" => &addresses.operations_table,
         "CLERK_INSTANCE_ID" => &addresses.clerk_instance_id,
         "CLERK_API_URL" => &addresses.clerk,
@@ -210,11 +221,11 @@ pub fn own(addresses: &Addresses, name: &str) -> Option<String> {
 
 /// A client of a DynamoDB on this machine.
 pub async fn client(url: &str) -> Client {
-    Client::new(&local(url).await)
+    Client::new(&local_config(url).await)
 }
 
 /// The configuration of a client of this machine's DynamoDB, which checks no credentials but wants some.
-pub async fn local(url: &str) -> SdkConfig {
+pub async fn local_config(url: &str) -> SdkConfig {
     let loader = rollcall::adapters::aws::loader()
         .endpoint_url(url)
         .region(Region::from_static("us-east-1"))

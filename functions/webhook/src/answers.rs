@@ -2,11 +2,13 @@
 
 use http::{HeaderName, HeaderValue, Response, header::RETRY_AFTER};
 use lambda_http::Body;
+use rollcall::adapters::clerk_api::ClerkError;
 use rollcall::adapters::http as reply;
 use rollcall::adapters::store_error::StoreError;
 use rollcall::adapters::svix_signature::Untrusted;
 use rollcall::core::problem::Problem;
 use rollcall::core::rule::Outcome;
+use rollcall::services::receive::ReceiveError;
 use serde_json::json;
 
 /// Tells Svix to stop repeating this message. Source: Svix, "Webhook delivery: aborting retries".
@@ -36,11 +38,23 @@ pub enum Answer {
 }
 
 impl Answer {
+    /// The answer to an event that could not be applied.
+    #[must_use]
+    pub fn of(failure: &ReceiveError) -> Answer {
+        match failure {
+            ReceiveError::Store(store) => Answer::of_store(store),
+            // A key that Clerk refuses is for an operator to mend.
+            ReceiveError::Clerk(ClerkError::Unauthorized(_)) => Answer::Broken,
+            ReceiveError::Clerk(_) | ReceiveError::Behind | ReceiveError::Contended => Answer::Unavailable,
+            ReceiveError::Undated => Answer::Unprocessable,
+        }
+    }
+
     /// The answer to a failed store operation.
     #[must_use]
-    pub fn of(failure: &StoreError) -> Answer {
+    pub fn of_store(failure: &StoreError) -> Answer {
         match failure {
-            StoreError::Unavailable(_) => Answer::Unavailable,
+            StoreError::Unavailable(..) => Answer::Unavailable,
             StoreError::Refused(..) | StoreError::Unreadable(_) => Answer::Broken,
         }
     }
@@ -124,7 +138,8 @@ const UNPROCESSABLE: Problem = Problem {
     status: 422,
     code: "unprocessable_event",
     title: "Event cannot be processed",
-    detail: "The event is noted in quarantine, without its body. Fetch the entity from Clerk instead: rollcall replay.",
+    detail: "The event is noted in the Operations table under QUARANTINE#, without its body. The copy of this entity \
+             may be out of date until its next event.",
 };
 const UNAVAILABLE: Problem = Problem {
     status: 503,

@@ -71,11 +71,13 @@ impl Webhook {
     }
 
     async fn answer(&self, request: &Request, now: Millis) -> Answer {
+        let body: &[u8] = request.body().as_ref();
         if request.method() != "POST" {
+            warn!(outcome = "untrusted", reason = "not a POST", "refused");
             return Answer::NotAllowed;
         }
-        let body: &[u8] = request.body().as_ref();
         if body.len() > MAX_BODY {
+            warn!(outcome = "untrusted", reason = "the body is too large", bytes = body.len(), "refused");
             return Answer::TooLarge;
         }
         // Nothing of the body is parsed, written or logged before this passes.
@@ -110,14 +112,13 @@ impl Webhook {
                 log(&delivery, kind, &receipt);
                 Answer::Done(receipt.outcome)
             }
+            Err(ReceiveError::Undated) => {
+                self.quarantine(&envelope.failed("data.created_at".to_owned()), &delivery, now).await
+            }
             Err(failure) => {
-                let (error, cause) =
-                    (failure.to_string(), std::error::Error::source(&failure).map(ToString::to_string));
-                error!(svix_id = %delivery, kind, outcome = "failed", error, cause, "Svix delivers it again");
-                match failure {
-                    ReceiveError::Store(store) => Answer::of(&store),
-                    ReceiveError::Clerk(_) | ReceiveError::Contended => Answer::Unavailable,
-                }
+                let cause = std::error::Error::source(&failure).map(ToString::to_string);
+                error!(svix_id = %delivery, kind, outcome = "failed", error = %failure, cause, "Svix delivers it again");
+                Answer::of(&failure)
             }
         }
     }
@@ -131,7 +132,7 @@ impl Webhook {
             }
             Err(store) => {
                 error!(svix_id = %delivery, outcome = "failed", error = %store, "Svix delivers it again");
-                Answer::of(&store)
+                Answer::of_store(&store)
             }
         }
     }

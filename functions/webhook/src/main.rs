@@ -2,7 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "only a main.rs reads the environment and the clock")]
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use lambda_http::{Error, lambda_runtime};
 use rollcall::adapters::{aws, log, secrets};
@@ -21,6 +21,5 @@ async fn main() -> Result<(), Error> {
 }
 
 fn now() -> Millis {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_epoch.as_millis()).ok().and_then(|ms| Millis::try_from(ms).ok()).unwrap_or(Millis::ZERO)
+    Millis::from(SystemTime::now())
 }

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use reqwest::redirect::Policy;
 use reqwest::{StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -64,14 +65,23 @@ impl ClerkApi {
                 #[derive(Deserialize)]
                 struct Page {
                     data: Vec<Membership>,
+                    total_count: u64,
                 }
                 let path = ["organizations", organization.as_str(), "memberships"];
                 let page: Option<Page> = self.get(&path, &[("user_id", user.as_str()), ("limit", "1")]).await?;
-                // A filter that was not understood would answer somebody else's membership.
-                let is_asked = |membership: &Membership| {
-                    membership.public_user_data.user_id == *user && membership.organization.id == *organization
+                let is_asked = |found: &Membership| {
+                    found.public_user_data.user_id == *user && found.organization.id == *organization
                 };
-                Ok(page.and_then(|page| page.data.into_iter().find(is_asked)).map(Entity::Membership))
+                match page {
+                    // An organization that does not exist has no members.
+                    None => Ok(None),
+                    Some(page) if page.total_count == 0 && page.data.is_empty() => Ok(None),
+                    // A page that is shorter than it says, or about somebody else, proves nothing.
+                    Some(page) => match page.data.into_iter().find(is_asked) {
+                        Some(found) => Ok(Some(Entity::Membership(found))),
+                        None => Err(ClerkError::Unreadable(200)),
+                    },
+                }
             }
         }
     }
@@ -85,7 +95,7 @@ impl ClerkApi {
             url.query_pairs_mut().extend_pairs(query);
         }
         let request =
-            self.client().get(url).bearer_auth(self.key.expose_secret()).header("Clerk-API-Version", API_VERSION);
+            self.client()?.get(url).bearer_auth(self.key.expose_secret()).header("Clerk-API-Version", API_VERSION);
         let answer = request.send().await.map_err(|error| ClerkError::Unavailable(Some(error.without_url())))?;
         let status = answer.status();
         let unreadable = || ClerkError::Unreadable(status.as_u16());
@@ -107,13 +117,17 @@ impl ClerkApi {
         }
     }
 
-    /// Built at the first call: most invocations of the webhook never ask Clerk, and loading the root certificates is
-    /// dear.
-    fn client(&self) -> &reqwest::Client {
-        self.client.get_or_init(|| {
-            tls::use_ring();
-            reqwest::Client::builder().timeout(TIMEOUT).build().unwrap_or_default()
-        })
+    /// Built at the first call: most invocations of the webhook never ask Clerk, and loading the root certificates takes
+    /// longer than the rest of the start.
+    fn client(&self) -> Result<&reqwest::Client, ClerkError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        tls::use_ring();
+        // A redirect would take the key elsewhere, and what answers there is not Clerk.
+        let client = reqwest::Client::builder().timeout(TIMEOUT).redirect(Policy::none()).build();
+        let client = client.map_err(|error| ClerkError::Unavailable(Some(error)))?;
+        Ok(self.client.get_or_init(|| client))
     }
 }
 

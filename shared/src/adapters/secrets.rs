@@ -27,7 +27,7 @@ pub enum SecretError {
 /// # Errors
 ///
 /// [`SecretError`].
-pub async fn lookup<E>(environment: E, aws: &SdkConfig) -> Result<impl Fn(&str) -> Option<String>, SecretError>
+pub async fn lookup<E>(environment: E, aws: &SdkConfig) -> Result<impl Fn(&str) -> Option<String> + use<E>, SecretError>
 where
     E: Fn(&str) -> Option<String>,
 {

@@ -12,8 +12,8 @@ type Cause = Box<dyn Error + Send + Sync>;
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// Unreachable, slow or throttled: the same call may succeed later.
-    #[error("the store is unavailable or throttled")]
-    Unavailable(#[source] Cause),
+    #[error("the store is unavailable or throttled ({0})")]
+    Unavailable(String, #[source] Cause),
     /// Refused for a reason that trying again will not change: a missing table, a missing permission, an invalid
     /// request.
     #[error("the store refused the operation ({0})")]
@@ -25,7 +25,7 @@ pub enum StoreError {
 
 /// Error codes of DynamoDB after which the same request may succeed.
 /// Source: AWS, "Error handling with DynamoDB", the table of retryable errors.
-const TRANSIENT: [&str; 8] = [
+const TRANSIENT: [&str; 9] = [
     "InternalServerError",
     "LimitExceededException",
     "ProvisionedThroughputExceededException",
@@ -33,6 +33,7 @@ const TRANSIENT: [&str; 8] = [
     "RequestLimitExceeded",
     "ServiceUnavailable",
     "ThrottlingException",
+    "TransactionConflictException",
     "TransactionInProgressException",
 ];
 
@@ -49,7 +50,7 @@ impl StoreError {
                 StoreError::Refused(code, error.into())
             }
             // No code at all: no answer came, in time or in a form that could be read.
-            _ => StoreError::Unavailable(error.into()),
+            code => StoreError::Unavailable(code.unwrap_or_else(|| "no answer".to_owned()), error.into()),
         }
     }
 }

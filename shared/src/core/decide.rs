@@ -27,7 +27,7 @@ pub enum Plan {
     Ignore,
     /// One conditional write.
     Write(Box<Write>),
-    /// Only Clerk can say: fetch the entity, apply what comes.
+    /// The payload is not dated: fetch the entity, apply what comes.
     Fetch,
 }
 
@@ -51,6 +51,8 @@ pub enum Next {
     Again(Box<Write>),
     /// Only Clerk can say.
     Fetch,
+    /// Clerk's answer is older than the event that asked for it, as a lagging replica's is: ask again later.
+    Wait,
 }
 
 /// Which write an event asks for. `now` decides nothing but whether the event is late.
@@ -76,14 +78,18 @@ pub fn plan(dated: Dated, policy: Policy, context: &Context<'_>, now: Millis) ->
             // Without a mirror there is nothing to keep of a user but the fact of the deletion.
             let unmirrored = !policy.mirror && matches!(event, Event::UserDeleted(_));
             let policy = if unmirrored { DeletionPolicy::Purge } else { policy.deletion };
-            Plan::Write(Box::new(end(Deletion { entity, membership_id, generation, at: sent_at }, policy, context)))
+            Plan::Write(Box::new(tombstone_write(
+                Deletion { entity, membership_id, generation, at: sent_at },
+                policy,
+                context,
+            )))
         }
     }
 }
 
 /// The write of a tombstone. One that keeps what is stored must know it: its first attempt succeeds only where nothing
 /// is, and its refusal brings the stored item along, so that no read is needed.
-fn end(deletion: Deletion, policy: DeletionPolicy, context: &Context<'_>) -> Write {
+fn tombstone_write(deletion: Deletion, policy: DeletionPolicy, context: &Context<'_>) -> Write {
     let item = deletion.tombstone(policy, None, context);
     match policy {
         DeletionPolicy::Retain => Write { item, guard: Guard::Absent, retained: Some(deletion) },
@@ -110,15 +116,24 @@ pub fn refused(write: &Write, stored: Option<&Item>, context: &Context<'_>) -> N
     }
 }
 
-/// What to do with the entity that Clerk answered; `stored` is the item read before the question was asked.
+/// What to do with the entity that Clerk answered. `stored` is the item read before the question was asked, `event` what
+/// the event had offered, if it could be dated.
 #[must_use]
-pub fn fetched(entity: Option<clerk::Entity>, stored: Option<&Item>, context: &Context<'_>) -> Next {
-    // Clerk has nothing, or a membership that it will not date: nothing is written, and the deletion's own event or
-    // reconcile ends it.
+pub fn fetched(
+    entity: Option<clerk::Entity>,
+    stored: Option<&Item>,
+    event: Option<&Stamp>,
+    context: &Context<'_>,
+) -> Next {
+    // Clerk has nothing, or a membership that it will not date: nothing is written. Reconcile ends what is left.
     let Some(item) = entity.and_then(|entity| context.entity(entity)) else {
         return Next::Settled(Outcome::Superseded);
     };
     let offered = Stamp::from(&item);
+    let is_stale = |event: &Stamp| !event.rank.is_deleted() && offered.rank < event.rank;
+    if event.is_some_and(|event| event.membership_id == offered.membership_id && is_stale(event)) {
+        return Next::Wait;
+    }
     let guard = match stored.map(Stamp::from) {
         Some(seen) if same_generation_other_membership(&offered, &seen) => Guard::Exactly(seen.rank, seen.digest),
         Some(seen) if seen.rank > offered.rank => return Next::Settled(Outcome::Superseded),
@@ -129,4 +144,119 @@ pub fn fetched(entity: Option<clerk::Entity>, stored: Option<&Item>, context: &C
         _ => Guard::Newer,
     };
     Next::Again(Box::new(Write { item, guard, retained: None }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::event::Envelope;
+    use crate::core::id::InstanceId;
+    use crate::core::item::{Provenance, Writer};
+    use crate::core::rank::Rank;
+
+    const SENT: i64 = 1_767_225_600_032;
+
+    /// Plans a sample event of the repository, received `age` ms after it was sent, under a policy.
+    fn planned(sample: &str, age: i64, deletion: DeletionPolicy, mirror: bool) -> Plan {
+        let dated = Envelope::parse(sample.as_bytes()).unwrap().open().unwrap().unwrap();
+        let now = Millis::try_from(i64::try_from(dated.sent_at.get()).unwrap() + age).unwrap();
+        with_context(|context| plan(dated, Policy { deletion, mirror }, context, now))
+    }
+
+    fn with_context<T>(decide: impl FnOnce(&Context<'_>) -> T) -> T {
+        let instance: InstanceId = "ins_1".parse().unwrap();
+        let provenance = Provenance { applied_at: Millis::ZERO, applied_by: Writer::Webhook, delivery_id: None };
+        decide(&Context { instance: &instance, provenance: &provenance })
+    }
+
+    fn write(plan: Plan) -> Write {
+        match plan {
+            Plan::Write(write) => *write,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    const USER: &str = include_str!("../../../events/user.created.json");
+    const USER_DELETED: &str = include_str!("../../../events/user.deleted.json");
+    const ORGANIZATION: &str = include_str!("../../../events/organization.created.json");
+    const MEMBERSHIP: &str = include_str!("../../../events/organizationMembership.created.json");
+    const MEMBERSHIP_DELETED: &str = include_str!("../../../events/organizationMembership.deleted.json");
+
+    #[test]
+    fn an_event_is_late_after_ten_minutes_and_a_deletion_never_is() {
+        let limit = i64::try_from(LATE_AFTER).unwrap();
+        for (age, guard) in
+            [(-60_000, Guard::Newer), (0, Guard::Newer), (limit, Guard::Newer), (limit + 1, Guard::NewerAndKnown)]
+        {
+            for sample in [USER, ORGANIZATION, MEMBERSHIP] {
+                assert_eq!(write(planned(sample, age, DeletionPolicy::Redact, true)).guard, guard, "{age}");
+            }
+            assert_eq!(write(planned(USER_DELETED, age, DeletionPolicy::Redact, true)).guard, Guard::Newer);
+        }
+    }
+
+    #[test]
+    fn a_mirror_that_is_off_keeps_the_end_of_a_user_alone() {
+        for sample in [USER, MEMBERSHIP, MEMBERSHIP_DELETED] {
+            assert_eq!(planned(sample, 0, DeletionPolicy::Retain, false), Plan::Ignore);
+        }
+        let end = write(planned(USER_DELETED, 0, DeletionPolicy::Retain, false));
+        assert_eq!((end.guard, end.item.fields.len()), (Guard::Newer, 2));
+        assert_eq!(write(planned(ORGANIZATION, 0, DeletionPolicy::Redact, false)).guard, Guard::Newer);
+    }
+
+    #[test]
+    fn a_membership_without_a_date_is_fetched() {
+        for sample in [MEMBERSHIP, MEMBERSHIP_DELETED] {
+            let mut event: serde_json::Value = serde_json::from_str(sample).unwrap();
+            event["data"]["created_at"] = serde_json::Value::Null;
+            assert_eq!(planned(&event.to_string(), 0, DeletionPolicy::Redact, true), Plan::Fetch);
+        }
+    }
+
+    #[test]
+    fn a_retained_tombstone_replaces_exactly_what_its_refusal_showed() {
+        let live = write(planned(USER, 0, DeletionPolicy::Retain, true)).item;
+        let first = write(planned(USER_DELETED, 0, DeletionPolicy::Retain, true));
+        assert_eq!(first.guard, Guard::Absent);
+        let Next::Again(second) = with_context(|context| refused(&first, Some(&live), context)) else { panic!() };
+        assert_eq!(second.guard, Guard::Exactly(live.rank, live.digest.clone()));
+        assert_eq!(second.item.fields["name"], live.fields["name"]);
+        // Once something greater is stored, it is superseded like every other delete.
+        let mut greater = live;
+        greater.rank = Rank::deleted(Millis::ZERO, Millis::MAX);
+        let next = with_context(|context| refused(&second, Some(&greater), context));
+        assert_eq!(next, Next::Settled(Outcome::Superseded));
+    }
+
+    #[test]
+    fn what_clerk_answers_is_weighed_against_the_event_and_the_stored_item() {
+        let answer = |updated_at: i64, name: &str| {
+            let mut user: serde_json::Value = serde_json::from_str::<serde_json::Value>(USER).unwrap()["data"].clone();
+            user["updated_at"] = updated_at.into();
+            user["first_name"] = name.into();
+            clerk::Entity::User(serde_json::from_value(user).unwrap())
+        };
+        let item = |updated_at, name| with_context(|context| context.entity(answer(updated_at, name)).unwrap());
+        let (stored, event) = (item(SENT, "One"), Stamp::from(&item(SENT, "Two")));
+        let next = |found, stored: Option<&Item>| with_context(|context| fetched(found, stored, Some(&event), context));
+        assert_eq!(next(None, Some(&stored)), Next::Settled(Outcome::Superseded));
+        assert_eq!(next(Some(answer(SENT - 1, "Stale")), Some(&stored)), Next::Wait);
+        assert_eq!(next(Some(answer(SENT, "One")), Some(&stored)), Next::Settled(Outcome::Duplicate));
+        for (updated_at, stored, guard) in [
+            (SENT, Some(&stored), Guard::NewerOrSeen(stored.digest.clone())),
+            (SENT + 1, Some(&stored), Guard::Newer),
+            (SENT, None, Guard::Newer),
+        ] {
+            let Next::Again(write) = next(Some(answer(updated_at, "Two")), stored) else { panic!("{updated_at}") };
+            assert_eq!(write.guard, guard);
+        }
+        let tombstone = with_context(|context| {
+            let entity = crate::core::id::EntityId::User("user_2nNG9rEYQoliquKw5eHQ9eFeurU".parse().unwrap());
+            let at = Millis::try_from(1).unwrap();
+            let deletion = Deletion { entity, membership_id: None, generation: Millis::ZERO, at };
+            deletion.tombstone(DeletionPolicy::Redact, None, context)
+        });
+        assert_eq!(next(Some(answer(SENT, "Two")), Some(&tombstone)), Next::Settled(Outcome::Superseded));
+    }
 }

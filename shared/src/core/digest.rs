@@ -17,8 +17,7 @@ impl Digest {
     /// The digest of the projected fields of one entity. `kind` keeps entities of different kinds apart.
     ///
     /// The fields are hashed in their canonical form (RFC 8785), so neither the order of Clerk's keys nor the way in
-    /// which it writes a number matters. Integers beyond 2^53 count as the nearest double there; their exact value is
-    /// stored all the same.
+    /// which it writes a number matters. Integers beyond 2^53 count as the nearest double there.
     #[must_use]
     pub fn of(kind: &str, fields: &Map<String, Value>) -> Digest {
         let subject = json!({ "projection": PROJECTION, "kind": kind, "fields": fields });
@@ -72,7 +71,7 @@ mod tests {
 
     #[test]
     fn a_stored_digest_never_changes_by_accident() {
-        // Changing this value means rewriting every stored item: raise PROJECTION and say so in the changelog.
+        // Changing this value means rewriting every stored item: raise PROJECTION and tell whoever runs Rollcall.
         assert_eq!(digest(r#"{"name":"Ada Example"}"#).as_str(), "473e5361ef5ac8f5c5134dbef42cf110");
     }
 }

@@ -16,7 +16,7 @@ pub struct Envelope {
     pub kind: String,
     /// Which instance sent it.
     pub instance_id: String,
-    timestamp: Option<i64>,
+    timestamp: Option<Value>,
     data: Option<Box<RawValue>>,
 }
 
@@ -71,7 +71,7 @@ impl Envelope {
             #[serde(rename = "type")]
             kind: String,
             instance_id: String,
-            timestamp: Option<i64>,
+            timestamp: Option<Value>,
             data: Option<Box<RawValue>>,
         }
         let Outer { kind, instance_id, timestamp, data } = read(body, &["type", "instance_id", "timestamp", "data"])
@@ -104,8 +104,8 @@ impl Envelope {
             "organizationMembership.deleted" => Event::MembershipDeleted(self.data()?),
             _ => return Ok(None),
         };
-        let sent_at = self.timestamp.and_then(|timestamp| Millis::try_from(timestamp).ok());
-        let sent_at = sent_at.ok_or_else(|| self.failed("timestamp".to_owned()))?.from_envelope();
+        let sent_at = self.timestamp.as_ref().and_then(Value::as_i64).and_then(|at| Millis::from_envelope(at).ok());
+        let sent_at = sent_at.ok_or_else(|| self.failed("timestamp".to_owned()))?;
         Ok(Some(Dated { event, sent_at }))
     }
 
@@ -117,7 +117,9 @@ impl Envelope {
         })
     }
 
-    fn failed(&self, failed_at: String) -> Unprocessable {
+    /// The note of an event that was read but cannot be processed, for what is missing at this path.
+    #[must_use]
+    pub fn failed(&self, failed_at: String) -> Unprocessable {
         let data = self.data.as_ref().and_then(|data| serde_json::from_str(data.get()).ok());
         Unprocessable::note(failed_at, Some(&self.kind), Some(&self.instance_id), &data.unwrap_or_default())
     }
@@ -192,6 +194,12 @@ impl Event {
                 organization: membership.organization.id.clone(),
             },
         }
+    }
+
+    /// Whether it says that something ended.
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        matches!(self, Event::UserDeleted(_) | Event::OrganizationDeleted(_) | Event::MembershipDeleted(_))
     }
 
     /// Which membership it is about, for memberships.

@@ -1,5 +1,7 @@
 //! A moment in Unix milliseconds, as Clerk writes every time.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -30,9 +32,13 @@ impl Millis {
     }
 
     /// Reads an envelope's `timestamp`: milliseconds in real deliveries, seconds in Clerk's published examples.
-    #[must_use]
-    pub const fn from_envelope(self) -> Millis {
-        if self.0 < SECONDS_BELOW { Millis(self.0 * 1000) } else { self }
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfRange`].
+    pub fn from_envelope(timestamp: i64) -> Result<Millis, OutOfRange> {
+        let moment = Millis::try_from(timestamp)?;
+        Ok(if moment.0 < SECONDS_BELOW { Millis(moment.0 * 1000) } else { moment })
     }
 
     /// Milliseconds from `earlier` to this moment, 0 if `earlier` is the later one.
@@ -60,6 +66,14 @@ impl TryFrom<i64> for Millis {
     }
 }
 
+impl From<SystemTime> for Millis {
+    /// The nearest moment that thirteen digits can hold.
+    fn from(time: SystemTime) -> Millis {
+        let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        u64::try_from(since_epoch).map_or(Millis::MAX, |ms| Millis(ms).min(Millis::MAX))
+    }
+}
+
 impl From<Millis> for u64 {
     fn from(moment: Millis) -> u64 {
         moment.0
@@ -73,7 +87,7 @@ mod tests {
     #[test]
     fn an_envelope_may_carry_seconds_or_milliseconds() {
         for (given, expected) in [(1_716_883_200, 1_716_883_200_000), (1_767_225_600_032, 1_767_225_600_032), (0, 0)] {
-            assert_eq!(Millis(given).from_envelope(), Millis(expected), "{given}");
+            assert_eq!(Millis::from_envelope(given).unwrap(), Millis(expected), "{given}");
         }
     }
 

@@ -3,7 +3,7 @@
 //! Counts, activity times, nested copies, `private_metadata` and `unsafe_metadata` are never kept: they change without
 //! meaning, grow without bound, or are nobody's business.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Number, Value};
 
 use super::clerk;
@@ -14,31 +14,31 @@ use super::millis::Millis;
 use super::rank::Rank;
 
 /// The projected fields of a user.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct User {
     /// The application's own id.
     pub id: InternalId,
     /// Clerk's id.
     pub clerk_user_id: UserId,
     /// The id that the application gave Clerk.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
     /// Given name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub first_name: Option<String>,
     /// Family name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub last_name: Option<String>,
     /// User name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
     /// Full name, else the first, else the last, else the user name, else `User`.
     pub name: String,
     /// The primary address.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
     /// The picture.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub image_url: Option<String>,
     /// The role in the application.
     pub role: Role,
@@ -49,30 +49,30 @@ pub struct User {
     /// Whether too many failed attempts locked the user out.
     pub locked: bool,
     /// Whether a directory sync has removed the user.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub deprovisioned: Option<bool>,
 }
 
 /// The projected fields of an organization.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Organization {
     /// Clerk's id.
     pub organization_id: OrganizationId,
     /// Its name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Its part of a URL.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub slug: Option<String>,
     /// Its logo.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub image_url: Option<String>,
     /// Metadata that the frontend may read.
     pub public_metadata: Metadata,
 }
 
 /// The projected fields of a membership.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Membership {
     /// Clerk's id of this membership.
     pub membership_id: MembershipId,
@@ -83,7 +83,7 @@ pub struct Membership {
     /// Clerk's id of the user.
     pub clerk_user_id: UserId,
     /// The role within the organization.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
     /// What the role allows.
     pub permissions: Vec<String>,
@@ -92,7 +92,7 @@ pub struct Membership {
 }
 
 /// The role of a user in the application, from `public_metadata.role`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// `admin`.
@@ -104,7 +104,8 @@ pub enum Role {
 /// Public metadata: a map where DynamoDB can hold it as one, else its JSON text.
 ///
 /// Clerk's metadata may be nested deeper than 32 levels, hold numbers beyond DynamoDB's range or have empty keys. Such
-/// a user is stored like every other one, and nothing of the metadata is lost.
+/// a user is stored like every other one. Numbers are 64-bit integers or doubles here: more digits than those hold are
+/// rounded, as in every JavaScript that reads Clerk's answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metadata(pub Map<String, Value>);
 
@@ -118,16 +119,6 @@ impl Serialize for Metadata {
             self.0.serialize(serializer)
         } else {
             Value::Object(self.0.clone()).to_string().serialize(serializer)
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Metadata {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Value::deserialize(deserializer)? {
-            Value::Object(map) => Ok(Metadata(map)),
-            Value::String(text) => serde_json::from_str(&text).map(Metadata).map_err(serde::de::Error::custom),
-            _ => Err(serde::de::Error::custom("metadata is a map or its JSON text")),
         }
     }
 }

@@ -153,16 +153,13 @@ impl Guard {
 /// Whether the two stamps are of different memberships that Clerk created in the same millisecond.
 #[must_use]
 pub fn same_generation_other_membership(offered: &Stamp, stored: &Stamp) -> bool {
-    offered.rank.generation == stored.rank.generation
-        && stored.membership_id.is_some()
+    offered.membership_id.is_some()
+        && offered.rank.generation == stored.rank.generation
         && offered.membership_id != stored.membership_id
 }
 
 fn newer(offered: &Stamp, stored: &Stamp) -> bool {
-    let other = offered.membership_id.is_some()
-        && stored.rank.generation >= offered.rank.generation
-        && stored.membership_id != offered.membership_id;
-    stored.rank < offered.rank && !other
+    stored.rank < offered.rank && !same_generation_other_membership(offered, stored)
 }
 
 impl From<&Item> for Stamp {

@@ -39,14 +39,22 @@ const fn variable(name: &'static str, required: bool, source: Source, looks_like
 }
 
 /// The Directory's table.
-pub const DIRECTORY_TABLE: Variable =
-    variable("DIRECTORY_TABLE", true, Source::Environment, "the name of the Directory table, as rollcall-directory");
+pub const DIRECTORY_TABLE: Variable = variable(
+    "DIRECTORY_TABLE",
+    true,
+    Source::Environment,
+    "the name of the Directory table, such as rollcall-directory",
+);
 /// The Operations table.
-pub const OPERATIONS_TABLE: Variable =
-    variable("OPERATIONS_TABLE", true, Source::Environment, "the name of the Operations table, as rollcall-operations");
+pub const OPERATIONS_TABLE: Variable = variable(
+    "OPERATIONS_TABLE",
+    true,
+    Source::Environment,
+    "the name of the Operations table, such as rollcall-operations",
+);
 /// Clerk's instance.
 pub const CLERK_INSTANCE_ID: Variable =
-    variable("CLERK_INSTANCE_ID", true, Source::Environment, "the id of your Clerk instance, as ins_2nUcu…");
+    variable("CLERK_INSTANCE_ID", true, Source::Environment, "the id of your Clerk instance, such as ins_2nUcu…");
 /// Clerk's Backend API.
 pub const CLERK_API_URL: Variable = variable(
     "CLERK_API_URL",
@@ -56,13 +64,13 @@ pub const CLERK_API_URL: Variable = variable(
 );
 /// The key to the Backend API.
 pub const CLERK_SECRET_KEY: Variable =
-    variable("CLERK_SECRET_KEY", true, Source::Secret, "the secret key of your Clerk instance, as sk_live_…");
+    variable("CLERK_SECRET_KEY", true, Source::Secret, "the secret key of your Clerk instance, such as sk_live_…");
 /// The webhook's signing secrets.
 pub const CLERK_WEBHOOK_SECRET: Variable = variable(
     "CLERK_WEBHOOK_SECRET",
     true,
     Source::Secret,
-    "one or several signing secrets, separated by spaces, as whsec_…",
+    "one or several signing secrets, separated by spaces, such as whsec_…",
 );
 /// The secret that holds the two above.
 pub const ROLLCALL_SECRET_ARN: Variable = variable(

@@ -13,11 +13,11 @@ use crate::core::item::{Item, Provenance, Writer};
 use crate::core::millis::Millis;
 use crate::core::projection::Context;
 use crate::core::rank::Rank;
-use crate::core::rule::Outcome;
+use crate::core::rule::{Outcome, Stamp};
 
 /// Rounds of write and question before the entity is left to a later delivery: each round is lost only to another
 /// writer of the same entity.
-const MOST_ROUNDS: usize = 6;
+const MOST_ROUNDS: usize = 7;
 
 /// What applying an event needs.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub struct Receipt {
     pub clerk_calls: u32,
 }
 
-/// Why an event could not be applied. It must be delivered again.
+/// Why an event could not be applied.
 #[derive(Debug, Error)]
 pub enum ReceiveError {
     /// The store failed.
@@ -56,6 +56,12 @@ pub enum ReceiveError {
     /// Only Clerk could have said, and did not.
     #[error(transparent)]
     Clerk(#[from] ClerkError),
+    /// Clerk answered with a state older than the event's, as a lagging replica does.
+    #[error("Clerk's answer is older than its event")]
+    Behind,
+    /// A membership ended, but neither the event nor Clerk says of which generation it was.
+    #[error("the end of a membership is not dated")]
+    Undated,
     /// Other writers were faster, every time.
     #[error("the entity is changing too fast")]
     Contended,
@@ -66,36 +72,36 @@ impl Receiver {
     ///
     /// # Errors
     ///
-    /// [`ReceiveError`]: nothing is lost if the message is delivered again.
+    /// [`ReceiveError`]: but for [`ReceiveError::Undated`], nothing is lost if the message is delivered again.
     pub async fn receive(&self, dated: Dated, delivery: DeliveryId, now: Millis) -> Result<Receipt, ReceiveError> {
-        let entity = dated.event.entity();
+        let (entity, is_end) = (dated.event.entity(), dated.event.is_end());
         let provenance = Provenance { applied_at: now, applied_by: Writer::Webhook, delivery_id: Some(delivery) };
         let context = Context { instance: &self.instance, provenance: &provenance };
         let mut receipt = Receipt { entity, outcome: None, rank: None, units: 0.0, clerk_calls: 0 };
-        let mut next = match decide::plan(dated, self.policy, &context, now) {
+        let (mut next, event) = match decide::plan(dated, self.policy, &context, now) {
             Plan::Ignore => return Ok(receipt),
-            Plan::Write(write) => Next::Again(write),
-            Plan::Fetch => Next::Fetch,
+            Plan::Fetch => (Next::Fetch, None),
+            Plan::Write(write) => {
+                let event = Stamp::from(&write.item);
+                (Next::Again(write), Some(event))
+            }
         };
         let mut stored: Option<Item> = None;
         for _ in 0..MOST_ROUNDS {
             next = match next {
-                Next::Settled(outcome) => {
-                    receipt.outcome = Some(outcome);
-                    return Ok(receipt);
-                }
                 Next::Again(write) => self.write(*write, &mut stored, &mut receipt, &context).await?,
                 Next::Fetch => {
                     receipt.clerk_calls += 1;
-                    let found = self.clerk.fetch(&receipt.entity).await?;
-                    decide::fetched(found, stored.as_ref(), &context)
+                    match self.clerk.fetch(&receipt.entity).await? {
+                        None if is_end && event.is_none() => return Err(ReceiveError::Undated),
+                        found => decide::fetched(found, stored.as_ref(), event.as_ref(), &context),
+                    }
                 }
+                Next::Settled(outcome) => return Ok(Receipt { outcome: Some(outcome), ..receipt }),
+                Next::Wait => return Err(ReceiveError::Behind),
             };
         }
-        match next {
-            Next::Settled(outcome) => Ok(Receipt { outcome: Some(outcome), ..receipt }),
-            Next::Again(_) | Next::Fetch => Err(ReceiveError::Contended),
-        }
+        Err(ReceiveError::Contended)
     }
 
     async fn write(
