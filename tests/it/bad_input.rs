@@ -372,6 +372,8 @@ async fn quarantine_notes_where_reading_failed_and_never_what_was_read() {
     assert_eq!(note["instance_id"], world.stack.addresses.clerk_instance_id);
     assert_eq!(note["entity_id"], "org_2nyiGxAxOOuSJqJjeif62e4qZfa/user_2nMJFInNtsSb6BrJ4VfmGuv246c");
     assert_eq!(note["failed_at"], "data.role");
+    let days = (note["expires_at"].as_u64().unwrap() - SAMPLE_TIME / 1000) / 86_400;
+    assert_eq!(days, 90, "in seconds, for the table's time to live");
     assert!(!note.to_string().contains("MARKED"), "{note}");
     // The same message again is the same note.
     assert_eq!(world.send(&sent).await.brief(), QUARANTINED);

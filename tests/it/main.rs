@@ -1,6 +1,5 @@
-//! Every scenario, invariant and budget, in one binary. Tests carry the id of what they show: `i7_…` an invariant of
-//! the design, `b3_…` a row of one of the five systems, `bug4_…` a failure of somebody else's that must not happen
-//! here.
+//! Every scenario, invariant and budget, in one binary. Tests carry the name of what they show: `i7_…` an invariant, `b3_…`
+//! a row of one of five systems, `trace8_…` and `bug4_…` failures that must not come back. docs/guarantees.md lists them.
 
 mod agreement;
 mod bad_input;

@@ -15,6 +15,9 @@ pub struct DynamoOperations {
     table: String,
 }
 
+/// How long a quarantine note stays, in seconds: it holds the ids of people who may be gone by then.
+const QUARANTINE_SECONDS: u64 = 90 * 24 * 60 * 60;
+
 /// A note of a signed event that could not be processed: enough to fetch the entity from Clerk instead, and nothing of
 /// the body.
 #[derive(Debug, Serialize)]
@@ -22,6 +25,8 @@ struct Quarantined<'a> {
     pk: String,
     sk: &'a str,
     received_at: Millis,
+    /// Unix seconds, as DynamoDB's time to live wants them.
+    expires_at: u64,
     failed_at: &'a str,
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     kind: Option<&'a str>,
@@ -54,6 +59,7 @@ impl DynamoOperations {
             pk: format!("QUARANTINE#{}", now.utc_date()),
             sk: delivery.as_str(),
             received_at: now,
+            expires_at: now.get() / 1000 + QUARANTINE_SECONDS,
             failed_at: &event.failed_at,
             kind: event.kind.as_deref(),
             instance_id: event.instance_id.as_ref(),
