@@ -18,14 +18,12 @@ use crate::{
     limits::Limiter,
     lock::Lock,
     samples,
+    serve::serve,
     webhooks::{Delivery, Endpoint, EndpointError, queue::Queue, sender::Sender},
 };
 
 /// How long after a change the snapshot is written, together with whatever else has changed by then.
 const SAVE_DELAY: Duration = Duration::from_millis(200);
-
-/// How long requests under way may take to finish once the emulator is told to stop.
-const STOP_GRACE: Duration = Duration::from_secs(2);
 
 /// Why an emulator could not start.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +54,8 @@ pub enum StartError {
     Samples,
 }
 
-/// A running emulator. Dropping it ends its tasks at once, without a last snapshot: prefer [`Emulator::stop`].
+/// A running emulator. Dropping it ends its tasks and connections at once, without a last snapshot: prefer
+/// [`Emulator::stop`].
 pub struct Emulator {
     app: Arc<App>,
     url: String,
@@ -79,17 +78,11 @@ impl Emulator {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, config.port)).await.map_err(listening)?;
         let url = format!("http://{}", listener.local_addr().map_err(listening)?);
         let app = build(config)?;
-        let (stopping, mut stopped) = watch::channel(false);
+        let (stopping, stopped) = watch::channel(false);
 
         let router = control::router().merge(api::router(&app)).with_state(Arc::clone(&app));
         let mut server = JoinSet::new();
-        server.spawn(async move {
-            // Ends for a `true` and for a dropped emulator alike.
-            let told = async move { drop(stopped.wait_for(|stop| *stop).await) };
-            if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(told).await {
-                tracing::error!(%error, "emulator stopped serving");
-            }
-        });
+        server.spawn(serve(listener, router, stopped));
         let mut background = JoinSet::new();
         background.spawn(Arc::clone(&app.sender).run());
         background.spawn(keep_saved(Arc::clone(&app)));
@@ -172,17 +165,15 @@ impl Emulator {
         self.app.sender.settled().await;
     }
 
-    /// Finishes the requests under way and saves the snapshot. Deliveries that are still pending are lost.
+    /// Finishes the requests under way, ends those that take longer than [`crate::STOP_GRACE`], and saves the snapshot.
+    /// Deliveries that are still pending are lost.
     ///
     /// # Errors
     ///
     /// If the snapshot cannot be written.
     pub async fn stop(mut self) -> Result<(), SnapshotError> {
         self.stopping.send_replace(true);
-        let finished = async { while self.server.join_next().await.is_some() {} };
-        if tokio::time::timeout(STOP_GRACE, finished).await.is_err() {
-            tracing::warn!("requests were still under way when the emulator stopped");
-        }
+        while self.server.join_next().await.is_some() {}
         self.background.shutdown().await;
         self.app.save()
     }

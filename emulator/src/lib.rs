@@ -8,7 +8,7 @@
 //! - `api` is `/v1` over it, `errors` Clerk's way of refusing, `limits` its rate limits;
 //! - `webhooks` takes every change's events to the endpoints: a queue that decides, a sender that posts;
 //! - `faults` are the dials, `control` the routes under `/_emulator` that turn them and look inside;
-//! - `samples` fills an empty instance.
+//! - `samples` fills an empty instance, `serve` answers until told to stop.
 //!
 //! ```
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -37,6 +37,7 @@ mod instance;
 mod limits;
 mod lock;
 mod samples;
+mod serve;
 mod webhooks;
 
 pub use config::{
@@ -46,4 +47,5 @@ pub use config::{
 pub use emulator::{Emulator, StartError};
 pub use faults::{ApiFaults, Faults, InvalidRate, WebhookFaults};
 pub use instance::SnapshotError;
+pub use serve::STOP_GRACE;
 pub use webhooks::{Attempt, Delivery, DeliveryState, Endpoint, EndpointError};

@@ -1,11 +1,15 @@
 //! The emulator over real HTTP. Every answer and every webhook in these tests is held against Clerk's own documents as
 //! it comes by: see `contract`.
 
+mod binary;
 mod contract;
+mod control;
+mod differences;
 mod faults;
 mod organizations;
 mod persistence;
 mod shapes;
+mod stopping;
 mod support;
 mod users;
 mod webhooks;

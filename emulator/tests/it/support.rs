@@ -79,8 +79,7 @@ impl Answer {
 impl Clerk {
     pub(crate) async fn start(config: Config) -> Self {
         let emulator = Emulator::start(config).await.expect("emulator starts");
-        let client = reqwest::Client::builder().no_proxy().build().expect("client builds");
-        Self { emulator, client }
+        Self { emulator, client: client() }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -128,6 +127,13 @@ impl Clerk {
     }
 }
 
+/// A client for what listens on this machine.
+pub(crate) fn client() -> reqwest::Client {
+    // Whoever comes first installs it; an emulator in this process may have been.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().build().expect("client builds")
+}
+
 /// Sends a request and reads a JSON answer, whose content type is exactly Clerk's.
 pub(crate) async fn read(request: reqwest::RequestBuilder) -> Answer {
     let response = request.send().await.expect("emulator answers");
@@ -147,6 +153,7 @@ pub(crate) struct Received {
     pub(crate) svix_id: String,
     pub(crate) timestamp: i64,
     pub(crate) signature: String,
+    pub(crate) headers: HeaderMap,
     pub(crate) payload: Value,
 }
 
@@ -216,6 +223,7 @@ fn accept(key: &Webhook, headers: &HeaderMap, body: &Bytes) -> Received {
         svix_id: header("svix-id"),
         timestamp: header("svix-timestamp").parse().expect("seconds"),
         signature: header("svix-signature"),
+        headers: headers.clone(),
         payload,
     }
 }

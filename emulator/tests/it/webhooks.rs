@@ -113,7 +113,8 @@ async fn an_endpoint_that_is_not_there_and_one_that_is_too_slow_are_failures_wit
     let clerk = Clerk::start(config).await;
     clerk.emulator.add_endpoint(&silent, None).unwrap();
     clerk.create_user("ada").await;
-    clerk.emulator.settled().await;
+    let settled = tokio::time::timeout(Duration::from_secs(10), clerk.emulator.settled()).await;
+    settled.expect("neither stretches the schedule");
     for delivery in clerk.emulator.deliveries() {
         assert_eq!(delivery.state, DeliveryState::Failed, "{}", delivery.endpoint);
         assert!(delivery.attempts.len() == 2 && delivery.attempts.iter().all(|attempt| attempt.status.is_none()));

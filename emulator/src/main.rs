@@ -1,0 +1,123 @@
+//! The emulator as a program of its own: arguments, environment, signals, exit status.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::Parser;
+use clerk_emulator::{Config, Emulator, INSTANCE_ID, SECRET_KEY, WEBHOOK_SECRET};
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Wrong usage, in the numbers of BSD's `sysexits.h`.
+const USAGE: u8 = 64;
+
+/// A Clerk for development and tests: Backend API, signed webhooks, faults on demand. Runs until Ctrl-C or SIGTERM.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Args {
+    /// Port on 127.0.0.1; 0 picks a free one
+    #[arg(long, default_value_t = 3001)]
+    port: u16,
+    /// Sample users to begin with, in a few organizations
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    users: usize,
+    /// Where every change is sent to, such as http://127.0.0.1:3000/webhooks/clerk
+    #[arg(long, value_name = "URL")]
+    webhook_url: Option<String>,
+    /// What webhooks are signed with; of several secrets, separated by spaces, the first
+    #[arg(long, env = "CLERK_WEBHOOK_SECRET", hide_env_values = true, default_value = WEBHOOK_SECRET)]
+    webhook_secret: String,
+    /// The bearer token that the Backend API requires
+    #[arg(long, env = "CLERK_SECRET_KEY", hide_env_values = true, default_value = SECRET_KEY)]
+    secret_key: String,
+    /// The instance that events name
+    #[arg(long, value_name = "ID", default_value = INSTANCE_ID)]
+    instance_id: String,
+    /// Keep everything in this file, and go on with it next time
+    #[arg(long, value_name = "FILE")]
+    snapshot: Option<PathBuf>,
+    /// Where ids and faults start
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Print one JSON object with the address, the keys and the instance once all is ready
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+        }
+    };
+    // Standard output belongs to the addresses.
+    tracing_subscriber::fmt().compact().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).init();
+    let done = tokio::runtime::Runtime::new().map_err(anyhow::Error::from).and_then(|runtime| {
+        let done = runtime.block_on(run(args));
+        // Dropping it would wait for a start that was given up.
+        runtime.shutdown_background();
+        done
+    });
+    if let Err(error) = done {
+        eprintln!("clerk-emulator: {error:#}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
+    // Before anything is started: a signal that comes early must not be lost.
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let told = async {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    };
+    tokio::pin!(told);
+    tracing::info!("clerk emulator starts");
+    let json = args.json;
+    // A task of its own, because filling a large instance keeps its thread busy.
+    let emulator = tokio::select! {
+        () = &mut told => return Ok(()),
+        started = tokio::spawn(Emulator::start(config(args))) => started??,
+    };
+    // In one piece: whoever reads the first line and leaves has got them all.
+    io::stdout().write_all(shown(&emulator, json).as_bytes())?;
+    told.await;
+    Ok(emulator.stop().await?)
+}
+
+/// A variable that is set to nothing counts as not set.
+fn config(args: Args) -> Config {
+    let secret = args.webhook_secret.split_whitespace().next().unwrap_or(WEBHOOK_SECRET);
+    let key = if args.secret_key.is_empty() { SECRET_KEY } else { &args.secret_key };
+    Config {
+        port: args.port,
+        users: args.users,
+        webhook_url: args.webhook_url,
+        webhook_secret: secret.to_owned(),
+        secret_key: key.to_owned(),
+        instance_id: args.instance_id,
+        snapshot: args.snapshot,
+        seed: args.seed,
+        ..Config::default()
+    }
+}
+
+/// The addresses and keys as a program reads them, or as lines for a shell and for `.env`.
+fn shown(emulator: &Emulator, json: bool) -> String {
+    let (url, key, secret) = (emulator.url(), emulator.secret_key(), emulator.webhook_secret());
+    if json {
+        let instance = emulator.instance_id();
+        let object = json!({"url": url, "secret_key": key, "webhook_secret": secret, "instance_id": instance});
+        format!("{object}\n")
+    } else {
+        format!("CLERK_API_URL={url}\nCLERK_SECRET_KEY={key}\nCLERK_WEBHOOK_SECRET={secret}\n")
+    }
+}

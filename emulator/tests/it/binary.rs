@@ -1,0 +1,162 @@
+//! The program `clerk-emulator`, as a shell starts and stops it.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use clerk_emulator::{INSTANCE_ID, SECRET_KEY, WEBHOOK_SECRET};
+use serde_json::{Value, json};
+
+use crate::support::{client, read};
+
+/// A started program, ended with its test whatever becomes of that.
+struct Program(Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The program with these arguments, separated by spaces, and nothing of Clerk's in its environment.
+fn command(arguments: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_clerk-emulator"));
+    command.args(arguments.split_whitespace()).env_remove("CLERK_SECRET_KEY").env_remove("CLERK_WEBHOOK_SECRET");
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+impl Program {
+    fn start(arguments: &str) -> Self {
+        Self(command(arguments).spawn().expect("the program starts"))
+    }
+
+    /// What it prints when it is ready.
+    fn ready(&mut self) -> String {
+        first_line(self.0.stdout.take().expect("a pipe"))
+    }
+
+    fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.0.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    fn exit_status(&mut self) -> ExitStatus {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(10), "the program goes on");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+fn first_line(pipe: impl std::io::Read) -> String {
+    let mut line = String::new();
+    BufReader::new(pipe).read_line(&mut line).expect("a line");
+    line
+}
+
+async fn count_users(ready: &Value) -> Value {
+    let url = format!("{}/v1/users/count", ready["url"].as_str().unwrap());
+    read(client().get(url).bearer_auth(ready["secret_key"].as_str().unwrap())).await.ok()["total_count"].clone()
+}
+
+#[tokio::test]
+async fn the_program_answers_and_ends_well_when_told_to() {
+    for signal in ["TERM", "INT"] {
+        let mut program = Program::start("--port 0 --users 3 --json");
+        let ready: Value = serde_json::from_str(&program.ready()).expect("one line of JSON");
+        let url = &ready["url"];
+        let defaults = json!({
+            "url": url, "secret_key": SECRET_KEY, "webhook_secret": WEBHOOK_SECRET, "instance_id": INSTANCE_ID,
+        });
+        assert_eq!(ready, defaults);
+        assert_eq!(count_users(&ready).await, 3);
+        program.signal(signal);
+        assert_eq!(program.exit_status().code(), Some(0), "{signal}");
+    }
+}
+
+#[tokio::test]
+async fn the_program_goes_on_with_its_snapshot_and_seed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("clerk.json");
+    let mut kept = Vec::new();
+    for (users, seed) in [(4, 7), (9, 7)] {
+        let arguments = format!("--port 0 --json --users {users} --seed {seed} --snapshot {}", file.display());
+        let mut program = Program::start(&arguments);
+        let ready: Value = serde_json::from_str(&program.ready()).unwrap();
+        assert_eq!(count_users(&ready).await, 4, "samples are for an instance that was never saved");
+        program.signal("TERM");
+        assert!(program.exit_status().success());
+        kept.push(std::fs::read_to_string(&file).unwrap());
+    }
+    assert_eq!(kept[0], kept[1]);
+    let other = folder.path().join("other.json");
+    let mut program = Program::start(&format!("--port 0 --users 4 --seed 8 --snapshot {}", other.display()));
+    program.ready();
+    program.signal("TERM");
+    assert!(program.exit_status().success());
+    let id = |text: &str| serde_json::from_str::<Value>(text).unwrap()["users"][0]["id"].clone();
+    assert_ne!(id(&kept[0]), id(&std::fs::read_to_string(other).unwrap()), "another seed, other ids");
+}
+
+#[test]
+fn keys_and_the_instance_come_from_arguments_or_the_environment() {
+    let printed = |arguments: &str, environment: &[(&str, &str)]| {
+        let spawned = command(arguments).args(["--port", "0"]).envs(environment.iter().copied()).spawn();
+        let mut program = Program(spawned.unwrap());
+        // Three lines are printed at once, and none of them is JSON.
+        let pipe = BufReader::new(program.0.stdout.take().unwrap());
+        let lines: Vec<String> = pipe.lines().take(3).map(Result::unwrap).collect();
+        assert!(lines[0].starts_with("CLERK_API_URL=http://127.0.0.1:"), "{lines:?}");
+        lines[1..].join(" ")
+    };
+    let given = [("CLERK_SECRET_KEY", "sk_test_mine"), ("CLERK_WEBHOOK_SECRET", "whsec_bmV3 whsec_b2xk")];
+    let empty = [("CLERK_SECRET_KEY", ""), ("CLERK_WEBHOOK_SECRET", "")];
+    let defaults = format!("CLERK_SECRET_KEY={SECRET_KEY} CLERK_WEBHOOK_SECRET={WEBHOOK_SECRET}");
+    assert_eq!(printed("", &[]), defaults);
+    assert_eq!(printed("", &empty), defaults, "set to nothing is not set");
+    assert_eq!(printed("", &given), "CLERK_SECRET_KEY=sk_test_mine CLERK_WEBHOOK_SECRET=whsec_bmV3", "the first");
+    let arguments = "--secret-key sk_test_a --webhook-secret whsec_YQ==";
+    assert_eq!(printed(arguments, &given), "CLERK_SECRET_KEY=sk_test_a CLERK_WEBHOOK_SECRET=whsec_YQ==");
+
+    let mut program = Program::start("--port 0 --json --instance-id ins_mine");
+    assert_eq!(serde_json::from_str::<Value>(&program.ready()).unwrap()["instance_id"], "ins_mine");
+}
+
+#[test]
+fn a_signal_while_starting_ends_the_program_at_once() {
+    // So many users that the start takes longer than the test waits.
+    let mut program = Program::start("--port 0 --users 5000000");
+    assert!(first_line(program.0.stderr.take().unwrap()).contains("starts"));
+    program.signal("TERM");
+    assert_eq!(program.exit_status().code(), Some(0));
+    assert_eq!(program.ready(), "", "it never was ready");
+}
+
+#[test]
+fn exit_statuses_tell_wrong_usage_from_failure() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    for (arguments, status, complaint) in [
+        ("--prot 1".to_owned(), 64, "unexpected argument"),
+        ("--users many".to_owned(), 64, "invalid value"),
+        ("now".to_owned(), 64, "unexpected argument"),
+        (format!("--port {port}"), 1, "cannot be listened on"),
+        ("--port 0 --webhook-url nowhere".to_owned(), 1, "endpoint url should look like"),
+    ] {
+        let output = command(&arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{arguments}: {said}");
+        assert!(said.contains(complaint) && output.stdout.is_empty(), "{arguments}: {said}");
+    }
+    let help = command("--help").output().unwrap();
+    assert!(help.status.success() && String::from_utf8_lossy(&help.stdout).contains("--webhook-url"));
+}
