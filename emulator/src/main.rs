@@ -24,7 +24,7 @@ struct Args {
     /// Sample users to begin with, in a few organizations
     #[arg(long, value_name = "N", default_value_t = 0)]
     users: usize,
-    /// Where every change is sent to, such as http://127.0.0.1:3000/webhooks/clerk
+    /// Where every change is sent to: the URL of a webhook
     #[arg(long, value_name = "URL")]
     webhook_url: Option<String>,
     /// What webhooks are signed with; of several secrets, separated by spaces, the first

@@ -6,10 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use axum::{http::StatusCode, response::IntoResponse};
 use clerk_emulator::{INSTANCE_ID, SECRET_KEY, WEBHOOK_SECRET};
 use serde_json::{Value, json};
 
-use crate::support::{client, read};
+use crate::support::{Endpoint, client, read};
 
 /// A started program, ended with its test whatever becomes of that.
 struct Program(Child);
@@ -81,6 +82,21 @@ async fn the_program_answers_and_ends_well_when_told_to() {
         program.signal(signal);
         assert_eq!(program.exit_status().code(), Some(0), "{signal}");
     }
+}
+
+#[tokio::test]
+async fn the_program_delivers_with_the_secret_and_the_instance_that_it_was_given() {
+    let secret = "whsec_c2VjcmV0IG9mIHRoZSBwcm9ncmFt";
+    let endpoint = Endpoint::with_secret(secret, Box::new(|_| StatusCode::OK.into_response())).await;
+    let arguments = format!("--port 0 --json --webhook-url {} --instance-id ins_mine", endpoint.url);
+    let started = command(&arguments).args(["--webhook-secret", secret]).spawn();
+    let mut program = Program(started.unwrap());
+    let ready: Value = serde_json::from_str(&program.ready()).unwrap();
+    let at = |path: &str| client().post(format!("{}{path}", ready["url"].as_str().unwrap())).bearer_auth(SECRET_KEY);
+    read(at("/v1/users").json(&json!({"username": "ada"}))).await.ok();
+    read(at("/_emulator/settle")).await.ok();
+    let webhook = endpoint.received().remove(0);
+    assert_eq!((webhook.kind(), &webhook.payload["instance_id"]), ("user.created", &json!("ins_mine")));
 }
 
 #[tokio::test]

@@ -20,6 +20,29 @@ async fn whoever_creates_an_organization_is_its_administrator() {
 }
 
 #[tokio::test]
+async fn an_organization_answers_to_its_slug_wherever_it_does_to_its_id() {
+    let clerk = Clerk::start(Config::default()).await;
+    let ada = clerk.create_user("ada").await;
+    clerk.create_organization("Acme", &Value::Null).await;
+    let members = "/v1/organizations/acme/memberships";
+    let ada_in_acme = format!("{members}/{}", id(&ada));
+    for (method, path, body) in [
+        ("POST", members, json!({"user_id": ada["id"], "role": "org:member"})),
+        ("GET", members, json!({})),
+        ("PATCH", &ada_in_acme, json!({"role": "org:admin"})),
+        ("PATCH", &format!("{ada_in_acme}/metadata"), json!({})),
+        ("DELETE", &ada_in_acme, json!({})),
+        ("PATCH", "/v1/organizations/acme/metadata", json!({})),
+        ("PUT", "/v1/organizations/acme/metadata", json!({})),
+        ("PATCH", "/v1/organizations/acme", json!({"name": "Acme Corp"})),
+        ("GET", "/v1/organizations/acme", json!({})),
+        ("DELETE", "/v1/organizations/acme", json!({})),
+    ] {
+        assert_eq!(clerk.call(method, path, Some(body)).await.status, 200, "{method} {path}");
+    }
+}
+
+#[tokio::test]
 async fn members_are_listed_by_user_by_role_and_by_page() {
     let clerk = Clerk::start(Config::default()).await;
     let ada = clerk.create_user("ada").await;
