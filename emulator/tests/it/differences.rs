@@ -3,7 +3,10 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use axum::{http::StatusCode, response::IntoResponse};
+use axum::{
+    http::{HeaderName, StatusCode},
+    response::IntoResponse,
+};
 use clerk_emulator::{Config, DeliveryState};
 use serde_json::{Value, json};
 
@@ -16,7 +19,7 @@ async fn a_webhook_carries_no_user_agent_and_one_signature() {
     clerk.create_user("ada").await;
     clerk.emulator.settled().await;
     let webhook = endpoint.received().remove(0);
-    let names: BTreeSet<&str> = webhook.headers.keys().map(|name| name.as_str()).collect();
+    let names: BTreeSet<&str> = webhook.headers.keys().map(HeaderName::as_str).collect();
     let expected = ["accept", "content-length", "content-type", "host", "svix-id", "svix-signature", "svix-timestamp"];
     assert_eq!(names.into_iter().collect::<Vec<_>>(), expected);
     assert!(webhook.signature.starts_with("v1,") && !webhook.signature.contains(' '));
