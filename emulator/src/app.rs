@@ -15,6 +15,7 @@ use crate::{
     instance::{Change, Instance, SnapshotError, snapshot},
     limits::Limiter,
     lock::Lock,
+    tokens::KeyRing,
     webhooks::{Endpoint, EndpointError, Event, sender::Sender},
 };
 
@@ -24,9 +25,14 @@ const SAMPLES_AGENT: &str = "clerk-emulator (samples)";
 pub(crate) struct App {
     pub(crate) secret_key: String,
     pub(crate) instance_id: String,
+    /// The `iss` of session tokens.
+    pub(crate) issuer: String,
+    /// The `azp` of session tokens that no page asked for.
+    pub(crate) front_end: String,
     pub(crate) clock: Clock,
     pub(crate) snapshot: Option<PathBuf>,
     pub(crate) instance: Lock<Instance>,
+    pub(crate) keys: Lock<KeyRing>,
     pub(crate) faults: Lock<FaultDesk>,
     pub(crate) sender: Arc<Sender>,
     pub(crate) limiter: Option<Limiter>,

@@ -16,6 +16,9 @@ pub const WEBHOOK_SECRET: &str = "whsec_cm9sbGNhbGwtZW11bGF0b3Itd2ViaG9vaw==";
 /// The instance whose events are under `events/`, so that samples and live deliveries belong together.
 pub const INSTANCE_ID: &str = "ins_2nUcuErN3glWyZnAP6qLqp85VBT";
 
+/// The origin that session tokens name as their authorized party unless another is configured: where Vite serves.
+pub const FRONT_END: &str = "http://localhost:5173";
+
 /// Svix's waits before each attempt: now, 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 10 h (docs.svix.com/retries).
 pub const SVIX_RETRY_SCHEDULE: [Duration; 8] = [
     Duration::ZERO,
@@ -45,6 +48,10 @@ pub struct Config {
     pub webhook_secret: String,
     /// The `instance_id` of every event and of `GET /v1/instance`.
     pub instance_id: String,
+    /// The `iss` of session tokens, which at Clerk is the Frontend API's URL; without one the emulator's own URL.
+    pub issuer: Option<String>,
+    /// The `azp` of session tokens, unless the request for one has an `Origin`.
+    pub front_end: String,
     /// The first webhook endpoint. Further ones come by [`crate::Emulator::add_endpoint`].
     pub webhook_url: Option<String>,
     /// Where all randomness starts: ids, secrets of added endpoints, faults.
@@ -94,6 +101,8 @@ impl Default for Config {
             secret_key: SECRET_KEY.to_owned(),
             webhook_secret: WEBHOOK_SECRET.to_owned(),
             instance_id: INSTANCE_ID.to_owned(),
+            issuer: None,
+            front_end: FRONT_END.to_owned(),
             webhook_url: None,
             seed: 0,
             users: 0,
@@ -114,6 +123,8 @@ impl fmt::Debug for Config {
         f.debug_struct("Config")
             .field("port", &self.port)
             .field("instance_id", &self.instance_id)
+            .field("issuer", &self.issuer)
+            .field("front_end", &self.front_end)
             .field("webhook_url", &self.webhook_url)
             .field("seed", &self.seed)
             .field("users", &self.users)

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{Path, State},
-    http::StatusCode,
+    extract::{Path, Query, State},
+    http::{StatusCode, Uri},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::{
     app::App,
     faults::Faults,
+    tokens::TokenRequest,
     webhooks::{Delivery, Endpoint},
 };
 
@@ -25,6 +26,8 @@ pub(crate) fn router() -> Router<Arc<App>> {
         .route("/_emulator/endpoints", get(endpoints).post(add_endpoint))
         .route("/_emulator/deliveries", get(deliveries))
         .route("/_emulator/deliveries/{svix_id}/replay", post(replay))
+        .route("/_emulator/tokens", post(mint))
+        .route("/_emulator/keys/rotate", post(rotate_keys))
         .route("/_emulator/requests", get(requests))
         .route("/_emulator/settle", post(settle))
 }
@@ -82,6 +85,26 @@ async fn replay(State(app): State<Arc<App>>, Path(svix_id): Path<String>) -> Res
         return Err(Refusal(StatusCode::NOT_FOUND, format!("no delivery has the id {svix_id}")));
     }
     Ok(Json(replayed))
+}
+
+async fn mint(State(app): State<Arc<App>>, body: Bytes) -> Result<Json<Value>, Refusal> {
+    let request: TokenRequest = parse(&body)?;
+    let minted = app.mint(&request).map_err(|error| Refusal(StatusCode::BAD_REQUEST, error.to_string()))?;
+    Ok(Json(json!({"jwt": minted})))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rotation {
+    /// Whether the JWKS forgets the keys before.
+    #[serde(default)]
+    drop: bool,
+}
+
+async fn rotate_keys(State(app): State<Arc<App>>, uri: Uri) -> Result<Json<Value>, Refusal> {
+    let rotation = Query::<Rotation>::try_from_uri(&uri);
+    let Query(rotation) = rotation.map_err(|error| Refusal(StatusCode::BAD_REQUEST, error.body_text()))?;
+    Ok(Json(json!({"kid": app.rotate_keys(rotation.drop)})))
 }
 
 async fn requests(State(app): State<Arc<App>>) -> Json<BTreeMap<String, u64>> {

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use crate::{
-    api,
+    api::{self, JWKS_PATH},
     app::App,
     config::Config,
     control,
@@ -19,6 +19,7 @@ use crate::{
     lock::Lock,
     samples,
     serve::serve,
+    tokens::{KeyRing, MintError, TokenRequest},
     webhooks::{Delivery, Endpoint, EndpointError, queue::Queue, sender::Sender},
 };
 
@@ -77,7 +78,7 @@ impl Emulator {
         let listening = |source| StartError::Listen { port: config.port, source };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, config.port)).await.map_err(listening)?;
         let url = format!("http://{}", listener.local_addr().map_err(listening)?);
-        let app = build(config)?;
+        let app = build(config, &url)?;
         let (stopping, stopped) = watch::channel(false);
 
         let router = control::router().merge(api::router(&app)).with_state(Arc::clone(&app));
@@ -114,6 +115,41 @@ impl Emulator {
         &self.app.instance_id
     }
 
+    /// The `iss` of session tokens.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.app.issuer
+    }
+
+    /// Where everybody finds the keys of session tokens: at this emulator, whatever the issuer.
+    #[must_use]
+    pub fn jwks_url(&self) -> String {
+        format!("{}{JWKS_PATH}", self.url)
+    }
+
+    /// The public half of the key that signs session tokens now, as PEM: for verifiers that ask nobody.
+    #[must_use]
+    pub fn jwt_key(&self) -> &str {
+        self.app.public_key_pem()
+    }
+
+    /// A session token to order, with any defect: the code behind `POST /_emulator/tokens`. Signing takes a while in
+    /// a debug build, and keeps the thread busy for as long.
+    ///
+    /// # Errors
+    ///
+    /// If a retired key is to sign and the keys were never rotated.
+    pub fn mint(&self, request: &TokenRequest) -> Result<String, MintError> {
+        self.app.mint(request)
+    }
+
+    /// Makes the next key sign and answers with its `kid`. The JWKS shows the keys before it, too, unless they are
+    /// dropped.
+    #[must_use = "the answer is the key's id"]
+    pub fn rotate_keys(&self, drop_retired: bool) -> String {
+        self.app.rotate_keys(drop_retired)
+    }
+
     /// Sets the fault dials and starts their dice anew.
     ///
     /// # Errors
@@ -140,8 +176,8 @@ impl Emulator {
         self.app.add_endpoint(url, secret.map(str::to_owned))
     }
 
-    /// Requests to the Backend API since the start, by method and route template (`GET /v1/users/{user_id}`); those to
-    /// unknown paths count as `*`.
+    /// Requests to the Backend API and for the public JWKS since the start, by method and route template
+    /// (`GET /v1/users/{user_id}`); those to unknown paths count as `*`.
     #[must_use]
     pub fn requests(&self) -> BTreeMap<String, u64> {
         self.app.requests.lock().clone()
@@ -179,7 +215,7 @@ impl Emulator {
     }
 }
 
-fn build(config: Config) -> Result<Arc<App>, StartError> {
+fn build(config: Config, url: &str) -> Result<Arc<App>, StartError> {
     config.faults.check()?;
     // Only an instance that was never saved gets samples: whoever deleted them all wants it that way.
     let saved = config.snapshot.as_deref().map(|path| Instance::load(path, config.seed));
@@ -201,9 +237,12 @@ fn build(config: Config) -> Result<Arc<App>, StartError> {
     let app = App {
         secret_key: config.secret_key,
         instance_id: config.instance_id,
+        issuer: config.issuer.unwrap_or_else(|| url.to_owned()),
+        front_end: config.front_end,
         clock: config.clock,
         snapshot: config.snapshot,
         instance: Lock::new(instance),
+        keys: Lock::new(KeyRing::default()),
         faults: Lock::new(FaultDesk::new(config.faults, config.seed)),
         sender: Arc::new(sender.map_err(|error| StartError::Client(error.into()))?),
         limiter: config.rate_limits.map(Limiter::new),

@@ -119,6 +119,17 @@ impl ApiError {
         Self::new(status, code, "already a member", long).about("user_id")
     }
 
+    /// For an ended session's token. The words are the Frontend API's.
+    pub(crate) fn no_active_session() -> Self {
+        let long = "Unable to authenticate the request, you need to supply an active session";
+        Self::new(StatusCode::UNAUTHORIZED, "authentication_invalid", "Invalid authentication", long)
+    }
+
+    pub(crate) fn banned() -> Self {
+        let long = "The user is banned and cannot have a session.";
+        Self::new(StatusCode::BAD_REQUEST, "user_banned", "user is banned", long).about("user_id")
+    }
+
     pub(crate) fn membership_quota(limit: i64) -> Self {
         let long = format!("You have reached your limit of {limit} organization memberships.");
         let message = "organization membership quota exceeded";

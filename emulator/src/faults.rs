@@ -53,6 +53,8 @@ pub struct ApiFaults {
     pub empty_page: f64,
     /// How long every request waits before it is looked at, in ms.
     pub slow_ms: u64,
+    /// Whether both JWKS routes answer with 500.
+    pub jwks_down: bool,
 }
 
 /// A dial that was set to something that is not a rate.

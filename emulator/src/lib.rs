@@ -1,14 +1,16 @@
 //! A Clerk that answers like Clerk, for development and tests: its Backend API, its webhooks as Svix delivers them, and
-//! bad days on demand. Nothing leaves the machine.
+//! bad days on demand. Nothing leaves the machine, unless a webhook URL points elsewhere.
 //!
 //! In reading order:
 //!
 //! - [`Config`] says what an emulator is started with, [`Emulator`] is a running one;
-//! - `instance` holds users, organizations and memberships, and is the only place that changes them;
+//! - `instance` holds users, organizations, memberships and sessions, and is the only place that changes them;
+//! - `tokens` signs what a session is proved with, rightly or with a defect;
 //! - `api` is `/v1` over it, `errors` Clerk's way of refusing, `limits` its rate limits;
 //! - `webhooks` takes every change's events to the endpoints: a queue that decides, a sender that posts;
 //! - `faults` are the dials, `control` the routes under `/_emulator` that turn them and look inside;
-//! - `samples` fills an empty instance, `serve` answers until told to stop.
+//! - `samples` fills an empty instance, `serve` answers until told to stop;
+//! - the program of the same name is arguments, environment and signals around all this.
 //!
 //! ```
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -38,14 +40,16 @@ mod limits;
 mod lock;
 mod samples;
 mod serve;
+mod tokens;
 mod webhooks;
 
 pub use config::{
-    Clock, Config, DELIVERY_TIMEOUT, INSTANCE_ID, RETRY_SCALE, RateLimits, SECRET_KEY, SVIX_RETRY_SCHEDULE,
+    Clock, Config, DELIVERY_TIMEOUT, FRONT_END, INSTANCE_ID, RETRY_SCALE, RateLimits, SECRET_KEY, SVIX_RETRY_SCHEDULE,
     WEBHOOK_SECRET,
 };
 pub use emulator::{Emulator, StartError};
 pub use faults::{ApiFaults, Faults, InvalidRate, WebhookFaults};
 pub use instance::SnapshotError;
 pub use serve::STOP_GRACE;
+pub use tokens::{MintError, TOKEN_LIFETIME_SECONDS, Tamper, TokenAlgorithm, TokenKey, TokenRequest, TokenVersion};
 pub use webhooks::{Attempt, Delivery, DeliveryState, Endpoint, EndpointError};

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Parser;
-use clerk_emulator::{Config, Emulator, INSTANCE_ID, SECRET_KEY, WEBHOOK_SECRET};
+use clerk_emulator::{Config, Emulator, FRONT_END, INSTANCE_ID, SECRET_KEY, WEBHOOK_SECRET};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -36,6 +36,12 @@ struct Args {
     /// The instance that events name
     #[arg(long, value_name = "ID", default_value = INSTANCE_ID)]
     instance_id: String,
+    /// What session tokens name as their issuer; the emulator itself unless given
+    #[arg(long, value_name = "URL")]
+    issuer: Option<String>,
+    /// The origin that session tokens are for, unless the request for one has another
+    #[arg(long, value_name = "ORIGIN", default_value = FRONT_END)]
+    front_end: String,
     /// Keep everything in this file, and go on with it next time
     #[arg(long, value_name = "FILE")]
     snapshot: Option<PathBuf>,
@@ -104,6 +110,8 @@ fn config(args: Args) -> Config {
         webhook_secret: secret.to_owned(),
         secret_key: key.to_owned(),
         instance_id: args.instance_id,
+        issuer: args.issuer,
+        front_end: args.front_end,
         snapshot: args.snapshot,
         seed: args.seed,
         ..Config::default()
@@ -113,11 +121,17 @@ fn config(args: Args) -> Config {
 /// The addresses and keys as a program reads them, or as lines for a shell and for `.env`.
 fn shown(emulator: &Emulator, json: bool) -> String {
     let (url, key, secret) = (emulator.url(), emulator.secret_key(), emulator.webhook_secret());
+    let (issuer, jwks) = (emulator.issuer(), emulator.jwks_url());
     if json {
-        let instance = emulator.instance_id();
-        let object = json!({"url": url, "secret_key": key, "webhook_secret": secret, "instance_id": instance});
+        let object = json!({
+            "url": url, "secret_key": key, "webhook_secret": secret, "instance_id": emulator.instance_id(),
+            "issuer": issuer, "jwks_url": jwks,
+        });
         format!("{object}\n")
     } else {
-        format!("CLERK_API_URL={url}\nCLERK_SECRET_KEY={key}\nCLERK_WEBHOOK_SECRET={secret}\n")
+        format!(
+            "CLERK_API_URL={url}\nCLERK_SECRET_KEY={key}\nCLERK_WEBHOOK_SECRET={secret}\n\
+             CLERK_ISSUER={issuer}\nCLERK_JWKS_URL={jwks}\n"
+        )
     }
 }

@@ -5,6 +5,7 @@ mod memberships;
 mod organizations;
 mod params;
 mod rfc3339;
+mod sessions;
 mod user_filter;
 mod users;
 
@@ -27,7 +28,13 @@ use crate::{
 /// What an operation answers: a JSON document or Clerk's error object.
 type Answer = Result<Json<Value>, ApiError>;
 
-/// Every route of the Backend API, behind the gate that checks the key and strikes the faults.
+/// Where the JWKS is without a key, as below the issuer at Clerk.
+pub(crate) const JWKS_PATH: &str = "/.well-known/jwks.json";
+
+/// The same behind the key.
+const BACKEND_JWKS_PATH: &str = "/v1/jwks";
+
+/// Every route of the Backend API and the public JWKS, behind the gate that checks the key and strikes the faults.
 pub(crate) fn router(app: &Arc<App>) -> Router<Arc<App>> {
     Router::new()
         .route("/v1/instance", get(instance))
@@ -59,6 +66,12 @@ pub(crate) fn router(app: &Arc<App>) -> Router<Arc<App>> {
         )
         .route("/v1/organizations/{organization_id}/memberships/{user_id}/metadata", patch(memberships::merge_metadata))
         .route("/v1/organization_memberships", get(memberships::list_all))
+        .route("/v1/sessions", post(sessions::create))
+        .route("/v1/sessions/{session_id}", get(sessions::get))
+        .route("/v1/sessions/{session_id}/revoke", post(sessions::revoke))
+        .route("/v1/sessions/{session_id}/tokens", post(sessions::create_token))
+        .route(BACKEND_JWKS_PATH, get(sessions::jwks))
+        .route(JWKS_PATH, get(sessions::jwks))
         .fallback(no_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(Arc::clone(app), gate::pass))

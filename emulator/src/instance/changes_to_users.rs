@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     Change,
-    model::{Contact, Metadata, Proof, User, merge},
+    model::{Contact, Metadata, Proof, SessionStatus, User, merge},
     render,
 };
 use crate::errors::ApiError;
@@ -135,9 +135,12 @@ impl Change<'_> {
         Ok(self.store_user(user, "user.updated"))
     }
 
-    /// Bans or unbans. There is no event of its own: a ban arrives as `user.updated`.
+    /// Bans or unbans. There is no event of its own: a ban arrives as `user.updated`. It ends all sessions for good.
     pub(crate) fn set_banned(&mut self, id: &str, banned: bool) -> Result<Value, ApiError> {
         let user = User { banned, ..self.existing_user(id)? };
+        if banned {
+            self.end_sessions_of(id, SessionStatus::Revoked);
+        }
         Ok(self.store_user(user, "user.updated"))
     }
 
@@ -154,6 +157,7 @@ impl Change<'_> {
         for organization in organizations {
             self.end_membership_with_its_parent(&organization, id);
         }
+        self.end_sessions_of(id, SessionStatus::Removed);
         self.instance.remove_user(id);
         let deleted = render::deleted_user(&user);
         self.emit("user.deleted", id, deleted.clone());

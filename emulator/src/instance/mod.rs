@@ -7,6 +7,7 @@ mod changes_to_organizations;
 mod changes_to_users;
 pub(crate) mod model;
 pub(crate) mod render;
+mod sessions;
 pub(crate) mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -14,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 pub(crate) use changes_to_organizations::{NewMembership, NewOrganization, OrganizationEdit};
 pub(crate) use changes_to_users::{Field, MetadataEdit, NewUser, UserEdit};
 use fastrand::Rng;
-use model::{Membership, Organization, User};
+use model::{Membership, Organization, Session, User};
 use serde_json::Value;
 pub use snapshot::SnapshotError;
 
@@ -41,6 +42,8 @@ pub(crate) struct Instance {
     /// (user, organization).
     organizations_of: BTreeSet<(String, String)>,
     members_counts: HashMap<String, usize>,
+    /// By id, which is the order that the snapshot keeps.
+    sessions: BTreeMap<String, Session>,
 }
 
 /// Which way a list runs.
@@ -66,6 +69,7 @@ impl Instance {
             members: BTreeMap::new(),
             organizations_of: BTreeSet::new(),
             members_counts: HashMap::new(),
+            sessions: BTreeMap::new(),
         }
     }
 
@@ -84,6 +88,15 @@ impl Instance {
 
     pub(crate) fn is_member(&self, organization_id: &str, user_id: &str) -> bool {
         self.members.contains_key(&(organization_id.to_owned(), user_id.to_owned()))
+    }
+
+    pub(crate) fn membership(&self, organization_id: &str, user_id: &str) -> Option<&Membership> {
+        let id = self.members.get(&(organization_id.to_owned(), user_id.to_owned()))?;
+        self.memberships.get(id)
+    }
+
+    pub(crate) fn session(&self, id: &str) -> Option<&Session> {
+        self.sessions.get(id)
     }
 
     pub(crate) fn members_count(&self, organization_id: &str) -> usize {
@@ -238,9 +251,7 @@ impl<'a> Change<'a> {
     }
 
     fn existing_membership(&self, organization_id: &str, user_id: &str) -> Result<Membership, ApiError> {
-        let pair = (organization_id.to_owned(), user_id.to_owned());
-        let id = self.instance.members.get(&pair);
-        let found = id.and_then(|id| self.instance.memberships.get(id)).cloned();
+        let found = self.instance.membership(organization_id, user_id).cloned();
         found.ok_or_else(|| ApiError::not_found("organization membership of user", user_id))
     }
 }

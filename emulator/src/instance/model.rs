@@ -123,6 +123,53 @@ pub(crate) struct Membership {
     pub(crate) updated_at: i64,
 }
 
+/// Somebody who signed in, once.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Session {
+    pub(crate) id: String,
+    pub(crate) client_id: String,
+    pub(crate) user_id: String,
+    /// The organization that was made active. Whether the user is still a member of it is to be looked up.
+    pub(crate) organization_id: Option<String>,
+    /// As stored: nobody writes down that a session has run out.
+    pub(crate) status: SessionStatus,
+    pub(crate) created_at: i64,
+    pub(crate) updated_at: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SessionStatus {
+    Active,
+    /// By request, or because the user was banned.
+    Revoked,
+    /// The user is gone.
+    Removed,
+    Expired,
+}
+
+impl Session {
+    /// Clerk's default for how long a session lasts: 7 days.
+    const LIFETIME_MS: i64 = 7 * 24 * 60 * 60 * 1000;
+    /// And for how long its client remembers it: 30 days.
+    const ABANDONED_MS: i64 = 30 * 24 * 60 * 60 * 1000;
+
+    pub(crate) fn expire_at(&self) -> i64 {
+        self.created_at + Self::LIFETIME_MS
+    }
+
+    pub(crate) fn abandon_at(&self) -> i64 {
+        self.created_at + Self::ABANDONED_MS
+    }
+
+    pub(crate) fn status_at(&self, now: i64) -> SessionStatus {
+        match self.status {
+            SessionStatus::Active if now >= self.expire_at() => SessionStatus::Expired,
+            status => status,
+        }
+    }
+}
+
 /// Clerk's deep merge: objects merge, anything else replaces, and null removes its key at any level.
 pub(crate) fn merge(target: &mut Metadata, patch: Metadata) {
     for (key, value) in patch {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     Instance,
-    model::{Contact, Membership, Organization, Proof, User},
+    model::{Contact, Membership, Organization, Proof, Session, User},
 };
 
 pub(crate) fn user(user: &User) -> Value {
@@ -147,6 +147,26 @@ pub(crate) fn membership(instance: &Instance, membership: &Membership) -> Value 
         "public_user_data": member.map(public_user_data),
         "created_at": membership.created_at,
         "updated_at": membership.updated_at,
+    })
+}
+
+pub(crate) fn session(instance: &Instance, session: &Session, now: i64) -> Value {
+    let member_of = session.organization_id.as_deref().filter(|id| instance.is_member(id, &session.user_id));
+    json!({
+        "object": "session",
+        "id": session.id,
+        "user_id": session.user_id,
+        "client_id": session.client_id,
+        "actor": null,
+        "status": session.status_at(now),
+        "last_active_organization_id": member_of,
+        "last_active_at": session.created_at,
+        "latest_activity": null,
+        "expire_at": session.expire_at(),
+        "abandon_at": session.abandon_at(),
+        "updated_at": session.updated_at,
+        "created_at": session.created_at,
+        "tasks": null,
     })
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Instance,
-    model::{Membership, Organization, User},
+    model::{Membership, Organization, Session, User},
 };
 
 /// Raised when the shape changes, so that an old file is refused instead of misread.
@@ -33,6 +33,9 @@ struct Stored {
     users: Vec<User>,
     organizations: Vec<Organization>,
     memberships: Vec<Membership>,
+    /// Files from before there were sessions have none.
+    #[serde(default)]
+    sessions: Vec<Session>,
 }
 
 impl Instance {
@@ -51,6 +54,7 @@ impl Instance {
         stored.users.into_iter().for_each(|user| instance.insert_user(user));
         stored.organizations.into_iter().for_each(|organization| instance.insert_organization(organization));
         stored.memberships.into_iter().for_each(|membership| instance.insert_membership(membership));
+        instance.sessions = stored.sessions.into_iter().map(|session| (session.id.clone(), session)).collect();
         Ok(Some(instance))
     }
 
@@ -63,6 +67,7 @@ impl Instance {
             users: self.users(Ascending, None).cloned().collect(),
             organizations: self.organizations(Ascending).cloned().collect(),
             memberships: self.memberships(Ascending).cloned().collect(),
+            sessions: self.sessions.values().cloned().collect(),
         };
         Ok(serde_json::to_vec_pretty(&stored)?)
     }

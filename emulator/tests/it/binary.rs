@@ -76,6 +76,7 @@ async fn the_program_answers_and_ends_well_when_told_to() {
         let url = &ready["url"];
         let defaults = json!({
             "url": url, "secret_key": SECRET_KEY, "webhook_secret": WEBHOOK_SECRET, "instance_id": INSTANCE_ID,
+            "issuer": url, "jwks_url": format!("{}/.well-known/jwks.json", url.as_str().unwrap()),
         });
         assert_eq!(ready, defaults);
         assert_eq!(count_users(&ready).await, 3);
@@ -128,11 +129,13 @@ fn keys_and_the_instance_come_from_arguments_or_the_environment() {
     let printed = |arguments: &str, environment: &[(&str, &str)]| {
         let spawned = command(arguments).args(["--port", "0"]).envs(environment.iter().copied()).spawn();
         let mut program = Program(spawned.unwrap());
-        // Three lines are printed at once, and none of them is JSON.
+        // Five lines are printed at once, and none of them is JSON.
         let pipe = BufReader::new(program.0.stdout.take().unwrap());
-        let lines: Vec<String> = pipe.lines().take(3).map(Result::unwrap).collect();
+        let lines: Vec<String> = pipe.lines().take(5).map(Result::unwrap).collect();
         assert!(lines[0].starts_with("CLERK_API_URL=http://127.0.0.1:"), "{lines:?}");
-        lines[1..].join(" ")
+        assert!(lines[3].starts_with("CLERK_ISSUER=http://127.0.0.1:"), "{lines:?}");
+        assert!(lines[4].starts_with("CLERK_JWKS_URL=http://127.0.0.1:"), "{lines:?}");
+        lines[1..3].join(" ")
     };
     let given = [("CLERK_SECRET_KEY", "sk_test_mine"), ("CLERK_WEBHOOK_SECRET", "whsec_bmV3 whsec_b2xk")];
     let empty = [("CLERK_SECRET_KEY", ""), ("CLERK_WEBHOOK_SECRET", "")];
@@ -143,8 +146,9 @@ fn keys_and_the_instance_come_from_arguments_or_the_environment() {
     let arguments = "--secret-key sk_test_a --webhook-secret whsec_YQ==";
     assert_eq!(printed(arguments, &given), "CLERK_SECRET_KEY=sk_test_a CLERK_WEBHOOK_SECRET=whsec_YQ==");
 
-    let mut program = Program::start("--port 0 --json --instance-id ins_mine");
-    assert_eq!(serde_json::from_str::<Value>(&program.ready()).unwrap()["instance_id"], "ins_mine");
+    let mut program = Program::start("--port 0 --json --instance-id ins_mine --issuer https://clerk.example.com");
+    let ready: Value = serde_json::from_str(&program.ready()).unwrap();
+    assert_eq!((&ready["instance_id"], &ready["issuer"]), (&json!("ins_mine"), &json!("https://clerk.example.com")));
 }
 
 #[test]

@@ -156,8 +156,6 @@ async fn the_rest_of_clerk_is_not_there() {
     let acme = clerk.create_organization("Acme", &ada["id"]).await;
     let (user, organization) = (format!("/v1/users/{}", id(&ada)), format!("/v1/organizations/{}", id(&acme)));
     for path in [
-        "/v1/jwks",
-        "/v1/sessions",
         "/v1/clients",
         "/v1/sign_in_tokens",
         "/v1/invitations",
@@ -176,6 +174,12 @@ async fn the_rest_of_clerk_is_not_there() {
         }
     }
     assert_eq!(clerk.patch("/v1/instance", json!({})).await.refusal().0, 405);
+    assert_eq!(clerk.get("/v1/sessions?user_id=user_1").await.refusal().0, 405);
+    let session = clerk.post("/v1/sessions", json!({"user_id": ada["id"]})).await.ok();
+    for path in ["refresh", "verify", "tokens/supabase"] {
+        let path = format!("/v1/sessions/{}/{path}", id(&session));
+        assert_eq!(clerk.post(&path, json!({})).await.refusal(), (404, "resource_not_found"), "{path}");
+    }
     for (method, path, parameter) in [("PATCH", &*user, "email_address"), ("POST", "/v1/users", "web3_wallet")] {
         let refused = clerk.call(method, path, Some(json!({parameter: ["x@example.com"]}))).await;
         assert_eq!(refused.refusal(), (422, "form_param_unknown"), "{parameter}");
