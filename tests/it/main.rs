@@ -12,6 +12,7 @@ mod peer_bugs;
 mod samples;
 mod scenarios;
 mod secrets;
+mod sessions;
 mod signature_vectors;
 mod traces;
 mod trigger;

@@ -3,6 +3,7 @@
 
 pub mod events;
 pub mod random;
+pub mod tokens;
 pub mod wire;
 pub mod world;
 

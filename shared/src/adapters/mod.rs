@@ -7,6 +7,7 @@ pub mod dynamo_operations;
 pub mod http;
 pub mod log;
 pub mod secrets;
+pub mod session_tokens;
 pub mod store_error;
 pub mod svix_signature;
 pub mod tls;

@@ -15,5 +15,6 @@ pub mod problem;
 pub mod projection;
 pub mod rank;
 pub mod rule;
+pub mod session;
 pub mod settings;
 pub mod tombstone;
