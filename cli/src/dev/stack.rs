@@ -203,8 +203,7 @@ impl Stack {
     }
 }
 
-/// The settings that the stack itself decides.
-/// Nothing for every other name.
+/// A setting that the stack itself decides; nothing for every other name.
 #[must_use]
 pub fn setting(addresses: &Addresses, name: &str) -> Option<String> {
     let value = match name {

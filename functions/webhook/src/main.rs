@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use lambda_http::{Error, lambda_runtime};
+use lambda_runtime::Error;
 use rollcall::adapters::{aws, log, secrets};
 use rollcall::core::millis::Millis;
 use webhook::{Webhook, service, settings::Settings};

@@ -27,8 +27,11 @@ pub enum Plan {
     Ignore,
     /// One conditional write.
     Write(Box<Write>),
-    /// The payload is not dated: fetch the entity, apply what comes.
-    Fetch,
+    /// The payload lacks the date that its generation needs: fetch the entity, apply what comes.
+    Fetch {
+        /// Whether the event says that the entity ended.
+        ended: bool,
+    },
 }
 
 /// One conditional write.
@@ -53,6 +56,20 @@ pub enum Next {
     Fetch,
     /// Clerk's answer is older than the event that asked for it, as a lagging replica's is: ask again later.
     Wait,
+    /// Something ended, and nobody says of which generation it was.
+    Undated,
+}
+
+/// What an event had to say, for weighing Clerk's answer against it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Said {
+    /// This state, or this end.
+    Dated(Stamp),
+    /// Something without a date, by which an entity ended or not.
+    Undated {
+        /// Whether it ended.
+        ended: bool,
+    },
 }
 
 /// Which write an event asks for. `now` decides nothing but whether the event is late.
@@ -65,14 +82,14 @@ pub fn plan(dated: Dated, policy: Policy, context: &Context<'_>, now: Millis) ->
         Event::User(_) | Event::Membership(_) | Event::MembershipDeleted(_) if !policy.mirror => Plan::Ignore,
         Event::User(user) => live(context.user(user)),
         Event::Organization(organization) => live(context.organization(organization)),
-        Event::Membership(membership) => context.membership(membership).map_or(Plan::Fetch, live),
+        Event::Membership(membership) => context.membership(membership).map_or(Plan::Fetch { ended: false }, live),
         Event::UserDeleted(_) | Event::OrganizationDeleted(_) | Event::MembershipDeleted(_) => {
             let generation = match &event {
                 Event::MembershipDeleted(membership) => membership.created_at,
                 _ => Some(Millis::ZERO),
             };
             let Some(generation) = generation else {
-                return Plan::Fetch;
+                return Plan::Fetch { ended: true };
             };
             let (entity, membership_id) = (event.entity(), event.membership_id().cloned());
             // Without a mirror there is nothing to keep of a user but the fact of the deletion.
@@ -116,22 +133,23 @@ pub fn refused(write: &Write, stored: Option<&Item>, context: &Context<'_>) -> N
     }
 }
 
-/// What to do with the entity that Clerk answered. `stored` is the item read before the question was asked, `event` what
-/// the event had offered, if it could be dated.
+/// What to do with the entity that Clerk answered. `stored` is the item read before the question was asked, `said` what
+/// the event had to say.
 #[must_use]
-pub fn fetched(
-    entity: Option<clerk::Entity>,
-    stored: Option<&Item>,
-    event: Option<&Stamp>,
-    context: &Context<'_>,
-) -> Next {
+pub fn fetched(entity: Option<clerk::Entity>, stored: Option<&Item>, said: &Said, context: &Context<'_>) -> Next {
+    if entity.is_none() && *said == (Said::Undated { ended: true }) {
+        return Next::Undated;
+    }
     // Clerk has nothing, or a membership that it will not date: nothing is written. Reconcile ends what is left.
     let Some(item) = entity.and_then(|entity| context.entity(entity)) else {
         return Next::Settled(Outcome::Superseded);
     };
     let offered = Stamp::from(&item);
-    let is_stale = |event: &Stamp| !event.rank.is_deleted() && offered.rank < event.rank;
-    if event.is_some_and(|event| event.membership_id == offered.membership_id && is_stale(event)) {
+    if let Said::Dated(event) = said
+        && event.membership_id == offered.membership_id
+        && !event.rank.is_deleted()
+        && offered.rank < event.rank
+    {
         return Next::Wait;
     }
     let guard = match stored.map(Stamp::from) {
@@ -207,10 +225,12 @@ mod tests {
 
     #[test]
     fn a_membership_without_a_date_is_fetched() {
-        for sample in [MEMBERSHIP, MEMBERSHIP_DELETED] {
+        for (sample, ended) in [(MEMBERSHIP, false), (MEMBERSHIP_DELETED, true)] {
             let mut event: serde_json::Value = serde_json::from_str(sample).unwrap();
             event["data"]["created_at"] = serde_json::Value::Null;
-            assert_eq!(planned(&event.to_string(), 0, DeletionPolicy::Redact, true), Plan::Fetch);
+            assert_eq!(planned(&event.to_string(), 0, DeletionPolicy::Redact, true), Plan::Fetch { ended });
+            let nothing = with_context(|context| fetched(None, None, &Said::Undated { ended }, context));
+            assert_eq!(nothing == Next::Undated, ended);
         }
     }
 
@@ -238,8 +258,8 @@ mod tests {
             clerk::Entity::User(serde_json::from_value(user).unwrap())
         };
         let item = |updated_at, name| with_context(|context| context.entity(answer(updated_at, name)).unwrap());
-        let (stored, event) = (item(SENT, "One"), Stamp::from(&item(SENT, "Two")));
-        let next = |found, stored: Option<&Item>| with_context(|context| fetched(found, stored, Some(&event), context));
+        let (stored, event) = (item(SENT, "One"), Said::Dated(Stamp::from(&item(SENT, "Two"))));
+        let next = |found, stored: Option<&Item>| with_context(|context| fetched(found, stored, &event, context));
         assert_eq!(next(None, Some(&stored)), Next::Settled(Outcome::Superseded));
         assert_eq!(next(Some(answer(SENT - 1, "Stale")), Some(&stored)), Next::Wait);
         assert_eq!(next(Some(answer(SENT, "One")), Some(&stored)), Next::Settled(Outcome::Duplicate));

@@ -196,12 +196,6 @@ impl Event {
         }
     }
 
-    /// Whether it says that something ended.
-    #[must_use]
-    pub fn is_end(&self) -> bool {
-        matches!(self, Event::UserDeleted(_) | Event::OrganizationDeleted(_) | Event::MembershipDeleted(_))
-    }
-
     /// Which membership it is about, for memberships.
     #[must_use]
     pub fn membership_id(&self) -> Option<&MembershipId> {

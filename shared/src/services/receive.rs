@@ -6,7 +6,7 @@ use thiserror::Error;
 use crate::adapters::clerk_api::{ClerkApi, ClerkError};
 use crate::adapters::dynamo_directory::{DynamoDirectory, Put};
 use crate::adapters::store_error::StoreError;
-use crate::core::decide::{self, Next, Plan, Policy, Write};
+use crate::core::decide::{self, Next, Plan, Policy, Said, Write};
 use crate::core::event::Dated;
 use crate::core::id::{DeliveryId, EntityId, InstanceId};
 use crate::core::item::{Item, Provenance, Writer};
@@ -74,16 +74,16 @@ impl Receiver {
     ///
     /// [`ReceiveError`]: but for [`ReceiveError::Undated`], nothing is lost if the message is delivered again.
     pub async fn receive(&self, dated: Dated, delivery: DeliveryId, now: Millis) -> Result<Receipt, ReceiveError> {
-        let (entity, is_end) = (dated.event.entity(), dated.event.is_end());
+        let entity = dated.event.entity();
         let provenance = Provenance { applied_at: now, applied_by: Writer::Webhook, delivery_id: Some(delivery) };
         let context = Context { instance: &self.instance, provenance: &provenance };
         let mut receipt = Receipt { entity, outcome: None, rank: None, units: 0.0, clerk_calls: 0 };
-        let (mut next, event) = match decide::plan(dated, self.policy, &context, now) {
+        let (mut next, said) = match decide::plan(dated, self.policy, &context, now) {
             Plan::Ignore => return Ok(receipt),
-            Plan::Fetch => (Next::Fetch, None),
+            Plan::Fetch { ended } => (Next::Fetch, Said::Undated { ended }),
             Plan::Write(write) => {
-                let event = Stamp::from(&write.item);
-                (Next::Again(write), Some(event))
+                let said = Said::Dated(Stamp::from(&write.item));
+                (Next::Again(write), said)
             }
         };
         let mut stored: Option<Item> = None;
@@ -92,13 +92,12 @@ impl Receiver {
                 Next::Again(write) => self.write(*write, &mut stored, &mut receipt, &context).await?,
                 Next::Fetch => {
                     receipt.clerk_calls += 1;
-                    match self.clerk.fetch(&receipt.entity).await? {
-                        None if is_end && event.is_none() => return Err(ReceiveError::Undated),
-                        found => decide::fetched(found, stored.as_ref(), event.as_ref(), &context),
-                    }
+                    let found = self.clerk.fetch(&receipt.entity).await?;
+                    decide::fetched(found, stored.as_ref(), &said, &context)
                 }
                 Next::Settled(outcome) => return Ok(Receipt { outcome: Some(outcome), ..receipt }),
                 Next::Wait => return Err(ReceiveError::Behind),
+                Next::Undated => return Err(ReceiveError::Undated),
             };
         }
         Err(ReceiveError::Contended)
