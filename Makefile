@@ -3,7 +3,7 @@
 CARGO  := cargo
 PYTHON := python3
 
-FUNCTIONS       := webhook
+FUNCTIONS       := webhook ensure-profile
 # What a function must not link, and what core must do without: names of crates.
 NOT_IN_FUNCTION := axum|clap|clerk-emulator|dynoxide-rs|rollcall-cli|rollcall-tests
 NOT_IN_CORE     := aws-config|aws-sdk-[a-z]+|hyper|reqwest|rustls|svix|tokio

@@ -38,6 +38,7 @@ fn log() {
     let levels = Targets::new().with_default(LevelFilter::WARN).with_targets([
         ("rollcall", LevelFilter::INFO),
         ("rollcall_cli", LevelFilter::INFO),
+        ("ensure_profile", LevelFilter::INFO),
         ("webhook", LevelFilter::INFO),
         // It warns of every refused condition, which is an outcome here.
         ("dynoxide", LevelFilter::ERROR),

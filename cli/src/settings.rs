@@ -9,7 +9,10 @@ use crate::args::SettingsArgs;
 /// The variables of each function, by the name of its folder.
 #[must_use]
 pub fn variables() -> BTreeMap<&'static str, Vec<Variable>> {
-    BTreeMap::from([("webhook", webhook::settings::VARIABLES.to_vec())])
+    BTreeMap::from([
+        ("webhook", webhook::settings::VARIABLES.to_vec()),
+        ("ensure-profile", ensure_profile::settings::VARIABLES.to_vec()),
+    ])
 }
 
 /// Prints them.

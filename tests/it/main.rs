@@ -5,6 +5,7 @@ mod agreement;
 mod bad_input;
 mod bad_settings;
 mod budgets;
+mod ensure;
 mod failures;
 mod invariants;
 mod main_job;

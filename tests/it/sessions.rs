@@ -78,7 +78,7 @@ async fn a_good_token_says_who_it_is_in_both_versions() {
     let session = verify(&sign(&header(), &claims(NOW), KEY)).await.unwrap();
     let permissions = ["org:teams:manage", "org:teams:read", "org:billing:read"].map(str::to_owned).to_vec();
     let organization =
-        Some(ActiveOrganization { id: "org_1".parse().unwrap(), role: Some("org:admin".to_owned()), permissions });
+        Some(ActiveOrganization { id: "org_1".parse().unwrap(), slug: Some("acme".to_owned()), role: Some("org:admin".to_owned()), permissions });
     let expected = Session {
         user: "user_1".parse().unwrap(),
         organization: organization.clone(),
@@ -334,7 +334,7 @@ async fn instance(status: u16, keys: Value) -> Instance {
         (axum::http::StatusCode::from_u16(status).unwrap(), axum::Json(json!({ "keys": keys })))
     };
     let url = serve(axum::Router::new().fallback(handler)).await;
-    Instance { tokens: SessionTokens::with_jwks(rules(), url.parse().unwrap()).unwrap(), asked }
+    Instance { tokens: SessionTokens::with_jwks(rules(), url.parse().unwrap()), asked }
 }
 
 /// The public key as Clerk publishes it.
@@ -395,7 +395,7 @@ async fn a_session_of_the_emulated_clerk_passes_before_and_after_its_keys_change
         allow_missing_azp: false,
         skew_seconds: SKEW_SECONDS,
     };
-    let tokens = SessionTokens::with_jwks(rules, clerk.jwks_url().parse().unwrap()).unwrap();
+    let tokens = SessionTokens::with_jwks(rules, clerk.jwks_url().parse().unwrap());
     let http = reqwest::Client::new();
     let call = async |method: reqwest::Method, path: &str, body: Value| {
         let request = http.request(method, format!("{}/v1{path}", clerk.url())).bearer_auth(clerk.secret_key());

@@ -9,5 +9,5 @@ pub mod world;
 
 pub use events::{SAMPLE_TIME, Sent, deletion_event, event, membership_event, organization_event, sample, user_event};
 pub use random::runner;
-pub use wire::{Call, Fault, Wire};
+pub use wire::{Call, Fault, Held, Wire};
 pub use world::{Answer, World, gateway_event, serve};

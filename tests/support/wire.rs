@@ -1,5 +1,5 @@
-//! The wire between the functions and DynamoDB: a proxy on loopback that counts requests and units, and fails when told
-//! to.
+//! The wire between the functions and DynamoDB or Clerk: a proxy on loopback that counts requests and units, fails when
+//! told to, and holds requests back so that something else can happen first.
 
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
@@ -8,15 +8,17 @@ use std::time::Duration;
 
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
 
-/// One request that reached DynamoDB, or a fault in its place.
+/// One request that got through, or a fault in its place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
-    /// The operation, as `PutItem`.
+    /// The operation, as `PutItem`; for Clerk the path.
     pub operation: String,
     /// The HTTP status.
     pub status: u16,
@@ -45,10 +47,27 @@ pub enum Fault {
     NoTable,
 }
 
+/// A request that waits on the wire. Dropping it lets it go, too.
+#[derive(Debug)]
+pub struct Held {
+    /// The operation, as [`Call`] has it.
+    pub operation: String,
+    going: oneshot::Sender<()>,
+}
+
+impl Held {
+    /// Lets the request go on.
+    pub fn release(self) {
+        // Whoever sent it may have given up.
+        let _ = self.going.send(());
+    }
+}
+
 #[derive(Default)]
 struct Log {
     calls: Vec<Call>,
     faults: VecDeque<Fault>,
+    holding: Option<mpsc::UnboundedSender<Held>>,
 }
 
 /// The proxy.
@@ -59,7 +78,7 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// Starts a proxy in front of the DynamoDB at `upstream`.
+    /// Starts a proxy in front of the DynamoDB or the Clerk at `upstream`.
     ///
     /// # Panics
     ///
@@ -100,6 +119,18 @@ impl Wire {
         log.faults.clear();
         log.faults.extend(faults);
     }
+
+    /// Holds every request from now on until it is released; once nobody listens any more, none is held.
+    ///
+    /// # Panics
+    ///
+    /// If another thread panicked with the log in hand.
+    #[must_use]
+    pub fn hold(&self) -> mpsc::UnboundedReceiver<Held> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.log.lock().unwrap().holding = Some(sender);
+        receiver
+    }
 }
 
 type Shared = (String, Arc<Mutex<Log>>, reqwest::Client);
@@ -108,10 +139,20 @@ async fn forward(State((upstream, log, client)): State<Shared>, request: Request
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
     let target = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
-    let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
+    let operation = match target.rsplit_once('.') {
+        Some((_, operation)) => operation.to_owned(),
+        None => parts.uri.path().to_owned(),
+    };
+    let holding = log.lock().unwrap().holding.clone();
+    if let Some(holding) = holding {
+        let (going, gone) = oneshot::channel();
+        if holding.send(Held { operation: operation.clone(), going }).is_ok() {
+            let _ = gone.await;
+        }
+    }
     let fault = log.lock().unwrap().faults.pop_front();
     let (status, headers, answer) = match fault {
-        None => pass(&upstream, &client, &parts.headers, body).await,
+        None => pass(&upstream, &client, &parts, body).await,
         Some(Fault::Throttled) => refusal(400, "ProvisionedThroughputExceededException"),
         Some(Fault::ServerError) => refusal(500, "InternalServerError"),
         Some(Fault::Unavailable) => {
@@ -125,7 +166,7 @@ async fn forward(State((upstream, log, client)): State<Shared>, request: Request
             refusal(500, "InternalServerError")
         }
         Some(Fault::LostAnswer) => {
-            pass(&upstream, &client, &parts.headers, body).await;
+            pass(&upstream, &client, &parts, body).await;
             refusal(500, "InternalServerError")
         }
     };
@@ -140,10 +181,12 @@ async fn forward(State((upstream, log, client)): State<Shared>, request: Request
 async fn pass(
     upstream: &str,
     client: &reqwest::Client,
-    headers: &HeaderMap,
+    parts: &Parts,
     body: Bytes,
 ) -> (StatusCode, HeaderMap, Bytes) {
-    match client.post(upstream).headers(headers.clone()).body(body).send().await {
+    let url = format!("{upstream}{}", parts.uri);
+    let request = client.request(parts.method.clone(), url).headers(parts.headers.clone()).body(body);
+    match request.send().await {
         Ok(answer) => (answer.status(), answer.headers().clone(), answer.bytes().await.unwrap_or_default()),
         Err(_) => (StatusCode::BAD_GATEWAY, HeaderMap::new(), Bytes::new()),
     }

@@ -9,15 +9,16 @@ use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 use axum::body::to_bytes;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use clerk_emulator::{Faults, WebhookFaults};
+use clerk_emulator::{Faults, TokenRequest, WebhookFaults};
+use ensure_profile::EnsureProfile;
 use reqwest::Method;
 use rollcall::core::id::{EntityId, InstanceId};
 use rollcall::core::millis::Millis;
-use rollcall_cli::dev::gateway;
+use lambda_http::tower::ServiceExt;
+use rollcall_cli::dev::gateway::{self, Functions};
 use rollcall_cli::dev::stack::{self, Config, Stack};
 use serde_json::{Value, json};
 use webhook::Webhook;
-use webhook::settings::Settings;
 
 use crate::events::{SAMPLE_TIME, Sent};
 use crate::wire::Wire;
@@ -29,8 +30,10 @@ pub struct Answer {
     pub status: u16,
     /// The headers.
     pub headers: http::HeaderMap,
-    /// The body, as JSON.
+    /// The body, as JSON; null if it is none.
     pub body: Value,
+    /// The body as it came.
+    pub text: String,
 }
 
 impl Answer {
@@ -39,6 +42,22 @@ impl Answer {
     pub fn brief(&self) -> (u16, &str) {
         let text = self.body["outcome"].as_str().or(self.body["code"].as_str());
         (self.status, text.unwrap_or_default())
+    }
+
+    /// What `ensure` says that it created.
+    #[must_use]
+    pub fn created(&self) -> Vec<&str> {
+        self.body["created"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+    }
+
+    /// A header as text; nothing if it is not there.
+    ///
+    /// # Panics
+    ///
+    /// If it is no text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
     /// Whether Svix was told to stop repeating the message.
@@ -54,8 +73,10 @@ pub struct World {
     pub stack: Arc<Stack>,
     /// The wire between the function under test and DynamoDB.
     pub wire: Wire,
-    /// The function under test.
+    /// The functions under test.
     pub webhook: Arc<Webhook>,
+    /// Likewise.
+    pub ensure_profile: Arc<EnsureProfile>,
     now: Arc<AtomicU64>,
     messages: AtomicU64,
     http: reqwest::Client,
@@ -95,8 +116,10 @@ impl World {
             given.or_else(|| stack::setting(&stack.addresses, name))
         };
         let client = stack::client(wire.url()).await;
-        let webhook = Arc::new(Webhook::new(Settings::read(&lookup).unwrap(), &client));
-        World { stack, wire, webhook, now, messages: AtomicU64::new(0), http: reqwest::Client::new() }
+        let webhook = Arc::new(Webhook::new(webhook::settings::Settings::read(&lookup).unwrap(), &client));
+        let settings = ensure_profile::settings::Settings::read(&lookup).unwrap();
+        let ensure_profile = Arc::new(EnsureProfile::new(settings, &client));
+        World { stack, wire, webhook, ensure_profile, now, messages: AtomicU64::new(0), http: reqwest::Client::new() }
     }
 
     /// What time it is.
@@ -140,14 +163,48 @@ impl World {
     pub async fn invoke(&self, event: Value) -> Answer {
         let now = self.now.clone();
         let clock = move || millis(now.load(Ordering::SeqCst));
-        let response = gateway::invoke(webhook::service(self.webhook.clone(), clock), event).await;
-        let (parts, body) = response.into_parts();
-        let body = to_bytes(body, usize::MAX).await.unwrap();
-        Answer {
-            status: parts.status.as_u16(),
-            headers: parts.headers,
-            body: serde_json::from_slice(&body).unwrap_or_default(),
+        read(gateway::invoke(webhook::service(self.webhook.clone(), clock), event).await).await
+    }
+
+    /// Sends a request to the API over the functions under test, as a browser would.
+    ///
+    /// # Panics
+    ///
+    /// If the request is none.
+    pub async fn call(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let now = self.now.clone();
+        let functions = Functions {
+            webhook: self.webhook.clone(),
+            ensure_profile: self.ensure_profile.clone(),
+            clock: Arc::new(move || millis(now.load(Ordering::SeqCst))),
+        };
+        let mut request = http::Request::builder().method(method).uri(path).header("host", "api.example.com");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
+        let request = request.body(axum::body::Body::empty()).unwrap();
+        read(gateway::router(functions).oneshot(request).await.unwrap()).await
+    }
+
+    /// `POST /profiles/ensure` with a session token.
+    pub async fn ensure(&self, token: &str) -> Answer {
+        self.call("POST", "/profiles/ensure", &[("authorization", &format!("Bearer {token}"))]).await
+    }
+
+    /// A session token of the emulated Clerk.
+    ///
+    /// # Panics
+    ///
+    /// If none like that can be made.
+    #[must_use]
+    pub fn token(&self, request: &TokenRequest) -> String {
+        self.stack.clerk.mint(request).unwrap()
+    }
+
+    /// A session token of a user who is active in an organization.
+    #[must_use]
+    pub fn session(&self, user: &str, organization: Option<&str>) -> String {
+        self.token(&TokenRequest { organization_id: organization.map(str::to_owned), ..TokenRequest::new(user) })
     }
 
     /// What the Directory holds of an entity.
@@ -182,6 +239,11 @@ impl World {
     /// All rows of the Directory.
     pub async fn directory(&self) -> Vec<Value> {
         self.rows(&self.stack.addresses.directory_table).await
+    }
+
+    /// All rows of the Profiles table.
+    pub async fn profiles(&self) -> Vec<Value> {
+        self.rows(&self.stack.addresses.profiles_table).await
     }
 
     /// All rows of the Operations table.
@@ -235,7 +297,19 @@ impl World {
     /// How many requests the emulator's Backend API has answered.
     #[must_use]
     pub fn clerk_calls(&self) -> u64 {
-        self.stack.clerk.requests().values().sum()
+        let requests = self.stack.clerk.requests();
+        requests.iter().filter(|(route, _)| route.contains(" /v1/")).map(|(_, count)| count).sum()
+    }
+}
+
+async fn read(response: axum::response::Response) -> Answer {
+    let (parts, body) = response.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap();
+    Answer {
+        status: parts.status.as_u16(),
+        headers: parts.headers,
+        body: serde_json::from_slice(&body).unwrap_or_default(),
+        text: String::from_utf8_lossy(&body).into_owned(),
     }
 }
 

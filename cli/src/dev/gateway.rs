@@ -2,18 +2,21 @@
 //! format 2.0), every answer comes back from the function's response.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use ensure_profile::EnsureProfile;
 use lambda_http::lambda_runtime::Context;
 use lambda_http::tower::ServiceExt;
 use lambda_http::{LambdaEvent, request::LambdaRequest};
 use rollcall::core::millis::Millis;
 use serde_json::{Map, Value, json};
+use tower_http::cors::{AllowOrigin, CorsLayer};
 use webhook::Webhook;
 
 use crate::Clock;
@@ -26,13 +29,23 @@ const MAX_BODY: usize = 10 * 1024 * 1024;
 pub struct Functions {
     /// `POST /webhooks/clerk`.
     pub webhook: Arc<Webhook>,
+    /// `POST /profiles/ensure` and `GET /sync`.
+    pub ensure_profile: Arc<EnsureProfile>,
     /// What time it is for them.
     pub clock: Clock,
 }
 
-/// The API as an axum router.
+/// The API as an axum router, with the cross-origin rules of template.yaml.
 pub fn router(functions: Functions) -> axum::Router {
-    axum::Router::new().fallback(handle).with_state(functions)
+    let origins = functions.ensure_profile.origins().iter().filter_map(|origin| origin.parse().ok());
+    let cors = CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
+        .allow_credentials(true)
+        .expose_headers([header::RETRY_AFTER])
+        .max_age(Duration::from_mins(10));
+    axum::Router::new().fallback(handle).with_state(functions).layer(cors)
 }
 
 async fn handle(State(functions): State<Functions>, request: Request) -> Response {
@@ -42,10 +55,11 @@ async fn handle(State(functions): State<Functions>, request: Request) -> Respons
         return refuse(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
     };
     let event = event(&parts, &body, (functions.clock)());
+    let clock = move || (functions.clock)();
     match route.as_str() {
-        "POST /webhooks/clerk" => {
-            let clock = functions.clock.clone();
-            invoke(webhook::service(functions.webhook, move || clock()), event).await
+        "POST /webhooks/clerk" => invoke(webhook::service(functions.webhook, clock), event).await,
+        "POST /profiles/ensure" | "GET /sync" => {
+            invoke(ensure_profile::service(functions.ensure_profile, clock), event).await
         }
         _ => refuse(StatusCode::NOT_FOUND, "Not Found"),
     }

@@ -11,12 +11,13 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Credentials;
 use clerk_emulator::Emulator;
 use dynoxide::Database;
+use ensure_profile::EnsureProfile;
+use rollcall::core::settings::origins;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use webhook::Webhook;
-use webhook::settings::Settings;
 
 use super::gateway::{self, Functions};
 use super::tables::{self, Tables};
@@ -81,6 +82,12 @@ pub struct Addresses {
     pub webhook_secret: String,
     /// Clerk's instance.
     pub clerk_instance_id: String,
+    /// Who issues session tokens.
+    pub clerk_issuer: String,
+    /// Where the keys that sign them are published.
+    pub clerk_jwks_url: String,
+    /// The sites whose sessions are accepted, separated by spaces.
+    pub allowed_origins: String,
     /// The Directory's table.
     pub directory_table: String,
     /// The Profiles table.
@@ -152,11 +159,14 @@ impl Stack {
         let listener = listen(config.port, "--port").await?;
         let api = format!("http://{}", listener.local_addr()?);
         let clock = config.clock.clone();
+        let allowed_origins = (config.lookup)("ALLOWED_ORIGINS").unwrap_or_else(|| config.clerk.front_end.clone());
+        let front_end = origins(&allowed_origins).and_then(|origins| origins.into_iter().next());
         let clerk = Emulator::start(clerk_emulator::Config {
             port: config.clerk_port,
             webhook_url: Some(format!("{api}/webhooks/clerk")),
             webhook_secret: config.webhook_secrets.split_whitespace().next().unwrap_or_default().to_owned(),
             announce_samples: true,
+            front_end: front_end.unwrap_or(config.clerk.front_end),
             snapshot: config.data.as_deref().map(|data| data.join("clerk.json")),
             clock: Arc::new(move || i64::try_from(clock().get()).unwrap_or(i64::MAX)),
             ..config.clerk
@@ -171,15 +181,22 @@ impl Stack {
             clerk_secret_key: clerk.secret_key().to_owned(),
             webhook_secret: clerk.webhook_secret().to_owned(),
             clerk_instance_id: clerk.instance_id().to_owned(),
+            clerk_issuer: clerk.issuer().to_owned(),
+            clerk_jwks_url: clerk.jwks_url(),
+            allowed_origins,
             directory_table: tables.directory,
             profiles_table: tables.profiles,
             operations_table: tables.operations,
         };
-        let settings = Settings::read(&|name| match name {
+        let lookup = |name: &str| match name {
             "CLERK_WEBHOOK_SECRET" => Some(config.webhook_secrets.clone()),
             name => setting(&addresses, name).or_else(|| (config.lookup)(name)),
-        })?;
-        let functions = Functions { webhook: Arc::new(Webhook::new(settings, &dynamodb)), clock: config.clock };
+        };
+        let functions = Functions {
+            webhook: Arc::new(Webhook::new(webhook::settings::Settings::read(&lookup)?, &dynamodb)),
+            ensure_profile: Arc::new(EnsureProfile::new(ensure_profile::settings::Settings::read(&lookup)?, &dynamodb)),
+            clock: config.clock,
+        };
         let router = gateway::router(functions.clone());
         let api = Server::spawn(|told| async move {
             if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(told).await {
@@ -208,9 +225,13 @@ impl Stack {
 pub fn setting(addresses: &Addresses, name: &str) -> Option<String> {
     let value = match name {
         "DIRECTORY_TABLE" => &addresses.directory_table,
+        "PROFILES_TABLE" => &addresses.profiles_table,
         "OPERATIONS_TABLE" => &addresses.operations_table,
+        "ALLOWED_ORIGINS" => &addresses.allowed_origins,
         "CLERK_INSTANCE_ID" => &addresses.clerk_instance_id,
         "CLERK_API_URL" => &addresses.clerk,
+        "CLERK_ISSUER" => &addresses.clerk_issuer,
+        "CLERK_JWKS_URL" => &addresses.clerk_jwks_url,
         "CLERK_SECRET_KEY" => &addresses.clerk_secret_key,
         "CLERK_WEBHOOK_SECRET" => &addresses.webhook_secret,
         _ => return None,

@@ -8,7 +8,7 @@ use rollcall::adapters::store_error::StoreError;
 use rollcall::adapters::svix_signature::Untrusted;
 use rollcall::core::problem::Problem;
 use rollcall::core::rule::Outcome;
-use rollcall::services::receive::ReceiveError;
+use rollcall::services::apply::ApplyError;
 use serde_json::json;
 
 /// Tells Svix to stop repeating this message. Source: Svix, "Webhook delivery: aborting retries".
@@ -40,13 +40,13 @@ pub enum Answer {
 impl Answer {
     /// The answer to an event that could not be applied.
     #[must_use]
-    pub fn of(failure: &ReceiveError) -> Answer {
+    pub fn of(failure: &ApplyError) -> Answer {
         match failure {
-            ReceiveError::Store(store) => Answer::of_store(store),
+            ApplyError::Store(store) => Answer::of_store(store),
             // A key that Clerk refuses is for an operator to mend.
-            ReceiveError::Clerk(ClerkError::Unauthorized(_)) => Answer::Broken,
-            ReceiveError::Clerk(_) | ReceiveError::Behind | ReceiveError::Contended => Answer::Unavailable,
-            ReceiveError::Undated => Answer::Unprocessable,
+            ApplyError::Clerk(ClerkError::Unauthorized(_)) => Answer::Broken,
+            ApplyError::Clerk(_) | ApplyError::Behind | ApplyError::Contended => Answer::Unavailable,
+            ApplyError::Undated => Answer::Unprocessable,
         }
     }
 

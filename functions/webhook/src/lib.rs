@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use lambda_http::request::LambdaRequest;
-use lambda_http::tower::{Service, ServiceBuilder};
-use lambda_http::{Adapter, Body, Error, IntoResponse, LambdaEvent, Request, Response, service_fn};
+use lambda_http::tower::Service;
+use lambda_http::{Body, Error, LambdaEvent, Request, Response};
 use rollcall::adapters::clerk_api::ClerkApi;
 use rollcall::adapters::dynamo_directory::DynamoDirectory;
 use rollcall::adapters::dynamo_operations::DynamoOperations;
@@ -21,8 +21,9 @@ use rollcall::adapters::svix_signature::SvixSignature;
 use rollcall::core::event::{Envelope, Unprocessable};
 use rollcall::core::id::DeliveryId;
 use rollcall::core::millis::Millis;
-use rollcall::services::receive::{Receipt, ReceiveError, Receiver};
-use tracing::{Instrument, error, info, info_span, warn};
+use rollcall::services::apply::{Applier, ApplyError};
+use rollcall::services::receive::{Receipt, Receiver};
+use tracing::{error, info, warn};
 
 use crate::answers::Answer;
 use crate::settings::Settings;
@@ -47,9 +48,11 @@ impl Webhook {
         Webhook {
             signature: settings.signature,
             receiver: Receiver {
-                directory: DynamoDirectory::new(dynamodb.clone(), settings.directory_table),
-                clerk: ClerkApi::new(settings.clerk_api_url, settings.clerk_secret_key),
-                instance: settings.instance,
+                applier: Applier {
+                    directory: DynamoDirectory::new(dynamodb.clone(), settings.directory_table),
+                    clerk: ClerkApi::new(settings.clerk_api_url, settings.clerk_secret_key),
+                    instance: settings.instance,
+                },
                 policy: settings.policy,
             },
             operations: DynamoOperations::new(dynamodb.clone(), settings.operations_table),
@@ -59,14 +62,8 @@ impl Webhook {
     /// Handles one request at the moment `now`.
     pub async fn handle(&self, request: Request, now: Millis) -> Response<Body> {
         let request_id = http::request_id(&request);
-        let answer = async {
-            tokio::time::timeout(DEADLINE, self.answer(&request, now)).await.unwrap_or_else(|_| {
-                error!(outcome = "deadline", "no answer within the deadline");
-                Answer::Unavailable
-            })
-        };
-        // Every line about this request carries the id that its answer shows.
-        let answer = answer.instrument(info_span!("request", request_id)).await;
+        let answer = self.answer(&request, now);
+        let answer = http::in_time(&request_id, DEADLINE, answer, Answer::Unavailable).await;
         answer.response(&request_id)
     }
 
@@ -88,7 +85,7 @@ impl Webhook {
                 return Answer::Untrusted(untrusted);
             }
         };
-        let instance = &self.receiver.instance;
+        let instance = &self.receiver.applier.instance;
         match Envelope::parse(body) {
             Ok(envelope) if !envelope.is_from(instance) => foreign(&delivery),
             Ok(envelope) => self.process(&envelope, delivery, now).await,
@@ -110,9 +107,9 @@ impl Webhook {
         match self.receiver.receive(dated, delivery.clone(), now).await {
             Ok(receipt) => {
                 log(&delivery, kind, &receipt);
-                Answer::Done(receipt.outcome)
+                Answer::Done(receipt.applied.map(|applied| applied.outcome))
             }
-            Err(ReceiveError::Undated) => {
+            Err(ApplyError::Undated) => {
                 self.quarantine(&envelope.failed("data.created_at".to_owned()), &delivery, now).await
             }
             Err(failure) => {
@@ -144,12 +141,15 @@ fn foreign(delivery: &DeliveryId) -> Answer {
 }
 
 fn log(delivery: &DeliveryId, kind: &str, receipt: &Receipt) {
-    let Receipt { entity, outcome, rank, units, clerk_calls } = receipt;
-    let (outcome, rank) = (answers::name(*outcome), rank.map(|rank| rank.to_string()));
+    let Receipt { entity, applied } = receipt;
+    let outcome = answers::name(applied.as_ref().map(|applied| applied.outcome));
+    let rank = applied.as_ref().and_then(|applied| applied.rank).map(|rank| rank.to_string());
+    let (units, clerk_calls) =
+        applied.as_ref().map(|applied| (applied.units, applied.clerk_calls)).unwrap_or_default();
     info!(svix_id = %delivery, kind, entity = entity.kind(), id = %entity, outcome, rank, units, clerk_calls, "event");
 }
 
-/// The function as a service over Lambda's own events, ready to mount. `clock` is read once an invocation.
+/// The function as a service over Lambda's own events.
 pub fn service<C>(
     webhook: Arc<Webhook>,
     clock: C,
@@ -157,9 +157,8 @@ pub fn service<C>(
 where
     C: Fn() -> Millis + Clone + Send + 'static,
 {
-    let handler = service_fn(move |request: Request| {
-        let (webhook, now) = (webhook.clone(), clock());
-        async move { Ok::<_, Error>(webhook.handle(request, now).await.into_response().await) }
-    });
-    ServiceBuilder::new().map_request(http::tame).service(Adapter::from(handler))
+    http::service(clock, move |request, now| {
+        let webhook = webhook.clone();
+        async move { webhook.handle(request, now).await }
+    })
 }

@@ -7,8 +7,8 @@ use rollcall::core::decide::Policy;
 use rollcall::core::id::InstanceId;
 use rollcall::core::settings::{
     CLERK_API_URL, CLERK_INSTANCE_ID, CLERK_SECRET_KEY, CLERK_WEBHOOK_SECRET, DELETION_POLICY, DIRECTORY_TABLE,
-    InvalidSettings, MIRROR, OPERATIONS_TABLE, ROLLCALL_SECRET_ARN, Reader, Variable, deletion_policy, switch,
-    table_name,
+    InvalidSettings, MIRROR, OPERATIONS_TABLE, ROLLCALL_SECRET_ARN, Reader, Variable, api_url, deletion_policy,
+    secret_key, switch, table_name,
 };
 use rollcall::core::tombstone::DeletionPolicy;
 use secrecy::SecretString;
@@ -56,7 +56,7 @@ impl Settings {
         let directory_table = reader.read(&DIRECTORY_TABLE, table_name);
         let operations_table = reader.read(&OPERATIONS_TABLE, table_name);
         let instance = reader.read(&CLERK_INSTANCE_ID, |text| text.parse().ok());
-        let clerk_api_url = reader.read(&CLERK_API_URL, http_url).or_else(|| http_url(DEFAULT_URL));
+        let clerk_api_url = reader.read(&CLERK_API_URL, api_url).or_else(|| api_url(DEFAULT_URL));
         let clerk_secret_key = reader.read(&CLERK_SECRET_KEY, secret_key);
         let signature = reader.read(&CLERK_WEBHOOK_SECRET, |text| SvixSignature::new(text).ok());
         let deletion = reader.read(&DELETION_POLICY, deletion_policy).unwrap_or(DeletionPolicy::Redact);
@@ -79,17 +79,4 @@ impl Settings {
         let policy = Policy { deletion, mirror };
         Ok(Settings { directory_table, operations_table, instance, clerk_api_url, clerk_secret_key, signature, policy })
     }
-}
-
-/// The base URL, to which `/v1` is added: whoever has written it already means the same.
-fn http_url(text: &str) -> Option<Url> {
-    let text = text.trim_end_matches('/');
-    Url::parse(text.strip_suffix("/v1").unwrap_or(text))
-        .ok()
-        .filter(|url| matches!(url.scheme(), "https" | "http") && url.has_host())
-}
-
-/// A key that can be sent in a header; its prefix is Clerk's affair.
-fn secret_key(text: &str) -> Option<SecretString> {
-    text.bytes().all(|byte| byte.is_ascii_graphic()).then(|| SecretString::from(text))
 }

@@ -1,17 +1,15 @@
 //! Clerk's Backend API: the few calls that Rollcall makes, each answered in the domain's terms.
 
-use std::sync::OnceLock;
 use std::time::Duration;
 
-use reqwest::redirect::Policy;
 use reqwest::{StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use super::tls;
-use crate::core::clerk::{Entity, Membership};
+use super::tls::HttpsClient;
+use crate::core::clerk::{Entity, Membership, Organization, User};
 use crate::core::id::EntityId;
 
 /// Where Clerk lives unless told otherwise.
@@ -26,7 +24,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 pub struct ClerkApi {
     base: Url,
     key: SecretString,
-    client: OnceLock<reqwest::Client>,
+    client: HttpsClient,
 }
 
 /// What can go wrong with Clerk. "Not found" is an answer, not an error.
@@ -47,7 +45,7 @@ impl ClerkApi {
     /// The API at `base` (without `/v1`), with the instance's secret key.
     #[must_use]
     pub fn new(base: Url, key: SecretString) -> ClerkApi {
-        ClerkApi { base, key, client: OnceLock::new() }
+        ClerkApi { base, key, client: HttpsClient::new(TIMEOUT) }
     }
 
     /// Fetches one entity; nothing if Clerk says in its own words that it does not exist.
@@ -57,9 +55,13 @@ impl ClerkApi {
     /// [`ClerkError`]. 401, 403, 429 and 5xx are never "not found".
     pub async fn fetch(&self, entity: &EntityId) -> Result<Option<Entity>, ClerkError> {
         match entity {
-            EntityId::User(user) => Ok(self.get(&["users", user.as_str()], &[]).await?.map(Entity::User)),
+            EntityId::User(user) => {
+                let found: Option<User> = self.get(&["users", user.as_str()], &[]).await?;
+                about(found, |found| found.id == *user).map(|found| found.map(Entity::User))
+            }
             EntityId::Organization(organization) => {
-                Ok(self.get(&["organizations", organization.as_str()], &[]).await?.map(Entity::Organization))
+                let found: Option<Organization> = self.get(&["organizations", organization.as_str()], &[]).await?;
+                about(found, |found| found.id == *organization).map(|found| found.map(Entity::Organization))
             }
             EntityId::Membership { user, organization } => {
                 #[derive(Deserialize)]
@@ -79,7 +81,7 @@ impl ClerkApi {
                     // A page that is shorter than it says, or about somebody else, proves nothing.
                     Some(page) => match page.data.into_iter().find(is_asked) {
                         Some(found) => Ok(Some(Entity::Membership(found))),
-                        None => Err(ClerkError::Unreadable(200)),
+                        None => Err(NOT_ASKED_FOR),
                     },
                 }
             }
@@ -94,8 +96,9 @@ impl ClerkApi {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
+        let client = self.client.get().map_err(|error| ClerkError::Unavailable(Some(error)))?;
         let request =
-            self.client()?.get(url).bearer_auth(self.key.expose_secret()).header("Clerk-API-Version", API_VERSION);
+            client.get(url).bearer_auth(self.key.expose_secret()).header("Clerk-API-Version", API_VERSION);
         let answer = request.send().await.map_err(|error| ClerkError::Unavailable(Some(error.without_url())))?;
         let status = answer.status();
         let unreadable = || ClerkError::Unreadable(status.as_u16());
@@ -116,19 +119,13 @@ impl ClerkApi {
             _ => Err(unreadable()),
         }
     }
+}
 
-    /// Built at the first call: most invocations of the webhook never ask Clerk, and loading the root certificates takes
-    /// longer than the rest of the start.
-    fn client(&self) -> Result<&reqwest::Client, ClerkError> {
-        if let Some(client) = self.client.get() {
-            return Ok(client);
-        }
-        tls::use_ring();
-        // A redirect would take the key elsewhere, and what answers there is not Clerk.
-        let client = reqwest::Client::builder().timeout(TIMEOUT).redirect(Policy::none()).build();
-        let client = client.map_err(|error| ClerkError::Unavailable(Some(error)))?;
-        Ok(self.client.get_or_init(|| client))
-    }
+/// An answer about somebody else, as a confused cache gives it.
+const NOT_ASKED_FOR: ClerkError = ClerkError::Unreadable(200);
+
+fn about<T>(found: Option<T>, is_asked: impl FnOnce(&T) -> bool) -> Result<Option<T>, ClerkError> {
+    if found.as_ref().is_none_or(is_asked) { Ok(found) } else { Err(NOT_ASKED_FOR) }
 }
 
 /// Clerk's error body. Source: schema `ClerkErrors`.

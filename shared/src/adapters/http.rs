@@ -1,5 +1,7 @@
 //! What every HTTP function shares: API Gateway's events in, JSON and problem details out.
 
+use std::time::Duration;
+
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -7,10 +9,13 @@ use http::header::{CONTENT_TYPE, HOST};
 use http::{HeaderValue, Response, Uri};
 use lambda_http::ext::RequestExt;
 use lambda_http::request::{LambdaRequest, RequestContext};
-use lambda_http::{Body, LambdaEvent, Request};
-use reqwest::Url;
+use lambda_http::tower::{Service, ServiceBuilder};
+use lambda_http::{Adapter, Body, Error, IntoResponse, LambdaEvent, Request, service_fn};
 use serde::Serialize;
+use tracing::{Instrument, info_span};
+use url::Url;
 
+use crate::core::millis::Millis;
 use crate::core::problem::{MEDIA_TYPE, Problem};
 
 /// Makes an event safe for `lambda_http`, which panics on some that API Gateway never sends but that anybody who may
@@ -73,6 +78,36 @@ pub fn request_id(request: &Request) -> String {
     gateway.or_else(|| request.lambda_context_ref().map(|context| context.request_id.clone())).unwrap_or_default()
 }
 
+/// A function as a service over Lambda's own events, ready to mount on Lambda, in the local stack and in tests. `clock`
+/// is read once an invocation.
+pub fn service<C, H, F>(
+    clock: C,
+    handle: H,
+) -> impl Service<LambdaEvent<LambdaRequest>, Response: Serialize, Error = Error, Future: Send> + Clone
+where
+    C: Fn() -> Millis + Clone + Send + 'static,
+    H: Fn(Request, Millis) -> F + Clone + Send + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    let handler = service_fn(move |request: Request| {
+        let answer = handle(request, clock());
+        async move { Ok::<_, Error>(answer.await.into_response().await) }
+    });
+    ServiceBuilder::new().map_request(tame).service(Adapter::from(handler))
+}
+
+/// What the function answers to a request within its time, with every log line about it under the id that the answer
+/// shows; `late` if it takes longer.
+pub async fn in_time<A>(request_id: &str, limit: Duration, answer: impl Future<Output = A>, late: A) -> A {
+    let answer = async {
+        tokio::time::timeout(limit, answer).await.unwrap_or_else(|_| {
+            tracing::error!(outcome = "deadline", "no answer within the deadline");
+            late
+        })
+    };
+    answer.instrument(info_span!("request", request_id)).await
+}
+
 /// A JSON answer.
 #[must_use]
 pub fn json(status: u16, body: &impl Serialize) -> Response<Body> {
@@ -82,11 +117,36 @@ pub fn json(status: u16, body: &impl Serialize) -> Response<Body> {
 /// A problem as an answer (RFC 9457).
 #[must_use]
 pub fn problem(problem: &Problem, request_id: &str) -> Response<Body> {
-    answer(problem.status, MEDIA_TYPE, &problem.body(request_id))
+    problem_with_support(problem, request_id, None)
+}
+
+/// A problem that says whom to ask.
+#[must_use]
+pub fn problem_with_support(problem: &Problem, request_id: &str, support: Option<&str>) -> Response<Body> {
+    answer(problem.status, MEDIA_TYPE, &problem.body(request_id, support))
+}
+
+/// A problem as a page, for somebody who looks at it in a browser.
+#[must_use]
+pub fn problem_page(problem: &Problem, request_id: &str, support: Option<&str>) -> Response<Body> {
+    let Problem { status, title, detail, .. } = problem;
+    let [title, detail, request_id] = [title, detail, request_id].map(html_escape::encode_text);
+    let support = support.map(html_escape::encode_text);
+    let support = support.map(|support| format!("<p>Support: {support}</p>")).unwrap_or_default();
+    let page = format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" \
+         content=\"width=device-width\"><title>{title}</title><style>body{{font:16px/1.5 \
+         system-ui;max-width:36em;margin:4em auto;padding:0 1em}}</style>\n<h1>{title}</h1><p>{detail}</p>{support}\
+         <p><small>Request {request_id}</small></p></html>"
+    );
+    respond(*status, "text/html; charset=utf-8", page)
 }
 
 fn answer(status: u16, media_type: &'static str, body: &impl Serialize) -> Response<Body> {
-    let body = serde_json::to_string(body).unwrap_or_default();
+    respond(status, media_type, serde_json::to_string(body).unwrap_or_default())
+}
+
+fn respond(status: u16, media_type: &'static str, body: String) -> Response<Body> {
     let mut response = Response::new(Body::Text(body));
     *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));

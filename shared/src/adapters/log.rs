@@ -6,6 +6,9 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+/// The crates whose lines are logged from `info` up: this one and the functions.
+const OURS: [&str; 3] = ["rollcall", "ensure_profile", "webhook"];
+
 /// Starts the log of a function.
 pub fn start() {
     // A second start, as in a test, keeps the first one's subscriber.
@@ -22,7 +25,7 @@ where
 {
     let levels = Targets::new()
         .with_default(LevelFilter::WARN)
-        .with_targets([("rollcall", LevelFilter::INFO), ("webhook", LevelFilter::INFO)]);
+        .with_targets(OURS.map(|target| (target, LevelFilter::INFO)));
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)

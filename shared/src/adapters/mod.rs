@@ -2,12 +2,15 @@
 
 pub mod aws;
 pub mod clerk_api;
+pub mod dynamo_caller;
 pub mod dynamo_directory;
 pub mod dynamo_operations;
+pub mod dynamo_profiles;
 pub mod http;
 pub mod log;
 pub mod secrets;
 pub mod session_tokens;
+pub mod sessions;
 pub mod store_error;
 pub mod svix_signature;
 pub mod tls;

@@ -13,7 +13,7 @@ use serde_json::Value;
 use thiserror::Error;
 use tokio::sync::Mutex;
 
-use super::tls;
+use super::tls::HttpsClient;
 use crate::core::millis::Millis;
 use crate::core::session::{Claims, Header, Rejection, Rules, Session, check};
 
@@ -33,8 +33,8 @@ pub struct SessionTokens {
 
 #[derive(Debug)]
 enum Keys {
-    /// One key, given: no network at all.
-    Pem(Box<DecodingKey>),
+    /// One key: no network at all.
+    Given(Box<PublicKey>),
     /// Whatever the instance publishes.
     Jwks(Box<Jwks>),
 }
@@ -42,7 +42,7 @@ enum Keys {
 #[derive(Debug)]
 struct Jwks {
     url: Url,
-    client: reqwest::Client,
+    client: HttpsClient,
     published: Mutex<Published>,
 }
 
@@ -51,6 +51,21 @@ struct Published {
     keys: HashMap<String, DecodingKey>,
     fetched_at: Option<Millis>,
     asked_at: Option<Millis>,
+}
+
+/// The public half of the key that signs an instance's sessions.
+#[derive(Debug)]
+pub struct PublicKey(DecodingKey);
+
+impl PublicKey {
+    /// Reads the PEM that Clerk's dashboard shows.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidKey`].
+    pub fn from_pem(pem: &str) -> Result<PublicKey, InvalidKey> {
+        DecodingKey::from_rsa_pem(pem.as_bytes()).map(PublicKey).map_err(|_| InvalidKey)
+    }
 }
 
 /// A PEM that holds no RSA public key.
@@ -76,19 +91,20 @@ impl SessionTokens {
     ///
     /// [`InvalidKey`].
     pub fn with_pem(rules: Rules, pem: &str) -> Result<SessionTokens, InvalidKey> {
-        let key = DecodingKey::from_rsa_pem(pem.as_bytes()).map_err(|_| InvalidKey)?;
-        Ok(SessionTokens { rules, keys: Keys::Pem(Box::new(key)) })
+        Ok(SessionTokens::with_key(rules, PublicKey::from_pem(pem)?))
+    }
+
+    /// Verifies with one key.
+    #[must_use]
+    pub fn with_key(rules: Rules, key: PublicKey) -> SessionTokens {
+        SessionTokens { rules, keys: Keys::Given(Box::new(key)) }
     }
 
     /// Verifies with the keys that the instance publishes at `url`, fetched when they are first needed.
-    ///
-    /// # Errors
-    ///
-    /// [`reqwest::Error`] if no HTTP client can be built.
-    pub fn with_jwks(rules: Rules, url: Url) -> Result<SessionTokens, reqwest::Error> {
-        tls::use_ring();
-        let client = reqwest::Client::builder().timeout(TIMEOUT).build()?;
-        Ok(SessionTokens { rules, keys: Keys::Jwks(Box::new(Jwks { url, client, published: Mutex::default() })) })
+    #[must_use]
+    pub fn with_jwks(rules: Rules, url: Url) -> SessionTokens {
+        let client = HttpsClient::new(TIMEOUT);
+        SessionTokens { rules, keys: Keys::Jwks(Box::new(Jwks { url, client, published: Mutex::default() })) }
     }
 
     /// Who a token stands for at the moment `now`.
@@ -102,7 +118,7 @@ impl SessionTokens {
             return Err(Rejection::Algorithm.into());
         }
         let claims = match &self.keys {
-            Keys::Pem(key) => decode(token, key)?,
+            Keys::Given(key) => decode(token, &key.0)?,
             Keys::Jwks(jwks) => {
                 let kid = header.kid.as_deref().ok_or(Rejection::UnknownKey)?;
                 decode(token, &jwks.key(kid, now).await?)?
@@ -162,7 +178,7 @@ impl Jwks {
         struct Set {
             keys: Vec<Value>,
         }
-        let set: Set = self.client.get(self.url.clone()).send().await?.error_for_status()?.json().await?;
+        let set: Set = self.client.get()?.get(self.url.clone()).send().await?.error_for_status()?.json().await?;
         // One key that cannot be read says nothing about the others.
         let keys = set.keys.into_iter().filter_map(|key| {
             let key: Jwk = serde_json::from_value(key).ok()?;

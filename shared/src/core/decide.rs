@@ -45,6 +45,14 @@ pub struct Write {
     retained: Option<Deletion>,
 }
 
+impl Write {
+    /// A write that keeps nothing of what it replaces.
+    #[must_use]
+    pub fn new(item: Item, guard: Guard) -> Write {
+        Write { item, guard, retained: None }
+    }
+}
+
 /// What to do after a refused write.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
@@ -77,7 +85,7 @@ pub enum Said {
 pub fn plan(dated: Dated, policy: Policy, context: &Context<'_>, now: Millis) -> Plan {
     let Dated { event, sent_at } = dated;
     let guard = if now.since(sent_at) > LATE_AFTER { Guard::NewerAndKnown } else { Guard::Newer };
-    let live = |item| Plan::Write(Box::new(Write { item, guard, retained: None }));
+    let live = |item| Plan::Write(Box::new(Write::new(item, guard)));
     match event {
         Event::User(_) | Event::Membership(_) | Event::MembershipDeleted(_) if !policy.mirror => Plan::Ignore,
         Event::User(user) => live(context.user(user)),
@@ -110,7 +118,7 @@ fn tombstone_write(deletion: Deletion, policy: DeletionPolicy, context: &Context
     let item = deletion.tombstone(policy, None, context);
     match policy {
         DeletionPolicy::Retain => Write { item, guard: Guard::Absent, retained: Some(deletion) },
-        DeletionPolicy::Redact | DeletionPolicy::Purge => Write { item, guard: Guard::Newer, retained: None },
+        DeletionPolicy::Redact | DeletionPolicy::Purge => Write::new(item, Guard::Newer),
     }
 }
 
@@ -161,7 +169,7 @@ pub fn fetched(entity: Option<clerk::Entity>, stored: Option<&Item>, said: &Said
         Some(seen) if seen.rank == offered.rank => Guard::NewerOrSeen(seen.digest),
         _ => Guard::Newer,
     };
-    Next::Again(Box::new(Write { item, guard, retained: None }))
+    Next::Again(Box::new(Write::new(item, guard)))
 }
 
 #[cfg(test)]

@@ -155,6 +155,47 @@ impl fmt::Display for EntityId {
     }
 }
 
+/// One of something for each entity that a caller is about: the user, the active organization, the membership of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Each<T> {
+    /// Of the user.
+    pub user: T,
+    /// Of the active organization.
+    pub organization: T,
+    /// Of the user's membership of that organization.
+    pub membership: T,
+}
+
+impl<T> Each<T> {
+    /// The same three, borrowed.
+    #[must_use]
+    pub fn as_ref(&self) -> Each<&T> {
+        Each { user: &self.user, organization: &self.organization, membership: &self.membership }
+    }
+
+    /// Something else for each.
+    #[must_use]
+    pub fn map<U>(self, mut change: impl FnMut(T) -> U) -> Each<U> {
+        Each { user: change(self.user), organization: change(self.organization), membership: change(self.membership) }
+    }
+
+    /// Pairs with another three.
+    #[must_use]
+    pub fn zip<U>(self, other: Each<U>) -> Each<(T, U)> {
+        Each {
+            user: (self.user, other.user),
+            organization: (self.organization, other.organization),
+            membership: (self.membership, other.membership),
+        }
+    }
+
+    /// The three, one after the other.
+    #[must_use]
+    pub fn into_array(self) -> [T; 3] {
+        [self.user, self.organization, self.membership]
+    }
+}
+
 /// The partition key of a user and of everything that hangs off the user.
 #[must_use]
 pub fn user_pk(instance: &InstanceId, user: &UserId) -> String {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::digest::Digest;
 use super::id::{DeliveryId, Key, MembershipId};
 use super::millis::Millis;
+use super::projection;
 use super::rank::Rank;
 
 /// Through which path a state reached the Directory.
@@ -87,5 +88,23 @@ impl Item {
     #[must_use]
     pub fn is_deleted(&self) -> bool {
         self.rank.is_deleted()
+    }
+
+    /// Whether this is a placeholder: of the entity only a session token is known so far.
+    #[must_use]
+    pub fn is_placeholder(&self) -> bool {
+        self.rank == Rank::PLACEHOLDER
+    }
+
+    /// What readers see: the projected fields and Clerk's times, null left out; nothing of how the copy is kept.
+    #[must_use]
+    pub fn shown(&self) -> Map<String, Value> {
+        let is_shown = |name: &&String| projection::SHOWN.contains(&name.as_str());
+        let mut shown: Map<String, Value> =
+            self.fields.iter().filter(|(name, _)| is_shown(name)).map(|(name, value)| (name.clone(), value.clone())).collect();
+        for (name, time) in [("created_at", self.created_at), ("updated_at", self.updated_at)] {
+            shown.extend(time.map(|time| (name.to_owned(), time.get().into())));
+        }
+        shown
     }
 }

@@ -2,19 +2,24 @@
 //!
 //! Read [`rank`] and [`rule`] first: they are the one rule that every writer obeys. Then [`event`] (what Clerk sent),
 //! [`projection`] and [`tombstone`] (what is kept of it), [`item`] (the row of the Directory) and [`decide`] (which
-//! write an event asks for, and what a refused write means).
+//! write an event asks for, and what a refused write means). [`session`] says who a caller is, [`ensure`] what a caller is
+//! owed, [`sync`] where a browser may be sent back to.
 
 pub mod clerk;
 pub mod decide;
 pub mod digest;
+pub mod ensure;
 pub mod event;
 pub mod id;
 pub mod item;
 pub mod millis;
 pub mod problem;
+pub mod profile;
 pub mod projection;
 pub mod rank;
 pub mod rule;
 pub mod session;
+pub mod session_problems;
 pub mod settings;
+pub mod sync;
 pub mod tombstone;

@@ -27,12 +27,14 @@ pub struct ProblemBody<'a> {
     detail: &'a str,
     code: &'a str,
     request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    support: Option<&'a str>,
 }
 
 impl Problem {
-    /// The body, for one request.
+    /// The body, for one request. `support` is whom to ask, where the problem's detail says that one should.
     #[must_use]
-    pub fn body<'a>(&'a self, request_id: &'a str) -> ProblemBody<'a> {
+    pub fn body<'a>(&'a self, request_id: &'a str, support: Option<&'a str>) -> ProblemBody<'a> {
         ProblemBody {
             r#type: format!("urn:rollcall:problem:{}", self.code),
             title: self.title,
@@ -40,6 +42,7 @@ impl Problem {
             detail: self.detail,
             code: self.code,
             request_id,
+            support,
         }
     }
 }

@@ -4,7 +4,7 @@
 //! meaning, grow without bound, or are nobody's business.
 
 use serde::Serialize;
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Number, Value, json};
 
 use super::clerk;
 use super::digest::Digest;
@@ -12,6 +12,7 @@ use super::id::{EntityId, InstanceId, InternalId, MembershipId, OrganizationId, 
 use super::item::{Item, Provenance};
 use super::millis::Millis;
 use super::rank::Rank;
+use super::session::Session;
 
 /// The projected fields of a user.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -101,6 +102,17 @@ pub enum Role {
     User,
 }
 
+impl Role {
+    /// The role that a name stands for.
+    #[must_use]
+    pub fn named(name: Option<&str>) -> Role {
+        match name {
+            Some("admin") => Role::Admin,
+            _ => Role::User,
+        }
+    }
+}
+
 /// Public metadata: a map where DynamoDB can hold it as one, else its JSON text.
 ///
 /// Clerk's metadata may be nested deeper than 32 levels, hold numbers beyond DynamoDB's range or have empty keys. Such
@@ -109,18 +121,29 @@ pub enum Role {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metadata(pub Map<String, Value>);
 
+/// The name of a user who has none.
+const NAMELESS_USER: &str = "User";
+/// The name of an organization of which only the id is known.
+const NAMELESS_ORGANIZATION: &str = "Organization";
+
 /// One less than a map may have, as it lies inside an item.
 /// Source: AWS, "Service, account, and table quotas in Amazon DynamoDB", nested attribute depth.
 const DEEPEST: usize = 31;
 
 impl Serialize for Metadata {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.0.iter().all(|(key, value)| !key.is_empty() && fits(value, DEEPEST - 1)) {
+        if is_storable(&self.0) {
             self.0.serialize(serializer)
         } else {
             Value::Object(self.0.clone()).to_string().serialize(serializer)
         }
     }
+}
+
+/// Whether DynamoDB can hold this as a map, one level down in an item.
+#[must_use]
+pub fn is_storable(map: &Map<String, Value>) -> bool {
+    map.iter().all(|(key, value)| !key.is_empty() && fits(value, DEEPEST - 1))
 }
 
 fn fits(value: &Value, levels: usize) -> bool {
@@ -138,6 +161,28 @@ fn number_fits(number: &Number) -> bool {
         || number.as_u64().is_some()
         || number.as_f64().is_some_and(|double| double == 0.0 || (1e-130..1e125).contains(&double.abs()))
 }
+
+/// The projected fields that readers see: all but `user_pk`, which is there for the index alone.
+pub const SHOWN: [&str; 18] = [
+    "banned",
+    "clerk_user_id",
+    "deprovisioned",
+    "email",
+    "external_id",
+    "first_name",
+    "id",
+    "image_url",
+    "last_name",
+    "locked",
+    "membership_id",
+    "name",
+    "organization_id",
+    "permissions",
+    "public_metadata",
+    "role",
+    "slug",
+    "username",
+];
 
 /// What every item needs that no payload carries.
 #[derive(Clone, Debug)]
@@ -160,10 +205,7 @@ impl Context<'_> {
                 .find(|address| address.id.as_ref() == Some(primary))
                 .map(|address| address.email_address.clone())
         });
-        let role = match user.public_metadata.get("role").and_then(Value::as_str) {
-            Some("admin") => Role::Admin,
-            _ => Role::User,
-        };
+        let role = Role::named(user.public_metadata.get("role").and_then(Value::as_str));
         let fields = User {
             id: self.instance.internal_id(&user.id),
             name: display_name(&user),
@@ -180,7 +222,7 @@ impl Context<'_> {
             locked: user.locked,
             deprovisioned: user.deprovisioned,
         };
-        self.live(&entity, &fields, Millis::ZERO, created_at, updated_at)
+        self.live(&entity, object(&fields), Millis::ZERO, created_at, updated_at)
     }
 
     /// The item of a live organization.
@@ -194,7 +236,7 @@ impl Context<'_> {
             image_url: organization.image_url,
             public_metadata: Metadata(organization.public_metadata),
         };
-        self.live(&entity, &fields, Millis::ZERO, organization.created_at, organization.updated_at)
+        self.live(&entity, object(&fields), Millis::ZERO, organization.created_at, organization.updated_at)
     }
 
     /// The item of a live membership, or nothing if the payload lacks the `created_at` that its generation needs.
@@ -212,7 +254,7 @@ impl Context<'_> {
             permissions: membership.permissions,
             public_metadata: Metadata(membership.public_metadata),
         };
-        Some(self.live(&entity, &fields, generation, Some(generation), membership.updated_at))
+        Some(self.live(&entity, object(&fields), generation, Some(generation), membership.updated_at))
     }
 
     /// The item of whatever Clerk answered, under the same exception.
@@ -225,15 +267,37 @@ impl Context<'_> {
         }
     }
 
+    /// The item that stands in for an entity while Clerk cannot be asked, made from what a verified session says of it:
+    /// which one it is, and an organization's slug. It grants nothing: its user is no administrator, its membership has no
+    /// role and is not listed among an organization's members.
+    #[must_use]
+    pub fn placeholder(&self, entity: &EntityId, session: &Session) -> Item {
+        let fields = match entity {
+            EntityId::User(user) => {
+                let id = self.instance.internal_id(user);
+                json!({ "id": id, "clerk_user_id": user, "name": NAMELESS_USER, "role": Role::User })
+            }
+            EntityId::Organization(organization) => {
+                let slug = session.organization.as_ref().and_then(|active| active.slug.as_deref());
+                let name = slug.unwrap_or(NAMELESS_ORGANIZATION);
+                json!({ "organization_id": organization, "name": name, "slug": slug })
+            }
+            EntityId::Membership { user, organization } => {
+                json!({ "organization_id": organization, "clerk_user_id": user })
+            }
+        };
+        let fields = object(&fields).into_iter().filter(|(_, value)| !value.is_null()).collect();
+        Item { created_at: None, updated_at: None, ..self.live(entity, fields, Millis::ZERO, None, Millis::ZERO) }
+    }
+
     fn live(
         &self,
         entity: &EntityId,
-        fields: &impl Serialize,
+        fields: Map<String, Value>,
         generation: Millis,
         created_at: Option<Millis>,
         updated_at: Millis,
     ) -> Item {
-        let fields = object(fields);
         Item {
             key: entity.key(self.instance),
             rank: Rank::live(generation, updated_at),
@@ -261,6 +325,6 @@ fn display_name(user: &clerk::User) -> String {
     match (given(&user.first_name), given(&user.last_name)) {
         (Some(first), Some(last)) => format!("{first} {last}"),
         (Some(name), None) | (None, Some(name)) => name,
-        (None, None) => given(&user.username).unwrap_or_else(|| "User".to_owned()),
+        (None, None) => given(&user.username).unwrap_or_else(|| NAMELESS_USER.to_owned()),
     }
 }

@@ -38,6 +38,9 @@ pub struct Rank {
 pub struct InvalidRank;
 
 impl Rank {
+    /// The rank of a placeholder: below everything that Clerk has ever said.
+    pub const PLACEHOLDER: Rank = Rank::live(Millis::ZERO, Millis::ZERO);
+
     /// The rank of a live state.
     #[must_use]
     pub const fn live(generation: Millis, version: Millis) -> Rank {

@@ -4,10 +4,10 @@
 //! tokens" (versions 1 and 2), and Clerk's own SDK where those are silent.
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use thiserror::Error;
 
-use super::id::{OrganizationId, UserId};
+use super::id::{Each, EntityId, OrganizationId, UserId};
 use super::millis::Millis;
 
 /// By how much the clock of this machine may differ from Clerk's, in seconds.
@@ -115,11 +115,30 @@ pub struct Session {
     pub first_factor_age: Option<u32>,
 }
 
+impl Session {
+    /// What the session is about: the user, and the active organization with the user's membership of it.
+    #[must_use]
+    pub fn entities(&self) -> Each<Option<EntityId>> {
+        let organization = self.organization.as_ref().map(|organization| organization.id.clone());
+        let membership = organization.clone().map(|organization| {
+            let user = self.user.clone();
+            EntityId::Membership { user, organization }
+        });
+        Each {
+            user: Some(EntityId::User(self.user.clone())),
+            organization: organization.map(EntityId::Organization),
+            membership,
+        }
+    }
+}
+
 /// The organization that the user works in, as the token says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActiveOrganization {
     /// Clerk's id.
     pub id: OrganizationId,
+    /// Its part of a URL.
+    pub slug: Option<String>,
     /// The role, such as `org:admin`, in both versions of the token.
     pub role: Option<String>,
     /// What the role allows, such as `org:teams:read`.
@@ -152,18 +171,21 @@ pub struct Claims {
     fea: Option<String>,
     o: Option<Organization>,
     org_id: Option<OrganizationId>,
+    org_slug: Option<String>,
     org_role: Option<String>,
     org_permissions: Option<Vec<String>>,
+    // An application may have put anything under these names: what is no text is no claim of Rollcall's.
     #[serde(rename = "dbId")]
-    db_id: Option<String>,
-    role: Option<String>,
-    metadata: Option<Map<String, Value>>,
+    db_id: Option<Value>,
+    role: Option<Value>,
+    metadata: Option<Value>,
 }
 
 /// The organization as version 2 writes it.
 #[derive(Clone, Debug, Deserialize)]
 struct Organization {
     id: OrganizationId,
+    slg: Option<String>,
     rol: Option<String>,
     per: Option<String>,
     fpm: Option<String>,
@@ -213,22 +235,21 @@ pub fn check(header: &Header, claims: Claims, rules: &Rules, now: Millis) -> Res
 }
 
 fn session(user: UserId, claims: Claims) -> Session {
-    let of_metadata = |name: &str| {
-        let value = claims.metadata.as_ref().and_then(|metadata| metadata.get(name));
-        value.and_then(Value::as_str).map(str::to_owned)
+    let text = |claim: Option<&Value>, name: &str| {
+        let of_metadata = || claims.metadata.as_ref().and_then(|metadata| metadata.get(name)?.as_str());
+        claim.and_then(Value::as_str).or_else(of_metadata).map(str::to_owned)
     };
-    let (db_id, role) =
-        (claims.db_id.clone().or_else(|| of_metadata("dbId")), claims.role.clone().or_else(|| of_metadata("role")));
+    let (db_id, role) = (text(claims.db_id.as_ref(), "dbId"), text(claims.role.as_ref(), "role"));
     let first_factor_age = claims.fva.as_ref().and_then(|ages| ages.first()).and_then(|age| u32::try_from(*age).ok());
     let organization = match (claims.o, claims.org_id) {
         (Some(organization), _) => {
             let permissions = permissions(&organization, claims.fea.as_deref().unwrap_or_default());
             let role = organization.rol.map(|role| format!("org:{role}"));
-            Some(ActiveOrganization { id: organization.id, role, permissions })
+            Some(ActiveOrganization { id: organization.id, slug: organization.slg, role, permissions })
         }
         (None, Some(id)) => {
             let permissions = claims.org_permissions.unwrap_or_default();
-            Some(ActiveOrganization { id, role: claims.org_role, permissions })
+            Some(ActiveOrganization { id, slug: claims.org_slug, role: claims.org_role, permissions })
         }
         (None, None) => None,
     };

@@ -5,9 +5,13 @@
 
 use std::fmt;
 
+use secrecy::SecretString;
 use serde::Serialize;
+use serde_json::{Map, Value};
+use url::Url;
 
 use super::tombstone::DeletionPolicy;
+use super::{ensure, profile, projection};
 
 /// Where a variable's value comes from when deployed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -44,6 +48,13 @@ pub const DIRECTORY_TABLE: Variable = variable(
     true,
     Source::Environment,
     "the name of the Directory table, such as rollcall-directory",
+);
+/// The Profiles' table.
+pub const PROFILES_TABLE: Variable = variable(
+    "PROFILES_TABLE",
+    true,
+    Source::Environment,
+    "the name of the Profiles table, such as rollcall-profiles",
 );
 /// The Operations table.
 pub const OPERATIONS_TABLE: Variable = variable(
@@ -85,6 +96,64 @@ pub const DELETION_POLICY: Variable =
 /// Whether live users and memberships are kept.
 pub const MIRROR: Variable = variable("MIRROR", false, Source::Environment, "on (default) or off");
 
+/// Who issues session tokens.
+pub const CLERK_ISSUER: Variable = variable(
+    "CLERK_ISSUER",
+    true,
+    Source::Environment,
+    "the Frontend API URL of your Clerk instance, such as https://clerk.example.com",
+);
+/// Where the keys of session tokens are published.
+pub const CLERK_JWKS_URL: Variable = variable(
+    "CLERK_JWKS_URL",
+    false,
+    Source::Environment,
+    "the URL of the keys that sign sessions, by default CLERK_ISSUER and /.well-known/jwks.json",
+);
+/// The key of session tokens, given.
+pub const CLERK_JWT_KEY: Variable = variable(
+    "CLERK_JWT_KEY",
+    false,
+    Source::Environment,
+    "the PEM of the instance's public key, lines separated by line breaks or \\n; with it no keys are fetched",
+);
+/// The sites whose sessions are accepted.
+pub const ALLOWED_ORIGINS: Variable = variable(
+    "ALLOWED_ORIGINS",
+    true,
+    Source::Environment,
+    "your sites, separated by spaces or commas, such as https://app.example.com",
+);
+/// Whether tokens that name no site are accepted.
+pub const ALLOW_MISSING_AZP: Variable =
+    variable("ALLOW_MISSING_AZP", false, Source::Environment, "true or false (default)");
+/// Where somebody who is not signed in goes.
+pub const SIGN_IN_URL: Variable = variable(
+    "SIGN_IN_URL",
+    false,
+    Source::Environment,
+    "the URL of your sign-in page, such as https://app.example.com/sign-in",
+);
+/// What `ensure` may do.
+pub const ENSURE_POLICY: Variable = variable("ENSURE_POLICY", false, Source::Environment, "create (default) or verify");
+/// What a user's new record in Profiles holds.
+pub const PROFILE_DEFAULTS: Variable = variable(
+    "PROFILE_DEFAULTS",
+    false,
+    Source::Environment,
+    "a JSON object without pk, sk, user_id, organization_id and created_at, by default {}",
+);
+/// What a membership's new record in Profiles holds.
+pub const MEMBERSHIP_PROFILE_DEFAULTS: Variable =
+    Variable { name: "MEMBERSHIP_PROFILE_DEFAULTS", ..PROFILE_DEFAULTS };
+/// Whom callers may turn to.
+pub const SUPPORT_CONTACT: Variable = variable(
+    "SUPPORT_CONTACT",
+    false,
+    Source::Environment,
+    "an address or a URL of at most 200 characters that callers see when only you can help",
+);
+
 /// All the problems of one start, each by the name of its variable.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct InvalidSettings(Vec<(&'static str, String)>);
@@ -112,6 +181,14 @@ pub struct Reader<'a> {
     problems: InvalidSettings,
 }
 
+impl Variable {
+    /// The same variable where a function cannot do without it, or can.
+    #[must_use]
+    pub const fn required_if(self, required: bool) -> Variable {
+        Variable { required, ..self }
+    }
+}
+
 impl<'a> Reader<'a> {
     /// A reader over `lookup`. A blank value counts as missing.
     #[must_use]
@@ -134,6 +211,11 @@ impl<'a> Reader<'a> {
             self.problems.0.push((variable.name, format!("is malformed: it should be {}", variable.looks_like)));
         }
         parsed
+    }
+
+    /// Remembers that a variable does not go with another one.
+    pub fn contradicts(&mut self, variable: &Variable, problem: &str) {
+        self.problems.0.push((variable.name, problem.to_owned()));
     }
 
     /// What was wrong, all of it.
@@ -170,4 +252,80 @@ pub fn deletion_policy(text: &str) -> Option<DeletionPolicy> {
         "retain" => Some(DeletionPolicy::Retain),
         _ => None,
     }
+}
+
+/// `true` or `false`.
+#[must_use]
+pub fn boolean(text: &str) -> Option<bool> {
+    text.parse().ok()
+}
+
+/// `create` or `verify`.
+#[must_use]
+pub fn ensure_policy(text: &str) -> Option<ensure::Policy> {
+    match text {
+        "create" => Some(ensure::Policy::Create),
+        "verify" => Some(ensure::Policy::Verify),
+        _ => None,
+    }
+}
+
+/// An http or https URL with a host.
+#[must_use]
+pub fn http_url(text: &str) -> Option<Url> {
+    Url::parse(text).ok().filter(|url| matches!(url.scheme(), "https" | "http") && url.has_host())
+}
+
+/// The base URL of the Backend API, to which `/v1` is added: whoever has written it already means the same.
+#[must_use]
+pub fn api_url(text: &str) -> Option<Url> {
+    let text = text.trim_end_matches('/');
+    http_url(text.strip_suffix("/v1").unwrap_or(text))
+}
+
+/// A key that can be sent in a header; its prefix is Clerk's affair.
+#[must_use]
+pub fn secret_key(text: &str) -> Option<SecretString> {
+    text.bytes().all(|byte| byte.is_ascii_graphic()).then(|| SecretString::from(text))
+}
+
+/// An issuer as tokens write it: the origin of a URL, without a slash at its end.
+#[must_use]
+pub fn issuer(text: &str) -> Option<String> {
+    let text = text.trim_end_matches('/');
+    http_url(text).map(|_| text.to_owned())
+}
+
+/// One or several origins as browsers write them: scheme, host and port, and no default port.
+#[must_use]
+pub fn origins(text: &str) -> Option<Vec<String>> {
+    let listed = text.split([' ', ',', '\t', '\n']).filter(|origin| !origin.is_empty());
+    let origins: Option<Vec<String>> = listed.map(origin).collect();
+    origins.filter(|origins| !origins.is_empty())
+}
+
+fn origin(text: &str) -> Option<String> {
+    let text = text.trim_end_matches('/');
+    let origin = http_url(text)?.origin().ascii_serialization();
+    (origin == text).then_some(origin)
+}
+
+/// The PEM of a key; a variable that cannot hold line breaks writes them as `\n`.
+#[must_use]
+pub fn pem(text: &str) -> String {
+    text.replace("\\n", "\n")
+}
+
+/// A JSON object that sets none of the attributes which Rollcall sets.
+#[must_use]
+pub fn profile_defaults(text: &str) -> Option<Map<String, Value>> {
+    let defaults: Map<String, Value> = serde_json::from_str(text).ok()?;
+    let is_free = |name: &String| !name.is_empty() && !profile::RESERVED.contains(&name.as_str());
+    (defaults.keys().all(is_free) && projection::is_storable(&defaults)).then_some(defaults)
+}
+
+/// Text that is shown to callers as it is.
+#[must_use]
+pub fn support_contact(text: &str) -> Option<String> {
+    (text.chars().count() <= 200 && !text.chars().any(char::is_control)).then(|| text.to_owned())
 }

@@ -1,3 +1,5 @@
 //! The order of IO around the core's decisions.
 
+pub mod apply;
+pub mod ensure;
 pub mod receive;

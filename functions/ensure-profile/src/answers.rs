@@ -1,0 +1,193 @@
+//! Everything that ensure-profile may answer: JSON to a frontend, pages and redirects to a browser that was sent to
+//! `/sync`.
+
+use http::header::{CACHE_CONTROL, LOCATION, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, Response};
+use lambda_http::Body;
+use rollcall::adapters::http as reply;
+use rollcall::adapters::sessions::NoSession;
+use rollcall::adapters::store_error::StoreError;
+use rollcall::core::ensure::{Ensured, Refusal};
+use rollcall::core::problem::Problem;
+use rollcall::core::sync;
+use url::Url;
+
+/// Seconds.
+const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("2");
+
+/// What ensure-profile says.
+#[derive(Debug)]
+pub enum Answer {
+    /// What the caller has.
+    Ensured(Box<Ensured>),
+    /// The browser goes there.
+    Redirect {
+        /// Where to.
+        to: Url,
+        /// What remembers this pass.
+        cookie: String,
+    },
+    /// A problem.
+    Problem(Problem),
+}
+
+/// For whom the answer is.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// The id of the request.
+    pub request_id: &'a str,
+    /// Whom callers may turn to.
+    pub support: Option<&'a str>,
+    /// Whether somebody looks at it in a browser.
+    pub sees_pages: bool,
+}
+
+impl Answer {
+    /// The HTTP response. Nothing of it may be cached: it is about one person, now.
+    #[must_use]
+    pub fn response(self, asker: &Asker<'_>) -> Response<Body> {
+        let mut response = match self {
+            Answer::Ensured(ensured) => reply::json(if ensured.created.is_empty() { 200 } else { 201 }, &*ensured),
+            Answer::Redirect { to, cookie } => redirect(&to, &cookie),
+            Answer::Problem(problem) => problem_response(&problem, asker),
+        };
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}
+
+fn problem_response(problem: &Problem, asker: &Asker<'_>) -> Response<Body> {
+    let support = asker.support.filter(|_| HELPED_BY_SUPPORT.contains(&problem.code));
+    let mut response = if asker.sees_pages {
+        reply::problem_page(problem, asker.request_id, support)
+    } else {
+        reply::problem_with_support(problem, asker.request_id, support)
+    };
+    let header: Option<(HeaderName, HeaderValue)> = match problem.status {
+        401 => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+        503 => Some((RETRY_AFTER, RETRY_SECONDS)),
+        _ => None,
+    };
+    response.headers_mut().extend(header);
+    response
+}
+
+fn redirect(to: &Url, cookie: &str) -> Response<Body> {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = http::StatusCode::SEE_OTHER;
+    // A serialised URL is ASCII without white space, and so is the cookie.
+    for (name, value) in [(LOCATION, to.as_str()), (SET_COOKIE, cookie)] {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+/// The answer to a caller without a session.
+#[must_use]
+pub fn no_session(refused: &NoSession) -> Answer {
+    Answer::Problem(refused.problem())
+}
+
+/// The answer to a caller who is turned away.
+#[must_use]
+pub fn refusal(refusal: Refusal) -> Answer {
+    Answer::Problem(match refusal {
+        Refusal::Deleted => USER_DELETED,
+        Refusal::Banned => USER_BANNED,
+        Refusal::NotFound => USER_NOT_FOUND,
+        Refusal::NotSynced => USER_NOT_SYNCED,
+    })
+}
+
+/// The answer to a browser that cannot be sent back.
+#[must_use]
+pub fn sync_refusal(refusal: sync::Refusal) -> Answer {
+    Answer::Problem(match refusal {
+        sync::Refusal::Target => REDIRECT_NOT_ALLOWED,
+        sync::Refusal::Loop => SYNC_LOOP,
+    })
+}
+
+/// The answer to a failed store operation.
+#[must_use]
+pub fn store(failure: &StoreError) -> Answer {
+    Answer::Problem(match failure {
+        StoreError::Unavailable(..) => UNAVAILABLE,
+        StoreError::Refused(..) | StoreError::Unreadable(_) => BROKEN,
+    })
+}
+
+/// Problems about which only an operator can do something, by their codes.
+const HELPED_BY_SUPPORT: [&str; 5] =
+    [USER_BANNED.code, USER_NOT_SYNCED.code, SYNC_LOOP.code, UNAVAILABLE.code, BROKEN.code];
+
+/// Not a route of this function.
+pub const NOT_FOUND: Problem = Problem {
+    status: 404,
+    code: "route_not_found",
+    title: "No such route",
+    detail: "There are POST /profiles/ensure and GET /sync.",
+};
+/// Whoever comes to `/sync` without an e-mail address.
+pub const EMAIL_MISSING: Problem = Problem {
+    status: 422,
+    code: "email_missing",
+    title: "No e-mail address",
+    detail: "Your account has no primary e-mail address. Add one to it, then come back.",
+};
+/// The store does not answer, or not in time.
+pub const UNAVAILABLE: Problem = Problem {
+    status: 503,
+    code: "unavailable",
+    title: "Temporarily unavailable",
+    detail: "The database cannot be reached or is overloaded. Nothing is lost: try again in a few seconds. If it lasts, \
+             an operator finds the cause in the function's log under this request id.",
+};
+const BROKEN: Problem = Problem {
+    status: 500,
+    code: "internal_error",
+    title: "Internal error",
+    detail: "Something is wrong that trying again will not mend. The function's log tells an operator what, under this \
+             request id.",
+};
+const USER_DELETED: Problem = Problem {
+    status: 410,
+    code: "user_deleted",
+    title: "Account deleted",
+    detail: "This account has been deleted. Sign out.",
+};
+const USER_BANNED: Problem = Problem {
+    status: 403,
+    code: "user_banned",
+    title: "Account banned",
+    detail: "This account has been banned. Contact support if you think that this is a mistake.",
+};
+const USER_NOT_FOUND: Problem = Problem {
+    status: 404,
+    code: "user_not_found",
+    title: "Account not found",
+    detail: "Clerk does not know this account any more, or not yet. Sign in again.",
+};
+const USER_NOT_SYNCED: Problem = Problem {
+    status: 404,
+    code: "user_not_synced",
+    title: "Account not set up yet",
+    detail: "Your account has not arrived here yet. Try again in a minute. If it still fails, contact support and give \
+             them this request id.",
+};
+const REDIRECT_NOT_ALLOWED: Problem = Problem {
+    status: 400,
+    code: "redirect_not_allowed",
+    title: "Redirect not allowed",
+    detail: "redirect_url must lead to a page of one of the sites in ALLOWED_ORIGINS, and not back to this route.",
+};
+const SYNC_LOOP: Problem = Problem {
+    status: 508,
+    code: "sync_loop",
+    title: "Sent round in circles",
+    detail: "Your account was synchronised several times within a minute and a half, and the page sent you here again. \
+             Wait a moment and open the page anew. If it lasts, contact support: the session's claims may lack dbId and \
+             role (docs/frontend.md says how to add them).",
+};

@@ -1,0 +1,214 @@
+//! The ensure-profile function: a signed-in caller in; the caller's copy, profile and organization out.
+//!
+//! [`settings`] says what it needs, [`answers`] what it may say; the function itself is below. `main.rs` mounts it on
+//! Lambda, `rollcall dev` and the tests mount it elsewhere, all through [`service`].
+
+pub mod answers;
+pub mod settings;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::http::header::{ACCEPT, COOKIE};
+use aws_sdk_dynamodb::Client;
+use lambda_http::request::LambdaRequest;
+use lambda_http::tower::Service;
+use lambda_http::{Body, Error, LambdaEvent, Request, RequestExt, Response};
+use rollcall::adapters::clerk_api::ClerkApi;
+use rollcall::adapters::dynamo_caller::DynamoCaller;
+use rollcall::adapters::dynamo_directory::DynamoDirectory;
+use rollcall::adapters::dynamo_profiles::DynamoProfiles;
+use rollcall::adapters::http;
+use rollcall::adapters::session_tokens::Refused;
+use rollcall::adapters::sessions::{NoSession, Sessions};
+use rollcall::core::ensure::{Ensured, Extent};
+use rollcall::core::millis::Millis;
+use rollcall::core::session::Session;
+use rollcall::core::sync;
+use rollcall::services::apply::Applier;
+use rollcall::services::ensure::{Ensurer, Outcomes, Silence};
+use tracing::{error, info, warn};
+use url::Url;
+
+use crate::answers::{Answer, Asker, EMAIL_MISSING, NOT_FOUND, UNAVAILABLE};
+use crate::settings::Settings;
+
+/// Short of the function's own limit of 10 s, so that a slow day ends in an answer.
+const DEADLINE: Duration = Duration::from_secs(9);
+
+/// The function, with everything that outlives an invocation.
+#[derive(Debug)]
+pub struct EnsureProfile {
+    sessions: Sessions,
+    ensurer: Ensurer,
+    sign_in_url: Option<Url>,
+    support: Option<String>,
+}
+
+impl EnsureProfile {
+    /// The function over its tables.
+    #[must_use]
+    pub fn new(settings: Settings, dynamodb: &Client) -> EnsureProfile {
+        let Settings { directory_table: directory, profiles_table: profiles, .. } = settings;
+        EnsureProfile {
+            sessions: settings.sessions,
+            ensurer: Ensurer {
+                callers: DynamoCaller::new(dynamodb.clone(), directory.clone(), profiles.clone()),
+                profiles: DynamoProfiles::new(dynamodb.clone(), directory.clone(), profiles),
+                applier: Applier {
+                    directory: DynamoDirectory::new(dynamodb.clone(), directory),
+                    clerk: ClerkApi::new(settings.clerk_api_url, settings.clerk_secret_key),
+                    instance: settings.instance,
+                },
+                policy: settings.policy,
+                mirror: settings.mirror,
+                defaults: settings.defaults,
+                silence: Silence::default(),
+            },
+            sign_in_url: settings.sign_in_url,
+            support: settings.support,
+        }
+    }
+
+    /// The sites whose sessions are accepted, and whose pages may read the answers.
+    #[must_use]
+    pub fn origins(&self) -> &[String] {
+        self.sessions.origins()
+    }
+
+    /// Handles one request at the moment `now`.
+    pub async fn handle(&self, request: Request, now: Millis) -> Response<Body> {
+        let request_id = http::request_id(&request);
+        let answer = self.answer(&request, now);
+        let answer = http::in_time(&request_id, DEADLINE, answer, Answer::Problem(UNAVAILABLE)).await;
+        let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+        let sees_pages = request.method() == "GET" && accept.contains("text/html");
+        answer.response(&Asker { request_id: &request_id, support: self.support.as_deref(), sees_pages })
+    }
+
+    /// A stage or a custom domain may put something before the path.
+    async fn answer(&self, request: &Request, now: Millis) -> Answer {
+        let path = request.uri().path();
+        match request.method().as_str() {
+            "POST" if path.ends_with("/profiles/ensure") => self.ensure(request, now).await,
+            "GET" if path.ends_with("/sync") => self.sync(request, now).await,
+            _ => Answer::Problem(NOT_FOUND),
+        }
+    }
+
+    /// `POST /profiles/ensure`. What is in the body counts for nothing: the session says who calls, and for which
+    /// organization.
+    async fn ensure(&self, request: &Request, now: Millis) -> Answer {
+        let session = match self.sessions.of(request, now).await {
+            Ok(session) => session,
+            Err(refused) => return turned_away(&refused),
+        };
+        match self.run(&session, Extent::Missing, now).await {
+            Ok(ensured) => Answer::Ensured(Box::new(ensured)),
+            Err(answer) => answer,
+        }
+    }
+
+    /// `GET /sync?redirect_url=`: a browser comes by, and goes back to where it came from.
+    async fn sync(&self, request: &Request, now: Millis) -> Answer {
+        let here = request.uri().path();
+        let query = request.query_string_parameters();
+        let target = sync::target(query.first("redirect_url"), self.sessions.origins(), here);
+        let passed = target.and_then(|target| Ok((target, sync::pass(cookie(request))?)));
+        let (target, pass) = match passed {
+            Ok(passed) => passed,
+            Err(refusal) => {
+                warn!(outcome = "refused", reason = ?refusal, "a browser is not sent back");
+                return answers::sync_refusal(refusal);
+            }
+        };
+        let cookie = sync::cookie(pass, here);
+        let session = match self.sessions.of(request, now).await {
+            Ok(session) => session,
+            Err(NoSession::Refused(Refused::Rejected(rejection))) if self.sign_in_url.is_some() => {
+                info!(outcome = "signed_out", code = rejection.code(), "a browser is sent to sign in");
+                let page = self.sign_in_url.as_ref().unwrap_or(&target);
+                return Answer::Redirect { to: sync::sign_in(page, &target), cookie };
+            }
+            Err(refused) => return turned_away(&refused),
+        };
+        match self.run(&session, Extent::All, now).await {
+            // Of a placeholder it is not known whether there is an address.
+            Ok(ensured) if !ensured.user.contains_key("email") && ensured.user.contains_key("updated_at") => {
+                Answer::Problem(EMAIL_MISSING)
+            }
+            Ok(_) => Answer::Redirect { to: target, cookie },
+            Err(answer) => answer,
+        }
+    }
+
+    async fn run(&self, session: &Session, extent: Extent, now: Millis) -> Result<Ensured, Answer> {
+        match self.ensurer.ensure(session, extent, now).await {
+            Ok(outcomes) => {
+                log(session, &outcomes);
+                outcomes.answer.map_err(answers::refusal)
+            }
+            Err(failure) => {
+                let cause = std::error::Error::source(&failure).map(ToString::to_string);
+                error!(id = %session.user, outcome = "failed", error = %failure, cause, "the caller may try again");
+                Err(answers::store(&failure))
+            }
+        }
+    }
+}
+
+/// The cookie that counts a browser's passes.
+fn cookie(request: &Request) -> Option<&str> {
+    let pairs = request.headers().get_all(COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
+    let mut pairs = pairs.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == sync::COOKIE).map(|(_, value)| value)
+}
+
+fn turned_away(refused: &NoSession) -> Answer {
+    let problem = refused.problem();
+    match refused {
+        NoSession::Refused(Refused::KeysUnavailable(cause)) => {
+            let cause = cause.as_ref().map(ToString::to_string);
+            error!(outcome = "failed", code = problem.code, cause, "no session can be verified");
+        }
+        _ => info!(outcome = "unauthenticated", code = problem.code, "refused"),
+    }
+    answers::no_session(refused)
+}
+
+fn log(session: &Session, outcomes: &Outcomes) {
+    let (id, clerk_calls) = (&session.user, outcomes.clerk_calls);
+    let silence = outcomes.silence.as_ref().map(ToString::to_string);
+    match &outcomes.answer {
+        Ok(_) if outcomes.organization_missed => {
+            let organization = session.organization.as_ref().map(|organization| organization.id.as_str());
+            error!(%id, organization, outcome = "organization_not_synced", "the webhook has not brought it");
+        }
+        Ok(Ensured { created, needs_sync, .. }) => {
+            let outcome = if created.is_empty() { "complete" } else { "created" };
+            let created = created.join(",");
+            match silence {
+                Some(error) => error!(%id, outcome, created, needs_sync, clerk_calls, error, "Clerk could not be asked"),
+                None => info!(%id, outcome, created, needs_sync, clerk_calls, "ensured"),
+            }
+        }
+        Err(refusal) if refusal.code() == "user_not_synced" => {
+            error!(%id, outcome = refusal.code(), "the webhook has not brought this user");
+        }
+        Err(refusal) => warn!(%id, outcome = refusal.code(), clerk_calls, error = silence, "turned away"),
+    }
+}
+
+/// The function as a service over Lambda's own events.
+pub fn service<C>(
+    function: Arc<EnsureProfile>,
+    clock: C,
+) -> impl Service<LambdaEvent<LambdaRequest>, Response: serde::Serialize, Error = Error, Future: Send> + Clone
+where
+    C: Fn() -> Millis + Clone + Send + 'static,
+{
+    http::service(clock, move |request, now| {
+        let function = function.clone();
+        async move { function.handle(request, now).await }
+    })
+}

@@ -1,0 +1,25 @@
+//! Wiring: settings, clients once, run.
+#![expect(clippy::disallowed_methods, reason = "only a main.rs reads the environment and the clock")]
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use ensure_profile::{EnsureProfile, service, settings::Settings};
+use lambda_runtime::Error;
+use rollcall::adapters::{aws, log, secrets};
+use rollcall::core::millis::Millis;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    log::start();
+    let aws = aws::config().await;
+    let lookup = secrets::lookup(|name| std::env::var(name).ok(), &aws).await?;
+    let settings =
+        Settings::read(&lookup).inspect_err(|problems| tracing::error!(%problems, "the settings are not complete"))?;
+    let function = EnsureProfile::new(settings, &aws_sdk_dynamodb::Client::new(&aws));
+    lambda_runtime::run(service(Arc::new(function), now)).await
+}
+
+fn now() -> Millis {
+    Millis::from(SystemTime::now())
+}

@@ -1,0 +1,119 @@
+//! Everything stored about one caller, from two tables in one request.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+
+use super::dynamo_profiles::{key_of, profile};
+use super::store_error::StoreError;
+use crate::core::id::{Each, EntityId, InstanceId, Key};
+use crate::core::item::Item;
+use crate::core::profile::{self, Profile};
+
+/// Requests for the keys that DynamoDB leaves out when it is short of capacity.
+const MOST_REQUESTS: u32 = 3;
+/// The wait before the first repetition; each further one takes twice as long.
+const BACKOFF: Duration = Duration::from_millis(50);
+
+/// The two tables.
+#[derive(Clone, Debug)]
+pub struct DynamoCaller {
+    client: Client,
+    directory: String,
+    profiles: String,
+}
+
+/// What is stored about a caller.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stored {
+    /// The copies.
+    pub copies: Each<Option<Item>>,
+    /// The application's record of the user.
+    pub profile: Option<Profile>,
+    /// The application's record of the membership.
+    pub membership_profile: Option<Profile>,
+}
+
+impl DynamoCaller {
+    /// What is stored in these tables.
+    #[must_use]
+    pub fn new(client: Client, directory: String, profiles: String) -> DynamoCaller {
+        DynamoCaller { client, directory, profiles }
+    }
+
+    /// Reads everything about a caller, strongly consistent: a removal takes effect at once.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn read(
+        &self,
+        instance: &InstanceId,
+        caller: &Each<Option<EntityId>>,
+    ) -> Result<Stored, StoreError> {
+        let keys = caller.as_ref().map(|entity| entity.as_ref().map(|entity| entity.key(instance)));
+        let profile_key = |entity: &Option<EntityId>| match entity {
+            Some(EntityId::User(user)) => Some(profile::user_key(instance, user)),
+            Some(EntityId::Membership { user, organization }) => {
+                Some(profile::membership_key(instance, user, organization))
+            }
+            Some(EntityId::Organization(_)) | None => None,
+        };
+        let profile_keys = (profile_key(&caller.user), profile_key(&caller.membership));
+        let copies: Vec<&Key> = keys.as_ref().into_array().into_iter().flatten().collect();
+        let profiles: Vec<&Key> = profile_keys.0.iter().chain(&profile_keys.1).collect();
+        let mut found = self.fetch(&copies, &profiles).await?;
+        let mut item = |key: Option<Key>| key.and_then(|key| found.remove(&(&*self.directory, key)));
+        let copies = keys.map(&mut item);
+        let read = |attributes: HashMap<String, AttributeValue>| {
+            serde_dynamo::from_item::<_, Item>(attributes).map_err(|error| StoreError::Unreadable(error.into()))
+        };
+        let copies = Each {
+            user: copies.user.map(read).transpose()?,
+            organization: copies.organization.map(read).transpose()?,
+            membership: copies.membership.map(read).transpose()?,
+        };
+        let mut record = |key: Option<Key>| key.and_then(|key| found.remove(&(&*self.profiles, key))).map(profile);
+        Ok(Stored { copies, profile: record(profile_keys.0), membership_profile: record(profile_keys.1) })
+    }
+
+    async fn fetch(
+        &self,
+        directory: &[&Key],
+        profiles: &[&Key],
+    ) -> Result<HashMap<(&str, Key), HashMap<String, AttributeValue>>, StoreError> {
+        let mut wanted = HashMap::from([
+            (self.directory.clone(), keys(directory)?),
+            (self.profiles.clone(), keys(profiles)?),
+        ]);
+        let mut found = HashMap::new();
+        for attempt in 0..MOST_REQUESTS {
+            if attempt > 0 {
+                tokio::time::sleep(BACKOFF * 2_u32.pow(attempt - 1)).await;
+            }
+            let request = self.client.batch_get_item().set_request_items(Some(wanted));
+            let answer = request.send().await.map_err(StoreError::of)?;
+            for (table, rows) in answer.responses.unwrap_or_default() {
+                let table = if table == self.directory { &*self.directory } else { &*self.profiles };
+                found.extend(rows.into_iter().filter_map(|row| Some(((table, key_of(&row)?), row))));
+            }
+            wanted = answer.unprocessed_keys.unwrap_or_default();
+            if wanted.is_empty() {
+                return Ok(found);
+            }
+        }
+        let short = format!("{} tables left keys out", wanted.len());
+        Err(StoreError::Unavailable("UnprocessedKeys".to_owned(), short.into()))
+    }
+}
+
+fn keys(keys: &[&Key]) -> Result<KeysAndAttributes, StoreError> {
+    let key = |key: &&Key| {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        HashMap::from([("pk".to_owned(), text(&key.pk)), ("sk".to_owned(), text(&key.sk))])
+    };
+    let keys = KeysAndAttributes::builder().set_keys(Some(keys.iter().map(key).collect())).consistent_read(true);
+    keys.build().map_err(|error| StoreError::Unreadable(error.into()))
+}

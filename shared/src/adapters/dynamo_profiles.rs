@@ -1,0 +1,172 @@
+//! The Profiles table on DynamoDB: records of the application's own, created once and never touched again.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, CancellationReason, ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Number, Value};
+
+use super::store_error::StoreError;
+use crate::core::id::Key;
+use crate::core::item::Item;
+use crate::core::profile::Profile;
+
+/// Attempts at a transaction that others get in the way of.
+const MOST_ATTEMPTS: u32 = 4;
+/// The wait before the second attempt; each further one takes twice as long.
+const BACKOFF: Duration = Duration::from_millis(25);
+
+/// Why a transaction that asked for nothing wrong is cancelled; "None" are those of its items that were not to blame.
+/// Source: AWS, "TransactWriteItems", cancellation reasons.
+const PASSING: [&str; 4] = ["None", "ProvisionedThroughputExceeded", "ThrottlingError", "TransactionConflict"];
+
+/// The Profiles table, with the Directory beside it that says whether an owner lives.
+#[derive(Clone, Debug)]
+pub struct DynamoProfiles {
+    client: Client,
+    directory: String,
+    profiles: String,
+}
+
+/// What must hold of an owner for a record to be created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The Directory has it, and not as a tombstone.
+    Lives,
+    /// The Directory has no tombstone of it: without a mirror it has nobody who lives.
+    HasNotEnded,
+}
+
+/// What became of a record that was to be created.
+#[derive(Debug)]
+pub enum Provisioned {
+    /// It is stored.
+    Created,
+    /// Somebody was faster, or it was there all along.
+    Existed(Profile),
+    /// An owner does not live: for each of the owners what the Directory holds, if that was in the way.
+    Refused(Vec<Option<Item>>),
+}
+
+impl DynamoProfiles {
+    /// The records in `profiles`, of owners in `directory`.
+    #[must_use]
+    pub fn new(client: Client, directory: String, profiles: String) -> DynamoProfiles {
+        DynamoProfiles { client, directory, profiles }
+    }
+
+    /// Creates a record unless there is one, in a transaction that checks all of its owners: a deletion that comes in
+    /// between leaves no record behind.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], never for an owner that has ended or a race that was lost.
+    pub async fn create(&self, profile: &Profile, owners: &[(Key, Owner)]) -> Result<Provisioned, StoreError> {
+        let mut attempt = 0;
+        loop {
+            let request = self.client.transact_write_items().set_transact_items(Some(self.items(profile, owners)?));
+            let Err(error) = request.send().await else { return Ok(Provisioned::Created) };
+            let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
+                return Err(StoreError::of(error));
+            };
+            let reasons = cancelled.cancellation_reasons();
+            if reasons.iter().any(is_refused) {
+                return refusal(reasons, owners.len());
+            }
+            let is_passing = |reason: &CancellationReason| reason.code().is_none_or(|code| PASSING.contains(&code));
+            if !reasons.iter().all(is_passing) {
+                return Err(StoreError::of(error));
+            }
+            attempt += 1;
+            if attempt == MOST_ATTEMPTS {
+                return Err(StoreError::Unavailable("TransactionCanceledException".to_owned(), error.into()));
+            }
+            tokio::time::sleep(BACKOFF * 2_u32.pow(attempt - 1)).await;
+        }
+    }
+
+    fn items(&self, profile: &Profile, owners: &[(Key, Owner)]) -> Result<Vec<TransactWriteItem>, StoreError> {
+        let unreadable = |error: aws_sdk_dynamodb::error::BuildError| StoreError::Unreadable(error.into());
+        let checks = owners.iter().map(|(key, owner)| {
+            let condition = match owner {
+                Owner::Lives => "attribute_exists(pk) AND attribute_not_exists(deleted_at)",
+                Owner::HasNotEnded => "attribute_not_exists(deleted_at)",
+            };
+            let check = ConditionCheck::builder()
+                .table_name(&self.directory)
+                .key("pk", AttributeValue::S(key.pk.clone()))
+                .key("sk", AttributeValue::S(key.sk.clone()))
+                .condition_expression(condition)
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+            Ok(TransactWriteItem::builder().condition_check(check.build().map_err(unreadable)?).build())
+        });
+        let mut items = checks.collect::<Result<Vec<_>, StoreError>>()?;
+        let attributes = serde_dynamo::to_item(&profile.0).map_err(|error| StoreError::Unreadable(error.into()))?;
+        let put = Put::builder()
+            .table_name(&self.profiles)
+            .set_item(Some(attributes))
+            .condition_expression("attribute_not_exists(pk)")
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        items.push(TransactWriteItem::builder().put(put.build().map_err(unreadable)?).build());
+        Ok(items)
+    }
+}
+
+fn is_refused(reason: &CancellationReason) -> bool {
+    reason.code() == Some("ConditionalCheckFailed")
+}
+
+/// The reasons are in the order of the transaction's items: the owners, then the record.
+fn refusal(reasons: &[CancellationReason], owners: usize) -> Result<Provisioned, StoreError> {
+    let (of_owners, of_record) = reasons.split_at(owners.min(reasons.len()));
+    if of_owners.iter().any(is_refused) {
+        let items = of_owners.iter().map(|reason| {
+            let item = reason.item().filter(|item| !item.is_empty() && is_refused(reason));
+            let item = item.map(|item| serde_dynamo::from_item::<_, Item>(item.clone())).transpose();
+            item.map_err(|error| StoreError::Unreadable(error.into()))
+        });
+        return Ok(Provisioned::Refused(items.collect::<Result<_, _>>()?));
+    }
+    let stored = of_record.iter().filter(|reason| is_refused(reason)).find_map(CancellationReason::item).cloned().unwrap_or_default();
+    Ok(Provisioned::Existed(profile(stored)))
+}
+
+/// A record from its attributes. An application may have stored what JSON has no word for: binary values become base64,
+/// numbers of more digits than a double holds become text.
+pub(super) fn profile(attributes: HashMap<String, AttributeValue>) -> Profile {
+    Profile(attributes.into_iter().map(|(name, value)| (name, json(value))).collect())
+}
+
+/// The primary key of a row.
+pub(super) fn key_of(row: &HashMap<String, AttributeValue>) -> Option<Key> {
+    let text = |name| row.get(name).and_then(|value| value.as_s().ok()).cloned();
+    Some(Key { pk: text("pk")?, sk: text("sk")? })
+}
+
+fn json(value: AttributeValue) -> Value {
+    match value {
+        AttributeValue::S(text) => text.into(),
+        AttributeValue::N(digits) => number(digits),
+        AttributeValue::Bool(value) => value.into(),
+        AttributeValue::L(values) => values.into_iter().map(json).collect(),
+        AttributeValue::M(map) => Value::Object(map.into_iter().map(|(name, value)| (name, json(value))).collect::<Map<_, _>>()),
+        AttributeValue::Ss(texts) => texts.into(),
+        AttributeValue::Ns(numbers) => numbers.into_iter().map(number).collect(),
+        AttributeValue::B(bytes) => STANDARD.encode(bytes).into(),
+        AttributeValue::Bs(all) => all.into_iter().map(|bytes| STANDARD.encode(bytes)).collect(),
+        _ => Value::Null,
+    }
+}
+
+/// DynamoDB keeps 38 digits. What JSON would change is left as text.
+fn number(digits: String) -> Value {
+    let exact = digits.parse::<i64>().map(Number::from).or_else(|_| digits.parse::<u64>().map(Number::from)).ok();
+    let double = || digits.parse::<f64>().ok().and_then(Number::from_f64).filter(|double| double.to_string() == digits);
+    exact.or_else(double).map_or(Value::String(digits.clone()), Value::Number)
+}

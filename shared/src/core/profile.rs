@@ -1,0 +1,107 @@
+//! Profiles: the application's own record of a user and of each membership.
+//!
+//! Rollcall creates a record once, with the application's defaults, and never touches it again: no value of Clerk's is
+//! mirrored into it. It may hold whatever the application puts there.
+
+use serde_json::{Map, Value};
+
+use super::id::{EntityId, InstanceId, InternalId, Key, OrganizationId, UserId, user_pk};
+use super::millis::Millis;
+
+/// Attributes that Rollcall sets, which defaults cannot.
+pub const RESERVED: [&str; 5] = ["pk", "sk", "user_id", "organization_id", "created_at"];
+
+/// What new records hold beyond [`RESERVED`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Defaults {
+    /// Those of users.
+    pub user: Map<String, Value>,
+    /// Those of memberships.
+    pub membership: Map<String, Value>,
+}
+
+/// One record, all attributes included.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile(pub Map<String, Value>);
+
+impl Profile {
+    /// The first record of a user.
+    #[must_use]
+    pub fn of_user(instance: &InstanceId, user: &UserId, defaults: &Defaults, now: Millis) -> Profile {
+        Profile::new(user_key(instance, user), instance.internal_id(user), None, &defaults.user, now)
+    }
+
+    /// The first record of a membership.
+    #[must_use]
+    pub fn of_membership(
+        instance: &InstanceId,
+        user: &UserId,
+        organization: &OrganizationId,
+        defaults: &Defaults,
+        now: Millis,
+    ) -> Profile {
+        let key = membership_key(instance, user, organization);
+        Profile::new(key, instance.internal_id(user), Some(organization), &defaults.membership, now)
+    }
+
+    fn new(
+        key: Key,
+        user: InternalId,
+        organization: Option<&OrganizationId>,
+        defaults: &Map<String, Value>,
+        now: Millis,
+    ) -> Profile {
+        let mut attributes = defaults.clone();
+        attributes.insert("pk".to_owned(), key.pk.into());
+        attributes.insert("sk".to_owned(), key.sk.into());
+        attributes.insert("user_id".to_owned(), user.to_string().into());
+        attributes.extend(organization.map(|id| ("organization_id".to_owned(), id.as_str().into())));
+        attributes.insert("created_at".to_owned(), now.get().into());
+        Profile(attributes)
+    }
+
+    /// What its owner sees: everything but the table's own keys.
+    #[must_use]
+    pub fn shown(mut self) -> Map<String, Value> {
+        self.0.remove("pk");
+        self.0.remove("sk");
+        self.0
+    }
+}
+
+/// Where the record of a user is kept.
+#[must_use]
+pub fn user_key(instance: &InstanceId, user: &UserId) -> Key {
+    Key { pk: user_pk(instance, user), sk: "PROFILE".to_owned() }
+}
+
+/// Where the record of a membership is kept: under the key of the membership itself, in the other table.
+#[must_use]
+pub fn membership_key(instance: &InstanceId, user: &UserId, organization: &OrganizationId) -> Key {
+    EntityId::Membership { user: user.clone(), organization: organization.clone() }.key(instance)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_new_record_holds_the_defaults_and_whose_it_is_and_nothing_of_clerks() {
+        let instance: InstanceId = "ins_1".parse().unwrap();
+        let (user, organization) = ("user_1".parse().unwrap(), "org_1".parse().unwrap());
+        let defaults = |value: Value| value.as_object().unwrap().clone();
+        let defaults =
+            Defaults { user: defaults(json!({ "level": 1 })), membership: defaults(json!({ "seats": [] })) };
+        let now = Millis::try_from(7).unwrap();
+        let id = instance.internal_id(&user).to_string();
+        let record = Profile::of_user(&instance, &user, &defaults, now);
+        assert_eq!((&record.0["pk"], &record.0["sk"]), (&json!(format!("USER#{id}")), &json!("PROFILE")));
+        assert_eq!(Value::Object(record.shown()), json!({ "user_id": id, "created_at": 7, "level": 1 }));
+        let record = Profile::of_membership(&instance, &user, &organization, &defaults, now);
+        assert_eq!((&record.0["pk"], &record.0["sk"]), (&json!(format!("USER#{id}")), &json!("ORG#org_1")));
+        let shown = json!({ "user_id": id, "organization_id": "org_1", "created_at": 7, "seats": [] });
+        assert_eq!(Value::Object(record.shown()), shown);
+    }
+}

@@ -1,0 +1,128 @@
+//! Applies a state by the rule: write, and where only Clerk can say, ask Clerk and write what it answers.
+
+use thiserror::Error;
+use tokio::time::{Instant, timeout_at};
+
+use crate::adapters::clerk_api::{ClerkApi, ClerkError};
+use crate::adapters::dynamo_directory::{DynamoDirectory, Put};
+use crate::adapters::store_error::StoreError;
+use crate::core::clerk::Entity;
+use crate::core::decide::{self, Next, Said, Write};
+use crate::core::id::{EntityId, InstanceId};
+use crate::core::item::Item;
+use crate::core::projection::Context;
+use crate::core::rank::Rank;
+use crate::core::rule::Outcome;
+
+/// Rounds of write and question before the entity is left to a later attempt: each round is lost only to another
+/// writer of the same entity.
+const MOST_ROUNDS: usize = 7;
+
+/// What applying a state needs.
+#[derive(Debug)]
+pub struct Applier {
+    /// Where states are kept.
+    pub directory: DynamoDirectory,
+    /// Who knows best.
+    pub clerk: ClerkApi,
+    /// Whose copy this is.
+    pub instance: InstanceId,
+}
+
+/// What became of a state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Applied {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// What the Directory holds now, as far as this has seen it; nothing if there is nothing.
+    pub item: Option<Item>,
+    /// The rank that was offered last.
+    pub rank: Option<Rank>,
+    /// Write units used.
+    pub units: f64,
+    /// Questions put to Clerk.
+    pub clerk_calls: u32,
+}
+
+/// Why a state could not be applied.
+#[derive(Debug, Error)]
+pub enum ApplyError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Only Clerk could have said, and did not.
+    #[error(transparent)]
+    Clerk(#[from] ClerkError),
+    /// Clerk answered with a state older than the one that asked, as a lagging replica does.
+    #[error("Clerk's answer is older than its event")]
+    Behind,
+    /// A membership ended, but neither the event nor Clerk says of which generation it was.
+    #[error("the end of a membership is not dated")]
+    Undated,
+    /// Other writers were faster, every time.
+    #[error("the entity is changing too fast")]
+    Contended,
+}
+
+impl Applier {
+    /// Goes on from `next` until it is known what becomes of the entity. `stored` is the item that is known to be there,
+    /// `until` the moment after which Clerk's silence counts as none; without one its own limit holds.
+    ///
+    /// # Errors
+    ///
+    /// [`ApplyError`]: but for [`ApplyError::Undated`], nothing is lost if the same is tried again.
+    pub async fn apply(
+        &self,
+        entity: &EntityId,
+        mut next: Next,
+        mut stored: Option<Item>,
+        said: &Said,
+        context: &Context<'_>,
+        until: Option<Instant>,
+    ) -> Result<Applied, ApplyError> {
+        let (mut rank, mut used, mut clerk_calls) = (None, 0.0, 0);
+        for _ in 0..MOST_ROUNDS {
+            next = match next {
+                Next::Again(write) => {
+                    let Write { item, guard, .. } = &*write;
+                    rank = Some(item.rank);
+                    match self.directory.put(item, guard).await? {
+                        Put::Applied { units } => {
+                            used += units;
+                            stored = Some(write.item);
+                            Next::Settled(Outcome::Applied)
+                        }
+                        Put::Refused(found) => {
+                            stored = found.map(|item| *item);
+                            decide::refused(&write, stored.as_ref(), context)
+                        }
+                    }
+                }
+                Next::Fetch => {
+                    clerk_calls += 1;
+                    let found = self.ask(entity, until).await?;
+                    decide::fetched(found, stored.as_ref(), said, context)
+                }
+                Next::Settled(outcome) => {
+                    return Ok(Applied { outcome, item: stored, rank, units: used, clerk_calls });
+                }
+                Next::Wait => return Err(ApplyError::Behind),
+                Next::Undated => return Err(ApplyError::Undated),
+            };
+        }
+        Err(ApplyError::Contended)
+    }
+
+    /// Asks Clerk for an entity, until a moment if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`ClerkError`]; silence is [`ClerkError::Unavailable`].
+    pub async fn ask(&self, entity: &EntityId, until: Option<Instant>) -> Result<Option<Entity>, ClerkError> {
+        let answer = self.clerk.fetch(entity);
+        match until {
+            None => answer.await,
+            Some(until) => timeout_at(until, answer).await.unwrap_or(Err(ClerkError::Unavailable(None))),
+        }
+    }
+}

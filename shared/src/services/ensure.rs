@@ -1,0 +1,285 @@
+//! A signed-in caller's path: read what is stored, ask Clerk for what is missing, apply it by the rule, create the
+//! application's records. One request where nothing is missing.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::apply::{Applied, Applier, ApplyError};
+use crate::adapters::clerk_api::ClerkError;
+use crate::adapters::dynamo_caller::{DynamoCaller, Stored};
+use crate::adapters::dynamo_profiles::{DynamoProfiles, Owner, Provisioned};
+use crate::adapters::store_error::StoreError;
+use crate::core::clerk::Entity;
+use crate::core::decide::Said;
+use crate::core::ensure::{self, Ensured, Extent, Known, Policy, Refusal};
+use crate::core::id::{Each, EntityId};
+use crate::core::item::{Item, Provenance, Writer};
+use crate::core::millis::Millis;
+use crate::core::profile::{Defaults, Profile};
+use crate::core::projection::Context;
+use crate::core::rule::Outcome;
+use crate::core::session::Session;
+
+/// How long Clerk may take, all questions about a caller together. A frontend waits as long.
+const CLERK_PATIENCE: Duration = Duration::from_secs(2);
+/// For this many ms after Clerk could not be asked, it is not asked again: all callers would wait in vain.
+const CLERK_PAUSE: u64 = 10_000;
+/// Nobody announced what is fetched here, so any state of Clerk's will do.
+const SAID: Said = Said::Undated { ended: false };
+
+/// What ensuring needs.
+#[derive(Debug)]
+pub struct Ensurer {
+    /// What is stored about callers.
+    pub callers: DynamoCaller,
+    /// The application's records.
+    pub profiles: DynamoProfiles,
+    /// Where states go.
+    pub applier: Applier,
+    /// What may be done about what is missing.
+    pub policy: Policy,
+    /// Whether live users and memberships are kept at all.
+    pub mirror: bool,
+    /// What new records hold.
+    pub defaults: Defaults,
+    /// When Clerk last could not be asked.
+    pub silence: Silence,
+}
+
+/// The moment at which Clerk last could not be asked, in Unix ms; 0 for never.
+#[derive(Debug, Default)]
+pub struct Silence(AtomicU64);
+
+impl Silence {
+    fn lasts(&self, now: Millis) -> bool {
+        let since = self.0.load(Ordering::Relaxed);
+        since > 0 && now.get().abs_diff(since) < CLERK_PAUSE
+    }
+
+    fn note(&self, now: Millis) {
+        self.0.store(now.get(), Ordering::Relaxed);
+    }
+}
+
+/// What was done for a caller.
+#[derive(Debug)]
+pub struct Outcomes {
+    /// The answer, or why the caller is turned away.
+    pub answer: Result<Ensured, Refusal>,
+    /// Whether `verify` misses the active organization or the membership of it.
+    pub organization_missed: bool,
+    /// Questions put to Clerk.
+    pub clerk_calls: u32,
+    /// Why Clerk could not be asked, if it was tried.
+    pub silence: Option<ClerkError>,
+}
+
+impl Outcomes {
+    fn at_once(answer: Result<Ensured, Refusal>) -> Outcomes {
+        Outcomes { answer, organization_missed: false, clerk_calls: 0, silence: None }
+    }
+}
+
+/// What one call is about.
+struct Call<'a> {
+    session: &'a Session,
+    caller: Each<Option<EntityId>>,
+    context: Context<'a>,
+    now: Millis,
+    /// When Clerk's time is over.
+    until: Instant,
+}
+
+/// What Clerk says about one entity.
+enum Answer {
+    NotAsked,
+    Silent,
+    Nothing,
+    Found(Box<Entity>),
+}
+
+/// What became of one entity.
+#[derive(Debug, Default)]
+struct Brought {
+    item: Option<Item>,
+    created: bool,
+    unsettled: bool,
+    clerk_calls: u32,
+}
+
+impl Ensurer {
+    /// Makes sure of everything that a session's caller needs.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: what was written until then stays, and calling again goes on from there.
+    pub async fn ensure(&self, session: &Session, extent: Extent, now: Millis) -> Result<Outcomes, StoreError> {
+        let caller = session.entities();
+        let stored = self.callers.read(&self.applier.instance, &caller).await?;
+        if let Err(refusal) = ensure::admit(stored.copies.user.as_ref()) {
+            return Ok(Outcomes::at_once(Err(refusal)));
+        }
+        if self.policy == Policy::Verify {
+            return Ok(verify(session, stored));
+        }
+        let provenance = Provenance { applied_at: now, applied_by: Writer::Ensure, delivery_id: None };
+        let context = Context { instance: &self.applier.instance, provenance: &provenance };
+        let call = Call { session, caller, context, now, until: Instant::now() + CLERK_PATIENCE };
+        self.create(stored, extent, &call).await
+    }
+
+    async fn create(&self, stored: Stored, extent: Extent, call: &Call<'_>) -> Result<Outcomes, StoreError> {
+        let Stored { copies, profile, membership_profile } = stored;
+        let mut outcomes = Outcomes::at_once(Err(Refusal::NotFound));
+        let answers = self.ask(ensure::wanted(call.session, &copies, extent), call, &mut outcomes).await;
+        if matches!(answers.user, Answer::Nothing) {
+            return Ok(outcomes);
+        }
+        let caller = call.caller.as_ref();
+        let (user, organization, membership) = tokio::join!(
+            self.bring(caller.user.as_ref(), answers.user, copies.user, call),
+            self.bring(caller.organization.as_ref(), answers.organization, copies.organization, call),
+            self.bring(caller.membership.as_ref(), answers.membership, copies.membership, call),
+        );
+        let brought = Each { user: user?, organization: organization?, membership: membership? };
+        let mut known = Known { profile, membership_profile, ..Known::default() };
+        let names = Each { user: "user", organization: "organization", membership: "membership" };
+        for (one, name) in brought.as_ref().zip(names).into_array() {
+            outcomes.clerk_calls += one.clerk_calls;
+            known.unsettled |= one.unsettled;
+            known.created.extend(one.created.then_some(name));
+        }
+        known.copies = brought.map(|one| one.item);
+        outcomes.answer = match ensure::admit(known.copies.user.as_ref()) {
+            Err(refusal) => Err(refusal),
+            Ok(()) => self.provision(known.honouring_tombstones(), call).await?,
+        };
+        Ok(outcomes)
+    }
+
+    /// Asks Clerk for what is wanted, all at once.
+    async fn ask(&self, wanted: Each<bool>, call: &Call<'_>, outcomes: &mut Outcomes) -> Each<Answer> {
+        let asked = call.caller.as_ref().zip(wanted).map(|(entity, wanted)| entity.as_ref().filter(|_| wanted));
+        if self.silence.lasts(call.now) {
+            return asked.map(|entity| entity.map_or(Answer::NotAsked, |_| Answer::Silent));
+        }
+        let ask = async |entity: Option<&EntityId>| match entity {
+            None => Ok(Answer::NotAsked),
+            Some(entity) => {
+                let found = self.applier.ask(entity, Some(call.until)).await?;
+                Ok(found.map_or(Answer::Nothing, |found| Answer::Found(Box::new(found))))
+            }
+        };
+        outcomes.clerk_calls += asked.map(|entity| u32::from(entity.is_some())).into_array().iter().sum::<u32>();
+        let (user, organization, membership) =
+            tokio::join!(ask(asked.user), ask(asked.organization), ask(asked.membership));
+        Each { user, organization, membership }.map(|answer| {
+            answer.unwrap_or_else(|error: ClerkError| {
+                // An answer that cannot be read concerns one entity, the others everybody.
+                if !matches!(error, ClerkError::Unreadable(_)) {
+                    self.silence.note(call.now);
+                }
+                outcomes.silence.get_or_insert(error);
+                Answer::Silent
+            })
+        })
+    }
+
+    /// Applies what Clerk says about one entity, or lets a placeholder stand in where it says nothing.
+    async fn bring(
+        &self,
+        entity: Option<&EntityId>,
+        answer: Answer,
+        stored: Option<Item>,
+        call: &Call<'_>,
+    ) -> Result<Brought, StoreError> {
+        let Some(entity) = entity else { return Ok(Brought::default()) };
+        let is_kept = self.mirror || matches!(entity, EntityId::Organization(_));
+        let placeholder = || call.context.placeholder(entity, call.session);
+        let next = match (answer, &stored) {
+            (Answer::NotAsked, _) => return Ok(Brought { item: stored, ..Brought::default() }),
+            // What is stored of it is for its own event, or for reconcile, to end.
+            (Answer::Nothing, _) => return Ok(Brought::default()),
+            (Answer::Found(found), _) if !is_kept => {
+                return Ok(Brought { item: call.context.entity(*found), ..Brought::default() });
+            }
+            (Answer::Found(found), _) => ensure::answered(*found, stored.as_ref(), &call.context),
+            (Answer::Silent, Some(_)) => return Ok(Brought { item: stored, unsettled: true, ..Brought::default() }),
+            (Answer::Silent, None) if !is_kept => {
+                return Ok(Brought { item: Some(placeholder()), unsettled: true, ..Brought::default() });
+            }
+            (Answer::Silent, None) => ensure::stand_in(placeholder()),
+        };
+        let known = stored.clone();
+        match self.applier.apply(entity, next, stored, &SAID, &call.context, Some(call.until)).await {
+            Ok(Applied { outcome, item, clerk_calls, .. }) => {
+                let created = outcome == Outcome::Applied && known.as_ref().is_none_or(Item::is_deleted);
+                Ok(Brought { item, created, unsettled: false, clerk_calls })
+            }
+            Err(ApplyError::Store(error)) => Err(error),
+            // Only Clerk could have settled it, and did not.
+            Err(_) => Ok(Brought { item: known, unsettled: true, ..Brought::default() }),
+        }
+    }
+
+    /// Creates the application's records that are missing, of owners that live.
+    async fn provision(&self, mut known: Known, call: &Call<'_>) -> Result<Result<Ensured, Refusal>, StoreError> {
+        let Session { user: user_id, organization, .. } = call.session;
+        let instance = &self.applier.instance;
+        let kept = if self.mirror { Owner::Lives } else { Owner::HasNotEnded };
+        let key = |entity: &Option<EntityId>| entity.as_ref().map(|entity| entity.key(instance));
+        let keys = call.caller.as_ref().map(key);
+        let user_owner = keys.user.clone().map(|key| (key, kept));
+
+        if known.profile.is_none() {
+            let record = Profile::of_user(instance, user_id, &self.defaults, call.now);
+            let owners: Vec<_> = user_owner.iter().cloned().collect();
+            match self.profiles.create(&record, &owners).await? {
+                Provisioned::Created => {
+                    known.created.push("profile");
+                    known.profile = Some(record);
+                }
+                Provisioned::Existed(record) => known.profile = Some(record),
+                Provisioned::Refused(owners) if is_deleted(&owners, 0) => return Ok(Err(Refusal::Deleted)),
+                Provisioned::Refused(_) => known.unsettled = true,
+            }
+        }
+        if let (Some(organization), Some(_), None) = (organization, &known.copies.membership, &known.membership_profile) {
+            let record = Profile::of_membership(instance, user_id, &organization.id, &self.defaults, call.now);
+            let others = keys.organization.map(|key| (key, Owner::Lives)).into_iter();
+            let owners: Vec<_> = user_owner.into_iter().chain(others).chain(keys.membership.map(|key| (key, kept))).collect();
+            match self.profiles.create(&record, &owners).await? {
+                Provisioned::Created => {
+                    known.created.push("membership_profile");
+                    known.membership_profile = Some(record);
+                }
+                Provisioned::Existed(record) => known.membership_profile = Some(record),
+                Provisioned::Refused(owners) if is_deleted(&owners, 0) => return Ok(Err(Refusal::Deleted)),
+                Provisioned::Refused(owners) if is_deleted(&owners, 1) => known.copies.organization = None,
+                Provisioned::Refused(owners) if is_deleted(&owners, 2) => known.copies.membership = None,
+                Provisioned::Refused(_) => known.unsettled = true,
+            }
+        }
+        Ok(known.honouring_tombstones().answer(call.session))
+    }
+}
+
+fn is_deleted(owners: &[Option<Item>], at: usize) -> bool {
+    owners.get(at).and_then(Option::as_ref).is_some_and(Item::is_deleted)
+}
+
+/// What is stored, as it is: nothing is asked and nothing created.
+fn verify(session: &Session, stored: Stored) -> Outcomes {
+    let missing = |item: &Option<Item>| item.as_ref().is_none_or(Item::is_placeholder);
+    if missing(&stored.copies.user) {
+        return Outcomes::at_once(Err(Refusal::NotSynced));
+    }
+    let organization_missed = session.organization.is_some()
+        && (missing(&stored.copies.organization) || missing(&stored.copies.membership));
+    let Stored { copies, profile, membership_profile } = stored;
+    let known = Known { copies, profile, membership_profile, unsettled: organization_missed, ..Known::default() };
+    let answer = known.honouring_tombstones().answer(session);
+    Outcomes { organization_missed, ..Outcomes::at_once(answer) }
+}
