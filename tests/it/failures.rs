@@ -21,6 +21,8 @@ pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 impl Log {
     /// Listens until the guard is dropped.
     pub(crate) fn listen(&self) -> DefaultGuard {
+        // While a listener is the only one, a line that another thread reaches first counts as of no interest, for ever.
+        let _ = tracing::subscriber::set_global_default(rollcall::adapters::log::subscriber(std::io::sink));
         tracing::subscriber::set_default(rollcall::adapters::log::subscriber(self.clone()))
     }
 

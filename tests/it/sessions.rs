@@ -17,7 +17,7 @@ use rollcall_tests::tokens::{
 use serde_json::{Value, json};
 
 const VECTORS: &str = include_str!("../contracts/clerk-jwt-vectors.json");
-const NOW: u64 = 1_800_000_000;
+pub(crate) const NOW: u64 = 1_800_000_000;
 
 fn rules() -> Rules {
     Rules {
@@ -116,7 +116,7 @@ async fn the_organization_claim_of_version_2_decodes_as_published() {
 }
 
 /// Tokens that the instance's own key has signed, and that are no good all the same.
-fn signed_but_wrong() -> Vec<(String, String, Rejection)> {
+pub(crate) fn signed_but_wrong() -> Vec<(String, String, Rejection)> {
     use Rejection::{
         AuthorizedParty, Expired, IssuedInFuture, Issuer, Machine, Malformed, NotYetValid, Pending, Subject, Type,
     };
@@ -198,7 +198,7 @@ fn signed_but_wrong() -> Vec<(String, String, Rejection)> {
 }
 
 /// Tokens that the instance's key has not signed.
-fn not_signed() -> Vec<(String, String, Rejection)> {
+pub(crate) fn not_signed() -> Vec<(String, String, Rejection)> {
     use Rejection::{Algorithm as Alg, Malformed, Signature};
     let good = sign(&header(), &claims(NOW), KEY);
     let (body, signature) = good.rsplit_once('.').unwrap();

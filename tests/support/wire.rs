@@ -45,6 +45,10 @@ pub enum Fault {
     AccessDenied,
     /// 400 `ResourceNotFoundException`.
     NoTable,
+    /// A transaction that is cancelled for this reason.
+    TransactionCancelled(&'static str),
+    /// A batch of which nothing was processed.
+    Unprocessed,
 }
 
 /// A request that waits on the wire. Dropping it lets it go, too.
@@ -66,7 +70,7 @@ impl Held {
 #[derive(Default)]
 struct Log {
     calls: Vec<Call>,
-    faults: VecDeque<Fault>,
+    faults: VecDeque<Option<Fault>>,
     holding: Option<mpsc::UnboundedSender<Held>>,
 }
 
@@ -115,9 +119,17 @@ impl Wire {
     ///
     /// If another thread panicked with the log in hand.
     pub fn fail(&self, faults: impl IntoIterator<Item = Fault>) {
-        let mut log = self.log.lock().unwrap();
-        log.faults.clear();
-        log.faults.extend(faults);
+        self.fail_after(0, faults);
+    }
+
+    /// The same, once this many requests have got through.
+    ///
+    /// # Panics
+    ///
+    /// If another thread panicked with the log in hand.
+    pub fn fail_after(&self, good: usize, faults: impl IntoIterator<Item = Fault>) {
+        let faults = std::iter::repeat_n(None, good).chain(faults.into_iter().map(Some));
+        self.log.lock().unwrap().faults = faults.collect();
     }
 
     /// Holds every request from now on until it is released; once nobody listens any more, none is held.
@@ -150,7 +162,7 @@ async fn forward(State((upstream, log, client)): State<Shared>, request: Request
             let _ = gone.await;
         }
     }
-    let fault = log.lock().unwrap().faults.pop_front();
+    let fault = log.lock().unwrap().faults.pop_front().flatten();
     let (status, headers, answer) = match fault {
         None => pass(&upstream, &client, &parts, body).await,
         Some(Fault::Throttled) => refusal(400, "ProvisionedThroughputExceededException"),
@@ -161,6 +173,12 @@ async fn forward(State((upstream, log, client)): State<Shared>, request: Request
         Some(Fault::TransactionConflict) => refusal(400, "TransactionConflictException"),
         Some(Fault::AccessDenied) => refusal(400, "AccessDeniedException"),
         Some(Fault::NoTable) => refusal(400, "ResourceNotFoundException"),
+        Some(Fault::TransactionCancelled(reason)) => cancelled(reason),
+        Some(Fault::Unprocessed) => {
+            let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
+            let answer = json!({ "Responses": {}, "UnprocessedKeys": asked["RequestItems"] });
+            (StatusCode::OK, HeaderMap::new(), answer.to_string().into())
+        }
         Some(Fault::Silent(duration)) => {
             tokio::time::sleep(duration).await;
             refusal(500, "InternalServerError")
@@ -195,4 +213,13 @@ async fn pass(
 fn refusal(status: u16, code: &str) -> (StatusCode, HeaderMap, Bytes) {
     let body = json!({ "__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": "a fault on purpose" });
     (StatusCode::from_u16(status).unwrap(), HeaderMap::new(), body.to_string().into())
+}
+
+fn cancelled(reason: &str) -> (StatusCode, HeaderMap, Bytes) {
+    let body = json!({
+        "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+        "message": "a fault on purpose",
+        "CancellationReasons": [{ "Code": "None" }, { "Code": reason, "Message": "a fault on purpose" }],
+    });
+    (StatusCode::BAD_REQUEST, HeaderMap::new(), body.to_string().into())
 }

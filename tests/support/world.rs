@@ -12,8 +12,9 @@ use base64::engine::general_purpose::STANDARD;
 use clerk_emulator::{Faults, TokenRequest, WebhookFaults};
 use ensure_profile::EnsureProfile;
 use reqwest::Method;
-use rollcall::core::id::{EntityId, InstanceId};
+use rollcall::core::id::{EntityId, InstanceId, Key};
 use rollcall::core::millis::Millis;
+use rollcall::core::profile;
 use lambda_http::tower::ServiceExt;
 use rollcall_cli::dev::gateway::{self, Functions};
 use rollcall_cli::dev::stack::{self, Config, Stack};
@@ -214,10 +215,12 @@ impl World {
     /// If DynamoDB does not answer.
     pub async fn item(&self, entity: &EntityId) -> Option<Value> {
         let instance: InstanceId = self.stack.addresses.clerk_instance_id.parse().unwrap();
-        let key = entity.key(&instance);
+        self.get(&self.stack.addresses.directory_table, entity.key(&instance)).await
+    }
+
+    async fn get(&self, table: &str, key: Key) -> Option<Value> {
         let text = aws_sdk_dynamodb::types::AttributeValue::S;
-        let request =
-            self.stack.dynamodb.get_item().table_name(&self.stack.addresses.directory_table).consistent_read(true);
+        let request = self.stack.dynamodb.get_item().table_name(table).consistent_read(true);
         let found = request.key("pk", text(key.pk)).key("sk", text(key.sk)).send().await.unwrap().item;
         found.map(|item| serde_dynamo::from_item(item).unwrap())
     }
@@ -239,6 +242,21 @@ impl World {
     /// All rows of the Directory.
     pub async fn directory(&self) -> Vec<Value> {
         self.rows(&self.stack.addresses.directory_table).await
+    }
+
+    /// The application's record of a user, or of the user's membership of an organization.
+    ///
+    /// # Panics
+    ///
+    /// If DynamoDB does not answer.
+    pub async fn profile(&self, user: &str, organization: Option<&str>) -> Option<Value> {
+        let instance: InstanceId = self.stack.addresses.clerk_instance_id.parse().unwrap();
+        let user = user.parse().unwrap();
+        let key = match organization {
+            None => profile::user_key(&instance, &user),
+            Some(organization) => profile::membership_key(&instance, &user, &organization.parse().unwrap()),
+        };
+        self.get(&self.stack.addresses.profiles_table, key).await
     }
 
     /// All rows of the Profiles table.

@@ -1,0 +1,161 @@
+//! Who calls: tokens and cookies through the API, and what pages of which sites may do.
+
+use clerk_emulator::{FRONT_END, TokenRequest};
+use rollcall_tests::World;
+use rollcall_tests::tokens::{ISSUER, KEY, ORIGIN, PUBLIC_KEY, claims, header, sign};
+use serde_json::json;
+
+use crate::ensure::newcomer;
+use crate::failures::Log;
+use crate::sessions::{NOW, not_signed, signed_but_wrong};
+
+/// A world that verifies with a PEM, at the time of the hand-made tokens.
+async fn with_pem() -> World {
+    let key = PUBLIC_KEY.replace('\n', "\\n");
+    let world =
+        World::with(&[("CLERK_JWT_KEY", &key), ("CLERK_ISSUER", ISSUER), ("ALLOWED_ORIGINS", ORIGIN)]).await;
+    world.set_now(NOW * 1000);
+    world
+}
+
+#[tokio::test]
+async fn a_bad_token_gets_the_code_of_its_rule_and_nothing_is_read_written_or_told() {
+    let (world, log) = (with_pem().await, Log::default());
+    let _listening = log.listen();
+    let cases = [signed_but_wrong(), not_signed()].concat();
+    let mut tried = 0;
+    for (name, token, rejection) in &cases {
+        let Ok(value) = http::HeaderValue::from_str(&format!("Bearer {token}")) else { continue };
+        // Nothing after the scheme is no token at all.
+        let code = if token.is_empty() { "token_malformed" } else { rejection.code() };
+        let value = value.to_str().unwrap();
+        // White space around a token is the header's, not the token's.
+        if token.trim() != token {
+            continue;
+        }
+        let answer = world.call("POST", "/profiles/ensure", &[("authorization", value)]).await;
+        assert_eq!(answer.brief(), (401, code), "{name}");
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{name}");
+        assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+        assert!(token.len() < 20 || !answer.text.contains(&token[..20]), "{name}: {}", answer.text);
+        tried += 1;
+    }
+    assert!(tried > 85, "{tried}");
+    assert!(world.wire.take().is_empty() && world.clerk_calls() == 0);
+    let lines = log.text();
+    assert_eq!(lines.lines().count(), tried, "one line an invocation");
+    for (name, token, _) in cases.iter().filter(|(_, token, _)| token.len() >= 20) {
+        for part in token.split('.').filter(|part| part.len() >= 20) {
+            assert!(!lines.contains(&part[..20]), "{name}");
+        }
+    }
+    // And a good one passes.
+    let good = sign(&header(), &claims(NOW), KEY);
+    assert_eq!(world.ensure(&good).await.brief(), (404, "user_not_found"));
+}
+
+#[tokio::test]
+async fn somebody_without_a_token_is_told_how_to_send_one() {
+    let world = World::start().await;
+    for headers in [
+        &[][..],
+        &[("authorization", "Basic dXNlcjpwYXNz")],
+        &[("authorization", "Bearer")],
+        &[("cookie", "theme=dark; __session=; __client_uat=1")],
+        &[("cookie", "__sessions=a.b.c; x__session=a.b.c")],
+    ] {
+        let answer = world.call("POST", "/profiles/ensure", headers).await;
+        assert_eq!(answer.brief(), (401, "session_missing"), "{headers:?}");
+        assert!(answer.body["detail"].as_str().unwrap().contains("Authorization: Bearer"));
+    }
+    assert!(world.wire.take().is_empty());
+}
+
+#[tokio::test]
+async fn a_cookie_is_a_session_too_but_only_from_an_allowed_page() {
+    let world = World::start().await;
+    let (ada, _) = newcomer(&world).await;
+    let token = world.session(&ada, None);
+    let other = world.token(&TokenRequest { issued_ago: 3600, ..TokenRequest::new(&ada) });
+    for cookie in [
+        format!("__session={token}"),
+        format!("__session_Ab1-_x={token}; theme=dark"),
+        format!("a=b; __session={other}; __session_Ab1-_x={token}"),
+        format!("__session_other={other}; __session_Ab1-_x={token}"),
+        format!("__session={token}; __session_other=rubbish"),
+    ] {
+        for (origin, allowed) in [
+            (Some(FRONT_END), true),
+            (None, false),
+            (Some("null"), false),
+            (Some("https://evil.example.com"), false),
+            (Some("http://localhost:5174"), false),
+            (Some("http://localhost"), false),
+        ] {
+            let mut headers = vec![("cookie", cookie.as_str())];
+            headers.extend(origin.map(|origin| ("origin", origin)));
+            let answer = world.call("POST", "/profiles/ensure", &headers).await;
+            if allowed {
+                assert!(answer.status < 300, "{cookie}: {}", answer.text);
+            } else {
+                assert_eq!(answer.brief(), (403, "origin_not_allowed"), "{origin:?}");
+            }
+        }
+    }
+    // A bearer token comes from no browser by itself, so it needs no origin; it goes before any cookie.
+    let bearer = format!("bearer {token}");
+    assert_eq!(world.call("POST", "/profiles/ensure", &[("authorization", &bearer)]).await.status, 200);
+    let (bad, cookie) = (format!("Bearer {other}"), format!("__session={token}"));
+    let both = [("authorization", bad.as_str()), ("cookie", &cookie), ("origin", FRONT_END)];
+    assert_eq!(world.call("POST", "/profiles/ensure", &both).await.brief(), (401, "token_expired"));
+    let two = format!("__session={other}; __session_x=rubbish");
+    let answer = world.call("POST", "/profiles/ensure", &[("cookie", &two), ("origin", FRONT_END)]).await;
+    assert_eq!(answer.brief(), (401, "token_malformed"), "of several bad ones the one with a suffix is told about");
+}
+
+#[tokio::test]
+async fn tokens_of_both_versions_and_of_rotated_keys_are_good() {
+    let world = World::start().await;
+    let (ada, acme) = newcomer(&world).await;
+    for version in [clerk_emulator::TokenVersion::V1, clerk_emulator::TokenVersion::V2] {
+        let token = TokenRequest { version, organization_id: Some(acme.clone()), ..TokenRequest::new(&ada) };
+        let answer = world.ensure(&world.token(&token)).await;
+        assert_eq!(answer.body["membership"]["role"], "org:admin", "{}", answer.text);
+    }
+    let _ = world.stack.clerk.rotate_keys(true);
+    assert_eq!(world.ensure(&world.session(&ada, None)).await.brief(), (401, "token_key_unknown"));
+    world.set_now(world.now().get() + 60_000);
+    assert_eq!(world.ensure(&world.session(&ada, None)).await.status, 200, "a minute after the keys were fetched");
+}
+
+#[tokio::test]
+async fn pages_of_allowed_sites_may_read_answers_and_others_may_not() {
+    let world = World::with(&[("ALLOWED_ORIGINS", "https://app.example.com, http://localhost:5173")]).await;
+    for (origin, allowed) in
+        [("https://app.example.com", true), (FRONT_END, true), ("https://evil.example.com", false), ("null", false)]
+    {
+        let asked = [
+            ("origin", origin),
+            ("access-control-request-method", "POST"),
+            ("access-control-request-headers", "authorization"),
+        ];
+        let preflight = world.call("OPTIONS", "/profiles/ensure", &asked).await;
+        let answer = world.call("POST", "/profiles/ensure", &[("origin", origin)]).await;
+        for answer in [preflight, answer] {
+            let shown = answer.header("access-control-allow-origin");
+            assert_eq!(shown, allowed.then_some(origin), "{}", answer.status);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_without_an_origin_needs_a_setting() {
+    let world = World::start().await;
+    let (ada, _) = newcomer(&world).await;
+    let mut request = TokenRequest::new(&ada);
+    request.claims.insert("azp".to_owned(), json!(null));
+    let token = world.token(&request);
+    assert_eq!(world.ensure(&token).await.brief(), (401, "token_origin"));
+    let lax = world.beside(&[("ALLOW_MISSING_AZP", "true")]).await;
+    assert_eq!(lax.ensure(&token).await.status, 201);
+}
