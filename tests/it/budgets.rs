@@ -1,7 +1,8 @@
-//! The budgets of the webhook, as counts. Times and memory are measured by `make bench`, never asserted here.
+//! The budgets, as counts. Times and memory are measured by `make bench`, never asserted here.
 
 use rollcall_tests::{Call, World, deletion_event, membership_event, sample, user_event};
 
+use crate::ensure::newcomer;
 use crate::{ADA, user};
 
 fn put(status: u16, units: f64) -> Vec<Call> {
@@ -68,4 +69,52 @@ async fn i14_a_normal_users_item_stays_under_one_kilobyte() {
     // DynamoDB counts names and values; quotes and colons of the JSON form make up for its few bytes of overhead.
     let size = world.item(&user(ADA)).await.unwrap().to_string().len();
     assert!(size < 1024, "{size} bytes");
+}
+
+fn operations(world: &World) -> Vec<String> {
+    world.wire.take().into_iter().map(|call| format!("{} {}", call.operation, call.status)).collect()
+}
+
+/// The key with which every emulator begins.
+async fn public_key() -> String {
+    World::start().await.stack.clerk.jwt_key().to_owned()
+}
+
+#[tokio::test]
+async fn i14_ensure_with_nothing_missing_is_one_request_no_write_and_no_call_to_clerk() {
+    // With published keys, which an earlier call has fetched, and with a key that needs no network at all.
+    let key = public_key().await;
+    for settings in [&[][..], &[("CLERK_JWT_KEY", &*key)]] {
+        let world = World::with(settings).await;
+        let (ada, acme) = newcomer(&world).await;
+        let token = world.session(&ada, Some(&acme));
+        assert_eq!(world.ensure(&token).await.status, 201);
+        let (clerk, keys, records) = (world.clerk_calls(), world.stack.clerk.requests(), world.stream_records().await);
+        let rows = (world.directory().await, world.profiles().await);
+        let _ = world.wire.take();
+        assert_eq!(world.ensure(&token).await.status, 200);
+        assert_eq!(operations(&world), ["BatchGetItem 200"]);
+        assert_eq!((world.clerk_calls(), world.stack.clerk.requests()), (clerk, keys), "nor to its keys");
+        assert_eq!((world.stream_records().await, (world.directory().await, world.profiles().await)), (records, rows));
+    }
+}
+
+#[tokio::test]
+async fn i14_ensure_with_everything_missing_costs_a_write_for_each_row() {
+    let world = World::start().await;
+    let (ada, acme) = newcomer(&world).await;
+    let before = world.clerk_calls();
+    assert_eq!(world.ensure(&world.session(&ada, Some(&acme))).await.status, 201);
+    let (copy, record) = ("PutItem 200", "TransactWriteItems 200");
+    assert_eq!(operations(&world), ["BatchGetItem 200", copy, copy, copy, record, record]);
+    assert_eq!(world.clerk_calls() - before, 3);
+}
+
+#[tokio::test]
+async fn i14_the_function_that_has_a_key_of_its_own_asks_nobody_for_one() {
+    let key = public_key().await;
+    let world = World::with(&[("CLERK_JWT_KEY", &key)]).await;
+    let (ada, _) = newcomer(&world).await;
+    assert_eq!(world.ensure(&world.session(&ada, None)).await.status, 201);
+    assert!(!world.stack.clerk.requests().keys().any(|route| route.contains("jwks")));
 }

@@ -12,8 +12,7 @@ use crate::sessions::{NOW, not_signed, signed_but_wrong};
 /// A world that verifies with a PEM, at the time of the hand-made tokens.
 async fn with_pem() -> World {
     let key = PUBLIC_KEY.replace('\n', "\\n");
-    let world =
-        World::with(&[("CLERK_JWT_KEY", &key), ("CLERK_ISSUER", ISSUER), ("ALLOWED_ORIGINS", ORIGIN)]).await;
+    let world = World::with(&[("CLERK_JWT_KEY", &key), ("CLERK_ISSUER", ISSUER), ("ALLOWED_ORIGINS", ORIGIN)]).await;
     world.set_now(NOW * 1000);
     world
 }

@@ -98,7 +98,8 @@ impl<'a> Story<'a> {
     async fn begin(world: &'a World) -> Story<'a> {
         world.set_now(world.now().get() + 20_000);
         let person = async |name: &str| {
-            let body = json!({ "first_name": name, "email_address": [format!("{name}{}@example.com", world.now().get())] });
+            let body =
+                json!({ "first_name": name, "email_address": [format!("{name}{}@example.com", world.now().get())] });
             world.clerk("POST", "/users", body).await["id"].as_str().unwrap().to_owned()
         };
         let (ada, boss) = (person("ada").await, person("boss").await);

@@ -4,6 +4,7 @@
 mod agreement;
 mod bad_input;
 mod bad_settings;
+mod bad_settings_ensure;
 mod budgets;
 mod callers;
 mod ensure;

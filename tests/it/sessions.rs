@@ -77,8 +77,12 @@ async fn every_published_case_gives_its_verdict() {
 async fn a_good_token_says_who_it_is_in_both_versions() {
     let session = verify(&sign(&header(), &claims(NOW), KEY)).await.unwrap();
     let permissions = ["org:teams:manage", "org:teams:read", "org:billing:read"].map(str::to_owned).to_vec();
-    let organization =
-        Some(ActiveOrganization { id: "org_1".parse().unwrap(), slug: Some("acme".to_owned()), role: Some("org:admin".to_owned()), permissions });
+    let organization = Some(ActiveOrganization {
+        id: "org_1".parse().unwrap(),
+        slug: Some("acme".to_owned()),
+        role: Some("org:admin".to_owned()),
+        permissions,
+    });
     let expected = Session {
         user: "user_1".parse().unwrap(),
         organization: organization.clone(),

@@ -40,7 +40,9 @@ async fn d2_never_to_a_foreign_site() {
     let world = World::with(&[("SIGN_IN_URL", SIGN_IN)]).await;
     let (ada, _) = newcomer(&world).await;
     let token = world.session(&ada, None);
-    for foreign in ["https://evil.example.com/", "//evil.example.com", "javascript:alert(1)", "http://localhost:5173@evil.com/"] {
+    for foreign in
+        ["https://evil.example.com/", "//evil.example.com", "javascript:alert(1)", "http://localhost:5173@evil.com/"]
+    {
         for token in [token.as_str(), ""] {
             let answer = sync(&world, token, foreign, "").await;
             assert_eq!((answer.status, answer.header("location")), (400, None), "{foreign}");

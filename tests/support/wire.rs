@@ -196,12 +196,7 @@ async fn forward(State((upstream, log, client)): State<Shared>, request: Request
     (status, headers, answer).into_response()
 }
 
-async fn pass(
-    upstream: &str,
-    client: &reqwest::Client,
-    parts: &Parts,
-    body: Bytes,
-) -> (StatusCode, HeaderMap, Bytes) {
+async fn pass(upstream: &str, client: &reqwest::Client, parts: &Parts, body: Bytes) -> (StatusCode, HeaderMap, Bytes) {
     let url = format!("{upstream}{}", parts.uri);
     let request = client.request(parts.method.clone(), url).headers(parts.headers.clone()).body(body);
     match request.send().await {

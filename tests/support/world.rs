@@ -11,11 +11,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clerk_emulator::{Faults, TokenRequest, WebhookFaults};
 use ensure_profile::EnsureProfile;
+use lambda_http::tower::ServiceExt;
 use reqwest::Method;
 use rollcall::core::id::{EntityId, InstanceId, Key};
 use rollcall::core::millis::Millis;
 use rollcall::core::profile;
-use lambda_http::tower::ServiceExt;
 use rollcall_cli::dev::gateway::{self, Functions};
 use rollcall_cli::dev::stack::{self, Config, Stack};
 use serde_json::{Value, json};
@@ -167,12 +167,21 @@ impl World {
         read(gateway::invoke(webhook::service(self.webhook.clone(), clock), event).await).await
     }
 
-    /// Sends a request to the API over the functions under test, as a browser would.
+    /// Sends a request without a body to the API over the functions under test.
     ///
     /// # Panics
     ///
     /// If the request is none.
     pub async fn call(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        self.call_with(method, path, headers, String::new()).await
+    }
+
+    /// Sends a request to the API over the functions under test, as a browser would.
+    ///
+    /// # Panics
+    ///
+    /// If the request is none.
+    pub async fn call_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: String) -> Answer {
         let now = self.now.clone();
         let functions = Functions {
             webhook: self.webhook.clone(),
@@ -183,7 +192,7 @@ impl World {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(axum::body::Body::empty()).unwrap();
+        let request = request.body(axum::body::Body::from(body)).unwrap();
         read(gateway::router(functions).oneshot(request).await.unwrap()).await
     }
 

@@ -166,12 +166,11 @@ fn cookie(request: &Request) -> Option<&str> {
 
 fn turned_away(refused: &NoSession) -> Answer {
     let problem = refused.problem();
-    match refused {
-        NoSession::Refused(Refused::KeysUnavailable(cause)) => {
-            let cause = cause.as_ref().map(ToString::to_string);
-            error!(outcome = "failed", code = problem.code, cause, "no session can be verified");
-        }
-        _ => info!(outcome = "unauthenticated", code = problem.code, "refused"),
+    if let NoSession::Refused(Refused::KeysUnavailable(cause)) = refused {
+        let cause = cause.as_ref().map(ToString::to_string);
+        error!(outcome = "failed", code = problem.code, cause, "no session can be verified");
+    } else {
+        info!(outcome = "unauthenticated", code = problem.code, "refused");
     }
     answers::no_session(refused)
 }
@@ -187,9 +186,10 @@ fn log(session: &Session, outcomes: &Outcomes) {
         Ok(Ensured { created, needs_sync, .. }) => {
             let outcome = if created.is_empty() { "complete" } else { "created" };
             let created = created.join(",");
-            match silence {
-                Some(error) => error!(%id, outcome, created, needs_sync, clerk_calls, error, "Clerk could not be asked"),
-                None => info!(%id, outcome, created, needs_sync, clerk_calls, "ensured"),
+            if let Some(error) = silence {
+                error!(%id, outcome, created, needs_sync, clerk_calls, error, "Clerk could not be asked");
+            } else {
+                info!(%id, outcome, created, needs_sync, clerk_calls, "ensured");
             }
         }
         Err(refusal) if refusal.code() == "user_not_synced" => {

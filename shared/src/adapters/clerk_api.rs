@@ -97,8 +97,7 @@ impl ClerkApi {
             url.query_pairs_mut().extend_pairs(query);
         }
         let client = self.client.get().map_err(|error| ClerkError::Unavailable(Some(error)))?;
-        let request =
-            client.get(url).bearer_auth(self.key.expose_secret()).header("Clerk-API-Version", API_VERSION);
+        let request = client.get(url).bearer_auth(self.key.expose_secret()).header("Clerk-API-Version", API_VERSION);
         let answer = request.send().await.map_err(|error| ClerkError::Unavailable(Some(error.without_url())))?;
         let status = answer.status();
         let unreadable = || ClerkError::Unreadable(status.as_u16());

@@ -48,11 +48,7 @@ impl DynamoCaller {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn read(
-        &self,
-        instance: &InstanceId,
-        caller: &Each<Option<EntityId>>,
-    ) -> Result<Stored, StoreError> {
+    pub async fn read(&self, instance: &InstanceId, caller: &Each<Option<EntityId>>) -> Result<Stored, StoreError> {
         let keys = caller.as_ref().map(|entity| entity.as_ref().map(|entity| entity.key(instance)));
         let profile_key = |entity: &Option<EntityId>| match entity {
             Some(EntityId::User(user)) => Some(profile::user_key(instance, user)),
@@ -84,10 +80,8 @@ impl DynamoCaller {
         directory: &[&Key],
         profiles: &[&Key],
     ) -> Result<HashMap<(&str, Key), HashMap<String, AttributeValue>>, StoreError> {
-        let mut wanted = HashMap::from([
-            (self.directory.clone(), keys(directory)?),
-            (self.profiles.clone(), keys(profiles)?),
-        ]);
+        let mut wanted =
+            HashMap::from([(self.directory.clone(), keys(directory)?), (self.profiles.clone(), keys(profiles)?)]);
         let mut found = HashMap::new();
         for attempt in 0..MOST_REQUESTS {
             if attempt > 0 {

@@ -23,7 +23,7 @@ const MOST_ATTEMPTS: u32 = 4;
 const BACKOFF: Duration = Duration::from_millis(25);
 
 /// Why a transaction that asked for nothing wrong is cancelled; "None" are those of its items that were not to blame.
-/// Source: AWS, "TransactWriteItems", cancellation reasons.
+/// Source: AWS, `TransactWriteItems`, cancellation reasons.
 const PASSING: [&str; 4] = ["None", "ProvisionedThroughputExceeded", "ThrottlingError", "TransactionConflict"];
 
 /// The Profiles table, with the Directory beside it that says whether an owner lives.
@@ -72,7 +72,8 @@ impl DynamoProfiles {
         loop {
             let request = self.client.transact_write_items().set_transact_items(Some(self.items(profile, owners)?));
             let Err(error) = request.send().await else { return Ok(Provisioned::Created) };
-            let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
+            let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error()
+            else {
                 return Err(StoreError::of(error));
             };
             let reasons = cancelled.cancellation_reasons();
@@ -133,7 +134,12 @@ fn refusal(reasons: &[CancellationReason], owners: usize) -> Result<Provisioned,
         });
         return Ok(Provisioned::Refused(items.collect::<Result<_, _>>()?));
     }
-    let stored = of_record.iter().filter(|reason| is_refused(reason)).find_map(CancellationReason::item).cloned().unwrap_or_default();
+    let stored = of_record
+        .iter()
+        .filter(|reason| is_refused(reason))
+        .find_map(CancellationReason::item)
+        .cloned()
+        .unwrap_or_default();
     Ok(Provisioned::Existed(profile(stored)))
 }
 
@@ -152,12 +158,14 @@ pub(super) fn key_of(row: &HashMap<String, AttributeValue>) -> Option<Key> {
 fn json(value: AttributeValue) -> Value {
     match value {
         AttributeValue::S(text) => text.into(),
-        AttributeValue::N(digits) => number(digits),
+        AttributeValue::N(digits) => number(&digits),
         AttributeValue::Bool(value) => value.into(),
         AttributeValue::L(values) => values.into_iter().map(json).collect(),
-        AttributeValue::M(map) => Value::Object(map.into_iter().map(|(name, value)| (name, json(value))).collect::<Map<_, _>>()),
+        AttributeValue::M(map) => {
+            Value::Object(map.into_iter().map(|(name, value)| (name, json(value))).collect::<Map<_, _>>())
+        }
         AttributeValue::Ss(texts) => texts.into(),
-        AttributeValue::Ns(numbers) => numbers.into_iter().map(number).collect(),
+        AttributeValue::Ns(numbers) => numbers.iter().map(|digits| number(digits)).collect(),
         AttributeValue::B(bytes) => STANDARD.encode(bytes).into(),
         AttributeValue::Bs(all) => all.into_iter().map(|bytes| STANDARD.encode(bytes)).collect(),
         _ => Value::Null,
@@ -165,8 +173,8 @@ fn json(value: AttributeValue) -> Value {
 }
 
 /// DynamoDB keeps 38 digits. What JSON would change is left as text.
-fn number(digits: String) -> Value {
+fn number(digits: &str) -> Value {
     let exact = digits.parse::<i64>().map(Number::from).or_else(|_| digits.parse::<u64>().map(Number::from)).ok();
     let double = || digits.parse::<f64>().ok().and_then(Number::from_f64).filter(|double| double.to_string() == digits);
-    exact.or_else(double).map_or(Value::String(digits.clone()), Value::Number)
+    exact.or_else(double).map_or(Value::String(digits.to_owned()), Value::Number)
 }

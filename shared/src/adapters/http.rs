@@ -99,6 +99,8 @@ where
 /// What the function answers to a request within its time, with every log line about it under the id that the answer
 /// shows; `late` if it takes longer.
 pub async fn in_time<A>(request_id: &str, limit: Duration, answer: impl Future<Output = A>, late: A) -> A {
+    // Boxed: with the SDK's futures inside it is too large to be moved about.
+    let answer = Box::pin(answer);
     let answer = async {
         tokio::time::timeout(limit, answer).await.unwrap_or_else(|_| {
             tracing::error!(outcome = "deadline", "no answer within the deadline");

@@ -23,9 +23,8 @@ pub fn subscriber<W>(writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
-    let levels = Targets::new()
-        .with_default(LevelFilter::WARN)
-        .with_targets(OURS.map(|target| (target, LevelFilter::INFO)));
+    let levels =
+        Targets::new().with_default(LevelFilter::WARN).with_targets(OURS.map(|target| (target, LevelFilter::INFO)));
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)

@@ -1,7 +1,7 @@
 //! Who calls: the session of an HTTP request, verified, or the problem to answer with.
 
-use http::header::{AUTHORIZATION, COOKIE, ORIGIN};
 use http::HeaderMap;
+use http::header::{AUTHORIZATION, COOKIE, ORIGIN};
 use lambda_http::Request;
 
 use super::session_tokens::{PublicKey, Refused, SessionTokens};
@@ -10,8 +10,8 @@ use crate::core::problem::Problem;
 use crate::core::session::{Rejection, Rules, SKEW_SECONDS, Session};
 use crate::core::session_problems::{self, KEYS_UNAVAILABLE, ORIGIN_NOT_ALLOWED};
 use crate::core::settings::{
-    ALLOW_MISSING_AZP, ALLOWED_ORIGINS, CLERK_ISSUER, CLERK_JWKS_URL, CLERK_JWT_KEY, Reader, boolean,
-    http_url, issuer, origins, pem,
+    ALLOW_MISSING_AZP, ALLOWED_ORIGINS, CLERK_ISSUER, CLERK_JWKS_URL, CLERK_JWT_KEY, Reader, boolean, http_url, issuer,
+    origins, pem,
 };
 
 /// Clerk's cookie; a development instance and every further one on the same site add `_` and a suffix.

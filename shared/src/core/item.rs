@@ -100,8 +100,12 @@ impl Item {
     #[must_use]
     pub fn shown(&self) -> Map<String, Value> {
         let is_shown = |name: &&String| projection::SHOWN.contains(&name.as_str());
-        let mut shown: Map<String, Value> =
-            self.fields.iter().filter(|(name, _)| is_shown(name)).map(|(name, value)| (name.clone(), value.clone())).collect();
+        let mut shown: Map<String, Value> = self
+            .fields
+            .iter()
+            .filter(|(name, _)| is_shown(name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
         for (name, time) in [("created_at", self.created_at), ("updated_at", self.updated_at)] {
             shown.extend(time.map(|time| (name.to_owned(), time.get().into())));
         }

@@ -92,8 +92,7 @@ mod tests {
         let instance: InstanceId = "ins_1".parse().unwrap();
         let (user, organization) = ("user_1".parse().unwrap(), "org_1".parse().unwrap());
         let defaults = |value: Value| value.as_object().unwrap().clone();
-        let defaults =
-            Defaults { user: defaults(json!({ "level": 1 })), membership: defaults(json!({ "seats": [] })) };
+        let defaults = Defaults { user: defaults(json!({ "level": 1 })), membership: defaults(json!({ "seats": [] })) };
         let now = Millis::try_from(7).unwrap();
         let id = instance.internal_id(&user).to_string();
         let record = Profile::of_user(&instance, &user, &defaults, now);

@@ -50,12 +50,8 @@ pub const DIRECTORY_TABLE: Variable = variable(
     "the name of the Directory table, such as rollcall-directory",
 );
 /// The Profiles' table.
-pub const PROFILES_TABLE: Variable = variable(
-    "PROFILES_TABLE",
-    true,
-    Source::Environment,
-    "the name of the Profiles table, such as rollcall-profiles",
-);
+pub const PROFILES_TABLE: Variable =
+    variable("PROFILES_TABLE", true, Source::Environment, "the name of the Profiles table, such as rollcall-profiles");
 /// The Operations table.
 pub const OPERATIONS_TABLE: Variable = variable(
     "OPERATIONS_TABLE",
@@ -144,8 +140,7 @@ pub const PROFILE_DEFAULTS: Variable = variable(
     "a JSON object without pk, sk, user_id, organization_id and created_at, by default {}",
 );
 /// What a membership's new record in Profiles holds.
-pub const MEMBERSHIP_PROFILE_DEFAULTS: Variable =
-    Variable { name: "MEMBERSHIP_PROFILE_DEFAULTS", ..PROFILE_DEFAULTS };
+pub const MEMBERSHIP_PROFILE_DEFAULTS: Variable = Variable { name: "MEMBERSHIP_PROFILE_DEFAULTS", ..PROFILE_DEFAULTS };
 /// Whom callers may turn to.
 pub const SUPPORT_CONTACT: Variable = variable(
     "SUPPORT_CONTACT",

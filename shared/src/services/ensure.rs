@@ -127,7 +127,8 @@ impl Ensurer {
         let provenance = Provenance { applied_at: now, applied_by: Writer::Ensure, delivery_id: None };
         let context = Context { instance: &self.applier.instance, provenance: &provenance };
         let call = Call { session, caller, context, now, until: Instant::now() + CLERK_PATIENCE };
-        self.create(stored, extent, &call).await
+        // Boxed, as most calls end before and need not carry its size along.
+        Box::pin(self.create(stored, extent, &call)).await
     }
 
     async fn create(&self, stored: Stored, extent: Extent, call: &Call<'_>) -> Result<Outcomes, StoreError> {
@@ -246,10 +247,12 @@ impl Ensurer {
                 Provisioned::Refused(_) => known.unsettled = true,
             }
         }
-        if let (Some(organization), Some(_), None) = (organization, &known.copies.membership, &known.membership_profile) {
+        if let (Some(organization), Some(_), None) = (organization, &known.copies.membership, &known.membership_profile)
+        {
             let record = Profile::of_membership(instance, user_id, &organization.id, &self.defaults, call.now);
             let others = keys.organization.map(|key| (key, Owner::Lives)).into_iter();
-            let owners: Vec<_> = user_owner.into_iter().chain(others).chain(keys.membership.map(|key| (key, kept))).collect();
+            let owners: Vec<_> =
+                user_owner.into_iter().chain(others).chain(keys.membership.map(|key| (key, kept))).collect();
             match self.profiles.create(&record, &owners).await? {
                 Provisioned::Created => {
                     known.created.push("membership_profile");
@@ -276,8 +279,8 @@ fn verify(session: &Session, stored: Stored) -> Outcomes {
     if missing(&stored.copies.user) {
         return Outcomes::at_once(Err(Refusal::NotSynced));
     }
-    let organization_missed = session.organization.is_some()
-        && (missing(&stored.copies.organization) || missing(&stored.copies.membership));
+    let organization_missed =
+        session.organization.is_some() && (missing(&stored.copies.organization) || missing(&stored.copies.membership));
     let Stored { copies, profile, membership_profile } = stored;
     let known = Known { copies, profile, membership_profile, unsettled: organization_missed, ..Known::default() };
     let answer = known.honouring_tombstones().answer(session);
