@@ -421,3 +421,19 @@ async fn the_body_counts_for_nothing() {
     assert_eq!(answer.created(), ["user", "profile"], "the organization is the token's");
     assert!(answer.body["profile"]["level"].is_null());
 }
+
+#[tokio::test]
+async fn an_answer_of_clerks_about_somebody_else_is_not_believed() {
+    let world = World::start().await;
+    let (ada, _) = newcomer(&world).await;
+    let eve = world.clerk("POST", "/users", json!({ "email_address": ["eve@example.com"] })).await;
+    let url = {
+        let eve = eve.clone();
+        rollcall_tests::serve(axum::Router::new().fallback(move || async move { axum::Json(eve) })).await
+    };
+    let confused = world.beside(&[("CLERK_API_URL", &url)]).await;
+    let answer = confused.ensure(&world.session(&ada, None)).await;
+    assert_eq!(answer.body["user"]["clerk_user_id"], ada, "{}", answer.text);
+    assert!(world.item(&user(eve["id"].as_str().unwrap())).await.is_none(), "nobody else's row is written");
+    assert!(!answer.text.contains("eve@example.com") && answer.body["needs_sync"] == true);
+}
