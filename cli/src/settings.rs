@@ -29,7 +29,7 @@ pub fn run(args: &SettingsArgs) -> anyhow::Result<()> {
         println!("{function}");
         for variable in variables {
             let need = if variable.required { "required" } else { "optional" };
-            println!("  {:22} {need}  {}", variable.name, variable.looks_like);
+            println!("  {:27} {need}  {}", variable.name, variable.looks_like);
         }
     }
     Ok(())

@@ -38,7 +38,7 @@ pub async fn run(args: DevArgs, environment: fn(&str) -> Option<String>, clock: 
         if json {
             println!("{}", serde_json::to_string(&stack.addresses)?);
         } else {
-            println!("{}", welcome(&stack.addresses));
+            println!("{}", welcome(&stack.addresses, sample_user(&stack).as_deref()));
         }
         anyhow::Ok(())
     };
@@ -68,16 +68,25 @@ fn config(args: DevArgs, environment: fn(&str) -> Option<String>, clock: Clock) 
     config
 }
 
-fn welcome(addresses: &Addresses) -> String {
+/// One of the sample users, if this start made any.
+fn sample_user(stack: &Stack) -> Option<String> {
+    let deliveries = stack.clerk.deliveries();
+    deliveries.into_iter().find(|delivery| delivery.event_type == "user.created").map(|delivery| delivery.entity_id)
+}
+
+fn welcome(addresses: &Addresses, user: Option<&str>) -> String {
+    let user = user.unwrap_or("user_…");
     let Addresses { api, clerk, dynamodb, clerk_secret_key, webhook_secret, directory_table, .. } = addresses;
+    let Addresses { profiles_table, operations_table, allowed_origins, .. } = addresses;
     format!(
         "
   Rollcall is running.
 
     functions   {api}
     Clerk       {clerk}  (emulator; key {clerk_secret_key})
-    DynamoDB    {dynamodb}  (tables {directory_table}, {}, {})
+    DynamoDB    {dynamodb}  (tables {directory_table}, {profiles_table}, {operations_table})
     webhooks    signed with {webhook_secret}
+    sessions    of pages at {allowed_origins}
 
   Try, in another terminal:
 
@@ -86,11 +95,14 @@ fn welcome(addresses: &Addresses) -> String {
     curl -X POST {clerk}/v1/users -H 'Authorization: Bearer {clerk_secret_key}' \\
          -H 'Content-Type: application/json' -d '{{\"first_name\":\"Ada\",\"email_address\":[\"ada@example.com\"]}}'
 
+    token=$(curl -s {clerk}/_emulator/tokens -H 'Content-Type: application/json' \\
+         -d '{{\"user_id\":\"{user}\"}}' | cut -d'\"' -f4)
+    curl -X POST {api}/profiles/ensure -H \"Authorization: Bearer $token\"
+
     AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local aws dynamodb scan --region us-east-1 \\
          --endpoint-url {dynamodb} --table-name {directory_table}
 
   Every event is a line below. Ctrl-C stops everything.
-",
-        addresses.profiles_table, addresses.operations_table
+"
     )
 }
