@@ -27,7 +27,9 @@ pub enum Refusal {
 pub fn target(asked: Option<&str>, origins: &[String], here: &str) -> Result<Url, Refusal> {
     let home = origins.first().and_then(|origin| Url::parse(origin).ok()).ok_or(Refusal::Target)?;
     let target = asked.map_or(Ok(home.clone()), |asked| home.join(asked)).map_err(|_| Refusal::Target)?;
-    let is_allowed = origins.contains(&target.origin().ascii_serialization());
+    // The origin of a `blob:` is that of the URL within.
+    let is_page = matches!(target.scheme(), "https" | "http");
+    let is_allowed = is_page && origins.contains(&target.origin().ascii_serialization());
     let is_plain = target.username().is_empty() && target.password().is_none();
     if is_allowed && is_plain && target.path().trim_end_matches('/') != here.trim_end_matches('/') {
         Ok(target)
