@@ -180,3 +180,138 @@ pub fn claims_lag(session: &Session, user: &Item) -> bool {
     let stored = user.fields.get("role").and_then(Value::as_str);
     session.db_id.is_none() || Role::named(session.role.as_deref()) != Role::named(stored)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::core::event::{Envelope, Event};
+    use crate::core::id::{EntityId, InstanceId};
+    use crate::core::item::{Provenance, Writer};
+    use crate::core::millis::Millis;
+    use crate::core::projection::SHOWN;
+    use crate::core::rank::Rank;
+    use crate::core::session::ActiveOrganization;
+    use crate::core::tombstone::{Deletion, DeletionPolicy};
+
+    fn session(organization: bool) -> Session {
+        let active = |id: &str| ActiveOrganization {
+            id: id.parse().unwrap(),
+            slug: Some("acme".to_owned()),
+            role: Some("org:admin".to_owned()),
+            permissions: Vec::new(),
+        };
+        Session {
+            user: "user_1".parse().unwrap(),
+            organization: organization.then(|| active("org_1")),
+            db_id: None,
+            role: Some("admin".to_owned()),
+            is_impersonated: false,
+            first_factor_age: None,
+        }
+    }
+
+    fn with_context<T>(decide: impl FnOnce(&Context<'_>) -> T) -> T {
+        let instance: InstanceId = "ins_1".parse().unwrap();
+        let provenance = Provenance { applied_at: Millis::ZERO, applied_by: Writer::Ensure, delivery_id: None };
+        decide(&Context { instance: &instance, provenance: &provenance })
+    }
+
+    /// The three entities of a session in one state: missing, placeholder, live, ended.
+    fn copies(states: [&str; 3]) -> Each<Option<Item>> {
+        let session = session(true);
+        let [user, organization, membership] = session.entities().into_array();
+        let item = |entity: Option<EntityId>, state: &str| {
+            let entity = entity.unwrap();
+            let placeholder = with_context(|context| context.placeholder(&entity, &session));
+            match state {
+                "missing" => None,
+                "placeholder" => Some(placeholder),
+                "live" => Some(Item { rank: Rank::live(Millis::ZERO, Millis::MAX), ..placeholder }),
+                _ => {
+                    let deletion = Deletion { entity, membership_id: None, generation: Millis::ZERO, at: Millis::MAX };
+                    Some(with_context(|context| deletion.tombstone(DeletionPolicy::Redact, None, context)))
+                }
+            }
+        };
+        Each {
+            user: item(user, states[0]),
+            organization: item(organization, states[1]),
+            membership: item(membership, states[2]),
+        }
+    }
+
+    #[test]
+    fn clerk_is_asked_for_what_is_missing_and_never_for_what_has_ended_for_good() {
+        use Extent::{All, Missing};
+        let all = [true, true, true];
+        for (states, extent, wanted) in [
+            (["missing", "missing", "missing"], Missing, all),
+            (["placeholder", "placeholder", "placeholder"], Missing, all),
+            (["live", "live", "live"], Missing, [false, false, false]),
+            (["live", "live", "live"], All, all),
+            (["live", "missing", "missing"], Missing, [false, true, true]),
+            (["live", "live", "ended"], Missing, [false, false, true]),
+            (["live", "ended", "live"], Missing, [false, false, false]),
+            (["live", "ended", "missing"], Missing, [false, false, false]),
+            (["live", "ended", "ended"], All, [true, false, false]),
+            (["ended", "live", "live"], All, [false, true, true]),
+        ] {
+            let found = super::wanted(&session(true), &copies(states), extent).into_array();
+            assert_eq!(found, wanted, "{states:?} {extent:?}");
+        }
+        let alone = super::wanted(&session(false), &copies(["missing", "missing", "missing"]), All);
+        assert_eq!(alone.into_array(), [true, false, false]);
+    }
+
+    #[test]
+    fn the_ended_and_the_banned_are_turned_away_and_nobody_else() {
+        for state in ["missing", "placeholder", "live"] {
+            assert_eq!(admit(copies([state, "live", "live"]).user.as_ref()), Ok(()), "{state}");
+        }
+        let mut user = copies(["live", "live", "live"]).user.unwrap();
+        user.fields.insert("banned".to_owned(), json!(true));
+        assert_eq!(admit(Some(&user)), Err(Refusal::Banned));
+        assert_eq!(admit(copies(["ended", "live", "live"]).user.as_ref()), Err(Refusal::Deleted));
+    }
+
+    #[test]
+    fn readers_see_neither_what_has_ended_nor_what_hangs_off_it() {
+        for (states, seen) in [
+            (["live", "live", "live"], [true, true, true]),
+            (["live", "ended", "live"], [true, false, false]),
+            (["live", "missing", "live"], [true, false, false]),
+            (["live", "live", "ended"], [true, true, false]),
+        ] {
+            let record = || Some(Profile(Map::new()));
+            let known =
+                Known { copies: copies(states), profile: record(), membership_profile: record(), ..Known::default() };
+            let known = known.honouring_tombstones();
+            assert_eq!(known.copies.as_ref().map(Option::is_some).into_array(), seen, "{states:?}");
+            assert_eq!((known.profile.is_some(), known.membership_profile.is_some()), (true, seen[2]));
+        }
+    }
+
+    #[test]
+    fn what_readers_see_is_the_projection_without_what_is_there_for_an_index() {
+        for sample in [
+            include_str!("../../../events/user.created.json"),
+            include_str!("../../../events/organization.created.json"),
+            include_str!("../../../events/organizationMembership.created.json"),
+        ] {
+            let item = match Envelope::parse(sample.as_bytes()).unwrap().open().unwrap().unwrap().event {
+                Event::User(user) => with_context(|context| context.user(user)),
+                Event::Organization(organization) => with_context(|context| context.organization(organization)),
+                Event::Membership(membership) => with_context(|context| context.membership(membership)).unwrap(),
+                other => panic!("{other:?}"),
+            };
+            let hidden: Vec<&String> = item.fields.keys().filter(|name| !SHOWN.contains(&name.as_str())).collect();
+            assert!(hidden.is_empty() || hidden == ["user_pk"], "{hidden:?}");
+            let shown = item.shown();
+            assert!(
+                shown.contains_key("created_at") && shown.contains_key("updated_at") && !shown.contains_key("rank")
+            );
+        }
+    }
+}
