@@ -63,7 +63,7 @@ async fn d2_never_into_a_loop() {
         let answer = sync(&world, &token, FRONT_END, &cookie).await;
         assert_eq!(answer.status, 303, "{pass}");
         let set = answer.header("set-cookie").unwrap();
-        assert!(set.ends_with("; Max-Age=90; Path=/sync; HttpOnly; Secure; SameSite=Lax"), "{set}");
+        assert!(set.ends_with("; Max-Age=90; Path=/; HttpOnly; Secure; SameSite=Lax"), "{set}");
         cookie = set.split(';').next().unwrap().to_owned();
     }
     let before = world.clerk_calls();

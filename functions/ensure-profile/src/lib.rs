@@ -122,7 +122,7 @@ impl EnsureProfile {
                 return answers::sync_refusal(refusal);
             }
         };
-        let cookie = sync::cookie(pass, here);
+        let cookie = sync::cookie(pass);
         let session = match self.sessions.of(request, now).await {
             Ok(session) => session,
             Err(NoSession::Refused(Refused::Rejected(rejection))) if self.sign_in_url.is_some() => {

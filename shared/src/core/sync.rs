@@ -49,10 +49,11 @@ pub fn pass(cookie: Option<&str>) -> Result<u32, Refusal> {
     if earlier < MOST_PASSES { Ok(earlier + 1) } else { Err(Refusal::Loop) }
 }
 
-/// The `Set-Cookie` that remembers a pass. It says nothing of who passed.
+/// The `Set-Cookie` that remembers a pass. It says nothing of who passed. It is for every path: a proxy in front of the API
+/// may show another one than the browser sees.
 #[must_use]
-pub fn cookie(pass: u32, here: &str) -> String {
-    format!("{COOKIE}={pass}; Max-Age={WINDOW_SECONDS}; Path={here}; HttpOnly; Secure; SameSite=Lax")
+pub fn cookie(pass: u32) -> String {
+    format!("{COOKIE}={pass}; Max-Age={WINDOW_SECONDS}; Path=/; HttpOnly; Secure; SameSite=Lax")
 }
 
 /// The sign-in page, told to send the browser on to `target` afterwards.
