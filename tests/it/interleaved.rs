@@ -9,8 +9,6 @@ use rollcall_tests::{Answer, Held, Wire, World, deletion_event, event};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::{membership, organization, user};
-
 /// Something that happens meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Deed {
@@ -210,14 +208,8 @@ impl<'a> Story<'a> {
 
     /// Looks at everything stored about the caller, and holds it against what was stored before.
     async fn look(&mut self) {
-        let world = self.world;
-        let copies = [
-            world.item(&user(&self.ada)).await,
-            world.item(&organization(&self.acme)).await,
-            world.item(&membership(&self.ada, &self.acme)).await,
-        ];
-        let profiles = [world.profile(&self.ada, None).await, world.profile(&self.ada, Some(&self.acme)).await];
-        let now = Seen { copies, profiles };
+        let [user, organization, membership, of_user, of_membership] = self.world.stored(&self.ada, &self.acme).await;
+        let now = Seen { copies: [user, organization, membership], profiles: [of_user, of_membership] };
         for (before, after) in self.seen.copies.iter().zip(&now.copies) {
             let rank = |item: &Option<Value>| item.as_ref().map(|item| item["rank"].as_str().unwrap().to_owned());
             assert!(rank(before) <= rank(after), "a rank fell: {before:?} {after:?}");

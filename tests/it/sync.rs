@@ -141,6 +141,12 @@ async fn a_deleted_or_banned_user_is_told_so() {
     let token = world.session(&ada, None);
     world.clerk("POST", &format!("/users/{ada}/ban"), json!({})).await;
     assert_eq!(sync(&world, &token, FRONT_END, "").await.status, 403);
+    // The ban is lifted, and its event lost: whoever comes to be synchronised is let in again.
+    world.set_now(world.now().get() + 1);
+    world.clerk("POST", &format!("/users/{ada}/unban"), json!({})).await;
+    assert_eq!(world.ensure(&token).await.status, 403);
+    assert_eq!(sync(&world, &token, FRONT_END, "").await.status, 303);
+    assert_eq!(world.ensure(&token).await.status, 200);
     world.post(&rollcall_tests::deletion_event("user.deleted", &ada, world.now().get())).await;
     assert_eq!(sync(&world, &token, FRONT_END, "").await.status, 410);
 }

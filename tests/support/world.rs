@@ -1,9 +1,11 @@
 //! A world of real parts: the local stack, its functions reached through API Gateway events, its DynamoDB through a
 //! [`Wire`], and a clock that only the test moves.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use aws_sdk_dynamodbstreams::Client as Streams;
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 use axum::body::to_bytes;
@@ -13,7 +15,7 @@ use clerk_emulator::{Faults, TokenRequest, WebhookFaults};
 use ensure_profile::EnsureProfile;
 use lambda_http::tower::ServiceExt;
 use reqwest::Method;
-use rollcall::core::id::{EntityId, InstanceId, Key};
+use rollcall::core::id::{EntityId, InstanceId, Key, OrganizationId, UserId};
 use rollcall::core::millis::Millis;
 use rollcall::core::profile;
 use rollcall_cli::dev::gateway::{self, Functions};
@@ -224,11 +226,9 @@ impl World {
     /// If DynamoDB does not answer.
     pub async fn item(&self, entity: &EntityId) -> Option<Value> {
         let instance: InstanceId = self.stack.addresses.clerk_instance_id.parse().unwrap();
-        self.get(&self.stack.addresses.directory_table, entity.key(&instance)).await
-    }
-
-    async fn get(&self, table: &str, key: Key) -> Option<Value> {
-        let text = aws_sdk_dynamodb::types::AttributeValue::S;
+        let key = entity.key(&instance);
+        let text = AttributeValue::S;
+        let table = &self.stack.addresses.directory_table;
         let request = self.stack.dynamodb.get_item().table_name(table).consistent_read(true);
         let found = request.key("pk", text(key.pk)).key("sk", text(key.sk)).send().await.unwrap().item;
         found.map(|item| serde_dynamo::from_item(item).unwrap())
@@ -253,19 +253,42 @@ impl World {
         self.rows(&self.stack.addresses.directory_table).await
     }
 
-    /// The application's record of a user, or of the user's membership of an organization.
+    /// Everything stored about a user and a membership: the copies of the user, the organization and the membership, and
+    /// the application's two records.
     ///
     /// # Panics
     ///
-    /// If DynamoDB does not answer.
-    pub async fn profile(&self, user: &str, organization: Option<&str>) -> Option<Value> {
+    /// If DynamoDB does not answer, or leaves something out.
+    pub async fn stored(&self, user: &str, organization: &str) -> [Option<Value>; 5] {
         let instance: InstanceId = self.stack.addresses.clerk_instance_id.parse().unwrap();
-        let user = user.parse().unwrap();
-        let key = match organization {
-            None => profile::user_key(&instance, &user),
-            Some(organization) => profile::membership_key(&instance, &user, &organization.parse().unwrap()),
+        let (user, organization) = (user.parse::<UserId>().unwrap(), organization.parse::<OrganizationId>().unwrap());
+        let membership = EntityId::Membership { user: user.clone(), organization: organization.clone() };
+        let (directory, profiles) = (&self.stack.addresses.directory_table, &self.stack.addresses.profiles_table);
+        let keys = [
+            (directory, EntityId::User(user.clone()).key(&instance)),
+            (directory, EntityId::Organization(organization.clone()).key(&instance)),
+            (directory, membership.key(&instance)),
+            (profiles, profile::user_key(&instance, &user)),
+            (profiles, profile::membership_key(&instance, &user, &organization)),
+        ];
+        let mut request = self.stack.dynamodb.batch_get_item();
+        for table in [directory, profiles] {
+            let of_table = keys.iter().filter(|(of, _)| *of == table).map(|(_, key)| {
+                let text = |text: &str| AttributeValue::S(text.to_owned());
+                HashMap::from([("pk".to_owned(), text(&key.pk)), ("sk".to_owned(), text(&key.sk))])
+            });
+            let of_table = KeysAndAttributes::builder().set_keys(Some(of_table.collect())).consistent_read(true);
+            request = request.request_items(table, of_table.build().unwrap());
+        }
+        let found = request.send().await.unwrap();
+        assert!(found.unprocessed_keys().is_none_or(HashMap::is_empty));
+        let tables = found.responses.unwrap_or_default();
+        let find = |(table, key): (&String, Key)| {
+            let mut rows =
+                tables.get(table).into_iter().flatten().cloned().map(|row| serde_dynamo::from_item(row).unwrap());
+            rows.find(|row: &Value| row["pk"] == key.pk && row["sk"] == key.sk)
         };
-        self.get(&self.stack.addresses.profiles_table, key).await
+        keys.map(find)
     }
 
     /// All rows of the Profiles table.

@@ -118,8 +118,12 @@ impl Ensurer {
     pub async fn ensure(&self, session: &Session, extent: Extent, now: Millis) -> Result<Outcomes, StoreError> {
         let caller = session.entities();
         let stored = self.callers.read(&self.applier.instance, &caller).await?;
-        if let Err(refusal) = ensure::admit(stored.copies.user.as_ref()) {
-            return Ok(Outcomes::at_once(Err(refusal)));
+        let asks_anew = extent == Extent::All && self.policy == Policy::Create;
+        match ensure::admit(stored.copies.user.as_ref()) {
+            Ok(()) => {}
+            // The ban may have been lifted since, and its event lost.
+            Err(Refusal::Banned) if asks_anew => {}
+            Err(refusal) => return Ok(Outcomes::at_once(Err(refusal))),
         }
         if self.policy == Policy::Verify {
             return Ok(verify(session, stored));
