@@ -4,9 +4,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rollcall_tests::{SAMPLE_TIME, World, membership_event, serve, user_event};
+use clerk_emulator::ApiFaults;
+use rollcall_tests::{SAMPLE_TIME, World, deletion_event, membership_event, serve, user_event};
 use serde_json::{Value, json};
 
+use crate::ensure::{newcomer, with_clerk};
 use crate::{ACME, GRACE, membership, user};
 
 const T: u64 = SAMPLE_TIME - 60_000;
@@ -225,4 +227,59 @@ async fn trace13_a_tie_about_somebody_clerk_does_not_have_writes_nothing() {
     assert_eq!(world.post(&user_event("user.updated", "user_1", "Two", T)).await.brief(), (200, "superseded"));
     assert_eq!(world.item(&user("user_1")).await, before);
     assert_eq!(world.clerk_calls(), 1);
+}
+
+#[tokio::test]
+async fn trace5_a_membership_of_which_only_a_token_is_known_never_outranks_clerk() {
+    let world = World::start().await;
+    let (ada, acme) = newcomer(&world).await;
+    let member =
+        world.clerk("GET", &format!("/organizations/{acme}/memberships"), Value::Null).await["data"][0].clone();
+    with_clerk(&world, ApiFaults { server_error: 1.0, ..ApiFaults::default() });
+    assert_eq!(world.ensure(&world.session(&ada, Some(&acme))).await.status, 201);
+    let of_ada = membership(&ada, &acme);
+    assert_eq!(world.item(&of_ada).await.unwrap()["rank"], "0000000000000.0.0000000000000");
+    // Whatever Clerk says of it replaces it: that it began, or that it ended.
+    let ended = world.beside(&[]).await;
+    let began = rollcall_tests::event("organizationMembership.created", &member, world.now().get());
+    assert_eq!(ended.post(&began).await.brief(), (200, "applied"));
+    assert_eq!(
+        world.item(&of_ada).await.unwrap()["rank"].as_str().unwrap()[..14],
+        began["data"]["created_at"].to_string() + "."
+    );
+    let end = rollcall_tests::event("organizationMembership.deleted", &member, world.now().get());
+    assert_eq!(world.post(&end).await.brief(), (200, "applied"));
+    let tombstone = world.item(&of_ada).await;
+    let answer = world.ensure(&world.session(&ada, Some(&acme))).await;
+    assert_eq!((answer.status, &answer.body["membership"]), (200, &Value::Null), "a placeholder replaces nothing");
+    assert_eq!(world.item(&of_ada).await, tombstone);
+}
+
+#[tokio::test]
+async fn trace10_a_profile_does_not_come_back_for_a_user_deleted_in_between() {
+    // A call reads a live user; the user is deleted; the call creates the profile.
+    let world = World::start().await;
+    let (ada, acme) = newcomer(&world).await;
+    let body = world.clerk("GET", &format!("/users/{ada}"), Value::Null).await;
+    world.post(&rollcall_tests::event("user.created", &body, world.now().get())).await;
+    let (webhook, token) = (world.beside(&[]).await, world.session(&ada, Some(&acme)));
+    let end = deletion_event("user.deleted", &ada, world.now().get());
+    let mut held = world.wire.hold();
+    // Owns what it listens to: once it is dropped, nothing is held any more.
+    let deleting = async move {
+        while let Some(request) = held.recv().await {
+            if request.operation == "TransactWriteItems" {
+                assert_eq!(webhook.post(&end).await.status, 200);
+            }
+            request.release();
+        }
+    };
+    let answer = tokio::select! {
+        answer = world.ensure(&token) => answer,
+        () = deleting => unreachable!("the wire stays"),
+    };
+    assert_eq!(answer.brief(), (410, "user_deleted"));
+    assert!(world.profiles().await.is_empty());
+    assert_eq!(world.ensure(&token).await.brief(), (410, "user_deleted"));
+    assert!(world.profiles().await.is_empty());
 }
