@@ -83,10 +83,10 @@ async fn d8_a_fault_for_an_operator_says_where_to_look_and_leaks_no_internals() 
         world.wire.fail([fault]);
         let answer = world.ensure(&world.session(&ada, None)).await;
         assert_eq!((answer.brief(), &answer.body["support"]), ((500, "internal_error"), &json!("help@example.com")));
-        assert!(answer.body["request_id"].as_str().is_some_and(|id| !id.is_empty()));
-        let text = answer.text.to_lowercase();
+        let request_id = answer.body["request_id"].as_str().filter(|id| !id.is_empty()).unwrap();
+        let text = answer.text.replace(request_id, "").to_lowercase();
         for internal in ["table", "dynamo", "exception", "arn:", "rollcall-", "ada"] {
-            assert!(!text.replace("unavailable", "").contains(internal), "{internal} in {text}");
+            assert!(!text.contains(internal), "{internal} in {text}");
         }
     }
 }
