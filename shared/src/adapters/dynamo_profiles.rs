@@ -46,12 +46,17 @@ pub enum Owner {
 /// What became of a record that was to be created.
 #[derive(Debug)]
 pub enum Provisioned {
-    /// It is stored.
-    Created,
-    /// Somebody was faster, or it was there all along.
-    Existed(Profile),
-    /// An owner does not live: for each of the owners what the Directory holds, if that was in the way.
-    Refused(Vec<Option<Item>>),
+    /// It is stored: this one, or the one that somebody faster stored.
+    Stored {
+        /// What is stored.
+        profile: Profile,
+        /// Whether this call created it.
+        created: bool,
+    },
+    /// An owner has ended, by its place among the owners.
+    Ended(usize),
+    /// An owner is not there.
+    Ownerless,
 }
 
 impl DynamoProfiles {
@@ -67,11 +72,11 @@ impl DynamoProfiles {
     /// # Errors
     ///
     /// [`StoreError`], never for an owner that has ended or a race that was lost.
-    pub async fn create(&self, profile: &Profile, owners: &[(Key, Owner)]) -> Result<Provisioned, StoreError> {
+    pub async fn create(&self, profile: Profile, owners: &[(Key, Owner)]) -> Result<Provisioned, StoreError> {
         let mut attempt = 0;
         loop {
-            let request = self.client.transact_write_items().set_transact_items(Some(self.items(profile, owners)?));
-            let Err(error) = request.send().await else { return Ok(Provisioned::Created) };
+            let request = self.client.transact_write_items().set_transact_items(Some(self.items(&profile, owners)?));
+            let Err(error) = request.send().await else { return Ok(Provisioned::Stored { profile, created: true }) };
             let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error()
             else {
                 return Err(StoreError::of(error));
@@ -126,21 +131,15 @@ fn is_refused(reason: &CancellationReason) -> bool {
 /// The reasons are in the order of the transaction's items: the owners, then the record.
 fn refusal(reasons: &[CancellationReason], owners: usize) -> Result<Provisioned, StoreError> {
     let (of_owners, of_record) = reasons.split_at(owners.min(reasons.len()));
-    if of_owners.iter().any(is_refused) {
-        let items = of_owners.iter().map(|reason| {
-            let item = reason.item().filter(|item| !item.is_empty() && is_refused(reason));
-            let item = item.map(|item| serde_dynamo::from_item::<_, Item>(item.clone())).transpose();
-            item.map_err(|error| StoreError::Unreadable(error.into()))
-        });
-        return Ok(Provisioned::Refused(items.collect::<Result<_, _>>()?));
+    if let Some(at) = of_owners.iter().position(is_refused) {
+        let item = of_owners[at].item().filter(|item| !item.is_empty());
+        let item = item.map(|item| serde_dynamo::from_item::<_, Item>(item.clone())).transpose();
+        let item = item.map_err(|error| StoreError::Unreadable(error.into()))?;
+        let has_ended = item.is_some_and(|item| item.is_deleted());
+        return Ok(if has_ended { Provisioned::Ended(at) } else { Provisioned::Ownerless });
     }
-    let stored = of_record
-        .iter()
-        .filter(|reason| is_refused(reason))
-        .find_map(CancellationReason::item)
-        .cloned()
-        .unwrap_or_default();
-    Ok(Provisioned::Existed(profile(stored)))
+    let stored = of_record.iter().filter(|reason| is_refused(reason)).find_map(CancellationReason::item);
+    Ok(Provisioned::Stored { profile: profile(stored.cloned().unwrap_or_default()), created: false })
 }
 
 /// A record from its attributes. An application may have stored what JSON has no word for: binary values become base64,

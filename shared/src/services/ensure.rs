@@ -231,50 +231,40 @@ impl Ensurer {
 
     /// Creates the application's records that are missing, of owners that live.
     async fn provision(&self, mut known: Known, call: &Call<'_>) -> Result<Result<Ensured, Refusal>, StoreError> {
-        let Session { user: user_id, organization, .. } = call.session;
+        let Session { user, organization, .. } = call.session;
         let instance = &self.applier.instance;
-        let kept = if self.mirror { Owner::Lives } else { Owner::HasNotEnded };
-        let key = |entity: &Option<EntityId>| entity.as_ref().map(|entity| entity.key(instance));
-        let keys = call.caller.as_ref().map(key);
-        let user_owner = keys.user.clone().map(|key| (key, kept));
+        let mirrored = if self.mirror { Owner::Lives } else { Owner::HasNotEnded };
+        let rules = Each { user: mirrored, organization: Owner::Lives, membership: mirrored };
+        let owners = call.caller.as_ref().zip(rules).into_array().into_iter();
+        let owners: Vec<_> = owners.filter_map(|(entity, rule)| Some((entity.as_ref()?.key(instance), rule))).collect();
 
         if known.profile.is_none() {
-            let record = Profile::of_user(instance, user_id, &self.defaults, call.now);
-            let owners: Vec<_> = user_owner.iter().cloned().collect();
-            match self.profiles.create(&record, &owners).await? {
-                Provisioned::Created => {
-                    known.created.push("profile");
-                    known.profile = Some(record);
+            let record = Profile::of_user(instance, user, &self.defaults, call.now);
+            match self.profiles.create(record, &owners[..1]).await? {
+                Provisioned::Stored { profile, created } => {
+                    known.profile = Some(profile);
+                    known.created.extend(created.then_some("profile"));
                 }
-                Provisioned::Existed(record) => known.profile = Some(record),
-                Provisioned::Refused(owners) if is_deleted(&owners, 0) => return Ok(Err(Refusal::Deleted)),
-                Provisioned::Refused(_) => known.unsettled = true,
+                Provisioned::Ended(_) => return Ok(Err(Refusal::Deleted)),
+                Provisioned::Ownerless => known.unsettled = true,
             }
         }
-        if let (Some(organization), Some(_), None) = (organization, &known.copies.membership, &known.membership_profile)
+        if let (Some(active), true, None) = (organization, known.copies.membership.is_some(), &known.membership_profile)
         {
-            let record = Profile::of_membership(instance, user_id, &organization.id, &self.defaults, call.now);
-            let others = keys.organization.map(|key| (key, Owner::Lives)).into_iter();
-            let owners: Vec<_> =
-                user_owner.into_iter().chain(others).chain(keys.membership.map(|key| (key, kept))).collect();
-            match self.profiles.create(&record, &owners).await? {
-                Provisioned::Created => {
-                    known.created.push("membership_profile");
-                    known.membership_profile = Some(record);
+            let record = Profile::of_membership(instance, user, &active.id, &self.defaults, call.now);
+            match self.profiles.create(record, &owners).await? {
+                Provisioned::Stored { profile, created } => {
+                    known.membership_profile = Some(profile);
+                    known.created.extend(created.then_some("membership_profile"));
                 }
-                Provisioned::Existed(record) => known.membership_profile = Some(record),
-                Provisioned::Refused(owners) if is_deleted(&owners, 0) => return Ok(Err(Refusal::Deleted)),
-                Provisioned::Refused(owners) if is_deleted(&owners, 1) => known.copies.organization = None,
-                Provisioned::Refused(owners) if is_deleted(&owners, 2) => known.copies.membership = None,
-                Provisioned::Refused(_) => known.unsettled = true,
+                Provisioned::Ended(0) => return Ok(Err(Refusal::Deleted)),
+                Provisioned::Ended(1) => known.copies.organization = None,
+                Provisioned::Ended(_) => known.copies.membership = None,
+                Provisioned::Ownerless => known.unsettled = true,
             }
         }
         Ok(known.honouring_tombstones().answer(call.session))
     }
-}
-
-fn is_deleted(owners: &[Option<Item>], at: usize) -> bool {
-    owners.get(at).and_then(Option::as_ref).is_some_and(Item::is_deleted)
 }
 
 /// What is stored, as it is: nothing is asked and nothing created.
