@@ -158,3 +158,38 @@ async fn a_token_without_an_origin_needs_a_setting() {
     let lax = world.beside(&[("ALLOW_MISSING_AZP", "true")]).await;
     assert_eq!(lax.ensure(&token).await.status, 201);
 }
+
+#[test]
+fn no_event_whatever_its_parts_makes_the_function_panic() {
+    use proptest::prelude::*;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let world = runtime.block_on(World::start());
+    let (ada, _) = runtime.block_on(newcomer(&world));
+    let token = world.session(&ada, None);
+    let part = || prop_oneof![".{0,12}", "[ -~]{0,24}", "[A-Za-z0-9_.-]{0,40}", "(/[!-~]{0,6}){1,3}"];
+    let path = prop_oneof![4 => Just("/profiles/ensure".to_owned()), 4 => Just("/sync".to_owned()), 1 => part()];
+    let parts = (path, any::<bool>(), any::<bool>(), [part(), part(), part(), part(), part()]);
+    let (mut runner, seed) = rollcall_tests::runner(1_000);
+    let played = runner.run(&parts, |(path, is_post, is_signed_in, parts)| {
+        let [query, cookie, header, value, stage] = parts;
+        let method = if is_post { "POST" } else { "GET" };
+        let session = if is_signed_in { format!("__session={token}") } else { format!("__session_x={cookie}") };
+        let event = json!({
+            "version": "2.0", "routeKey": "$default", "rawPath": path,
+            "rawQueryString": format!("redirect_url={query}&{query}"),
+            "cookies": [session, cookie, format!("rollcall_sync={value}")],
+            "headers": { "origin": FRONT_END, "accept": header, "host": value, "authorization": if is_signed_in { "" } else { &value } },
+            "requestContext": { "http": { "method": method, "path": path }, "requestId": "the-request", "stage": stage },
+            "body": query, "isBase64Encoded": false,
+        });
+        let answer = runtime.block_on(world.invoke_ensure(event));
+        // 500: API Gateway's, for an event that is none, as one with a control character in a header.
+        let is_known = matches!(answer.status, 200 | 201 | 303 | 400 | 401 | 404 | 508);
+        prop_assert!(is_known || answer.status == 500 && answer.brief().1.is_empty(), "{:?}", answer);
+        if let Some(location) = answer.header("location") {
+            prop_assert!(location.starts_with(&format!("{FRONT_END}/")), "{location}");
+        }
+        Ok(())
+    });
+    played.unwrap_or_else(|failure| panic!("{failure}\n{seed}"));
+}

@@ -169,6 +169,17 @@ impl World {
         read(gateway::invoke(webhook::service(self.webhook.clone(), clock), event).await).await
     }
 
+    /// Invokes ensure-profile with any event.
+    ///
+    /// # Panics
+    ///
+    /// If the answer cannot be read.
+    pub async fn invoke_ensure(&self, event: Value) -> Answer {
+        let now = self.now.clone();
+        let clock = move || millis(now.load(Ordering::SeqCst));
+        read(gateway::invoke(ensure_profile::service(self.ensure_profile.clone(), clock), event).await).await
+    }
+
     /// Sends a request without a body to the API over the functions under test.
     ///
     /// # Panics

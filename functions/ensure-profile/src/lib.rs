@@ -9,7 +9,7 @@ pub mod settings;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::header::{ACCEPT, COOKIE};
+use ::http::header::ACCEPT;
 use aws_sdk_dynamodb::Client;
 use lambda_http::request::LambdaRequest;
 use lambda_http::tower::Service;
@@ -113,8 +113,9 @@ impl EnsureProfile {
     async fn sync(&self, request: &Request, now: Millis) -> Answer {
         let here = request.uri().path();
         let query = request.query_string_parameters();
+        let passes = http::cookies(request.headers()).find(|(name, _)| *name == sync::COOKIE).map(|(_, passes)| passes);
         let target = sync::target(query.first("redirect_url"), self.sessions.origins(), here);
-        let passed = target.and_then(|target| Ok((target, sync::pass(cookie(request))?)));
+        let passed = target.and_then(|target| Ok((target, sync::pass(passes)?)));
         let (target, pass) = match passed {
             Ok(passed) => passed,
             Err(refusal) => {
@@ -155,13 +156,6 @@ impl EnsureProfile {
             }
         }
     }
-}
-
-/// The cookie that counts a browser's passes.
-fn cookie(request: &Request) -> Option<&str> {
-    let pairs = request.headers().get_all(COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
-    let mut pairs = pairs.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == sync::COOKIE).map(|(_, value)| value)
 }
 
 fn turned_away(refused: &NoSession) -> Answer {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{CONTENT_TYPE, HOST};
-use http::{HeaderValue, Response, Uri};
+use http::header::{CONTENT_TYPE, COOKIE, HOST};
+use http::{HeaderMap, HeaderValue, Response, Uri};
 use lambda_http::ext::RequestExt;
 use lambda_http::request::{LambdaRequest, RequestContext};
 use lambda_http::tower::{Service, ServiceBuilder};
@@ -108,6 +108,12 @@ pub async fn in_time<A>(request_id: &str, limit: Duration, answer: impl Future<O
         })
     };
     answer.instrument(info_span!("request", request_id)).await
+}
+
+/// The cookies of a request, as names and values.
+pub fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
+    let headers = headers.get_all(COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
+    headers.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='))
 }
 
 /// A JSON answer.

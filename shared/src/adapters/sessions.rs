@@ -1,9 +1,10 @@
 //! Who calls: the session of an HTTP request, verified, or the problem to answer with.
 
-use http::HeaderMap;
-use http::header::{AUTHORIZATION, COOKIE, ORIGIN};
+use ::http::HeaderMap;
+use ::http::header::{AUTHORIZATION, ORIGIN};
 use lambda_http::Request;
 
+use super::http;
 use super::session_tokens::{PublicKey, Refused, SessionTokens};
 use crate::core::millis::Millis;
 use crate::core::problem::Problem;
@@ -81,7 +82,7 @@ impl Sessions {
         if let Some(token) = bearer(headers) {
             return self.tokens.verify(token, now).await.map_err(NoSession::Refused);
         }
-        let candidates = cookies(headers);
+        let candidates = session_cookies(headers);
         if !candidates.is_empty() && !request.method().is_safe() && !self.is_from_allowed_origin(headers) {
             return Err(NoSession::ForeignOrigin);
         }
@@ -112,15 +113,12 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 /// The tokens in Clerk's cookies, those with a suffix first: the bare name may be left over from an older sign-in, or
 /// belong to another instance on the same site.
-fn cookies(headers: &HeaderMap) -> Vec<&str> {
-    let pairs = headers.get_all(COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
-    let pairs = pairs.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let mut found: Vec<(&str, &str)> = pairs
-        .filter(|(name, value)| {
-            let rest = name.strip_prefix(SESSION_COOKIE);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_')) && !value.is_empty()
-        })
-        .collect();
+fn session_cookies(headers: &HeaderMap) -> Vec<&str> {
+    let is_session = |(name, value): &(&str, &str)| {
+        let rest = name.strip_prefix(SESSION_COOKIE);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_')) && !value.is_empty()
+    };
+    let mut found: Vec<(&str, &str)> = http::cookies(headers).filter(is_session).collect();
     found.sort_by_key(|(name, _)| name.len() == SESSION_COOKIE.len());
     found.into_iter().map(|(_, token)| token).take(MOST_COOKIES).collect()
 }
