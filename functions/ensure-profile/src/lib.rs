@@ -113,11 +113,11 @@ impl EnsureProfile {
     async fn sync(&self, request: &Request, now: Millis) -> Answer {
         let here = request.uri().path();
         let query = request.query_string_parameters();
-        let passes = http::cookies(request.headers()).find(|(name, _)| *name == sync::COOKIE).map(|(_, passes)| passes);
+        let mut cookies = http::cookies(request.headers());
+        let earlier = cookies.find(|(name, _)| *name == sync::COOKIE).map(|(_, passes)| passes);
         let target = sync::target(query.first("redirect_url"), self.sessions.origins(), here);
-        let passed = target.and_then(|target| Ok((target, sync::pass(passes)?)));
-        let (target, pass) = match passed {
-            Ok(passed) => passed,
+        let (target, pass) = match target.and_then(|target| Ok((target, sync::pass(earlier)?))) {
+            Ok(both) => both,
             Err(refusal) => {
                 warn!(outcome = "refused", reason = ?refusal, "a browser is not sent back");
                 return answers::sync_refusal(refusal);
@@ -126,20 +126,23 @@ impl EnsureProfile {
         let cookie = sync::cookie(pass);
         let session = match self.sessions.of(request, now).await {
             Ok(session) => session,
-            Err(NoSession::Refused(Refused::Rejected(rejection))) if self.sign_in_url.is_some() => {
-                info!(outcome = "signed_out", code = rejection.code(), "a browser is sent to sign in");
-                let page = self.sign_in_url.as_ref().unwrap_or(&target);
-                return Answer::Redirect { to: sync::sign_in(page, &target), cookie };
-            }
-            Err(refused) => return turned_away(&refused),
+            Err(refused) => return self.signed_out(&refused, &target, cookie),
         };
         match self.run(&session, Extent::All, now).await {
-            // Of a placeholder it is not known whether there is an address.
-            Ok(ensured) if !ensured.user.contains_key("email") && ensured.user.contains_key("updated_at") => {
-                Answer::Problem(EMAIL_MISSING)
-            }
+            Ok(ensured) if ensured.lacks_email() => Answer::Problem(EMAIL_MISSING),
             Ok(_) => Answer::Redirect { to: target, cookie },
             Err(answer) => answer,
+        }
+    }
+
+    /// Whoever is not signed in goes to sign in, if there is a page for it. Keys that cannot be had are no verdict.
+    fn signed_out(&self, refused: &NoSession, target: &Url, cookie: String) -> Answer {
+        match (&self.sign_in_url, refused) {
+            (Some(page), NoSession::Refused(Refused::Rejected(rejection))) => {
+                info!(outcome = "signed_out", code = rejection.code(), "a browser is sent to sign in");
+                Answer::Redirect { to: sync::sign_in(page, target), cookie }
+            }
+            _ => turned_away(refused),
         }
     }
 

@@ -173,6 +173,14 @@ impl Known {
     }
 }
 
+impl Ensured {
+    /// Whether Clerk says that the user has no primary e-mail address. Of a placeholder nobody knows.
+    #[must_use]
+    pub fn lacks_email(&self) -> bool {
+        !self.user.contains_key("email") && self.user.contains_key("updated_at")
+    }
+}
+
 /// Whether the session's claims lack the application's id or differ in the role. A claim without a role means what a user
 /// without one has. An id that differs is no lag: it is never changed, so that synchronising would not help.
 #[must_use]
