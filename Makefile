@@ -1,7 +1,9 @@
-# Rollcall. Needs Rust, a C compiler, Python 3.11 or newer with venv, and make; the rest is put below target/.
+# Rollcall. Needs Rust, a C compiler, Python 3.11 or newer with venv, Node.js 20 or newer with npm, and make; the rest is put
+# below target/ and, for what Node.js looks up by folders, into node_modules beside each package.json.
 
 CARGO  := cargo
 PYTHON := python3
+NPM    := npm
 
 FUNCTIONS       := webhook ensure-profile
 # What a function must not link, and what core must do without: names of crates.
@@ -20,7 +22,7 @@ export __SAM_CLI_APP_DIR       := $(CURDIR)/target/sam
 export PYTHONDONTWRITEBYTECODE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help dev test lint format clippy core links docs template rust deny bench build
+.PHONY: help dev test lint format clippy core links docs template frontend rust deny bench build
 .NOTPARALLEL:
 
 help:
@@ -28,6 +30,7 @@ help:
 	@echo 'make test          run every test that needs no cloud'
 	@echo 'make lint          format, clippy, dependencies of core and functions, documentation'
 	@echo 'make template      check template.yaml'
+	@echo 'make frontend      test the TypeScript client, type-check its examples'
 	@echo 'make deny          check licences, sources and bans of all dependencies'
 	@echo 'make bench         measure'
 	@echo 'make build         build the functions for AWS (arm64)'
@@ -37,7 +40,7 @@ dev:
 	@$(CARGO) run --locked -p rollcall-cli --bin rollcall -- dev $(ARGS)
 
 # The order is from quick to slow, and the closing line of the integration tests is the last.
-test: $(VENV)/.installed lint template rust
+test: $(VENV)/.installed lint template frontend rust
 
 lint: format clippy core links docs
 
@@ -79,6 +82,17 @@ template: $(VENV)/.installed
 	$(BIN)/sam validate --lint
 	$(BIN)/cfn-lint template.yaml
 	ROLLCALL_VARIABLES=$(CURDIR)/target/variables.json $(BIN)/pytest -q -p no:cacheprovider tests/template
+
+# The client alone, then with the local stack, then the examples in docs/ that use it.
+frontend: clients/typescript/node_modules/.installed docs/examples/node_modules/.installed
+	@date '+--- %T frontend'
+	$(CARGO) build --locked -q --workspace --bins
+	cd clients/typescript && $(NPM) test && ROLLCALL_BIN=$(abspath $(BUILD))/debug/rollcall $(NPM) run test:e2e
+	cd docs/examples && $(NPM) run check
+
+%/node_modules/.installed: %/package-lock.json
+	cd $* && $(NPM) ci --no-audit --no-fund --loglevel=error
+	touch $@
 
 # Two integration binaries, both named `it`, and they run last: the emulator's, which is a product of its own, and Rollcall's. Another
 # one would be forgotten here, so there must be none.
