@@ -1,13 +1,37 @@
-"""What must hold of the translated template. Each check raises AssertionError and says what is wrong."""
+"""What must hold of the template as it is deployed. Each check raises AssertionError and says what is wrong.
+
+A check names as its arguments what it looks at: the deployed `resources`, the `parameters` that they were deployed
+with, the `template` itself, and the `settings` that the code declares.
+"""
 
 import json
 import re
 
-from translated import of_type, properties
+from translated import of_type, properties, refusals
 
 # What is expected: change these together with template.yaml.
 
-ROUTES = {("POST", "/webhooks/clerk"): "WebhookFunction"}
+ROUTES = {
+    ("POST", "/webhooks/clerk"): "WebhookFunction",
+    ("POST", "/profiles/ensure"): "EnsureProfileFunction",
+    ("GET", "/sync"): "EnsureProfileFunction",
+}
+
+# The other routes have the limits of the stage.
+ROUTE_LIMITS = {
+    "POST /profiles/ensure": {"ThrottlingRateLimit": 500, "ThrottlingBurstLimit": 1000},
+    "GET /sync": {"ThrottlingRateLimit": 20, "ThrottlingBurstLimit": 40},
+}
+
+# Whose pages may read an answer, and how.
+CROSS_ORIGIN = {
+    "allowOrigins": {"Ref": "AllowedOrigins"},
+    "allowMethods": ["GET", "POST"],
+    "allowHeaders": ["authorization", "content-type"],
+    "allowCredentials": True,
+    "exposeHeaders": ["retry-after"],
+    "maxAge": 600,
+}
 
 LAMBDA = "AWS::Lambda::Function"
 
@@ -19,10 +43,24 @@ PERMISSIONS = {
         ("logs:CreateLogStream", "WebhookLogs.Arn"),
         ("logs:PutLogEvents", "WebhookLogs.Arn"),
     },
+    "EnsureProfileFunction": {
+        ("dynamodb:BatchGetItem", "DirectoryTable.Arn"),
+        ("dynamodb:BatchGetItem", "ProfilesTable.Arn"),
+        ("logs:CreateLogStream", "EnsureProfileLogs.Arn"),
+        ("logs:PutLogEvents", "EnsureProfileLogs.Arn"),
+    },
+}
+
+# What ensure-profile may do beyond that, if it is to create anything.
+PERMISSIONS_TO_CREATE = {
+    ("dynamodb:PutItem", "DirectoryTable.Arn"),
+    ("dynamodb:ConditionCheckItem", "DirectoryTable.Arn"),
+    ("dynamodb:PutItem", "ProfilesTable.Arn"),
+    ("secretsmanager:GetSecretValue", "SecretArn"),
 }
 
 # Svix gives up after 15 s, API Gateway after 30 s.
-TIME_LIMITS = {"WebhookFunction": 10}
+TIME_LIMITS = {"WebhookFunction": 10, "EnsureProfileFunction": 10}
 
 PRIMARY_KEY = [("pk", "HASH"), ("sk", "RANGE")]
 MEMBERS = {
@@ -37,15 +75,34 @@ TABLES = {
     "OperationsTable": {"indexes": {}, "stream": None, "ttl": "expires_at"},
 }
 
-# A variable that names a table holds the name of that very table.
-TABLE_VARIABLES = {
-    "DIRECTORY_TABLE": {"Ref": "DirectoryTable"},
-    "PROFILES_TABLE": {"Ref": "ProfilesTable"},
-    "OPERATIONS_TABLE": {"Ref": "OperationsTable"},
+# A variable holds the table or parameter that is named alike, as DIRECTORY_TABLE holds DirectoryTable, but for these.
+VALUES = {
+    "ROLLCALL_SECRET_ARN": {"Ref": "SecretArn"},
+    "ALLOWED_ORIGINS": {"Fn::Join": [" ", {"Ref": "AllowedOrigins"}]},
 }
 
 # AWS's own SDK reads this one, whether or not the code declares it.
 READ_BY_SDK = {"AWS_ENDPOINT_URL"}
+
+# It sounds like a secret, but verifies signatures and cannot make any.
+PUBLIC_KEYS = {"CLERK_JWT_KEY"}
+
+# Counts what ensure-profile misses under `verify`, from the lines that it logs at the same time.
+METRICS = {
+    "NotSyncedMetric": {
+        "LogGroupName": {"Ref": "EnsureProfileLogs"},
+        "FilterPattern": '{ ($.outcome = "user_not_synced") || ($.outcome = "organization_not_synced") }',
+        "MetricTransformations": [
+            {
+                "MetricNamespace": "Rollcall",
+                "MetricName": "NotSynced",
+                "MetricValue": "1",
+                "DefaultValue": 0,
+                "Unit": "Count",
+            }
+        ],
+    }
+}
 
 # Nothing of this says who called.
 ACCESS_LOG = {
@@ -77,11 +134,16 @@ def many(value):
     return value if isinstance(value, list) else [value]
 
 
+def permissions(function, parameters):
+    """What a function may do where the stack is deployed with these parameters."""
+    creates = parameters.get("EnsurePolicy", "create") == "create"
+    return PERMISSIONS[function] | (PERMISSIONS_TO_CREATE if creates and function == "EnsureProfileFunction" else set())
+
+
 def check_routes(resources):
-    """Every route reaches its function, nothing else is reachable, no browser's page may read an answer."""
+    """Every route reaches its function, and nothing else is reachable."""
     routes = {}
-    for name, api in properties(resources, "AWS::ApiGatewayV2::Api").items():
-        same(f"cross-origin rules of {name}", api.get("Body", {}).get("x-amazon-apigateway-cors"), None)
+    for api in properties(resources, "AWS::ApiGatewayV2::Api").values():
         for path, methods in api.get("Body", {}).get("paths", {}).items():
             for method, operation in methods.items():
                 route = (method.upper(), path)
@@ -105,6 +167,13 @@ def check_routes(resources):
     same("function URLs", of_type(resources, "AWS::Lambda::Url"), {})
 
 
+def check_cross_origin(resources):
+    """Pages of the application's own sites may read the answers, and no others."""
+    for name, api in properties(resources, "AWS::ApiGatewayV2::Api").items():
+        same(f"cross-origin rules of {name}", api.get("Body", {}).get("x-amazon-apigateway-cors"), CROSS_ORIGIN)
+        same(f"cross-origin rules of {name}, outside its definition", api.get("CorsConfiguration"), None)
+
+
 def check_throttling_and_access_log(resources):
     """The API limits its rate and logs each request without anything personal."""
     stages = properties(resources, "AWS::ApiGatewayV2::Stage")
@@ -113,11 +182,12 @@ def check_throttling_and_access_log(resources):
         limits = stage.get("DefaultRouteSettings", {})
         for limit in ("ThrottlingRateLimit", "ThrottlingBurstLimit"):
             assert limits.get(limit, 0) > 0, f"{name} has no {limit}"
+        same(f"limits of single routes of {name}", stage.get("RouteSettings"), ROUTE_LIMITS)
         log = json.loads(stage.get("AccessLogSettings", {}).get("Format", "{}"))
         same(f"access log of {name}", set(log.values()), ACCESS_LOG)
 
 
-def check_permissions(resources):
+def check_permissions(resources, parameters):
     """Each function's role allows exactly what is listed, on exactly those resources, and to nobody else."""
     functions = properties(resources, LAMBDA)
     roles = properties(resources, "AWS::IAM::Role")
@@ -125,7 +195,7 @@ def check_permissions(resources):
     same("roles", {f"{name}.Arn" for name in roles}, {target(it.get("Role")) for it in functions.values()})
     same("policies outside the roles", [n for n, it in resources.items() if "Policy" in it["Type"]], [])
 
-    for function, expected in PERMISSIONS.items():
+    for function in PERMISSIONS:
         role = roles[target(functions[function].get("Role")).removesuffix(".Arn")]
         same(f"{function}: policies by ARN", role.get("ManagedPolicyArns", []), [])
         trust = role.get("AssumeRolePolicyDocument", {}).get("Statement", [])
@@ -139,10 +209,10 @@ def check_permissions(resources):
                 same(f"{function}: effect", statement["Effect"], "Allow")
                 for action in many(statement["Action"]):
                     allowed |= {(action, target(resource)) for resource in many(statement["Resource"])}
-        same(f"{function}: permissions", allowed, expected)
+        same(f"{function}: permissions", allowed, permissions(function, parameters))
 
 
-def check_environment(resources, settings):
+def check_environment(resources, parameters, settings):
     """Each function's environment is what its code reads: `settings` maps function to the variables it declares."""
     for function, it in properties(resources, LAMBDA).items():
         environment = it.get("Environment", {}).get("Variables", {})
@@ -154,10 +224,18 @@ def check_environment(resources, settings):
         same(f"{function}: required variables that are missing", required - given, set())
         readable = {one["name"] for one in declared if one["source"] != "secret"}
         same(f"{function}: variables that the code does not read", given - readable - READ_BY_SDK, set())
-        if any(one["source"] == "secret" for one in declared):
-            same(f"{function}: secret", environment.get("ROLLCALL_SECRET_ARN"), {"Ref": "SecretArn"})
-        for name in TABLE_VARIABLES.keys() & given:
-            same(f"{function}: {name}", environment[name], TABLE_VARIABLES[name])
+        # What a function may not fetch it is not told of either, and then it must do without.
+        fetches = ("secretsmanager:GetSecretValue", "SecretArn") in permissions(function, parameters)
+        same(f"{function}: names the secret", "ROLLCALL_SECRET_ARN" in given, fetches)
+        secrets = {one["name"]: one["required"] for one in declared if one["source"] == "secret"}
+        if fetches:
+            assert secrets, f"{function} may fetch secrets and reads none"
+        else:
+            same(f"{function}: secrets that it needs and may not fetch", [it for it in secrets if secrets[it]], [])
+        same(f"{function}: names AWS's address", "AWS_ENDPOINT_URL" in given, bool(parameters.get("AwsEndpointUrl")))
+        for name in given:
+            alike = {"Ref": name.title().replace("_", "")}
+            same(f"{function}: {name}", environment[name], VALUES.get(name, alike))
 
 
 def check_no_secret_in_environment(resources):
@@ -165,9 +243,9 @@ def check_no_secret_in_environment(resources):
     for function, it in properties(resources, LAMBDA).items():
         for name, value in it.get("Environment", {}).get("Variables", {}).items():
             named = re.search(r"(SECRET|PASSWORD|TOKEN|KEY)(?!.*_ARN$)", name)
-            assert not named, f"{function}: {name} sounds like a secret"
+            assert not named or name in PUBLIC_KEYS, f"{function}: {name} sounds like a secret"
             text = json.dumps(value)
-            resolved = re.search(r"resolve:|sk_(test|live)_|whsec_", text)
+            resolved = re.search(r"resolve:|sk_(test|live)_|whsec_|PRIVATE KEY", text)
             assert not resolved, f"{function}: {name} holds a secret: {text}"
 
 
@@ -184,6 +262,8 @@ def check_logs(resources):
     groups = properties(resources, "AWS::Logs::LogGroup")
     for name, group in groups.items():
         same(f"retention of {name}", group.get("RetentionInDays"), {"Ref": "LogRetentionDays"})
+    names = {json.dumps(group.get("LogGroupName")) for group in groups.values()}
+    same("names of log groups", len(names), len(groups))
     used = []
     for name, it in properties(resources, LAMBDA).items():
         logging = it.get("LoggingConfig", {})
@@ -194,6 +274,20 @@ def check_logs(resources):
     for name, stage in properties(resources, "AWS::ApiGatewayV2::Stage").items():
         group = target(stage.get("AccessLogSettings", {}).get("DestinationArn")).removesuffix(".Arn")
         assert group in groups and group not in used, f"{name} has no log group of its own"
+
+
+def check_metrics(resources):
+    """What nobody may overlook in the logs is counted."""
+    same("metrics", properties(resources, "AWS::Logs::MetricFilter"), METRICS)
+
+
+def check_rules(template):
+    """Parameters that contradict each other are refused, and no others."""
+    choices = [
+        {"EnsurePolicy": policy, "Mirror": mirror} for policy in ("create", "verify") for mirror in ("on", "off")
+    ]
+    refused = [it for it in choices if refusals(template, it)]
+    same("policies that are refused", refused, [{"EnsurePolicy": "verify", "Mirror": "off"}])
 
 
 def check_tables(resources):

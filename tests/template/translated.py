@@ -1,4 +1,6 @@
-"""template.yaml as CloudFormation sees it: translated by SAM itself, without a network and without AWS."""
+"""template.yaml as CloudFormation deploys it: translated by SAM itself, its conditions resolved, without a network and
+without AWS.
+"""
 
 import json
 import os
@@ -25,13 +27,75 @@ def source():
     return yaml_parse((ROOT / "template.yaml").read_text())
 
 
-def translate(template):
-    """The resources that `template` becomes."""
+def translate(template, parameters):
+    """The resources that `template` becomes where it is deployed with `parameters`, by name, and defaults for the rest.
+
+    References stay as they are, those to parameters included: they say where a value comes from.
+    """
     template = json.loads(json.dumps(template))
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"]["CodeUri"] = "s3://bucket/key"
-    return transform(template, {}, NoManagedPolicies())["Resources"]
+    template = transform(template, {}, NoManagedPolicies())
+    given = values(template, parameters)
+    conditions = {name: holds(it, given) for name, it in template["Conditions"].items()}
+    resources = resolve(template["Resources"], conditions)
+    return {name: it for name, it in resources.items() if conditions.get(it.get("Condition"), True)}
+
+
+def refusals(template, parameters):
+    """What CloudFormation answers to whoever deploys `template` with `parameters` against its rules."""
+    given = values(template, parameters)
+    rules = [rule for rule in template.get("Rules", {}).values() if holds(rule.get("RuleCondition", ALWAYS), given)]
+    assertions = [assertion for rule in rules for assertion in rule["Assertions"]]
+    return [it["AssertDescription"] for it in assertions if not holds(it["Assert"], given)]
+
+
+def values(template, parameters):
+    """What each parameter is: what is given, else its default, else nothing."""
+    if not parameters.keys() <= template["Parameters"].keys():
+        # Not an AssertionError: a test that expects a check to fail must not take this for it.
+        raise ValueError(f"{parameters} are not all parameters of the template")
+    return {name: it.get("Default") for name, it in template["Parameters"].items()} | parameters
+
+
+ALWAYS = {"Fn::Equals": ["", ""]}
+
+
+def holds(condition, given):
+    """Whether a condition holds for these values of the parameters."""
+    match condition:
+        case {"Fn::Equals": [one, other]}:
+            return value(one, given) == value(other, given)
+        case {"Fn::Not": [one]}:
+            return not holds(one, given)
+    raise NotImplementedError(f"this condition is not understood yet: {condition!r}")
+
+
+def value(operand, given):
+    """The text that a condition compares."""
+    match operand:
+        case str():
+            return operand
+        case {"Ref": parameter}:
+            return given[parameter]
+    raise NotImplementedError(f"this operand is not understood yet: {operand!r}")
+
+
+ABSENT = {"Ref": "AWS::NoValue"}
+
+
+def resolve(it, conditions):
+    """A part of the template after the decision of each `Fn::If` in it; what is to have no value is gone."""
+    match it:
+        case {"Fn::If": [condition, then, otherwise]}:
+            return resolve(then if conditions[condition] else otherwise, conditions)
+        case dict() if it != ABSENT:
+            resolved = {name: resolve(one, conditions) for name, one in it.items()}
+            return {name: one for name, one in resolved.items() if one != ABSENT}
+        case list():
+            return [one for one in (resolve(one, conditions) for one in it) if one != ABSENT]
+    return it
 
 
 def of_type(resources, kind):
