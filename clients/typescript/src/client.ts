@@ -1,0 +1,219 @@
+// The two calls. Values are imported from nowhere, so that this file and `contract.ts` can be copied into any project.
+
+import type { Ensured, Fields, Problem } from "./contract.js";
+
+/** How long everything together may take, in ms, unless the caller says otherwise. */
+export const DEFAULT_TIMEOUT_MS = 2000;
+
+export interface EnsureOptions {
+  /** Where Rollcall's API is, such as `https://api.example.com`; in a browser also a path, such as `/rollcall`. */
+  api: string | URL;
+  /** Clerk's `getToken`. Null means that nobody is signed in. */
+  getToken: () => Promise<string | null>;
+  /** How long it may take in ms, from asking for the token to the last byte of the answer. */
+  timeoutMs?: number | undefined;
+  /** Another `fetch` than the global one. */
+  fetch?: typeof globalThis.fetch | undefined;
+  /** Ends it early, with the reason `aborted`. */
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Why there is no answer:
+ * - `signed_out`: Clerk has no token, so nothing was sent;
+ * - `timeout`: it took longer than `timeoutMs`;
+ * - `network`: no token or no whole answer could be had, or the browser was not allowed to read it (CORS);
+ * - `refused`: an error, from Rollcall if there is a `problem`, else from something before it;
+ * - `unreadable`: a success, but not in Rollcall's words;
+ * - `aborted`: the caller's `signal` ended it.
+ */
+export type EnsureReason = "signed_out" | "timeout" | "network" | "refused" | "unreadable" | "aborted";
+
+export interface EnsureFailure {
+  ok: false;
+  reason: EnsureReason;
+  /** The HTTP status, if `refused` or `unreadable`. */
+  status?: number;
+  /** What Rollcall says about it, if `refused` by Rollcall. */
+  problem?: Problem;
+  /** When it makes sense to try again, in seconds from now, if `refused` and told. */
+  retry_after?: number;
+}
+
+export type EnsureResult<Own extends object = Fields, MembershipOwn extends object = Fields> =
+  ({ ok: true } & Ensured<Own, MembershipOwn>) | EnsureFailure;
+
+/**
+ * Makes sure that the signed-in user, the active organization, the membership and the application's records of them are
+ * there, and says what they hold. Never throws and never rejects, and takes no longer than `timeoutMs`: render the page
+ * whatever comes. The type parameters name the application's own fields of the two records; they are not checked.
+ */
+export function ensureProfile<Own extends object = Fields, MembershipOwn extends object = Fields>(
+  options: EnsureOptions,
+): Promise<EnsureResult<Own, MembershipOwn>> {
+  const { timeoutMs = DEFAULT_TIMEOUT_MS, signal } = options;
+  const request = new AbortController();
+  // Not left to `fetch` and its signal: neither a token that never comes nor a `fetch` that ignores the signal may hold
+  // up the page.
+  return new Promise((resolve) => {
+    const end = (result: EnsureResult<Own, MembershipOwn>) => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", giveUp);
+      resolve(result);
+      request.abort();
+    };
+    const giveUp = () => end(failure("aborted"));
+    const timer = setTimeout(() => end(failure("timeout")), timeoutMs);
+    if (signal?.aborted) {
+      giveUp();
+    } else {
+      signal?.addEventListener("abort", giveUp);
+      void call<Own, MembershipOwn>(options, request.signal).then(end);
+    }
+  });
+}
+
+/** One request. Never rejects; whether anybody still waits for it is the caller's business. */
+async function call<Own extends object, MembershipOwn extends object>(
+  { api, getToken, fetch = globalThis.fetch }: EnsureOptions,
+  signal: AbortSignal,
+): Promise<EnsureResult<Own, MembershipOwn>> {
+  // What went wrong is not passed on: the error of a header that cannot be sent quotes the token.
+  try {
+    const token = await getToken();
+    if (!token) return failure("signed_out");
+    // If nobody waits any more, `signal` says so, and nothing is sent.
+    const response = await fetch(route(api, "/profiles/ensure"), {
+      method: "POST",
+      headers: { authorization: `Bearer ${token}` },
+      // The token says who calls. A cookie would only make the answer depend on the page's site.
+      credentials: "omit",
+      cache: "no-store",
+      // The API never redirects, and the token is for nobody else.
+      redirect: "manual",
+      signal,
+    });
+    if (!response.ok) return refused(response, await response.text().catch(() => ""));
+    const body = parse(await response.text());
+    return isEnsured<Own, MembershipOwn>(body) ? { ...body, ok: true } : failure("unreadable", response.status);
+  } catch {
+    return failure("network");
+  }
+}
+
+function failure(reason: EnsureReason, status?: number): EnsureFailure {
+  return { ok: false, reason, ...(status !== undefined && { status }) };
+}
+
+function refused(response: Response, text: string): EnsureFailure {
+  const body = parse(text);
+  // A date, which the standard allows, too, is not a number of seconds and is left out.
+  const seconds = Number(response.headers.get("retry-after") || NaN);
+  return {
+    ...failure("refused", response.status),
+    ...(isProblem(body) && { problem: body }),
+    ...(seconds >= 0 && { retry_after: seconds }),
+  };
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Checks what is always there. What is optional, and what is the application's own, is not looked at. */
+function isEnsured<Own extends object, MembershipOwn extends object>(
+  body: unknown,
+): body is Ensured<Own, MembershipOwn> {
+  if (!isObject(body)) return false;
+  const { user, profile, organization, membership, membership_profile, created, needs_sync } = body;
+  return (
+    hasTexts(user, "id", "clerk_user_id", "name", "role") &&
+    (user.role === "admin" || user.role === "user") &&
+    (profile === null || isObject(profile)) &&
+    (organization === null || hasTexts(organization, "organization_id", "name")) &&
+    (membership === null || hasTexts(membership, "organization_id", "clerk_user_id")) &&
+    (membership_profile === null || isObject(membership_profile)) &&
+    Array.isArray(created) &&
+    created.every((part) => typeof part === "string") &&
+    typeof needs_sync === "boolean"
+  );
+}
+
+function isProblem(body: unknown): body is Problem {
+  return (
+    isObject(body) &&
+    typeof body["status"] === "number" &&
+    hasTexts(body, "type", "title", "detail", "code", "request_id")
+  );
+}
+
+function hasTexts<Name extends string>(value: unknown, ...names: Name[]): value is Record<Name, string> {
+  return isObject(value) && names.every((name) => typeof value[name] === "string");
+}
+
+function isObject(value: unknown): value is Partial<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** How long a browser is not sent to sync again, in ms. */
+export const SYNC_PAUSE_MS = 10 * 60 * 1000;
+
+/** What is needed of `localStorage` or `sessionStorage`. */
+export interface SyncStorage {
+  getItem(key: string): string | null;
+  setItem(key: string, value: string): void;
+}
+
+export interface SyncOptions {
+  /** Where the API answers under the page's own host, such as `/rollcall`: the session cookie goes nowhere else. */
+  api: string | URL;
+  /** What `ensureProfile` said. */
+  result: EnsureResult<object, object>;
+  /** Where to come back to: the page itself. */
+  redirectUrl: string | URL;
+  /**
+   * What remembers that the browser has been there; by default `localStorage`. `sessionStorage` would remember it for
+   * one tab: several that are opened at once would all go, and `/sync` refuses the fourth within a minute and a half.
+   */
+  storage?: SyncStorage | undefined;
+  /** The time in Unix ms. */
+  now?: (() => number) | undefined;
+}
+
+/** The address of `GET /sync`, which fetches the user from Clerk anew and sends the browser on to `redirectUrl`. */
+export function syncUrl(api: string | URL, redirectUrl: string | URL): string {
+  return `${route(api, "/sync")}?${new URLSearchParams({ redirect_url: String(redirectUrl) })}`;
+}
+
+/**
+ * Where to send the browser now because the session's claims lag behind, or null: stay. Whoever is given an address
+ * must go there, because the same user is given none for the next ten minutes. That is what keeps a page from going
+ * round in circles while the claims stay as they are; where it cannot be remembered, as the browser keeps no data, nobody
+ * is sent at all. For browsers only.
+ */
+export function dueSyncUrl({ api, result, redirectUrl, storage, now = Date.now }: SyncOptions): string | null {
+  if (!result.ok || !result.needs_sync) return null;
+  const key = `rollcall:sync:${result.user.id}`;
+  try {
+    // Even to look at it throws where the browser blocks it.
+    storage ??= globalThis.localStorage;
+    const last = storage.getItem(key);
+    // Both ways: after the clock was set back, the future is no reason to wait.
+    if (last && Math.abs(now() - Number(last)) < SYNC_PAUSE_MS) return null;
+    const time = String(now());
+    storage.setItem(key, time);
+    if (storage.getItem(key) !== time) return null;
+  } catch {
+    return null;
+  }
+  return syncUrl(api, redirectUrl);
+}
+
+/** The address of a route. `api` may end with a slash, hold a path, or be nothing but a path of the page's own host. */
+function route(api: string | URL, path: string): string {
+  return String(api).replace(/\/+$/, "") + path;
+}

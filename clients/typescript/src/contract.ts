@@ -1,0 +1,117 @@
+// What `POST /profiles/ensure` answers, as types. Further fields may come at any time and are passed on. All times are
+// in Unix ms.
+
+/** The application's own fields of a record, if nobody says which. */
+export type Fields = Record<string, unknown>;
+
+/** Clerk's public metadata: an object or, in the rare case that DynamoDB cannot hold it as one, a string of JSON. */
+export type Metadata = Record<string, unknown> | string;
+
+/** The copy of a user. Where only the session token is known yet, there are just the first four fields. */
+export interface User {
+  /** The application's own id, a UUID: it never changes, not even after a deletion. */
+  id: string;
+  clerk_user_id: string;
+  name: string;
+  role: "admin" | "user";
+  public_metadata?: Metadata;
+  banned?: boolean;
+  locked?: boolean;
+  deprovisioned?: boolean;
+  external_id?: string;
+  first_name?: string;
+  last_name?: string;
+  username?: string;
+  email?: string;
+  image_url?: string;
+  created_at?: number;
+  updated_at?: number;
+}
+
+/** The copy of the session's active organization. */
+export interface Organization {
+  organization_id: string;
+  /** Its slug, or `Organization`, for as long as only the session token is known. */
+  name: string;
+  slug?: string;
+  image_url?: string;
+  public_metadata?: Metadata;
+  created_at?: number;
+  updated_at?: number;
+}
+
+/** The copy of the user's membership of that organization. Without `role` and `permissions` it grants nothing yet. */
+export interface Membership {
+  organization_id: string;
+  clerk_user_id: string;
+  membership_id?: string;
+  /** Such as `org:admin`. */
+  role?: string;
+  /** Such as `org:teams:read`. */
+  permissions?: string[];
+  public_metadata?: Metadata;
+  created_at?: number;
+  updated_at?: number;
+}
+
+/** The application's own record of the user. One that the application has written itself may lack what Rollcall sets. */
+export type Profile<Own extends object = Fields> = Own & {
+  /** The user's `id`. */
+  user_id?: string;
+  created_at?: number;
+};
+
+/** The application's own record of the membership, likewise. */
+export type MembershipProfile<Own extends object = Fields> = Profile<Own> & { organization_id?: string };
+
+/** What a call may have created. */
+export type Created = "user" | "organization" | "membership" | "profile" | "membership_profile";
+
+/** A string of which some values are known, and more may come. */
+type Open<Known extends string> = Known | (string & {});
+
+/** Everything that the caller has. What does not exist, or has ended, is null. */
+export interface Ensured<Own extends object = Fields, MembershipOwn extends object = Fields> {
+  user: User;
+  profile: Profile<Own> | null;
+  organization: Organization | null;
+  membership: Membership | null;
+  membership_profile: MembershipProfile<MembershipOwn> | null;
+  /** What this call created. */
+  created: Open<Created>[];
+  /**
+   * Whether the session's claims lack the application's id or differ in the role, or something stands in for what Clerk
+   * has yet to say.
+   */
+  needs_sync: boolean;
+}
+
+/** The codes of problems that a page may want to know. */
+export type ProblemCode =
+  | "session_missing"
+  | "session_pending"
+  | "token_expired"
+  | "token_origin"
+  | "token_signature"
+  | "origin_not_allowed"
+  | "user_banned"
+  | "user_deleted"
+  | "user_not_found"
+  | "user_not_synced"
+  | "unavailable"
+  | "session_keys_unavailable"
+  | "internal_error";
+
+/** Why Rollcall refused: problem details (RFC 9457). They hold no personal data. */
+export interface Problem {
+  type: string;
+  title: string;
+  status: number;
+  /** What to do about it. */
+  detail: string;
+  code: Open<ProblemCode>;
+  /** The id under which the function's log tells more. */
+  request_id: string;
+  /** Whom to ask, where only an operator can help. */
+  support?: string;
+}

@@ -1,0 +1,22 @@
+import "server-only";
+import { auth } from "@clerk/nextjs/server";
+import { cache } from "react";
+import { ensureProfile, type EnsureResult } from "rollcall-client";
+
+/** The fields that your application keeps in the two records, as in PROFILE_DEFAULTS and MEMBERSHIP_PROFILE_DEFAULTS. */
+type Own = { level: number };
+type MembershipOwn = { seat: string };
+
+export type Caller = EnsureResult<Own, MembershipOwn>;
+
+/**
+ * What Rollcall says of the signed-in user in the active organization. However many components ask, it is one call for
+ * each request that is rendered.
+ */
+export const currentCaller = cache(async (): Promise<Caller> => {
+  // Apart from the call: `auth()` throws to tell Next.js that the page depends on the request, and the client lets
+  // nothing through.
+  const { getToken } = await auth();
+  // Less time than in a browser: until it is over, the answer is not complete, although the page shows already.
+  return ensureProfile({ api: process.env.NEXT_PUBLIC_ROLLCALL_API, getToken, timeoutMs: 1000 });
+});

@@ -1,0 +1,43 @@
+import { useAuth } from "@clerk/react";
+import { createContext, useContext, useEffect, useState, type ReactNode } from "react";
+import { dueSyncUrl, ensureProfile, type EnsureResult } from "rollcall-client";
+
+/** The fields that your application keeps in the two records, as in PROFILE_DEFAULTS and MEMBERSHIP_PROFILE_DEFAULTS. */
+type Own = { level: number };
+type MembershipOwn = { seat: string };
+
+export type Caller = EnsureResult<Own, MembershipOwn>;
+
+const api = import.meta.env.VITE_ROLLCALL_API;
+
+const CallerContext = createContext<Caller | null>(null);
+
+/** What Rollcall says of the signed-in user in the active organization; null before it has said anything. */
+export function useCaller(): Caller | null {
+  return useContext(CallerContext);
+}
+
+/** Asks Rollcall once for each session and active organization. Its children never wait for the answer. */
+export function RollcallProvider({ children }: { children: ReactNode }) {
+  const { getToken, orgId, sessionId, signOut } = useAuth();
+  const [answer, setAnswer] = useState<{ session: string; caller: Caller } | null>(null);
+  const session = sessionId ? `${sessionId} ${orgId ?? ""}` : null;
+
+  useEffect(() => {
+    if (session === null) return;
+    const outdated = new AbortController();
+    void ensureProfile<Own, MembershipOwn>({ api, getToken, signal: outdated.signal }).then((caller) => {
+      if (outdated.signal.aborted) return;
+      setAnswer({ session, caller });
+      if (!caller.ok && caller.problem?.code === "user_deleted") void signOut();
+      const url = dueSyncUrl({ api, result: caller, redirectUrl: window.location.href });
+      // Not a step in the history: "back" must not lead to it.
+      if (url !== null) window.location.replace(url);
+    });
+    return () => outdated.abort();
+  }, [session, getToken, signOut]);
+
+  // The answer of another session or organization is about somebody else.
+  const caller = answer?.session === session ? answer.caller : null;
+  return <CallerContext value={caller}>{children}</CallerContext>;
+}
