@@ -144,6 +144,12 @@ fn verify_needs_no_key_and_something_to_verify() {
 }
 
 #[test]
+fn two_tables_must_be_two() {
+    let error = read(&[&GOOD[..], &[("PROFILES_TABLE", "rollcall-directory")]].concat()).unwrap_err();
+    assert_eq!(error.names(), ["PROFILES_TABLE"]);
+}
+
+#[test]
 fn the_function_reads_what_it_says_it_reads() {
     let asked = std::cell::RefCell::new(Vec::new());
     let _ = Settings::read(&|name| {

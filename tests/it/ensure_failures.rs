@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use clerk_emulator::ApiFaults;
+use clerk_emulator::{ApiFaults, Faults};
 use rollcall_tests::{Fault, World};
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ async fn keys_that_cannot_be_had_let_nobody_in_and_are_no_verdict() {
     }
     assert!(world.wire.take().is_empty());
     with_clerk(&world, ApiFaults::default());
-    world.set_now(world.now().get() + 60_000);
+    world.set_now(world.now().get() + 2_000);
     assert_eq!(world.ensure(&world.session(&ada, None)).await.status, 201);
     // Known keys outlast it.
     with_clerk(&world, ApiFaults { jwks_down: true, ..ApiFaults::default() });
@@ -101,14 +101,83 @@ async fn a_transaction_that_others_get_in_the_way_of_is_tried_again() {
     let eve = world.clerk("POST", "/users", json!({ "email_address": ["eve@example.com"] })).await;
     let eve = eve["id"].as_str().unwrap();
     for reason in ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"] {
-        world
-            .wire
-            .fail_after(if reason == "TransactionConflict" { 2 } else { 1 }, [Fault::TransactionCancelled(reason); 4]);
+        // At first there is a user to be written, too.
+        let before = if reason == "TransactionConflict" { 2 } else { 1 };
+        world.wire.fail_after(before, [Fault::TransactionCancelled(reason); 6]);
         assert_eq!(world.ensure(&world.session(eve, None)).await.brief(), (503, "unavailable"), "{reason}");
     }
     world.wire.fail_after(1, [Fault::TransactionCancelled("ValidationError")]);
     assert_eq!(world.ensure(&world.session(eve, None)).await.brief(), (500, "internal_error"));
     assert_eq!(world.ensure(&world.session(eve, None)).await.created(), ["profile"]);
+}
+
+#[tokio::test]
+async fn a_write_that_meets_somebodys_transaction_is_tried_again() {
+    for strike in 1..4 {
+        let world = World::start().await;
+        let (ada, acme) = newcomer(&world).await;
+        world.wire.fail_after(strike, [Fault::TransactionConflict]);
+        let answer = world.ensure(&world.session(&ada, Some(&acme))).await;
+        assert_eq!((answer.status, answer.created().len()), (201, 5), "{strike}: {}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn a_tie_that_only_clerk_could_settle_leaves_what_stands_there() {
+    // Clerk changes the user twice within a millisecond. A call has fetched the first state; the webhook brings the second
+    // one; the call asks again, and Clerk is silent.
+    let world = World::start().await;
+    let (ada, _) = newcomer(&world).await;
+    let mut body = world.clerk("GET", &format!("/users/{ada}"), Value::Null).await;
+    body["first_name"] = "Augusta".into();
+    let second = rollcall_tests::event("user.updated", &body, world.now().get());
+    let (webhook, token) = (world.beside(&[]).await, world.session(&ada, None));
+    let (stack, mut held) = (world.stack.clone(), world.wire.hold());
+    let arriving = async move {
+        while let Some(request) = held.recv().await {
+            if request.operation == "PutItem" {
+                assert_eq!(webhook.post(&second).await.brief(), (200, "applied"));
+                let api = ApiFaults { unauthorized: 1.0, ..ApiFaults::default() };
+                stack.clerk.set_faults(Faults { api, ..Faults::default() }).unwrap();
+            }
+            request.release();
+        }
+    };
+    let log = Log::default();
+    let answer = {
+        let _listening = log.listen();
+        tokio::select! {
+            answer = world.ensure(&token) => answer,
+            () = arriving => unreachable!("the wire stays"),
+        }
+    };
+    assert_eq!((answer.status, &answer.body["user"]["first_name"]), (201, &json!("Augusta")), "{}", answer.text);
+    assert_eq!(answer.body["needs_sync"], true);
+    assert!(log.text().contains("check CLERK_SECRET_KEY"), "{}", log.text());
+}
+
+#[tokio::test]
+async fn a_browser_on_a_bad_day_is_told_so_and_not_sent_round() {
+    let world = World::with(&[("SIGN_IN_URL", "https://accounts.example.com/sign-in")]).await;
+    let (ada, _) = newcomer(&world).await;
+    let cookie = format!("__session={}", world.session(&ada, None));
+    let sync = async || world.call("GET", "/sync", &[("cookie", &cookie)]).await;
+    with_clerk(&world, ApiFaults { jwks_down: true, ..ApiFaults::default() });
+    let answer = sync().await;
+    assert_eq!((answer.brief(), answer.header("location")), ((503, "session_keys_unavailable"), None), "no verdict");
+    with_clerk(&world, ApiFaults::default());
+    world.set_now(world.now().get() + 2_000);
+    world.wire.fail([Fault::Throttled; 3]);
+    assert_eq!(sync().await.brief(), (503, "unavailable"));
+    for api in [
+        ApiFaults { unauthorized: 1.0, ..ApiFaults::default() },
+        ApiFaults { too_many_requests: 1.0, ..ApiFaults::default() },
+        ApiFaults { slow_ms: 20_000, ..ApiFaults::default() },
+    ] {
+        world.set_now(world.now().get() + 10_000);
+        with_clerk(&world, api.clone());
+        assert_eq!(sync().await.status, 303, "{api:?}");
+    }
 }
 
 #[tokio::test]

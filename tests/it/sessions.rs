@@ -386,7 +386,13 @@ async fn keys_that_cannot_be_had_are_no_verdict_about_the_token() {
         let refused = tokens.verify(&with_kid(KEY_ID), seconds(NOW)).await;
         assert!(matches!(refused, Err(Refused::KeysUnavailable(_))), "{refused:?}");
     }
-    assert_eq!(asked.load(Ordering::SeqCst), 1, "a failing instance is asked once a minute, too");
+    assert_eq!(asked.load(Ordering::SeqCst), 1, "and nobody asks again at once");
+    assert!(tokens.verify(&with_kid(KEY_ID), seconds(NOW + 2)).await.is_err());
+    assert_eq!(asked.load(Ordering::SeqCst), 2, "but soon: until then nobody is let in");
+    // An instance without a key signs nothing, so that a list without one is none of its own.
+    let Instance { tokens, .. } = instance(200, json!([])).await;
+    let refused = tokens.verify(&with_kid(KEY_ID), seconds(NOW)).await;
+    assert!(matches!(refused, Err(Refused::KeysUnavailable(_))), "{refused:?}");
 }
 
 #[tokio::test]

@@ -88,6 +88,9 @@ impl Settings {
         if policy == Policy::Verify && !mirror {
             reader.contradicts(&ENSURE_POLICY, "is verify, but with MIRROR=off there is no copy to verify");
         }
+        if directory_table.is_some() && directory_table == profiles_table {
+            reader.contradicts(&PROFILES_TABLE, "is the same table as DIRECTORY_TABLE: they must be two");
+        }
         let problems = reader.finish();
         if !problems.names().is_empty() {
             return Err(problems);

@@ -1,11 +1,11 @@
 //! Everything stored about one caller, from two tables in one request.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 
+use super::aws::backoff;
 use super::dynamo_profiles::{key_of, profile};
 use super::store_error::StoreError;
 use crate::core::id::{Each, EntityId, InstanceId, Key};
@@ -14,8 +14,6 @@ use crate::core::profile::{self, Profile};
 
 /// Requests for the keys that DynamoDB leaves out when it is short of capacity.
 const MOST_REQUESTS: u32 = 3;
-/// The wait before the first repetition; each further one takes twice as long.
-const BACKOFF: Duration = Duration::from_millis(50);
 
 /// The two tables.
 #[derive(Clone, Debug)]
@@ -85,7 +83,7 @@ impl DynamoCaller {
         let mut found = HashMap::new();
         for attempt in 0..MOST_REQUESTS {
             if attempt > 0 {
-                tokio::time::sleep(BACKOFF * 2_u32.pow(attempt - 1)).await;
+                backoff(attempt).await;
             }
             let request = self.client.batch_get_item().set_request_items(Some(wanted));
             let answer = request.send().await.map_err(StoreError::of)?;

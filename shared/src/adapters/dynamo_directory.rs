@@ -2,14 +2,20 @@
 //! that stood in the way.
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::http::HttpResponse;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, ConsumedCapacity, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure,
 };
 
+use super::aws::backoff;
 use super::store_error::StoreError;
 use crate::core::item::Item;
 use crate::core::rule::{Guard, Stamp};
+
+/// Attempts at a write that others' transactions get in the way of.
+const MOST_ATTEMPTS: u32 = 4;
 
 /// The Directory's table.
 #[derive(Clone, Debug)]
@@ -60,7 +66,16 @@ impl DynamoDirectory {
         for (placeholder, value) in condition.values {
             request = request.expression_attribute_values(placeholder, AttributeValue::S(value));
         }
-        match request.send().await {
+        let mut attempts = 1;
+        let sent = loop {
+            match request.clone().send().await {
+                // Somebody's transaction has the item in hand, a mere check of it included. The SDK does not try again.
+                Err(error) if is_conflict(&error) && attempts < MOST_ATTEMPTS => backoff(attempts).await,
+                sent => break sent,
+            }
+            attempts += 1;
+        };
+        match sent {
             Ok(output) => {
                 let units = output.consumed_capacity().and_then(ConsumedCapacity::capacity_units).unwrap_or_default();
                 Ok(Put::Applied { units })
@@ -79,4 +94,8 @@ impl DynamoDirectory {
             },
         }
     }
+}
+
+fn is_conflict(error: &SdkError<PutItemError, HttpResponse>) -> bool {
+    error.code() == Some("TransactionConflictException")
 }

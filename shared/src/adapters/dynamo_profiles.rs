@@ -1,7 +1,6 @@
 //! The Profiles table on DynamoDB: records of the application's own, created once and never touched again.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
@@ -12,15 +11,16 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Number, Value};
 
+use super::aws::backoff;
 use super::store_error::StoreError;
 use crate::core::id::Key;
 use crate::core::item::Item;
 use crate::core::profile::Profile;
 
+/// Whole numbers up to here are exact in JavaScript: 2^53.
+const EXACT: u64 = 1 << 53;
 /// Attempts at a transaction that others get in the way of.
-const MOST_ATTEMPTS: u32 = 4;
-/// The wait before the second attempt; each further one takes twice as long.
-const BACKOFF: Duration = Duration::from_millis(25);
+const MOST_ATTEMPTS: u32 = 6;
 
 /// Why a transaction that asked for nothing wrong is cancelled; "None" are those of its items that were not to blame.
 /// Source: AWS, `TransactWriteItems`, cancellation reasons.
@@ -93,7 +93,7 @@ impl DynamoProfiles {
             if attempt == MOST_ATTEMPTS {
                 return Err(StoreError::Unavailable("TransactionCanceledException".to_owned(), error.into()));
             }
-            tokio::time::sleep(BACKOFF * 2_u32.pow(attempt - 1)).await;
+            backoff(attempt).await;
         }
     }
 
@@ -143,7 +143,7 @@ fn refusal(reasons: &[CancellationReason], owners: usize) -> Result<Provisioned,
 }
 
 /// A record from its attributes. An application may have stored what JSON has no word for: binary values become base64,
-/// numbers of more digits than a double holds become text.
+/// numbers that a double does not hold become text.
 pub(super) fn profile(attributes: HashMap<String, AttributeValue>) -> Profile {
     Profile(attributes.into_iter().map(|(name, value)| (name, json(value))).collect())
 }
@@ -171,9 +171,10 @@ fn json(value: AttributeValue) -> Value {
     }
 }
 
-/// DynamoDB keeps 38 digits. What JSON would change is left as text.
+/// DynamoDB keeps 38 digits. What a browser would read as another number is left as text.
 fn number(digits: &str) -> Value {
-    let exact = digits.parse::<i64>().map(Number::from).or_else(|_| digits.parse::<u64>().map(Number::from)).ok();
-    let double = || digits.parse::<f64>().ok().and_then(Number::from_f64).filter(|double| double.to_string() == digits);
-    exact.or_else(double).map_or(Value::String(digits.to_owned()), Value::Number)
+    let whole = digits.parse::<i64>().ok().filter(|whole| whole.unsigned_abs() <= EXACT).map(Number::from);
+    let double = || digits.parse::<f64>().ok().filter(|double| double.fract() != 0.0).and_then(Number::from_f64);
+    let same = |number: &Number| number.to_string() == digits;
+    whole.or_else(double).filter(same).map_or_else(|| digits.into(), Value::Number)
 }

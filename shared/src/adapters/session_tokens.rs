@@ -19,6 +19,8 @@ use crate::core::session::{Claims, Header, Rejection, Rules, Session, check};
 
 /// An unknown key causes one request in this many ms at most: whoever sends a token chooses its `kid`.
 const REFETCH_AFTER: u64 = 60_000;
+/// Where there are no keys yet, they are asked for again after this many ms: until then nobody is let in.
+const RETRY_AFTER: u64 = 2_000;
 /// Known keys are looked up anew after this many ms, so that a withdrawn one is forgotten.
 const KEYS_LAST: u64 = 5 * 60_000;
 /// A caller waits for this.
@@ -155,10 +157,13 @@ impl Jwks {
         let mut published = self.published.lock().await;
         let is_over = |at: Option<Millis>, limit| at.is_none_or(|at| now.since(at) >= limit);
         let is_wanted = !published.keys.contains_key(kid) || is_over(published.fetched_at, KEYS_LAST);
-        if is_wanted && is_over(published.asked_at, REFETCH_AFTER) {
+        let pause = if published.fetched_at.is_none() { RETRY_AFTER } else { REFETCH_AFTER };
+        if is_wanted && is_over(published.asked_at, pause) {
             published.asked_at = Some(now);
             match self.fetch().await {
-                Ok(keys) => (published.keys, published.fetched_at) = (keys, Some(now)),
+                Ok(keys) if !keys.is_empty() => (published.keys, published.fetched_at) = (keys, Some(now)),
+                // An instance without a key signs nothing: this answer is not its own.
+                Ok(_) => tracing::warn!("no key is published"),
                 // What was published a while ago is better than letting nobody in.
                 Err(error) if published.fetched_at.is_some() => {
                     tracing::warn!(error = %error.without_url(), "the keys could not be fetched anew");

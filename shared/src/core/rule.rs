@@ -132,7 +132,8 @@ impl Guard {
         let Some(stored) = stored else {
             return Outcome::Unproven;
         };
-        if *self == Guard::Absent && stored.rank < offered.rank {
+        // A placeholder is settled by whatever is there, another placeholder included.
+        if *self == Guard::Absent && stored.rank <= offered.rank && stored.digest != offered.digest {
             return Outcome::Superseded;
         }
         if same_generation_other_membership(offered, stored) {
@@ -228,6 +229,9 @@ mod tests {
         assert!(Guard::Absent.admits(&placeholder, None) && !Guard::Absent.admits(&placeholder, Some(&real)));
         assert!(Guard::Newer.admits(&real, Some(&placeholder)));
         assert_eq!(Guard::Absent.refusal(&placeholder, Some(&real)), Outcome::Superseded);
+        let other = stamp(0, false, 0, "q", None);
+        assert_eq!(Guard::Absent.refusal(&placeholder, Some(&other)), Outcome::Superseded);
+        assert_eq!(Guard::Absent.refusal(&placeholder, Some(&placeholder)), Outcome::Duplicate);
     }
 
     #[test]

@@ -31,11 +31,14 @@ pub fn target(asked: Option<&str>, origins: &[String], here: &str) -> Result<Url
     let is_page = matches!(target.scheme(), "https" | "http");
     let is_allowed = is_page && origins.contains(&target.origin().ascii_serialization());
     let is_plain = target.username().is_empty() && target.password().is_none();
-    if is_allowed && is_plain && target.path().trim_end_matches('/') != here.trim_end_matches('/') {
-        Ok(target)
-    } else {
-        Err(Refusal::Target)
-    }
+    if is_allowed && is_plain && !is_this_route(&target, here) { Ok(target) } else { Err(Refusal::Target) }
+}
+
+/// Whether a target is this route: by its path, or behind a proxy that shows it under another one.
+fn is_this_route(target: &Url, here: &str) -> bool {
+    let path = target.path().trim_end_matches('/');
+    let comes_back = target.query_pairs().any(|(name, _)| name == "redirect_url");
+    path == here.trim_end_matches('/') || (path.ends_with("/sync") && comes_back)
 }
 
 /// The number of this pass, from what the cookie said of earlier ones. A cookie that says nothing sensible counts for
@@ -123,7 +126,9 @@ mod tests {
         for asked in ["/sync", "/sync/", "/sync?redirect_url=/sync", "https://app.example.com/sync#x", "/a/../sync"] {
             assert_eq!(target(Some(asked), &origins(), "/sync"), Err(Refusal::Target), "{asked}");
         }
-        assert!(target(Some("/sync"), &origins(), "/api/sync").is_ok());
+        // Nor where a proxy shows it under another path; a page of that name is a page.
+        assert_eq!(target(Some("/rollcall/sync?redirect_url=/"), &origins(), "/sync"), Err(Refusal::Target));
+        assert!(target(Some("/settings/sync"), &origins(), "/sync").is_ok());
     }
 
     #[test]

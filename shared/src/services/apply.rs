@@ -44,6 +44,18 @@ pub struct Applied {
     pub clerk_calls: u32,
 }
 
+/// A state that could not be applied.
+#[derive(Debug, Error)]
+#[error("{error}")]
+pub struct NotApplied {
+    /// Why.
+    pub error: ApplyError,
+    /// What the Directory was last seen to hold.
+    pub stored: Option<Item>,
+    /// Questions put to Clerk.
+    pub clerk_calls: u32,
+}
+
 /// Why a state could not be applied.
 #[derive(Debug, Error)]
 pub enum ApplyError {
@@ -64,53 +76,62 @@ pub enum ApplyError {
     Contended,
 }
 
+impl Applied {
+    fn failed(self, error: ApplyError) -> NotApplied {
+        NotApplied { error, stored: self.item, clerk_calls: self.clerk_calls }
+    }
+}
+
 impl Applier {
     /// Goes on from `next` until it is known what becomes of the entity. `stored` is the item that is known to be there,
     /// `until` the moment after which Clerk's silence counts as none; without one its own limit holds.
     ///
     /// # Errors
     ///
-    /// [`ApplyError`]: but for [`ApplyError::Undated`], nothing is lost if the same is tried again.
+    /// [`NotApplied`]: but for [`ApplyError::Undated`], nothing is lost if the same is tried again.
     pub async fn apply(
         &self,
         entity: &EntityId,
         mut next: Next,
-        mut stored: Option<Item>,
+        stored: Option<Item>,
         said: &Said,
         context: &Context<'_>,
         until: Option<Instant>,
-    ) -> Result<Applied, ApplyError> {
-        let (mut rank, mut used, mut clerk_calls) = (None, 0.0, 0);
+    ) -> Result<Applied, NotApplied> {
+        let mut so_far = Applied { outcome: Outcome::Superseded, item: stored, rank: None, units: 0.0, clerk_calls: 0 };
         for _ in 0..MOST_ROUNDS {
-            next = match next {
-                Next::Again(write) => {
-                    let Write { item, guard, .. } = &*write;
-                    rank = Some(item.rank);
-                    match self.directory.put(item, guard).await? {
-                        Put::Applied { units } => {
-                            used += units;
-                            stored = Some(write.item);
-                            Next::Settled(Outcome::Applied)
-                        }
-                        Put::Refused(found) => {
-                            stored = found.map(|item| *item);
-                            decide::refused(&write, stored.as_ref(), context)
-                        }
-                    }
-                }
+            let step = match next {
+                Next::Settled(outcome) => return Ok(Applied { outcome, ..so_far }),
+                Next::Again(write) => self.write(*write, &mut so_far, context).await.map_err(ApplyError::from),
                 Next::Fetch => {
-                    clerk_calls += 1;
-                    let found = self.ask(entity, until).await?;
-                    decide::fetched(found, stored.as_ref(), said, context)
+                    so_far.clerk_calls += 1;
+                    let found = self.ask(entity, until).await;
+                    found.map(|found| decide::fetched(found, so_far.item.as_ref(), said, context)).map_err(Into::into)
                 }
-                Next::Settled(outcome) => {
-                    return Ok(Applied { outcome, item: stored, rank, units: used, clerk_calls });
-                }
-                Next::Wait => return Err(ApplyError::Behind),
-                Next::Undated => return Err(ApplyError::Undated),
+                Next::Wait => Err(ApplyError::Behind),
+                Next::Undated => Err(ApplyError::Undated),
+            };
+            next = match step {
+                Ok(next) => next,
+                Err(error) => return Err(so_far.failed(error)),
             };
         }
-        Err(ApplyError::Contended)
+        Err(so_far.failed(ApplyError::Contended))
+    }
+
+    async fn write(&self, write: Write, so_far: &mut Applied, context: &Context<'_>) -> Result<Next, StoreError> {
+        so_far.rank = Some(write.item.rank);
+        match self.directory.put(&write.item, &write.guard).await? {
+            Put::Applied { units } => {
+                so_far.units += units;
+                so_far.item = Some(write.item);
+                Ok(Next::Settled(Outcome::Applied))
+            }
+            Put::Refused(found) => {
+                so_far.item = found.map(|item| *item);
+                Ok(decide::refused(&write, so_far.item.as_ref(), context))
+            }
+        }
     }
 
     /// Asks Clerk for an entity, until a moment if there is one.

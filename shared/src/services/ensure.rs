@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::apply::{Applied, Applier, ApplyError};
+use super::apply::{Applied, Applier, ApplyError, NotApplied};
 use crate::adapters::clerk_api::ClerkError;
 use crate::adapters::dynamo_caller::{DynamoCaller, Stored};
 use crate::adapters::dynamo_profiles::{DynamoProfiles, Owner, Provisioned};
@@ -107,6 +107,7 @@ struct Brought {
     created: bool,
     unsettled: bool,
     clerk_calls: u32,
+    silence: Option<ClerkError>,
 }
 
 impl Ensurer {
@@ -117,7 +118,12 @@ impl Ensurer {
     /// [`StoreError`]: what was written until then stays, and calling again goes on from there.
     pub async fn ensure(&self, session: &Session, extent: Extent, now: Millis) -> Result<Outcomes, StoreError> {
         let caller = session.entities();
-        let stored = self.callers.read(&self.applier.instance, &caller).await?;
+        let mut stored = self.callers.read(&self.applier.instance, &caller).await?;
+        if !self.mirror {
+            // Of users only their end is kept. A row from the days of a mirror says nothing any more.
+            stored.copies.user = stored.copies.user.filter(Item::is_deleted);
+            stored.copies.membership = None;
+        }
         let asks_anew = extent == Extent::All && self.policy == Policy::Create;
         match ensure::admit(stored.copies.user.as_ref()) {
             Ok(()) => {}
@@ -143,12 +149,23 @@ impl Ensurer {
             return Ok(outcomes);
         }
         let caller = call.caller.as_ref();
-        let (user, organization, membership) = tokio::join!(
+        let (user, organization) = tokio::join!(
             self.bring(caller.user.as_ref(), answers.user, copies.user, call),
             self.bring(caller.organization.as_ref(), answers.organization, copies.organization, call),
-            self.bring(caller.membership.as_ref(), answers.membership, copies.membership, call),
         );
-        let brought = Each { user: user?, organization: organization?, membership: membership? };
+        let (user, organization) = (user?, organization?);
+        // Only then: a membership of whoever has ended meanwhile must not appear.
+        let membership = if lives(&user) && lives(&organization) {
+            self.bring(caller.membership.as_ref(), answers.membership, copies.membership, call).await?
+        } else {
+            Brought::default()
+        };
+        let mut brought = Each { user, organization, membership };
+        for one in [&mut brought.user, &mut brought.organization, &mut brought.membership] {
+            if let Some(error) = one.silence.take() {
+                self.is_silent(error, call, &mut outcomes);
+            }
+        }
         let mut known = Known { profile, membership_profile, ..Known::default() };
         let names = Each { user: "user", organization: "organization", membership: "membership" };
         for (one, name) in brought.as_ref().zip(names).into_array() {
@@ -182,14 +199,18 @@ impl Ensurer {
             tokio::join!(ask(asked.user), ask(asked.organization), ask(asked.membership));
         Each { user, organization, membership }.map(|answer| {
             answer.unwrap_or_else(|error: ClerkError| {
-                // An answer that cannot be read concerns one entity, the others everybody.
-                if !matches!(error, ClerkError::Unreadable(_)) {
-                    self.silence.note(call.now);
-                }
-                outcomes.silence.get_or_insert(error);
+                self.is_silent(error, call, outcomes);
                 Answer::Silent
             })
         })
+    }
+
+    /// Remembers that Clerk could not be asked. An answer that cannot be read concerns one entity, the others everybody.
+    fn is_silent(&self, error: ClerkError, call: &Call<'_>, outcomes: &mut Outcomes) {
+        if !matches!(error, ClerkError::Unreadable(_)) {
+            self.silence.note(call.now);
+        }
+        outcomes.silence.get_or_insert(error);
     }
 
     /// Applies what Clerk says about one entity, or lets a placeholder stand in where it says nothing.
@@ -217,15 +238,18 @@ impl Ensurer {
             }
             (Answer::Silent, None) => ensure::stand_in(placeholder()),
         };
-        let known = stored.clone();
+        let is_new = stored.as_ref().is_none_or(Item::is_deleted);
         match self.applier.apply(entity, next, stored, &SAID, &call.context, Some(call.until)).await {
             Ok(Applied { outcome, item, clerk_calls, .. }) => {
-                let created = outcome == Outcome::Applied && known.as_ref().is_none_or(Item::is_deleted);
-                Ok(Brought { item, created, unsettled: false, clerk_calls })
+                let created = outcome == Outcome::Applied && is_new;
+                Ok(Brought { item, created, clerk_calls, ..Brought::default() })
             }
-            Err(ApplyError::Store(error)) => Err(error),
-            // Only Clerk could have settled it, and did not.
-            Err(_) => Ok(Brought { item: known, unsettled: true, ..Brought::default() }),
+            Err(NotApplied { error: ApplyError::Store(error), .. }) => Err(error),
+            // Only Clerk could have settled it, and did not. What stood in the way is what there is.
+            Err(NotApplied { error, stored, clerk_calls }) => {
+                let silence = if let ApplyError::Clerk(error) = error { Some(error) } else { None };
+                Ok(Brought { item: stored, created: false, unsettled: true, clerk_calls, silence })
+            }
         }
     }
 
@@ -233,10 +257,15 @@ impl Ensurer {
     async fn provision(&self, mut known: Known, call: &Call<'_>) -> Result<Result<Ensured, Refusal>, StoreError> {
         let Session { user, organization, .. } = call.session;
         let instance = &self.applier.instance;
-        let mirrored = if self.mirror { Owner::Lives } else { Owner::HasNotEnded };
-        let rules = Each { user: mirrored, organization: Owner::Lives, membership: mirrored };
+        // The user first, whose record needs no other owner.
+        let rules = Each {
+            user: Some(if self.mirror { Owner::Lives } else { Owner::HasNotEnded }),
+            organization: Some(Owner::Lives),
+            membership: self.mirror.then_some(Owner::Lives),
+        };
         let owners = call.caller.as_ref().zip(rules).into_array().into_iter();
-        let owners: Vec<_> = owners.filter_map(|(entity, rule)| Some((entity.as_ref()?.key(instance), rule))).collect();
+        let owners: Vec<_> =
+            owners.filter_map(|(entity, rule)| Some((entity.as_ref()?.key(instance), rule?))).collect();
 
         if known.profile.is_none() {
             let record = Profile::of_user(instance, user, &self.defaults, call.now);
@@ -267,14 +296,20 @@ impl Ensurer {
     }
 }
 
+fn lives(brought: &Brought) -> bool {
+    brought.item.as_ref().is_some_and(|item| !item.is_deleted())
+}
+
 /// What is stored, as it is: nothing is asked and nothing created.
 fn verify(session: &Session, stored: Stored) -> Outcomes {
     let missing = |item: &Option<Item>| item.as_ref().is_none_or(Item::is_placeholder);
     if missing(&stored.copies.user) {
         return Outcomes::at_once(Err(Refusal::NotSynced));
     }
-    let organization_missed =
-        session.organization.is_some() && (missing(&stored.copies.organization) || missing(&stored.copies.membership));
+    let has_ended = stored.copies.organization.as_ref().is_some_and(Item::is_deleted);
+    let organization_missed = session.organization.is_some()
+        && !has_ended
+        && (missing(&stored.copies.organization) || missing(&stored.copies.membership));
     let Stored { copies, profile, membership_profile } = stored;
     let known = Known { copies, profile, membership_profile, unsettled: organization_missed, ..Known::default() };
     let answer = known.honouring_tombstones().answer(session);

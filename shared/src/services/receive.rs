@@ -45,7 +45,8 @@ impl Receiver {
                 (Next::Again(write), said)
             }
         };
-        let applied = self.applier.apply(&entity, next, None, &said, &context, None).await?;
+        let applied =
+            self.applier.apply(&entity, next, None, &said, &context, None).await.map_err(|failed| failed.error)?;
         Ok(Receipt { entity, applied: Some(applied) })
     }
 }
