@@ -480,3 +480,31 @@ async fn an_answer_of_clerks_about_somebody_else_is_not_believed() {
     assert!(world.item(&user(eve["id"].as_str().unwrap())).await.is_none(), "nobody else's row is written");
     assert!(!answer.text.contains("eve@example.com") && answer.body["needs_sync"] == true);
 }
+
+#[tokio::test]
+async fn nobody_who_is_deleted_meanwhile_becomes_a_member() {
+    for (kind, answered) in [("user.deleted", (410, "user_deleted")), ("organization.deleted", (201, ""))] {
+        let world = World::start().await;
+        let (ada, acme) = newcomer(&world).await;
+        let (webhook, token) = (world.beside(&[]).await, world.session(&ada, Some(&acme)));
+        let id = if kind == "user.deleted" { &ada } else { &acme };
+        let end = rollcall_tests::deletion_event(kind, id, world.now().get());
+        let mut held = world.wire.hold();
+        // The end arrives while the first copies wait to be written.
+        let ending = async move {
+            while let Some(request) = held.recv().await {
+                if request.operation == "PutItem" {
+                    assert_eq!(webhook.post(&end).await.status, 200);
+                }
+                request.release();
+            }
+        };
+        let answer = tokio::select! {
+            answer = world.ensure(&token) => answer,
+            () = ending => unreachable!("the wire stays"),
+        };
+        assert_eq!(answer.brief(), answered, "{}", answer.text);
+        assert!(world.item(&membership(&ada, &acme)).await.is_none(), "{kind}");
+        assert!(world.profiles().await.iter().all(|record| record["sk"] == "PROFILE"), "{kind}");
+    }
+}
