@@ -142,8 +142,8 @@ pub const UNAVAILABLE: Problem = Problem {
     status: 503,
     code: "unavailable",
     title: "Temporarily unavailable",
-    detail: "The database cannot be reached or is overloaded. Nothing is lost: try again in a few seconds. If it lasts, \
-             an operator finds the cause in the function's log under this request id.",
+    detail: "The database cannot be reached, or does not answer in time. Nothing is lost: try again in a few seconds. If \
+             it lasts, an operator finds the cause in the function's log under this request id.",
 };
 const BROKEN: Problem = Problem {
     status: 500,
