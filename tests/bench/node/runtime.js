@@ -2,7 +2,6 @@
 // comparison errs in Node.js's favour. Source: AWS, "Using the Lambda runtime API for custom runtimes", 2018-06-01.
 
 import { Agent, request } from "node:http";
-import { handler } from "./handler.js";
 
 const agent = new Agent({ keepAlive: true, maxSockets: 1 });
 const api = `http://${process.env.AWS_LAMBDA_RUNTIME_API}/2018-06-01/runtime/invocation`;
@@ -19,9 +18,11 @@ function call(method, path, body) {
   });
 }
 
-for (;;) {
-  const next = await call("GET", "next");
-  const id = next.headers["lambda-runtime-aws-request-id"];
-  const answer = await handler(JSON.parse(next.body));
-  await call("POST", `${id}/response`, JSON.stringify(answer));
+export async function serve(handler) {
+  for (;;) {
+    const next = await call("GET", "next");
+    const id = next.headers["lambda-runtime-aws-request-id"];
+    const answer = await handler(JSON.parse(next.body));
+    await call("POST", `${id}/response`, JSON.stringify(answer));
+  }
 }

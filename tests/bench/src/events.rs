@@ -1,4 +1,5 @@
-//! The events of a measurement: Clerk's sample, moved to now, signed, and wrapped as API Gateway hands it over.
+//! The webhook's hot path: a live event that replaces an older state. Clerk's sample, moved to now, signed, and wrapped as
+//! API Gateway hands it over.
 
 use anyhow::Context;
 use http::HeaderMap;
@@ -6,11 +7,35 @@ use rollcall::core::millis::Millis;
 use serde_json::{Value, json};
 use svix::webhooks::Webhook;
 
+use crate::hot_path::{self, DIRECTORY_TABLE, HotPath, OPERATIONS_TABLE};
+
 const SAMPLE: &str = include_str!("../../../events/user.updated.json");
 /// Whose events they are.
 pub(crate) const INSTANCE: &str = "ins_2nUcuErN3glWyZnAP6qLqp85VBT";
 /// Of the measured processes only; it signs nothing else.
 pub(crate) const WEBHOOK_SECRET: &str = "whsec_cm9sbGNhbGwgYmVuY2hlcyB3aXRoIHRoaXMgb25l";
+
+/// `1.0` and not `1`: DynamoDB writes units as decimals.
+const STORED: &str = r#"{"ConsumedCapacity":{"TableName":"rollcall-directory","CapacityUnits":1.0}}"#;
+
+/// The path: one write, stored at once.
+pub(crate) fn hot_path() -> HotPath {
+    let settings = [
+        ("DIRECTORY_TABLE", DIRECTORY_TABLE),
+        ("OPERATIONS_TABLE", OPERATIONS_TABLE),
+        ("CLERK_INSTANCE_ID", INSTANCE),
+        ("CLERK_SECRET_KEY", "sk_test_invented"),
+        ("CLERK_WEBHOOK_SECRET", WEBHOOK_SECRET),
+    ];
+    HotPath {
+        function: "webhook",
+        settings: settings.map(|(name, value)| (name, value.to_owned())).to_vec(),
+        operation: "PutItem",
+        stored: STORED.to_owned(),
+        answer: json!({ "outcome": "applied" }),
+        events: |now, count| (0..count).map(|number| Ok(user_updated(now, now, number)?.gateway_event())).collect(),
+    }
+}
 
 /// A signed body.
 pub(crate) struct Signed {
@@ -55,47 +80,15 @@ impl Signed {
         Ok(headers)
     }
 
-    /// The event of Lambda. Source: AWS, "AWS Lambda integration payload format", version 2.0.
+    /// The event of Lambda.
     pub(crate) fn gateway_event(&self) -> String {
-        let event = json!({
-            "version": "2.0",
-            "routeKey": "POST /webhooks/clerk",
-            "rawPath": "/webhooks/clerk",
-            "rawQueryString": "",
-            "headers": {
-                "accept": "*/*",
-                "content-length": self.body.len().to_string(),
-                "content-type": "application/json",
-                "host": "example.execute-api.us-east-1.amazonaws.com",
-                "svix-id": self.id,
-                "svix-signature": self.signature,
-                "svix-timestamp": self.timestamp,
-                "user-agent": "Svix-Webhooks/1.84.0",
-                "x-forwarded-for": "192.0.2.10",
-                "x-forwarded-port": "443",
-                "x-forwarded-proto": "https",
-            },
-            "requestContext": {
-                "accountId": "123456789012",
-                "apiId": "example",
-                "domainName": "example.execute-api.us-east-1.amazonaws.com",
-                "domainPrefix": "example",
-                "http": {
-                    "method": "POST",
-                    "path": "/webhooks/clerk",
-                    "protocol": "HTTP/1.1",
-                    "sourceIp": "192.0.2.10",
-                    "userAgent": "Svix-Webhooks/1.84.0",
-                },
-                "requestId": "JKJaXmPLvHcESHA=",
-                "routeKey": "POST /webhooks/clerk",
-                "stage": "$default",
-                "time": "21/Nov/2026:09:00:00 +0000",
-                "timeEpoch": self.sent_at,
-            },
-            "body": self.body,
-            "isBase64Encoded": false,
-        });
-        event.to_string()
+        let headers = [
+            ("content-type", "application/json"),
+            ("svix-id", &*self.id),
+            ("svix-signature", &self.signature),
+            ("svix-timestamp", &self.timestamp),
+            ("user-agent", "Svix-Webhooks/1.84.0"),
+        ];
+        hot_path::gateway_event("/webhooks/clerk", headers, Some(&self.body), self.sent_at)
     }
 }

@@ -3,17 +3,20 @@
 //!
 //! A tour in reading order:
 //!
-//! 1. [`starts`]: cold starts and warm invocations of fresh processes; [`node`]: the same handler on Node.js.
-//! 2. [`process`] and [`runtime_api`]: one process of a function, and Lambda's side of it; [`events`]: what it is handed.
-//! 3. [`decide`]: verify, parse and decide alone, within this process.
-//! 4. [`requests`]: what an event asks of DynamoDB and of Clerk, against the local stack.
-//! 5. [`report`]: the budgets.
+//! 1. [`hot_path`]: what a function is handed, asks and answers: [`events`] of the webhook, [`callers`] of ensure-profile.
+//! 2. [`starts`]: cold starts and warm invocations of fresh processes on that path; [`node`]: the same handlers on Node.js.
+//! 3. [`process`] and [`runtime_api`]: one process of a function, and Lambda's side of it.
+//! 4. [`decide`]: verify, parse and decide alone, within this process.
+//! 5. [`requests`]: what an event asks of DynamoDB and of Clerk, against the local stack.
+//! 6. [`report`]: the budgets.
 //!
 //! Everything listens on 127.0.0.1 only. Exit status 0 if all budgets hold, 1 if one is over or could not be measured, 64 for wrong usage.
 #![expect(clippy::disallowed_methods, reason = "only a main.rs reads the environment and the clock")]
 
+mod callers;
 mod decide;
 mod events;
+mod hot_path;
 mod node;
 mod process;
 mod report;
@@ -29,12 +32,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 use rollcall::core::millis::Millis;
 
+use crate::hot_path::HotPath;
 use crate::process::Program;
-use crate::report::{Report, Verdict};
+use crate::report::{Measured, Report, Verdict};
 use crate::starts::Store;
 
-const USAGE: &str =
-    "usage: rollcall-bench [--json] [FUNCTION…]   (the functions whose binaries are weighed, by default webhook)";
+const USAGE: &str = "usage: rollcall-bench [--json] [FUNCTION…]   (the functions whose binaries are weighed, by default those \
+                     that are started, too: webhook and ensure-profile)";
 /// Where the system keeps its authorities: Debian and Amazon Linux.
 const ROOTS: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
@@ -46,7 +50,7 @@ async fn main() -> ExitCode {
         return ExitCode::from(64);
     }
     if functions.is_empty() {
-        functions.push("webhook".to_owned());
+        functions.extend(["webhook", "ensure-profile"].map(str::to_owned));
     }
     let report = match measure(&functions).await {
         Ok(report) => report,
@@ -64,8 +68,8 @@ async fn main() -> ExitCode {
     for budget in report.budgets() {
         match budget.verdict {
             Verdict::Pass => continue,
-            Verdict::Over => eprintln!("over budget: {}", budget.what),
-            Verdict::NotMeasured => eprintln!("not measured, for want of the handler on Node.js: {}", budget.what),
+            Verdict::Over => eprintln!("over budget: {}", budget.name()),
+            Verdict::NotMeasured => eprintln!("not measured, for want of the handlers on Node.js: {}", budget.name()),
         }
         status = ExitCode::FAILURE;
     }
@@ -85,56 +89,63 @@ async fn measure(functions: &[String]) -> anyhow::Result<Report> {
         Ok((name.clone(), starts::megabytes(size)))
     };
     let binaries = functions.iter().map(weigh).collect::<anyhow::Result<_>>()?;
-    let webhook = release.join("webhook");
 
-    eprintln!("installing the handler for Node.js …");
-    // Without it there is still much to measure.
+    eprintln!("installing the handlers for Node.js …");
+    // Without them there is still much to measure.
     let baseline = node::prepare(&work.join("node")).unwrap_or_else(|error| {
-        eprintln!("rollcall-bench: the handler for Node.js: {error:#}");
+        eprintln!("rollcall-bench: the handlers for Node.js: {error:#}");
         None
     });
 
-    eprintln!("starting functions, cold …");
-    let store = Store::start().await?;
+    let paths = [events::hot_path(), callers::hot_path()?];
+    let store = Store::start(&paths).await?;
     let (authority, authorities) = (work.join("authority.pem"), work.join("authorities.pem"));
     std::fs::write(&authority, &store.authority)?;
     std::fs::write(&authorities, [roots().as_slice(), store.authority.as_bytes()].concat())?;
-    // Node.js carries the world's authorities in itself and reads them, too, so it is told only of the one more.
-    let cold = |variable, file: &Path| {
-        let mut environment = environment(&store.url(), "rollcall-directory", "rollcall-operations");
-        environment.push((variable, file.display().to_string()));
-        // A notice on standard error would count as the handler's work.
-        environment.push(("NODE_NO_WARNINGS", "1".to_owned()));
-        environment
-    };
-    let environment_of_webhook = cold("SSL_CERT_FILE", &authorities);
-    let mut programs = vec![Program { path: webhook.clone(), arguments: vec![], environment: environment_of_webhook }];
-    programs.extend(baseline.iter().map(|node| Program {
-        path: node.path.clone(),
-        arguments: vec![node.bundle.clone()],
-        environment: cold("NODE_EXTRA_CA_CERTS", &authority),
-    }));
-    let mut figures = starts::measure(&programs, &store, now).await?;
-    let node = baseline.and_then(|node| Some((node.version, figures.pop()?)));
-    let function = figures.pop().context("no figures")?;
+    let mut measured = Vec::new();
+    for path in &paths {
+        eprintln!("starting {}, cold …", path.function);
+        // Node.js carries the world's authorities in itself and reads them, too, so it is told only of the one more.
+        let cold = |variable, file: &Path| {
+            let mut environment = environment(path, &store.url());
+            environment.push((variable, file.display().to_string()));
+            // A notice on standard error would count as the handler's work.
+            environment.push(("NODE_NO_WARNINGS", "1".to_owned()));
+            environment
+        };
+        let environment = cold("SSL_CERT_FILE", &authorities);
+        let mut programs = vec![Program { path: release.join(path.function), arguments: vec![], environment }];
+        programs.extend(baseline.iter().map(|node| Program {
+            path: node.path.clone(),
+            arguments: vec![node.bundle(path.function)],
+            environment: cold("NODE_EXTRA_CA_CERTS", &authority),
+        }));
+        let mut figures = starts::measure(path, &programs, &store, now).await?;
+        let node = baseline.as_ref().and_then(|_| figures.pop());
+        let function = figures.pop().context("no figures")?;
+        measured.push(Measured { name: path.function, function, node });
+    }
 
     eprintln!("deciding …");
     let decide_us = decide::measure(now())?;
 
     eprintln!("counting requests …");
+    let [webhook, _] = &paths;
     let program = |dynamodb: &str, clerk: &str, directory: &str, operations: &str| {
-        let mut environment = environment(dynamodb, directory, operations);
-        environment.push(("CLERK_API_URL", clerk.to_owned()));
-        Program { path: webhook.clone(), arguments: vec![], environment }
+        let mut environment = environment(webhook, dynamodb);
+        // The last value of a name is the one that counts.
+        let set = [("CLERK_API_URL", clerk), ("DIRECTORY_TABLE", directory), ("OPERATIONS_TABLE", operations)];
+        environment.extend(set.map(|(name, value)| (name, value.to_owned())));
+        Program { path: release.join(webhook.function), arguments: vec![], environment }
     };
     let costs = requests::measure(&target.join("debug/rollcall"), program, now).await?;
-    Ok(Report { binaries, function, node, decide_us, costs })
+    Ok(Report { binaries, functions: measured, node: baseline.map(|node| node.version), decide_us, costs })
 }
 
 /// What Lambda and template.yaml set, with invented credentials. `ROLLCALL_SECRET_ARN` is left out: Secrets Manager's time is not the function's.
-fn environment(dynamodb: &str, directory: &str, operations: &str) -> Vec<(&'static str, String)> {
+fn environment(path: &HotPath, dynamodb: &str) -> Vec<(&'static str, String)> {
     let set = [
-        ("AWS_LAMBDA_FUNCTION_NAME", "webhook"),
+        ("AWS_LAMBDA_FUNCTION_NAME", path.function),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
         ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
         ("AWS_REGION", "us-east-1"),
@@ -142,16 +153,11 @@ fn environment(dynamodb: &str, directory: &str, operations: &str) -> Vec<(&'stat
         ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
         ("AWS_SESSION_TOKEN", "invented"),
         ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb),
-        ("DIRECTORY_TABLE", directory),
-        ("OPERATIONS_TABLE", operations),
-        ("CLERK_INSTANCE_ID", events::INSTANCE),
-        ("CLERK_SECRET_KEY", "sk_test_invented"),
-        ("CLERK_WEBHOOK_SECRET", events::WEBHOOK_SECRET),
     ];
-    set.into_iter().map(|(name, value)| (name, value.to_owned())).collect()
+    set.into_iter().map(|(name, value)| (name, value.to_owned())).chain(path.settings.iter().cloned()).collect()
 }
 
-/// The system's authorities. A deployed function reads all of them at its first connection, so a measured one does, too.
+/// The system's authorities. A deployed function reads all of them when it makes its client, so a measured one does, too.
 fn roots() -> Vec<u8> {
     ROOTS.iter().map(PathBuf::from).find_map(|path| std::fs::read(path).ok()).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! The same handler on Node.js: installed from its lock file, bundled, and run like the function itself.
+//! The same handlers on Node.js: installed from their lock file, bundled, and run like the functions themselves.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -6,32 +6,40 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 
-const SOURCES: [(&str, &str); 5] = [
+const SOURCES: [(&str, &str); 7] = [
     ("package.json", include_str!("../node/package.json")),
     ("package-lock.json", include_str!("../node/package-lock.json")),
     (".npmrc", include_str!("../node/.npmrc")),
-    ("handler.js", include_str!("../node/handler.js")),
+    ("ensure-profile.js", include_str!("../node/ensure-profile.js")),
+    ("internal-id.js", include_str!("../node/internal-id.js")),
     ("runtime.js", include_str!("../node/runtime.js")),
+    ("webhook.js", include_str!("../node/webhook.js")),
 ];
 /// Written once everything is installed; its content is the lock file that was.
 const INSTALLED: &str = "node_modules/.installed";
-const BUNDLE: &str = "bundle.mjs";
+const BUNDLES: &str = "bundles";
 
-/// A Node.js with the handler.
+/// A Node.js with the handlers.
 pub(crate) struct Baseline {
     /// The interpreter itself, not a script that finds it: that would be measured, too.
     pub(crate) path: PathBuf,
     /// As `v24.1.0`.
     pub(crate) version: String,
-    /// The handler, its dependencies and its Runtime API loop in one file.
-    pub(crate) bundle: PathBuf,
+    bundles: PathBuf,
 }
 
-/// Installs and bundles the handler in `folder`; nothing if this machine has no Node.js or no npm.
+impl Baseline {
+    /// A function's handler, its dependencies and its Runtime API loop in one file.
+    pub(crate) fn bundle(&self, function: &str) -> PathBuf {
+        self.bundles.join(format!("{function}.mjs"))
+    }
+}
+
+/// Installs and bundles the handlers in `folder`; nothing if this machine has no Node.js or no npm.
 ///
 /// # Errors
 ///
-/// If there are both, but the handler cannot be installed or bundled.
+/// If there are both, but the handlers cannot be installed or bundled.
 pub(crate) fn prepare(folder: &Path) -> anyhow::Result<Option<Baseline>> {
     let Some(path) = answer(&mut node("process.execPath")) else { return Ok(None) };
     let Some(version) = answer(&mut node("process.version")) else { return Ok(None) };
@@ -49,13 +57,14 @@ pub(crate) fn prepare(folder: &Path) -> anyhow::Result<Option<Baseline>> {
     }
     // The packages' modules and not their CommonJS: only of those can the bundler leave out what is not used, and a third less code
     // starts faster.
-    let output = format!("--outfile={BUNDLE}");
+    let output = format!("--outdir={BUNDLES}");
     let banner = "--banner:js=import{createRequire}from'node:module';const require=createRequire(import.meta.url);";
-    let mut arguments = vec!["node_modules/esbuild/bin/esbuild", "runtime.js", "--bundle", "--minify", &output, banner];
+    let mut arguments = vec!["node_modules/esbuild/bin/esbuild", "webhook.js", "ensure-profile.js"];
+    arguments.extend(["--bundle", "--minify", &output, "--out-extension:.js=.mjs", banner]);
     arguments.extend(["--platform=node", "--target=node20", "--format=esm", "--main-fields=module,main"]);
     arguments.push("--log-level=warning");
     run(folder, &path, &arguments)?;
-    Ok(Some(Baseline { path: path.into(), version, bundle: folder.join(BUNDLE) }))
+    Ok(Some(Baseline { path: path.into(), version, bundles: folder.join(BUNDLES) }))
 }
 
 fn node(expression: &str) -> Command {

@@ -1,7 +1,7 @@
 //! Budgets, what was measured against them, and how both are shown.
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::requests::Cost;
 use crate::starts::Figures;
@@ -49,8 +49,8 @@ pub(crate) enum Verdict {
 /// One budget.
 #[derive(Debug, Serialize)]
 pub(crate) struct Budget {
-    /// What is limited.
-    pub(crate) what: String,
+    function: String,
+    what: String,
     unit: Unit,
     measured: Option<f64>,
     at_most: f64,
@@ -59,30 +59,51 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// A budget and what was measured, if anything was.
-    pub(crate) fn new(what: impl Into<String>, unit: Unit, measured: Option<f64>, at_most: f64) -> Budget {
+    /// A function's budget and what was measured, if anything was.
+    fn new(function: &str, what: &str, unit: Unit, measured: Option<f64>, at_most: f64) -> Budget {
         let verdict = match measured {
             None => Verdict::NotMeasured,
             Some(measured) if measured <= at_most => Verdict::Pass,
             Some(_) => Verdict::Over,
         };
-        Budget { what: what.into(), unit, measured, at_most, verdict }
+        Budget { function: function.to_owned(), what: what.to_owned(), unit, measured, at_most, verdict }
+    }
+
+    /// What is limited, and of which function.
+    pub(crate) fn name(&self) -> String {
+        format!("{}: {}", self.function, self.what)
     }
 }
 
 type Figure = fn(&Figures) -> f64;
 
+/// What the processes of one function took.
+pub(crate) struct Measured {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// The function.
+    pub(crate) function: Figures,
+    /// The same handler on Node.js.
+    pub(crate) node: Option<Figures>,
+}
+
+impl Measured {
+    fn of_node(&self, figure: Figure) -> Option<f64> {
+        self.node.as_ref().map(|node| figure(&self.function) / figure(node))
+    }
+}
+
 /// Everything that was measured.
 pub(crate) struct Report {
     /// The binaries by name, in MB.
     pub(crate) binaries: Vec<(String, f64)>,
-    /// The function.
-    pub(crate) function: Figures,
-    /// The same handler on Node.js, and which Node.js.
-    pub(crate) node: Option<(String, Figures)>,
-    /// Verify, parse, decide, in µs of CPU.
+    /// The functions that were started.
+    pub(crate) functions: Vec<Measured>,
+    /// Which Node.js, if there is one.
+    pub(crate) node: Option<String>,
+    /// The webhook's verify, parse, decide, in µs of CPU.
     pub(crate) decide_us: f64,
-    /// A fresh event, a duplicate, a superseded one.
+    /// The webhook's fresh event, a duplicate, a superseded one.
     pub(crate) costs: [Cost; 3],
 }
 
@@ -90,7 +111,8 @@ impl Report {
     /// All budgets, in the order of the design.
     pub(crate) fn budgets(&self) -> Vec<Budget> {
         let [fresh, duplicate, superseded] = &self.costs;
-        let count = |what: &str, measured: f64, at_most| Budget::new(what, Unit::Count, Some(measured), at_most);
+        let count =
+            |what: &str, measured: f64, at_most| Budget::new("webhook", what, Unit::Count, Some(measured), at_most);
         let mut budgets = vec![
             count("fresh event: DynamoDB requests", fresh.requests.into(), 1.0),
             count("fresh event: write units", fresh.write_units, 1.0),
@@ -103,36 +125,39 @@ impl Report {
             let records = u32::try_from(cost.stream_records).unwrap_or(u32::MAX);
             budgets.push(count(&format!("{kind} event: stream records"), records.into(), 0.0));
         }
-        let function = &self.function;
-        let of_node = |figure: Figure| self.node.as_ref().map(|(_, node)| figure(function) / figure(node));
-        let cold = of_node(|figures| figures.cold_ms);
-        budgets.push(Budget::new("cold start and first invocation", Unit::OfNode, cold, 1.0 / 12.0));
-        let cpu = Some(function.cpu_cold_ms);
-        budgets.push(Budget::new("cold start and first invocation", Unit::CpuMilliseconds, cpu, 6.0));
-        budgets.push(Budget::new("resident memory, peak", Unit::Megabytes, Some(function.peak_mb), 14.0));
-        let memory = of_node(|figures| figures.peak_mb);
-        budgets.push(Budget::new("resident memory, peak", Unit::OfNode, memory, 1.0 / 6.0));
+        for measured in &self.functions {
+            let (name, function) = (measured.name, &measured.function);
+            let (start, memory) = ("cold start and first invocation", "resident memory, peak");
+            let cold = measured.of_node(|figures| figures.cold_ms);
+            budgets.push(Budget::new(name, start, Unit::OfNode, cold, 1.0 / 12.0));
+            budgets.push(Budget::new(name, start, Unit::CpuMilliseconds, Some(function.cpu_cold_ms), 6.0));
+            budgets.push(Budget::new(name, memory, Unit::Megabytes, Some(function.peak_mb), 14.0));
+            let peak = measured.of_node(|figures| figures.peak_mb);
+            budgets.push(Budget::new(name, memory, Unit::OfNode, peak, 1.0 / 6.0));
+        }
         for (name, megabytes) in &self.binaries {
-            budgets.push(Budget::new(format!("release binary: {name}"), Unit::Megabytes, Some(*megabytes), 8.0));
+            budgets.push(Budget::new(name, "release binary", Unit::Megabytes, Some(*megabytes), 8.0));
         }
         let decide = Some(self.decide_us);
-        budgets.push(Budget::new("warm: verify, parse, decide", Unit::CpuMicroseconds, decide, 150.0));
+        budgets.push(Budget::new("webhook", "warm: verify, parse, decide", Unit::CpuMicroseconds, decide, 150.0));
         budgets
     }
 
     /// Everything as JSON.
     pub(crate) fn json(&self) -> Value {
         let [fresh, duplicate, superseded] = &self.costs;
-        let node = self.node.as_ref().map(|(version, figures)| json!({ "version": version, "figures": figures }));
+        let figures = |measured: &Measured| json!({ "function": measured.function, "node": measured.node });
+        let functions: Map<String, Value> =
+            self.functions.iter().map(|measured| (measured.name.to_owned(), figures(measured))).collect();
         json!({
             "budgets": self.budgets(),
-            "function": self.function,
-            "node": node,
+            "functions": functions,
+            "node": self.node,
             "events": { "fresh": fresh, "duplicate": duplicate, "superseded": superseded },
         })
     }
 
-    /// Everything as two tables for people.
+    /// Everything as tables for people: the budgets, then each function.
     pub(crate) fn text(&self) -> String {
         let mut budgets = vec![["budget", "measured", "at most", ""].map(str::to_owned)];
         for budget in self.budgets() {
@@ -142,14 +167,16 @@ impl Report {
                 Verdict::Over => "OVER",
                 Verdict::NotMeasured => "no pass",
             };
-            budgets.push([budget.what, measured, budget.unit.show(budget.at_most), verdict.to_owned()]);
+            budgets.push([budget.name(), measured, budget.unit.show(budget.at_most), verdict.to_owned()]);
         }
-        format!("{}\n{}", table(&budgets), table(&self.figures()))
+        let figures = self.functions.iter().map(|measured| table(&self.figures(measured)));
+        std::iter::once(table(&budgets)).chain(figures).collect::<Vec<_>>().join("\n")
     }
 
-    fn figures(&self) -> Vec<[String; 4]> {
-        let version = self.node.as_ref().map_or("Node.js: none here", |(version, _)| version);
-        let mut rows = vec![["medians", "function", version, "function is"].map(str::to_owned)];
+    fn figures(&self, measured: &Measured) -> Vec<[String; 4]> {
+        let version = self.node.as_deref().unwrap_or("Node.js: none here");
+        let mut rows =
+            vec![[&*format!("{}: medians", measured.name), "function", version, "function is"].map(str::to_owned)];
         let figures: [(&str, Figure); 11] = [
             ("start to first poll, ms", |figures| figures.init_ms),
             ("first invocation over TLS, ms", |figures| figures.first_ms),
@@ -164,10 +191,10 @@ impl Report {
             ("resident memory at its peak, MB", |figures| figures.peak_mb),
         ];
         for (name, figure) in figures {
-            let (function, node) = (figure(&self.function), self.node.as_ref().map(|(_, node)| figure(node)));
-            let share = node.map(|node| Unit::OfNode.show(function / node));
-            let node = node.map(|node| format!("{node:.2}"));
-            rows.push([name.to_owned(), format!("{function:.2}"), node.unwrap_or_default(), share.unwrap_or_default()]);
+            let function = format!("{:.2}", figure(&measured.function));
+            let node = measured.node.as_ref().map(|node| format!("{:.2}", figure(node)));
+            let share = measured.of_node(figure).map(|share| Unit::OfNode.show(share));
+            rows.push([name.to_owned(), function, node.unwrap_or_default(), share.unwrap_or_default()]);
         }
         rows
     }
@@ -195,10 +222,11 @@ mod tests {
 
     #[test]
     fn a_budget_that_was_not_measured_does_not_pass() {
-        assert_eq!(Budget::new("x", Unit::Count, None, 1.0).verdict, Verdict::NotMeasured);
-        assert_eq!(Budget::new("x", Unit::Count, Some(1.0), 1.0).verdict, Verdict::Pass);
-        assert_eq!(Budget::new("x", Unit::Count, Some(1.1), 1.0).verdict, Verdict::Over);
-        assert_eq!(Budget::new("x", Unit::Count, Some(f64::NAN), 1.0).verdict, Verdict::Over);
+        let verdict = |measured| Budget::new("webhook", "x", Unit::Count, measured, 1.0).verdict;
+        assert_eq!(verdict(None), Verdict::NotMeasured);
+        assert_eq!(verdict(Some(1.0)), Verdict::Pass);
+        assert_eq!(verdict(Some(1.1)), Verdict::Over);
+        assert_eq!(verdict(Some(f64::NAN)), Verdict::Over);
     }
 
     #[test]

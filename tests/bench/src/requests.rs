@@ -100,7 +100,7 @@ async fn one(process: &mut Process, stack: &Stack, signed: &Signed, counted: &Mu
     *locked(counted) = Cost::default();
     let answer = process.invoke(signed.gateway_event()).await?;
     let mut cost = locked(counted).clone();
-    cost.outcome = answer.outcome;
+    cost.outcome = answer.body["outcome"].as_str().unwrap_or_default().to_owned();
     cost.item_changes = u32::from(stack.item(signed).await? != item);
     cost.stream_records = stack.stream_records().await? - records;
     Ok(cost)

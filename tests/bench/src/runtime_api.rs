@@ -41,8 +41,8 @@ pub(crate) struct Answer {
     pub(crate) latency: Duration,
     /// Its HTTP status.
     pub(crate) status: u64,
-    /// What the function says became of the event; nothing for a problem.
-    pub(crate) outcome: String,
+    /// Its body; null if that is no JSON.
+    pub(crate) body: Value,
 }
 
 impl RuntimeApi {
@@ -126,7 +126,7 @@ fn invocation(event: String, now: Millis) -> Response<Full<Bytes>> {
     headers.insert("lambda-runtime-aws-request-id", HeaderValue::from_static("8476a536-e9f4-11e8-9739-2dfe598c3fcd"));
     headers.insert(
         "lambda-runtime-invoked-function-arn",
-        HeaderValue::from_static("arn:aws:lambda:us-east-1:123456789012:function:webhook"),
+        HeaderValue::from_static("arn:aws:lambda:us-east-1:123456789012:function:rollcall"),
     );
     response
 }
@@ -137,7 +137,6 @@ fn accepted() -> Response<Full<Bytes>> {
 
 fn read(latency: Duration, body: &[u8]) -> anyhow::Result<Answer> {
     let answer: Value = serde_json::from_slice(body).context("the function's answer")?;
-    let inner: Value = serde_json::from_str(answer["body"].as_str().unwrap_or_default()).unwrap_or_default();
-    let outcome = inner["outcome"].as_str().unwrap_or_default().to_owned();
-    Ok(Answer { latency, status: answer["statusCode"].as_u64().unwrap_or_default(), outcome })
+    let body = serde_json::from_str(answer["body"].as_str().unwrap_or_default()).unwrap_or_default();
+    Ok(Answer { latency, status: answer["statusCode"].as_u64().unwrap_or_default(), body })
 }

@@ -1,14 +1,15 @@
 //! Cold starts and the warm invocations after them, of fresh processes against a store that costs next to nothing.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::ensure;
 use http::StatusCode;
+use hyper::body::Bytes;
 use serde::Serialize;
 
-use crate::events;
+use crate::hot_path::HotPath;
 use crate::process::{Memory, Process, Program};
 use crate::runtime_api::Clock;
 use crate::serve::{self, Server};
@@ -18,43 +19,48 @@ const PROCESSES: usize = 15;
 /// Warm invocations of each process.
 const WARM: usize = 300;
 
-const PUT: &str = "DynamoDB_20120810.PutItem";
-/// `1.0` and not `1`: DynamoDB writes units as decimals.
-const STORED: &str = r#"{"ConsumedCapacity":{"TableName":"rollcall-directory","CapacityUnits":1.0}}"#;
-
-/// Stands in for DynamoDB: TLS as there, but every item is stored at once. A real store's time would hide the function's.
+/// Stands in for DynamoDB: TLS as there, but every answer is ready. A real store's time would hide the function's.
 pub(crate) struct Store {
     /// The authority that its clients must trust, as PEM.
     pub(crate) authority: String,
     server: Server,
-    puts: Arc<AtomicUsize>,
+    asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Store {
-    /// Starts it.
+    /// Starts it, with an answer to each path's operation and to no other.
     ///
     /// # Errors
     ///
     /// If no port is free.
-    pub(crate) async fn start() -> anyhow::Result<Store> {
-        let puts = Arc::new(AtomicUsize::new(0));
-        let counted = puts.clone();
+    pub(crate) async fn start(paths: &[HotPath]) -> anyhow::Result<Store> {
+        let answers = paths.iter().map(|path| (path.operation, Bytes::from(path.stored.clone())));
+        let answers: Arc<HashMap<_, _>> = Arc::new(answers.collect());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let noted = asked.clone();
         let (tls, authority) = serve::certify()?;
         let server = serve::serve(Some(tls), move |request| {
-            let is_put = request.headers().get("x-amz-target").is_some_and(|target| target == PUT);
-            if is_put {
-                counted.fetch_add(1, Ordering::Relaxed);
-            }
-            let (status, body) = if is_put { (StatusCode::OK, STORED) } else { (StatusCode::BAD_REQUEST, "{}") };
+            let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
+            let operation = target.unwrap_or_default().trim_start_matches("DynamoDB_20120810.");
+            noted.lock().unwrap_or_else(PoisonError::into_inner).push(operation.to_owned());
+            let (status, body) = match answers.get(operation) {
+                Some(answer) => (StatusCode::OK, answer.clone()),
+                None => (StatusCode::BAD_REQUEST, Bytes::from_static(b"{}")),
+            };
             std::future::ready(serve::answer(status, "application/x-amz-json-1.0", body))
         })
         .await?;
-        Ok(Store { authority, server, puts })
+        Ok(Store { authority, server, asked })
     }
 
     /// `AWS_ENDPOINT_URL_DYNAMODB`.
     pub(crate) fn url(&self) -> String {
         format!("https://{}", self.server.address)
+    }
+
+    /// The operations that it was asked for since the last call.
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -96,20 +102,23 @@ pub(crate) struct Figures {
     pub(crate) peak_mb: f64,
 }
 
-/// Measures each of `programs` in fresh processes, in turns, so that whatever else the machine does meets all of them alike.
+/// Measures each of `programs` on the same path in fresh processes, in turns, so that whatever else the machine does meets
+/// all of them alike.
 ///
 /// # Errors
 ///
-/// If a process fails, or sends the store anything but one `PutItem` an event.
-pub(crate) async fn measure(programs: &[Program], store: &Store, clock: Clock) -> anyhow::Result<Vec<Figures>> {
+/// If a process fails, gives another answer, or asks the store for anything but the path's one operation an event.
+pub(crate) async fn measure(
+    path: &HotPath,
+    programs: &[Program],
+    store: &Store,
+    clock: Clock,
+) -> anyhow::Result<Vec<Figures>> {
     let mut runs: Vec<Vec<Run>> = programs.iter().map(|_| Vec::new()).collect();
     // One round more: the first one brings the binaries into the page cache and counts for nothing.
     for round in 0..=PROCESSES {
         for (program, runs) in programs.iter().zip(&mut runs) {
-            let before = store.puts.load(Ordering::Relaxed);
-            let run = one(program, clock).await?;
-            let puts = store.puts.load(Ordering::Relaxed) - before;
-            ensure!(puts == 1 + WARM, "{puts} PutItem of {}, not one an event", program.path.display());
+            let run = one(path, program, store, clock).await?;
             if round > 0 {
                 runs.push(run);
             }
@@ -118,11 +127,8 @@ pub(crate) async fn measure(programs: &[Program], store: &Store, clock: Clock) -
     Ok(runs.iter().map(|runs| figures(runs)).collect())
 }
 
-async fn one(program: &Program, clock: Clock) -> anyhow::Result<Run> {
-    let now = clock();
-    let events: Vec<String> = (0..=WARM)
-        .map(|number| Ok(events::user_updated(now, now, number)?.gateway_event()))
-        .collect::<anyhow::Result<_>>()?;
+async fn one(path: &HotPath, program: &Program, store: &Store, clock: Clock) -> anyhow::Result<Run> {
+    let events = (path.events)(clock(), 1 + WARM)?;
     let mut process = Process::start(program, clock).await?;
     let init = process.init;
     let cpu_init = process.cpu().await?;
@@ -130,7 +136,9 @@ async fn one(program: &Program, clock: Clock) -> anyhow::Result<Run> {
     let mut cpu_cold = cpu_init;
     for event in events {
         let answer = process.invoke(event).await?;
-        ensure!(answer.outcome == "applied", "an event was {:?}, not applied", answer.outcome);
+        let (name, asked) = (program.path.display(), store.take());
+        ensure!(answer.body == path.answer, "{name} answered {}, not {}", answer.body, path.answer);
+        ensure!(asked == [path.operation], "{name} asked the store for {asked:?}, not for one {}", path.operation);
         if latencies.is_empty() {
             cpu_cold = process.cpu().await?;
         }

@@ -5,24 +5,12 @@ import { createHash } from "node:crypto";
 import { ConditionalCheckFailedException, DynamoDBClient, PutItemCommand } from "@aws-sdk/client-dynamodb";
 // What Clerk's own `verifyWebhook` uses, and lighter than Svix's package, which is a client of Svix's whole API.
 import { Webhook } from "standardwebhooks";
+import { internalId } from "./internal-id.js";
+import { serve } from "./runtime.js";
 
 const instance = process.env.CLERK_INSTANCE_ID;
 const signature = new Webhook(process.env.CLERK_WEBHOOK_SECRET);
 const dynamodb = new DynamoDBClient();
-
-const URL_NAMESPACE = Buffer.from("6ba7b8119dad11d180b400c04fd430c8", "hex");
-const namespace = uuid5(URL_NAMESPACE, `clerk:${instance}`);
-
-function uuid5(space, name) {
-  const hash = createHash("sha1").update(space).update(name).digest().subarray(0, 16);
-  hash[6] = (hash[6] & 0x0f) | 0x50;
-  hash[8] = (hash[8] & 0x3f) | 0x80;
-  return hash;
-}
-
-function asText(uuid) {
-  return uuid.toString("hex").replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
-}
 
 function attribute(value) {
   if (typeof value === "string") return { S: value };
@@ -48,7 +36,7 @@ function canonical(value) {
 
 function project(user) {
   return {
-    id: asText(uuid5(namespace, user.id)),
+    id: internalId(user.id),
     clerk_user_id: user.id,
     external_id: user.external_id,
     first_name: user.first_name,
@@ -69,7 +57,7 @@ function answer(statusCode, body) {
   return { statusCode, headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
 }
 
-export async function handler(event) {
+async function handler(event) {
   const body = event.isBase64Encoded ? Buffer.from(event.body, "base64").toString() : event.body;
   const deliveryId = event.headers["svix-id"];
   let envelope;
@@ -121,3 +109,5 @@ export async function handler(event) {
   console.log(JSON.stringify({ svix_id: deliveryId, kind: envelope.type, id: user.id, outcome, rank }));
   return answer(200, { outcome });
 }
+
+await serve(handler);

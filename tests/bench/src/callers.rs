@@ -1,0 +1,220 @@
+//! The hot path of ensure-profile: a caller whom nothing is missing. A session token as Clerk signs it, and everything that
+//! is stored about its user: projected from Clerk's samples, in DynamoDB's JSON.
+
+use anyhow::Context as _;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use rollcall::core::ensure::Ensured;
+use rollcall::core::event::{Envelope, Event};
+use rollcall::core::id::{InstanceId, OrganizationId, UserId};
+use rollcall::core::item::{Item, Provenance, Writer};
+use rollcall::core::millis::Millis;
+use rollcall::core::profile::{Defaults, Profile};
+use rollcall::core::projection::Context;
+use serde_json::{Map, Value, json};
+
+use crate::events::INSTANCE;
+use crate::hot_path::{self, DIRECTORY_TABLE, HotPath, PROFILES_TABLE};
+
+const USER: &str = include_str!("../../../events/user.updated.json");
+const ORGANIZATION: &str = include_str!("../../../events/organization.updated.json");
+const MEMBERSHIP: &str = include_str!("../../../events/organizationMembership.updated.json");
+
+/// Made for the tests; it signs nothing else.
+const KEY: &str = include_str!("../../support/keys/one.pem");
+/// Its public part.
+const PUBLIC_KEY: &str = include_str!("../../support/keys/one.pub.pem");
+const ISSUER: &str = "https://clerk.example.com";
+const ORIGIN: &str = "https://app.example.com";
+/// Seconds. Clerk's tokens last a minute, which a busy machine may need for one process and its events.
+const LIFETIME: u64 = 600;
+
+/// What is stored about the caller.
+struct Caller {
+    user: Item,
+    organization: Item,
+    membership: Item,
+    profile: Profile,
+    membership_profile: Profile,
+}
+
+/// The path: one read of all five rows, from both tables.
+///
+/// # Errors
+///
+/// If a sample is not what it was.
+pub(crate) fn hot_path() -> anyhow::Result<HotPath> {
+    let settings = [
+        ("DIRECTORY_TABLE", DIRECTORY_TABLE),
+        ("PROFILES_TABLE", PROFILES_TABLE),
+        ("CLERK_INSTANCE_ID", INSTANCE),
+        ("CLERK_SECRET_KEY", "sk_test_invented"),
+        ("CLERK_ISSUER", ISSUER),
+        ("CLERK_JWT_KEY", PUBLIC_KEY),
+        ("ALLOWED_ORIGINS", ORIGIN),
+    ];
+    let caller = Caller::of_samples()?;
+    Ok(HotPath {
+        function: "ensure-profile",
+        settings: settings.map(|(name, value)| (name, value.to_owned())).to_vec(),
+        operation: "BatchGetItem",
+        stored: caller.stored()?.to_string(),
+        answer: caller.answer()?,
+        events,
+    })
+}
+
+/// A page calls with the same token until it is over.
+fn events(now: Millis, count: usize) -> anyhow::Result<Vec<String>> {
+    let authorization = format!("Bearer {}", token(&Caller::of_samples()?, now)?);
+    let headers = [
+        ("accept-encoding", "gzip, deflate, br"),
+        ("accept-language", "en"),
+        ("authorization", &*authorization),
+        ("origin", ORIGIN),
+        ("referer", "https://app.example.com/"),
+        ("sec-fetch-dest", "empty"),
+        ("sec-fetch-mode", "cors"),
+        ("sec-fetch-site", "cross-site"),
+        ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"),
+    ];
+    Ok(vec![hot_path::gateway_event("/profiles/ensure", headers, None, now); count])
+}
+
+/// A token of version 2, active in the organization, with the claims that docs/frontend.md asks for: nothing lags.
+/// Source: Clerk, "Session tokens".
+fn token(caller: &Caller, now: Millis) -> anyhow::Result<String> {
+    let mut header = Header::new(Algorithm::RS256);
+    header.kid = Some("ins_one".to_owned());
+    header.extras.insert("cat", "cl_B7d4PD111AAA");
+    let (user, organization) = (&caller.user.fields, &caller.organization.fields);
+    let now = now.get() / 1000;
+    let claims = json!({
+        "azp": ORIGIN, "exp": now + LIFETIME, "fva": [3, -1], "iat": now, "iss": ISSUER, "jti": "1234567890",
+        "nbf": now - 10, "sid": "sess_2nYgKkHKhA1dlGO7rC4bzCp4HXv", "sub": user["clerk_user_id"], "sts": "active", "v": 2,
+        "pla": "u:free", "fea": "o:teams,u:chat,o:billing",
+        "o": {
+            "id": organization["organization_id"], "slg": organization["slug"], "rol": "admin", "per": "manage,read",
+            "fpm": "3,2",
+        },
+        "metadata": { "dbId": user["id"], "role": user["role"] },
+    });
+    Ok(jsonwebtoken::encode(&header, &claims, &EncodingKey::from_rsa_pem(KEY.as_bytes())?)?)
+}
+
+impl Caller {
+    fn of_samples() -> anyhow::Result<Caller> {
+        let (user, organization, mut membership) = (sample(USER)?, sample(ORGANIZATION)?, sample(MEMBERSHIP)?);
+        // The samples are about different people.
+        membership["data"]["public_user_data"]["user_id"] = user["data"]["id"].clone();
+        membership["data"]["organization"]["id"] = organization["data"]["id"].clone();
+
+        let instance: InstanceId = INSTANCE.parse()?;
+        let applied_at: Millis = serde_json::from_value(user["timestamp"].clone())?;
+        let delivery_id = Some("msg_2nYgKkHKhA1dlGO7rC4b0000000".parse()?);
+        let provenance = Provenance { applied_at, applied_by: Writer::Webhook, delivery_id };
+        let context = Context { instance: &instance, provenance: &provenance };
+        let user_id: UserId = serde_json::from_value(user["data"]["id"].clone())?;
+        let organization_id: OrganizationId = serde_json::from_value(organization["data"]["id"].clone())?;
+        let defaults = Defaults {
+            user: object(json!({ "level": 1, "locale": "en", "badges": [], "settings": { "newsletter": false } })),
+            membership: object(json!({ "seat": "free" })),
+        };
+        Ok(Caller {
+            user: item(&user, &context)?,
+            organization: item(&organization, &context)?,
+            membership: item(&membership, &context)?,
+            profile: Profile::of_user(&instance, &user_id, &defaults, applied_at),
+            membership_profile: Profile::of_membership(&instance, &user_id, &organization_id, &defaults, applied_at),
+        })
+    }
+
+    /// DynamoDB's answer to the question for all of it.
+    fn stored(&self) -> anyhow::Result<Value> {
+        let row = |attributes: &Map<String, Value>| serde_dynamo::to_item::<_, serde_dynamo::Item>(attributes);
+        let copies = [&self.user, &self.organization, &self.membership].map(|item| row(&item.to_attributes()));
+        let profiles = [&self.profile, &self.membership_profile].map(|record| row(&record.0));
+        let copies: Vec<_> = copies.into_iter().collect::<Result<_, _>>()?;
+        let profiles: Vec<_> = profiles.into_iter().collect::<Result<_, _>>()?;
+        Ok(json!({ "Responses": { DIRECTORY_TABLE: copies, PROFILES_TABLE: profiles }, "UnprocessedKeys": {} }))
+    }
+
+    fn answer(&self) -> anyhow::Result<Value> {
+        Ok(serde_json::to_value(Ensured {
+            user: self.user.shown(),
+            profile: Some(self.profile.clone().shown()),
+            organization: Some(self.organization.shown()),
+            membership: Some(self.membership.shown()),
+            membership_profile: Some(self.membership_profile.clone().shown()),
+            created: Vec::new(),
+            needs_sync: false,
+        })?)
+    }
+}
+
+fn sample(text: &str) -> anyhow::Result<Value> {
+    serde_json::from_str(text).context("a sample in events/")
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    if let Value::Object(map) = value { map } else { Map::new() }
+}
+
+/// The row that an event about a live entity leaves.
+fn item(event: &Value, context: &Context<'_>) -> anyhow::Result<Item> {
+    let dated = Envelope::parse(event.to_string().as_bytes()).ok().and_then(|envelope| envelope.open().ok().flatten());
+    let item = match dated.context("a sample cannot be opened")?.event {
+        Event::User(user) => Some(context.user(user)),
+        Event::Organization(organization) => Some(context.organization(organization)),
+        Event::Membership(membership) => context.membership(membership),
+        _ => None,
+    };
+    item.with_context(|| format!("{} is about no live entity", event["type"]))
+}
+
+#[cfg(test)]
+mod tests {
+    use rollcall::adapters::session_tokens::SessionTokens;
+    use rollcall::core::id::{EntityId, Key};
+    use rollcall::core::profile;
+    use rollcall::core::session::{Rules, SKEW_SECONDS, Session};
+
+    use super::*;
+
+    async fn session() -> Session {
+        let now = Millis::try_from(1_767_225_900_000).unwrap();
+        let rules = Rules {
+            issuer: ISSUER.to_owned(),
+            origins: vec![ORIGIN.to_owned()],
+            allow_missing_azp: false,
+            skew_seconds: SKEW_SECONDS,
+        };
+        let token = token(&Caller::of_samples().unwrap(), now).unwrap();
+        SessionTokens::with_pem(rules, PUBLIC_KEY).unwrap().verify(&token, now).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn every_row_that_a_session_asks_for_is_stored_under_its_key() {
+        let instance: InstanceId = INSTANCE.parse().unwrap();
+        let session = session().await;
+        let copies: Vec<Key> =
+            session.entities().into_array().iter().map(|entity| entity.as_ref().unwrap().key(&instance)).collect();
+        let Some(EntityId::Membership { user, organization }) = session.entities().membership else {
+            panic!("the session is active in no organization");
+        };
+        let profiles =
+            vec![profile::user_key(&instance, &user), profile::membership_key(&instance, &user, &organization)];
+        let stored = Caller::of_samples().unwrap().stored().unwrap();
+        for (table, keys) in [(DIRECTORY_TABLE, copies), (PROFILES_TABLE, profiles)] {
+            let rows = stored["Responses"][table].as_array().unwrap().iter();
+            let found: Vec<_> = rows.map(|row| (row["pk"]["S"].as_str(), row["sk"]["S"].as_str())).collect();
+            let wanted: Vec<_> = keys.iter().map(|key| (Some(&*key.pk), Some(&*key.sk))).collect();
+            assert_eq!(found, wanted, "{table}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_in_the_sessions_claims_lags() {
+        let caller = Caller::of_samples().unwrap();
+        assert!(!rollcall::core::ensure::claims_lag(&session().await, &caller.user));
+    }
+}
