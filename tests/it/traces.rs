@@ -257,29 +257,34 @@ async fn trace5_a_membership_of_which_only_a_token_is_known_never_outranks_clerk
 
 #[tokio::test]
 async fn trace10_a_profile_does_not_come_back_for_a_user_deleted_in_between() {
-    // A call reads a live user; the user is deleted; the call creates the profile.
-    let world = World::start().await;
-    let (ada, acme) = newcomer(&world).await;
-    let body = world.clerk("GET", &format!("/users/{ada}"), Value::Null).await;
-    world.post(&rollcall_tests::event("user.created", &body, world.now().get())).await;
-    let (webhook, token) = (world.beside(&[]).await, world.session(&ada, Some(&acme)));
-    let end = deletion_event("user.deleted", &ada, world.now().get());
-    let mut held = world.wire.hold();
-    // Owns what it listens to: once it is dropped, nothing is held any more.
-    let deleting = async move {
-        while let Some(request) = held.recv().await {
-            if request.operation == "TransactWriteItems" {
-                assert_eq!(webhook.post(&end).await.status, 200);
+    // A call reads a live user; the user is deleted; the call creates the profile, or that of a membership after it.
+    for (in_organization, transaction) in [(false, 1), (true, 1), (true, 2)] {
+        let world = World::start().await;
+        let (ada, acme) = newcomer(&world).await;
+        let body = world.clerk("GET", &format!("/users/{ada}"), Value::Null).await;
+        world.post(&rollcall_tests::event("user.created", &body, world.now().get())).await;
+        let (webhook, token) = (world.beside(&[]).await, world.session(&ada, in_organization.then_some(&*acme)));
+        let end = deletion_event("user.deleted", &ada, world.now().get());
+        let mut held = world.wire.hold();
+        // Owns what it listens to: once it is dropped, nothing is held any more.
+        let deleting = async move {
+            let mut transactions = 0;
+            while let Some(request) = held.recv().await {
+                transactions += u32::from(request.operation == "TransactWriteItems");
+                if request.operation == "TransactWriteItems" && transactions == transaction {
+                    assert_eq!(webhook.post(&end).await.status, 200);
+                }
+                request.release();
             }
-            request.release();
-        }
-    };
-    let answer = tokio::select! {
-        answer = world.ensure(&token) => answer,
-        () = deleting => unreachable!("the wire stays"),
-    };
-    assert_eq!(answer.brief(), (410, "user_deleted"));
-    assert!(world.profiles().await.is_empty());
-    assert_eq!(world.ensure(&token).await.brief(), (410, "user_deleted"));
-    assert!(world.profiles().await.is_empty());
+        };
+        let answer = tokio::select! {
+            answer = world.ensure(&token) => answer,
+            () = deleting => unreachable!("the wire stays"),
+        };
+        assert_eq!(answer.brief(), (410, "user_deleted"), "{in_organization} {transaction}");
+        let records = world.profiles().await;
+        assert_eq!(records.len() + 1, transaction as usize, "what was there before the end, and nothing since");
+        assert_eq!(world.ensure(&token).await.brief(), (410, "user_deleted"));
+        assert_eq!(world.profiles().await, records);
+    }
 }
