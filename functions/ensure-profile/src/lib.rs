@@ -21,7 +21,7 @@ use rollcall::adapters::dynamo_profiles::DynamoProfiles;
 use rollcall::adapters::http;
 use rollcall::adapters::session_tokens::Refused;
 use rollcall::adapters::sessions::{NoSession, Sessions};
-use rollcall::core::ensure::{Ensured, Extent};
+use rollcall::core::ensure::{Ensured, Extent, Refusal};
 use rollcall::core::millis::Millis;
 use rollcall::core::session::Session;
 use rollcall::core::sync;
@@ -189,7 +189,7 @@ fn log(session: &Session, outcomes: &Outcomes) {
                 info!(%id, outcome, created, needs_sync, clerk_calls, "ensured");
             }
         }
-        Err(refusal) if refusal.code() == "user_not_synced" => {
+        Err(refusal @ Refusal::NotSynced) => {
             error!(%id, outcome = refusal.code(), "the webhook has not brought this user");
         }
         Err(refusal) => warn!(%id, outcome = refusal.code(), clerk_calls, error = silence, "turned away"),
