@@ -163,7 +163,7 @@ impl Ensurer {
         let mut brought = Each { user, organization, membership };
         for one in [&mut brought.user, &mut brought.organization, &mut brought.membership] {
             if let Some(error) = one.silence.take() {
-                self.is_silent(error, call, &mut outcomes);
+                self.note_silence(error, call, &mut outcomes);
             }
         }
         let mut known = Known { profile, membership_profile, ..Known::default() };
@@ -199,14 +199,14 @@ impl Ensurer {
             tokio::join!(ask(asked.user), ask(asked.organization), ask(asked.membership));
         Each { user, organization, membership }.map(|answer| {
             answer.unwrap_or_else(|error: ClerkError| {
-                self.is_silent(error, call, outcomes);
+                self.note_silence(error, call, outcomes);
                 Answer::Silent
             })
         })
     }
 
     /// Remembers that Clerk could not be asked. An answer that cannot be read concerns one entity, the others everybody.
-    fn is_silent(&self, error: ClerkError, call: &Call<'_>, outcomes: &mut Outcomes) {
+    fn note_silence(&self, error: ClerkError, call: &Call<'_>, outcomes: &mut Outcomes) {
         if !matches!(error, ClerkError::Unreadable(_)) {
             self.silence.note(call.now);
         }
