@@ -145,7 +145,7 @@ fn log(delivery: &DeliveryId, kind: &str, receipt: &Receipt) {
     let outcome = answers::name(applied.as_ref().map(|applied| applied.outcome));
     let rank = applied.as_ref().and_then(|applied| applied.rank).map(|rank| rank.to_string());
     let (units, clerk_calls) = applied.as_ref().map(|applied| (applied.units, applied.clerk_calls)).unwrap_or_default();
-    info!(svix_id = %delivery, kind, entity = entity.kind(), id = %entity, outcome, rank, units, clerk_calls, "event");
+    info!(svix_id = %delivery, kind, entity = entity.kind().name(), id = %entity, outcome, rank, units, clerk_calls, "event");
 }
 
 /// The function as a service over Lambda's own events.

@@ -1,16 +1,21 @@
 //! Clerk's Backend API: the few calls that Rollcall makes, each answered in the domain's terms.
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use reqwest::{StatusCode, Url};
+use reqwest::header::RETRY_AFTER;
+use reqwest::{Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
+use tokio::time::Instant;
 
 use super::tls::HttpsClient;
 use crate::core::clerk::{Entity, Membership, Organization, User};
 use crate::core::id::EntityId;
+use crate::core::reconcile::pace::Pace;
 
 /// Where Clerk lives unless told otherwise.
 pub const DEFAULT_URL: &str = "https://api.clerk.com";
@@ -18,6 +23,14 @@ pub const DEFAULT_URL: &str = "https://api.clerk.com";
 const API_VERSION: &str = "2026-05-12";
 /// A webhook's fetch must leave time for the write that follows.
 const TIMEOUT: Duration = Duration::from_secs(3);
+/// Five hundred users at once take longer, and nobody waits for them.
+const PATIENT_TIMEOUT: Duration = Duration::from_secs(20);
+/// Requests for one answer, where nobody waits for it.
+const MOST_ATTEMPTS: u32 = 5;
+/// Waiting for one answer takes no longer than this, whatever Clerk asks for: a run's lease must not end meanwhile.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
+/// The wait after the first failure that says nothing of its own; it doubles with each.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
 
 /// The Backend API of one instance.
 #[derive(Debug)]
@@ -25,6 +38,15 @@ pub struct ClerkApi {
     base: Url,
     key: SecretString,
     client: HttpsClient,
+    calls: AtomicU64,
+    patience: Option<Patience>,
+}
+
+/// How a caller behaves for whom nobody waits.
+#[derive(Debug)]
+struct Patience {
+    pace: Mutex<Pace>,
+    begun: Instant,
 }
 
 /// What can go wrong with Clerk. "Not found" is an answer, not an error.
@@ -36,6 +58,9 @@ pub enum ClerkError {
     /// The key was not accepted.
     #[error("Clerk refused the secret key with status {0}: check CLERK_SECRET_KEY")]
     Unauthorized(u16),
+    /// Clerk understood the request and does not accept it, as a cursor whose user is gone.
+    #[error("Clerk does not accept the request (status {0})")]
+    Refused(u16),
     /// An answer that is not Clerk's: a proxy's error page, a body of another shape.
     #[error("Clerk's answer cannot be read (status {0})")]
     Unreadable(u16),
@@ -45,7 +70,28 @@ impl ClerkApi {
     /// The API at `base` (without `/v1`), with the instance's secret key.
     #[must_use]
     pub fn new(base: Url, key: SecretString) -> ClerkApi {
-        ClerkApi { base, key, client: HttpsClient::new(TIMEOUT) }
+        ClerkApi { base, key, client: HttpsClient::new(TIMEOUT), calls: AtomicU64::new(0), patience: None }
+    }
+
+    /// The same for work that nobody waits for: it keeps to its share of Clerk's rate, obeys `Retry-After`, and asks again
+    /// after a failure that may pass.
+    #[must_use]
+    pub fn patient(self, pace: Pace) -> ClerkApi {
+        let patience = Patience { pace: Mutex::new(pace), begun: Instant::now() };
+        ClerkApi { client: HttpsClient::new(PATIENT_TIMEOUT), patience: Some(patience), ..self }
+    }
+
+    /// Goes on at another share of Clerk's rate.
+    pub fn set_pace(&self, pace: &Pace) {
+        if let Some(patience) = &self.patience {
+            patience.lock().change(pace);
+        }
+    }
+
+    /// How many requests were sent, repeated ones included.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
     }
 
     /// Fetches one entity; nothing if Clerk says in its own words that it does not exist.
@@ -88,7 +134,12 @@ impl ClerkApi {
         }
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Option<T>, ClerkError> {
+    /// Gets one document; nothing if Clerk says in its own words that there is none.
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<Option<T>, ClerkError> {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().push("v1").extend(path);
@@ -96,27 +147,81 @@ impl ClerkApi {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
+        let mut attempts = 1;
+        loop {
+            let Some(patience) = &self.patience else { return read(self.send(url).await?).await };
+            patience.turn().await;
+            let (error, asked_for) = match self.send(url.clone()).await {
+                Ok(answer) => {
+                    let asked_for = retry_after(&answer);
+                    match read(answer).await {
+                        Err(error @ ClerkError::Unavailable(_)) => (error, asked_for),
+                        read => return read,
+                    }
+                }
+                Err(error) => (error, None),
+            };
+            let wait = asked_for.unwrap_or(FIRST_WAIT * 2_u32.pow(attempts - 1));
+            if attempts == MOST_ATTEMPTS || wait > LONGEST_WAIT {
+                return Err(error);
+            }
+            tracing::warn!(%error, attempts, wait_ms = u64::try_from(wait.as_millis()).ok(), "Clerk is asked again");
+            tokio::time::sleep(wait).await;
+            attempts += 1;
+        }
+    }
+
+    async fn send(&self, url: Url) -> Result<Response, ClerkError> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
         let client = self.client.get().map_err(|error| ClerkError::Unavailable(Some(error)))?;
         let request = client.get(url).bearer_auth(self.key.expose_secret()).header("Clerk-API-Version", API_VERSION);
-        let answer = request.send().await.map_err(|error| ClerkError::Unavailable(Some(error.without_url())))?;
-        let status = answer.status();
-        let unreadable = || ClerkError::Unreadable(status.as_u16());
-        match status {
-            StatusCode::OK => answer.json().await.map(Some).map_err(|_| unreadable()),
-            // Only with Clerk's own error body: a proxy's 404 proves nothing.
-            StatusCode::NOT_FOUND => answer
-                .json::<Errors>()
-                .await
-                .ok()
-                .filter(|body| !body.errors.is_empty())
-                .map(|_| None)
-                .ok_or_else(unreadable),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(ClerkError::Unauthorized(status.as_u16())),
-            _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-                Err(ClerkError::Unavailable(None))
-            }
-            _ => Err(unreadable()),
+        request.send().await.map_err(|error| ClerkError::Unavailable(Some(error.without_url())))
+    }
+}
+
+impl Patience {
+    /// Waits until the pace allows another request.
+    async fn turn(&self) {
+        loop {
+            let turn = self.lock().turn(self.begun.elapsed());
+            let Err(wait) = turn else { return };
+            tokio::time::sleep(wait).await;
         }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Pace> {
+        // A pace that a panic left behind is still a pace.
+        self.pace.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// `Retry-After` in whole seconds, the only form that Clerk uses.
+fn retry_after(answer: &Response) -> Option<Duration> {
+    let seconds = answer.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+async fn read<T: DeserializeOwned>(answer: Response) -> Result<Option<T>, ClerkError> {
+    let status = answer.status();
+    let unreadable = || ClerkError::Unreadable(status.as_u16());
+    // Only with Clerk's own error body: a proxy's 404 proves nothing.
+    let is_clerks = async |answer: Response| {
+        answer.json::<Errors>().await.ok().filter(|body| !body.errors.is_empty()).ok_or_else(unreadable)
+    };
+    match status {
+        StatusCode::OK => match answer.json().await {
+            Ok(document) => Ok(Some(document)),
+            // A connection that broke off in the middle of the body.
+            Err(error) if !error.is_decode() => Err(ClerkError::Unavailable(Some(error.without_url()))),
+            Err(_) => Err(unreadable()),
+        },
+        StatusCode::NOT_FOUND => is_clerks(answer).await.map(|_| None),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(ClerkError::Unauthorized(status.as_u16())),
+        _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => Err(ClerkError::Unavailable(None)),
+        _ if status.is_client_error() => {
+            Err(is_clerks(answer).await.map_or_else(|unreadable| unreadable, |_| ClerkError::Refused(status.as_u16())))
+        }
+        _ => Err(unreadable()),
     }
 }
 

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::aws::backoff;
+use super::dynamo_batch;
 use super::dynamo_profiles::{key_of, profile};
 use super::store_error::StoreError;
 use crate::core::id::{Each, EntityId, InstanceId, Key};
@@ -78,34 +78,14 @@ impl DynamoCaller {
         directory: &[&Key],
         profiles: &[&Key],
     ) -> Result<HashMap<(&str, Key), HashMap<String, AttributeValue>>, StoreError> {
-        let mut wanted =
-            HashMap::from([(self.directory.clone(), keys(directory)?), (self.profiles.clone(), keys(profiles)?)]);
-        let mut found = HashMap::new();
-        for attempt in 0..MOST_REQUESTS {
-            if attempt > 0 {
-                backoff(attempt).await;
-            }
-            let request = self.client.batch_get_item().set_request_items(Some(wanted));
-            let answer = request.send().await.map_err(StoreError::of)?;
-            for (table, rows) in answer.responses.unwrap_or_default() {
-                let table = if table == self.directory { &*self.directory } else { &*self.profiles };
-                found.extend(rows.into_iter().filter_map(|row| Some(((table, key_of(&row)?), row))));
-            }
-            wanted = answer.unprocessed_keys.unwrap_or_default();
-            if wanted.is_empty() {
-                return Ok(found);
-            }
-        }
-        let short = format!("{} tables left keys out", wanted.len());
-        Err(StoreError::Unavailable("UnprocessedKeys".to_owned(), short.into()))
+        let whole = dynamo_batch::whole;
+        let wanted =
+            HashMap::from([(self.directory.clone(), whole(directory)?), (self.profiles.clone(), whole(profiles)?)]);
+        let (rows, _) = dynamo_batch::get(&self.client, wanted, MOST_REQUESTS).await?;
+        let named = rows.into_iter().filter_map(|(table, row)| {
+            let table = if table == self.directory { &*self.directory } else { &*self.profiles };
+            Some(((table, key_of(&row)?), row))
+        });
+        Ok(named.collect())
     }
-}
-
-fn keys(keys: &[&Key]) -> Result<KeysAndAttributes, StoreError> {
-    let key = |key: &&Key| {
-        let text = |text: &str| AttributeValue::S(text.to_owned());
-        HashMap::from([("pk".to_owned(), text(&key.pk)), ("sk".to_owned(), text(&key.sk))])
-    };
-    let keys = KeysAndAttributes::builder().set_keys(Some(keys.iter().map(key).collect())).consistent_read(true);
-    keys.build().map_err(|error| StoreError::Unreadable(error.into()))
 }

@@ -6,10 +6,13 @@ use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, ConsumedCapacity, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure,
+    AttributeValue, ConditionCheck, ConsumedCapacity, Put as PutAction, ReturnConsumedCapacity,
+    ReturnValuesOnConditionCheckFailure, TransactWriteItem,
 };
 
 use super::aws::backoff;
+use super::dynamo_batch::attributes;
+use super::dynamo_transaction::{Transacted, transact};
 use super::store_error::StoreError;
 use crate::core::item::Item;
 use crate::core::rule::{Guard, Stamp};
@@ -34,6 +37,18 @@ pub enum Put {
     },
     /// Refused, by this item; nothing if the condition asked for an item that is not there.
     Refused(Option<Box<Item>>),
+}
+
+/// What became of a write that depends on another item.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum PutUnder {
+    /// Stored, for this many write units.
+    Applied {
+        /// Write capacity units, indexes and the check included.
+        units: f64,
+    },
+    /// Refused: the item or its parent is not what it was.
+    Refused,
 }
 
 impl DynamoDirectory {
@@ -93,6 +108,42 @@ impl DynamoDirectory {
                 _ => Err(StoreError::of(error)),
             },
         }
+    }
+
+    /// Puts an item if the rule admits it and another one, its parent, is still exactly as it was: a cascade.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], never for a refused condition.
+    pub async fn put_under(&self, item: &Item, guard: &Guard, parent: &Item) -> Result<PutUnder, StoreError> {
+        Ok(match transact(&self.client, self.under(item, guard, parent)?).await? {
+            Transacted::Done { units } => PutUnder::Applied { units },
+            Transacted::Refused(_) => PutUnder::Refused,
+        })
+    }
+
+    fn under(&self, item: &Item, guard: &Guard, parent: &Item) -> Result<Vec<TransactWriteItem>, StoreError> {
+        let unreadable = |error: aws_sdk_dynamodb::error::BuildError| StoreError::Unreadable(error.into());
+        let check = ConditionCheck::builder()
+            .table_name(&self.table)
+            .set_key(Some(attributes(&parent.key)))
+            .condition_expression("#rank = :rank")
+            .expression_attribute_names("#rank", "rank")
+            .expression_attribute_values(":rank", AttributeValue::S(parent.rank.to_string()));
+        let condition = guard.condition(&Stamp::from(item));
+        let row = serde_dynamo::to_item(item.to_attributes()).map_err(|error| StoreError::Unreadable(error.into()))?;
+        let mut put =
+            PutAction::builder().table_name(&self.table).set_item(Some(row)).condition_expression(condition.expression);
+        for (placeholder, name) in condition.names {
+            put = put.expression_attribute_names(placeholder, name);
+        }
+        for (placeholder, value) in condition.values {
+            put = put.expression_attribute_values(placeholder, AttributeValue::S(value));
+        }
+        Ok(vec![
+            TransactWriteItem::builder().condition_check(check.build().map_err(unreadable)?).build(),
+            TransactWriteItem::builder().put(put.build().map_err(unreadable)?).build(),
+        ])
     }
 }
 

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
 };
@@ -11,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Number, Value};
 
-use super::aws::backoff;
+use super::dynamo_transaction::{Transacted, is_refused, transact};
 use super::store_error::StoreError;
 use crate::core::id::Key;
 use crate::core::item::Item;
@@ -19,13 +18,6 @@ use crate::core::profile::Profile;
 
 /// Whole numbers up to here are exact in JavaScript: 2^53.
 const EXACT: u64 = 1 << 53;
-/// Attempts at a transaction that others get in the way of.
-const MOST_ATTEMPTS: u32 = 6;
-
-/// Why a transaction that asked for nothing wrong is cancelled; "None" are those of its items that were not to blame.
-/// Source: AWS, `TransactWriteItems`, cancellation reasons.
-const PASSING: [&str; 4] = ["None", "ProvisionedThroughputExceeded", "ThrottlingError", "TransactionConflict"];
-
 /// The Profiles table, with the Directory beside it that says whether an owner lives.
 #[derive(Clone, Debug)]
 pub struct DynamoProfiles {
@@ -73,27 +65,9 @@ impl DynamoProfiles {
     ///
     /// [`StoreError`], never for an owner that has ended or a race that was lost.
     pub async fn create(&self, profile: Profile, owners: &[(Key, Owner)]) -> Result<Provisioned, StoreError> {
-        let mut attempt = 0;
-        loop {
-            let request = self.client.transact_write_items().set_transact_items(Some(self.items(&profile, owners)?));
-            let Err(error) = request.send().await else { return Ok(Provisioned::Stored { profile, created: true }) };
-            let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error()
-            else {
-                return Err(StoreError::of(error));
-            };
-            let reasons = cancelled.cancellation_reasons();
-            if reasons.iter().any(is_refused) {
-                return refusal(reasons, owners.len());
-            }
-            let is_passing = |reason: &CancellationReason| reason.code().is_none_or(|code| PASSING.contains(&code));
-            if !reasons.iter().all(is_passing) {
-                return Err(StoreError::of(error));
-            }
-            attempt += 1;
-            if attempt == MOST_ATTEMPTS {
-                return Err(StoreError::Unavailable("TransactionCanceledException".to_owned(), error.into()));
-            }
-            backoff(attempt).await;
+        match transact(&self.client, self.items(&profile, owners)?).await? {
+            Transacted::Done { .. } => Ok(Provisioned::Stored { profile, created: true }),
+            Transacted::Refused(reasons) => refusal(&reasons, owners.len()),
         }
     }
 
@@ -122,10 +96,6 @@ impl DynamoProfiles {
         items.push(TransactWriteItem::builder().put(put.build().map_err(unreadable)?).build());
         Ok(items)
     }
-}
-
-fn is_refused(reason: &CancellationReason) -> bool {
-    reason.code() == Some("ConditionalCheckFailed")
 }
 
 /// The reasons are in the order of the transaction's items: the owners, then the record.

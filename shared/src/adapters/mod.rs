@@ -2,10 +2,15 @@
 
 pub mod aws;
 pub mod clerk_api;
+pub mod clerk_lists;
+mod dynamo_batch;
 pub mod dynamo_caller;
 pub mod dynamo_directory;
 pub mod dynamo_operations;
 pub mod dynamo_profiles;
+pub mod dynamo_runs;
+pub mod dynamo_survey;
+mod dynamo_transaction;
 pub mod http;
 pub mod log;
 pub mod secrets;

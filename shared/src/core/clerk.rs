@@ -6,7 +6,7 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use super::id::{MembershipId, OrganizationId, UserId};
+use super::id::{EntityId, MembershipId, OrganizationId, UserId};
 use super::millis::Millis;
 
 /// A user. Source: schema `User` of the Backend API, version 2026-05-12.
@@ -142,6 +142,21 @@ pub enum Entity {
     Organization(Organization),
     /// A membership.
     Membership(Membership),
+}
+
+impl Entity {
+    /// Which one it is.
+    #[must_use]
+    pub fn id(&self) -> EntityId {
+        match self {
+            Entity::User(user) => EntityId::User(user.id.clone()),
+            Entity::Organization(organization) => EntityId::Organization(organization.id.clone()),
+            Entity::Membership(membership) => EntityId::Membership {
+                user: membership.public_user_data.user_id.clone(),
+                organization: membership.organization.id.clone(),
+            },
+        }
+    }
 }
 
 fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {

@@ -103,7 +103,7 @@ pub fn plan(dated: Dated, policy: Policy, context: &Context<'_>, now: Millis) ->
             // Without a mirror there is nothing to keep of a user but the fact of the deletion.
             let unmirrored = !policy.mirror && matches!(event, Event::UserDeleted(_));
             let policy = if unmirrored { DeletionPolicy::Purge } else { policy.deletion };
-            Plan::Write(Box::new(tombstone_write(
+            Plan::Write(Box::new(tombstone(
                 Deletion { entity, membership_id, generation, at: sent_at },
                 policy,
                 context,
@@ -114,7 +114,8 @@ pub fn plan(dated: Dated, policy: Policy, context: &Context<'_>, now: Millis) ->
 
 /// The write of a tombstone. One that keeps what is stored must know it: its first attempt succeeds only where nothing
 /// is, and its refusal brings the stored item along, so that no read is needed.
-fn tombstone_write(deletion: Deletion, policy: DeletionPolicy, context: &Context<'_>) -> Write {
+#[must_use]
+pub fn tombstone(deletion: Deletion, policy: DeletionPolicy, context: &Context<'_>) -> Write {
     let item = deletion.tombstone(policy, None, context);
     match policy {
         DeletionPolicy::Retain => Write { item, guard: Guard::Absent, retained: Some(deletion) },

@@ -105,8 +105,49 @@ impl fmt::Display for InternalId {
     }
 }
 
+/// The kinds of entities, in the order in which one depends on another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Users.
+    User,
+    /// Organizations.
+    Organization,
+    /// Memberships, each of a user in an organization.
+    Membership,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 3] = [Kind::User, Kind::Organization, Kind::Membership];
+
+    /// The name of the kind, as logs, events and digests write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::User => "user",
+            Kind::Organization => "organization",
+            Kind::Membership => "membership",
+        }
+    }
+}
+
+impl Kind {
+    /// Of which kind the item under a key of the Directory is; nothing for a key that Rollcall does not make.
+    #[must_use]
+    pub fn of(key: &Key) -> Option<Kind> {
+        match (key.pk.split_once('#')?.0, key.sk.as_str()) {
+            ("USER", "USER") => Some(Kind::User),
+            ("ORG", "ORG") => Some(Kind::Organization),
+            ("USER", sk) if sk.starts_with("ORG#") => Some(Kind::Membership),
+            _ => None,
+        }
+    }
+}
+
 /// One entity of Clerk's, by the ids under which Clerk and the Directory find it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum EntityId {
     /// A user.
     User(UserId),
@@ -122,13 +163,24 @@ pub enum EntityId {
 }
 
 impl EntityId {
-    /// The name of the kind, as logs, events and digests write it.
+    /// Which kind it is of.
     #[must_use]
-    pub fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> Kind {
         match self {
-            EntityId::User(_) => "user",
-            EntityId::Organization(_) => "organization",
-            EntityId::Membership { .. } => "membership",
+            EntityId::User(_) => Kind::User,
+            EntityId::Organization(_) => Kind::Organization,
+            EntityId::Membership { .. } => Kind::Membership,
+        }
+    }
+
+    /// Those without whom it cannot live: a membership's user and organization.
+    #[must_use]
+    pub fn parents(&self) -> Vec<EntityId> {
+        match self {
+            EntityId::User(_) | EntityId::Organization(_) => Vec::new(),
+            EntityId::Membership { user, organization } => {
+                vec![EntityId::User(user.clone()), EntityId::Organization(organization.clone())]
+            }
         }
     }
 
@@ -155,18 +207,37 @@ impl fmt::Display for EntityId {
     }
 }
 
-/// One of something for each entity that a caller is about: the user, the active organization, the membership of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// One of something for each kind of entity; of a caller, for the user, the active organization and the membership of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Each<T> {
-    /// Of the user.
+    /// Of users, or of the user.
     pub user: T,
-    /// Of the active organization.
+    /// Of organizations, or of the active one.
     pub organization: T,
-    /// Of the user's membership of that organization.
+    /// Of memberships, or of the user's in that organization.
     pub membership: T,
 }
 
 impl<T> Each<T> {
+    /// That of a kind.
+    #[must_use]
+    pub fn of(&self, kind: Kind) -> &T {
+        match kind {
+            Kind::User => &self.user,
+            Kind::Organization => &self.organization,
+            Kind::Membership => &self.membership,
+        }
+    }
+
+    /// That of a kind, to be changed.
+    pub fn of_mut(&mut self, kind: Kind) -> &mut T {
+        match kind {
+            Kind::User => &mut self.user,
+            Kind::Organization => &mut self.organization,
+            Kind::Membership => &mut self.membership,
+        }
+    }
+
     /// The same three, borrowed.
     #[must_use]
     pub fn as_ref(&self) -> Each<&T> {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::digest::Digest;
-use super::id::{DeliveryId, Key, MembershipId};
+use super::id::{DeliveryId, EntityId, Key, Kind, MembershipId};
 use super::millis::Millis;
 use super::projection;
 use super::rank::Rank;
@@ -82,6 +82,20 @@ impl Item {
     #[must_use]
     pub fn membership_id(&self) -> Option<MembershipId> {
         self.fields.get("membership_id").and_then(Value::as_str).and_then(|id| id.parse().ok())
+    }
+
+    /// Whose row it is; nothing for a tombstone that holds no Clerk id any more, and for a row of another kind.
+    #[must_use]
+    pub fn entity(&self) -> Option<EntityId> {
+        let text = |name: &str| self.fields.get(name).and_then(Value::as_str);
+        Some(match Kind::of(&self.key)? {
+            Kind::User => EntityId::User(text("clerk_user_id")?.parse().ok()?),
+            Kind::Organization => EntityId::Organization(text("organization_id")?.parse().ok()?),
+            Kind::Membership => EntityId::Membership {
+                user: text("clerk_user_id")?.parse().ok()?,
+                organization: text("organization_id")?.parse().ok()?,
+            },
+        })
     }
 
     /// Whether this is a tombstone. Readers must ask.

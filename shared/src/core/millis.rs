@@ -47,6 +47,12 @@ impl Millis {
         self.0.saturating_sub(earlier.0)
     }
 
+    /// The next moment, or the last that there is.
+    #[must_use]
+    pub fn next(self) -> Millis {
+        Millis(self.0 + 1).min(Millis::MAX)
+    }
+
     /// The calendar day in UTC, as `2026-11-21`.
     #[must_use]
     pub fn utc_date(self) -> String {

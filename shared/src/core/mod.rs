@@ -3,7 +3,7 @@
 //! Read [`rank`] and [`rule`] first: they are the one rule that every writer obeys. Then [`event`] (what Clerk sent),
 //! [`projection`] and [`tombstone`] (what is kept of it), [`item`] (the row of the Directory) and [`decide`] (which
 //! write an event asks for, and what a refused write means). [`session`] says who a caller is, [`ensure`] what a caller is
-//! owed, [`sync`] where a browser may be sent back to.
+//! owed, [`sync`] where a browser may be sent back to. [`reconcile`] is about whole listings.
 
 pub mod clerk;
 pub mod decide;
@@ -17,6 +17,7 @@ pub mod problem;
 pub mod profile;
 pub mod projection;
 pub mod rank;
+pub mod reconcile;
 pub mod rule;
 pub mod session;
 pub mod session_problems;

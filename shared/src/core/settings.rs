@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use url::Url;
 
+use super::reconcile::run::Mode;
 use super::tombstone::DeletionPolicy;
 use super::{ensure, profile, projection};
 
@@ -89,6 +90,16 @@ pub const ROLLCALL_SECRET_ARN: Variable = variable(
 /// What a deletion leaves.
 pub const DELETION_POLICY: Variable =
     variable("DELETION_POLICY", false, Source::Environment, "redact (default), purge or retain");
+/// Whether reconcile writes.
+pub const RECONCILE_POLICY: Variable =
+    variable("RECONCILE_POLICY", false, Source::Environment, "repair (default) or report");
+/// How much of Clerk's rate reconcile may use.
+pub const CLERK_RATE_SHARE: Variable = variable(
+    "CLERK_RATE_SHARE",
+    false,
+    Source::Environment,
+    "the share of Clerk's rate limit that reconcile may use, in percent from 1 to 100, by default 20",
+);
 /// Whether live users and memberships are kept.
 pub const MIRROR: Variable = variable("MIRROR", false, Source::Environment, "on (default) or off");
 
@@ -247,6 +258,22 @@ pub fn deletion_policy(text: &str) -> Option<DeletionPolicy> {
         "retain" => Some(DeletionPolicy::Retain),
         _ => None,
     }
+}
+
+/// `repair` or `report`.
+#[must_use]
+pub fn reconcile_policy(text: &str) -> Option<Mode> {
+    match text {
+        "repair" => Some(Mode::Repair),
+        "report" => Some(Mode::Report),
+        _ => None,
+    }
+}
+
+/// A whole percentage; none of it would be no work at all.
+#[must_use]
+pub fn percent(text: &str) -> Option<u8> {
+    text.parse().ok().filter(|percent| (1..=100).contains(percent))
 }
 
 /// `true` or `false`.

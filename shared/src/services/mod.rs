@@ -3,3 +3,4 @@
 pub mod apply;
 pub mod ensure;
 pub mod receive;
+pub mod reconcile;

@@ -1,0 +1,76 @@
+//! Many rows in one request, whole: what DynamoDB leaves out is asked for again.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{AttributeValue, ConsumedCapacity, KeysAndAttributes, ReturnConsumedCapacity};
+
+use super::aws::backoff;
+use super::store_error::StoreError;
+use crate::core::id::Key;
+
+/// The keys that one request may name. Source: AWS, API reference of `BatchGetItem`.
+pub(super) const MOST_KEYS: usize = 100;
+/// Requests for the keys that DynamoDB leaves out when it is short of capacity.
+const MOST_REQUESTS: u32 = 6;
+
+/// A row as DynamoDB gives it.
+pub(super) type Row = HashMap<String, AttributeValue>;
+
+/// The rows that were found, each with its table, and the read units that they took.
+pub(super) async fn get(
+    client: &Client,
+    mut wanted: HashMap<String, KeysAndAttributes>,
+    most_requests: u32,
+) -> Result<(Vec<(String, Row)>, f64), StoreError> {
+    let (mut found, mut units) = (Vec::new(), 0.0);
+    for attempt in 0..most_requests {
+        if attempt > 0 {
+            backoff(attempt).await;
+        }
+        let request = client.batch_get_item().set_request_items(Some(wanted));
+        let answer = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+        let answer = answer.map_err(StoreError::of)?;
+        units += answer.consumed_capacity().iter().filter_map(ConsumedCapacity::capacity_units).sum::<f64>();
+        for (table, rows) in answer.responses.unwrap_or_default() {
+            found.extend(rows.into_iter().map(|row| (table.clone(), row)));
+        }
+        wanted = answer.unprocessed_keys.unwrap_or_default();
+        if wanted.is_empty() {
+            return Ok((found, units));
+        }
+    }
+    let short = format!("{} tables left keys out", wanted.len());
+    Err(StoreError::Unavailable("UnprocessedKeys".to_owned(), short.into()))
+}
+
+/// The same for any number of keys of one table, in as many requests as it takes.
+pub(super) async fn get_all(
+    client: &Client,
+    table: &str,
+    keys: &[Key],
+    wanted: impl Fn(&[&Key]) -> Result<KeysAndAttributes, StoreError>,
+) -> Result<(Vec<Row>, f64), StoreError> {
+    let (mut found, mut units) = (Vec::new(), 0.0);
+    let keys: Vec<&Key> = keys.iter().collect();
+    for chunk in keys.chunks(MOST_KEYS) {
+        let request = HashMap::from([(table.to_owned(), wanted(chunk)?)]);
+        let (rows, more) = get(client, request, MOST_REQUESTS).await?;
+        found.extend(rows.into_iter().map(|(_, row)| row));
+        units += more;
+    }
+    Ok((found, units))
+}
+
+/// The primary key as attributes.
+pub(super) fn attributes(key: &Key) -> Row {
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    HashMap::from([("pk".to_owned(), text(&key.pk)), ("sk".to_owned(), text(&key.sk))])
+}
+
+/// A request for whole rows, strongly consistent.
+pub(super) fn whole(keys: &[&Key]) -> Result<KeysAndAttributes, StoreError> {
+    let keys = keys.iter().map(|key| attributes(key)).collect();
+    let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true);
+    keys.build().map_err(|error| StoreError::Unreadable(error.into()))
+}

@@ -1,0 +1,262 @@
+//! Runs on the Operations table: the lease that keeps them apart, each run's record, and what it remembers of its pages.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
+use serde::{Deserialize, Serialize};
+
+use super::dynamo_batch::{Row, attributes};
+use super::store_error::StoreError;
+use crate::core::id::{Key, Kind};
+use crate::core::millis::Millis;
+use crate::core::reconcile::absence::Doubt;
+use crate::core::reconcile::run::{Run, RunId, TOO_OLD_TO_APPROVE};
+use crate::core::reconcile::seen;
+
+/// How long a lease lasts unless it is renewed, in ms: longer than a page ever takes.
+pub const LEASE: u64 = 5 * 60 * 1000;
+/// How long a run's report stays, in seconds.
+const REPORT_SECONDS: u64 = 90 * 24 * 60 * 60;
+/// How long its pages stay, in seconds: as long as it can be approved, and a day.
+const PAGES_SECONDS: u64 = TOO_OLD_TO_APPROVE / 1000 + 24 * 60 * 60;
+/// The partition of all runs.
+const RUNS: &str = "RUN#reconcile";
+
+/// The runs in the Operations table.
+#[derive(Clone, Debug)]
+pub struct DynamoRuns {
+    client: Client,
+    table: String,
+}
+
+/// Who holds the lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// One invocation.
+    pub holder: String,
+    /// Until when, in Unix ms, unless it is renewed.
+    pub until: Millis,
+}
+
+impl DynamoRuns {
+    /// The runs in `table`.
+    #[must_use]
+    pub fn new(client: Client, table: String) -> DynamoRuns {
+        DynamoRuns { client, table }
+    }
+
+    /// Takes the lease, or renews it. Answers with somebody else's if that still lasts.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn hold(&self, holder: &str, now: Millis) -> Result<Option<Lease>, StoreError> {
+        let until = Millis::try_from(i64::try_from(now.get() + LEASE).unwrap_or(i64::MAX)).unwrap_or(Millis::MAX);
+        let lease = Lease { holder: holder.to_owned(), until };
+        let mut row = to_row(&lease)?;
+        row.extend(attributes(&lease_key()));
+        let request = self.client.put_item().table_name(&self.table).set_item(Some(row));
+        let request = request
+            .condition_expression("attribute_not_exists(pk) OR #until < :now OR #holder = :holder")
+            .expression_attribute_names("#until", "until")
+            .expression_attribute_names("#holder", "holder")
+            .expression_attribute_values(":now", AttributeValue::N(now.get().to_string()))
+            .expression_attribute_values(":holder", AttributeValue::S(holder.to_owned()));
+        match request.send().await {
+            Ok(_) => Ok(None),
+            Err(error) if error.code() == Some(REFUSED) => {
+                let held = self.client.get_item().table_name(&self.table).set_key(Some(attributes(&lease_key())));
+                let held = held.consistent_read(true).send().await.map_err(StoreError::of)?.item;
+                // Nothing if it has been given back in the meantime: whoever asks again gets it.
+                Ok(Some(held.map(from_row).transpose()?.unwrap_or(Lease { holder: String::new(), until: now })))
+            }
+            Err(error) => Err(StoreError::of(error)),
+        }
+    }
+
+    /// Gives the lease back, unless somebody else has it by now.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn release(&self, holder: &str) -> Result<(), StoreError> {
+        let request = self.client.delete_item().table_name(&self.table).set_key(Some(attributes(&lease_key())));
+        let request = request
+            .condition_expression("#holder = :holder")
+            .expression_attribute_names("#holder", "holder")
+            .expression_attribute_values(":holder", AttributeValue::S(holder.to_owned()));
+        match request.send().await {
+            Err(error) if error.code() != Some(REFUSED) => Err(StoreError::of(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps a run's record. A new one is refused if there is one of that name: two runs began in one millisecond.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn keep(&self, run: &Run, is_new: bool) -> Result<bool, StoreError> {
+        let mut row = to_row(run)?;
+        row.extend(attributes(&Key { pk: RUNS.to_owned(), sk: run.run.to_string() }));
+        row.insert("expires_at".to_owned(), expiry(run, REPORT_SECONDS));
+        let request = self.client.put_item().table_name(&self.table).set_item(Some(row));
+        let request = if is_new { request.condition_expression("attribute_not_exists(pk)") } else { request };
+        match request.send().await {
+            Ok(_) => Ok(true),
+            Err(error) if is_new && error.code() == Some(REFUSED) => Ok(false),
+            Err(error) => Err(StoreError::of(error)),
+        }
+    }
+
+    /// The latest runs, the latest first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn latest(&self, most: i32) -> Result<Vec<Run>, StoreError> {
+        let request = self.client.query().table_name(&self.table).key_condition_expression("pk = :pk");
+        let request = request.expression_attribute_values(":pk", AttributeValue::S(RUNS.to_owned()));
+        let request = request.scan_index_forward(false).limit(most).consistent_read(true);
+        let found = request.send().await.map_err(StoreError::of)?.items.unwrap_or_default();
+        found.into_iter().map(from_row).collect()
+    }
+
+    /// One run.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn run(&self, id: &RunId) -> Result<Option<Run>, StoreError> {
+        let key = attributes(&Key { pk: RUNS.to_owned(), sk: id.to_string() });
+        let request = self.client.get_item().table_name(&self.table).set_key(Some(key)).consistent_read(true);
+        request.send().await.map_err(StoreError::of)?.item.map(from_row).transpose()
+    }
+
+    /// Remembers whom a page of a listing has shown.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn keep_seen(&self, run: &Run, kind: Kind, entries: &[u64]) -> Result<f64, StoreError> {
+        let entries = AttributeValue::B(Blob::new(seen::to_bytes(entries)));
+        self.keep_page(run, kind, SEEN, ("seen", entries)).await
+    }
+
+    /// Remembers what a page of the search has brought into doubt.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn keep_doubts(&self, run: &Run, kind: Kind, doubts: &[Doubt]) -> Result<f64, StoreError> {
+        let doubts = serde_dynamo::to_attribute_value(doubts).map_err(|error| StoreError::Unreadable(error.into()))?;
+        self.keep_page(run, kind, DOUBTS, ("doubts", doubts)).await
+    }
+
+    /// Whom the listing of a kind has shown.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn seen(&self, run: &RunId, kind: Kind) -> Result<Vec<u64>, StoreError> {
+        let mut entries = Vec::new();
+        let mut from = None;
+        loop {
+            let (pages, next) = self.pages(run, kind, SEEN, from).await?;
+            for page in pages {
+                let bytes = page.get("seen").and_then(|value| value.as_b().ok());
+                let read = bytes.and_then(|bytes| seen::from_bytes(bytes.as_ref()));
+                entries.extend(read.ok_or_else(|| StoreError::Unreadable("a page of a run is damaged".into()))?);
+            }
+            from = next;
+            if from.is_none() {
+                return Ok(entries);
+            }
+        }
+    }
+
+    /// What the search has brought into doubt of a kind, some pages of it from `from` on, and where the rest begins.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn doubts(
+        &self,
+        run: &RunId,
+        kind: Kind,
+        from: Option<Key>,
+    ) -> Result<(Vec<Doubt>, Option<Key>), StoreError> {
+        let (pages, next) = self.pages(run, kind, DOUBTS, from).await?;
+        let mut doubts = Vec::new();
+        for mut page in pages {
+            let kept = page.remove("doubts").unwrap_or(AttributeValue::L(Vec::new()));
+            let kept: Vec<Doubt> =
+                serde_dynamo::from_attribute_value(kept).map_err(|error| StoreError::Unreadable(error.into()))?;
+            doubts.extend(kept);
+        }
+        Ok((doubts, next))
+    }
+
+    async fn keep_page(
+        &self,
+        run: &Run,
+        kind: Kind,
+        what: &str,
+        content: (&str, AttributeValue),
+    ) -> Result<f64, StoreError> {
+        // Numbered over all of the run, so that a page that is done again replaces itself.
+        let sk = format!("{what}#{}#{:08}", kind.name(), run.pages);
+        let mut row = attributes(&Key { pk: partition(&run.run), sk });
+        row.insert(content.0.to_owned(), content.1);
+        row.insert("expires_at".to_owned(), expiry(run, PAGES_SECONDS));
+        let request = self.client.put_item().table_name(&self.table).set_item(Some(row));
+        let kept = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+        let capacity = kept.map_err(StoreError::of)?.consumed_capacity;
+        Ok(capacity.and_then(|capacity| capacity.capacity_units).unwrap_or_default())
+    }
+
+    async fn pages(
+        &self,
+        run: &RunId,
+        kind: Kind,
+        what: &str,
+        from: Option<Key>,
+    ) -> Result<(Vec<Row>, Option<Key>), StoreError> {
+        let request = self.client.query().table_name(&self.table).consistent_read(true);
+        let request = request
+            .key_condition_expression("pk = :pk AND begins_with(sk, :what)")
+            .expression_attribute_values(":pk", AttributeValue::S(partition(run)))
+            .expression_attribute_values(":what", AttributeValue::S(format!("{what}#{}#", kind.name())))
+            .set_exclusive_start_key(from.as_ref().map(attributes));
+        let found = request.send().await.map_err(StoreError::of)?;
+        let next = found.last_evaluated_key.as_ref().and_then(super::dynamo_profiles::key_of);
+        Ok((found.items.unwrap_or_default(), next))
+    }
+}
+
+/// The error code of a condition that does not hold.
+const REFUSED: &str = "ConditionalCheckFailedException";
+const SEEN: &str = "SEEN";
+const DOUBTS: &str = "DOUBTS";
+
+fn lease_key() -> Key {
+    Key { pk: "LEASE".to_owned(), sk: "reconcile".to_owned() }
+}
+
+fn partition(run: &RunId) -> String {
+    format!("{RUNS}#{run}")
+}
+
+/// Unix seconds, as DynamoDB's time to live wants them.
+fn expiry(run: &Run, seconds: u64) -> AttributeValue {
+    AttributeValue::N((run.started_at.get() / 1000 + seconds).to_string())
+}
+
+fn to_row(value: &impl Serialize) -> Result<Row, StoreError> {
+    serde_dynamo::to_item(value).map_err(|error| StoreError::Unreadable(error.into()))
+}
+
+fn from_row<T: for<'de> Deserialize<'de>>(row: Row) -> Result<T, StoreError> {
+    serde_dynamo::from_item(row).map_err(|error| StoreError::Unreadable(error.into()))
+}

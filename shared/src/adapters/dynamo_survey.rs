@@ -1,0 +1,117 @@
+//! The Directory as a whole: many rows at once, and all of them page by page.
+//!
+//! What is compared is read eventually consistent and in part: half the price, and every write has its condition anyway.
+//! What a deletion rests on is read strongly consistent and whole.
+
+use std::collections::{BTreeMap, HashMap};
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedCapacity};
+
+use super::dynamo_batch::{self, Row, attributes};
+use super::dynamo_profiles::key_of;
+use super::store_error::StoreError;
+use crate::core::id::Key;
+use crate::core::item::Item;
+
+/// Rows of a page of a search.
+pub const SEARCH_PAGE: i32 = 1_000;
+
+/// What the comparisons look at, and the ids.
+const COMPARED: [&str; 9] =
+    ["pk", "sk", "rank", "digest", "applied_at", "applied_by", "membership_id", "clerk_user_id", "organization_id"];
+
+/// The Directory's table, read in bulk.
+#[derive(Clone, Debug)]
+pub struct DynamoSurvey {
+    client: Client,
+    table: String,
+}
+
+/// Rows that were read, and what that took.
+#[derive(Debug, Default)]
+pub struct Rows {
+    /// The rows, by their keys.
+    pub items: BTreeMap<Key, Item>,
+    /// The keys of rows that Rollcall did not write.
+    pub unreadable: Vec<Key>,
+    /// DynamoDB read units.
+    pub units: f64,
+    /// After a page of a search that was not the last: where the next one begins.
+    pub next: Option<Key>,
+}
+
+impl DynamoSurvey {
+    /// The Directory in `table`.
+    #[must_use]
+    pub fn new(client: Client, table: String) -> DynamoSurvey {
+        DynamoSurvey { client, table }
+    }
+
+    /// What the comparison of these rows needs: ranks, digests, ids, and when and by whom they were applied.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn compare(&self, keys: &[Key]) -> Result<Rows, StoreError> {
+        let compared = |keys: &[&Key]| {
+            let keys = keys.iter().map(|key| attributes(key)).collect();
+            let (expression, names) = projection();
+            let wanted = KeysAndAttributes::builder().set_keys(Some(keys)).projection_expression(expression);
+            let wanted = wanted.set_expression_attribute_names(Some(names)).build();
+            wanted.map_err(|error| StoreError::Unreadable(error.into()))
+        };
+        let (rows, units) = dynamo_batch::get_all(&self.client, &self.table, keys, compared).await?;
+        Ok(Rows { units, ..read(rows) })
+    }
+
+    /// These rows as they are now, whole.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn read(&self, keys: &[Key]) -> Result<Rows, StoreError> {
+        let (rows, units) = dynamo_batch::get_all(&self.client, &self.table, keys, dynamo_batch::whole).await?;
+        Ok(Rows { units, ..read(rows) })
+    }
+
+    /// A page of all rows, from behind `from` on, with what comparisons need of them.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn search(&self, from: Option<&Key>) -> Result<Rows, StoreError> {
+        let (expression, names) = projection();
+        let request = self.client.scan().table_name(&self.table).limit(SEARCH_PAGE);
+        let request = request.projection_expression(expression).set_expression_attribute_names(Some(names));
+        let request = request.set_exclusive_start_key(from.map(attributes));
+        let page = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+        let page = page.map_err(StoreError::of)?;
+        let units = page.consumed_capacity.as_ref().and_then(|capacity| capacity.capacity_units).unwrap_or_default();
+        let next = page.last_evaluated_key.as_ref().and_then(key_of);
+        Ok(Rows { units, next, ..read(page.items.unwrap_or_default()) })
+    }
+}
+
+/// Some of the names are reserved words, so all of them are written as placeholders.
+fn projection() -> (String, HashMap<String, String>) {
+    let placeholder = |name: &str| format!("#{name}");
+    let expression = COMPARED.map(placeholder).join(", ");
+    (expression, COMPARED.iter().map(|name| (placeholder(name), (*name).to_owned())).collect())
+}
+
+fn read(rows: Vec<Row>) -> Rows {
+    let mut read = Rows::default();
+    for row in rows {
+        let Some(key) = key_of(&row) else { continue };
+        match item(row) {
+            Some(item) => drop(read.items.insert(key, item)),
+            None => read.unreadable.push(key),
+        }
+    }
+    read
+}
+
+fn item(row: HashMap<String, AttributeValue>) -> Option<Item> {
+    serde_dynamo::from_item(row).ok()
+}

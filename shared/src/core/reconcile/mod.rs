@@ -1,0 +1,8 @@
+//! Decisions of reconcile: what a listed row asks for, which absences must be looked into and how many may be believed,
+//! what a run remembers from one page to the next, and how fast it may ask Clerk.
+
+pub mod absence;
+pub mod pace;
+pub mod presence;
+pub mod run;
+pub mod seen;

@@ -1,0 +1,89 @@
+//! How fast Clerk may be asked.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// The time over which Clerk counts requests. Source: Clerk, "System limits".
+pub const WINDOW: Duration = Duration::from_secs(10);
+/// Requests within it that Clerk answers for an instance in production, all clients together. Source: likewise.
+const PRODUCTION: u32 = 1_000;
+/// The same for an instance in development.
+const DEVELOPMENT: u32 = 100;
+
+/// Lets so many requests through in any window of [`WINDOW`], wherever it begins. Times are counted from any fixed
+/// moment.
+#[derive(Debug)]
+pub struct Pace {
+    most: usize,
+    sent: VecDeque<Duration>,
+}
+
+impl Pace {
+    /// A share of Clerk's limit, in percent; one request at least.
+    #[must_use]
+    pub fn share(percent: u8, production: bool) -> Pace {
+        let limit = if production { PRODUCTION } else { DEVELOPMENT };
+        let most = (limit * u32::from(percent) / 100).max(1);
+        Pace { most: usize::try_from(most).unwrap_or(usize::MAX), sent: VecDeque::new() }
+    }
+
+    /// Takes a turn at `now`.
+    ///
+    /// # Errors
+    ///
+    /// How long to wait before asking for a turn again.
+    pub fn turn(&mut self, now: Duration) -> Result<(), Duration> {
+        while self.sent.front().is_some_and(|sent| now.saturating_sub(*sent) >= WINDOW) {
+            self.sent.pop_front();
+        }
+        match self.sent.front() {
+            Some(oldest) if self.sent.len() >= self.most => Err((*oldest + WINDOW).saturating_sub(now)),
+            _ => {
+                self.sent.push_back(now);
+                Ok(())
+            }
+        }
+    }
+
+    /// Goes on at another share; what was sent still counts.
+    pub fn change(&mut self, other: &Pace) {
+        self.most = other.most;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_window_sees_more_than_its_share() {
+        for (percent, production, most) in [(20, true, 200), (20, false, 20), (100, false, 100), (1, false, 1)] {
+            let mut pace = Pace::share(percent, production);
+            let (mut now, mut sent) = (Duration::ZERO, Vec::new());
+            while sent.len() < most * 3 {
+                match pace.turn(now) {
+                    Ok(()) => sent.push(now),
+                    Err(wait) => {
+                        assert!(wait > Duration::ZERO);
+                        now += wait;
+                    }
+                }
+                now += Duration::from_millis(3);
+            }
+            for start in &sent {
+                let within = sent.iter().filter(|at| *at >= start && **at < *start + WINDOW).count();
+                assert!(within <= most, "{within} requests at {percent} %");
+            }
+            // And it uses what it has: three windows' worth takes little more than two windows.
+            assert!(*sent.last().unwrap() < WINDOW * 2 + Duration::from_secs(5), "{:?}", sent.last());
+        }
+    }
+
+    #[test]
+    fn what_was_sent_counts_at_another_share_too() {
+        let mut pace = Pace::share(100, false);
+        assert!((0..50).all(|_| pace.turn(Duration::ZERO).is_ok()));
+        pace.change(&Pace::share(20, false));
+        assert_eq!(pace.turn(Duration::from_secs(1)), Err(Duration::from_secs(9)));
+    }
+}

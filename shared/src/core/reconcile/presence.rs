@@ -1,0 +1,112 @@
+//! What a row of Clerk's listing asks for, given what is stored.
+
+use crate::core::item::Item;
+use crate::core::millis::Millis;
+use crate::core::rule::{Guard, Outcome, Stamp};
+
+/// A listing may lag behind Clerk's own changes, and events take their time: what was stored this recently, in ms before
+/// the run's start, contradicts nothing yet.
+pub const SETTLED_AFTER: u64 = 15 * 60 * 1000;
+
+/// What a listed row asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// Nothing: it is stored as it is.
+    Unchanged,
+    /// A write: nothing is stored.
+    Missing,
+    /// A write: something older is stored.
+    Outdated,
+    /// A write: the same is stored under a lower rank. Left like that, a late delete of an earlier membership would get
+    /// through.
+    Behind,
+    /// A fetch: something else is stored under the same rank, or another membership of the same generation.
+    Tied,
+    /// Nothing but a report: here it has ended long since, in Clerk it lives.
+    Conflict,
+    /// Nothing but a report: what is stored has been newer than Clerk's for long.
+    Ahead,
+}
+
+/// What `row` asks for in a run that began at `start`.
+#[must_use]
+pub fn presence(row: &Item, stored: Option<&Item>, start: Millis) -> Presence {
+    let Some(stored) = stored else { return Presence::Missing };
+    let (offered, seen) = (Stamp::from(row), Stamp::from(stored));
+    if Guard::Newer.admits(&offered, Some(&seen)) {
+        return if seen.digest == offered.digest { Presence::Behind } else { Presence::Outdated };
+    }
+    match Guard::Newer.refusal(&offered, Some(&seen)) {
+        Outcome::Tie => Presence::Tied,
+        Outcome::Superseded if !is_settled(stored, start) => Presence::Unchanged,
+        Outcome::Superseded if stored.is_deleted() => Presence::Conflict,
+        Outcome::Superseded if seen.digest != offered.digest => Presence::Ahead,
+        _ => Presence::Unchanged,
+    }
+}
+
+/// Whether an item has been as it is for so long that Clerk, and Clerk's listings, must know.
+#[must_use]
+pub fn is_settled(stored: &Item, start: Millis) -> bool {
+    start.since(stored.provenance.applied_at) >= SETTLED_AFTER
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, json};
+
+    use super::*;
+    use crate::core::digest::Digest;
+    use crate::core::id::Key;
+    use crate::core::item::{Provenance, Writer};
+    use crate::core::rank::Rank;
+
+    const START: i64 = 10_000_000;
+
+    fn millis(value: i64) -> Millis {
+        Millis::try_from(value).unwrap()
+    }
+
+    fn item(rank: Rank, content: &str, membership: Option<&str>, age: i64) -> Item {
+        let fields = json!({ "membership_id": membership, "content": content }).as_object().unwrap().clone();
+        let digest = if rank.is_deleted() { Digest::tombstone() } else { Digest::of(content, &Map::new()) };
+        let applied_at = millis(START - age);
+        Item {
+            key: Key { pk: "USER#1".to_owned(), sk: "USER".to_owned() },
+            rank,
+            digest,
+            provenance: Provenance { applied_at, applied_by: Writer::Webhook, delivery_id: None },
+            created_at: None,
+            updated_at: None,
+            deleted_at: None,
+            fields,
+        }
+    }
+
+    #[test]
+    fn every_state_that_may_be_stored_is_told_from_the_others() {
+        let live = |generation, version| Rank::live(millis(generation), millis(version));
+        let deleted = |generation, version| Rank::deleted(millis(generation), millis(version));
+        let (old, young) = (15 * 60 * 1000, 15 * 60 * 1000 - 1);
+        let row = item(live(4, 7), "a", Some("orgmem_1"), 0);
+        for (stored, expected) in [
+            (None, Presence::Missing),
+            (Some(item(live(4, 7), "a", Some("orgmem_1"), old)), Presence::Unchanged),
+            (Some(item(live(4, 6), "b", Some("orgmem_1"), old)), Presence::Outdated),
+            (Some(item(live(4, 6), "a", Some("orgmem_1"), old)), Presence::Behind),
+            (Some(item(live(3, 9), "a", Some("orgmem_0"), old)), Presence::Behind),
+            (Some(item(deleted(3, 9), "", Some("orgmem_0"), old)), Presence::Outdated),
+            (Some(item(Rank::PLACEHOLDER, "p", None, young)), Presence::Outdated),
+            (Some(item(live(4, 7), "b", Some("orgmem_1"), old)), Presence::Tied),
+            (Some(item(live(4, 6), "a", Some("orgmem_2"), old)), Presence::Tied),
+            (Some(item(live(4, 8), "b", Some("orgmem_1"), young)), Presence::Unchanged),
+            (Some(item(live(4, 8), "b", Some("orgmem_1"), old)), Presence::Ahead),
+            (Some(item(live(4, 8), "a", Some("orgmem_1"), old)), Presence::Unchanged),
+            (Some(item(deleted(4, 5), "", Some("orgmem_1"), young)), Presence::Unchanged),
+            (Some(item(deleted(4, 5), "", Some("orgmem_1"), old)), Presence::Conflict),
+            (Some(item(deleted(5, 5), "", Some("orgmem_2"), old)), Presence::Conflict),
+        ] {
+            assert_eq!(presence(&row, stored.as_ref(), millis(START)), expected, "{stored:?}");
+        }
+    }
+}

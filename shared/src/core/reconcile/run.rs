@@ -1,0 +1,480 @@
+//! What a run remembers from one page to the next, and what it reports in the end.
+
+use std::fmt;
+use std::ops::Add;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use time::OffsetDateTime;
+use time::format_description::FormatItem;
+use time::macros::format_description;
+
+use super::absence::Listing;
+use crate::core::id::{Each, Key, Kind, UserId};
+use crate::core::millis::Millis;
+
+/// A run that was begun longer ago than this, in ms, is not gone on with: what it has seen is too old.
+pub const TOO_OLD_TO_RESUME: u64 = 6 * 60 * 60 * 1000;
+/// A run that is held can be approved for so long, in ms, from its start.
+pub const TOO_OLD_TO_APPROVE: u64 = 7 * 24 * 60 * 60 * 1000;
+
+/// The name of a run: its start, as `2026-11-25T03:00:00.000Z`. Names sort by time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RunId(String);
+
+/// A string that names no run.
+#[derive(Debug, Error)]
+#[error("a run is named by its start, such as 2026-11-25T03:00:00.000Z")]
+pub struct InvalidRunId;
+
+const FORMAT: &[FormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+
+impl RunId {
+    /// The name of the run that begins at `start`.
+    #[must_use]
+    pub fn at(start: Millis) -> RunId {
+        let start = i128::from(start.get()) * 1_000_000;
+        let start = OffsetDateTime::from_unix_timestamp_nanos(start).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        RunId(start.format(FORMAT).unwrap_or_default())
+    }
+
+    /// The name as it is written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for RunId {
+    type Err = InvalidRunId;
+
+    fn from_str(text: &str) -> Result<RunId, InvalidRunId> {
+        time::PrimitiveDateTime::parse(text, FORMAT).map(|_| RunId(text.to_owned())).map_err(|_| InvalidRunId)
+    }
+}
+
+impl TryFrom<String> for RunId {
+    type Error = InvalidRunId;
+
+    fn try_from(text: String) -> Result<RunId, InvalidRunId> {
+        text.parse()
+    }
+}
+
+impl From<RunId> for String {
+    fn from(id: RunId) -> String {
+        id.0
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+/// Whether a run writes what it plans.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// It repairs the Directory.
+    #[default]
+    Repair,
+    /// It stops at the plan: nothing is written but its report.
+    Report,
+}
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Under way, or interrupted.
+    #[default]
+    Running,
+    /// Finished, but for deletions that wait for an operator.
+    Held,
+    /// Finished, but something could not be looked at: it says what.
+    Incomplete,
+    /// Finished.
+    Done,
+}
+
+/// What a run does next. Everything before it is durable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "lowercase")]
+pub enum Phase {
+    /// Lists users, from behind a cursor on.
+    Users {
+        /// The last user of the page before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<Cursor>,
+        /// Since the cursor's user was gone: only those created from this moment on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<Millis>,
+    },
+    /// Lists organizations, then memberships, by offset.
+    Listed {
+        /// Which of the two.
+        kind: Kind,
+        /// Rows to skip.
+        offset: u64,
+    },
+    /// Searches the Directory for what the listings did not show.
+    Search {
+        /// The last row of the page before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<Key>,
+    },
+    /// Settles what is in doubt, kind by kind.
+    Settle {
+        /// Of this kind.
+        kind: Kind,
+    },
+    /// Nothing.
+    Over,
+}
+
+/// A place in the list of users.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// Who was there.
+    pub id: UserId,
+    /// When that user was created, in Unix ms: the place if the user is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Millis>,
+}
+
+/// What a run found and did about one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tally {
+    /// Rows that were stored as Clerk shows them.
+    pub unchanged: u64,
+    /// Rows written that were not stored before.
+    pub created: u64,
+    /// Rows written over older ones.
+    pub updated: u64,
+    /// Tombstones written after a proof of absence.
+    pub deleted: u64,
+    /// Memberships ended because their user or organization has.
+    pub ended: u64,
+    /// Absences that wait for an operator.
+    pub held: u64,
+    /// What was found wrong, repaired or not.
+    pub drift: Drift,
+}
+
+/// What was found wrong, by kind of drift. All but the last five is repaired, unless the run only reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Drift {
+    /// In Clerk, not here.
+    pub missing: u64,
+    /// Older here than in Clerk.
+    pub outdated: u64,
+    /// The same here as in Clerk, under a lower rank.
+    pub behind: u64,
+    /// Of the same rank here as in Clerk, and different.
+    pub tied: u64,
+    /// Here, and proven to be in Clerk no more.
+    pub absent: u64,
+    /// Memberships that lived here although their user or organization had ended.
+    pub orphaned: u64,
+    /// Ended here, alive in Clerk: an operator must look.
+    pub conflict: u64,
+    /// Newer here than in Clerk, for longer than Clerk may lag: an operator must look.
+    pub ahead: u64,
+    /// In doubt, and Clerk gave neither proof nor the entity.
+    pub unproven: u64,
+    /// Rows of Clerk's listing, or of the Directory, that could not be read.
+    pub unreadable: u64,
+    /// Live rows of a kind that `MIRROR=off` keeps out.
+    pub unmirrored: u64,
+}
+
+impl Drift {
+    /// Each kind of drift by its name, in the order in which they are shown.
+    #[must_use]
+    pub fn by_name(&self) -> [(&'static str, u64); 11] {
+        [
+            ("missing", self.missing),
+            ("outdated", self.outdated),
+            ("behind", self.behind),
+            ("tied", self.tied),
+            ("absent", self.absent),
+            ("orphaned", self.orphaned),
+            ("conflict", self.conflict),
+            ("ahead", self.ahead),
+            ("unproven", self.unproven),
+            ("unreadable", self.unreadable),
+            ("unmirrored", self.unmirrored),
+        ]
+    }
+
+    /// What no run repairs.
+    #[must_use]
+    pub fn is_for_operators(&self) -> bool {
+        self.conflict + self.ahead + self.unmirrored + self.unreadable + self.unproven > 0
+    }
+}
+
+impl Add for Tally {
+    type Output = Tally;
+
+    fn add(self, other: Tally) -> Tally {
+        Tally {
+            unchanged: self.unchanged + other.unchanged,
+            created: self.created + other.created,
+            updated: self.updated + other.updated,
+            deleted: self.deleted + other.deleted,
+            ended: self.ended + other.ended,
+            held: self.held + other.held,
+            drift: self.drift + other.drift,
+        }
+    }
+}
+
+impl Add for Drift {
+    type Output = Drift;
+
+    fn add(self, other: Drift) -> Drift {
+        Drift {
+            missing: self.missing + other.missing,
+            outdated: self.outdated + other.outdated,
+            behind: self.behind + other.behind,
+            tied: self.tied + other.tied,
+            absent: self.absent + other.absent,
+            orphaned: self.orphaned + other.orphaned,
+            conflict: self.conflict + other.conflict,
+            ahead: self.ahead + other.ahead,
+            unproven: self.unproven + other.unproven,
+            unreadable: self.unreadable + other.unreadable,
+            unmirrored: self.unmirrored + other.unmirrored,
+        }
+    }
+}
+
+/// What a run has cost, all its invocations together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Cost {
+    /// Requests to Clerk, repeated ones included.
+    pub clerk_calls: u64,
+    /// DynamoDB read units.
+    pub read_units: f64,
+    /// DynamoDB write units.
+    pub write_units: f64,
+    /// Time at work, in ms.
+    pub milliseconds: u64,
+}
+
+/// A run, as it is kept and as it is reported.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its name.
+    pub run: RunId,
+    /// Its start, in Unix ms: the moment to which its proofs refer.
+    pub started_at: Millis,
+    /// Its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Millis>,
+    /// Whether it writes.
+    pub mode: Mode,
+    /// Where it stands.
+    pub state: State,
+    /// What it does next.
+    pub next: Phase,
+    /// Whether an operator has approved of what it held.
+    #[serde(default)]
+    pub approved: bool,
+    /// How the listings went.
+    pub listings: Each<Listing>,
+    /// How many of a kind are known to have ended while the run was listing.
+    pub ended_meanwhile: Each<u64>,
+    /// What it found and did.
+    pub tally: Each<Tally>,
+    /// What it has cost.
+    pub cost: Cost,
+    /// Pages that are recorded, of everything: the number of the next one.
+    pub pages: u64,
+    /// A user whom the listing showed: one who must come back whenever others are asked about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witness: Option<UserId>,
+}
+
+impl Run {
+    /// A run that begins at `start`.
+    #[must_use]
+    pub fn begin(start: Millis, mode: Mode, mirror: bool) -> Run {
+        let next = if mirror {
+            Phase::Users { after: None, since: None }
+        } else {
+            Phase::Listed { kind: Kind::Organization, offset: 0 }
+        };
+        Run {
+            run: RunId::at(start),
+            started_at: start,
+            finished_at: None,
+            mode,
+            state: State::Running,
+            next,
+            approved: false,
+            listings: Each::default(),
+            ended_meanwhile: Each::default(),
+            tally: Each::default(),
+            cost: Cost::default(),
+            pages: 0,
+            witness: None,
+        }
+    }
+
+    /// Whether a run of this mode goes on with it at `now`.
+    #[must_use]
+    pub fn can_resume(&self, mode: Mode, now: Millis) -> bool {
+        self.state == State::Running && self.mode == mode && now.since(self.started_at) <= TOO_OLD_TO_RESUME
+    }
+
+    /// The same run with an operator's consent to what it holds: all of that is settled again.
+    #[must_use]
+    pub fn approve(mut self) -> Run {
+        for kind in Kind::ALL {
+            self.tally.of_mut(kind).held = 0;
+        }
+        Run {
+            state: State::Running,
+            finished_at: None,
+            next: Phase::Settle { kind: Kind::User },
+            approved: true,
+            ..self
+        }
+    }
+
+    /// Whether the listing of a kind may be trusted to show all that live.
+    #[must_use]
+    pub fn is_complete(&self, kind: Kind) -> bool {
+        self.listings.of(kind).is_complete(*self.ended_meanwhile.of(kind))
+    }
+
+    /// How many entities the listings have shown.
+    #[must_use]
+    pub fn seen(&self) -> u64 {
+        Kind::ALL.into_iter().map(|kind| self.listings.of(kind).seen).sum()
+    }
+
+    /// What it found and did, all kinds together.
+    #[must_use]
+    pub fn total(&self) -> Tally {
+        Kind::ALL.into_iter().fold(Tally::default(), |total, kind| total + *self.tally.of(kind))
+    }
+
+    /// Whether deletions wait for an operator.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        Kind::ALL.into_iter().any(|kind| self.tally.of(kind).held > 0)
+    }
+
+    /// Ends the run at `now`.
+    pub fn finish(&mut self, mirror: bool, now: Millis) {
+        let listed = Kind::ALL.into_iter().filter(|kind| mirror || *kind == Kind::Organization);
+        let mut all = listed.clone().map(|kind| &self.tally.of(kind).drift);
+        let is_complete = listed.clone().all(|kind| self.is_complete(kind))
+            && all.all(|drift| drift.unproven + drift.unreadable == 0);
+        self.state = match (self.is_held(), is_complete) {
+            (true, _) => State::Held,
+            (false, true) => State::Done,
+            (false, false) => State::Incomplete,
+        };
+        (self.next, self.finished_at) = (Phase::Over, Some(now));
+    }
+
+    /// Whether the Directory is now what Clerk is, as far as the run can tell.
+    #[must_use]
+    pub fn is_in_step(&self) -> bool {
+        let drift = Kind::ALL.into_iter().map(|kind| self.tally.of(kind).drift);
+        let is_open = |drift: Drift| match self.mode {
+            Mode::Repair => drift.is_for_operators(),
+            Mode::Report => drift != Drift::default(),
+        };
+        self.state == State::Done && !drift.into_iter().any(is_open)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn millis(value: i64) -> Millis {
+        Millis::try_from(value).unwrap()
+    }
+
+    fn complete(mode: Mode) -> Run {
+        let mut run = Run::begin(millis(1_767_225_600_000), mode, true);
+        for kind in Kind::ALL {
+            run.listings.of_mut(kind).ended = true;
+        }
+        run
+    }
+
+    #[test]
+    fn a_run_is_named_by_its_start_and_names_sort_by_time() {
+        let name = RunId::at(millis(1_767_225_600_015));
+        assert_eq!(name.as_str(), "2026-01-01T00:00:00.015Z");
+        assert_eq!(name.as_str().parse::<RunId>().unwrap(), name);
+        assert!(name < RunId::at(millis(1_767_225_600_016)));
+        for bad in ["", "now", "2026-01-01", "2026-13-01T00:00:00.000Z", "2026-01-01T00:00:00.000Z#"] {
+            assert!(bad.parse::<RunId>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_run_reads_back_as_it_was_kept() {
+        let mut run = complete(Mode::Report);
+        run.next = Phase::Search { from: Some(Key { pk: "USER#1".to_owned(), sk: "USER".to_owned() }) };
+        run.cost.read_units = 0.5;
+        let kept = serde_json::to_value(&run).unwrap();
+        assert_eq!(serde_json::from_value::<Run>(kept).unwrap(), run);
+    }
+
+    #[test]
+    fn only_a_run_of_the_same_kind_that_is_not_too_old_is_gone_on_with() {
+        let run = complete(Mode::Repair);
+        let after = |ms: u64| millis(i64::try_from(run.started_at.get() + ms).unwrap());
+        assert!(run.can_resume(Mode::Repair, after(TOO_OLD_TO_RESUME)));
+        assert!(!run.can_resume(Mode::Repair, after(TOO_OLD_TO_RESUME + 1)));
+        assert!(!run.can_resume(Mode::Report, after(0)));
+        let mut over = run.clone();
+        over.finish(true, after(1));
+        assert!(!over.can_resume(Mode::Repair, after(1)));
+    }
+
+    #[test]
+    fn a_run_ends_as_what_it_was() {
+        let ended = |change: &dyn Fn(&mut Run)| {
+            let mut run = complete(Mode::Repair);
+            change(&mut run);
+            run.finish(true, millis(1_767_225_600_001));
+            (run.state, run.is_in_step())
+        };
+        assert_eq!(ended(&|_| ()), (State::Done, true));
+        assert_eq!(ended(&|run| run.tally.user.held = 1), (State::Held, false));
+        assert_eq!(ended(&|run| run.listings.membership.ended = false), (State::Incomplete, false));
+        assert_eq!(ended(&|run| run.tally.user.drift.unproven = 1), (State::Incomplete, false));
+        assert_eq!(ended(&|run| run.tally.user.drift.missing = 1), (State::Done, true));
+        assert_eq!(ended(&|run| run.tally.user.drift.conflict = 1), (State::Done, false));
+        assert_eq!(
+            ended(&|run| {
+                run.mode = Mode::Report;
+                run.tally.user.drift.missing = 1;
+            }),
+            (State::Done, false)
+        );
+        // What is not mirrored is not listed.
+        let mut run = Run::begin(millis(5), Mode::Repair, false);
+        run.listings.organization.ended = true;
+        run.finish(false, millis(6));
+        assert_eq!(run.state, State::Done);
+    }
+}

@@ -1,0 +1,279 @@
+//! Reconcile: lists what Clerk has, repairs what is stored, and ends what is proven to be gone.
+//!
+//! A run is a sequence of steps, each as long as a page. After each its record is kept, so a run that is killed anywhere
+//! goes on from there. [`listing`] is about what Clerk shows, [`search`] about what it does not show, [`settle`] about
+//! what becomes of that.
+
+mod listing;
+mod search;
+mod settle;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::apply::{Applied, Applier, ApplyError, NotApplied};
+use crate::adapters::clerk_api::ClerkError;
+use crate::adapters::dynamo_runs::{DynamoRuns, Lease};
+use crate::adapters::dynamo_survey::DynamoSurvey;
+use crate::adapters::store_error::StoreError;
+use crate::core::decide::Said;
+use crate::core::id::{Each, EntityId, InstanceId, Kind};
+use crate::core::item::{Provenance, Writer};
+use crate::core::millis::Millis;
+use crate::core::reconcile::pace::Pace;
+use crate::core::reconcile::run::{Mode, Phase, Run, RunId, State, TOO_OLD_TO_APPROVE};
+use crate::core::reconcile::seen::Seen;
+use crate::core::rule::Outcome;
+use crate::core::tombstone::DeletionPolicy;
+
+/// Tells the time.
+pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
+
+/// Is shown the run after each step.
+pub type Watch<'a> = &'a (dyn Fn(&Run) + Send + Sync);
+
+/// Runs to look through for one that was interrupted: others of another mode may be newer.
+const MOST_RECENT: i32 = 10;
+/// The lease is renewed when so much of it is gone, in ms.
+const RENEW_AFTER: u64 = 60 * 1000;
+/// Requests to DynamoDB at once.
+const AT_ONCE: usize = 16;
+/// Nobody announced what is listed or fetched here, so any state of Clerk's will do.
+const SAID: Said = Said::Undated { ended: false };
+
+/// What reconciling needs.
+pub struct Reconciler {
+    /// Where states go, and Clerk, who is asked patiently.
+    pub applier: Applier,
+    /// The Directory as a whole.
+    pub survey: DynamoSurvey,
+    /// What runs remember.
+    pub runs: DynamoRuns,
+    /// What deletions leave.
+    pub deletion: DeletionPolicy,
+    /// Whether live users and memberships are kept at all.
+    pub mirror: bool,
+    /// The share of Clerk's rate that may be used, in percent.
+    pub rate_share: u8,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// A run of this mode: the interrupted one, if there is one, else a new one.
+    Run(Mode),
+    /// The rest of a run that was held: what it held is proven again, and then ended.
+    Approve(RunId),
+}
+
+/// What became of an order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// Nothing: another run is under way.
+    Busy(Lease),
+    /// A run. If it is still running, its time was over: the same order goes on with it.
+    Ran(Box<Run>),
+}
+
+/// Why a run stopped. What it has done until then stays, and the same order goes on from there.
+#[derive(Debug, Error)]
+pub enum ReconcileError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Clerk could not be asked.
+    #[error(transparent)]
+    Clerk(#[from] ClerkError),
+    /// The key belongs to another instance.
+    #[error("the secret key belongs to another Clerk instance ({0}): check CLERK_SECRET_KEY and CLERK_INSTANCE_ID")]
+    Foreign(InstanceId),
+    /// Somebody else took the lease over: this run took longer over a page than a lease lasts.
+    #[error("another run has taken over")]
+    Overtaken,
+    /// There is no such run.
+    #[error("there is no run {0}")]
+    Unknown(RunId),
+    /// The run holds nothing, or did not write in the first place.
+    #[error("run {0} holds nothing that could be approved")]
+    NotHeld(RunId),
+    /// The run is too old.
+    #[error("run {0} is more than 7 days old, so what it has seen says too little: run it again")]
+    TooOld(RunId),
+}
+
+/// A run under way.
+struct Walk<'a> {
+    reconciler: &'a Reconciler,
+    watch: Watch<'a>,
+    run: Run,
+    seen: Each<Seen>,
+    /// Users and organizations that this run, which writes nothing, would have ended.
+    condemned: HashSet<EntityId>,
+    holder: &'a str,
+    renewed_at: Millis,
+    until: Option<Millis>,
+    /// Up to when the run's time is counted in its cost, and the requests to Clerk.
+    counted: (Millis, u64),
+}
+
+impl Reconciler {
+    /// Does what is ordered, until `until` at the latest, by its own clock.
+    ///
+    /// # Errors
+    ///
+    /// [`ReconcileError`].
+    pub async fn run(&self, order: &Order, until: Option<Millis>, watch: Watch<'_>) -> Result<Answer, ReconcileError> {
+        let clerk = &self.applier.clerk;
+        let (began, calls) = ((self.clock)(), clerk.calls());
+        // First of all, and before anything is read: with another instance's key everybody would be absent.
+        let instance = clerk.instance().await?;
+        if instance.id != self.applier.instance {
+            return Err(ReconcileError::Foreign(instance.id));
+        }
+        clerk.set_pace(&Pace::share(self.rate_share, instance.is_production));
+        let holder = format!("{:016x}", fastrand::u64(..));
+        if let Some(lease) = self.runs.hold(&holder, (self.clock)()).await? {
+            return Ok(Answer::Busy(lease));
+        }
+        let ran = self.run_alone(order, until, watch, &holder, (began, calls)).await;
+        // Whoever comes next need not wait for the lease to end.
+        let released = self.runs.release(&holder).await;
+        let ran = ran?;
+        released?;
+        Ok(Answer::Ran(Box::new(ran)))
+    }
+
+    async fn run_alone(
+        &self,
+        order: &Order,
+        until: Option<Millis>,
+        watch: Watch<'_>,
+        holder: &str,
+        counted: (Millis, u64),
+    ) -> Result<Run, ReconcileError> {
+        let run = self.open(order).await?;
+        let mut seen = Each::<Seen>::default();
+        if run.pages > 0 {
+            for kind in Kind::ALL {
+                seen.of_mut(kind).extend(self.runs.seen(&run.run, kind).await?);
+            }
+        }
+        let renewed_at = (self.clock)();
+        let condemned = HashSet::new();
+        let mut walk = Walk { reconciler: self, watch, run, seen, condemned, holder, renewed_at, until, counted };
+        while walk.run.next != Phase::Over && !walk.is_out_of_time() {
+            walk.step().await?;
+            walk.checkpoint().await?;
+        }
+        Ok(walk.run)
+    }
+
+    /// The run that an order is about.
+    async fn open(&self, order: &Order) -> Result<Run, ReconcileError> {
+        let now = (self.clock)();
+        match order {
+            Order::Run(mode) => {
+                let recent = self.runs.latest(MOST_RECENT).await?;
+                if let Some(run) = recent.into_iter().find(|run| run.can_resume(*mode, now)) {
+                    return Ok(run);
+                }
+                let mut start = now;
+                loop {
+                    let run = Run::begin(start, *mode, self.mirror);
+                    if self.runs.keep(&run, true).await? {
+                        return Ok(run);
+                    }
+                    start = start.next();
+                }
+            }
+            Order::Approve(id) => {
+                let run = self.runs.run(id).await?.ok_or_else(|| ReconcileError::Unknown(id.clone()))?;
+                let is_held = run.state == State::Held || (run.state == State::Running && run.approved);
+                if !is_held || run.mode == Mode::Report {
+                    return Err(ReconcileError::NotHeld(id.clone()));
+                }
+                if now.since(run.started_at) > TOO_OLD_TO_APPROVE {
+                    return Err(ReconcileError::TooOld(id.clone()));
+                }
+                Ok(run.approve())
+            }
+        }
+    }
+
+    fn provenance(&self, writer: Writer) -> Provenance {
+        Provenance { applied_at: (self.clock)(), applied_by: writer, delivery_id: None }
+    }
+}
+
+impl Walk<'_> {
+    async fn step(&mut self) -> Result<(), ReconcileError> {
+        match self.run.next.clone() {
+            Phase::Users { after, since } => self.list_users(after, since).await,
+            Phase::Listed { kind, offset } => self.list(kind, offset).await,
+            Phase::Search { from } => self.search(from.as_ref()).await,
+            Phase::Settle { kind } => self.settle(kind).await,
+            Phase::Over => Ok(()),
+        }
+    }
+
+    /// Keeps the run's record: everything before this is durable.
+    async fn checkpoint(&mut self) -> Result<(), ReconcileError> {
+        self.beat().await?;
+        let (now, calls) = ((self.reconciler.clock)(), self.reconciler.applier.clerk.calls());
+        self.run.cost.milliseconds += now.since(self.counted.0);
+        self.run.cost.clerk_calls += calls - self.counted.1;
+        self.counted = (now, calls);
+        self.reconciler.runs.keep(&self.run, false).await?;
+        (self.watch)(&self.run);
+        Ok(())
+    }
+
+    fn is_out_of_time(&self) -> bool {
+        self.until.is_some_and(|until| (self.reconciler.clock)() >= until)
+    }
+
+    /// Renews the lease in time.
+    async fn beat(&mut self) -> Result<(), ReconcileError> {
+        let now = (self.reconciler.clock)();
+        if now.since(self.renewed_at) >= RENEW_AFTER {
+            if self.reconciler.runs.hold(self.holder, now).await?.is_some() {
+                return Err(ReconcileError::Overtaken);
+            }
+            self.renewed_at = now;
+        }
+        Ok(())
+    }
+
+    /// What became of an entity, the cost counted. One that cannot be settled is not the end of the run.
+    fn settled(&mut self, kind: Kind, applied: Result<Applied, NotApplied>) -> Result<Option<Outcome>, ReconcileError> {
+        let failure = match applied {
+            Ok(applied) => {
+                self.run.cost.write_units += applied.units;
+                return Ok(Some(applied.outcome));
+            }
+            Err(failure) => failure.error,
+        };
+        match failure {
+            ApplyError::Store(error) => Err(error.into()),
+            ApplyError::Clerk(error) if !concerns_one(&error) => Err(error.into()),
+            error => {
+                tracing::warn!(kind = kind.name(), %error, "an entity is left to the next run");
+                self.run.tally.of_mut(kind).drift.unproven += 1;
+                Ok(None)
+            }
+        }
+    }
+
+    fn writes(&self) -> bool {
+        self.run.mode == Mode::Repair
+    }
+}
+
+/// Whether Clerk would answer about others.
+fn concerns_one(error: &ClerkError) -> bool {
+    matches!(error, ClerkError::Unreadable(_) | ClerkError::Refused(_))
+}

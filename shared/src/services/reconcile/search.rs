@@ -1,0 +1,69 @@
+//! What Clerk does not show: the Directory searched, page by page, for items that its listings leave in doubt.
+
+use super::{ReconcileError, Walk};
+use crate::core::id::{Each, EntityId, Key, Kind};
+use crate::core::item::Item;
+use crate::core::reconcile::absence::{Doubt, doubt};
+use crate::core::reconcile::run::Phase;
+use crate::core::reconcile::seen::Here;
+
+impl Walk<'_> {
+    /// A page of the search.
+    pub(super) async fn search(&mut self, from: Option<&Key>) -> Result<(), ReconcileError> {
+        let page = self.reconciler.survey.search(from).await?;
+        self.run.cost.read_units += page.units;
+        let mut doubts = Each::<Vec<Doubt>>::default();
+        for key in &page.unreadable {
+            tracing::error!(pk = key.pk, sk = key.sk, "a row of the Directory cannot be read");
+            self.run.tally.of_mut(Kind::of(key).unwrap_or(Kind::User)).drift.unreadable += 1;
+        }
+        for item in page.items.values() {
+            let Some(kind) = Kind::of(&item.key) else { continue };
+            if let Some(doubt) = self.look_at(kind, item) {
+                doubts.of_mut(kind).push(doubt);
+            }
+        }
+        for kind in Kind::ALL {
+            let doubts = doubts.of(kind);
+            if !doubts.is_empty() {
+                self.run.cost.write_units += self.reconciler.runs.keep_doubts(&self.run, kind, doubts).await?;
+            }
+        }
+        self.run.pages += 1;
+        self.run.next = match page.next {
+            Some(from) => Phase::Search { from: Some(from) },
+            None => Phase::Settle { kind: Kind::User },
+        };
+        Ok(())
+    }
+
+    fn look_at(&mut self, kind: Kind, item: &Item) -> Option<Doubt> {
+        let start = self.run.started_at;
+        if item.is_deleted() {
+            if item.provenance.applied_at >= start {
+                *self.run.ended_meanwhile.of_mut(kind) += 1;
+            }
+            return None;
+        }
+        if !self.reconciler.mirror && kind != Kind::Organization {
+            self.run.tally.of_mut(kind).drift.unmirrored += 1;
+            return None;
+        }
+        let Some(entity) = item.entity() else {
+            tracing::error!(pk = item.key.pk, sk = item.key.sk, "a row of the Directory does not say whose it is");
+            self.run.tally.of_mut(kind).drift.unreadable += 1;
+            return None;
+        };
+        let seen = self.seen_of(&entity);
+        doubt(&entity, item, &seen, start)
+    }
+
+    fn seen_of(&mut self, entity: &EntityId) -> Each<Option<Here>> {
+        let mut seen = Each::default();
+        for entity in entity.parents().iter().chain([entity]) {
+            let kind = entity.kind();
+            *seen.of_mut(kind) = self.seen.of_mut(kind).get(self.run.run.as_str(), entity);
+        }
+        seen
+    }
+}
