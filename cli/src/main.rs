@@ -39,6 +39,7 @@ fn log() {
         ("rollcall", LevelFilter::INFO),
         ("rollcall_cli", LevelFilter::INFO),
         ("ensure_profile", LevelFilter::INFO),
+        ("reconcile", LevelFilter::INFO),
         ("webhook", LevelFilter::INFO),
         // It warns of every refused condition, which is an outcome here.
         ("dynoxide", LevelFilter::ERROR),

@@ -14,10 +14,12 @@ use base64::engine::general_purpose::STANDARD;
 use clerk_emulator::{Faults, TokenRequest, WebhookFaults};
 use ensure_profile::EnsureProfile;
 use lambda_http::tower::ServiceExt;
+use reconcile::{Order, Reconcile, Report};
 use reqwest::Method;
 use rollcall::core::id::{EntityId, InstanceId, Key, OrganizationId, UserId};
 use rollcall::core::millis::Millis;
 use rollcall::core::profile;
+use rollcall::core::reconcile::run::Run;
 use rollcall_cli::dev::gateway::{self, Functions};
 use rollcall_cli::dev::stack::{self, Config, Stack};
 use serde_json::{Value, json};
@@ -80,6 +82,8 @@ pub struct World {
     pub webhook: Arc<Webhook>,
     /// Likewise.
     pub ensure_profile: Arc<EnsureProfile>,
+    /// Likewise.
+    pub reconcile: Arc<Reconcile>,
     now: Arc<AtomicU64>,
     messages: AtomicU64,
     http: reqwest::Client,
@@ -122,7 +126,12 @@ impl World {
         let webhook = Arc::new(Webhook::new(webhook::settings::Settings::read(&lookup).unwrap(), &client));
         let settings = ensure_profile::settings::Settings::read(&lookup).unwrap();
         let ensure_profile = Arc::new(EnsureProfile::new(settings, &client));
-        World { stack, wire, webhook, ensure_profile, now, messages: AtomicU64::new(0), http: reqwest::Client::new() }
+        let settings = reconcile::settings::Settings::read(&lookup).unwrap();
+        let reading = now.clone();
+        let clock = Arc::new(move || millis(reading.load(Ordering::SeqCst)));
+        let reconcile = Arc::new(Reconcile::new(settings, &client, clock));
+        let (messages, http) = (AtomicU64::new(0), reqwest::Client::new());
+        World { stack, wire, webhook, ensure_profile, reconcile, now, messages, http }
     }
 
     /// What time it is.
@@ -212,6 +221,24 @@ impl World {
     /// `POST /profiles/ensure` with a session token.
     pub async fn ensure(&self, token: &str) -> Answer {
         self.call("POST", "/profiles/ensure", &[("authorization", &format!("Bearer {token}"))]).await
+    }
+
+    /// A run of reconcile, from its start or from where it was interrupted.
+    ///
+    /// # Panics
+    ///
+    /// If it fails, or another one is under way.
+    pub async fn reconcile(&self) -> Run {
+        self.order(&Order::Run(self.reconcile.mode())).await.run.unwrap()
+    }
+
+    /// Gives reconcile an order.
+    ///
+    /// # Panics
+    ///
+    /// If it fails.
+    pub async fn order(&self, order: &Order) -> Report {
+        self.reconcile.run(order, None, &|_| ()).await.unwrap()
     }
 
     /// A session token of the emulated Clerk.

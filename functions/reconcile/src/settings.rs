@@ -1,0 +1,98 @@
+//! What the reconcile function, and the commands that do the same, read before they begin.
+
+use reqwest::Url;
+use rollcall::adapters::clerk_api::DEFAULT_URL;
+use rollcall::core::id::InstanceId;
+use rollcall::core::reconcile::run::Mode;
+use rollcall::core::settings::{
+    CLERK_API_URL, CLERK_INSTANCE_ID, CLERK_RATE_SHARE, CLERK_SECRET_KEY, DELETION_POLICY, DIRECTORY_TABLE,
+    InvalidSettings, MIRROR, OPERATIONS_TABLE, RECONCILE_POLICY, ROLLCALL_SECRET_ARN, Reader, Variable, api_url,
+    deletion_policy, percent, reconcile_policy, secret_key, switch, table_name,
+};
+use rollcall::core::tombstone::DeletionPolicy;
+use secrecy::SecretString;
+
+/// Everything the function reads, `ROLLCALL_SECRET_ARN` included, which `main.rs` follows before it reads the rest.
+pub const VARIABLES: [Variable; 10] = [
+    DIRECTORY_TABLE,
+    OPERATIONS_TABLE,
+    CLERK_INSTANCE_ID,
+    CLERK_API_URL,
+    CLERK_SECRET_KEY,
+    ROLLCALL_SECRET_ARN,
+    DELETION_POLICY,
+    MIRROR,
+    RECONCILE_POLICY,
+    CLERK_RATE_SHARE,
+];
+
+/// The share of Clerk's rate that is used unless told otherwise, in percent.
+const USUAL_SHARE: u8 = 20;
+
+/// The settings, checked.
+#[derive(Debug)]
+pub struct Settings {
+    /// The Directory's table.
+    pub directory_table: String,
+    /// The Operations table.
+    pub operations_table: String,
+    /// Whose copy this is.
+    pub instance: InstanceId,
+    /// Where Clerk's Backend API is.
+    pub clerk_api_url: Url,
+    /// The key to it.
+    pub clerk_secret_key: SecretString,
+    /// What deletions leave.
+    pub deletion: DeletionPolicy,
+    /// Whether live users and memberships are kept at all.
+    pub mirror: bool,
+    /// Whether anything is written.
+    pub mode: Mode,
+    /// The share of Clerk's rate that may be used, in percent.
+    pub rate_share: u8,
+}
+
+impl Settings {
+    /// Reads the settings through a look-up.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSettings`] with every variable that is missing or malformed.
+    pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, InvalidSettings> {
+        let mut reader = Reader::new(lookup);
+        let directory_table = reader.read(&DIRECTORY_TABLE, table_name);
+        let operations_table = reader.read(&OPERATIONS_TABLE, table_name);
+        let instance = reader.read(&CLERK_INSTANCE_ID, |text| text.parse().ok());
+        let clerk_api_url = reader.read(&CLERK_API_URL, api_url).or_else(|| api_url(DEFAULT_URL));
+        let clerk_secret_key = reader.read(&CLERK_SECRET_KEY, secret_key);
+        let deletion = reader.read(&DELETION_POLICY, deletion_policy).unwrap_or(DeletionPolicy::Redact);
+        let mirror = reader.read(&MIRROR, switch).unwrap_or(true);
+        let mode = reader.read(&RECONCILE_POLICY, reconcile_policy).unwrap_or_default();
+        let rate_share = reader.read(&CLERK_RATE_SHARE, percent).unwrap_or(USUAL_SHARE);
+        let problems = reader.finish();
+        if !problems.names().is_empty() {
+            return Err(problems);
+        }
+        let (
+            Some(directory_table),
+            Some(operations_table),
+            Some(instance),
+            Some(clerk_api_url),
+            Some(clerk_secret_key),
+        ) = (directory_table, operations_table, instance, clerk_api_url, clerk_secret_key)
+        else {
+            return Err(problems);
+        };
+        Ok(Settings {
+            directory_table,
+            operations_table,
+            instance,
+            clerk_api_url,
+            clerk_secret_key,
+            deletion,
+            mirror,
+            mode,
+            rate_share,
+        })
+    }
+}
