@@ -34,6 +34,16 @@ CROSS_ORIGIN = {
 }
 
 LAMBDA = "AWS::Lambda::Function"
+MACHINE = "AWS::StepFunctions::StateMachine"
+SCHEDULE = "AWS::Scheduler::Schedule"
+
+# Who may take on the role of each kind. Step Functions and Scheduler work for other accounts as well, Lambda does not.
+OWN_ACCOUNT = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+TRUST = {
+    LAMBDA: {"Principal": {"Service": "lambda.amazonaws.com"}},
+    MACHINE: {"Principal": {"Service": "states.amazonaws.com"}, "Condition": OWN_ACCOUNT},
+    SCHEDULE: {"Principal": {"Service": "scheduler.amazonaws.com"}, "Condition": OWN_ACCOUNT},
+}
 
 PERMISSIONS = {
     "WebhookFunction": {
@@ -49,18 +59,43 @@ PERMISSIONS = {
         ("logs:CreateLogStream", "EnsureProfileLogs.Arn"),
         ("logs:PutLogEvents", "EnsureProfileLogs.Arn"),
     },
+    "ReconcileFunction": {
+        ("dynamodb:Scan", "DirectoryTable.Arn"),
+        ("dynamodb:BatchGetItem", "DirectoryTable.Arn"),
+        ("dynamodb:GetItem", "OperationsTable.Arn"),
+        ("dynamodb:Query", "OperationsTable.Arn"),
+        ("dynamodb:PutItem", "OperationsTable.Arn"),
+        ("dynamodb:DeleteItem", "OperationsTable.Arn"),
+        ("secretsmanager:GetSecretValue", "SecretArn"),
+        ("logs:CreateLogStream", "ReconcileLogs.Arn"),
+        ("logs:PutLogEvents", "ReconcileLogs.Arn"),
+    },
+    "ReconcileStateMachine": {
+        ("lambda:InvokeFunction", "ReconcileFunction.Arn"),
+        ("sqs:SendMessage", "ReconcileFailures.Arn"),
+    },
+    "ReconcileStart": {
+        ("states:StartExecution", "ReconcileStateMachine"),
+        ("sqs:SendMessage", "ReconcileFailures.Arn"),
+    },
 }
 
-# What ensure-profile may do beyond that, if it is to create anything.
-PERMISSIONS_TO_CREATE = {
-    ("dynamodb:PutItem", "DirectoryTable.Arn"),
-    ("dynamodb:ConditionCheckItem", "DirectoryTable.Arn"),
-    ("dynamodb:PutItem", "ProfilesTable.Arn"),
-    ("secretsmanager:GetSecretValue", "SecretArn"),
+# What they may do beyond that under a policy, which is the default of its parameter.
+PERMISSIONS_UNDER = {
+    ("EnsureProfileFunction", "EnsurePolicy", "create"): {
+        ("dynamodb:PutItem", "DirectoryTable.Arn"),
+        ("dynamodb:ConditionCheckItem", "DirectoryTable.Arn"),
+        ("dynamodb:PutItem", "ProfilesTable.Arn"),
+        ("secretsmanager:GetSecretValue", "SecretArn"),
+    },
+    ("ReconcileFunction", "ReconcilePolicy", "repair"): {
+        ("dynamodb:PutItem", "DirectoryTable.Arn"),
+        ("dynamodb:ConditionCheckItem", "DirectoryTable.Arn"),
+    },
 }
 
-# Svix gives up after 15 s, API Gateway after 30 s.
-TIME_LIMITS = {"WebhookFunction": 10, "EnsureProfileFunction": 10}
+# Svix gives up after 15 s, API Gateway after 30 s, and Lambda ends every function after 900 s.
+TIME_LIMITS = {"WebhookFunction": 10, "EnsureProfileFunction": 10, "ReconcileFunction": 900}
 
 PRIMARY_KEY = [("pk", "HASH"), ("sk", "RANGE")]
 MEMBERS = {
@@ -87,21 +122,39 @@ READ_BY_SDK = {"AWS_ENDPOINT_URL"}
 # It sounds like a secret, but verifies signatures and cannot make any.
 PUBLIC_KEYS = {"CLERK_JWT_KEY"}
 
-# Counts what ensure-profile misses under `verify`, from the lines that it logs at the same time.
-METRICS = {
-    "NotSyncedMetric": {
-        "LogGroupName": {"Ref": "EnsureProfileLogs"},
-        "FilterPattern": '{ ($.outcome = "user_not_synced") || ($.outcome = "organization_not_synced") }',
+
+def metric(name, logs, pattern):
+    """A metric that counts the lines of a log, and is 0 where there are others only."""
+    return {
+        "LogGroupName": {"Ref": logs},
+        "FilterPattern": pattern,
         "MetricTransformations": [
             {
                 "MetricNamespace": "Rollcall",
-                "MetricName": "NotSynced",
+                "MetricName": name,
                 "MetricValue": "1",
                 "DefaultValue": 0,
                 "Unit": "Count",
             }
         ],
     }
+
+
+METRICS = {
+    # What ensure-profile misses under `verify`, from the lines that it logs at the same time.
+    "NotSyncedMetric": metric(
+        "NotSynced",
+        "EnsureProfileLogs",
+        '{ ($.outcome = "user_not_synced") || ($.outcome = "organization_not_synced") }',
+    ),
+    "ReconcileHeldMetric": metric(
+        "ReconcileHeld", "ReconcileLogs", '{ ($.message = "reconcile") && ($.outcome = "held") }'
+    ),
+    "ReconcileFinishedMetric": metric(
+        "ReconcileFinished",
+        "ReconcileLogs",
+        '{ ($.message = "reconcile") && (($.outcome = "done") || ($.outcome = "held") || ($.outcome = "incomplete")) }',
+    ),
 }
 
 # Nothing of this says who called.
@@ -120,12 +173,14 @@ def same(what, actual, expected):
 
 
 def target(value):
-    """A reference as text: `Name` for Ref, `Name.Attribute` for GetAtt, anything else as JSON."""
+    """A reference as text: `Name` for Ref, `Name.Attribute` for GetAtt, what Sub fills in; anything else as JSON."""
     match value:
         case {"Ref": name}:
             return name
         case {"Fn::GetAtt": [name, attribute]}:
             return f"{name}.{attribute}"
+        case {"Fn::Sub": str(text)}:
+            return text
     return json.dumps(value)
 
 
@@ -134,10 +189,14 @@ def many(value):
     return value if isinstance(value, list) else [value]
 
 
-def permissions(function, parameters):
-    """What a function may do where the stack is deployed with these parameters."""
-    creates = parameters.get("EnsurePolicy", "create") == "create"
-    return PERMISSIONS[function] | (PERMISSIONS_TO_CREATE if creates and function == "EnsureProfileFunction" else set())
+def permissions(name, parameters):
+    """What a role allows where the stack is deployed with these parameters."""
+    under = [
+        allowed
+        for (whose, parameter, policy), allowed in PERMISSIONS_UNDER.items()
+        if whose == name and parameters.get(parameter, policy) == policy
+    ]
+    return PERMISSIONS[name].union(*under)
 
 
 def check_routes(resources):
@@ -188,28 +247,31 @@ def check_throttling_and_access_log(resources):
 
 
 def check_permissions(resources, parameters):
-    """Each function's role allows exactly what is listed, on exactly those resources, and to nobody else."""
-    functions = properties(resources, LAMBDA)
+    """Each role allows exactly what is listed, on exactly those resources, and to nobody else."""
     roles = properties(resources, "AWS::IAM::Role")
-    same("functions", set(functions), set(PERMISSIONS))
-    same("roles", {f"{name}.Arn" for name in roles}, {target(it.get("Role")) for it in functions.values()})
+    users = (
+        {name: (LAMBDA, it.get("Role")) for name, it in properties(resources, LAMBDA).items()}
+        | {name: (MACHINE, it.get("RoleArn")) for name, it in properties(resources, MACHINE).items()}
+        | {name: (SCHEDULE, it["Target"].get("RoleArn")) for name, it in properties(resources, SCHEDULE).items()}
+    )
+    same("users of roles", set(users), set(PERMISSIONS))
+    same("roles", sorted(f"{name}.Arn" for name in roles), sorted(target(role) for _, role in users.values()))
     same("policies outside the roles", [n for n, it in resources.items() if "Policy" in it["Type"]], [])
 
-    for function in PERMISSIONS:
-        role = roles[target(functions[function].get("Role")).removesuffix(".Arn")]
-        same(f"{function}: policies by ARN", role.get("ManagedPolicyArns", []), [])
+    for user, (kind, role) in users.items():
+        role = roles[target(role).removesuffix(".Arn")]
+        same(f"{user}: policies by ARN", role.get("ManagedPolicyArns", []), [])
         trust = role.get("AssumeRolePolicyDocument", {}).get("Statement", [])
-        principals = [(it.get("Effect"), it.get("Action"), it.get("Principal")) for it in trust]
-        same(f"{function}: trust", principals, [("Allow", "sts:AssumeRole", {"Service": "lambda.amazonaws.com"})])
+        same(f"{user}: trust", trust, [{"Effect": "Allow", "Action": "sts:AssumeRole"} | TRUST[kind]])
 
         allowed = set()
         for policy in role.get("Policies", []):
             for statement in many(policy.get("PolicyDocument", {}).get("Statement", [])):
-                same(f"{function}: kind of statement", set(statement) - {"Sid"}, {"Effect", "Action", "Resource"})
-                same(f"{function}: effect", statement["Effect"], "Allow")
+                same(f"{user}: kind of statement", set(statement) - {"Sid"}, {"Effect", "Action", "Resource"})
+                same(f"{user}: effect", statement["Effect"], "Allow")
                 for action in many(statement["Action"]):
                     allowed |= {(action, target(resource)) for resource in many(statement["Resource"])}
-        same(f"{function}: permissions", allowed, permissions(function, parameters))
+        same(f"{user}: permissions", allowed, permissions(user, parameters))
 
 
 def check_environment(resources, parameters, settings):
