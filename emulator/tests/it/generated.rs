@@ -101,6 +101,38 @@ async fn millions_of_memberships_are_listed_by_page_by_organization_and_by_user(
     );
 }
 
+/// Whoever looked at each of them, even once, would not be back before the end of the day.
+#[tokio::test]
+async fn nobody_counts_to_a_billion() {
+    let billion = 1_000_000_000;
+    let size = Generated { users: billion, organizations: 1_000_000, memberships: billion };
+    let clerk = Clerk::start(generated(size)).await;
+    let last = clerk.get("/v1/users?limit=500&offset=999999990&order_by=created_at").await.rows();
+    assert_eq!(times(&last), (999_999_990..1_000_000_000).collect::<Vec<i64>>());
+    let first = &clerk.get("/v1/users?limit=500&offset=999999990").await.rows()[0];
+    assert_eq!(times(std::slice::from_ref(first)), [9]);
+    // So that the lists are merges.
+    let path = format!("/v1/users/{}", id(&last[5]));
+    clerk.patch(&path, json!({"first_name": "Ada"})).await.ok();
+    clerk.delete(&format!("/v1/users/{}", id(first))).await.ok();
+    clerk.create_user("grace").await;
+    assert_eq!(clerk.get("/v1/users/count").await.ok()["total_count"], billion);
+    let behind = clerk.get(&format!("/v1/users?order_by=created_at&starting_after={}", id(&last[4]))).await.rows();
+    assert_eq!((ids(&behind)[..5].to_vec(), behind.len()), (ids(&last)[5..].to_vec(), 6));
+    assert_eq!(behind[0]["first_name"], "Ada");
+    let since = format!("/v1/users/count?created_at_after={}", EPOCH + 9);
+    assert_eq!(clerk.get(&since).await.ok()["total_count"], billion - 9);
+    let all = clerk.get("/v1/organization_memberships?limit=1&offset=500000000").await.ok();
+    assert_eq!(all["total_count"], billion - 1);
+    let (organization, user) = (&all["data"][0]["organization"], &all["data"][0]["public_user_data"]["user_id"]);
+    let members = format!("/v1/organizations/{}/memberships", id(organization));
+    assert_eq!(clerk.get(&format!("{members}?limit=500&offset=600")).await.rows().len(), 400);
+    let one = clerk.get(&format!("{members}?user_id={}", user.as_str().unwrap())).await.rows();
+    assert_eq!(one, all["data"].as_array().unwrap()[..]);
+    clerk.delete(&format!("{members}/{}", user.as_str().unwrap())).await.ok();
+    assert_eq!(clerk.get(&members).await.ok()["total_count"], 999);
+}
+
 #[tokio::test]
 async fn a_deleted_user_of_a_million_takes_the_memberships_along() {
     let endpoint = Endpoint::start().await;
