@@ -11,8 +11,7 @@ use tokio::{
 use crate::{
     api::{self, JWKS_PATH},
     app::App,
-    config::Config,
-    config::Generated,
+    config::{Config, Generated},
     control,
     faults::{FaultDesk, Faults, InvalidDial},
     instance::{GeneratedError, Instance, SnapshotError},
@@ -76,7 +75,7 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// If the port is taken, the snapshot unreadable, or a setting malformed.
+    /// If the port is taken, the snapshot unreadable, a setting malformed, or a population impossible to generate.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let webhook_secret = config.webhook_secret.clone();
         let listening = |source| StartError::Listen { port: config.port, source };
@@ -158,7 +157,8 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// If a rate is not between 0 and 1; the dials then stay as they were.
+    /// If a rate is not between 0 and 1, or faults are confined to a list that there is not; the dials then stay as
+    /// they were.
     pub fn set_faults(&self, faults: Faults) -> Result<(), InvalidDial> {
         faults.check()?;
         self.app.faults.lock().set(faults);
