@@ -3,15 +3,16 @@
 use std::{collections::BTreeMap, convert::Infallible, path::PathBuf, sync::Arc};
 
 use axum::{
-    extract::FromRequestParts,
+    extract::{FromRequestParts, MatchedPath},
     http::{header::USER_AGENT, request::Parts},
 };
 use tokio::sync::Notify;
 
 use crate::{
+    churn,
     config::Clock,
     errors::ApiError,
-    faults::FaultDesk,
+    faults::{FaultDesk, Intrusion},
     instance::{Change, Instance, SnapshotError, snapshot},
     limits::Limiter,
     lock::Lock,
@@ -22,9 +23,13 @@ use crate::{
 /// The user agent of events that no request caused.
 const SAMPLES_AGENT: &str = "clerk-emulator (samples)";
 
+/// The user agent of whatever the churn dial does.
+const CHURN_AGENT: &str = "clerk-emulator (churn)";
+
 pub(crate) struct App {
     pub(crate) secret_key: String,
     pub(crate) instance_id: String,
+    pub(crate) production: bool,
     /// The `iss` of session tokens.
     pub(crate) issuer: String,
     /// The `azp` of session tokens that no page asked for.
@@ -62,6 +67,14 @@ impl App {
         Ok(answer)
     }
 
+    /// A change by somebody else, with its events.
+    fn intrude(&self, intrusion: Intrusion) {
+        let struck = self.change(CHURN_AGENT, |change| churn::strike(change, intrusion));
+        if let Err(error) = struck {
+            tracing::debug!(?error, shift = ?intrusion.shift, "churn was refused");
+        }
+    }
+
     /// Sends what the sample users would have caused, had anybody listened then.
     pub(crate) fn announce(&self, samples: Vec<(i64, Event)>) {
         let (mut instance, mut faults) = (self.instance.lock(), self.faults.lock());
@@ -97,12 +110,27 @@ impl App {
 /// One request's view of the emulator.
 pub(crate) struct Call {
     pub(crate) app: Arc<App>,
+    /// The template of the route, for example `/v1/users/{user_id}`.
+    template: String,
     user_agent: String,
 }
 
 impl Call {
     pub(crate) fn change<T>(&self, make: impl FnOnce(&mut Change<'_>) -> Result<T, ApiError>) -> Result<T, ApiError> {
         self.app.change(&self.user_agent, make)
+    }
+
+    /// What the fault dials leave of a list's page: `rows` has up to `limit` of them and the one after the page. Once
+    /// they are chosen, somebody else may change the instance.
+    pub(crate) fn shown<T: Clone>(&self, limit: usize, rows: Vec<T>) -> Vec<T> {
+        let (shown, intrusion) = {
+            let mut faults = self.app.faults.lock();
+            (faults.page(&self.template, limit, rows), faults.intrusion())
+        };
+        if let Some(intrusion) = intrusion {
+            self.app.intrude(intrusion);
+        }
+        shown
     }
 }
 
@@ -111,6 +139,7 @@ impl FromRequestParts<Arc<App>> for Call {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Infallible> {
         let user_agent = parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
-        Ok(Self { app: Arc::clone(app), user_agent: user_agent.unwrap_or_default().to_owned() })
+        let template = parts.extensions.get::<MatchedPath>().map_or("*", MatchedPath::as_str).to_owned();
+        Ok(Self { app: Arc::clone(app), template, user_agent: user_agent.unwrap_or_default().to_owned() })
     }
 }

@@ -48,6 +48,8 @@ pub struct Config {
     pub webhook_secret: String,
     /// The `instance_id` of every event and of `GET /v1/instance`.
     pub instance_id: String,
+    /// Whether `GET /v1/instance` says that the instance is one for production, not for development.
+    pub production: bool,
     /// The `iss` of session tokens, which at Clerk is the Frontend API's URL; without one the emulator's own URL.
     pub issuer: Option<String>,
     /// The `azp` of session tokens, unless the request for one has an `Origin`.
@@ -58,6 +60,8 @@ pub struct Config {
     pub seed: u64,
     /// How many sample users an empty instance is given.
     pub users: usize,
+    /// Who else there is, without taking memory: see [`Generated`]. Not to be had together with a snapshot.
+    pub generated: Generated,
     /// Whether the sample users are announced by webhooks, too. Off: they were there before the endpoint was.
     pub announce_samples: bool,
     /// The file that the instance is loaded from and saved to.
@@ -74,6 +78,22 @@ pub struct Config {
     pub faults: Faults,
     /// Where times come from.
     pub clock: Clock,
+}
+
+/// A population that is computed on demand, from the seed, so that a million users cost no memory and no start-up time.
+/// They came one a millisecond from 2024-01-01 on, and no webhook ever announced them; for the rest they are users,
+/// organizations and memberships like others. What is changed of them takes memory from then on.
+///
+/// Lists by creation, counts without filters but those by time, and everything about one entity take no longer than
+/// with a small population; other filters and orders walk over everybody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Generated {
+    /// How many users, up to 1,000,000,000 like the other two.
+    pub users: u64,
+    /// How many organizations.
+    pub organizations: u64,
+    /// How many memberships: one pair of the users and the organizations each, so no more than there are pairs.
+    pub memberships: u64,
 }
 
 /// Requests allowed within a window, as Clerk counts them (clerk.com/docs, "system limits").
@@ -101,11 +121,13 @@ impl Default for Config {
             secret_key: SECRET_KEY.to_owned(),
             webhook_secret: WEBHOOK_SECRET.to_owned(),
             instance_id: INSTANCE_ID.to_owned(),
+            production: false,
             issuer: None,
             front_end: FRONT_END.to_owned(),
             webhook_url: None,
             seed: 0,
             users: 0,
+            generated: Generated::default(),
             announce_samples: false,
             snapshot: None,
             retry_schedule: SVIX_RETRY_SCHEDULE.iter().map(|wait| *wait / RETRY_SCALE).collect(),
@@ -123,11 +145,13 @@ impl fmt::Debug for Config {
         f.debug_struct("Config")
             .field("port", &self.port)
             .field("instance_id", &self.instance_id)
+            .field("production", &self.production)
             .field("issuer", &self.issuer)
             .field("front_end", &self.front_end)
             .field("webhook_url", &self.webhook_url)
             .field("seed", &self.seed)
             .field("users", &self.users)
+            .field("generated", &self.generated)
             .field("snapshot", &self.snapshot)
             .field("concurrency", &self.concurrency)
             .field("rate_limits", &self.rate_limits)

@@ -11,10 +11,10 @@ use tokio::{
 use crate::{
     api::{self, JWKS_PATH},
     app::App,
-    config::Config,
+    config::{Config, Generated},
     control,
-    faults::{FaultDesk, Faults, InvalidRate},
-    instance::{Instance, SnapshotError},
+    faults::{FaultDesk, Faults, InvalidDial},
+    instance::{GeneratedError, Instance, SnapshotError},
     limits::Limiter,
     lock::Lock,
     samples,
@@ -41,12 +41,15 @@ pub enum StartError {
     /// The snapshot exists but cannot be used.
     #[error("instance cannot be loaded")]
     Snapshot(#[from] SnapshotError),
+    /// The population to generate is impossible.
+    #[error("population cannot be generated")]
+    Generated(#[from] GeneratedError),
     /// The webhook URL or its secret.
     #[error("first webhook endpoint cannot be used")]
     Endpoint(#[from] EndpointError),
     /// A fault dial.
     #[error("faults cannot be set")]
-    Faults(#[from] InvalidRate),
+    Faults(#[from] InvalidDial),
     /// The HTTP client for webhooks could not be built.
     #[error("client for webhooks cannot be built")]
     Client(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -72,7 +75,7 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// If the port is taken, the snapshot unreadable, or a setting malformed.
+    /// If the port is taken, the snapshot unreadable, a setting malformed, or a population impossible to generate.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let webhook_secret = config.webhook_secret.clone();
         let listening = |source| StartError::Listen { port: config.port, source };
@@ -154,8 +157,9 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// If a rate is not between 0 and 1; the dials then stay as they were.
-    pub fn set_faults(&self, faults: Faults) -> Result<(), InvalidRate> {
+    /// If a rate is not between 0 and 1, or faults are confined to a list that there is not; the dials then stay as
+    /// they were.
+    pub fn set_faults(&self, faults: Faults) -> Result<(), InvalidDial> {
         faults.check()?;
         self.app.faults.lock().set(faults);
         Ok(())
@@ -217,6 +221,9 @@ impl Emulator {
 
 fn build(config: Config, url: &str) -> Result<Arc<App>, StartError> {
     config.faults.check()?;
+    if config.snapshot.is_some() && config.generated != Generated::default() {
+        return Err(GeneratedError::Snapshot.into());
+    }
     // Only an instance that was never saved gets samples: whoever deleted them all wants it that way.
     let saved = config.snapshot.as_deref().map(|path| Instance::load(path, config.seed));
     let mut announced = Vec::new();
@@ -228,7 +235,7 @@ fn build(config: Config, url: &str) -> Result<Arc<App>, StartError> {
                 announced.push((at, event));
             }
         };
-        let mut instance = Instance::new(config.seed);
+        let mut instance = Instance::generated(config.seed, config.generated)?;
         samples::fill(&mut instance, config.users, (config.clock)(), announce).map_err(|_| StartError::Samples)?;
         instance
     };
@@ -237,6 +244,7 @@ fn build(config: Config, url: &str) -> Result<Arc<App>, StartError> {
     let app = App {
         secret_key: config.secret_key,
         instance_id: config.instance_id,
+        production: config.production,
         issuer: config.issuer.unwrap_or_else(|| url.to_owned()),
         front_end: config.front_end,
         clock: config.clock,

@@ -8,7 +8,7 @@
 //! - `tokens` signs what a session is proved with, rightly or with a defect;
 //! - `api` is `/v1` over it, `errors` Clerk's way of refusing, `limits` its rate limits;
 //! - `webhooks` takes every change's events to the endpoints: a queue that decides, a sender that posts;
-//! - `faults` are the dials, `control` the routes under `/_emulator` that turn them and look inside;
+//! - `faults` are the dials, `churn` is the one that changes the instance, `control` the routes under `/_emulator` that turn them and look inside;
 //! - `samples` fills an empty instance, `serve` answers until told to stop;
 //! - the program of the same name is arguments, environment and signals around all this.
 //!
@@ -30,6 +30,7 @@
 
 mod api;
 mod app;
+mod churn;
 mod config;
 mod control;
 mod emulator;
@@ -44,12 +45,12 @@ mod tokens;
 mod webhooks;
 
 pub use config::{
-    Clock, Config, DELIVERY_TIMEOUT, FRONT_END, INSTANCE_ID, RETRY_SCALE, RateLimits, SECRET_KEY, SVIX_RETRY_SCHEDULE,
-    WEBHOOK_SECRET,
+    Clock, Config, DELIVERY_TIMEOUT, FRONT_END, Generated, INSTANCE_ID, RETRY_SCALE, RateLimits, SECRET_KEY,
+    SVIX_RETRY_SCHEDULE, WEBHOOK_SECRET,
 };
 pub use emulator::{Emulator, StartError};
-pub use faults::{ApiFaults, Faults, InvalidRate, WebhookFaults};
-pub use instance::SnapshotError;
+pub use faults::{ApiFaults, Faults, InvalidDial, WebhookFaults};
+pub use instance::{GeneratedError, SnapshotError};
 pub use serve::STOP_GRACE;
 pub use tokens::{MintError, TOKEN_LIFETIME_SECONDS, Tamper, TokenAlgorithm, TokenKey, TokenRequest, TokenVersion};
 pub use webhooks::{Attempt, Delivery, DeliveryState, Endpoint, EndpointError};

@@ -36,6 +36,9 @@ struct Args {
     /// The instance that events name
     #[arg(long, value_name = "ID", default_value = INSTANCE_ID)]
     instance_id: String,
+    /// Answer as a production instance, not as one for development
+    #[arg(long)]
+    production: bool,
     /// What session tokens name as their issuer; the emulator itself unless given
     #[arg(long, value_name = "URL")]
     issuer: Option<String>,
@@ -110,6 +113,7 @@ fn config(args: Args) -> Config {
         webhook_secret: secret.to_owned(),
         secret_key: key.to_owned(),
         instance_id: args.instance_id,
+        production: args.production,
         issuer: args.issuer,
         front_end: args.front_end,
         snapshot: args.snapshot,

@@ -81,9 +81,17 @@ fn id_of(shape: &Value) -> String {
     shape["id"].as_str().unwrap_or_default().to_owned()
 }
 
+/// First and last name; 84 users have another each.
+pub(crate) fn names(index: usize) -> (&'static str, &'static str) {
+    (FIRST_NAMES[index % FIRST_NAMES.len()], LAST_NAMES[index % LAST_NAMES.len()])
+}
+
+pub(crate) fn organization_name(index: usize) -> &'static str {
+    ORGANIZATIONS[index % ORGANIZATIONS.len()]
+}
+
 fn sample_user(index: usize) -> NewUser {
-    let first = FIRST_NAMES[index % FIRST_NAMES.len()];
-    let last = LAST_NAMES[index % LAST_NAMES.len()];
+    let (first, last) = names(index);
     let handle = format!("{}.{}{}", first.to_lowercase(), last.to_lowercase(), index + 1);
     let kind = index % KINDS_REPEAT;
     let mut new = NewUser {
@@ -108,7 +116,7 @@ fn sample_user(index: usize) -> NewUser {
 }
 
 /// Some have a role in their public metadata, most have nothing there.
-fn role(index: usize) -> Metadata {
+pub(crate) fn role(index: usize) -> Metadata {
     let role = match index % 6 {
         0 => "admin",
         3 => "coach",

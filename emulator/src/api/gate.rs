@@ -4,16 +4,20 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{Method, header::AUTHORIZATION},
+    http::{Method, StatusCode, header::AUTHORIZATION},
     middleware::Next,
-    response::{IntoResponse, Response},
+    response::{Html, IntoResponse, Response},
 };
 
 use super::{BACKEND_JWKS_PATH, JWKS_PATH};
 use crate::{app::App, errors::ApiError, faults::RequestFate};
 
-/// The seconds that an invented 429 tells the client to wait.
+/// The seconds that an invented 429 tells the client to wait, unless a dial says otherwise.
 const INVENTED_RETRY_AFTER: u64 = 1;
+
+/// What stands between a client and Clerk on a bad day: it knows nothing of users.
+const PROXY_PAGE: &str = "<html>\r\n<head><title>404 Not Found</title></head>\r\n<body>\r\n\
+    <center><h1>404 Not Found</h1></center>\r\n<hr><center>proxy</center>\r\n</body>\r\n</html>\r\n";
 
 pub(super) async fn pass(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     // Clerk's limits, keys and faults guard its API, not the emulator's own control plane.
@@ -22,30 +26,41 @@ pub(super) async fn pass(State(app): State<Arc<App>>, request: Request, next: Ne
         return next.run(request).await;
     }
     let template = request.extensions().get::<MatchedPath>().map_or("*", MatchedPath::as_str);
-    *app.requests.lock().entry(format!("{} {template}", request.method())).or_default() += 1;
-    let (fate, slow_ms) = {
+    let operation = format!("{} {template}", request.method());
+    let of_one_entity = asks_for_one_entity(&operation, request.uri().query().unwrap_or_default());
+    let (fate, slow_ms, retry_after) = {
         let mut faults = app.faults.lock();
         // The rates are the Backend API's; what the public JWKS suffers from is a dial of its own.
-        let fate = if backend { faults.request() } else { RequestFate::Answered };
+        let fate = if backend { faults.request(&operation, of_one_entity) } else { RequestFate::Answered };
         let down = faults.faults().api.jwks_down && [JWKS_PATH, BACKEND_JWKS_PATH].contains(&request.uri().path());
-        (if down { RequestFate::ServerError } else { fate }, faults.faults().api.slow_ms)
+        let api = &faults.faults().api;
+        let retry_after = api.retry_after_s.unwrap_or(INVENTED_RETRY_AFTER);
+        (if down { RequestFate::ServerError } else { fate }, api.slow_ms, retry_after)
     };
+    *app.requests.lock().entry(operation).or_default() += 1;
     if slow_ms > 0 {
         tokio::time::sleep(Duration::from_millis(slow_ms)).await;
     }
-    let admitted = strike(fate).and_then(|()| if backend { admit(&app, &request) } else { Ok(()) });
-    match admitted {
-        Ok(()) => next.run(request).await,
-        Err(refusal) => refusal.into_response(),
+    match fate {
+        RequestFate::Unauthorized => ApiError::unauthorized().into_response(),
+        RequestFate::TooManyRequests => ApiError::too_many_requests(retry_after).into_response(),
+        RequestFate::ServerError => ApiError::internal().into_response(),
+        RequestFate::HiddenByProxy => (StatusCode::NOT_FOUND, Html(PROXY_PAGE)).into_response(),
+        RequestFate::Answered => match if backend { admit(&app, &request) } else { Ok(()) } {
+            Ok(()) => next.run(request).await,
+            Err(refusal) => refusal.into_response(),
+        },
     }
 }
 
-fn strike(fate: RequestFate) -> Result<(), ApiError> {
-    match fate {
-        RequestFate::Unauthorized => Err(ApiError::unauthorized()),
-        RequestFate::TooManyRequests => Err(ApiError::too_many_requests(INVENTED_RETRY_AFTER)),
-        RequestFate::ServerError => Err(ApiError::internal()),
-        RequestFate::Answered => Ok(()),
+/// A membership has no route of its own to be read by: it is the list of one user in one organization.
+fn asks_for_one_entity(operation: &str, query: &str) -> bool {
+    match operation {
+        "GET /v1/users/{user_id}" | "GET /v1/organizations/{organization_id}" => true,
+        "GET /v1/organizations/{organization_id}/memberships" => query.split('&').any(|pair| {
+            pair.starts_with("user_id=") || pair.starts_with("user_id%5B%5D=") || pair.starts_with("user_id[]=")
+        }),
+        _ => false,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Organization memberships: of one organization, of one user, of the whole instance.
 
+use std::{borrow::Cow, cmp::Reverse};
+
 use axum::{Json, extract::Path};
 
 use super::{
@@ -31,9 +33,21 @@ pub(super) async fn list_in_organization(call: Call, Path(key): Path<String>, pa
     let listing = call.read(|instance| {
         let found = instance.organization_by_id_or_slug(&key);
         let organization = found.ok_or_else(|| ApiError::not_found("organization", &key))?;
-        let member =
-            |membership: &Membership, of: &dyn Fn(&User) -> bool| instance.user(&membership.user_id).is_some_and(of);
-        let admitted = |membership: &&Membership| {
+        let shape = |membership: Cow<'_, Membership>| render::membership(instance, &membership);
+        let filtered = !users.is_open()
+            || !roles.is_empty()
+            || !emails.is_empty()
+            || query.is_some()
+            || before.is_some()
+            || after.is_some();
+        if !filtered && order.0 == "created_at" {
+            let all = instance.memberships_in(&organization.id, order.1);
+            return Ok(Listing::of(page, instance.members_count(&organization.id), all, shape));
+        }
+        let member = |membership: &Membership, of: &dyn Fn(&User) -> bool| {
+            instance.user(&membership.user_id).is_some_and(|user| of(&user))
+        };
+        let admitted = |membership: &Cow<'_, Membership>| {
             users.admits(|id| membership.user_id == id)
                 && (roles.is_empty() || roles.contains(&membership.role.as_str()))
                 && (emails.is_empty() || member(membership, &|user| has_email(user, &emails)))
@@ -41,9 +55,14 @@ pub(super) async fn list_in_organization(call: Call, Path(key): Path<String>, pa
                 && before.is_none_or(|before| membership.created_at < before)
                 && after.is_none_or(|after| membership.created_at > after)
         };
-        let mut matching: Vec<&Membership> = instance.memberships_in(&organization.id).filter(admitted).collect();
+        let named = users.included();
+        let mut matching: Vec<Cow<'_, Membership>> = if named.is_empty() {
+            instance.memberships_in(&organization.id, order.1).filter(admitted).collect()
+        } else {
+            named.into_iter().filter_map(|id| instance.membership(&organization.id, id)).filter(admitted).collect()
+        };
         sort(instance, &mut matching, order);
-        Ok(Listing::of(page, &matching, |membership| render::membership(instance, membership)))
+        Ok(Listing::of(page, matching.len(), matching.into_iter(), shape))
     })?;
     Ok(listing.into_answer(&call))
 }
@@ -52,9 +71,10 @@ pub(super) async fn list_of_user(call: Call, Path(id): Path<String>, params: Par
     let page = params.page()?;
     let listing = call.read(|instance| {
         let user = instance.user(&id).ok_or_else(|| ApiError::not_found("user", &id))?;
-        let mut matching: Vec<&Membership> = instance.memberships_of(&user.id).collect();
+        let mut matching: Vec<Cow<'_, Membership>> = instance.memberships_of(&user.id).collect();
         sort(instance, &mut matching, ("created_at", Direction::Descending));
-        Ok(Listing::of(page, &matching, |membership| render::membership(instance, membership)))
+        let shape = |membership: Cow<'_, Membership>| render::membership(instance, &membership);
+        Ok(Listing::of(page, matching.len(), matching.into_iter(), shape))
     })?;
     Ok(listing.into_answer(&call))
 }
@@ -64,11 +84,14 @@ pub(super) async fn list_all(call: Call, params: Params) -> Answer {
     let page = params.page()?;
     let order = params.order(&ORDERS)?;
     let listing = call.read(|instance| {
-        let mut all: Vec<&Membership> = instance.memberships(order.1).collect();
-        if order.0 != "created_at" {
-            sort(instance, &mut all, order);
+        let (total, all) = (instance.memberships_count(), instance.memberships(order.1));
+        let shape = |membership: Cow<'_, Membership>| render::membership(instance, &membership);
+        if order.0 == "created_at" {
+            return Ok(Listing::of(page, total, all, shape));
         }
-        Ok(Listing::of(page, &all, |membership| render::membership(instance, membership)))
+        let mut all: Vec<Cow<'_, Membership>> = all.collect();
+        sort(instance, &mut all, order);
+        Ok(Listing::of(page, total, all.into_iter(), shape))
     })?;
     Ok(listing.into_answer(&call))
 }
@@ -120,20 +143,24 @@ fn mentions(user: &User, part: &str) -> bool {
 }
 
 /// By creation, or by what the member is called; those that tie stay in the order of their creation.
-fn sort(instance: &Instance, memberships: &mut [&Membership], (key, direction): (&str, Direction)) {
+fn sort(instance: &Instance, memberships: &mut [Cow<'_, Membership>], (key, direction): (&str, Direction)) {
     memberships.sort_by(|a, b| directed((a.created_at, &a.id).cmp(&(b.created_at, &b.id)), direction));
     if key == "created_at" {
         return;
     }
-    let by = |membership: &Membership| {
+    let by = |membership: &Cow<'_, Membership>| {
         let user = instance.user(&membership.user_id)?;
-        match key {
+        let text = match key {
             "email_address" => user.primary_email(),
             "phone_number" => user.primary_phone(),
             "first_name" => user.first_name.as_deref(),
             "last_name" => user.last_name.as_deref(),
             _ => user.username.as_deref(),
-        }
+        };
+        text.map(str::to_owned)
     };
-    memberships.sort_by(|a, b| directed(by(a).cmp(&by(b)), direction));
+    match direction {
+        Direction::Ascending => memberships.sort_by_cached_key(by),
+        Direction::Descending => memberships.sort_by_cached_key(|membership| Reverse(by(membership))),
+    }
 }

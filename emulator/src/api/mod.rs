@@ -31,6 +31,9 @@ type Answer = Result<Json<Value>, ApiError>;
 /// Where the JWKS is without a key, as below the issuer at Clerk.
 pub(crate) const JWKS_PATH: &str = "/.well-known/jwks.json";
 
+/// The instance that a key of another one would lead to.
+const WRONG_INSTANCE_ID: &str = "ins_2AnotherInstanceAltogether0";
+
 /// The same behind the key.
 const BACKEND_JWKS_PATH: &str = "/v1/jwks";
 
@@ -78,10 +81,11 @@ pub(crate) fn router(app: &Arc<App>) -> Router<Arc<App>> {
 }
 
 async fn instance(call: Call) -> Json<Value> {
+    let wrong = call.app.faults.lock().faults().api.wrong_instance;
     Json(json!({
         "object": "instance",
-        "id": call.app.instance_id,
-        "environment_type": "development",
+        "id": if wrong { WRONG_INSTANCE_ID } else { &call.app.instance_id },
+        "environment_type": if call.app.production { "production" } else { "development" },
         "allowed_origins": [],
         "workspace_id": null,
     }))
@@ -98,20 +102,19 @@ async fn method_not_allowed() -> ApiError {
 /// A page of a list that counts its total, as all lists but the one of users do.
 struct Listing {
     rows: Vec<Value>,
+    limit: usize,
     total: usize,
 }
 
 impl Listing {
-    /// Keeps the page's rows and renders only those.
-    fn of<T>(page: params::Page, all: &[T], render: impl Fn(&T) -> Value) -> Self {
-        let rows = all.iter().skip(page.offset).take(page.limit).map(render).collect();
-        Self { rows, total: all.len() }
+    /// Keeps the page's rows and renders only those, and the one after them, which a fault may need.
+    fn of<T>(page: params::Page, total: usize, all: impl Iterator<Item = T>, render: impl Fn(T) -> Value) -> Self {
+        Self { rows: page.of(all).map(render).collect(), limit: page.limit, total }
     }
 
-    /// The fault dials may shorten the page; the total stays true.
+    /// The fault dials may alter the page; the total stays true.
     fn into_answer(self, call: &Call) -> Json<Value> {
-        let shown = call.app.faults.lock().rows_shown(self.rows.len());
-        let rows: Vec<Value> = self.rows.into_iter().take(shown).collect();
+        let rows = call.shown(self.limit, self.rows);
         Json(json!({"data": rows, "total_count": self.total}))
     }
 }

@@ -1,6 +1,6 @@
 //! `/v1/organizations`.
 
-use std::cmp::Ordering;
+use std::{borrow::Cow, cmp::Ordering};
 
 use axum::{Json, extract::Path};
 
@@ -30,12 +30,23 @@ pub(super) async fn list(call: Call, params: Params) -> Answer {
                     || organization.slug.contains(part)
             })
         };
-        let admitted = |organization: &&Organization| {
+        let shape = |organization: Cow<'_, Organization>| render::organization(instance, &organization);
+        if ids.is_open() && members.is_open() && query.is_none() && key == "created_at" {
+            let all = instance.organizations(direction);
+            return Ok(Listing::of(page, instance.organizations_count(), all, shape));
+        }
+        let admitted = |organization: &Cow<'_, Organization>| {
             ids.admits(|id| organization.id == id)
                 && members.admits(|user| instance.is_member(&organization.id, user))
                 && named(organization)
         };
-        let mut matching: Vec<&Organization> = instance.organizations(direction).filter(admitted).collect();
+        let named_ids = ids.included();
+        let mut matching: Vec<Cow<'_, Organization>> = if named_ids.is_empty() {
+            instance.organizations(direction).filter(admitted).collect()
+        } else {
+            named_ids.into_iter().filter_map(|id| instance.organization(id)).filter(admitted).collect()
+        };
+        matching.sort_by(|a, b| directed((a.created_at, &a.id).cmp(&(b.created_at, &b.id)), direction));
         if key != "created_at" {
             let members = |organization: &Organization| instance.members_count(&organization.id);
             matching.sort_by(|a, b| {
@@ -43,7 +54,7 @@ pub(super) async fn list(call: Call, params: Params) -> Answer {
                 directed(order, direction)
             });
         }
-        Ok(Listing::of(page, &matching, |organization| render::organization(instance, organization)))
+        Ok(Listing::of(page, matching.len(), matching.into_iter(), shape))
     })?;
     Ok(listing.into_answer(&call))
 }
@@ -56,7 +67,7 @@ pub(super) async fn get(call: Call, Path(key): Path<String>) -> Answer {
     call.read(|instance| {
         let found = instance.organization_by_id_or_slug(&key);
         let organization = found.ok_or_else(|| ApiError::not_found("organization", &key))?;
-        Ok(Json(render::organization(instance, organization)))
+        Ok(Json(render::organization(instance, &organization)))
     })
 }
 

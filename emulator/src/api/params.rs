@@ -1,6 +1,6 @@
 //! Query parameters and request bodies, read as Clerk reads them.
 
-use std::convert::Infallible;
+use std::{collections::BTreeSet, convert::Infallible};
 
 use axum::{
     body::Bytes,
@@ -27,6 +27,13 @@ pub(crate) struct Params(Vec<(String, String)>);
 pub(crate) struct Page {
     pub(crate) limit: usize,
     pub(crate) offset: usize,
+}
+
+impl Page {
+    /// The rows that are asked for, and the one after them.
+    pub(crate) fn of<T>(self, all: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
+        all.skip(self.offset).take(self.limit + 1)
+    }
 }
 
 impl<S: Sync> FromRequestParts<S> for Params {
@@ -107,6 +114,16 @@ impl<'a> Selection<'a> {
         let bare =
             |values: Vec<&'a str>| values.into_iter().map(|value| value.trim_start_matches(['+', '-'])).collect();
         Self { included: bare(included), excluded: bare(excluded) }
+    }
+
+    /// Whether it leaves out nothing.
+    pub(crate) fn is_open(&self) -> bool {
+        self.included.is_empty() && self.excluded.is_empty()
+    }
+
+    /// The only values that pass, each once; none means that any may.
+    pub(crate) fn included(&self) -> BTreeSet<&'a str> {
+        self.included.iter().copied().collect()
     }
 
     /// Whether something passes that `has` these values.

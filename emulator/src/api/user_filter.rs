@@ -1,13 +1,16 @@
 //! Which users a list or a count is about, and how a list is ordered.
 
-use std::cmp::Ordering;
+use std::{borrow::Cow, cmp::Ordering, collections::BTreeMap};
 
-use super::params::{Params, Selection};
+use super::{
+    organizations::directed,
+    params::{Params, Selection},
+};
 use crate::{
     errors::ApiError,
     instance::{
-        Instance,
-        model::{Contact, User},
+        Direction, Instance, Window,
+        model::{Contact, User, identifier_key},
     },
 };
 
@@ -66,7 +69,73 @@ impl<'a> Filter<'a> {
         })
     }
 
-    pub(super) fn admits(&self, instance: &Instance, user: &User) -> bool {
+    /// Where in the order of creation those who pass can be.
+    pub(super) fn window(&self) -> Window {
+        // No id is before the empty one.
+        let moment = |at: i64| (at, String::new());
+        let Range { before, after } = self.created_at;
+        Window { above: after.map(|after| moment(after.saturating_add(1))), below: before.map(moment) }
+    }
+
+    /// Those in the window who pass, in the order of their creation. Nobody else is looked at where the filter names
+    /// ids or addresses.
+    pub(super) fn matching<'i>(
+        &'i self,
+        instance: &'i Instance,
+        direction: Direction,
+        window: &Window,
+    ) -> Box<dyn Iterator<Item = Cow<'i, User>> + 'i> {
+        if let Some(users) = self.named(instance) {
+            let mut users: Vec<_> = users
+                .into_values()
+                .filter(|user| window.contains((user.created_at, &user.id)) && self.admits(instance, user))
+                .collect();
+            users.sort_by(|a, b| directed((a.created_at, &a.id).cmp(&(b.created_at, &b.id)), direction));
+            return Box::new(users.into_iter());
+        }
+        let users = instance.users(direction, window);
+        if self.is_by_creation_alone() {
+            return Box::new(users);
+        }
+        Box::new(users.filter(|user| self.admits(instance, user)))
+    }
+
+    pub(super) fn count(&self, instance: &Instance) -> usize {
+        let window = self.window();
+        match (self.is_by_creation_alone(), &window) {
+            (true, Window { above: None, below: None }) => instance.users_count(),
+            (true, _) => instance.users(Direction::Ascending, &window).len(),
+            (false, _) => self.matching(instance, Direction::Ascending, &window).count(),
+        }
+    }
+
+    /// The only users who can pass, by id, if the filter names them.
+    fn named<'i>(&self, instance: &'i Instance) -> Option<BTreeMap<String, Cow<'i, User>>> {
+        let ids = self.ids.included();
+        let users: Vec<_> = if !ids.is_empty() {
+            ids.into_iter().filter_map(|id| instance.user(id)).collect()
+        } else if !self.emails.is_empty() {
+            let with = |email: &&str| instance.user(&instance.user_with(&identifier_key("email_address", email))?);
+            self.emails.iter().filter_map(with).collect()
+        } else {
+            return None;
+        };
+        Some(users.into_iter().map(|user| (user.id.clone(), user)).collect())
+    }
+
+    fn is_by_creation_alone(&self) -> bool {
+        let selections = [&self.ids, &self.external_ids, &self.organizations];
+        let values = [&self.emails, &self.phones, &self.usernames];
+        let queries = [&self.query, &self.email_query, &self.phone_query, &self.username_query, &self.name_query];
+        selections.iter().all(|selection| selection.is_open())
+            && values.iter().all(|values| values.is_empty())
+            && queries.iter().all(|query| query.is_none())
+            && self.banned.is_none()
+            && self.last_active_at.is_open()
+            && self.last_sign_in_at.is_open()
+    }
+
+    fn admits(&self, instance: &Instance, user: &User) -> bool {
         let name = || format!("{} {}", text(user.first_name.as_ref()), text(user.last_name.as_ref())).to_lowercase();
         let username = || text(user.username.as_ref()).to_lowercase();
         let any = |contacts: &[Contact], part: &str| contacts.iter().any(|c| c.value.to_lowercase().contains(part));
@@ -100,6 +169,7 @@ impl<'a> Filter<'a> {
 }
 
 /// `…_before` and `…_after` in Unix ms, both exclusive.
+#[derive(Clone, Copy)]
 struct Range {
     before: Option<i64>,
     after: Option<i64>,
@@ -109,6 +179,10 @@ impl Range {
     fn of(params: &Params, name: &str) -> Result<Self, ApiError> {
         let bound = |side| params.integer(&format!("{name}_{side}"));
         Ok(Self { before: bound("before")?, after: bound("after")? })
+    }
+
+    fn is_open(&self) -> bool {
+        self.before.is_none() && self.after.is_none()
     }
 
     fn admits(&self, time: Option<i64>) -> bool {

@@ -1,10 +1,13 @@
 //! `/v1/users`.
 
+use std::borrow::Cow;
+
 use axum::{Json, extract::Path};
 use serde_json::{Value, json};
 
 use super::{
     Answer,
+    organizations::directed,
     params::{Form, Params},
     user_filter::{Filter, ORDERS, compare},
 };
@@ -12,7 +15,7 @@ use crate::{
     app::Call,
     errors::ApiError,
     instance::{
-        Direction, NewUser, UserEdit,
+        NewUser, UserEdit,
         model::{Proof, User},
         render,
     },
@@ -47,40 +50,35 @@ pub(super) async fn list(call: Call, params: Params) -> Answer {
         return Err(ApiError::refused_value("starting_after", "cannot be combined with an offset"));
     }
     let filter = Filter::of(&params)?;
-    let rows = call.read(|instance| {
-        let gone = || ApiError::refused_value("starting_after", "is not the id of a user");
-        let after = cursor.map(|id| instance.user(id).ok_or_else(gone)).transpose()?;
-        let matching = instance.users(direction, after).filter(|user| filter.admits(instance, user));
-        let shapes = |users: &mut dyn Iterator<Item = &User>| -> Vec<Value> {
-            users.skip(page.offset).take(page.limit).map(render::user).collect()
-        };
-        if key == "created_at" {
-            let mut matching = matching;
-            return Ok(shapes(&mut matching));
+    let rows: Vec<Value> = call.read(|instance| {
+        let mut window = filter.window();
+        if let Some(id) = cursor {
+            let gone = || ApiError::refused_value("starting_after", "is not the id of a user");
+            let user = instance.user(id).ok_or_else(gone)?;
+            window = window.behind((user.created_at, user.id.clone()), direction);
         }
-        let mut sorted: Vec<&User> = matching.collect();
-        sorted.sort_by(|a, b| {
-            let order = compare(key, a, b);
-            if direction == Direction::Descending { order.reverse() } else { order }
-        });
-        Ok(shapes(&mut sorted.into_iter()))
+        let matching = filter.matching(instance, direction, &window);
+        let shape = |user: Cow<'_, User>| render::user(&user);
+        if key == "created_at" {
+            return Ok(page.of(matching).map(shape).collect());
+        }
+        let mut sorted: Vec<Cow<'_, User>> = matching.collect();
+        sorted.sort_by(|a, b| directed(compare(key, a, b), direction));
+        Ok(page.of(sorted.into_iter()).map(shape).collect())
     })?;
-    let shown = call.app.faults.lock().rows_shown(rows.len());
-    Ok(Json(rows.into_iter().take(shown).collect()))
+    Ok(Json(call.shown(page.limit, rows).into()))
 }
 
 pub(super) async fn count(call: Call, params: Params) -> Answer {
     let filter = Filter::of(&params)?;
-    let total = call.read(|instance| {
-        Ok(instance.users(Direction::Ascending, None).filter(|user| filter.admits(instance, user)).count())
-    })?;
+    let total = call.read(|instance| Ok(filter.count(instance)))?;
     Ok(Json(json!({"object": "total_count", "total_count": total})))
 }
 
 pub(super) async fn get(call: Call, Path(id): Path<String>) -> Answer {
     call.read(|instance| {
         let user = instance.user(&id).ok_or_else(|| ApiError::not_found("user", &id))?;
-        Ok(Json(render::user(user)))
+        Ok(Json(render::user(&user)))
     })
 }
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    Change, MetadataEdit,
+    Change, Direction, MetadataEdit,
     model::{Membership, Metadata, Organization},
     render,
 };
@@ -107,8 +107,8 @@ impl Change<'_> {
 
     pub(crate) fn delete_organization(&mut self, key: &str) -> Result<Value, ApiError> {
         let organization = self.existing_organization(key)?;
-        let users: Vec<String> =
-            self.instance.memberships_in(&organization.id).map(|membership| membership.user_id.clone()).collect();
+        let members = self.instance.memberships_in(&organization.id, Direction::Ascending);
+        let users: Vec<String> = members.map(|membership| membership.user_id.clone()).collect();
         for user in users {
             self.end_membership_with_its_parent(&organization.id, &user);
         }
@@ -209,8 +209,8 @@ impl Change<'_> {
         if slug.is_empty() || !slug.chars().all(allowed) {
             return Err(ApiError::malformed_parameter("slug", "made of lowercase letters, digits and dashes"));
         }
-        match self.instance.slugs.get(&slug) {
-            Some(owner) if owner != own_id => Err(ApiError::taken("slug")),
+        match self.instance.organization_with_slug(&slug) {
+            Some(owner) if owner.id != own_id => Err(ApiError::taken("slug")),
             _ => Ok(slug),
         }
     }
@@ -223,6 +223,6 @@ impl Change<'_> {
         let base = if words.is_empty() { "organization".to_owned() } else { words.join("-") };
         let numbered = (2..).map(|number| format!("{base}-{number}"));
         let mut candidates = std::iter::once(base.clone()).chain(numbered);
-        candidates.find(|slug| !self.instance.slugs.contains_key(slug)).unwrap_or(base)
+        candidates.find(|slug| self.instance.organization_with_slug(slug).is_none()).unwrap_or(base)
     }
 }

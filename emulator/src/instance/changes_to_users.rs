@@ -181,7 +181,7 @@ impl Change<'_> {
     fn refuse_taken_identifiers(&self, user: &User) -> Result<(), ApiError> {
         let mut own = HashSet::new();
         for key in user.identifiers() {
-            let someone_else_s = self.instance.identifiers.get(&key).is_some_and(|owner| *owner != user.id);
+            let someone_else_s = self.instance.user_with(&key).is_some_and(|owner| owner != user.id);
             if someone_else_s || !own.insert(key.clone()) {
                 return Err(ApiError::taken(key.split(':').next().unwrap_or_default()));
             }

@@ -1,98 +1,134 @@
 //! The emulated instance: its users, organizations and memberships, and the only way to change them.
 //!
 //! Everything outside reads through the methods of [`Instance`] and changes through [`Change`], so that how entities
-//! are kept (in memory, in indexes, one day generated on demand) is this module's business alone.
+//! are kept (in memory, in indexes, generated on demand) is this module's business alone.
 
 mod changes_to_organizations;
 mod changes_to_users;
+mod collection;
+mod generated;
 pub(crate) mod model;
 pub(crate) mod render;
 mod sessions;
 pub(crate) mod snapshot;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet, HashMap},
+};
 
 pub(crate) use changes_to_organizations::{NewMembership, NewOrganization, OrganizationEdit};
 pub(crate) use changes_to_users::{Field, MetadataEdit, NewUser, UserEdit};
+use collection::Collection;
+pub(crate) use collection::{Direction, Rows, Window};
 use fastrand::Rng;
+pub use generated::GeneratedError;
+use generated::Population;
 use model::{Membership, Organization, Session, User};
 use serde_json::Value;
 pub use snapshot::SnapshotError;
 
-use crate::{errors::ApiError, webhooks::Event};
+use crate::{config::Generated, errors::ApiError, webhooks::Event};
 
-/// `(created_at, id)`: the order of every list, with the id to tell those of one millisecond apart.
-type Creation = (i64, String);
-
-/// All entities with the indexes that the lists and the uniqueness rules need.
+/// All entities with the indexes that the lists and the uniqueness rules need. The indexes are of the kept ones: where
+/// the generated ones are found is computed.
 pub(crate) struct Instance {
     seed: u64,
     /// How many ids were issued. Part of the snapshot: an id is never issued twice.
     issued: u64,
-    users: HashMap<String, User>,
-    users_by_creation: BTreeSet<Creation>,
+    population: Population,
+    users: Collection<User>,
     identifiers: HashMap<String, String>,
-    organizations: HashMap<String, Organization>,
-    organizations_by_creation: BTreeSet<Creation>,
+    organizations: Collection<Organization>,
     slugs: HashMap<String, String>,
-    memberships: HashMap<String, Membership>,
-    memberships_by_creation: BTreeSet<Creation>,
+    memberships: Collection<Membership>,
     /// (organization, user) to membership.
     members: BTreeMap<(String, String), String>,
     /// (user, organization).
     organizations_of: BTreeSet<(String, String)>,
     members_counts: HashMap<String, usize>,
+    /// The generated memberships that no longer are as they were generated, by organization.
+    withdrawn_members: HashMap<u64, BTreeSet<u64>>,
     /// By id, which is the order that the snapshot keeps.
     sessions: BTreeMap<String, Session>,
 }
 
-/// Which way a list runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
-    Ascending,
-    Descending,
-}
+/// Of most organizations nothing was withdrawn.
+static NONE_WITHDRAWN: BTreeSet<u64> = BTreeSet::new();
 
 impl Instance {
     pub(crate) fn new(seed: u64) -> Self {
+        Self::of(seed, Population::empty())
+    }
+
+    pub(crate) fn generated(seed: u64, size: Generated) -> Result<Self, GeneratedError> {
+        Ok(Self::of(seed, Population::new(seed, size)?))
+    }
+
+    fn of(seed: u64, population: Population) -> Self {
         Self {
             seed,
             issued: 0,
-            users: HashMap::new(),
-            users_by_creation: BTreeSet::new(),
+            population,
+            users: Collection::new(population),
             identifiers: HashMap::new(),
-            organizations: HashMap::new(),
-            organizations_by_creation: BTreeSet::new(),
+            organizations: Collection::new(population),
             slugs: HashMap::new(),
-            memberships: HashMap::new(),
-            memberships_by_creation: BTreeSet::new(),
+            memberships: Collection::new(population),
             members: BTreeMap::new(),
             organizations_of: BTreeSet::new(),
             members_counts: HashMap::new(),
+            withdrawn_members: HashMap::new(),
             sessions: BTreeMap::new(),
         }
     }
 
-    pub(crate) fn user(&self, id: &str) -> Option<&User> {
+    pub(crate) fn user(&self, id: &str) -> Option<Cow<'_, User>> {
         self.users.get(id)
     }
 
-    pub(crate) fn organization(&self, id: &str) -> Option<&Organization> {
+    /// The id of whoever has this key: see [`User::identifiers`].
+    pub(crate) fn user_with(&self, identifier: &str) -> Option<Cow<'_, str>> {
+        let kept = self.identifiers.get(identifier).map(|id| Cow::Borrowed(id.as_str()));
+        kept.or_else(|| {
+            let number = self.population.user_with(identifier)?;
+            self.users.generated(number).map(|user| Cow::Owned(user.id.clone()))
+        })
+    }
+
+    pub(crate) fn organization(&self, id: &str) -> Option<Cow<'_, Organization>> {
         self.organizations.get(id)
     }
 
     /// Clerk takes an id or a slug wherever it reads one organization.
-    pub(crate) fn organization_by_id_or_slug(&self, key: &str) -> Option<&Organization> {
-        self.organizations.get(key).or_else(|| self.organizations.get(self.slugs.get(key)?))
+    pub(crate) fn organization_by_id_or_slug(&self, key: &str) -> Option<Cow<'_, Organization>> {
+        self.organizations.get(key).or_else(|| self.organization_with_slug(key))
+    }
+
+    pub(crate) fn organization_with_slug(&self, slug: &str) -> Option<Cow<'_, Organization>> {
+        let generated = || self.organizations.generated(self.population.organization_with_slug(slug)?);
+        self.slugs.get(slug).and_then(|id| self.organizations.get(id)).or_else(generated)
     }
 
     pub(crate) fn is_member(&self, organization_id: &str, user_id: &str) -> bool {
         self.members.contains_key(&(organization_id.to_owned(), user_id.to_owned()))
+            || self.generated_member(organization_id, user_id).is_some()
     }
 
-    pub(crate) fn membership(&self, organization_id: &str, user_id: &str) -> Option<&Membership> {
-        let id = self.members.get(&(organization_id.to_owned(), user_id.to_owned()))?;
-        self.memberships.get(id)
+    pub(crate) fn membership(&self, organization_id: &str, user_id: &str) -> Option<Cow<'_, Membership>> {
+        let generated = || self.memberships.generated(self.generated_member(organization_id, user_id)?);
+        match self.members.get(&(organization_id.to_owned(), user_id.to_owned())) {
+            Some(id) => self.memberships.get(id),
+            None => generated(),
+        }
+    }
+
+    /// The number of a membership that still is as it was generated.
+    fn generated_member(&self, organization_id: &str, user_id: &str) -> Option<u64> {
+        let organization = self.population.organization_number(organization_id)?;
+        let user = self.population.user_number(user_id)?;
+        let number = self.population.membership_number(organization, user)?;
+        self.memberships.still_generated(number).then_some(number)
     }
 
     pub(crate) fn session(&self, id: &str) -> Option<&Session> {
@@ -100,41 +136,62 @@ impl Instance {
     }
 
     pub(crate) fn members_count(&self, organization_id: &str) -> usize {
-        self.members_counts.get(organization_id).copied().unwrap_or(0)
+        let kept = self.members_counts.get(organization_id).copied().unwrap_or(0);
+        let Some(number) = self.population.organization_number(organization_id) else { return kept };
+        let generated = self.population.members_before(number, self.population.size().memberships);
+        kept + usize::try_from(generated).unwrap_or(usize::MAX) - self.withdrawn_in(number).len()
     }
 
-    /// Users in the order of their creation, from behind `after` on.
-    pub(crate) fn users(&self, direction: Direction, after: Option<&User>) -> impl Iterator<Item = &User> {
-        let cursor = after.map(|user| (user.created_at, user.id.clone()));
-        let order = in_order(&self.users_by_creation, direction, cursor);
-        order.filter_map(|(_, id)| self.users.get(id))
+    fn withdrawn_in(&self, organization: u64) -> &BTreeSet<u64> {
+        self.withdrawn_members.get(&organization).unwrap_or(&NONE_WITHDRAWN)
     }
 
-    pub(crate) fn organizations(&self, direction: Direction) -> impl Iterator<Item = &Organization> {
-        let order = in_order(&self.organizations_by_creation, direction, None);
-        order.filter_map(|(_, id)| self.organizations.get(id))
+    pub(crate) fn users_count(&self) -> usize {
+        self.users.len()
     }
 
-    pub(crate) fn memberships(&self, direction: Direction) -> impl Iterator<Item = &Membership> {
-        let order = in_order(&self.memberships_by_creation, direction, None);
-        order.filter_map(|(_, id)| self.memberships.get(id))
+    pub(crate) fn organizations_count(&self) -> usize {
+        self.organizations.len()
     }
 
-    /// The memberships of one organization, unordered.
-    pub(crate) fn memberships_in(&self, organization_id: &str) -> impl Iterator<Item = &Membership> {
+    pub(crate) fn memberships_count(&self) -> usize {
+        self.memberships.len()
+    }
+
+    /// Users in the order of their creation.
+    pub(crate) fn users(&self, direction: Direction, window: &Window) -> Rows<'_, User> {
+        self.users.rows(direction, window)
+    }
+
+    pub(crate) fn organizations(&self, direction: Direction) -> Rows<'_, Organization> {
+        self.organizations.rows(direction, &Window::default())
+    }
+
+    pub(crate) fn memberships(&self, direction: Direction) -> Rows<'_, Membership> {
+        self.memberships.rows(direction, &Window::default())
+    }
+
+    /// The memberships of one organization.
+    pub(crate) fn memberships_in<'a>(&'a self, organization_id: &'a str, direction: Direction) -> Rows<'a, Membership> {
         let first = (organization_id.to_owned(), String::new());
         let pairs =
             self.members.range(first..).take_while(move |((organization, _), _)| organization == organization_id);
-        pairs.filter_map(|(_, id)| self.memberships.get(id))
+        let kept = pairs.map(|(_, id)| id.as_str());
+        let number = self.population.organization_number(organization_id);
+        let withdrawn = number.map_or(&NONE_WITHDRAWN, |number| self.withdrawn_in(number));
+        self.memberships.rows_in(number, direction, withdrawn, kept)
     }
 
     /// The memberships of one user, unordered.
-    pub(crate) fn memberships_of(&self, user_id: &str) -> impl Iterator<Item = &Membership> {
+    pub(crate) fn memberships_of<'a>(&'a self, user_id: &'a str) -> impl Iterator<Item = Cow<'a, Membership>> {
         let first = (user_id.to_owned(), String::new());
         let pairs = self.organizations_of.range(first..).take_while(move |(user, _)| user == user_id);
-        pairs.filter_map(|(user, organization)| {
+        let kept = pairs.filter_map(|(user, organization)| {
             self.memberships.get(self.members.get(&(organization.clone(), user.clone()))?)
-        })
+        });
+        let numbers = self.population.user_number(user_id).map(|user| self.population.memberships_of(user));
+        let generated = numbers.into_iter().flatten().filter_map(|number| self.memberships.generated(number));
+        kept.chain(generated)
     }
 
     /// An id in the shape of Clerk's: the prefix and 27 letters and digits.
@@ -153,8 +210,7 @@ impl Instance {
         for key in user.identifiers() {
             self.identifiers.insert(key, user.id.clone());
         }
-        self.users_by_creation.insert((user.created_at, user.id.clone()));
-        self.users.insert(user.id.clone(), user);
+        self.users.insert(user);
     }
 
     fn remove_user(&mut self, id: &str) -> Option<User> {
@@ -162,20 +218,17 @@ impl Instance {
         for key in user.identifiers() {
             self.identifiers.remove(&key);
         }
-        self.users_by_creation.remove(&(user.created_at, user.id.clone()));
         Some(user)
     }
 
     fn insert_organization(&mut self, organization: Organization) {
         self.slugs.insert(organization.slug.clone(), organization.id.clone());
-        self.organizations_by_creation.insert((organization.created_at, organization.id.clone()));
-        self.organizations.insert(organization.id.clone(), organization);
+        self.organizations.insert(organization);
     }
 
     fn remove_organization(&mut self, id: &str) -> Option<Organization> {
         let organization = self.organizations.remove(id)?;
         self.slugs.remove(&organization.slug);
-        self.organizations_by_creation.remove(&(organization.created_at, organization.id.clone()));
         Some(organization)
     }
 
@@ -184,33 +237,23 @@ impl Instance {
         *self.members_counts.entry(organization.clone()).or_default() += 1;
         self.organizations_of.insert((user.clone(), organization.clone()));
         self.members.insert((organization, user), membership.id.clone());
-        self.memberships_by_creation.insert((membership.created_at, membership.id.clone()));
-        self.memberships.insert(membership.id.clone(), membership);
+        self.memberships.insert(membership);
     }
 
     fn remove_membership(&mut self, organization_id: &str, user_id: &str) -> Option<Membership> {
+        if let Some(number) = self.generated_member(organization_id, user_id) {
+            let membership = self.memberships.generated(number)?.into_owned();
+            let (organization, _) = self.population.pair(number);
+            self.withdrawn_members.entry(organization).or_default().insert(number);
+            return self.memberships.remove(&membership.id);
+        }
         let id = self.members.remove(&(organization_id.to_owned(), user_id.to_owned()))?;
         let membership = self.memberships.remove(&id)?;
         if let Some(count) = self.members_counts.get_mut(organization_id) {
             *count -= 1;
         }
         self.organizations_of.remove(&(user_id.to_owned(), organization_id.to_owned()));
-        self.memberships_by_creation.remove(&(membership.created_at, id));
         Some(membership)
-    }
-}
-
-fn in_order(
-    index: &BTreeSet<Creation>,
-    direction: Direction,
-    after: Option<Creation>,
-) -> Box<dyn Iterator<Item = &Creation> + '_> {
-    use std::ops::Bound::{Excluded, Unbounded};
-    match (direction, after) {
-        (Direction::Ascending, None) => Box::new(index.iter()),
-        (Direction::Ascending, Some(cursor)) => Box::new(index.range((Excluded(cursor), Unbounded))),
-        (Direction::Descending, None) => Box::new(index.iter().rev()),
-        (Direction::Descending, Some(cursor)) => Box::new(index.range(..cursor).rev()),
     }
 }
 
@@ -228,6 +271,15 @@ impl<'a> Change<'a> {
         Self { instance, now, cascade_membership_events, events: Vec::new() }
     }
 
+    pub(crate) fn instance(&self) -> &Instance {
+        self.instance
+    }
+
+    /// See [`Instance::letters`].
+    pub(crate) fn letters(&mut self, length: usize) -> String {
+        self.instance.letters(length)
+    }
+
     pub(crate) fn into_events(self) -> Vec<Event> {
         self.events
     }
@@ -242,16 +294,17 @@ impl<'a> Change<'a> {
     }
 
     fn existing_user(&self, id: &str) -> Result<User, ApiError> {
-        self.instance.user(id).cloned().ok_or_else(|| ApiError::not_found("user", id))
+        let found = self.instance.user(id).map(Cow::into_owned);
+        found.ok_or_else(|| ApiError::not_found("user", id))
     }
 
     fn existing_organization(&self, key: &str) -> Result<Organization, ApiError> {
-        let found = self.instance.organization_by_id_or_slug(key).cloned();
+        let found = self.instance.organization_by_id_or_slug(key).map(Cow::into_owned);
         found.ok_or_else(|| ApiError::not_found("organization", key))
     }
 
     fn existing_membership(&self, organization_id: &str, user_id: &str) -> Result<Membership, ApiError> {
-        let found = self.instance.membership(organization_id, user_id).cloned();
+        let found = self.instance.membership(organization_id, user_id).map(Cow::into_owned);
         found.ok_or_else(|| ApiError::not_found("organization membership of user", user_id))
     }
 }

@@ -143,8 +143,8 @@ pub(crate) fn membership(instance: &Instance, membership: &Membership) -> Value 
         "permissions": permissions(&membership.role),
         "public_metadata": membership.public_metadata,
         "private_metadata": membership.private_metadata,
-        "organization": nested.map(|nested| organization(instance, nested)),
-        "public_user_data": member.map(public_user_data),
+        "organization": nested.map(|nested| organization(instance, &nested)),
+        "public_user_data": member.map(|member| public_user_data(&member)),
         "created_at": membership.created_at,
         "updated_at": membership.updated_at,
     })

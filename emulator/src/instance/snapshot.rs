@@ -1,6 +1,6 @@
 //! The instance as a file: what a developer's session leaves for the next one.
 
-use std::{fs, io, path::Path};
+use std::{borrow::Cow, fs, io, path::Path};
 
 use serde::{Deserialize, Serialize};
 
@@ -60,13 +60,13 @@ impl Instance {
 
     /// The file's contents. In the order of creation, so that the same instance is the same file.
     pub(crate) fn to_snapshot(&self) -> Result<Vec<u8>, SnapshotError> {
-        use super::Direction::Ascending;
+        use super::{Direction::Ascending, Window};
         let stored = Stored {
             version: VERSION,
             issued: self.issued,
-            users: self.users(Ascending, None).cloned().collect(),
-            organizations: self.organizations(Ascending).cloned().collect(),
-            memberships: self.memberships(Ascending).cloned().collect(),
+            users: self.users(Ascending, &Window::default()).map(Cow::into_owned).collect(),
+            organizations: self.organizations(Ascending).map(Cow::into_owned).collect(),
+            memberships: self.memberships(Ascending).map(Cow::into_owned).collect(),
             sessions: self.sessions.values().cloned().collect(),
         };
         Ok(serde_json::to_vec_pretty(&stored)?)

@@ -56,7 +56,7 @@ impl ActiveOrganization {
         Self {
             id: id.to_owned(),
             slug: instance.organization(id).map(|organization| organization.slug.clone()),
-            role: membership.map_or("org:member", |membership| &membership.role).to_owned(),
+            role: membership.map_or_else(|| "org:member".to_owned(), |membership| membership.role.clone()),
         }
     }
 }

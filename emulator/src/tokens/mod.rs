@@ -68,13 +68,14 @@ impl App {
                 SessionStatus::Removed => return Err(ApiError::not_found("session", session_id)),
                 SessionStatus::Revoked | SessionStatus::Expired => return Err(ApiError::no_active_session()),
             }
+            let user = instance.user(&session.user_id);
             let subject = Subject {
                 issuer: &self.issuer,
                 authorized_party: origin.unwrap_or(&self.front_end),
                 user_id: &session.user_id,
                 session_id,
                 token_id: &token_id,
-                metadata: instance.user(&session.user_id).map(|user| &user.public_metadata),
+                metadata: user.as_ref().map(|user| &user.public_metadata),
                 organization: ActiveOrganization::of(&instance, session),
                 issued_at: now.div_euclid(SECOND_MS),
                 expires_in,
@@ -115,13 +116,14 @@ impl App {
         let mut instance = self.instance.lock();
         let (session_id, token_id) = (instance.issue("sess"), token_id(&mut instance));
         let organization = request.organization_id.as_deref();
+        let user = instance.user(&request.user_id);
         let subject = Subject {
             issuer: &self.issuer,
             authorized_party: &self.front_end,
             user_id: &request.user_id,
             session_id: &session_id,
             token_id: &token_id,
-            metadata: instance.user(&request.user_id).map(|user| &user.public_metadata),
+            metadata: user.as_ref().map(|user| &user.public_metadata),
             organization: organization.map(|id| ActiveOrganization::claimed(&instance, id, &request.user_id)),
             issued_at: (self.clock)().div_euclid(SECOND_MS).saturating_sub(request.issued_ago),
             expires_in: request.expires_in,

@@ -101,6 +101,17 @@ async fn the_program_delivers_with_the_secret_and_the_instance_that_it_was_given
 }
 
 #[tokio::test]
+async fn the_program_is_an_instance_for_production_when_told_to() {
+    for (argument, environment) in [("", "development"), ("--production", "production")] {
+        let mut program = Program::start(&format!("--port 0 --json {argument}"));
+        let ready: Value = serde_json::from_str(&program.ready()).unwrap();
+        let url = format!("{}/v1/instance", ready["url"].as_str().unwrap());
+        let instance = read(client().get(url).bearer_auth(SECRET_KEY)).await.ok();
+        assert_eq!(instance["environment_type"], environment);
+    }
+}
+
+#[tokio::test]
 async fn the_program_goes_on_with_its_snapshot_and_seed() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("clerk.json");

@@ -6,6 +6,8 @@ mod contract;
 mod control;
 mod differences;
 mod faults;
+mod generated;
+mod list_faults;
 mod organizations;
 mod persistence;
 mod sessions;

@@ -35,7 +35,7 @@ async fn a_cursor_walks_over_everybody_once_even_when_all_came_in_one_millisecon
     for number in 0..7 {
         clerk.create_user(&format!("user{number}")).await;
     }
-    for order in ["-created_at", "%2Bcreated_at"] {
+    for order in ["-created_at", "%2Bcreated_at", "created_at"] {
         let mut walked = Vec::new();
         let mut cursor = String::new();
         loop {
@@ -61,6 +61,8 @@ async fn a_cursor_goes_with_no_offset_and_no_other_order() {
         assert_eq!(clerk.get(&format!("{cursor}{query}")).await.refusal().0, 422, "{query}");
     }
     assert_eq!(clerk.get("/v1/users?starting_after=user_gone").await.refusal().0, 422);
+    clerk.delete(&format!("/v1/users/{}", id(&first))).await.ok();
+    assert_eq!(clerk.get(&cursor).await.refusal(), (422, "form_param_value_invalid"), "deleted meanwhile");
 }
 
 #[tokio::test]

@@ -1,0 +1,189 @@
+//! The fault dials; `desk` has the dice that decide, reproducibly, when a fault strikes.
+
+mod desk;
+
+pub(crate) use desk::{Fate, FaultDesk, Intrusion, RequestFate, Shift};
+use serde::{Deserialize, Serialize};
+
+/// Everything that can be made to go wrong. All dials are at rest by default.
+///
+/// Rates are probabilities from 0 to 1. Setting faults starts the dice anew, so the same faults followed by the same
+/// requests strike at the same places.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Faults {
+    /// Where the dice start; without it the emulator's own seed.
+    pub seed: Option<u64>,
+    /// What happens to webhooks.
+    pub webhooks: WebhookFaults,
+    /// What happens to requests to the Backend API.
+    pub api: ApiFaults,
+}
+
+/// Faults on the way from a change to its webhook.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebhookFaults {
+    /// The rate of messages that are never sent (a replay still sends them).
+    pub drop: f64,
+    /// The rate of messages that are sent once more after they have arrived.
+    pub duplicate: f64,
+    /// The rate of messages that are overtaken by one to three later ones.
+    pub reorder: f64,
+    /// How long every message waits before its first attempt, in ms.
+    pub delay_ms: u64,
+    /// Whether deleting a user or an organization also sends `organizationMembership.deleted` for each membership
+    /// that goes with it. Clerk documents neither answer.
+    pub cascade_membership_events: bool,
+}
+
+/// Faults in the answers of the Backend API.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApiFaults {
+    /// The rate of requests answered with 429 and `Retry-After`.
+    pub too_many_requests: f64,
+    /// The seconds that such a 429 tells the client to wait; 1 unless given.
+    pub retry_after_s: Option<u64>,
+    /// The rate of requests answered with 500.
+    pub server_error: f64,
+    /// The rate of requests answered with 401 although the key is right.
+    pub unauthorized: f64,
+    /// The rate of requests for one entity (`GET` of a user, an organization, or the membership of a `user_id` in an
+    /// organization) answered with the 404 of a proxy: HTML, not Clerk's error object, and no word about the entity.
+    pub not_found: f64,
+    /// The operations that the dials above are confined to, as method and route template (`GET /v1/users/{user_id}`);
+    /// none means all.
+    pub requests: Vec<String>,
+    /// The rate of lists that lose the second half of their page, which then looks like the last one.
+    pub short_page: f64,
+    /// The rate of lists that answer with no rows at all.
+    pub empty_page: f64,
+    /// The rate of lists in which one row shows up twice and pushes the last one out, as when rows shift under an
+    /// offset.
+    pub repeated_row: f64,
+    /// The rate of lists that leave out one row and look full all the same: the row after the page moves up.
+    pub skipped_row: f64,
+    /// How many rows a list shows at most, whatever `limit` asks for, as behind a proxy with a lower cap of its own.
+    pub limit_clamp: Option<usize>,
+    /// The lists that the five dials above are confined to, as route templates (`/v1/users`); none means all.
+    pub lists: Vec<String>,
+    /// The rate of lists after which somebody else creates or deletes a user or a membership, so that a listing in
+    /// progress shifts. The events are sent as always.
+    pub churn: f64,
+    /// Whether `GET /v1/instance` names another instance, as with the key of one.
+    pub wrong_instance: bool,
+    /// How long every request waits before it is looked at, in ms.
+    pub slow_ms: u64,
+    /// Whether both JWKS routes answer with 500.
+    pub jwks_down: bool,
+}
+
+/// Every list of the Backend API.
+const LISTS: [&str; 5] = [
+    "/v1/users",
+    "/v1/users/{user_id}/organization_memberships",
+    "/v1/organizations",
+    "/v1/organizations/{organization_id}/memberships",
+    "/v1/organization_memberships",
+];
+
+const METHODS: [&str; 5] = ["GET", "POST", "PATCH", "PUT", "DELETE"];
+
+/// A dial that was set to something that it does not have.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidDial {
+    /// A rate that is none.
+    #[error("{dial} is {value}, but a rate lies between 0 and 1")]
+    Rate {
+        /// The dial's name, for example `api.short_page`.
+        dial: &'static str,
+        /// What it was set to.
+        value: f64,
+    },
+    /// A name that no list has: the faults confined to it would never strike.
+    #[error("api.lists names {0}, but the lists are {lists}", lists = LISTS.join(", "))]
+    List(String),
+    /// Something that does not look like an operation, for the same reason.
+    #[error("api.requests names {0}, but an operation looks like GET /v1/users/{{user_id}}")]
+    Operation(String),
+}
+
+impl Faults {
+    /// Whether every rate is one, and every name that of something.
+    pub(crate) fn check(&self) -> Result<(), InvalidDial> {
+        let rates = [
+            ("webhooks.drop", self.webhooks.drop),
+            ("webhooks.duplicate", self.webhooks.duplicate),
+            ("webhooks.reorder", self.webhooks.reorder),
+            ("api.too_many_requests", self.api.too_many_requests),
+            ("api.server_error", self.api.server_error),
+            ("api.unauthorized", self.api.unauthorized),
+            ("api.not_found", self.api.not_found),
+            ("api.short_page", self.api.short_page),
+            ("api.empty_page", self.api.empty_page),
+            ("api.repeated_row", self.api.repeated_row),
+            ("api.skipped_row", self.api.skipped_row),
+            ("api.churn", self.api.churn),
+        ];
+        if let Some((dial, value)) = rates.into_iter().find(|(_, rate)| !(0.0..=1.0).contains(rate)) {
+            return Err(InvalidDial::Rate { dial, value });
+        }
+        if let Some(unknown) = self.api.lists.iter().find(|list| !LISTS.contains(&list.as_str())) {
+            return Err(InvalidDial::List(unknown.clone()));
+        }
+        let operation = |text: &str| {
+            text.split_once(' ').is_some_and(|(method, path)| METHODS.contains(&method) && path.starts_with("/v1/"))
+        };
+        match self.api.requests.iter().find(|text| !operation(text)) {
+            Some(unknown) => Err(InvalidDial::Operation(unknown.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(api: ApiFaults) -> String {
+        Faults { api, ..Faults::default() }.check().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_rate_outside_zero_to_one_is_refused_by_name() {
+        for value in [-0.1, 1.1, f64::NAN] {
+            for (dial, api) in [
+                ("short_page", ApiFaults { short_page: value, ..ApiFaults::default() }),
+                ("repeated_row", ApiFaults { repeated_row: value, ..ApiFaults::default() }),
+                ("skipped_row", ApiFaults { skipped_row: value, ..ApiFaults::default() }),
+                ("not_found", ApiFaults { not_found: value, ..ApiFaults::default() }),
+                ("churn", ApiFaults { churn: value, ..ApiFaults::default() }),
+            ] {
+                let refused = refusal(api);
+                assert!(refused.starts_with(&format!("api.{dial} is")), "{refused}");
+            }
+        }
+    }
+
+    #[test]
+    fn faults_confined_to_what_is_not_there_are_refused() {
+        for lists in ["/v1/user", "GET /v1/users", "/v1/users/{user_id}"] {
+            let refused = refusal(ApiFaults { lists: vec![lists.to_owned()], ..ApiFaults::default() });
+            assert!(
+                refused.starts_with(&format!("api.lists names {lists}, but the lists are /v1/users, ")),
+                "{refused}"
+            );
+        }
+        for requests in ["/v1/users", "get /v1/users", "GET users"] {
+            let refused = refusal(ApiFaults { requests: vec![requests.to_owned()], ..ApiFaults::default() });
+            assert!(refused.starts_with(&format!("api.requests names {requests}, but")), "{refused}");
+        }
+        let api = ApiFaults {
+            lists: LISTS.map(str::to_owned).to_vec(),
+            requests: vec!["PATCH /v1/users/{user_id}/metadata".to_owned()],
+            ..ApiFaults::default()
+        };
+        Faults { api, ..Faults::default() }.check().unwrap();
+    }
+}
