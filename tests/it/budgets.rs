@@ -6,7 +6,8 @@ use crate::ensure::newcomer;
 use crate::{ADA, user};
 
 fn put(status: u16, units: f64) -> Vec<Call> {
-    vec![Call { operation: "PutItem".to_owned(), status, units }]
+    let table = Some("rollcall-directory".to_owned());
+    vec![Call { operation: "PutItem".to_owned(), table, status, units }]
 }
 
 #[tokio::test]

@@ -20,6 +20,8 @@ use tokio::sync::{mpsc, oneshot};
 pub struct Call {
     /// The operation, as `PutItem`; for Clerk the path.
     pub operation: String,
+    /// The table, where the request names just one.
+    pub table: Option<String>,
     /// The HTTP status.
     pub status: u16,
     /// Consumed units, where the answer tells.
@@ -155,6 +157,8 @@ async fn forward(State((upstream, log, client)): State<Shared>, request: Request
         Some((_, operation)) => operation.to_owned(),
         None => parts.uri.path().to_owned(),
     };
+    let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let table = asked["TableName"].as_str().map(str::to_owned);
     let holding = log.lock().unwrap().holding.clone();
     if let Some(holding) = holding {
         let (going, gone) = oneshot::channel();
@@ -175,7 +179,6 @@ async fn forward(State((upstream, log, client)): State<Shared>, request: Request
         Some(Fault::NoTable) => refusal(400, "ResourceNotFoundException"),
         Some(Fault::TransactionCancelled(reason)) => cancelled(reason),
         Some(Fault::Unprocessed) => {
-            let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
             let answer = json!({ "Responses": {}, "UnprocessedKeys": asked["RequestItems"] });
             (StatusCode::OK, HeaderMap::new(), answer.to_string().into())
         }
@@ -191,7 +194,7 @@ async fn forward(State((upstream, log, client)): State<Shared>, request: Request
     let units = serde_json::from_slice::<Value>(&answer)
         .ok()
         .and_then(|answer| answer["ConsumedCapacity"]["CapacityUnits"].as_f64());
-    let call = Call { operation, status: status.as_u16(), units: units.unwrap_or_default() };
+    let call = Call { operation, table, status: status.as_u16(), units: units.unwrap_or_default() };
     log.lock().unwrap().calls.push(call);
     (status, headers, answer).into_response()
 }

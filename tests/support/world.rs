@@ -8,13 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use aws_sdk_dynamodbstreams::Client as Streams;
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
-use axum::body::to_bytes;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use clerk_emulator::{Faults, TokenRequest, WebhookFaults};
+use clerk_emulator::{ApiFaults, Faults, TokenRequest, WebhookFaults};
 use ensure_profile::EnsureProfile;
 use lambda_http::tower::ServiceExt;
-use reconcile::{Order, Reconcile, Report};
+use reconcile::{Order, Reconcile};
 use reqwest::Method;
 use rollcall::core::id::{EntityId, InstanceId, Key, OrganizationId, UserId};
 use rollcall::core::millis::Millis;
@@ -25,52 +22,11 @@ use rollcall_cli::dev::stack::{self, Config, Stack};
 use serde_json::{Value, json};
 use webhook::Webhook;
 
+use crate::answer::{Answer, gateway_event, read};
 use crate::events::{SAMPLE_TIME, Sent};
 use crate::wire::Wire;
 
-/// What the function answered.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    /// The HTTP status.
-    pub status: u16,
-    /// The headers.
-    pub headers: http::HeaderMap,
-    /// The body, as JSON; null if it is none.
-    pub body: Value,
-    /// The body as it came.
-    pub text: String,
-}
-
-impl Answer {
-    /// The status and the outcome or code: what a test compares.
-    #[must_use]
-    pub fn brief(&self) -> (u16, &str) {
-        let text = self.body["outcome"].as_str().or(self.body["code"].as_str());
-        (self.status, text.unwrap_or_default())
-    }
-
-    /// What `ensure` says that it created.
-    #[must_use]
-    pub fn created(&self) -> Vec<&str> {
-        self.body["created"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
-    }
-
-    /// A header as text; nothing if it is not there.
-    ///
-    /// # Panics
-    ///
-    /// If it is no text.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(|value| value.to_str().unwrap())
-    }
-
-    /// Whether Svix was told to stop repeating the message.
-    #[must_use]
-    pub fn aborts(&self) -> bool {
-        self.headers.get("webhook-delivery").is_some_and(|value| value == "abort-message")
-    }
-}
+type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// The world.
 pub struct World {
@@ -82,9 +38,8 @@ pub struct World {
     pub webhook: Arc<Webhook>,
     /// Likewise.
     pub ensure_profile: Arc<EnsureProfile>,
-    /// Likewise.
-    pub reconcile: Arc<Reconcile>,
     now: Arc<AtomicU64>,
+    lookup: Lookup,
     messages: AtomicU64,
     http: reqwest::Client,
 }
@@ -95,20 +50,33 @@ impl World {
         World::with(&[]).await
     }
 
-    /// A world with some settings of the function, by name.
+    /// A world with some settings of the functions, by name.
+    pub async fn with(settings: &[(&str, &str)]) -> World {
+        World::of(clerk_emulator::Config::default(), settings).await
+    }
+
+    /// A world with a Clerk of one's own.
     ///
     /// # Panics
     ///
     /// If it cannot start.
-    pub async fn with(settings: &[(&str, &str)]) -> World {
+    pub async fn of(clerk: clerk_emulator::Config, settings: &[(&str, &str)]) -> World {
         let now = Arc::new(AtomicU64::new(SAMPLE_TIME));
         let reading = now.clone();
         let mut config = Config::new(Arc::new(move || millis(reading.load(Ordering::SeqCst))));
         // The tests send the events themselves, in the order that they are about.
-        config.clerk.faults =
-            Faults { webhooks: WebhookFaults { drop: 1.0, ..WebhookFaults::default() }, ..Faults::default() };
+        config.clerk = clerk_emulator::Config { faults: faults(ApiFaults::default()), ..clerk };
         let stack = Arc::new(Stack::start(config).await.unwrap());
         World::over(stack, now, settings).await
+    }
+
+    /// Lets Clerk's API fail in this way from now on.
+    ///
+    /// # Panics
+    ///
+    /// If a dial is set to what it does not have.
+    pub fn set_faults(&self, api: ApiFaults) {
+        self.stack.clerk.set_faults(faults(api)).unwrap();
     }
 
     /// Another function over the same stack, with other settings.
@@ -118,20 +86,23 @@ impl World {
 
     async fn over(stack: Arc<Stack>, now: Arc<AtomicU64>, settings: &[(&str, &str)]) -> World {
         let wire = Wire::start(stack.addresses.dynamodb.clone()).await;
-        let lookup = |name: &str| {
-            let given = settings.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-            given.or_else(|| stack::setting(&stack.addresses, name))
-        };
+        let given: HashMap<String, String> =
+            settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let addresses = stack.addresses.clone();
+        let lookup: Lookup = Arc::new(move |name| {
+            let usual = || match name {
+                // A test need not wait for its turn.
+                "CLERK_RATE_SHARE" => Some("100".to_owned()),
+                name => stack::setting(&addresses, name),
+            };
+            given.get(name).cloned().or_else(usual)
+        });
         let client = stack::client(wire.url()).await;
-        let webhook = Arc::new(Webhook::new(webhook::settings::Settings::read(&lookup).unwrap(), &client));
-        let settings = ensure_profile::settings::Settings::read(&lookup).unwrap();
+        let webhook = Arc::new(Webhook::new(webhook::settings::Settings::read(&*lookup).unwrap(), &client));
+        let settings = ensure_profile::settings::Settings::read(&*lookup).unwrap();
         let ensure_profile = Arc::new(EnsureProfile::new(settings, &client));
-        let settings = reconcile::settings::Settings::read(&lookup).unwrap();
-        let reading = now.clone();
-        let clock = Arc::new(move || millis(reading.load(Ordering::SeqCst)));
-        let reconcile = Arc::new(Reconcile::new(settings, &client, clock));
         let (messages, http) = (AtomicU64::new(0), reqwest::Client::new());
-        World { stack, wire, webhook, ensure_profile, reconcile, now, messages, http }
+        World { stack, wire, webhook, ensure_profile, now, lookup, messages, http }
     }
 
     /// What time it is.
@@ -223,22 +194,37 @@ impl World {
         self.call("POST", "/profiles/ensure", &[("authorization", &format!("Bearer {token}"))]).await
     }
 
+    /// The reconcile function, started anew.
+    ///
+    /// # Panics
+    ///
+    /// If its settings are not complete.
+    pub async fn reconciler(&self) -> Reconcile {
+        let settings = reconcile::settings::Settings::read(&*self.lookup).unwrap();
+        let now = self.now.clone();
+        let clock = Arc::new(move || millis(now.load(Ordering::SeqCst)));
+        Reconcile::new(settings, &stack::client(self.wire.url()).await, clock)
+    }
+
     /// A run of reconcile, from its start or from where it was interrupted.
     ///
     /// # Panics
     ///
     /// If it fails, or another one is under way.
     pub async fn reconcile(&self) -> Run {
-        self.order(&Order::Run(self.reconcile.mode())).await.run.unwrap()
+        let reconciler = self.reconciler().await;
+        let order = Order::Run(reconciler.mode());
+        reconciler.run(&order, None, &|_| ()).await.unwrap().run.unwrap()
     }
 
-    /// Gives reconcile an order.
+    /// The rest of a run that was held.
     ///
     /// # Panics
     ///
-    /// If it fails.
-    pub async fn order(&self, order: &Order) -> Report {
-        self.reconcile.run(order, None, &|_| ()).await.unwrap()
+    /// If it fails, or another one is under way.
+    pub async fn approve(&self, run: &Run) -> Run {
+        let order = Order::Approve(run.run.clone());
+        self.reconciler().await.run(&order, None, &|_| ()).await.unwrap().run.unwrap()
     }
 
     /// A session token of the emulated Clerk.
@@ -276,12 +262,11 @@ impl World {
     ///
     /// # Panics
     ///
-    /// If DynamoDB does not answer, or the table takes more than one page.
+    /// If DynamoDB does not answer.
     pub async fn rows(&self, table: &str) -> Vec<Value> {
-        let page = self.stack.dynamodb.scan().table_name(table).consistent_read(true).send().await.unwrap();
-        assert!(page.last_evaluated_key.is_none(), "a world this small fits one page");
-        let mut rows: Vec<Value> =
-            page.items.unwrap_or_default().into_iter().map(|row| serde_dynamo::from_item(row).unwrap()).collect();
+        let scan = self.stack.dynamodb.scan().table_name(table).consistent_read(true);
+        let pages = scan.into_paginator().items().send().collect::<Result<Vec<_>, _>>().await.unwrap();
+        let mut rows: Vec<Value> = pages.into_iter().map(|row| serde_dynamo::from_item(row).unwrap()).collect();
         rows.sort_by_key(|row| format!("{} {}", row["pk"], row["sk"]));
         rows
     }
@@ -390,37 +375,9 @@ impl World {
     }
 }
 
-async fn read(response: axum::response::Response) -> Answer {
-    let (parts, body) = response.into_parts();
-    let body = to_bytes(body, usize::MAX).await.unwrap();
-    Answer {
-        status: parts.status.as_u16(),
-        headers: parts.headers,
-        body: serde_json::from_slice(&body).unwrap_or_default(),
-        text: String::from_utf8_lossy(&body).into_owned(),
-    }
-}
-
-/// The event with which API Gateway would invoke the function.
-#[must_use]
-pub fn gateway_event(sent: &Sent, base64: bool) -> Value {
-    let headers: serde_json::Map<String, Value> =
-        sent.headers.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
-    let body = if base64 { STANDARD.encode(&sent.body) } else { String::from_utf8_lossy(&sent.body).into_owned() };
-    json!({
-        "version": "2.0",
-        "routeKey": "POST /webhooks/clerk",
-        "rawPath": "/webhooks/clerk",
-        "rawQueryString": "",
-        "headers": headers,
-        "requestContext": {
-            "http": { "method": "POST", "path": "/webhooks/clerk", "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1" },
-            "requestId": "the-request",
-            "stage": "$default",
-        },
-        "body": body,
-        "isBase64Encoded": base64,
-    })
+/// No event is sent but by the tests themselves.
+fn faults(api: ApiFaults) -> Faults {
+    Faults { webhooks: WebhookFaults { drop: 1.0, ..WebhookFaults::default() }, api, ..Faults::default() }
 }
 
 fn millis(value: u64) -> Millis {

@@ -6,3 +6,4 @@ pub mod pace;
 pub mod presence;
 pub mod run;
 pub mod seen;
+pub mod tally;

@@ -1,7 +1,6 @@
-//! What a run remembers from one page to the next, and what it reports in the end.
+//! A run: what it remembers from one page to the next, and what it reports in the end.
 
 use std::fmt;
-use std::ops::Add;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +10,7 @@ use time::format_description::FormatItem;
 use time::macros::format_description;
 
 use super::absence::Listing;
+use super::tally::{Cost, Drift, Tally};
 use crate::core::id::{Each, Key, Kind, UserId};
 use crate::core::millis::Millis;
 
@@ -145,130 +145,6 @@ pub struct Cursor {
     /// When that user was created, in Unix ms: the place if the user is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Millis>,
-}
-
-/// What a run found and did about one kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Tally {
-    /// Rows that were stored as Clerk shows them.
-    pub unchanged: u64,
-    /// Rows written that were not stored before.
-    pub created: u64,
-    /// Rows written over older ones.
-    pub updated: u64,
-    /// Tombstones written after a proof of absence.
-    pub deleted: u64,
-    /// Memberships ended because their user or organization has.
-    pub ended: u64,
-    /// Absences that wait for an operator.
-    pub held: u64,
-    /// What was found wrong, repaired or not.
-    pub drift: Drift,
-}
-
-/// What was found wrong, by kind of drift. All but the last five is repaired, unless the run only reports.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Drift {
-    /// In Clerk, not here.
-    pub missing: u64,
-    /// Older here than in Clerk.
-    pub outdated: u64,
-    /// The same here as in Clerk, under a lower rank.
-    pub behind: u64,
-    /// Of the same rank here as in Clerk, and different.
-    pub tied: u64,
-    /// Here, and proven to be in Clerk no more.
-    pub absent: u64,
-    /// Memberships that lived here although their user or organization had ended.
-    pub orphaned: u64,
-    /// Ended here, alive in Clerk: an operator must look.
-    pub conflict: u64,
-    /// Newer here than in Clerk, for longer than Clerk may lag: an operator must look.
-    pub ahead: u64,
-    /// In doubt, and Clerk gave neither proof nor the entity.
-    pub unproven: u64,
-    /// Rows of Clerk's listing, or of the Directory, that could not be read.
-    pub unreadable: u64,
-    /// Live rows of a kind that `MIRROR=off` keeps out.
-    pub unmirrored: u64,
-}
-
-impl Drift {
-    /// Each kind of drift by its name, in the order in which they are shown.
-    #[must_use]
-    pub fn by_name(&self) -> [(&'static str, u64); 11] {
-        [
-            ("missing", self.missing),
-            ("outdated", self.outdated),
-            ("behind", self.behind),
-            ("tied", self.tied),
-            ("absent", self.absent),
-            ("orphaned", self.orphaned),
-            ("conflict", self.conflict),
-            ("ahead", self.ahead),
-            ("unproven", self.unproven),
-            ("unreadable", self.unreadable),
-            ("unmirrored", self.unmirrored),
-        ]
-    }
-
-    /// What no run repairs.
-    #[must_use]
-    pub fn is_for_operators(&self) -> bool {
-        self.conflict + self.ahead + self.unmirrored + self.unreadable + self.unproven > 0
-    }
-}
-
-impl Add for Tally {
-    type Output = Tally;
-
-    fn add(self, other: Tally) -> Tally {
-        Tally {
-            unchanged: self.unchanged + other.unchanged,
-            created: self.created + other.created,
-            updated: self.updated + other.updated,
-            deleted: self.deleted + other.deleted,
-            ended: self.ended + other.ended,
-            held: self.held + other.held,
-            drift: self.drift + other.drift,
-        }
-    }
-}
-
-impl Add for Drift {
-    type Output = Drift;
-
-    fn add(self, other: Drift) -> Drift {
-        Drift {
-            missing: self.missing + other.missing,
-            outdated: self.outdated + other.outdated,
-            behind: self.behind + other.behind,
-            tied: self.tied + other.tied,
-            absent: self.absent + other.absent,
-            orphaned: self.orphaned + other.orphaned,
-            conflict: self.conflict + other.conflict,
-            ahead: self.ahead + other.ahead,
-            unproven: self.unproven + other.unproven,
-            unreadable: self.unreadable + other.unreadable,
-            unmirrored: self.unmirrored + other.unmirrored,
-        }
-    }
-}
-
-/// What a run has cost, all its invocations together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Cost {
-    /// Requests to Clerk, repeated ones included.
-    pub clerk_calls: u64,
-    /// DynamoDB read units.
-    pub read_units: f64,
-    /// DynamoDB write units.
-    pub write_units: f64,
-    /// Time at work, in ms.
-    pub milliseconds: u64,
 }
 
 /// A run, as it is kept and as it is reported.

@@ -15,8 +15,9 @@ use crate::core::millis::Millis;
 use crate::core::projection::Context;
 use crate::core::reconcile::absence::Listing;
 use crate::core::reconcile::presence::{Presence, presence};
-use crate::core::reconcile::run::{Cursor, Phase, Tally};
+use crate::core::reconcile::run::{Cursor, Phase};
 use crate::core::reconcile::seen::{Here, Seen};
+use crate::core::reconcile::tally::Tally;
 use crate::core::rule::{Guard, Outcome};
 
 /// What one page asks for.

@@ -1,0 +1,200 @@
+//! I11: a run that is killed anywhere, or whose store or Clerk fails anywhere, is gone on with or begun anew, and ends in
+//! the same state as one that nothing has happened to.
+
+use std::pin::pin;
+use std::task::Poll;
+
+use reconcile::{Order, Outcome};
+use rollcall::core::millis::Millis;
+use rollcall::core::reconcile::run::{Mode, State};
+use rollcall::services::reconcile::ReconcileError;
+use rollcall_tests::{Deed, Fault, Land, World, alive, projected};
+use serde_json::{Value, json};
+
+/// A land with drift of every kind: somebody missing, outdated, rejoined unnoticed, gone with and without a membership,
+/// tied; and memberships whose organization has ended.
+async fn drifted(world: &World) -> Land<'_> {
+    let mut land = Land::settle(world).await;
+    for deed in [
+        Deed::SignUp,
+        Deed::Found(0),
+        Deed::Found(0),
+        Deed::SignUp,
+        Deed::Join(1, 0),
+        Deed::Join(1, 1),
+        Deed::SignUp,
+        Deed::Join(2, 0),
+        Deed::SignUp,
+        Deed::SignUp,
+    ] {
+        land.happen(deed, true).await;
+    }
+    for event in 0..land.events.len() {
+        land.happen(Deed::Deliver(event), false).await;
+    }
+    for deed in [Deed::Rename(0), Deed::DeleteUser(2), Deed::DeleteUser(3), Deed::Leave(1, 0), Deed::SignUp] {
+        land.happen(deed, true).await;
+    }
+    // The organization's end arrives, the end of its memberships is nobody's event.
+    land.happen(Deed::DeleteOrganization(1), true).await;
+    land.happen(Deed::Deliver(land.events.len() - 1), false).await;
+    let id = land.users[4].clone();
+    let mut other = world.clerk("GET", &format!("/users/{id}"), Value::Null).await;
+    other["first_name"] = "Other".into();
+    let tied = rollcall_tests::event("user.updated", &other, world.now().get());
+    assert_eq!(world.post(&tied).await.brief().0, 200);
+    land.happen(Deed::Wait(16), true).await;
+    land
+}
+
+/// The keys, generations and kinds of all rows, in the order of their creation in Clerk: what must be the same however the
+/// run got there. A tombstone's version is the start of the run that wrote it.
+async fn outcome(world: &World) -> Vec<(Value, bool)> {
+    let rows = world.directory().await;
+    rows.iter().map(|row| (json!([row["pk"], row["sk"]]), row["deleted_at"].is_null())).collect()
+}
+
+/// Polls a future so many times and then drops it; nothing if it was not ready by then.
+async fn killed_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut left = polls;
+    std::future::poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        future.as_mut().poll(context).map(Some)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn i11_a_run_killed_after_any_await_ends_like_any_other() {
+    let world = World::start().await;
+    let mut polls = 1;
+    loop {
+        let mut land = drifted(&world).await;
+        let reconciler = world.reconciler().await;
+        let order = Order::Run(Mode::Repair);
+        let killed = killed_after(polls, reconciler.run(&order, None, &|_| ())).await;
+        // Its lease must end before another one begins.
+        if killed.is_none() && reconciler.run(&order, None, &|_| ()).await.unwrap().state == Outcome::Busy {
+            land.happen(Deed::Wait(6), true).await;
+        }
+        let run = world.reconcile().await;
+        let run = if run.state == State::Held { world.approve(&run).await } else { run };
+        assert_eq!(run.state, State::Done, "killed after {polls} polls: {run:?}");
+        assert_eq!(alive(&world).await, projected(&world).await, "killed after {polls} polls");
+        let ended = outcome(&world).await.iter().filter(|(_, lives)| !lives).count();
+        assert_eq!(ended, 7, "killed after {polls} polls: {:#?}", outcome(&world).await);
+        if killed.is_some() {
+            break;
+        }
+        polls += 1;
+    }
+    println!("{polls} awaits");
+    assert!(polls > 30, "{polls}");
+}
+
+#[tokio::test]
+async fn i11_a_checkpoint_moves_only_after_what_it_covers_is_durable() {
+    let world = World::start().await;
+    drifted(&world).await;
+    // How many requests a run takes when nothing happens to it.
+    let _ = world.wire.take();
+    world.reconcile().await;
+    let requests = world.wire.take().len();
+    for failing in 0..requests {
+        let mut land = drifted(&world).await;
+        // The SDK tries three times.
+        world.wire.fail_after(failing, [Fault::ServerError; 3]);
+        let reconciler = world.reconciler().await;
+        let failed = reconciler.run(&Order::Run(Mode::Repair), None, &|_| ()).await;
+        world.wire.fail([]);
+        if let Err(failure) = failed {
+            assert!(matches!(failure, ReconcileError::Store(_)), "{failure:?}");
+        }
+        land.happen(Deed::Wait(6), true).await;
+        let run = world.reconcile().await;
+        let run = if run.state == State::Held { world.approve(&run).await } else { run };
+        assert_eq!((run.state, run.is_in_step()), (State::Done, true), "request {failing} of {requests} failed");
+        assert_eq!(alive(&world).await, projected(&world).await, "request {failing} of {requests} failed");
+    }
+}
+
+#[tokio::test]
+async fn e11_a_run_stops_before_its_time_is_over_and_goes_on_from_there() {
+    let generated = clerk_emulator::Generated { users: 1_100, organizations: 2, memberships: 600 };
+    let clerk = clerk_emulator::Config { generated, production: true, ..clerk_emulator::Config::default() };
+    let world = World::of(clerk, &[]).await;
+    let order = Order::Run(Mode::Repair);
+    let mut steps = Vec::new();
+    // So little time that an invocation makes one step at most: its clock moves with each.
+    let run = loop {
+        let reconciler = world.reconciler().await;
+        let begun = world.now();
+        let until = Millis::try_from(i64::try_from(begun.get() + 1).unwrap()).unwrap();
+        let report = reconciler.run(&order, Some(until), &|_| world.set_now(world.now().get() + 10)).await.unwrap();
+        let run = report.run.unwrap();
+        if report.state != Outcome::Continue {
+            break run;
+        }
+        assert!(!steps.contains(&run.next), "it makes progress: {steps:?} {:?}", run.next);
+        steps.push(run.next);
+    };
+    assert_eq!((run.state, run.total().created), (State::Done, 1_702));
+    assert!(steps.len() >= 3 + 1 + 2 + 2 + 3 - 1, "{} steps", steps.len());
+    assert_eq!(alive(&world).await, projected(&world).await);
+}
+
+#[tokio::test]
+async fn two_runs_are_never_under_way_at_once() {
+    let world = World::start().await;
+    drifted(&world).await;
+    let (one, other) = (world.reconciler().await, world.reconciler().await);
+    let order = Order::Run(Mode::Repair);
+    let nobody = |_: &_| ();
+    let (one, other) = tokio::join!(one.run(&order, None, &nobody), other.run(&order, None, &nobody));
+    let states = [one.unwrap().state, other.unwrap().state];
+    assert!(states.contains(&Outcome::Busy) && states != [Outcome::Busy; 2], "{states:?}");
+    // Whoever finished has given the lease back.
+    assert!(world.reconcile().await.is_in_step());
+}
+
+#[tokio::test]
+async fn bug11_a_run_that_holds_deletions_is_not_taken_for_a_finished_one() {
+    let world = World::start().await;
+    let mut land = Land::settle(&world).await;
+    for _ in 0..3 {
+        land.happen(Deed::SignUp, true).await;
+    }
+    world.reconcile().await;
+    land.happen(Deed::DeleteUser(0), true).await;
+    land.happen(Deed::DeleteUser(1), true).await;
+    land.happen(Deed::Wait(16), true).await;
+    let held = world.reconcile().await;
+    assert_eq!((held.state, held.tally.user.held, held.is_in_step()), (State::Held, 2, false));
+    // The next run begins at the beginning, and holds them again.
+    land.happen(Deed::Wait(1), true).await;
+    let again = world.reconcile().await;
+    assert_ne!(again.run, held.run);
+    assert_eq!((again.state, again.tally.user.held), (State::Held, 2));
+}
+
+#[tokio::test]
+async fn bug12_a_run_is_checked_by_counts() {
+    let world = World::start().await;
+    let mut land = Land::settle(&world).await;
+    for _ in 0..30 {
+        land.happen(Deed::SignUp, true).await;
+    }
+    world.reconcile().await;
+    land.happen(Deed::DeleteUser(7), true).await;
+    land.happen(Deed::Wait(16), true).await;
+    // One row is left out, and nothing else is wrong with the page.
+    world.set_faults(clerk_emulator::ApiFaults { skipped_row: 1.0, ..clerk_emulator::ApiFaults::default() });
+    let run = world.reconcile().await;
+    let users = run.listings.user;
+    assert_eq!((run.state, users.seen, users.before, users.after), (State::Incomplete, 28, 29, 29));
+    assert_eq!(run.total().deleted, 0, "not even whoever is really gone");
+}
