@@ -6,11 +6,9 @@ pub mod tables;
 
 use std::sync::Arc;
 
-use tokio::signal::unix::{SignalKind, signal};
-
 use self::stack::{Addresses, Config, Stack};
-use crate::Clock;
 use crate::args::DevArgs;
+use crate::{Clock, signals};
 
 /// Starts the stack and runs it until it is told to stop.
 ///
@@ -19,13 +17,7 @@ use crate::args::DevArgs;
 /// If it cannot start or stop cleanly.
 pub async fn run(args: DevArgs, environment: fn(&str) -> Option<String>, clock: Clock) -> anyhow::Result<()> {
     // Before anything is started: a signal that comes early must not be lost.
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let told = async {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    };
+    let told = signals::told()?;
     tokio::pin!(told);
     let json = args.json;
     let stack = tokio::select! {
@@ -91,6 +83,8 @@ fn welcome(addresses: &Addresses, user: Option<&str>) -> String {
   Try, in another terminal:
 
     cargo run -q -p rollcall-cli -- trigger user.created
+    cargo run -q -p rollcall-cli -- reconcile --local
+    cargo run -q -p rollcall-cli -- status --local
 
     curl -X POST {clerk}/v1/users -H 'Authorization: Bearer {clerk_secret_key}' \\
          -H 'Content-Type: application/json' -d '{{\"first_name\":\"Ada\",\"email_address\":[\"ada@example.com\"]}}'

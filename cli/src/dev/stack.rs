@@ -23,6 +23,10 @@ use super::gateway::{self, Functions};
 use super::tables::{self, Tables};
 use crate::Clock;
 
+/// Clerk's Backend API on its usual port.
+pub const LOCAL_CLERK: &str = "http://127.0.0.1:3001";
+/// DynamoDB on its usual port.
+pub const LOCAL_DYNAMODB: &str = "http://127.0.0.1:3002";
 /// How long requests under way may take to finish once the stack is told to stop.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
