@@ -25,6 +25,8 @@ pub enum Command {
     Reconcile(ReconcileArgs),
     /// Show the latest runs of reconcile, and the deletions that wait for approval
     Status(StatusArgs),
+    /// Hold Clerk, the Directory and Profiles against each other; change nothing
+    Analyze(AnalyzeArgs),
     /// List the variables that every function reads
     Settings(SettingsArgs),
 }
@@ -139,6 +141,17 @@ pub struct TriggerArgs {
     /// Print the answer as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `rollcall analyze`.
+#[derive(Args, Debug)]
+pub struct AnalyzeArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// What to work on.
+    #[command(flatten)]
+    pub target: TargetArgs,
 }
 
 /// `rollcall settings`.

@@ -27,6 +27,7 @@ async fn main() -> ExitCode {
         Command::Trigger(args) => trigger::run(args, now()).await,
         Command::Reconcile(args) => operator::reconcile::run(args, environment, Arc::new(now), &screen).await,
         Command::Status(args) => operator::status::run(args, environment, Arc::new(now)).await,
+        Command::Analyze(args) => operator::analyze::run(args, environment, Arc::new(now), &screen).await,
         Command::Settings(args) => settings::run(&args).map(|()| Status::Done),
     };
     let status = done.unwrap_or_else(|error| {
@@ -50,6 +51,7 @@ fn levels(command: &Command) -> Targets {
     match command {
         Command::Reconcile(args) => quiet(args.json, args.verbose),
         Command::Status(args) => quiet(args.json, false),
+        Command::Analyze(args) => quiet(args.json, false),
         _ => Targets::new().with_default(LevelFilter::WARN).with_targets([
             ("rollcall", LevelFilter::INFO),
             ("rollcall_cli", LevelFilter::INFO),

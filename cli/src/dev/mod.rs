@@ -1,6 +1,7 @@
 //! `rollcall dev`: the local stack, and what a developer sees of it.
 
 pub mod gateway;
+mod schedule;
 pub mod stack;
 pub mod tables;
 
@@ -96,7 +97,7 @@ fn welcome(addresses: &Addresses, user: Option<&str>) -> String {
     AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local aws dynamodb scan --region us-east-1 \\
          --endpoint-url {dynamodb} --table-name {directory_table}
 
-  Every event is a line below. Ctrl-C stops everything.
+  Every event is a line below; reconcile runs at 03:00 UTC. Ctrl-C stops everything.
 "
     )
 }

@@ -1,8 +1,9 @@
 //! What an operator runs by hand or from a script.
 //!
-//! [`target`] says on what, [`reconcile`] and [`status`] do it, [`progress`] is what is seen meanwhile, [`report`] and
-//! [`text`] what is read in the end.
+//! [`target`] says on what, [`reconcile`], [`status`] and [`analyze`] do it, [`progress`] is what is seen meanwhile,
+//! [`report`] and [`text`] what is read in the end.
 
+pub mod analyze;
 pub mod progress;
 pub mod reconcile;
 pub mod report;

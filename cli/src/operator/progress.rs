@@ -44,23 +44,30 @@ impl Progress {
         Progress { bar, lines }
     }
 
-    /// Shows where the run is.
+    /// Shows where a run is.
     pub fn show(&self, run: &Run) {
-        let step = step(run);
+        let Step { name, listed } = step(run);
         if let Some(bar) = &self.bar {
-            bar.set_prefix(so_far(run));
-            if let Some((seen, total)) = step.listed {
+            if let Some((seen, total)) = listed {
                 bar.set_length(total);
                 bar.set_position(seen);
             }
-            bar.set_style(style(if step.listed.is_some() { BAR } else { SPINNER }));
-            bar.set_message(step.name.clone());
+            bar.set_style(style(if listed.is_some() { BAR } else { SPINNER }));
+        }
+        self.say(&name, &so_far(run));
+    }
+
+    /// Shows a step, and how far it is.
+    pub fn say(&self, step: &str, so_far: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(step.to_owned());
+            bar.set_prefix(so_far.to_owned());
         }
         if let Some(lines) = &self.lines {
             let mut last = lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if *last != step.name {
-                eprintln!("{}: {}", step.name, so_far(run));
-                *last = step.name;
+            if *last != step {
+                eprintln!("{step}: {so_far}");
+                step.clone_into(&mut last);
             }
         }
     }

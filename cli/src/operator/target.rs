@@ -67,11 +67,12 @@ impl Target {
     /// # Errors
     ///
     /// If one is missing or malformed.
-    pub fn settings<T, E: std::error::Error + Send + Sync + 'static>(
+    pub fn settings<T, E: Into<anyhow::Error>>(
         &self,
         read: impl FnOnce(&dyn Fn(&str) -> Option<String>) -> Result<T, E>,
     ) -> anyhow::Result<T> {
         read(&|name| self.setting(name))
+            .map_err(Into::into)
             .context("the settings are not complete (--local is the stack of `rollcall dev`)")
     }
 }
