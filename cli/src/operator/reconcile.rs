@@ -148,7 +148,8 @@ impl Runs<'_> {
     async fn held(&self, id: &RunId) -> anyhow::Result<String> {
         let run = self.reconcile.runs().run(id).await.map_err(|error| self.explain(error.into()))?;
         let run = run.ok_or_else(|| self.explain(ReconcileError::Unknown(id.clone())))?;
-        if run.mode == Mode::Report || !(run.state == State::Held || run.approved) {
+        let is_held = run.state == State::Held || (run.state == State::Running && run.approved);
+        if run.mode == Mode::Report || !is_held {
             return Err(self.explain(ReconcileError::NotHeld(id.clone())));
         }
         if (self.clock)().since(run.started_at) > rollcall::core::reconcile::run::TOO_OLD_TO_APPROVE {
@@ -165,13 +166,16 @@ impl Runs<'_> {
     }
 }
 
-/// A failure with what to do about it.
+/// A failure with what to do about it. `options` are those of the command that failed.
 pub(super) fn explain(error: ReconcileError, options: &str) -> anyhow::Error {
-    let local = if options.is_empty() { "" } else { ": is `rollcall dev` running?" };
+    const GOES_ON: &str = "the same command goes on from where it stopped";
     let advice = match &error {
-        ReconcileError::Store(error) => return store(error, local),
+        ReconcileError::Store(error @ StoreError::Unavailable(..)) => {
+            return anyhow!("{}; {GOES_ON}", store(error, options));
+        }
+        ReconcileError::Store(error) => return store(error, options),
         ReconcileError::Clerk(ClerkError::Unavailable(_)) => {
-            format!("Clerk does not answer{local} (CLERK_API_URL); the same command goes on from where it stopped")
+            format!("{}; {GOES_ON}", reach("CLERK_API_URL", options))
         }
         ReconcileError::Unknown(_) | ReconcileError::NotHeld(_) => format!("`rollcall status{options}` lists the runs"),
         ReconcileError::TooOld(_) => format!("`rollcall reconcile{options}`"),
@@ -186,19 +190,25 @@ pub(super) fn explain(error: ReconcileError, options: &str) -> anyhow::Error {
 }
 
 /// A failure of the store with what to do about it.
-pub(super) fn store(error: &StoreError, local: &str) -> anyhow::Error {
+pub(super) fn store(error: &StoreError, options: &str) -> anyhow::Error {
     let advice = match error {
-        StoreError::Unavailable(..) => {
-            format!("DynamoDB does not answer{local}; the same command goes on from where it stopped")
-        }
+        StoreError::Unavailable(..) => reach("AWS_REGION", options),
         StoreError::Refused(..) => {
             "check the tables' names (DIRECTORY_TABLE, PROFILES_TABLE, OPERATIONS_TABLE), AWS_REGION, and what your \
              credentials may do"
                 .to_owned()
         }
-        StoreError::Unreadable(_) => "a row of the Operations table is not Rollcall's".to_owned(),
+        StoreError::Unreadable(_) => "is OPERATIONS_TABLE the Operations table of this version?".to_owned(),
     };
     anyhow!("{error}: {advice}")
+}
+
+fn reach(setting: &str, options: &str) -> String {
+    if options.is_empty() {
+        format!("check {setting} and your network, and try again")
+    } else {
+        "is `rollcall dev` running?".to_owned()
+    }
 }
 
 #[cfg(test)]

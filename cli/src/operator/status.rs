@@ -39,9 +39,8 @@ pub async fn run(args: StatusArgs, environment: Environment, clock: Clock) -> an
     let operations = target.settings(|lookup| operations_table(lookup))?;
     let runs = DynamoRuns::new(target.dynamodb.clone(), operations);
     let now = clock();
-    let local = if target.options.is_empty() { "" } else { ": is `rollcall dev` running?" };
-    let lease = runs.lease(now).await.map_err(|error| store(&error, local))?;
-    let latest = runs.latest(MOST_RECENT).await.map_err(|error| store(&error, local))?;
+    let lease = runs.lease(now).await.map_err(|error| store(&error, &target.options))?;
+    let latest = runs.latest(MOST_RECENT).await.map_err(|error| store(&error, &target.options))?;
     let standing = Standing::of(latest, lease, now);
     if args.json {
         println!("{}", standing.to_json());
