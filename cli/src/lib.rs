@@ -1,8 +1,8 @@
 //! The `rollcall` command.
 //!
-//! [`args`] is what may be typed, [`dev`] the local stack, [`trigger`] sends one sample event, [`operator`] looks after a
-//! deployment, [`settings`] lists what every function reads. The stack is a library of its own because the tests start
-//! it, too.
+//! [`args`] is what may be typed, [`dev`] the local stack, [`trigger`] sends one sample event, [`operator`] looks after
+//! a deployment, [`settings`] lists what every function reads. The stack is a library of its own because the tests
+//! start it, too.
 
 pub mod args;
 pub mod dev;

@@ -1,9 +1,9 @@
-//! `rollcall analyze`: does everybody have what they should? Clerk, the copy and the application's records, held against
-//! each other; nothing is written but the report of the run that compares.
+//! `rollcall analyze`: does everybody have what they should? Clerk, the copy and the application's records, held
+//! against each other; nothing is written but the report of the run that compares.
 
 use ::reconcile::settings::Settings;
 use ::reconcile::{Order, Reconcile};
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use rollcall::adapters::dynamo_records::DynamoRecords;
 use rollcall::adapters::dynamo_survey::DynamoSurvey;
 use rollcall::core::analysis::{Analysis, Findings};
@@ -76,7 +76,7 @@ async fn audit(auditor: &Auditor, screen: &Screen, runs: &Runs<'_>) -> anyhow::R
     let progress = Progress::start(screen, runs.shows);
     let watch = |rows: u64| progress.say("comparing the tables", &counted(rows, "row"));
     tokio::select! {
-        audit = auditor.audit(&watch) => Ok(Some(audit.map_err(|error| runs.explain(error.into())).context("Profiles")?)),
+        audit = auditor.audit(&watch) => audit.map(Some).map_err(|error| runs.explain(error.into())),
         () = told => {
             eprintln!("Interrupted. Nothing was written.");
             Ok(None)
@@ -200,8 +200,8 @@ mod tests {
         let users: Vec<&str> = text.lines().nth(1).unwrap().split_whitespace().collect();
         assert_eq!(users, ["users", "1,000", "3", "0", "0", "4", "0", "0", "2"]);
         assert!(text.contains("  5  orphaned  "), "{text}");
-        let last = "`rollcall reconcile --local` brings the copy into step with Clerk. docs/operations.md says more about \
-                    what is left.";
+        let last = "`rollcall reconcile --local` brings the copy into step with Clerk. docs/operations.md says more \
+                    about what is left.";
         assert_eq!(text.lines().last(), Some(last));
         let (analysis, run) = analyzed(|_, _| ());
         assert!(super::text(&analysis, &run, "").ends_with("All in step."));

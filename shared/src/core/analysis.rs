@@ -126,7 +126,8 @@ impl Analysis {
     }
 }
 
-/// Whether a live row of the Directory is under the key that its ids make. Nothing for one that does not say whose it is.
+/// Whether a live row of the Directory is under the key that its ids make. Nothing for one that does not say whose it
+/// is.
 #[must_use]
 pub fn is_in_place(item: &Item, instance: &InstanceId) -> Option<bool> {
     item.entity().map(|entity| entity.key(instance) == item.key)
