@@ -87,6 +87,8 @@ async fn e3_every_user_is_in_step_or_counted_as_what_is_wrong() {
 async fn b7_every_member_has_a_record_none_is_orphaned_and_none_is_there_twice() {
     let world = World::start().await;
     let (users, acme) = people(&world, 3).await;
+    let closing = json!({ "name": "Closing", "created_by": users[2] });
+    let closing = world.clerk("POST", "/organizations", closing).await["id"].as_str().unwrap().to_owned();
     let (directory, profiles) = (&world.stack.addresses.directory_table, &world.stack.addresses.profiles_table);
     world.reconcile().await;
     world.ensure(&world.session(&users[0], Some(&acme))).await;
@@ -103,8 +105,15 @@ async fn b7_every_member_has_a_record_none_is_orphaned_and_none_is_there_twice()
     let of_nobody = json!({ "pk": twin["pk"], "sk": format!("ORG#{acme}") });
     put(&world, profiles, of_nobody.clone()).await;
 
+    // An organization has ended, its membership not yet: nobody owes that a record.
+    world.clerk("DELETE", &format!("/organizations/{closing}"), Value::Null).await;
+    let data = json!({ "id": closing, "object": "organization", "deleted": true });
+    let event = rollcall_tests::event("organization.deleted", &data, world.now().get() + 1_000);
+    assert_eq!(world.post(&event).await.status, 200);
+
     let (_, json) = analyze(&world, &[]).await;
     let membership = &json["membership"];
+    assert_eq!(membership["missing"], 1, "{json}");
     assert_eq!((&membership["in_step"], &membership["misplaced"]), (&json!(3), &json!(1)), "{json}");
     assert_eq!((&membership["without_profile"], &membership["orphaned"]), (&json!(2), &json!(1)), "{json}");
     assert_eq!((&json["user"]["without_profile"], &json["profiles"]["strange"]), (&json!(1), &json!(1)), "{json}");
@@ -115,6 +124,7 @@ async fn b7_every_member_has_a_record_none_is_orphaned_and_none_is_there_twice()
     for user in &users[1..] {
         world.ensure(&world.session(user, Some(&acme))).await;
     }
+    assert_eq!(rollcall(&world, &["reconcile", "--yes"], &[]).await.status, Some(0));
     let (said, json) = analyze(&world, &[]).await;
     assert_eq!((said.status, &json["membership"]["in_step"]), (Some(0), &json!(3)), "{json}");
     let said = rollcall(&world, &["analyze"], &[]).await;

@@ -2,10 +2,13 @@
 //! the world by its own, which is long before: whatever the world has stored is settled.
 
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use clerk_emulator::ApiFaults;
 use rollcall::core::millis::Millis;
+use rollcall_cli::dev::stack::{Config, Stack};
 use rollcall_tests::World;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -103,7 +106,7 @@ fn row<'a>(text: &'a str, kind: &str) -> Vec<&'a str> {
 }
 
 #[tokio::test]
-async fn a_plan_is_shown_then_written_and_then_it_is_in_step() {
+async fn b9_a_first_sync_is_shown_then_written_and_then_all_is_in_step() {
     let world = World::start().await;
     people(&world, 3).await;
     let plan = rollcall(&world, &["reconcile", "--dry-run", "--json"], &[]).await;
@@ -301,4 +304,26 @@ async fn a_failure_says_what_to_do() {
         assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{args:?}");
         assert!(said.err.contains(expected), "{}", said.err);
     }
+}
+
+#[tokio::test]
+async fn the_local_stack_reconciles_at_night() {
+    // Half a second before three o'clock, UTC.
+    let now = Arc::new(AtomicI64::new(1_767_225_600_000 + 3 * 60 * 60 * 1000 - 500));
+    let reading = now.clone();
+    let mut config = Config::new(Arc::new(move || Millis::try_from(reading.load(Ordering::SeqCst)).unwrap()));
+    config.clerk.users = 3;
+    config.clerk.faults.webhooks.drop = 1.0;
+    let stack = Stack::start(config).await.unwrap();
+    assert!(stack.reconcile.runs().latest(1).await.unwrap().is_empty());
+    now.fetch_add(1_000, Ordering::SeqCst);
+    let waited = async {
+        while !stack.reconcile.runs().latest(1).await.unwrap().iter().any(|run| run.finished_at.is_some()) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waited).await.expect("it runs");
+    let run = stack.reconcile.runs().latest(1).await.unwrap().remove(0);
+    assert_eq!((run.tally.user.created, run.is_in_step()), (3, true));
+    stack.stop().await.unwrap();
 }

@@ -16,7 +16,7 @@ use super::progress::Progress;
 use super::reconcile::Runs;
 use super::target::{Environment, Target};
 use super::text::{count, counted, plural, seconds, table};
-use super::{Screen, report};
+use super::{Screen, report, say};
 use crate::args::AnalyzeArgs;
 use crate::{Clock, Status, signals};
 
@@ -41,18 +41,18 @@ pub async fn run(args: AnalyzeArgs, environment: Environment, clock: Clock, scre
     let Some(compared) = runs.carry_out(&Order::Run(Mode::Report)).await? else { return Ok(Status::Left) };
     let Some(run) = &compared.run else {
         if args.json {
-            println!("{}", report::to_json(&compared));
+            say(report::to_json(&compared));
         } else {
-            println!("{}", report::text(&compared, mirror, &target.options));
+            say(report::text(&compared, mirror, &target.options));
         }
         return Ok(Status::Left);
     };
     let Some(audit) = audit(&auditor, screen, &runs).await? else { return Ok(Status::Left) };
     let analysis = Analysis::of(run, mirror, &audit.findings, audit.profiles);
     if args.json {
-        println!("{}", serde_json::to_string(&analysis)?);
+        say(serde_json::to_string(&analysis)?);
     } else {
-        println!("{}", text(&analysis, run, &target.options));
+        say(text(&analysis, run, &target.options));
     }
     Ok(if analysis.in_step { Status::Done } else { Status::Left })
 }

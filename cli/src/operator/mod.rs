@@ -59,6 +59,11 @@ impl Screen {
     }
 }
 
+/// Writes what was asked for to standard output. Whoever reads only the first lines closes the pipe.
+fn say(text: impl std::fmt::Display) {
+    let _ = writeln!(io::stdout(), "{text}");
+}
+
 struct Lines(MultiProgress);
 
 impl Write for Lines {

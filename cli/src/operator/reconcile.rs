@@ -10,10 +10,9 @@ use rollcall::adapters::store_error::StoreError;
 use rollcall::core::reconcile::run::{Mode, Run, RunId, State};
 use rollcall::services::reconcile::ReconcileError;
 
-use super::Screen;
 use super::progress::Progress;
-use super::report;
 use super::target::{Environment, Target};
+use super::{Screen, report, say};
 use crate::args::ReconcileArgs;
 use crate::{Clock, Status, signals};
 
@@ -52,16 +51,18 @@ pub async fn run(
     let runs = Runs { reconcile, clock, screen, shows: !args.json, options: &target.options };
     let show = |report: &Report| {
         if args.json {
-            println!("{}", report::to_json(report));
+            say(report::to_json(report));
         } else {
-            println!("{}", report::text(report, mirror, &target.options));
+            say(report::text(report, mirror, &target.options));
         }
     };
     let order = match args.approve {
         Some(run) => {
             let held = runs.held(&run).await?;
             if !args.json {
-                println!("Run {run} holds back the deletion of {held}. Each is proven again before it is done.");
+                say(format_args!(
+                    "Run {run} holds back the deletion of {held}. Each is proven again before it is done."
+                ));
             }
             if policy == Mode::Report {
                 bail!("RECONCILE_POLICY=report: nothing may be written, so nothing can be approved");
@@ -70,7 +71,7 @@ pub async fn run(
                 return Ok(Status::Left);
             }
             if must_ask && !screen.ask("Delete them?")? {
-                println!("Nothing was deleted.");
+                say("Nothing was deleted.");
                 return Ok(Status::Left);
             }
             Order::Approve(run)
@@ -82,7 +83,7 @@ pub async fn run(
                 return Ok(report::status(&plan));
             }
             if !screen.ask("Apply this?")? {
-                println!("Nothing was written.");
+                say("Nothing was written.");
                 return Ok(Status::Left);
             }
             Order::Run(Mode::Repair)

@@ -7,9 +7,9 @@ use rollcall::core::settings::{InvalidSettings, OPERATIONS_TABLE, Reader, table_
 use serde_json::{Value, json};
 
 use super::reconcile::store;
-use super::report;
 use super::target::{Environment, Target};
 use super::text::{count, moment, table};
+use super::{report, say};
 use crate::args::StatusArgs;
 use crate::{Clock, Status};
 
@@ -43,9 +43,9 @@ pub async fn run(args: StatusArgs, environment: Environment, clock: Clock) -> an
     let latest = runs.latest(MOST_RECENT).await.map_err(|error| store(&error, &target.options))?;
     let standing = Standing::of(latest, lease, now);
     if args.json {
-        println!("{}", standing.to_json());
+        say(standing.to_json());
     } else {
-        println!("{}", standing.text(&target.options));
+        say(standing.text(&target.options));
     }
     Ok(if standing.is_in_step() { Status::Done } else { Status::Left })
 }
