@@ -7,7 +7,7 @@ NPM    := npm
 
 FUNCTIONS       := webhook ensure-profile reconcile
 # What a function must not link, and what core must do without: names of crates.
-NOT_IN_FUNCTION := axum|clap|clerk-emulator|dynoxide-rs|rollcall-cli|rollcall-tests
+NOT_IN_FUNCTION := axum|clap|clerk-emulator|comfy-table|dialoguer|dynoxide-rs|indicatif|rollcall-cli|rollcall-tests
 NOT_IN_CORE     := aws-config|aws-sdk-[a-z]+|hyper|reqwest|rustls|svix|tokio
 
 CARGO_DENY := 0.20.2

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use rollcall::core::reconcile::run::RunId;
 
 /// Rollcall keeps a DynamoDB copy of Clerk's users, organizations and memberships in step with Clerk.
 #[derive(Debug, Parser)]
@@ -20,8 +21,63 @@ pub enum Command {
     Dev(DevArgs),
     /// Send a sample event, signed like Clerk's, to the webhook, and show what became of it
     Trigger(TriggerArgs),
+    /// Compare the Directory with Clerk and end the differences
+    Reconcile(ReconcileArgs),
+    /// Show the latest runs of reconcile, and the deletions that wait for approval
+    Status(StatusArgs),
+    /// Hold Clerk, the Directory and Profiles against each other; change nothing
+    Analyze(AnalyzeArgs),
     /// List the variables that every function reads
     Settings(SettingsArgs),
+}
+
+/// What an operator's command works on.
+#[derive(Args, Clone, Debug, Default)]
+pub struct TargetArgs {
+    /// Work on the local stack of `rollcall dev`, not on what the environment names
+    #[arg(long)]
+    pub local: bool,
+    /// Where the local stack's Clerk is, if not on its usual port
+    #[arg(long, value_name = "URL", requires = "local")]
+    pub clerk_url: Option<String>,
+    /// Where the local stack's DynamoDB is, if not on its usual port
+    #[arg(long, value_name = "URL", requires = "local")]
+    pub dynamodb_url: Option<String>,
+}
+
+/// `rollcall reconcile`.
+#[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub struct ReconcileArgs {
+    /// Stop at the plan: write nothing but the run's report
+    #[arg(long)]
+    pub dry_run: bool,
+    /// End what this run holds back, such as 2026-11-25T03:00:00.000Z: all of it is proven again first
+    #[arg(long, value_name = "RUN")]
+    pub approve: Option<RunId>,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Log every deletion, too
+    #[arg(long, short)]
+    pub verbose: bool,
+    /// What to work on.
+    #[command(flatten)]
+    pub target: TargetArgs,
+}
+
+/// `rollcall status`.
+#[derive(Args, Debug)]
+pub struct StatusArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// What to work on.
+    #[command(flatten)]
+    pub target: TargetArgs,
 }
 
 /// `rollcall dev`.
@@ -85,6 +141,17 @@ pub struct TriggerArgs {
     /// Print the answer as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `rollcall analyze`.
+#[derive(Args, Debug)]
+pub struct AnalyzeArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// What to work on.
+    #[command(flatten)]
+    pub target: TargetArgs,
 }
 
 /// `rollcall settings`.

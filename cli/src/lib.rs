@@ -1,11 +1,14 @@
 //! The `rollcall` command.
 //!
-//! [`args`] is what may be typed, [`dev`] the local stack, [`trigger`] sends one sample event, [`settings`] lists what
-//! every function reads. The stack is a library of its own because the tests start it, too.
+//! [`args`] is what may be typed, [`dev`] the local stack, [`trigger`] sends one sample event, [`operator`] looks after
+//! a deployment, [`settings`] lists what every function reads. The stack is a library of its own because the tests
+//! start it, too.
 
 pub mod args;
 pub mod dev;
+pub mod operator;
 pub mod settings;
+mod signals;
 pub mod trigger;
 
 use rollcall::core::millis::Millis;
@@ -20,6 +23,8 @@ pub enum Status {
     Done = 0,
     /// Not done.
     Failure = 1,
+    /// Drift was found, or work is left.
+    Left = 2,
     /// Called in a way that makes no sense.
     Usage = 64,
 }

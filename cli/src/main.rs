@@ -1,7 +1,6 @@
 //! Wiring: arguments, clock, environment, exit status.
 #![expect(clippy::disallowed_methods, reason = "only a main.rs reads the environment and the clock")]
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -9,6 +8,7 @@ use std::time::SystemTime;
 use clap::Parser;
 use rollcall::core::millis::Millis;
 use rollcall_cli::args::{Cli, Command};
+use rollcall_cli::operator::{self, Screen};
 use rollcall_cli::{Status, dev, settings, trigger};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
@@ -20,10 +20,14 @@ async fn main() -> ExitCode {
         let _ = error.print();
         std::process::exit(if error.use_stderr() { Status::Usage as i32 } else { Status::Done as i32 });
     });
-    log();
+    let screen = Screen::of_process();
+    log(levels(&cli.command), &screen);
     let done = match cli.command {
         Command::Dev(args) => dev::run(args, environment, Arc::new(now)).await.map(|()| Status::Done),
         Command::Trigger(args) => trigger::run(args, now()).await,
+        Command::Reconcile(args) => operator::reconcile::run(args, environment, Arc::new(now), &screen).await,
+        Command::Status(args) => operator::status::run(args, environment, Arc::new(now)).await,
+        Command::Analyze(args) => operator::analyze::run(args, environment, Arc::new(now), &screen).await,
         Command::Settings(args) => settings::run(&args).map(|()| Status::Done),
     };
     let status = done.unwrap_or_else(|error| {
@@ -33,21 +37,37 @@ async fn main() -> ExitCode {
     ExitCode::from(status as u8)
 }
 
+/// How much each part says. An operator's command reports at its end; what the log adds is whom it was about.
+fn levels(command: &Command) -> Targets {
+    let quiet = |json: bool, verbose: bool| {
+        let level = match (json, verbose) {
+            (_, true) => LevelFilter::INFO,
+            (false, false) => LevelFilter::WARN,
+            (true, false) => LevelFilter::ERROR,
+        };
+        // The function logs the report that the command shows, and the failure.
+        Targets::new().with_target("rollcall", level).with_target("reconcile", LevelFilter::OFF)
+    };
+    match command {
+        Command::Reconcile(args) => quiet(args.json, args.verbose),
+        Command::Status(args) => quiet(args.json, false),
+        Command::Analyze(args) => quiet(args.json, false),
+        _ => Targets::new().with_default(LevelFilter::WARN).with_targets([
+            ("rollcall", LevelFilter::INFO),
+            ("rollcall_cli", LevelFilter::INFO),
+            ("ensure_profile", LevelFilter::INFO),
+            ("reconcile", LevelFilter::INFO),
+            ("webhook", LevelFilter::INFO),
+            // It warns of every refused condition, which is an outcome here.
+            ("dynoxide", LevelFilter::ERROR),
+        ]),
+    }
+}
+
 /// Standard output belongs to the command.
-fn log() {
-    let levels = Targets::new().with_default(LevelFilter::WARN).with_targets([
-        ("rollcall", LevelFilter::INFO),
-        ("rollcall_cli", LevelFilter::INFO),
-        ("ensure_profile", LevelFilter::INFO),
-        ("reconcile", LevelFilter::INFO),
-        ("webhook", LevelFilter::INFO),
-        // It warns of every refused condition, which is an outcome here.
-        ("dynoxide", LevelFilter::ERROR),
-    ]);
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .compact();
+fn log(levels: Targets, screen: &Screen) {
+    let (lines, shows) = (screen.clone(), screen.shows);
+    let lines = tracing_subscriber::fmt::layer().with_writer(move || lines.lines()).with_ansi(shows).compact();
     tracing_subscriber::registry().with(levels).with(lines).init();
 }
 

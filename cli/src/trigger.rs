@@ -13,11 +13,11 @@ use svix::webhooks::Webhook;
 
 use crate::Status;
 use crate::args::TriggerArgs;
+use crate::dev::gateway;
+use crate::dev::stack::{self, LOCAL_DYNAMODB};
 use crate::dev::tables::Tables;
-use crate::dev::{gateway, stack};
 
 const LOCAL_WEBHOOK: &str = "http://127.0.0.1:3000/webhooks/clerk";
-const LOCAL_DYNAMODB: &str = "http://127.0.0.1:3002";
 static EVENTS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../events");
 
 /// A signed event, ready to be sent.

@@ -2,6 +2,7 @@
 //! a row of one of five systems, `trace8_…` and `bug4_…` failures that must not come back. docs/guarantees.md lists them.
 
 mod agreement;
+mod analyze;
 mod bad_input;
 mod bad_settings;
 mod bad_settings_ensure;
@@ -16,6 +17,7 @@ mod interrupted;
 mod invariants;
 mod listing_faults;
 mod main_job;
+mod operator;
 mod peer_bugs;
 mod reconcile;
 mod samples;

@@ -1,16 +1,15 @@
 //! `rollcall dev`: the local stack, and what a developer sees of it.
 
 pub mod gateway;
+mod schedule;
 pub mod stack;
 pub mod tables;
 
 use std::sync::Arc;
 
-use tokio::signal::unix::{SignalKind, signal};
-
 use self::stack::{Addresses, Config, Stack};
-use crate::Clock;
 use crate::args::DevArgs;
+use crate::{Clock, signals};
 
 /// Starts the stack and runs it until it is told to stop.
 ///
@@ -19,13 +18,7 @@ use crate::args::DevArgs;
 /// If it cannot start or stop cleanly.
 pub async fn run(args: DevArgs, environment: fn(&str) -> Option<String>, clock: Clock) -> anyhow::Result<()> {
     // Before anything is started: a signal that comes early must not be lost.
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let told = async {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    };
+    let told = signals::told()?;
     tokio::pin!(told);
     let json = args.json;
     let stack = tokio::select! {
@@ -91,6 +84,8 @@ fn welcome(addresses: &Addresses, user: Option<&str>) -> String {
   Try, in another terminal:
 
     cargo run -q -p rollcall-cli -- trigger user.created
+    cargo run -q -p rollcall-cli -- reconcile --local
+    cargo run -q -p rollcall-cli -- status --local
 
     curl -X POST {clerk}/v1/users -H 'Authorization: Bearer {clerk_secret_key}' \\
          -H 'Content-Type: application/json' -d '{{\"first_name\":\"Ada\",\"email_address\":[\"ada@example.com\"]}}'
@@ -102,7 +97,7 @@ fn welcome(addresses: &Addresses, user: Option<&str>) -> String {
     AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local aws dynamodb scan --region us-east-1 \\
          --endpoint-url {dynamodb} --table-name {directory_table}
 
-  Every event is a line below. Ctrl-C stops everything.
+  Every event is a line below; reconcile runs at 03:00 UTC. Ctrl-C stops everything.
 "
     )
 }

@@ -12,6 +12,7 @@ use aws_sdk_dynamodb::config::Credentials;
 use clerk_emulator::Emulator;
 use dynoxide::Database;
 use ensure_profile::EnsureProfile;
+use reconcile::Reconcile;
 use rollcall::core::settings::origins;
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -20,9 +21,14 @@ use tokio::task::JoinHandle;
 use webhook::Webhook;
 
 use super::gateway::{self, Functions};
+use super::schedule;
 use super::tables::{self, Tables};
 use crate::Clock;
 
+/// Clerk's Backend API on its usual port.
+pub const LOCAL_CLERK: &str = "http://127.0.0.1:3001";
+/// DynamoDB on its usual port.
+pub const LOCAL_DYNAMODB: &str = "http://127.0.0.1:3002";
 /// How long requests under way may take to finish once the stack is told to stop.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
@@ -106,6 +112,9 @@ pub struct Stack {
     pub clerk: Emulator,
     /// Its functions, for whoever hands them events directly.
     pub functions: Functions,
+    /// What its schedule runs.
+    pub reconcile: Arc<Reconcile>,
+    schedule: Server,
     api: Server,
     database: Server,
 }
@@ -195,15 +204,24 @@ impl Stack {
         let functions = Functions {
             webhook: Arc::new(Webhook::new(webhook::settings::Settings::read(&lookup)?, &dynamodb)),
             ensure_profile: Arc::new(EnsureProfile::new(ensure_profile::settings::Settings::read(&lookup)?, &dynamodb)),
-            clock: config.clock,
+            clock: config.clock.clone(),
         };
+        let settings = reconcile::settings::Settings::read(&lookup)?;
+        let reconcile = Arc::new(Reconcile::new(settings, &dynamodb, config.clock.clone()));
+        let nights = schedule::nights(reconcile.clone(), config.clock);
+        let schedule = Server::spawn(|told| async move {
+            tokio::select! {
+                () = told => {}
+                never = nights => match never {},
+            }
+        });
         let router = gateway::router(functions.clone());
         let api = Server::spawn(|told| async move {
             if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(told).await {
                 tracing::error!(%error, "the HTTP API stopped");
             }
         });
-        Ok(Stack { addresses, dynamodb, clerk, functions, api, database })
+        Ok(Stack { addresses, dynamodb, clerk, functions, reconcile, schedule, api, database })
     }
 
     /// Ends everything: requests under way are answered, Clerk's data is saved.
@@ -213,6 +231,7 @@ impl Stack {
     /// If Clerk's data cannot be saved.
     pub async fn stop(self) -> anyhow::Result<()> {
         // In the order in which they call one another.
+        self.schedule.stop().await;
         let saved = self.clerk.stop().await;
         self.api.stop().await;
         self.database.stop().await;

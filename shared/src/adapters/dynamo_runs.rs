@@ -235,6 +235,20 @@ impl DynamoRuns {
     }
 }
 
+/// For whoever looks on.
+impl DynamoRuns {
+    /// Who holds the lease at `now`; nothing if nobody does.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn lease(&self, now: Millis) -> Result<Option<Lease>, StoreError> {
+        let request = self.client.get_item().table_name(&self.table).set_key(Some(attributes(&lease_key())));
+        let row = request.consistent_read(true).send().await.map_err(StoreError::of)?.item;
+        Ok(row.map(from_row::<Lease>).transpose()?.filter(|lease| lease.until >= now))
+    }
+}
+
 /// The error code of a condition that does not hold.
 const REFUSED: &str = "ConditionalCheckFailedException";
 const SEEN: &str = "SEEN";

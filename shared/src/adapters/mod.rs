@@ -8,6 +8,7 @@ pub mod dynamo_caller;
 pub mod dynamo_directory;
 pub mod dynamo_operations;
 pub mod dynamo_profiles;
+pub mod dynamo_records;
 pub mod dynamo_runs;
 pub mod dynamo_survey;
 mod dynamo_transaction;

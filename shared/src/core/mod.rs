@@ -3,8 +3,10 @@
 //! Read [`rank`] and [`rule`] first: they are the one rule that every writer obeys. Then [`event`] (what Clerk sent),
 //! [`projection`] and [`tombstone`] (what is kept of it), [`item`] (the row of the Directory) and [`decide`] (which
 //! write an event asks for, and what a refused write means). [`session`] says who a caller is, [`ensure`] what a caller is
-//! owed, [`sync`] where a browser may be sent back to. [`reconcile`] is about whole listings.
+//! owed, [`sync`] where a browser may be sent back to. [`reconcile`] is about whole listings,
+//! [`analysis`] about whole tables.
 
+pub mod analysis;
 pub mod clerk;
 pub mod decide;
 pub mod digest;

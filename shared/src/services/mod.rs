@@ -1,5 +1,6 @@
 //! The order of IO around the core's decisions.
 
+pub mod analyze;
 pub mod apply;
 pub mod ensure;
 pub mod receive;

@@ -1,0 +1,51 @@
+//! What the schedule does in AWS: reconcile starts every night at 03:00 UTC.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reconcile::{Order, Reconcile};
+use rollcall::core::millis::Millis;
+
+use crate::Clock;
+
+const DAY: u64 = 24 * 60 * 60 * 1000;
+/// 03:00, in ms after midnight.
+const NIGHT: u64 = 3 * 60 * 60 * 1000;
+/// The clock is looked at so often: a machine that sleeps stops every timer, but not the clock.
+const LOOK: Duration = Duration::from_mins(1);
+
+/// Reconciles every night, for ever.
+pub(super) async fn nights(reconcile: Arc<Reconcile>, clock: Clock) -> Infallible {
+    loop {
+        let night = next_night(clock());
+        while clock().get() < night {
+            tokio::time::sleep(LOOK.min(Duration::from_millis(night - clock().get().min(night)))).await;
+        }
+        // Its outcome is in its log, and there is another night.
+        let _ = reconcile.run(&Order::Run(reconcile.mode()), None, &|_| ()).await;
+    }
+}
+
+/// The next 03:00 UTC after `now`, in Unix ms.
+fn next_night(now: Millis) -> u64 {
+    let days = (now.get() + DAY - NIGHT) / DAY;
+    days * DAY + NIGHT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_night_is_always_ahead_and_never_more_than_a_day() {
+        // 2026-01-01T00:00:00Z.
+        const MIDNIGHT: u64 = 1_767_225_600_000;
+        for (now, expected) in
+            [(0, NIGHT), (NIGHT - 1, NIGHT), (NIGHT, NIGHT + DAY), (NIGHT + 1, NIGHT + DAY), (DAY - 1, NIGHT + DAY)]
+        {
+            let now = Millis::try_from(i64::try_from(MIDNIGHT + now).unwrap()).unwrap();
+            assert_eq!(next_night(now), MIDNIGHT + expected, "{now:?}");
+        }
+    }
+}

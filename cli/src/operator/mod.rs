@@ -1,0 +1,77 @@
+//! What an operator runs by hand or from a script.
+//!
+//! [`target`] says on what, [`reconcile`], [`status`] and [`analyze`] do it, [`progress`] is what is seen meanwhile,
+//! [`report`] and [`text`] what is read in the end.
+
+pub mod analyze;
+pub mod progress;
+pub mod reconcile;
+pub mod report;
+pub mod status;
+pub mod target;
+pub mod text;
+
+use std::io::{self, IsTerminal, Write};
+
+use indicatif::MultiProgress;
+
+/// The terminal, if there is one.
+#[derive(Clone, Debug)]
+pub struct Screen {
+    /// Progress bars, on standard error.
+    pub bars: MultiProgress,
+    /// Whether standard error is a terminal.
+    pub shows: bool,
+    /// Whether somebody sits at standard input.
+    pub asks: bool,
+}
+
+impl Screen {
+    /// The screen of this process.
+    #[must_use]
+    pub fn of_process() -> Screen {
+        let (shows, asks) = (io::stderr().is_terminal(), io::stdin().is_terminal());
+        Screen { bars: MultiProgress::new(), shows, asks }
+    }
+
+    /// Standard error, for lines that must not get into the way of a progress bar.
+    #[must_use]
+    pub fn lines(&self) -> impl Write + use<> {
+        Lines(self.bars.clone())
+    }
+
+    /// Asks a question that is answered with yes or no. Whoever says neither has said no.
+    ///
+    /// # Errors
+    ///
+    /// If the terminal cannot be read.
+    pub fn ask(&self, question: &str) -> anyhow::Result<bool> {
+        let asked = dialoguer::Confirm::new().with_prompt(question).default(false).wait_for_newline(true);
+        match asked.interact_opt() {
+            Ok(answer) => Ok(answer == Some(true)),
+            Err(dialoguer::Error::IO(error)) if error.kind() == io::ErrorKind::Interrupted => {
+                // The question has hidden it.
+                dialoguer::console::Term::stderr().show_cursor()?;
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Writes what was asked for to standard output. Whoever reads only the first lines closes the pipe.
+fn say(text: impl std::fmt::Display) {
+    let _ = writeln!(io::stdout(), "{text}");
+}
+
+struct Lines(MultiProgress);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.suspend(|| io::stderr().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}

@@ -1,0 +1,139 @@
+//! What is seen of a run under way: a bar on a terminal, a line at each new step elsewhere.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use rollcall::core::id::Kind;
+use rollcall::core::reconcile::run::{Phase, Run};
+
+use super::Screen;
+use super::report::{for_operators, repairable};
+use super::text::{counted, plural};
+
+const TICK: Duration = Duration::from_millis(120);
+/// With a known number of entities, and without.
+const BAR: &str = "{spinner} {msg} {wide_bar} {human_pos} of {human_len} · {prefix}";
+const SPINNER: &str = "{spinner} {msg} · {prefix}";
+
+/// Shows a run. It is gone once dropped.
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    lines: Option<Mutex<String>>,
+}
+
+/// Where a run is.
+#[derive(Debug, PartialEq, Eq)]
+struct Step {
+    name: String,
+    /// Entities that were listed, and how many Clerk counts.
+    listed: Option<(u64, u64)>,
+}
+
+impl Progress {
+    /// Begins to show one on this screen; without `is_wanted` nothing is shown.
+    #[must_use]
+    pub fn start(screen: &Screen, is_wanted: bool) -> Progress {
+        let bar = (is_wanted && screen.shows).then(|| {
+            let bar = screen.bars.add(ProgressBar::new_spinner().with_style(style(SPINNER)));
+            bar.set_message("asking Clerk");
+            bar.enable_steady_tick(TICK);
+            bar
+        });
+        let lines = (is_wanted && !screen.shows).then(Mutex::default);
+        Progress { bar, lines }
+    }
+
+    /// Shows where a run is.
+    pub fn show(&self, run: &Run) {
+        let Step { name, listed } = step(run);
+        if let Some(bar) = &self.bar {
+            if let Some((seen, total)) = listed {
+                bar.set_length(total);
+                bar.set_position(seen);
+            }
+            bar.set_style(style(if listed.is_some() { BAR } else { SPINNER }));
+        }
+        self.say(&name, &so_far(run));
+    }
+
+    /// Shows a step, and how far it is.
+    pub fn say(&self, step: &str, so_far: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(step.to_owned());
+            bar.set_prefix(so_far.to_owned());
+        }
+        if let Some(lines) = &self.lines {
+            let mut last = lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if *last != step {
+                eprintln!("{step}: {so_far}");
+                step.clone_into(&mut last);
+            }
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.iter().for_each(ProgressBar::finish_and_clear);
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn step(run: &Run) -> Step {
+    let listing = |kind: Kind| {
+        let listing = run.listings.of(kind);
+        let total = listing.before.max(listing.after);
+        Step {
+            name: format!("listing {}", plural(kind)),
+            listed: (total > 0).then(|| (listing.seen, total.max(listing.seen))),
+        }
+    };
+    let other = |name: String| Step { name, listed: None };
+    match &run.next {
+        Phase::Users { .. } => listing(Kind::User),
+        Phase::Listed { kind, .. } => listing(*kind),
+        Phase::Search { .. } => other("searching the Directory".to_owned()),
+        Phase::Settle { kind } => other(format!("settling {} in doubt", plural(*kind))),
+        Phase::Over => other("done".to_owned()),
+    }
+}
+
+fn so_far(run: &Run) -> String {
+    let drift = run.total().drift;
+    let found = repairable(&drift) + for_operators(&drift);
+    format!("{} to Clerk, {} so far", counted(run.cost.clerk_calls, "call"), counted(found, "difference"))
+}
+
+#[cfg(test)]
+mod tests {
+    use rollcall::core::millis::Millis;
+    use rollcall::core::reconcile::run::Mode;
+
+    use super::*;
+
+    #[test]
+    fn a_step_is_named_and_counted_as_far_as_clerk_counts() {
+        let mut run = Run::begin(Millis::try_from(1).unwrap(), Mode::Repair, true);
+        assert_eq!(step(&run), Step { name: "listing users".to_owned(), listed: None });
+        (run.listings.user.before, run.listings.user.seen) = (700, 500);
+        assert_eq!(step(&run).listed, Some((500, 700)));
+        // More came than were counted.
+        run.listings.user.seen = 702;
+        assert_eq!(step(&run).listed, Some((702, 702)));
+        run.next = Phase::Search { from: None };
+        assert_eq!(step(&run), Step { name: "searching the Directory".to_owned(), listed: None });
+        (run.cost.clerk_calls, run.tally.user.drift.missing, run.tally.user.drift.ahead) = (1, 2, 1);
+        assert_eq!(so_far(&run), "1 call to Clerk, 3 differences so far");
+    }
+
+    #[test]
+    fn the_templates_are_ones() {
+        for template in [BAR, SPINNER] {
+            ProgressStyle::with_template(template).unwrap();
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! `rollcall reconcile`: the run that the schedule makes at night, by hand: its plan first, then the writing.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ::reconcile::settings::Settings;
+use ::reconcile::{Order, Outcome, Reconcile, Report};
+use anyhow::{anyhow, bail};
+use rollcall::adapters::clerk_api::ClerkError;
+use rollcall::adapters::store_error::StoreError;
+use rollcall::core::reconcile::run::{Mode, Run, RunId, State};
+use rollcall::services::reconcile::ReconcileError;
+
+use super::progress::Progress;
+use super::target::{Environment, Target};
+use super::{Screen, report, say};
+use crate::args::ReconcileArgs;
+use crate::{Clock, Status, signals};
+
+/// What a command that reconciles needs.
+pub(super) struct Runs<'a> {
+    pub(super) reconcile: Reconcile,
+    pub(super) clock: Clock,
+    pub(super) screen: &'a Screen,
+    /// Whether anybody looks on.
+    pub(super) shows: bool,
+    /// What must be added to another command for it to work on the same.
+    pub(super) options: &'a str,
+}
+
+/// Reconciles.
+///
+/// # Errors
+///
+/// If it cannot, with what to do about it.
+pub async fn run(
+    args: ReconcileArgs,
+    environment: Environment,
+    clock: Clock,
+    screen: &Screen,
+) -> anyhow::Result<Status> {
+    let target = Target::find(&args.target, environment, true).await?;
+    let settings = target.settings(|lookup| Settings::read(lookup))?;
+    let (mirror, policy) = (settings.mirror, settings.mode);
+    let writes = policy == Mode::Repair && !args.dry_run;
+    let must_ask = writes && !args.yes;
+    if must_ask && (args.json || !screen.asks) {
+        eprintln!("rollcall: nobody can be asked here: add --yes to write, or --dry-run to see what would be written");
+        return Ok(Status::Usage);
+    }
+    let reconcile = Reconcile::new(settings, &target.dynamodb, clock.clone());
+    let runs = Runs { reconcile, clock, screen, shows: !args.json, options: &target.options };
+    let show = |report: &Report| {
+        if args.json {
+            say(report::to_json(report));
+        } else {
+            say(report::text(report, mirror, &target.options));
+        }
+    };
+    let order = match args.approve {
+        Some(run) => {
+            let held = runs.held(&run).await?;
+            if !args.json {
+                say(format_args!(
+                    "Run {run} holds back the deletion of {held}. Each is proven again before it is done."
+                ));
+            }
+            if policy == Mode::Report {
+                bail!("RECONCILE_POLICY=report: nothing may be written, so nothing can be approved");
+            }
+            if args.dry_run {
+                return Ok(Status::Left);
+            }
+            if must_ask && !screen.ask("Delete them?")? {
+                say("Nothing was deleted.");
+                return Ok(Status::Left);
+            }
+            Order::Approve(run)
+        }
+        None if must_ask => {
+            let Some(plan) = runs.carry_out(&Order::Run(Mode::Report)).await? else { return Ok(Status::Left) };
+            show(&plan);
+            if !plan.run.as_ref().is_some_and(is_worth_a_run) {
+                return Ok(report::status(&plan));
+            }
+            if !screen.ask("Apply this?")? {
+                say("Nothing was written.");
+                return Ok(Status::Left);
+            }
+            Order::Run(Mode::Repair)
+        }
+        None => {
+            if !args.dry_run && !writes && !args.json {
+                eprintln!("RECONCILE_POLICY=report: this only reports, and writes nothing to the Directory");
+            }
+            Order::Run(if writes { Mode::Repair } else { Mode::Report })
+        }
+    };
+    let Some(report) = runs.carry_out(&order).await? else { return Ok(Status::Left) };
+    show(&report);
+    Ok(report::status(&report))
+}
+
+/// Whether a repairing run would do anything about a plan; holding deletions for approval is something.
+fn is_worth_a_run(plan: &Run) -> bool {
+    let total = plan.total();
+    report::repairable(&total.drift) + total.held > 0
+}
+
+impl Runs<'_> {
+    /// Does what is ordered, to its end, and shows how far it is. Nothing comes back if it was told to stop.
+    pub(super) async fn carry_out(&self, order: &Order) -> anyhow::Result<Option<Report>> {
+        let told = signals::told()?;
+        tokio::pin!(told);
+        let progress = Progress::start(self.screen, self.shows);
+        let has_begun = AtomicBool::new(false);
+        let watch = |run: &Run| {
+            has_begun.store(true, Ordering::Relaxed);
+            progress.show(run);
+        };
+        loop {
+            let ran = tokio::select! {
+                ran = self.reconcile.run(order, None, &watch) => ran,
+                () = &mut told => {
+                    drop(progress);
+                    self.give_up(has_begun.into_inner()).await;
+                    return Ok(None);
+                }
+            };
+            let report = ran.map_err(|error| self.explain(error))?;
+            if report.state != Outcome::Continue {
+                return Ok(Some(report));
+            }
+        }
+    }
+
+    /// Leaves an interrupted run to whoever comes next, who then need not wait for its lease to end.
+    async fn give_up(&self, has_begun: bool) {
+        if has_begun {
+            let runs = self.reconcile.runs();
+            // A run that has come this far holds the lease, so this one is its own.
+            if let Ok(Some(lease)) = runs.lease((self.clock)()).await {
+                let _ = runs.release(&lease.holder).await;
+            }
+        }
+        eprintln!("Interrupted. What was done stays; the same command goes on from there.");
+    }
+
+    /// How many deletions of which kind a run holds back.
+    async fn held(&self, id: &RunId) -> anyhow::Result<String> {
+        let run = self.reconcile.runs().run(id).await.map_err(|error| self.explain(error.into()))?;
+        let run = run.ok_or_else(|| self.explain(ReconcileError::Unknown(id.clone())))?;
+        let is_held = run.state == State::Held || (run.state == State::Running && run.approved);
+        if run.mode == Mode::Report || !is_held {
+            return Err(self.explain(ReconcileError::NotHeld(id.clone())));
+        }
+        if (self.clock)().since(run.started_at) > rollcall::core::reconcile::run::TOO_OLD_TO_APPROVE {
+            return Err(self.explain(ReconcileError::TooOld(id.clone())));
+        }
+        let held = report::held(&run);
+        // An approval that was interrupted.
+        Ok(if held.is_empty() { "what is left of it".to_owned() } else { held })
+    }
+
+    /// A failure with what to do about it.
+    pub(super) fn explain(&self, error: ReconcileError) -> anyhow::Error {
+        explain(error, self.options)
+    }
+}
+
+/// A failure with what to do about it. `options` are those of the command that failed.
+pub(super) fn explain(error: ReconcileError, options: &str) -> anyhow::Error {
+    const GOES_ON: &str = "the same command goes on from where it stopped";
+    let advice = match &error {
+        ReconcileError::Store(error @ StoreError::Unavailable(..)) => {
+            return anyhow!("{}; {GOES_ON}", store(error, options));
+        }
+        ReconcileError::Store(error) => return store(error, options),
+        ReconcileError::Clerk(ClerkError::Unavailable(_)) => {
+            format!("{}; {GOES_ON}", reach("CLERK_API_URL", options))
+        }
+        ReconcileError::Unknown(_) | ReconcileError::NotHeld(_) => format!("`rollcall status{options}` lists the runs"),
+        ReconcileError::TooOld(_) => format!("`rollcall reconcile{options}`"),
+        ReconcileError::Clerk(ClerkError::Refused(_) | ClerkError::Unreadable(_)) => {
+            "is CLERK_API_URL the Backend API of Clerk?".to_owned()
+        }
+        ReconcileError::Overtaken => format!("`rollcall status{options}` shows it"),
+        // They say it themselves.
+        ReconcileError::Clerk(ClerkError::Unauthorized(_)) | ReconcileError::Foreign(_) => return error.into(),
+    };
+    anyhow!("{error}: {advice}")
+}
+
+/// A failure of the store with what to do about it.
+pub(super) fn store(error: &StoreError, options: &str) -> anyhow::Error {
+    let advice = match error {
+        StoreError::Unavailable(..) => reach("AWS_REGION", options),
+        StoreError::Refused(..) => {
+            "check the tables' names (DIRECTORY_TABLE, PROFILES_TABLE, OPERATIONS_TABLE), AWS_REGION, and what your \
+             credentials may do"
+                .to_owned()
+        }
+        StoreError::Unreadable(_) => "is OPERATIONS_TABLE the Operations table of this version?".to_owned(),
+    };
+    anyhow!("{error}: {advice}")
+}
+
+fn reach(setting: &str, options: &str) -> String {
+    if options.is_empty() {
+        format!("check {setting} and your network, and try again")
+    } else {
+        "is `rollcall dev` running?".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_says_what_to_do() {
+        let run = || "2026-01-01T00:00:00.000Z".parse::<RunId>().unwrap();
+        for (error, expected) in [
+            (ReconcileError::Unknown(run()), "`rollcall status --local` lists the runs"),
+            (ReconcileError::NotHeld(run()), "`rollcall status --local` lists the runs"),
+            (ReconcileError::TooOld(run()), "`rollcall reconcile --local`"),
+            (ReconcileError::Overtaken, "`rollcall status --local`"),
+            (ReconcileError::Foreign("ins_1".parse().unwrap()), "check CLERK_SECRET_KEY and CLERK_INSTANCE_ID"),
+            (ClerkError::Unavailable(None).into(), "is `rollcall dev` running?"),
+            (ClerkError::Unauthorized(401).into(), "check CLERK_SECRET_KEY"),
+            (ClerkError::Unreadable(404).into(), "CLERK_API_URL"),
+            (StoreError::Refused("ResourceNotFoundException".to_owned(), "".into()).into(), "DIRECTORY_TABLE"),
+            (StoreError::Unavailable("no answer".to_owned(), "".into()).into(), "is `rollcall dev` running?"),
+        ] {
+            let text = format!("{:#}", explain(error, " --local"));
+            assert!(text.contains(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_plan_is_worth_a_run_if_that_would_do_something() {
+        let plan = |change: fn(&mut Run)| {
+            let mut run = Run::begin(rollcall::core::millis::Millis::ZERO, Mode::Report, true);
+            change(&mut run);
+            is_worth_a_run(&run)
+        };
+        assert!(!plan(|_| ()) && !plan(|run| run.tally.user.drift.conflict = 1));
+        assert!(plan(|run| run.tally.user.drift.missing = 1) && plan(|run| run.tally.user.held = 1));
+    }
+}

@@ -1,0 +1,304 @@
+//! What a run has found and done, in words. Only kinds, counts and the run's name: nothing of anybody.
+
+use ::reconcile::{Outcome, Report};
+use rollcall::adapters::dynamo_runs::Lease;
+use rollcall::core::id::Kind;
+use rollcall::core::reconcile::run::{Drift, Mode, Run, Tally};
+use serde_json::{Value, json};
+
+use super::text::{count, counted, moment, plural, seconds, table};
+use crate::Status;
+
+/// What a script reads: the report as the function answers it, and whether the copy is in step.
+#[must_use]
+pub fn to_json(report: &Report) -> Value {
+    let mut json = json!(report);
+    json["in_step"] = report.run.as_ref().is_some_and(Run::is_in_step).into();
+    json
+}
+
+/// The exit status after a run.
+#[must_use]
+pub fn status(report: &Report) -> Status {
+    let in_step = report.state == Outcome::Done && report.run.as_ref().is_some_and(Run::is_in_step);
+    if in_step { Status::Done } else { Status::Left }
+}
+
+/// The differences that a run in repairing mode ends by itself.
+#[must_use]
+pub fn repairable(drift: &Drift) -> u64 {
+    drift.missing + drift.outdated + drift.behind + drift.tied + drift.absent + drift.orphaned
+}
+
+/// The differences that only an operator can end.
+#[must_use]
+pub fn for_operators(drift: &Drift) -> u64 {
+    drift.conflict + drift.ahead + drift.unproven + drift.unreadable + drift.unmirrored
+}
+
+/// The whole report. `options` is what must be added to another command for it to work on the same.
+#[must_use]
+pub fn text(report: &Report, mirror: bool, options: &str) -> String {
+    let Some(run) = &report.run else { return busy(report.lease.as_ref(), options) };
+    let total = run.total();
+    let title = match run.mode {
+        Mode::Repair => format!("Run {}", run.run),
+        Mode::Report => format!("Plan of run {}: the Directory was not touched", run.run),
+    };
+    let mut parts = vec![title, counts(run, mirror)];
+    parts.extend(found(&total.drift, run.mode));
+    parts.extend(incomplete(run, mirror));
+    let cost = &run.cost;
+    parts.push(format!(
+        "It took {}, {} to Clerk, {:.1} read and {:.1} write units of DynamoDB.",
+        seconds(cost.milliseconds),
+        counted(cost.clerk_calls, "call"),
+        cost.read_units,
+        cost.write_units
+    ));
+    parts.push(conclusion(report.state, run, options));
+    parts.join("\n\n")
+}
+
+/// Why nothing was done, if another run is under way.
+#[must_use]
+pub fn busy(lease: Option<&Lease>, options: &str) -> String {
+    let until = lease.map(|lease| format!(" It has the lease until {}, or longer.", moment(lease.until)));
+    let until = until.unwrap_or_default();
+    format!("Another run is under way.{until} `rollcall status{options}` shows it. Try again when it is over.")
+}
+
+fn counts(run: &Run, mirror: bool) -> String {
+    let header = match run.mode {
+        Mode::Repair => ["", "in Clerk", "unchanged", "created", "updated", "deleted", "ended", "held"],
+        Mode::Report => ["", "in Clerk", "unchanged", "to create", "to update", "to delete", "to end", "to hold"],
+    };
+    let row = |kind: Kind| {
+        let Tally { unchanged, created, updated, deleted, ended, held, drift } = *run.tally.of(kind);
+        let changes = match run.mode {
+            Mode::Repair => [created, updated, deleted, ended],
+            Mode::Report => [drift.missing, drift.outdated + drift.behind + drift.tied, drift.absent, drift.orphaned],
+        };
+        let is_listed = mirror || kind == Kind::Organization;
+        let seen = if is_listed { count(run.listings.of(kind).seen) } else { "–".to_owned() };
+        let numbers = [unchanged].into_iter().chain(changes).chain([held]).map(count);
+        [plural(kind).to_owned(), seen].into_iter().chain(numbers).collect()
+    };
+    table(&header, &Kind::ALL.map(row), 1)
+}
+
+/// What each kind of drift means, and what is to be done about those that no run repairs.
+fn meaning(name: &str) -> &'static str {
+    match name {
+        "missing" => "in Clerk, not in the copy",
+        "outdated" => "older in the copy than in Clerk",
+        "behind" => "the same in both, with an older time in the copy",
+        "tied" => "different, but of the same time: Clerk is asked a second time",
+        "absent" => "in the copy, and proven to be gone from Clerk",
+        "orphaned" => "memberships that have outlived their user or organization",
+        "conflict" => "alive in Clerk, ended in the copy, which stays so: the log names them",
+        "ahead" => "newer in the copy than in Clerk, for over 15 minutes: the log names them",
+        "unproven" => "in doubt, and Clerk gave no proof: run it again",
+        "unreadable" => "rows of Clerk's lists or of the Directory that cannot be read: the log names them",
+        "unmirrored" => "live rows from before MIRROR=off: nothing removes them by itself",
+        _ => "",
+    }
+}
+
+fn found(drift: &Drift, mode: Mode) -> Vec<String> {
+    let by_name = drift.by_name();
+    let (repaired, left) = by_name.split_at(by_name.len() - 5);
+    let heading = match mode {
+        Mode::Repair => "Differences that it ended:",
+        Mode::Report => "Differences that a repairing run would end:",
+    };
+    let groups = [(heading, repaired), ("Differences that you must look at:", left)];
+    let group = |(heading, kinds): (&str, &[(&str, u64)])| {
+        let found = kinds.iter().filter(|(_, number)| *number > 0);
+        let rows: Vec<Vec<String>> =
+            found.map(|(name, number)| vec![count(*number), (*name).to_owned(), meaning(name).to_owned()]).collect();
+        (!rows.is_empty()).then(|| format!("{heading}\n{}", table(&[], &rows, 3)))
+    };
+    groups.into_iter().filter_map(group).collect()
+}
+
+/// Why a listing does not show all who live: nobody is ended because it does not show them.
+fn incomplete(run: &Run, mirror: bool) -> Option<String> {
+    let listed = Kind::ALL.into_iter().filter(|kind| mirror || *kind == Kind::Organization);
+    let reasons = listed.filter(|kind| !run.is_complete(*kind)).map(|kind| {
+        let listing = run.listings.of(kind);
+        let mut reasons = vec![format!(
+            "it showed {}, while Clerk counted {} before and {} after it",
+            count(listing.seen),
+            count(listing.before),
+            count(listing.after)
+        )];
+        reasons.extend((!listing.ended).then(|| "it never came to an end".to_owned()));
+        reasons.extend((listing.nameless > 0).then(|| format!("{} had no id", counted(listing.nameless, "row"))));
+        reasons.extend((listing.short_pages > 0).then(|| counted(listing.short_pages, "short page")));
+        format!("  {}: {}", plural(kind), reasons.join("; "))
+    });
+    let reasons: Vec<String> = reasons.collect();
+    let heading = "Clerk's lists that left somebody out, so that nobody was ended for not being in them:";
+    (!reasons.is_empty()).then(|| format!("{heading}\n{}", reasons.join("\n")))
+}
+
+/// How it stands now, and what to do next.
+fn conclusion(state: Outcome, run: &Run, options: &str) -> String {
+    let total = run.total();
+    let (repairable, operators) = (repairable(&total.drift), for_operators(&total.drift));
+    let written = total.created + total.updated + total.deleted + total.ended;
+    let mut sentences = Vec::new();
+    if run.is_in_step() {
+        sentences.push(match written {
+            0 => "In step.".to_owned(),
+            written => format!("In step: {} written.", counted(written, "row")),
+        });
+    }
+    if run.mode == Mode::Report && repairable > 0 {
+        let them = if repairable == 1 { "it" } else { "them" };
+        sentences.push(format!("{}: `rollcall reconcile{options}` ends {them}.", counted(repairable, "difference")));
+    }
+    if total.held > 0 {
+        let (held, wait) = (counted(total.held, "deletion"), if total.held == 1 { "waits" } else { "wait" });
+        sentences.push(match run.mode {
+            Mode::Repair => {
+                format!("{held} {wait} for you: `rollcall reconcile --approve {}{options}`", run.run)
+            }
+            Mode::Report => format!("{held} would have to wait for your approval."),
+        });
+    }
+    if state == Outcome::Incomplete {
+        sentences.push("Not everything could be looked at: run it again.".to_owned());
+    }
+    if operators > 0 {
+        let need = if operators == 1 { "needs" } else { "need" };
+        sentences.push(format!("{} {need} an operator: docs/operations.md.", counted(operators, "difference")));
+    }
+    sentences.join(" ")
+}
+
+/// What a run holds back, by kind.
+#[must_use]
+pub fn held(run: &Run) -> String {
+    let kinds = Kind::ALL.into_iter().map(|kind| (kind, run.tally.of(kind).held)).filter(|(_, held)| *held > 0);
+    let kinds: Vec<String> = kinds.map(|(kind, held)| format!("{} {}", count(held), plural(kind))).collect();
+    kinds.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use rollcall::core::millis::Millis;
+
+    use super::*;
+
+    fn run(mode: Mode, change: impl FnOnce(&mut Run)) -> Report {
+        let at = |ms| Millis::try_from(ms).unwrap();
+        let mut run = Run::begin(at(1_767_225_600_000), mode, true);
+        for kind in Kind::ALL {
+            run.listings.of_mut(kind).ended = true;
+        }
+        change(&mut run);
+        run.finish(true, at(1_767_225_601_000));
+        rollcall::services::reconcile::Answer::Ran(Box::new(run)).into()
+    }
+
+    fn last(report: &Report) -> String {
+        text(report, true, " --local").lines().last().unwrap().to_owned()
+    }
+
+    #[test]
+    fn the_last_line_says_how_it_stands_and_what_to_do() {
+        for (mode, change, expected, exit) in [
+            (Mode::Repair, (|_| ()) as fn(&mut Tally), "In step.", Status::Done),
+            (Mode::Report, |_| (), "In step.", Status::Done),
+            (
+                Mode::Repair,
+                |tally| (tally.created, tally.drift.missing) = (3, 3),
+                "In step: 3 rows written.",
+                Status::Done,
+            ),
+            (
+                Mode::Report,
+                |tally| tally.drift.missing = 3,
+                "3 differences: `rollcall reconcile --local` ends them.",
+                Status::Left,
+            ),
+            (
+                Mode::Repair,
+                |tally| tally.held = 1_000,
+                "1,000 deletions wait for you: `rollcall reconcile --approve 2026-01-01T00:00:00.000Z --local`",
+                Status::Left,
+            ),
+            (Mode::Report, |tally| tally.held = 1, "1 deletion would have to wait for your approval.", Status::Left),
+            (
+                Mode::Repair,
+                |tally| tally.drift.conflict = 1,
+                "1 difference needs an operator: docs/operations.md.",
+                Status::Left,
+            ),
+            (
+                Mode::Repair,
+                |tally| tally.drift.unproven = 2,
+                "Not everything could be looked at: run it again. 2 differences need an operator: docs/operations.md.",
+                Status::Left,
+            ),
+        ] {
+            let report = run(mode, |run| change(&mut run.tally.user));
+            assert_eq!((last(&report).as_str(), status(&report)), (expected, exit));
+            assert_eq!(to_json(&report)["in_step"], exit == Status::Done);
+        }
+    }
+
+    #[test]
+    fn a_table_shows_what_was_done_and_a_plan_what_would_be() {
+        let change = |run: &mut Run| {
+            run.listings.user.seen = 1_234;
+            let drift = Drift { missing: 2, outdated: 1, behind: 1, tied: 1, absent: 4, ..Drift::default() };
+            run.tally.user = Tally { unchanged: 7, created: 1, updated: 2, deleted: 3, drift, ..Tally::default() };
+        };
+        let row = |report: &Report| {
+            let text = text(report, true, "");
+            let row = text.lines().find(|line| line.trim_start().starts_with("users")).unwrap().to_owned();
+            (text, row.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        };
+        let (text, cells) = row(&run(Mode::Repair, change));
+        assert_eq!(cells, ["users", "1,234", "7", "1", "2", "3", "0", "0"]);
+        assert!(text.contains("Differences that it ended:") && !text.contains("conflict"), "{text}");
+        let (text, cells) = row(&run(Mode::Report, change));
+        assert_eq!(cells, ["users", "1,234", "7", "2", "3", "4", "0", "0"]);
+        assert!(text.starts_with("Plan of run ") && text.contains("would end:"), "{text}");
+    }
+
+    #[test]
+    fn every_kind_of_drift_is_explained() {
+        for (name, _) in Drift::default().by_name() {
+            assert!(!meaning(name).is_empty(), "{name}");
+        }
+        let report = run(Mode::Repair, |run| run.tally.membership.drift.ahead = 5);
+        let text = text(&report, true, "");
+        assert!(text.contains("Differences that you must look at:\n  5  ahead  newer in the copy"), "{text}");
+    }
+
+    #[test]
+    fn a_list_that_left_somebody_out_is_told_with_its_counts() {
+        let report = run(Mode::Repair, |run| {
+            let listing = &mut run.listings.membership;
+            (listing.seen, listing.before, listing.after, listing.short_pages) = (90, 120, 121, 1);
+        });
+        let shown = text(&report, true, "");
+        let line = "  memberships: it showed 90, while Clerk counted 120 before and 121 after it; 1 short page";
+        assert!(shown.lines().any(|shown| shown == line), "{shown}");
+        // What is not mirrored is not listed.
+        assert!(!text(&report, false, "").contains("left somebody out"));
+        assert_eq!(status(&report), Status::Left);
+    }
+
+    #[test]
+    fn somebody_elses_run_is_no_failure_and_no_success() {
+        let lease = Lease { holder: "x".to_owned(), until: Millis::try_from(1_767_225_600_000).unwrap() };
+        let report = Report::from(rollcall::services::reconcile::Answer::Busy(lease));
+        assert!(text(&report, true, "").contains("until 2026-01-01T00:00:00Z"));
+        assert_eq!((status(&report), to_json(&report)["in_step"].as_bool()), (Status::Left, Some(false)));
+    }
+}

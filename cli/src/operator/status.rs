@@ -1,0 +1,213 @@
+//! `rollcall status`: the latest runs, and what waits for an operator.
+
+use rollcall::adapters::dynamo_runs::{DynamoRuns, Lease};
+use rollcall::core::millis::Millis;
+use rollcall::core::reconcile::run::{Mode, Run, State, TOO_OLD_TO_APPROVE};
+use rollcall::core::settings::{InvalidSettings, OPERATIONS_TABLE, Reader, table_name};
+use serde_json::{Value, json};
+
+use super::reconcile::store;
+use super::target::{Environment, Target};
+use super::text::{count, moment, table};
+use super::{report, say};
+use crate::args::StatusArgs;
+use crate::{Clock, Status};
+
+/// Runs that are shown.
+const SHOWN: usize = 10;
+/// Runs that are looked through for the last one that repaired: plans may be newer.
+const MOST_RECENT: i32 = 50;
+
+/// What is known of the runs.
+#[derive(Debug)]
+struct Standing {
+    /// The latest first.
+    runs: Vec<Run>,
+    /// Who is at work.
+    lease: Option<Lease>,
+    /// The run that holds deletions back.
+    waiting: Option<Run>,
+}
+
+/// Shows how it stands.
+///
+/// # Errors
+///
+/// If the Operations table cannot be read.
+pub async fn run(args: StatusArgs, environment: Environment, clock: Clock) -> anyhow::Result<Status> {
+    let target = Target::find(&args.target, environment, false).await?;
+    let operations = target.settings(|lookup| operations_table(lookup))?;
+    let runs = DynamoRuns::new(target.dynamodb.clone(), operations);
+    let now = clock();
+    let lease = runs.lease(now).await.map_err(|error| store(&error, &target.options))?;
+    let latest = runs.latest(MOST_RECENT).await.map_err(|error| store(&error, &target.options))?;
+    let standing = Standing::of(latest, lease, now);
+    if args.json {
+        say(standing.to_json());
+    } else {
+        say(standing.text(&target.options));
+    }
+    Ok(if standing.is_in_step() { Status::Done } else { Status::Left })
+}
+
+fn operations_table(lookup: &dyn Fn(&str) -> Option<String>) -> Result<String, InvalidSettings> {
+    let mut reader = Reader::new(lookup);
+    let table = reader.read(&OPERATIONS_TABLE, table_name);
+    table.ok_or_else(|| reader.finish())
+}
+
+impl Standing {
+    fn of(runs: Vec<Run>, lease: Option<Lease>, now: Millis) -> Standing {
+        let repairing = runs.iter().filter(|run| run.mode == Mode::Repair);
+        // A run that came to its end has looked at all that the runs before it had held back.
+        let since_done = repairing.take_while(|run| run.state != State::Done);
+        let is_waiting = |run: &&Run| run.state == State::Held && now.since(run.started_at) <= TOO_OLD_TO_APPROVE;
+        let waiting = since_done.filter(|run| run.state != State::Running).find(is_waiting).cloned();
+        Standing { runs, lease, waiting }
+    }
+
+    /// The run that says how it stands: the latest that is over, of those that repair if there are any.
+    fn decisive(&self) -> Option<&Run> {
+        let over = || self.runs.iter().filter(|run| run.state != State::Running);
+        over().find(|run| run.mode == Mode::Repair).or_else(|| over().next())
+    }
+
+    fn is_in_step(&self) -> bool {
+        self.decisive().is_some_and(Run::is_in_step)
+    }
+
+    fn to_json(&self) -> Value {
+        let waiting = self.waiting.as_ref().map(|run| {
+            let held = run.tally.as_ref().map(|tally| tally.held);
+            json!({ "run": run.run, "held": held })
+        });
+        let runs = &self.runs[..self.runs.len().min(SHOWN)];
+        json!({ "in_step": self.is_in_step(), "lease": self.lease, "waiting": waiting, "runs": runs })
+    }
+
+    fn text(&self, options: &str) -> String {
+        if self.runs.is_empty() {
+            return format!("Reconcile has never run here: `rollcall reconcile{options}`");
+        }
+        let rows: Vec<Vec<String>> = self.runs.iter().take(SHOWN).map(|run| self.row(run)).collect();
+        let header = ["run", "mode", "state", "finished", "seen", "unchanged", "written", "drift", "held"];
+        let mut parts = vec![table(&header, &rows, 4)];
+        parts.extend(
+            self.lease
+                .as_ref()
+                .map(|lease| format!("A run is under way. It has the lease until {}, or longer.", moment(lease.until))),
+        );
+        parts.extend(self.waiting.as_ref().map(|run| {
+            let held = report::held(run);
+            format!("Deletions wait for you: {held}. `rollcall reconcile --approve {}{options}`", run.run)
+        }));
+        parts.push(match self.decisive() {
+            None => "No run has come to its end yet.".to_owned(),
+            Some(run) if run.is_in_step() => format!("In step, as of {}.", finished(run)),
+            Some(run) => format!("Not in step, as of {}: `rollcall reconcile{options}`", finished(run)),
+        });
+        parts.join("\n\n")
+    }
+
+    fn row(&self, run: &Run) -> Vec<String> {
+        let total = run.total();
+        let (mode, state) = match (run.mode, run.state) {
+            (Mode::Repair, State::Running) if self.lease.is_none() => ("repair", "interrupted"),
+            (Mode::Report, State::Running) if self.lease.is_none() => ("report", "interrupted"),
+            (mode, state) => {
+                let mode = if mode == Mode::Repair { "repair" } else { "report" };
+                let state = match state {
+                    State::Running => "running",
+                    State::Held => "held",
+                    State::Incomplete => "incomplete",
+                    State::Done => "done",
+                };
+                (mode, state)
+            }
+        };
+        let written = total.created + total.updated + total.deleted + total.ended;
+        let drift = total.drift.by_name().iter().map(|(_, number)| number).sum();
+        let numbers = [run.seen(), total.unchanged, written, drift, total.held].map(count);
+        let texts = [run.run.to_string(), mode.to_owned(), state.to_owned(), finished(run)];
+        texts.into_iter().chain(numbers).collect()
+    }
+}
+
+fn finished(run: &Run) -> String {
+    run.finished_at.map_or_else(|| "–".to_owned(), moment)
+}
+
+#[cfg(test)]
+mod tests {
+    use rollcall::core::id::Kind;
+
+    use super::*;
+
+    const DAY: i64 = 24 * 60 * 60 * 1000;
+
+    fn day(day: i64) -> Millis {
+        Millis::try_from(1_767_225_600_000 + day * DAY).unwrap()
+    }
+
+    fn over(on: i64, mode: Mode, change: fn(&mut Run)) -> Run {
+        let mut run = Run::begin(day(on), mode, true);
+        for kind in Kind::ALL {
+            run.listings.of_mut(kind).ended = true;
+        }
+        change(&mut run);
+        run.finish(true, day(on).next());
+        run
+    }
+
+    fn held(on: i64) -> Run {
+        over(on, Mode::Repair, |run| (run.tally.user.held, run.tally.membership.held) = (30, 1_000))
+    }
+
+    #[test]
+    fn how_it_stands_is_said_by_the_last_run_that_repaired_and_is_over() {
+        let done = |on| over(on, Mode::Repair, |_| ());
+        let drift = |on| over(on, Mode::Repair, |run| run.tally.user.drift.conflict = 1);
+        let plan = |on| over(on, Mode::Report, |run| run.tally.user.drift.missing = 1);
+        let running = |on| Run::begin(day(on), Mode::Repair, true);
+        for (runs, expected) in [
+            (vec![], false),
+            (vec![running(1)], false),
+            (vec![done(1)], true),
+            (vec![running(2), done(1)], true),
+            (vec![plan(2), done(1)], true),
+            (vec![plan(2)], false),
+            (vec![over(2, Mode::Report, |_| ())], true),
+            (vec![held(2), done(1)], false),
+            (vec![drift(2), done(1)], false),
+        ] {
+            assert_eq!(Standing::of(runs.clone(), None, day(3)).is_in_step(), expected, "{runs:?}");
+        }
+    }
+
+    #[test]
+    fn the_newest_run_that_holds_something_waits_until_one_is_done_or_a_week_is_over() {
+        let waiting = |runs: Vec<Run>, now: i64| {
+            Standing::of(runs, None, day(now)).waiting.map(|run| run.run.as_str()[..10].to_owned())
+        };
+        let done = over(2, Mode::Repair, |_| ());
+        assert_eq!(waiting(vec![held(1), held(0)], 2).as_deref(), Some("2026-01-02"));
+        assert_eq!(waiting(vec![done, held(1)], 2), None);
+        assert_eq!(waiting(vec![held(1)], 8).as_deref(), Some("2026-01-02"));
+        assert_eq!(waiting(vec![held(1)], 9), None);
+        let text = Standing::of(vec![held(1)], None, day(2)).text(" --local");
+        let command = "`rollcall reconcile --approve 2026-01-02T00:00:00.000Z --local`";
+        assert!(text.contains(&format!("30 users, 1,000 memberships. {command}")), "{text}");
+        let json = Standing::of(vec![held(1)], None, day(2)).to_json();
+        assert_eq!(json["waiting"]["held"], json!({ "user": 30, "organization": 0, "membership": 1000 }));
+    }
+
+    #[test]
+    fn a_run_without_a_lease_was_interrupted() {
+        let run = Run::begin(day(1), Mode::Repair, true);
+        let lease = Lease { holder: "x".to_owned(), until: day(2) };
+        assert!(Standing::of(vec![run.clone()], None, day(1)).text("").contains("interrupted"));
+        let text = Standing::of(vec![run], Some(lease), day(1)).text("");
+        assert!(text.contains("running") && text.contains("under way") && text.contains("No run has come"), "{text}");
+        assert!(Standing::of(vec![], None, day(1)).text("").contains("never run"));
+    }
+}

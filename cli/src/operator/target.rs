@@ -1,0 +1,95 @@
+//! What an operator's command works on: what the environment names, or the local stack.
+
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use aws_sdk_dynamodb::Client;
+use rollcall::adapters::{aws, secrets};
+
+use crate::args::TargetArgs;
+use crate::dev::stack::{self, LOCAL_CLERK, LOCAL_DYNAMODB, Lookup};
+use crate::dev::tables::Tables;
+
+/// Reads a variable of the environment.
+pub type Environment = fn(&str) -> Option<String>;
+
+/// The local stack has Clerk to itself.
+const WHOLE_RATE: &str = "100";
+
+/// Settings, and the store that they are about.
+pub struct Target {
+    /// A client of the DynamoDB with the tables.
+    pub dynamodb: Client,
+    /// What must be added to another command for it to work on the same.
+    pub options: String,
+    lookup: Lookup,
+}
+
+impl Target {
+    /// Finds it. The secret of `ROLLCALL_SECRET_ARN` is read only for a command that `asks_clerk`.
+    ///
+    /// # Errors
+    ///
+    /// If there is no AWS region, or the secret cannot be read.
+    pub async fn find(args: &TargetArgs, environment: Environment, asks_clerk: bool) -> anyhow::Result<Target> {
+        if args.local {
+            return Ok(Target::local(args, environment).await);
+        }
+        let aws = aws::config().await;
+        if aws.region().is_none() {
+            bail!("no AWS region is configured: set AWS_REGION, or add --local for the stack of `rollcall dev`");
+        }
+        let lookup: Lookup =
+            if asks_clerk { Arc::new(secrets::lookup(environment, &aws).await?) } else { Arc::new(environment) };
+        Ok(Target { dynamodb: Client::new(&aws), options: String::new(), lookup })
+    }
+
+    async fn local(args: &TargetArgs, environment: Environment) -> Target {
+        let clerk = args.clerk_url.clone().unwrap_or_else(|| LOCAL_CLERK.to_owned());
+        let dynamodb = args.dynamodb_url.clone().unwrap_or_else(|| LOCAL_DYNAMODB.to_owned());
+        let mut options = " --local".to_owned();
+        for (option, given) in [("--clerk-url", &args.clerk_url), ("--dynamodb-url", &args.dynamodb_url)] {
+            options.extend(given.iter().flat_map(|url| [" ", option, " ", url]));
+        }
+        let client = stack::client(&dynamodb).await;
+        let lookup = move |name: &str| local(&clerk, environment, name);
+        Target { dynamodb: client, options, lookup: Arc::new(lookup) }
+    }
+
+    /// Looks a setting up.
+    #[must_use]
+    pub fn setting(&self, name: &str) -> Option<String> {
+        (self.lookup)(name)
+    }
+
+    /// Reads settings, all problems named at once.
+    ///
+    /// # Errors
+    ///
+    /// If one is missing or malformed.
+    pub fn settings<T, E: Into<anyhow::Error>>(
+        &self,
+        read: impl FnOnce(&dyn Fn(&str) -> Option<String>) -> Result<T, E>,
+    ) -> anyhow::Result<T> {
+        read(&|name| self.setting(name))
+            .map_err(Into::into)
+            .context("the settings are not complete (--local is the stack of `rollcall dev`)")
+    }
+}
+
+/// A setting of the local stack: what `rollcall dev` decides itself, and what it takes from the environment.
+fn local(clerk: &str, environment: Environment, name: &str) -> Option<String> {
+    let tables = Tables::default();
+    match name {
+        "DIRECTORY_TABLE" => Some(tables.directory),
+        "PROFILES_TABLE" => Some(tables.profiles),
+        "OPERATIONS_TABLE" => Some(tables.operations),
+        "CLERK_API_URL" => Some(clerk.to_owned()),
+        "CLERK_INSTANCE_ID" => Some(environment(name).unwrap_or_else(|| clerk_emulator::INSTANCE_ID.to_owned())),
+        "CLERK_SECRET_KEY" => Some(environment(name).unwrap_or_else(|| clerk_emulator::SECRET_KEY.to_owned())),
+        "CLERK_RATE_SHARE" => Some(environment(name).unwrap_or_else(|| WHOLE_RATE.to_owned())),
+        // The local stack holds its own secrets.
+        "ROLLCALL_SECRET_ARN" => None,
+        name => environment(name),
+    }
+}

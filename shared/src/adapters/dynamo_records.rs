@@ -1,0 +1,71 @@
+//! The keys in the Profiles table, in bulk: which records there are, never what they hold.
+
+use std::collections::{BTreeSet, HashMap};
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{KeysAndAttributes, ReturnConsumedCapacity};
+
+use super::dynamo_batch::{self, attributes};
+use super::dynamo_profiles::key_of;
+use super::dynamo_survey::SEARCH_PAGE;
+use super::store_error::StoreError;
+use crate::core::id::Key;
+
+/// Only the keys are read. DynamoDB charges for whole rows all the same.
+const KEYS: &str = "pk, sk";
+
+/// The Profiles table, read in bulk.
+#[derive(Clone, Debug)]
+pub struct DynamoRecords {
+    client: Client,
+    table: String,
+}
+
+/// The records that were found, and what that took.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Their keys.
+    pub keys: BTreeSet<Key>,
+    /// DynamoDB read units.
+    pub units: f64,
+    /// After a page that was not the last: where the next one begins.
+    pub next: Option<Key>,
+}
+
+impl DynamoRecords {
+    /// The records in `table`.
+    #[must_use]
+    pub fn new(client: Client, table: String) -> DynamoRecords {
+        DynamoRecords { client, table }
+    }
+
+    /// Which of these there are; strongly consistent for twice the price.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn among(&self, keys: &[Key], consistent: bool) -> Result<Found, StoreError> {
+        let wanted = |keys: &[&Key]| {
+            let keys = keys.iter().map(|key| attributes(key)).collect();
+            let wanted = KeysAndAttributes::builder().set_keys(Some(keys)).projection_expression(KEYS);
+            wanted.consistent_read(consistent).build().map_err(|error| StoreError::Unreadable(error.into()))
+        };
+        let (rows, units) = dynamo_batch::get_all(&self.client, &self.table, keys, wanted).await?;
+        Ok(Found { keys: rows.iter().filter_map(key_of).collect(), units, next: None })
+    }
+
+    /// A page of all records, from behind `from` on.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn page(&self, from: Option<&Key>) -> Result<Found, StoreError> {
+        let request = self.client.scan().table_name(&self.table).limit(SEARCH_PAGE).projection_expression(KEYS);
+        let request = request.set_exclusive_start_key(from.map(attributes));
+        let page = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+        let page = page.map_err(StoreError::of)?;
+        let units = page.consumed_capacity.as_ref().and_then(|capacity| capacity.capacity_units).unwrap_or_default();
+        let keys = page.items().iter().filter_map(|row: &HashMap<_, _>| key_of(row)).collect();
+        Ok(Found { keys, units, next: page.last_evaluated_key.as_ref().and_then(key_of) })
+    }
+}
