@@ -245,7 +245,7 @@ async fn another_run_is_waited_for_by_nobody() {
     assert!(said.out.starts_with("Reconcile has never run here"), "{}", said.out);
     // Until 2286.
     let late = Millis::try_from(9_999_000_000_000).unwrap();
-    assert_eq!(world.reconcile.runs().hold("somebody", late).await.unwrap(), None);
+    assert_eq!(world.reconciler().await.runs().hold("somebody", late).await.unwrap(), None);
     let said = rollcall(&world, &["reconcile", "--yes"], &[]).await;
     assert!(said.status == Some(2) && said.out.contains("Another run is under way"), "{}", said.out);
     let said = rollcall(&world, &["reconcile", "--yes", "--json"], &[]).await;
@@ -262,7 +262,8 @@ async fn an_interrupted_run_gives_its_lease_back_and_is_gone_on_with() {
     command.args(on(&world, &["reconcile", "--yes"]));
     let process = command.spawn().unwrap();
     let kill = format!("kill -INT {}", process.id().unwrap());
-    let runs = world.reconcile.runs();
+    let reconciler = world.reconciler().await;
+    let runs = reconciler.runs();
     while runs.latest(1).await.unwrap().iter().all(|run| run.pages == 0) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

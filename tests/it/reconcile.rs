@@ -105,11 +105,27 @@ async fn c1_a_reporting_run_finds_the_same_and_writes_nothing_but_its_report() {
 }
 
 #[tokio::test]
-async fn c1_nobody_approves_of_a_run_that_writes_nothing() {
-    let world = World::with(&[("RECONCILE_POLICY", "report")]).await;
-    let run = world.reconcile().await;
-    let refused = world.reconciler().await.run(&Order::Approve(run.run), None, &|_| ()).await;
+async fn c1_a_policy_that_only_reports_outranks_every_order() {
+    let world = World::start().await;
+    let reporting = world.beside(&[("RECONCILE_POLICY", "report")]).await;
+    let mut land = populated(&world, 3).await;
+    // Whatever is ordered, nothing is written.
+    let ordered = reporting.reconciler().await.run(&Order::Run(Mode::Repair), None, &|_| ()).await.unwrap();
+    assert_eq!((ordered.run.unwrap().mode, world.directory().await), (Mode::Report, vec![]));
+    world.reconcile().await;
+    land.happen(Deed::DeleteUser(1), true).await;
+    land.happen(Deed::DeleteUser(2), true).await;
+    land.happen(LATER, true).await;
+    let held = world.reconcile().await;
+    assert_eq!(held.state, State::Held);
+    let refused = reporting.reconciler().await.run(&Order::Approve(held.run.clone()), None, &|_| ()).await;
+    assert!(matches!(refused, Err(ReconcileError::ReportOnly)), "{refused:?}");
+    // And a run that only reported has nothing that could be approved, whoever asks.
+    let planned = reporting.reconcile().await;
+    assert_eq!((planned.state, planned.tally.user.held), (State::Held, 2));
+    let refused = world.reconciler().await.run(&Order::Approve(planned.run), None, &|_| ()).await;
     assert!(matches!(refused, Err(ReconcileError::NotHeld(_))), "{refused:?}");
+    assert_eq!(world.approve(&held).await.tally.user.deleted, 2);
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use rollcall::core::profile;
 use rollcall::core::reconcile::run::Run;
 use rollcall_cli::dev::gateway::{self, Functions};
 use rollcall_cli::dev::stack::{self, Config, Stack};
-use serde_json::{Value, json};
+use serde_json::Value;
 use webhook::Webhook;
 
 use crate::answer::{Answer, gateway_event, read};
@@ -213,8 +213,9 @@ impl World {
     /// If it fails, or another one is under way.
     pub async fn reconcile(&self) -> Run {
         let reconciler = self.reconciler().await;
-        let order = Order::Run(reconciler.mode());
-        reconciler.run(&order, None, &|_| ()).await.unwrap().run.unwrap()
+        let order = Order::Run(reconciler.policy());
+        let report = reconciler.run(&order, None, &|_| ()).await.unwrap();
+        report.run.clone().unwrap_or_else(|| panic!("another one is under way at {}: {report:?}", self.now().get()))
     }
 
     /// The rest of a run that was held.

@@ -23,7 +23,7 @@ pub(super) async fn nights(reconcile: Arc<Reconcile>, clock: Clock) -> Infallibl
             tokio::time::sleep(LOOK.min(Duration::from_millis(night - clock().get().min(night)))).await;
         }
         // Its outcome is in its log, and there is another night.
-        let _ = reconcile.run(&Order::Run(reconcile.mode()), None, &|_| ()).await;
+        let _ = reconcile.run(&Order::Run(reconcile.policy()), None, &|_| ()).await;
     }
 }
 

@@ -97,7 +97,8 @@ fn step(run: &Run) -> Step {
         Phase::Users { .. } => listing(Kind::User),
         Phase::Listed { kind, .. } => listing(*kind),
         Phase::Search { .. } => other("searching the Directory".to_owned()),
-        Phase::Settle { kind } => other(format!("settling {} in doubt", plural(*kind))),
+        Phase::Sift { kind, .. } => other(format!("sifting {} in doubt", plural(*kind))),
+        Phase::Prove { kind, .. } => other(format!("proving the absence of {}", plural(*kind))),
         Phase::Over => other("done".to_owned()),
     }
 }

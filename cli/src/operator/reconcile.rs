@@ -65,7 +65,7 @@ pub async fn run(
                 ));
             }
             if policy == Mode::Report {
-                bail!("RECONCILE_POLICY=report: nothing may be written, so nothing can be approved");
+                bail!(ReconcileError::ReportOnly);
             }
             if args.dry_run {
                 return Ok(Status::Left);
@@ -185,7 +185,11 @@ pub(super) fn explain(error: ReconcileError, options: &str) -> anyhow::Error {
         }
         ReconcileError::Overtaken => format!("`rollcall status{options}` shows it"),
         // They say it themselves.
-        ReconcileError::Clerk(ClerkError::Unauthorized(_)) | ReconcileError::Foreign(_) => return error.into(),
+        ReconcileError::Clerk(ClerkError::Unauthorized(_))
+        | ReconcileError::Foreign(_)
+        | ReconcileError::ReportOnly => {
+            return error.into();
+        }
     };
     anyhow!("{error}: {advice}")
 }

@@ -3,7 +3,8 @@
 use ::reconcile::{Outcome, Report};
 use rollcall::adapters::dynamo_runs::Lease;
 use rollcall::core::id::Kind;
-use rollcall::core::reconcile::run::{Drift, Mode, Run, Tally};
+use rollcall::core::reconcile::run::{Mode, Run};
+use rollcall::core::reconcile::tally::{Drift, Tally};
 use serde_json::{Value, json};
 
 use super::text::{count, counted, moment, plural, seconds, table};

@@ -34,7 +34,6 @@ pub const RESERVE: Duration = Duration::from_mins(1);
 /// The function, with everything that outlives an invocation.
 pub struct Reconcile {
     reconciler: Reconciler,
-    mode: Mode,
 }
 
 /// What became of an invocation: what the state machine that makes it goes by.
@@ -92,7 +91,6 @@ impl Reconcile {
         // Until Clerk has said that the instance is one in production.
         let clerk = clerk.patient(Pace::share(settings.rate_share, false));
         Reconcile {
-            mode: settings.mode,
             reconciler: Reconciler {
                 survey: DynamoSurvey::new(dynamodb.clone(), directory()),
                 runs: DynamoRuns::new(dynamodb.clone(), settings.operations_table),
@@ -103,16 +101,17 @@ impl Reconcile {
                 },
                 deletion: settings.deletion,
                 mirror: settings.mirror,
+                policy: settings.mode,
                 rate_share: settings.rate_share,
                 clock,
             },
         }
     }
 
-    /// Whether its runs write.
+    /// Whether its runs may write.
     #[must_use]
-    pub fn mode(&self) -> Mode {
-        self.mode
+    pub fn policy(&self) -> Mode {
+        self.reconciler.policy
     }
 
     /// What its runs remember.
@@ -188,7 +187,7 @@ pub fn service(
             let reserve = u64::try_from(RESERVE.as_millis()).unwrap_or(u64::MAX);
             let until = event.context.deadline.saturating_sub(reserve);
             let until = i64::try_from(until).ok().and_then(|until| Millis::try_from(until).ok());
-            Ok(reconcile.run(&Order::Run(reconcile.mode), until, &|_| ()).await?)
+            Ok(reconcile.run(&Order::Run(reconcile.policy()), until, &|_| ()).await?)
         }
     })
 }

@@ -2,11 +2,13 @@
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use serde::{Deserialize, Serialize};
 
 use super::dynamo_batch::{Row, attributes};
+use super::dynamo_profiles::key_of;
 use super::store_error::StoreError;
 use crate::core::id::{Key, Kind};
 use crate::core::millis::Millis;
@@ -39,6 +41,24 @@ pub struct Lease {
     pub until: Millis,
 }
 
+/// Which of its pages about items in doubt a run keeps or asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubtful {
+    /// All that the search brought into doubt.
+    Found,
+    /// Those that Clerk, asked about them by name, does not show either.
+    Absent,
+}
+
+impl Doubtful {
+    const fn name(self) -> &'static str {
+        match self {
+            Doubtful::Found => "DOUBTS",
+            Doubtful::Absent => "ABSENT",
+        }
+    }
+}
+
 impl DynamoRuns {
     /// The runs in `table`.
     #[must_use]
@@ -46,7 +66,7 @@ impl DynamoRuns {
         DynamoRuns { client, table }
     }
 
-    /// Takes the lease, or renews it. Answers with somebody else's if that still lasts.
+    /// Takes the lease, or renews it, for one write unit. Answers with somebody else's if that still lasts.
     ///
     /// # Errors
     ///
@@ -92,20 +112,22 @@ impl DynamoRuns {
         }
     }
 
-    /// Keeps a run's record. A new one is refused if there is one of that name: two runs began in one millisecond.
+    /// Keeps a run's record, and answers with the write units. A new one is refused, with nothing, if there is one of that
+    /// name: two runs began in one millisecond.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn keep(&self, run: &Run, is_new: bool) -> Result<bool, StoreError> {
+    pub async fn keep(&self, run: &Run, is_new: bool) -> Result<Option<f64>, StoreError> {
         let mut row = to_row(run)?;
         row.extend(attributes(&Key { pk: RUNS.to_owned(), sk: run.run.to_string() }));
         row.insert("expires_at".to_owned(), expiry(run, REPORT_SECONDS));
         let request = self.client.put_item().table_name(&self.table).set_item(Some(row));
+        let request = request.return_consumed_capacity(ReturnConsumedCapacity::Total);
         let request = if is_new { request.condition_expression("attribute_not_exists(pk)") } else { request };
         match request.send().await {
-            Ok(_) => Ok(true),
-            Err(error) if is_new && error.code() == Some(REFUSED) => Ok(false),
+            Ok(kept) => Ok(Some(kept.consumed_capacity.and_then(|used| used.capacity_units).unwrap_or_default())),
+            Err(error) if is_new && error.code() == Some(REFUSED) => Ok(None),
             Err(error) => Err(StoreError::of(error)),
         }
     }
@@ -144,14 +166,30 @@ impl DynamoRuns {
         self.keep_page(run, kind, SEEN, ("seen", entries)).await
     }
 
-    /// Remembers what a page of the search has brought into doubt.
+    /// Remembers a page of what is in doubt, or of what is absent.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn keep_doubts(&self, run: &Run, kind: Kind, doubts: &[Doubt]) -> Result<f64, StoreError> {
+    pub async fn keep_doubts(
+        &self,
+        run: &Run,
+        kind: Kind,
+        page: Doubtful,
+        doubts: &[Doubt],
+    ) -> Result<f64, StoreError> {
         let doubts = serde_dynamo::to_attribute_value(doubts).map_err(|error| StoreError::Unreadable(error.into()))?;
-        self.keep_page(run, kind, DOUBTS, ("doubts", doubts)).await
+        self.keep_page(run, kind, page.name(), ("doubts", doubts)).await
+    }
+
+    /// Puts another page in the place of one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn replace_doubts(&self, run: &Run, place: &Key, doubts: &[Doubt]) -> Result<f64, StoreError> {
+        let doubts = serde_dynamo::to_attribute_value(doubts).map_err(|error| StoreError::Unreadable(error.into()))?;
+        self.put_page(run, place, ("doubts", doubts)).await
     }
 
     /// Whom the listing of a kind has shown.
@@ -160,23 +198,18 @@ impl DynamoRuns {
     ///
     /// [`StoreError`].
     pub async fn seen(&self, run: &RunId, kind: Kind) -> Result<Vec<u64>, StoreError> {
+        let request = self.pages(run, kind, SEEN, None);
+        let pages: Result<Vec<Row>, _> = request.into_paginator().items().send().collect().await;
         let mut entries = Vec::new();
-        let mut from = None;
-        loop {
-            let (pages, next) = self.pages(run, kind, SEEN, from).await?;
-            for page in pages {
-                let bytes = page.get("seen").and_then(|value| value.as_b().ok());
-                let read = bytes.and_then(|bytes| seen::from_bytes(bytes.as_ref()));
-                entries.extend(read.ok_or_else(|| StoreError::Unreadable("a page of a run is damaged".into()))?);
-            }
-            from = next;
-            if from.is_none() {
-                return Ok(entries);
-            }
+        for page in pages.map_err(StoreError::of)? {
+            let bytes = page.get("seen").and_then(|value| value.as_b().ok());
+            let read = bytes.and_then(|bytes| seen::from_bytes(bytes.as_ref()));
+            entries.extend(read.ok_or_else(|| StoreError::Unreadable("a page of a run is damaged".into()))?);
         }
+        Ok(entries)
     }
 
-    /// What the search has brought into doubt of a kind, some pages of it from `from` on, and where the rest begins.
+    /// The next page of what is in doubt, or of what is absent, with its place; nothing behind the last one.
     ///
     /// # Errors
     ///
@@ -185,17 +218,16 @@ impl DynamoRuns {
         &self,
         run: &RunId,
         kind: Kind,
-        from: Option<Key>,
-    ) -> Result<(Vec<Doubt>, Option<Key>), StoreError> {
-        let (pages, next) = self.pages(run, kind, DOUBTS, from).await?;
-        let mut doubts = Vec::new();
-        for mut page in pages {
-            let kept = page.remove("doubts").unwrap_or(AttributeValue::L(Vec::new()));
-            let kept: Vec<Doubt> =
-                serde_dynamo::from_attribute_value(kept).map_err(|error| StoreError::Unreadable(error.into()))?;
-            doubts.extend(kept);
-        }
-        Ok((doubts, next))
+        page: Doubtful,
+        after: Option<&Key>,
+    ) -> Result<Option<(Key, Vec<Doubt>)>, StoreError> {
+        let request = self.pages(run, kind, page.name(), after).limit(1);
+        let found = request.send().await.map_err(StoreError::of)?.items.unwrap_or_default();
+        let Some(mut row) = found.into_iter().next() else { return Ok(None) };
+        let unreadable = || StoreError::Unreadable("a page of a run is damaged".into());
+        let key = key_of(&row).ok_or_else(unreadable)?;
+        let doubts = serde_dynamo::from_attribute_value(row.remove("doubts").ok_or_else(unreadable)?);
+        Ok(Some((key, doubts.map_err(|error| StoreError::Unreadable(error.into()))?)))
     }
 
     async fn keep_page(
@@ -207,7 +239,11 @@ impl DynamoRuns {
     ) -> Result<f64, StoreError> {
         // Numbered over all of the run, so that a page that is done again replaces itself.
         let sk = format!("{what}#{}#{:08}", kind.name(), run.pages);
-        let mut row = attributes(&Key { pk: partition(&run.run), sk });
+        self.put_page(run, &Key { pk: partition(&run.run), sk }, content).await
+    }
+
+    async fn put_page(&self, run: &Run, place: &Key, content: (&str, AttributeValue)) -> Result<f64, StoreError> {
+        let mut row = attributes(place);
         row.insert(content.0.to_owned(), content.1);
         row.insert("expires_at".to_owned(), expiry(run, PAGES_SECONDS));
         let request = self.client.put_item().table_name(&self.table).set_item(Some(row));
@@ -216,22 +252,13 @@ impl DynamoRuns {
         Ok(capacity.and_then(|capacity| capacity.capacity_units).unwrap_or_default())
     }
 
-    async fn pages(
-        &self,
-        run: &RunId,
-        kind: Kind,
-        what: &str,
-        from: Option<Key>,
-    ) -> Result<(Vec<Row>, Option<Key>), StoreError> {
+    fn pages(&self, run: &RunId, kind: Kind, what: &str, after: Option<&Key>) -> QueryFluentBuilder {
         let request = self.client.query().table_name(&self.table).consistent_read(true);
-        let request = request
+        request
             .key_condition_expression("pk = :pk AND begins_with(sk, :what)")
             .expression_attribute_values(":pk", AttributeValue::S(partition(run)))
             .expression_attribute_values(":what", AttributeValue::S(format!("{what}#{}#", kind.name())))
-            .set_exclusive_start_key(from.as_ref().map(attributes));
-        let found = request.send().await.map_err(StoreError::of)?;
-        let next = found.last_evaluated_key.as_ref().and_then(super::dynamo_profiles::key_of);
-        Ok((found.items.unwrap_or_default(), next))
+            .set_exclusive_start_key(after.map(attributes))
     }
 }
 
@@ -252,7 +279,6 @@ impl DynamoRuns {
 /// The error code of a condition that does not hold.
 const REFUSED: &str = "ConditionalCheckFailedException";
 const SEEN: &str = "SEEN";
-const DOUBTS: &str = "DOUBTS";
 
 fn lease_key() -> Key {
     Key { pk: "LEASE".to_owned(), sk: "reconcile".to_owned() }

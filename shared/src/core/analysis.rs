@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::id::{Each, InstanceId, Key, Kind, OrganizationId};
 use super::item::Item;
-use super::reconcile::run::{Drift, Mode, Run, RunId, Tally};
+use super::reconcile::run::{Mode, Run, RunId};
+use super::reconcile::tally::{Drift, Tally};
 
 /// What was found of one kind of entities. Every count but the first and the last is something wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

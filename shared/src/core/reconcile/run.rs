@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use time::format_description::FormatItem;
 use time::macros::format_description;
 
-use super::absence::Listing;
+use super::absence::{Listing, is_too_many};
 use super::tally::{Cost, Drift, Tally};
 use crate::core::id::{Each, Key, Kind, UserId};
 use crate::core::millis::Millis;
@@ -128,10 +128,21 @@ pub enum Phase {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         from: Option<Key>,
     },
-    /// Settles what is in doubt, kind by kind.
-    Settle {
+    /// Looks at what is in doubt, a page of it at a time.
+    Sift {
         /// Of this kind.
         kind: Kind,
+        /// The last page.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<Key>,
+    },
+    /// Asks Clerk about the absences, one by one, and ends those that are proven.
+    Prove {
+        /// Of this kind.
+        kind: Kind,
+        /// The last page.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<Key>,
     },
     /// Nothing.
     Over,
@@ -174,6 +185,12 @@ pub struct Run {
     pub tally: Each<Tally>,
     /// What it has cost.
     pub cost: Cost,
+    /// Absences that the sifting has found so far.
+    #[serde(default)]
+    pub absent: Each<u64>,
+    /// What was unproven before the sifting began: it stays so when the rest is settled again.
+    #[serde(default)]
+    pub unproven_before: Each<u64>,
     /// Pages that are recorded, of everything: the number of the next one.
     pub pages: u64,
     /// A user whom the listing showed: one who must come back whenever others are asked about.
@@ -202,6 +219,8 @@ impl Run {
             ended_meanwhile: Each::default(),
             tally: Each::default(),
             cost: Cost::default(),
+            absent: Each::default(),
+            unproven_before: Each::default(),
             pages: 0,
             witness: None,
         }
@@ -213,18 +232,36 @@ impl Run {
         self.state == State::Running && self.mode == mode && now.since(self.started_at) <= TOO_OLD_TO_RESUME
     }
 
-    /// The same run with an operator's consent to what it holds: all of that is settled again.
+    /// The same run with an operator's consent to what it holds: all that was in doubt is looked at and proven again.
     #[must_use]
     pub fn approve(mut self) -> Run {
         for kind in Kind::ALL {
-            self.tally.of_mut(kind).held = 0;
+            let tally = self.tally.of_mut(kind);
+            (tally.held, tally.drift.unproven) = (0, *self.unproven_before.of(kind));
         }
-        Run {
-            state: State::Running,
-            finished_at: None,
-            next: Phase::Settle { kind: Kind::User },
-            approved: true,
-            ..self
+        let (state, next) = (State::Running, Phase::Sift { kind: Kind::User, after: None });
+        Run { state, finished_at: None, next, approved: true, absent: Each::default(), ..self }
+    }
+
+    /// Whether the absences of a kind must wait for an operator: they are too many, or others wait already.
+    #[must_use]
+    pub fn must_hold(&self, kind: Kind) -> bool {
+        self.is_held() || (!self.approved && is_too_many(*self.absent.of(kind), self.listings.of(kind).seen))
+    }
+
+    /// What follows once all of a kind is sifted.
+    #[must_use]
+    pub fn after_sifting(&self, kind: Kind) -> Phase {
+        if self.tally.of(kind).held > 0 { Run::after_proving(kind) } else { Phase::Prove { kind, after: None } }
+    }
+
+    /// What follows once all absences of a kind are proven.
+    #[must_use]
+    pub fn after_proving(kind: Kind) -> Phase {
+        match kind {
+            Kind::User => Phase::Sift { kind: Kind::Organization, after: None },
+            Kind::Organization => Phase::Sift { kind: Kind::Membership, after: None },
+            Kind::Membership => Phase::Over,
         }
     }
 

@@ -1,8 +1,8 @@
 //! Reconcile: lists what Clerk has, repairs what is stored, and ends what is proven to be gone.
 //!
 //! A run is a sequence of steps, each as long as a page. After each its record is kept, so a run that is killed anywhere
-//! goes on from there. [`listing`] is about what Clerk shows, [`search`] about what it does not show, [`settle`] about
-//! what becomes of that.
+//! goes on from there. `listing` is about what Clerk shows, `search` about what it does not show, `settle` about what
+//! becomes of that.
 
 mod listing;
 mod search;
@@ -55,6 +55,8 @@ pub struct Reconciler {
     pub deletion: DeletionPolicy,
     /// Whether live users and memberships are kept at all.
     pub mirror: bool,
+    /// Whether anything may be written, whatever is ordered.
+    pub policy: Mode,
     /// The share of Clerk's rate that may be used, in percent.
     pub rate_share: u8,
     /// What time it is.
@@ -100,6 +102,9 @@ pub enum ReconcileError {
     /// The run holds nothing, or did not write in the first place.
     #[error("run {0} holds nothing that could be approved")]
     NotHeld(RunId),
+    /// Nothing may be written.
+    #[error("RECONCILE_POLICY=report: nothing may be written, so nothing can be approved")]
+    ReportOnly,
     /// The run is too old.
     #[error("run {0} is more than 7 days old, so what it has seen says too little: run it again")]
     TooOld(RunId),
@@ -111,8 +116,8 @@ struct Walk<'a> {
     watch: Watch<'a>,
     run: Run,
     seen: Each<Seen>,
-    /// Users and organizations that this run, which writes nothing, would have ended.
-    condemned: HashSet<EntityId>,
+    /// Users and organizations that a run that writes nothing would have ended, once that is asked.
+    condemned: Option<HashSet<EntityId>>,
     holder: &'a str,
     renewed_at: Millis,
     until: Option<Millis>,
@@ -163,8 +168,7 @@ impl Reconciler {
             }
         }
         let renewed_at = (self.clock)();
-        let condemned = HashSet::new();
-        let mut walk = Walk { reconciler: self, watch, run, seen, condemned, holder, renewed_at, until, counted };
+        let mut walk = Walk { reconciler: self, watch, run, seen, condemned: None, holder, renewed_at, until, counted };
         while walk.run.next != Phase::Over && !walk.is_out_of_time() {
             walk.step().await?;
             walk.checkpoint().await?;
@@ -177,19 +181,21 @@ impl Reconciler {
         let now = (self.clock)();
         match order {
             Order::Run(mode) => {
+                let mode = if self.policy == Mode::Report { Mode::Report } else { *mode };
                 let recent = self.runs.latest(MOST_RECENT).await?;
-                if let Some(run) = recent.into_iter().find(|run| run.can_resume(*mode, now)) {
+                if let Some(run) = recent.into_iter().find(|run| run.can_resume(mode, now)) {
                     return Ok(run);
                 }
                 let mut start = now;
                 loop {
-                    let run = Run::begin(start, *mode, self.mirror);
-                    if self.runs.keep(&run, true).await? {
+                    let run = Run::begin(start, mode, self.mirror);
+                    if self.runs.keep(&run, true).await?.is_some() {
                         return Ok(run);
                     }
                     start = start.next();
                 }
             }
+            Order::Approve(_) if self.policy == Mode::Report => Err(ReconcileError::ReportOnly),
             Order::Approve(id) => {
                 let run = self.runs.run(id).await?.ok_or_else(|| ReconcileError::Unknown(id.clone()))?;
                 let is_held = run.state == State::Held || (run.state == State::Running && run.approved);
@@ -215,7 +221,8 @@ impl Walk<'_> {
             Phase::Users { after, since } => self.list_users(after, since).await,
             Phase::Listed { kind, offset } => self.list(kind, offset).await,
             Phase::Search { from } => self.search(from.as_ref()).await,
-            Phase::Settle { kind } => self.settle(kind).await,
+            Phase::Sift { kind, after } => self.sift(kind, after.as_ref()).await,
+            Phase::Prove { kind, after } => self.prove(kind, after.as_ref()).await,
             Phase::Over => Ok(()),
         }
     }
@@ -227,7 +234,12 @@ impl Walk<'_> {
         self.run.cost.milliseconds += now.since(self.counted.0);
         self.run.cost.clerk_calls += calls - self.counted.1;
         self.counted = (now, calls);
-        self.reconciler.runs.keep(&self.run, false).await?;
+        if self.run.next == Phase::Over {
+            self.run.finish(self.reconciler.mirror, now);
+        }
+        let units = self.reconciler.runs.keep(&self.run, false).await?;
+        // It counts in the record after this one.
+        self.run.cost.write_units += units.unwrap_or_default();
         (self.watch)(&self.run);
         Ok(())
     }

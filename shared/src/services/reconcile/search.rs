@@ -1,6 +1,8 @@
 //! What Clerk does not show: the Directory searched, page by page, for items that its listings leave in doubt.
 
+use super::settle::TOGETHER;
 use super::{ReconcileError, Walk};
+use crate::adapters::dynamo_runs::Doubtful;
 use crate::core::id::{Each, EntityId, Key, Kind};
 use crate::core::item::Item;
 use crate::core::reconcile::absence::{Doubt, doubt};
@@ -14,7 +16,7 @@ impl Walk<'_> {
         self.run.cost.read_units += page.units;
         let mut doubts = Each::<Vec<Doubt>>::default();
         for key in &page.unreadable {
-            tracing::error!(pk = key.pk, sk = key.sk, "a row of the Directory cannot be read");
+            tracing::warn!(pk = key.pk, sk = key.sk, "a row of the Directory cannot be read");
             self.run.tally.of_mut(Kind::of(key).unwrap_or(Kind::User)).drift.unreadable += 1;
         }
         for item in page.items.values() {
@@ -24,15 +26,17 @@ impl Walk<'_> {
             }
         }
         for kind in Kind::ALL {
-            let doubts = doubts.of(kind);
-            if !doubts.is_empty() {
-                self.run.cost.write_units += self.reconciler.runs.keep_doubts(&self.run, kind, doubts).await?;
+            for doubts in doubts.of(kind).chunks(TOGETHER) {
+                self.keep_doubts(kind, Doubtful::Found, doubts).await?;
             }
         }
-        self.run.pages += 1;
-        self.run.next = match page.next {
-            Some(from) => Phase::Search { from: Some(from) },
-            None => Phase::Settle { kind: Kind::User },
+        self.run.next = if let Some(from) = page.next {
+            Phase::Search { from: Some(from) }
+        } else {
+            for kind in Kind::ALL {
+                *self.run.unproven_before.of_mut(kind) = self.run.tally.of(kind).drift.unproven;
+            }
+            Phase::Sift { kind: Kind::User, after: None }
         };
         Ok(())
     }
@@ -49,8 +53,10 @@ impl Walk<'_> {
             self.run.tally.of_mut(kind).drift.unmirrored += 1;
             return None;
         }
-        let Some(entity) = item.entity() else {
-            tracing::error!(pk = item.key.pk, sk = item.key.sk, "a row of the Directory does not say whose it is");
+        let instance = &self.reconciler.applier.instance;
+        // Under another key than its own it would be found by nobody, and ended by nobody.
+        let Some(entity) = item.entity().filter(|entity| entity.key(instance) == item.key) else {
+            tracing::warn!(pk = item.key.pk, sk = item.key.sk, "a row of the Directory is not whose it should be");
             self.run.tally.of_mut(kind).drift.unreadable += 1;
             return None;
         };

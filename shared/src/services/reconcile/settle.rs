@@ -8,114 +8,146 @@ use futures_util::{StreamExt, stream};
 use super::{ReconcileError, SAID, Walk, concerns_one};
 use crate::adapters::clerk_lists::{MOST_IDS, Row};
 use crate::adapters::dynamo_directory::PutUnder;
+use crate::adapters::dynamo_runs::Doubtful;
 use crate::adapters::dynamo_survey::Rows;
 use crate::core::clerk::Entity;
 use crate::core::decide::{self, Next};
 use crate::core::id::{EntityId, Key, Kind, UserId};
 use crate::core::item::{Item, Writer};
 use crate::core::projection::Context;
-use crate::core::reconcile::absence::{Doubt, is_too_many};
+use crate::core::reconcile::absence::Doubt;
 use crate::core::reconcile::presence::is_settled;
-use crate::core::reconcile::run::{Mode, Phase};
+use crate::core::reconcile::run::{Mode, Phase, Run};
 use crate::core::rule::{Guard, Outcome};
 use crate::core::tombstone::{Deletion, DeletionPolicy};
 
 /// Items in doubt that are looked at together: with the witness as many as Clerk may be asked about.
-const TOGETHER: usize = MOST_IDS - 1;
+pub(super) const TOGETHER: usize = MOST_IDS - 1;
 /// Proofs at once. The pace decides how fast they go.
 const PROOFS_AT_ONCE: usize = 4;
-/// Proofs between two renewals of the lease.
-const PROOFS_A_BEAT: usize = 40;
 /// Attempts at ending a membership whose item, or whose parent, is changing.
 const MOST_ATTEMPTS: usize = 4;
 
-/// Absences of one kind.
-#[derive(Default)]
-struct Absences {
-    /// Those that will be proven, each with what was stored before.
-    open: Vec<(EntityId, Item)>,
-    /// Those that will not: there are too many.
-    held: u64,
-}
-
 impl Walk<'_> {
-    /// All that is in doubt of one kind.
-    pub(super) async fn settle(&mut self, kind: Kind) -> Result<(), ReconcileError> {
-        let mut absences = Absences::default();
-        let mut from = None;
-        loop {
-            let (doubts, next) = self.reconciler.runs.doubts(&self.run.run, kind, from).await?;
-            for doubts in doubts.chunks(TOGETHER) {
-                if self.is_out_of_time() {
-                    // From the start again next time: half of the absences must not pass for all of them.
-                    return Ok(());
-                }
-                self.sift(kind, doubts, &mut absences).await?;
-                self.beat().await?;
-            }
-            from = next;
-            if from.is_none() {
-                break;
-            }
-        }
-        self.run.tally.of_mut(kind).held = absences.held;
-        if absences.held > 0 {
-            tracing::warn!(kind = kind.name(), held = absences.held, "so many absences wait for an operator");
-        }
-        let mut open = absences.open;
-        while !open.is_empty() {
-            if self.is_out_of_time() {
-                return Ok(());
-            }
-            let rest = open.split_off(open.len().min(PROOFS_A_BEAT));
-            self.prove(kind, std::mem::replace(&mut open, rest)).await?;
-            self.beat().await?;
-        }
-        match kind {
-            Kind::User => self.run.next = Phase::Settle { kind: Kind::Organization },
-            Kind::Organization => self.run.next = Phase::Settle { kind: Kind::Membership },
-            Kind::Membership => self.run.finish(self.reconciler.mirror, (self.reconciler.clock)()),
-        }
-        Ok(())
-    }
-
-    /// Looks at items in doubt as they are now: ends memberships whose parents have ended, and adds to the absences those
+    /// A page of what is in doubt, as it is now: ends memberships whose parents have ended, and adds to the absences those
     /// that Clerk, asked about them by name, does not show either.
-    async fn sift(&mut self, kind: Kind, doubts: &[Doubt], absences: &mut Absences) -> Result<(), ReconcileError> {
-        let instance = &self.reconciler.applier.instance;
-        let keys: Vec<Key> = doubts.iter().map(|doubt| doubt.entity.key(instance)).collect();
-        let mut stored = self.read(&keys).await?;
-        let mut live = Vec::new();
-        for (doubt, key) in doubts.iter().zip(&keys) {
-            let item = stored.items.remove(key).filter(|item| !item.is_deleted());
-            live.extend(item.map(|item| (doubt, item)));
-        }
+    pub(super) async fn sift(&mut self, kind: Kind, after: Option<&Key>) -> Result<(), ReconcileError> {
+        let page = self.reconciler.runs.doubts(&self.run.run, kind, Doubtful::Found, after).await?;
+        let Some((place, doubts)) = page else {
+            let held = self.run.tally.of(kind).held;
+            if held > 0 {
+                tracing::warn!(kind = kind.name(), held, "so many absences wait for an operator");
+            }
+            self.run.next = self.run.after_sifting(kind);
+            return Ok(());
+        };
+        self.run.next = Phase::Sift { kind, after: Some(place) };
+        let mut live = self.still_live(&doubts).await?;
         if kind == Kind::Membership {
             live = self.end_with_parents(live).await?;
         }
         let start = self.run.started_at;
-        let is_absent = |doubt: &Doubt, item: &Item| doubt.absent && is_settled(item, start);
-        let mut absent: Vec<(EntityId, Item)> = live
-            .into_iter()
-            .filter(|(doubt, item)| is_absent(doubt, item))
-            .map(|(doubt, item)| (doubt.entity.clone(), item))
-            .collect();
-        if absent.is_empty() || !self.run.is_complete(kind) {
+        let mut absent: Vec<(&Doubt, Item)> =
+            live.into_iter().filter(|(doubt, item)| doubt.absent && is_settled(item, start)).collect();
+        if !self.run.is_complete(kind) {
             return Ok(());
         }
-        let is_held = |walk: &Self| absences.held > 0 || walk.run.is_held();
-        if !is_held(self) && kind == Kind::User {
+        let was_held = self.run.must_hold(kind);
+        if kind == Kind::User && !was_held {
             absent = self.screen(absent).await?;
         }
-        let seen = self.run.listings.of(kind).seen;
-        let many = u64::try_from(absences.open.len() + absent.len()).unwrap_or(u64::MAX);
-        if is_held(self) || (!self.run.approved && is_too_many(many, seen)) {
-            absences.held += many;
-            absences.open.clear();
-        } else {
-            absences.open.append(&mut absent);
+        *self.run.absent.of_mut(kind) += count(absent.len());
+        if self.run.must_hold(kind) {
+            // All of them, those of the pages before included.
+            self.run.tally.of_mut(kind).held = *self.run.absent.of(kind);
+        } else if !absent.is_empty() {
+            let absent: Vec<Doubt> = absent.into_iter().map(|(doubt, _)| doubt.clone()).collect();
+            self.keep_doubts(kind, Doubtful::Absent, &absent).await?;
         }
         Ok(())
+    }
+
+    /// A page of absences: asks Clerk about each by itself, and ends whoever it does not have.
+    pub(super) async fn prove(&mut self, kind: Kind, after: Option<&Key>) -> Result<(), ReconcileError> {
+        let page = self.reconciler.runs.doubts(&self.run.run, kind, Doubtful::Absent, after).await?;
+        let Some((place, absences)) = page else {
+            self.run.next = Run::after_proving(kind);
+            return Ok(());
+        };
+        self.run.next = Phase::Prove { kind, after: Some(place.clone()) };
+        let start = self.run.started_at;
+        // Read before Clerk is asked: what comes after that is another state, or another generation, and wins.
+        let live = self.still_live(&absences).await?;
+        let clerk = &self.reconciler.applier.clerk;
+        let asked = live.into_iter().filter(|(_, item)| is_settled(item, start));
+        let asked: Vec<(EntityId, Item)> = asked.map(|(doubt, item)| (doubt.entity.clone(), item)).collect();
+        let ask = async |(id, stored): (EntityId, Item)| (clerk.fetch(&id).await, id, stored);
+        let mut proofs = stream::iter(asked.into_iter().map(ask)).buffer_unordered(PROOFS_AT_ONCE);
+        let mut proven = Vec::new();
+        while let Some((answer, id, stored)) = proofs.next().await {
+            match answer {
+                Ok(Some(entity)) => self.bring_up_to_date(&id, Some(entity), stored).await?,
+                Ok(None) => {
+                    self.end(&id, stored).await?;
+                    proven.push(Doubt { entity: id, absent: true });
+                }
+                Err(error) if concerns_one(&error) => {
+                    tracing::warn!(kind = kind.name(), id = %id, %error, "Clerk gives no proof");
+                    self.run.tally.of_mut(kind).drift.unproven += 1;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        drop(proofs);
+        if !self.writes() {
+            // There is no tombstone for their memberships to be found under.
+            let units = self.reconciler.runs.replace_doubts(&self.run, &place, &proven).await?;
+            self.run.cost.write_units += units;
+        }
+        Ok(())
+    }
+
+    /// Users and organizations that this run would have ended, had it written.
+    async fn condemned(&mut self) -> Result<&HashSet<EntityId>, ReconcileError> {
+        if self.condemned.is_none() {
+            let mut condemned = HashSet::new();
+            // Those that are held would not have ended.
+            let would_end = |kind: &Kind| !self.writes() && self.run.tally.of(*kind).held == 0;
+            for kind in [Kind::User, Kind::Organization].into_iter().filter(would_end) {
+                let mut after = None;
+                while let Some((place, doubts)) =
+                    self.reconciler.runs.doubts(&self.run.run, kind, Doubtful::Absent, after.as_ref()).await?
+                {
+                    condemned.extend(doubts.into_iter().map(|doubt| doubt.entity));
+                    after = Some(place);
+                }
+            }
+            self.condemned = Some(condemned);
+        }
+        Ok(self.condemned.get_or_insert_default())
+    }
+
+    pub(super) async fn keep_doubts(
+        &mut self,
+        kind: Kind,
+        page: Doubtful,
+        doubts: &[Doubt],
+    ) -> Result<(), ReconcileError> {
+        self.run.cost.write_units += self.reconciler.runs.keep_doubts(&self.run, kind, page, doubts).await?;
+        self.run.pages += 1;
+        Ok(())
+    }
+
+    /// Those in doubt that live, as they are now.
+    async fn still_live<'d>(&mut self, doubts: &'d [Doubt]) -> Result<Vec<(&'d Doubt, Item)>, ReconcileError> {
+        let instance = &self.reconciler.applier.instance;
+        let keys: Vec<Key> = doubts.iter().map(|doubt| doubt.entity.key(instance)).collect();
+        let mut stored = self.read(&keys).await?;
+        let live = doubts.iter().zip(&keys).filter_map(|(doubt, key)| {
+            let item = stored.items.remove(key).filter(|item| !item.is_deleted())?;
+            Some((doubt, item))
+        });
+        Ok(live.collect())
     }
 
     async fn read(&mut self, keys: &[Key]) -> Result<Rows, ReconcileError> {
@@ -140,7 +172,8 @@ impl Walk<'_> {
                 .parents()
                 .into_iter()
                 .find_map(|parent| parents.items.get(&parent.key(instance)).filter(|parent| parent.is_deleted()));
-            let condemned = doubt.entity.parents().iter().any(|parent| self.condemned.contains(parent));
+            let condemned = self.condemned().await?;
+            let condemned = doubt.entity.parents().iter().any(|parent| condemned.contains(parent));
             match ended {
                 Some(parent) => self.end_with(&doubt.entity, item, parent.clone()).await?,
                 None if condemned => self.run.tally.membership.drift.orphaned += 1,
@@ -198,12 +231,15 @@ impl Walk<'_> {
 
     /// Asks Clerk about absent users by their ids, all at once, and brings those that it still has up to date. One who is
     /// known to live is asked about as well: if not even that one comes back, the answer is worth nothing.
-    async fn screen(&mut self, absent: Vec<(EntityId, Item)>) -> Result<Vec<(EntityId, Item)>, ReconcileError> {
+    async fn screen<'d>(&mut self, absent: Vec<(&'d Doubt, Item)>) -> Result<Vec<(&'d Doubt, Item)>, ReconcileError> {
+        if absent.is_empty() {
+            return Ok(absent);
+        }
         let Some(witness) = self.run.witness.clone() else {
             // Nobody lives who could. Each is proven by itself anyway.
             return Ok(absent);
         };
-        let ids = absent.iter().filter_map(|(entity, _)| match entity {
+        let ids = absent.iter().filter_map(|(doubt, _)| match &doubt.entity {
             EntityId::User(user) => Some(user),
             EntityId::Organization(_) | EntityId::Membership { .. } => None,
         });
@@ -219,14 +255,14 @@ impl Walk<'_> {
         }
         if !found.iter().any(|(entity, _)| *entity == EntityId::User(witness.clone())) {
             tracing::warn!(users = absent.len(), "Clerk does not even show a user who is known to live");
-            self.run.tally.user.drift.unproven += u64::try_from(absent.len()).unwrap_or(u64::MAX);
+            self.run.tally.user.drift.unproven += count(absent.len());
             return Ok(Vec::new());
         }
         let mut still_absent = Vec::new();
-        for (id, stored) in absent {
-            match found.iter().position(|(entity, _)| *entity == id).map(|at| found.swap_remove(at).1) {
-                None => still_absent.push((id, stored)),
-                Some(entity) => self.bring_up_to_date(&id, entity, stored).await?,
+        for (doubt, stored) in absent {
+            match found.iter().position(|(entity, _)| *entity == doubt.entity).map(|at| found.swap_remove(at).1) {
+                None => still_absent.push((doubt, stored)),
+                Some(entity) => self.bring_up_to_date(&doubt.entity, entity, stored).await?,
             }
         }
         Ok(still_absent)
@@ -261,31 +297,11 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Asks Clerk about each by itself, and ends whoever it does not have.
-    async fn prove(&mut self, kind: Kind, absent: Vec<(EntityId, Item)>) -> Result<(), ReconcileError> {
-        let clerk = &self.reconciler.applier.clerk;
-        let ask = async |(id, stored): (EntityId, Item)| (clerk.fetch(&id).await, id, stored);
-        let mut proofs = stream::iter(absent.into_iter().map(ask)).buffer_unordered(PROOFS_AT_ONCE);
-        while let Some((answer, id, stored)) = proofs.next().await {
-            match answer {
-                Ok(Some(entity)) => self.bring_up_to_date(&id, Some(entity), stored).await?,
-                Ok(None) => self.end(id, stored).await?,
-                Err(error) if concerns_one(&error) => {
-                    tracing::warn!(kind = kind.name(), id = %id, %error, "Clerk gives no proof");
-                    self.run.tally.of_mut(kind).drift.unproven += 1;
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
-    }
-
     /// Ends somebody whom Clerk does not have.
-    async fn end(&mut self, id: EntityId, stored: Item) -> Result<(), ReconcileError> {
+    async fn end(&mut self, id: &EntityId, stored: Item) -> Result<(), ReconcileError> {
         let kind = id.kind();
         self.run.tally.of_mut(kind).drift.absent += 1;
         if self.run.mode == Mode::Report {
-            self.condemned.insert(id);
             return Ok(());
         }
         let reconciler = self.reconciler;
@@ -302,11 +318,15 @@ impl Walk<'_> {
         let write = decide::tombstone(deletion, reconciler.deletion, &context);
         let rank = write.item.rank;
         let next = Next::Again(Box::new(write));
-        let applied = reconciler.applier.apply(&id, next, Some(stored), &SAID, &context, None).await;
+        let applied = reconciler.applier.apply(id, next, Some(stored), &SAID, &context, None).await;
         if self.settled(kind, applied)? == Some(Outcome::Applied) {
             self.run.tally.of_mut(kind).deleted += 1;
             tracing::info!(kind = kind.name(), id = %id, %rank, "it has ended: Clerk does not have it any more");
         }
         Ok(())
     }
+}
+
+fn count(items: usize) -> u64 {
+    u64::try_from(items).unwrap_or(u64::MAX)
 }
