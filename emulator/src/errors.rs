@@ -78,6 +78,12 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_clerk_error", message, long)
     }
 
+    pub(crate) fn organizations_off() -> Self {
+        let message = "The organizations feature is not enabled for this instance";
+        let long = "You can enable Organizations in the dashboard.";
+        Self::new(StatusCode::FORBIDDEN, "organization_not_enabled_in_instance", message, long)
+    }
+
     pub(crate) fn invalid_body(reason: &str) -> Self {
         let long = format!("The request body is invalid: {reason}");
         Self::new(StatusCode::BAD_REQUEST, "request_body_invalid", "Request body invalid", long)

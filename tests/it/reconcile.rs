@@ -5,6 +5,7 @@ use reconcile::Order;
 use rollcall::core::reconcile::run::{Mode, Run, State};
 use rollcall::core::reconcile::tally::Drift;
 use rollcall::services::reconcile::ReconcileError;
+use rollcall_tests::proxy::{asks_by_name, behind, hidden};
 use rollcall_tests::{Deed, Land, World, alive, event, projected};
 use serde_json::{Value, json};
 
@@ -165,7 +166,14 @@ async fn i4_consent_covers_only_what_is_proven_when_it_is_given() {
     world.reconcile().await;
     // Three of four are gone, as far as the list shows. A proxy's mistake.
     land.happen(LATER, true).await;
-    let hiding = hide(&world, &land.users[..3]).await;
+    let (hide, ids) = (hidden(land.users[..3].to_vec()), land.users[..3].to_vec());
+    let hiding = behind(&world, move |uri, status, body| {
+        let (status, mut body) = hide(uri, status, body);
+        let rows = body.as_array_mut().into_iter();
+        rows.for_each(|rows| rows.retain(|row| !ids.iter().any(|id| row["id"] == id.as_str())));
+        (status, body)
+    });
+    let hiding = hiding.await;
     let tested = world.beside(&[("CLERK_API_URL", &hiding)]).await;
     let held = tested.reconcile().await;
     assert_eq!((held.state, held.tally.user.held), (State::Held, 3));
@@ -180,25 +188,27 @@ async fn i4_consent_covers_only_what_is_proven_when_it_is_given() {
     assert!(matches!(late, Err(ReconcileError::TooOld(_))), "{late:?}");
 }
 
-/// Clerk behind something that hides some users from every list and from the counts.
-async fn hide(world: &World, users: &[String]) -> String {
-    let (clerk, key) = (world.stack.addresses.clerk.clone(), world.stack.addresses.clerk_secret_key.clone());
-    let hidden: Vec<String> = users.to_vec();
-    let answer = move |uri: axum::http::Uri| {
-        let (clerk, key, hidden) = (clerk.clone(), key.clone(), hidden.clone());
-        async move {
-            let answer = reqwest::Client::new().get(format!("{clerk}{uri}")).bearer_auth(key).send().await.unwrap();
-            let mut body: Value = answer.json().await.unwrap();
-            if uri.path() == "/v1/users/count" {
-                body["total_count"] = (body["total_count"].as_u64().unwrap() - hidden.len() as u64).into();
-            }
-            if let Some(rows) = body.as_array_mut() {
-                rows.retain(|row| !hidden.iter().any(|id| row["id"] == id.as_str()));
-            }
-            axum::Json(body)
-        }
-    };
-    rollcall_tests::serve(axum::Router::new().fallback(answer)).await
+#[tokio::test]
+async fn i4_consent_covers_no_more_than_what_was_held() {
+    let world = World::start().await;
+    let mut land = populated(&world, 4).await;
+    world.reconcile().await;
+    // The only organization is gone, which is held. So are three of four users, but that night Clerk says nothing of them.
+    land.happen(Deed::DeleteOrganization(0), true).await;
+    for number in 1..4 {
+        land.happen(Deed::DeleteUser(number), true).await;
+    }
+    land.happen(LATER, true).await;
+    let silent = behind(&world, |uri, status, body| (status, if asks_by_name(uri) { json!([]) } else { body })).await;
+    let held = world.beside(&[("CLERK_API_URL", &silent)]).await.reconcile().await;
+    assert_eq!((held.tally.user.held, held.tally.user.drift.unproven, held.tally.organization.held), (0, 3, 1));
+    // Who consents to the end of one organization has not consented to that of three users.
+    let approved = world.approve(&held).await;
+    assert_eq!((approved.state, approved.total().deleted, approved.tally.user.held), (State::Held, 0, 3));
+    let approved = world.approve(&approved).await;
+    let deleted = (approved.tally.user.deleted, approved.tally.organization.deleted);
+    assert_eq!((approved.state, deleted), (State::Done, (3, 1)));
+    assert_eq!(alive(&world).await, projected(&world).await);
 }
 
 #[tokio::test]
@@ -303,19 +313,13 @@ async fn a_row_of_clerks_that_cannot_be_read_hides_nobody_else() {
     let land = populated(&world, 3).await;
     world.reconcile().await;
     let broken = land.users[1].clone();
-    let (clerk, key) = (world.stack.addresses.clerk.clone(), world.stack.addresses.clerk_secret_key.clone());
-    let answer = move |uri: axum::http::Uri| {
-        let (clerk, key, broken) = (clerk.clone(), key.clone(), broken.clone());
-        async move {
-            let answer = reqwest::Client::new().get(format!("{clerk}{uri}")).bearer_auth(key).send().await.unwrap();
-            let mut body: Value = answer.json().await.unwrap();
-            for row in body.as_array_mut().into_iter().flatten().filter(|row| row["id"] == broken.as_str()) {
-                row["updated_at"] = "yesterday".into();
-            }
-            axum::Json(body)
+    let url = behind(&world, move |_, status, mut body| {
+        for row in body.as_array_mut().into_iter().flatten().filter(|row| row["id"] == broken.as_str()) {
+            row["updated_at"] = "yesterday".into();
         }
-    };
-    let url = rollcall_tests::serve(axum::Router::new().fallback(answer)).await;
+        (status, body)
+    });
+    let url = url.await;
     let tested = world.beside(&[("CLERK_API_URL", &url)]).await;
     world.set_now(world.now().get() + 16 * 60_000);
     let run = tested.reconcile().await;

@@ -1,42 +1,12 @@
 //! Traces that broke earlier drafts of the rule, as far as a listing or a proof is part of them.
 
-use axum::http::Uri;
 use reconcile::Order;
 use rollcall::core::reconcile::run::{Mode, Run, State};
-use rollcall_tests::{Deed, Land, World, alive, event, membership_event, projected, serve};
-use serde_json::{Value, json};
+use rollcall_tests::proxy::{asks_by_name, behind, hidden};
+use rollcall_tests::{Deed, Land, World, alive, event, membership_event, projected};
+use serde_json::json;
 
 use crate::{membership, user};
-
-/// Clerk behind something that changes its answers.
-async fn behind(
-    world: &World,
-    change: impl Fn(&Uri, u16, Value) -> (u16, Value) + Clone + Send + Sync + 'static,
-) -> String {
-    let (clerk, key) = (world.stack.addresses.clerk.clone(), world.stack.addresses.clerk_secret_key.clone());
-    let answer = move |uri: Uri| {
-        let (clerk, key, change) = (clerk.clone(), key.clone(), change.clone());
-        async move {
-            let answer = reqwest::Client::new().get(format!("{clerk}{uri}")).bearer_auth(key).send().await.unwrap();
-            let (status, body) = change(&uri, answer.status().as_u16(), answer.json().await.unwrap());
-            (axum::http::StatusCode::from_u16(status).unwrap(), axum::Json(body))
-        }
-    };
-    serve(axum::Router::new().fallback(answer)).await
-}
-
-/// Hides some users from the list of all users and its count, as an index does that lags.
-fn hidden(ids: Vec<String>) -> impl Fn(&Uri, u16, Value) -> (u16, Value) + Clone + Send + Sync + 'static {
-    move |uri, status, mut body| {
-        let asks_by_name = uri.query().is_some_and(|query| query.contains("user_id"));
-        if uri.path() == "/v1/users/count" {
-            body["total_count"] = (body["total_count"].as_u64().unwrap() - u64::try_from(ids.len()).unwrap()).into();
-        } else if let (Some(rows), false) = (body.as_array_mut(), asks_by_name) {
-            rows.retain(|row| !ids.iter().any(|id| row["id"] == id.as_str()));
-        }
-        (status, body)
-    }
-}
 
 async fn people(world: &World, number: usize) -> Land<'_> {
     let mut land = Land::settle(world).await;
@@ -87,10 +57,7 @@ async fn trace2_an_answer_without_the_one_who_lives_proves_nothing() {
     let mut land = people(&world, 30).await;
     land.happen(Deed::DeleteUser(3), true).await;
     land.happen(Deed::Wait(16), true).await;
-    let forgetful = behind(&world, |uri, status, body| {
-        let asks_by_name = uri.query().is_some_and(|query| query.contains("user_id"));
-        (status, if asks_by_name { json!([]) } else { body })
-    });
+    let forgetful = behind(&world, |uri, status, body| (status, if asks_by_name(uri) { json!([]) } else { body }));
     let tested = world.beside(&[("CLERK_API_URL", &forgetful.await)]).await;
     let run = tested.reconcile().await;
     assert_eq!((run.state, run.tally.user.drift.unproven, run.total().deleted), (State::Incomplete, 1, 0));
@@ -111,7 +78,7 @@ async fn trace3_what_was_stored_a_moment_ago_is_not_absent_yet() {
     let path = format!("/v1/users/{id}");
     let url = behind(&world, move |uri, status, body| {
         let error = json!({ "errors": [{ "message": "not found", "long_message": "not found", "code": "resource_not_found" }] });
-        match (uri.path() == path, uri.query().is_some_and(|query| query.contains("user_id"))) {
+        match (uri.path() == path, asks_by_name(uri)) {
             (true, _) => (404, error),
             (_, true) => (status, json!([])),
             _ => hide(uri, status, body),

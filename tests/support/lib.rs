@@ -4,6 +4,7 @@
 pub mod answer;
 pub mod events;
 pub mod land;
+pub mod proxy;
 pub mod random;
 pub mod tokens;
 pub mod wire;

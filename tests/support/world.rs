@@ -206,16 +206,26 @@ impl World {
         Reconcile::new(settings, &stack::client(self.wire.url()).await, clock)
     }
 
-    /// A run of reconcile, from its start or from where it was interrupted.
+    /// A run of reconcile, from its start or from where it was interrupted. While another one holds the lease it waits,
+    /// as the state machine does: a request of an earlier run may have arrived after the run gave it back.
     ///
     /// # Panics
     ///
-    /// If it fails, or another one is under way.
+    /// If it fails.
     pub async fn reconcile(&self) -> Run {
         let reconciler = self.reconciler().await;
         let order = Order::Run(reconciler.policy());
-        let report = reconciler.run(&order, None, &|_| ()).await.unwrap();
-        report.run.clone().unwrap_or_else(|| panic!("another one is under way at {}: {report:?}", self.now().get()))
+        loop {
+            let report = reconciler.run(&order, None, &|_| ()).await.unwrap();
+            match (report.run, report.lease) {
+                (Some(run), _) => return run,
+                (None, lease) => {
+                    let until = lease.unwrap().until.get();
+                    println!("waiting for the lease, from {} until {until}", self.now().get());
+                    self.set_now(until + 1);
+                }
+            }
+        }
     }
 
     /// The rest of a run that was held.

@@ -147,6 +147,11 @@ METRICS = {
         "EnsureProfileLogs",
         '{ ($.outcome = "user_not_synced") || ($.outcome = "organization_not_synced") }',
     ),
+    "ReconcileOutOfStepMetric": metric(
+        "ReconcileOutOfStep",
+        "ReconcileLogs",
+        '{ ($.message = "reconcile") && ($.in_step IS FALSE) && ($.outcome != "continue") }',
+    ),
     "ReconcileHeldMetric": metric(
         "ReconcileHeld", "ReconcileLogs", '{ ($.message = "reconcile") && ($.outcome = "held") }'
     ),

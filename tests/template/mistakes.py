@@ -376,6 +376,7 @@ MISTAKES = [
     ("the value not one", checks.check_metrics, put(*METRIC, "MetricTransformations", 0, "MetricValue", "0")),
     ("no data on good days", checks.check_metrics, drop(*METRIC, "MetricTransformations", 0, "DefaultValue")),
     ("held not counted", checks.check_metrics, drop("ReconcileHeldMetric")),
+    ("out of step not counted", checks.check_metrics, drop("ReconcileOutOfStepMetric")),
     ("any line that says held", checks.check_metrics, put(*HELD, "FilterPattern", '{ $.outcome = "held" }')),
     ("failures are finished", checks.check_metrics, put(*FINISHED, "FilterPattern", '{ $.message = "reconcile" }')),
     ("the webhook's runs", checks.check_metrics, put(*FINISHED, "LogGroupName", {"Ref": "WebhookLogs"})),

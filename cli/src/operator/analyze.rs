@@ -43,7 +43,7 @@ pub async fn run(args: AnalyzeArgs, environment: Environment, clock: Clock, scre
         if args.json {
             say(report::to_json(&compared));
         } else {
-            say(report::text(&compared, mirror, &target.options));
+            say(report::text(&compared, &target.options));
         }
         return Ok(Status::Left);
     };
@@ -177,7 +177,7 @@ mod tests {
             run.listings.of_mut(kind).ended = true;
         }
         change(&mut run, &mut audit);
-        run.finish(true, Millis::ZERO);
+        run.finish(Millis::ZERO);
         (Analysis::of(&run, true, &audit, Records::default()), run)
     }
 

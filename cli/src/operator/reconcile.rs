@@ -1,17 +1,21 @@
 //! `rollcall reconcile`: the run that the schedule makes at night, by hand: its plan first, then the writing.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ::reconcile::settings::Settings;
 use ::reconcile::{Order, Outcome, Reconcile, Report};
 use anyhow::{anyhow, bail};
 use rollcall::adapters::clerk_api::ClerkError;
+use rollcall::adapters::dynamo_runs::Doubtful;
 use rollcall::adapters::store_error::StoreError;
+use rollcall::core::id::Kind;
 use rollcall::core::reconcile::run::{Mode, Run, RunId, State};
 use rollcall::services::reconcile::ReconcileError;
 
 use super::progress::Progress;
 use super::target::{Environment, Target};
+use super::text::plural;
 use super::{Screen, report, say};
 use crate::args::ReconcileArgs;
 use crate::{Clock, Status, signals};
@@ -40,7 +44,7 @@ pub async fn run(
 ) -> anyhow::Result<Status> {
     let target = Target::find(&args.target, environment, true).await?;
     let settings = target.settings(|lookup| Settings::read(lookup))?;
-    let (mirror, policy) = (settings.mirror, settings.mode);
+    let policy = settings.mode;
     let writes = policy == Mode::Repair && !args.dry_run;
     let must_ask = writes && !args.yes;
     if must_ask && (args.json || !screen.asks) {
@@ -53,7 +57,7 @@ pub async fn run(
         if args.json {
             say(report::to_json(report));
         } else {
-            say(report::text(report, mirror, &target.options));
+            say(report::text(report, &target.options));
         }
     };
     let order = match args.approve {
@@ -68,6 +72,7 @@ pub async fn run(
                 bail!(ReconcileError::ReportOnly);
             }
             if args.dry_run {
+                runs.list(&run, args.json).await?;
                 return Ok(Status::Left);
             }
             if must_ask && !screen.ask("Delete them?")? {
@@ -161,6 +166,33 @@ impl Runs<'_> {
         Ok(if held.is_empty() { "what is left of it".to_owned() } else { held })
     }
 
+    /// Names those whose deletion a run holds back, so that somebody can look them up in Clerk.
+    async fn list(&self, run: &RunId, json: bool) -> anyhow::Result<()> {
+        let mut all = BTreeMap::new();
+        for kind in Kind::ALL {
+            let (mut after, mut ids) = (None, Vec::new());
+            while let Some((place, doubts)) = self
+                .reconcile
+                .runs()
+                .doubts(run, kind, Doubtful::Found, after.as_ref())
+                .await
+                .map_err(|error| self.explain(error.into()))?
+            {
+                ids.extend(doubts.into_iter().filter(|doubt| doubt.absent).map(|doubt| doubt.entity.to_string()));
+                after = Some(place);
+            }
+            all.insert(plural(kind), ids);
+        }
+        if json {
+            say(serde_json::to_string_pretty(&all)?);
+        } else {
+            for (kind, ids) in all.iter().filter(|(_, ids)| !ids.is_empty()) {
+                say(format_args!("\nabsent {kind}:\n  {}", ids.join("\n  ")));
+            }
+        }
+        Ok(())
+    }
+
     /// A failure with what to do about it.
     pub(super) fn explain(&self, error: ReconcileError) -> anyhow::Error {
         explain(error, self.options)
@@ -180,7 +212,7 @@ pub(super) fn explain(error: ReconcileError, options: &str) -> anyhow::Error {
         }
         ReconcileError::Unknown(_) | ReconcileError::NotHeld(_) => format!("`rollcall status{options}` lists the runs"),
         ReconcileError::TooOld(_) => format!("`rollcall reconcile{options}`"),
-        ReconcileError::Clerk(ClerkError::Refused(_) | ClerkError::Unreadable(_)) => {
+        ReconcileError::Clerk(ClerkError::SwitchedOff | ClerkError::Refused(_) | ClerkError::Unreadable(_)) => {
             "is CLERK_API_URL the Backend API of Clerk?".to_owned()
         }
         ReconcileError::Overtaken => format!("`rollcall status{options}` shows it"),

@@ -39,16 +39,16 @@ pub fn for_operators(drift: &Drift) -> u64 {
 
 /// The whole report. `options` is what must be added to another command for it to work on the same.
 #[must_use]
-pub fn text(report: &Report, mirror: bool, options: &str) -> String {
+pub fn text(report: &Report, options: &str) -> String {
     let Some(run) = &report.run else { return busy(report.lease.as_ref(), options) };
     let total = run.total();
     let title = match run.mode {
         Mode::Repair => format!("Run {}", run.run),
         Mode::Report => format!("Plan of run {}: the Directory was not touched", run.run),
     };
-    let mut parts = vec![title, counts(run, mirror)];
+    let mut parts = vec![title, counts(run)];
     parts.extend(found(&total.drift, run.mode));
-    parts.extend(incomplete(run, mirror));
+    parts.extend(incomplete(run));
     let cost = &run.cost;
     parts.push(format!(
         "It took {}, {} to Clerk, {:.1} read and {:.1} write units of DynamoDB.",
@@ -69,7 +69,7 @@ pub fn busy(lease: Option<&Lease>, options: &str) -> String {
     format!("Another run is under way.{until} `rollcall status{options}` shows it. Try again when it is over.")
 }
 
-fn counts(run: &Run, mirror: bool) -> String {
+fn counts(run: &Run) -> String {
     let header = match run.mode {
         Mode::Repair => ["", "in Clerk", "unchanged", "created", "updated", "deleted", "ended", "held"],
         Mode::Report => ["", "in Clerk", "unchanged", "to create", "to update", "to delete", "to end", "to hold"],
@@ -80,8 +80,8 @@ fn counts(run: &Run, mirror: bool) -> String {
             Mode::Repair => [created, updated, deleted, ended],
             Mode::Report => [drift.missing, drift.outdated + drift.behind + drift.tied, drift.absent, drift.orphaned],
         };
-        let is_listed = mirror || kind == Kind::Organization;
-        let seen = if is_listed { count(run.listings.of(kind).seen) } else { "–".to_owned() };
+        let listing = run.listings.of(kind);
+        let seen = if listing.is_off { "–".to_owned() } else { count(listing.seen) };
         let numbers = [unchanged].into_iter().chain(changes).chain([held]).map(count);
         [plural(kind).to_owned(), seen].into_iter().chain(numbers).collect()
     };
@@ -99,7 +99,9 @@ fn meaning(name: &str) -> &'static str {
         "orphaned" => "memberships that have outlived their user or organization",
         "conflict" => "alive in Clerk, ended in the copy, which stays so: the log names them",
         "ahead" => "newer in the copy than in Clerk, for over 15 minutes: the log names them",
-        "unproven" => "in doubt, and Clerk gave no proof: run it again",
+        "unproven" => {
+            "in doubt, and Clerk gave no proof: run it again; if it stays, Clerk may have organizations switched off"
+        }
         "unreadable" => "rows of Clerk's lists or of the Directory that cannot be read: the log names them",
         "unmirrored" => "live rows from before MIRROR=off: nothing removes them by itself",
         _ => "",
@@ -124,8 +126,8 @@ fn found(drift: &Drift, mode: Mode) -> Vec<String> {
 }
 
 /// Why a listing does not show all who live: nobody is ended because it does not show them.
-fn incomplete(run: &Run, mirror: bool) -> Option<String> {
-    let listed = Kind::ALL.into_iter().filter(|kind| mirror || *kind == Kind::Organization);
+fn incomplete(run: &Run) -> Option<String> {
+    let listed = Kind::ALL.into_iter().filter(|kind| !run.listings.of(*kind).is_off);
     let reasons = listed.filter(|kind| !run.is_complete(*kind)).map(|kind| {
         let listing = run.listings.of(kind);
         let mut reasons = vec![format!(
@@ -200,12 +202,12 @@ mod tests {
             run.listings.of_mut(kind).ended = true;
         }
         change(&mut run);
-        run.finish(true, at(1_767_225_601_000));
+        run.finish(at(1_767_225_601_000));
         rollcall::services::reconcile::Answer::Ran(Box::new(run)).into()
     }
 
     fn last(report: &Report) -> String {
-        text(report, true, " --local").lines().last().unwrap().to_owned()
+        text(report, " --local").lines().last().unwrap().to_owned()
     }
 
     #[test]
@@ -259,7 +261,7 @@ mod tests {
             run.tally.user = Tally { unchanged: 7, created: 1, updated: 2, deleted: 3, drift, ..Tally::default() };
         };
         let row = |report: &Report| {
-            let text = text(report, true, "");
+            let text = text(report, "");
             let row = text.lines().find(|line| line.trim_start().starts_with("users")).unwrap().to_owned();
             (text, row.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
         };
@@ -277,21 +279,26 @@ mod tests {
             assert!(!meaning(name).is_empty(), "{name}");
         }
         let report = run(Mode::Repair, |run| run.tally.membership.drift.ahead = 5);
-        let text = text(&report, true, "");
+        let text = text(&report, "");
         assert!(text.contains("Differences that you must look at:\n  5  ahead  newer in the copy"), "{text}");
     }
 
     #[test]
     fn a_list_that_left_somebody_out_is_told_with_its_counts() {
-        let report = run(Mode::Repair, |run| {
+        let mut report = run(Mode::Repair, |run| {
             let listing = &mut run.listings.membership;
             (listing.seen, listing.before, listing.after, listing.short_pages) = (90, 120, 121, 1);
         });
-        let shown = text(&report, true, "");
+        let shown = text(&report, "");
         let line = "  memberships: it showed 90, while Clerk counted 120 before and 121 after it; 1 short page";
         assert!(shown.lines().any(|shown| shown == line), "{shown}");
-        // What is not mirrored is not listed.
-        assert!(!text(&report, false, "").contains("left somebody out"));
+        // What is switched off leaves nobody out.
+        if let Some(run) = &mut report.run {
+            for kind in Kind::ALL {
+                run.listings.of_mut(kind).is_off = true;
+            }
+        }
+        assert!(!text(&report, "").contains("left somebody out"));
         assert_eq!(status(&report), Status::Left);
     }
 
@@ -299,7 +306,7 @@ mod tests {
     fn somebody_elses_run_is_no_failure_and_no_success() {
         let lease = Lease { holder: "x".to_owned(), until: Millis::try_from(1_767_225_600_000).unwrap() };
         let report = Report::from(rollcall::services::reconcile::Answer::Busy(lease));
-        assert!(text(&report, true, "").contains("until 2026-01-01T00:00:00Z"));
+        assert!(text(&report, "").contains("until 2026-01-01T00:00:00Z"));
         assert_eq!((status(&report), to_json(&report)["in_step"].as_bool()), (Status::Left, Some(false)));
     }
 }

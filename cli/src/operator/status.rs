@@ -155,7 +155,7 @@ mod tests {
             run.listings.of_mut(kind).ended = true;
         }
         change(&mut run);
-        run.finish(true, day(on).next());
+        run.finish(day(on).next());
         run
     }
 

@@ -28,14 +28,15 @@ pub(super) async fn pass(State(app): State<Arc<App>>, request: Request, next: Ne
     let template = request.extensions().get::<MatchedPath>().map_or("*", MatchedPath::as_str);
     let operation = format!("{} {template}", request.method());
     let of_one_entity = asks_for_one_entity(&operation, request.uri().query().unwrap_or_default());
-    let (fate, slow_ms, retry_after) = {
+    let (fate, slow_ms, retry_after, is_off) = {
         let mut faults = app.faults.lock();
         // The rates are the Backend API's; what the public JWKS suffers from is a dial of its own.
         let fate = if backend { faults.request(&operation, of_one_entity) } else { RequestFate::Answered };
         let down = faults.faults().api.jwks_down && [JWKS_PATH, BACKEND_JWKS_PATH].contains(&request.uri().path());
         let api = &faults.faults().api;
         let retry_after = api.retry_after_s.unwrap_or(INVENTED_RETRY_AFTER);
-        (if down { RequestFate::ServerError } else { fate }, api.slow_ms, retry_after)
+        let is_off = api.organizations_off && template.starts_with("/v1/organization");
+        (if down { RequestFate::ServerError } else { fate }, api.slow_ms, retry_after, is_off)
     };
     *app.requests.lock().entry(operation).or_default() += 1;
     if slow_ms > 0 {
@@ -47,6 +48,7 @@ pub(super) async fn pass(State(app): State<Arc<App>>, request: Request, next: Ne
         RequestFate::ServerError => ApiError::internal().into_response(),
         RequestFate::HiddenByProxy => (StatusCode::NOT_FOUND, Html(PROXY_PAGE)).into_response(),
         RequestFate::Answered => match if backend { admit(&app, &request) } else { Ok(()) } {
+            Ok(()) if is_off => ApiError::organizations_off().into_response(),
             Ok(()) => next.run(request).await,
             Err(refusal) => refusal.into_response(),
         },

@@ -73,6 +73,8 @@ pub struct ApiFaults {
     pub churn: f64,
     /// Whether `GET /v1/instance` names another instance, as with the key of one.
     pub wrong_instance: bool,
+    /// Whether organizations are switched off in the instance: everything about them answers 403.
+    pub organizations_off: bool,
     /// How long every request waits before it is looked at, in ms.
     pub slow_ms: u64,
     /// Whether both JWKS routes answer with 500.

@@ -126,7 +126,8 @@ impl Reconcile {
     ///
     /// [`ReconcileError`]: the same order goes on from where it stopped.
     pub async fn run(&self, order: &Order, until: Option<Millis>, watch: Watch<'_>) -> Result<Report, ReconcileError> {
-        let ran = self.reconciler.run(order, until, watch).await.map(Report::from);
+        // Boxed: with all that a page takes it is too large to be moved about.
+        let ran = Box::pin(self.reconciler.run(order, until, watch)).await.map(Report::from);
         match &ran {
             Ok(report) => log(report),
             Err(failure @ ReconcileError::Foreign(_)) => error!(outcome = "refused", error = %failure, "reconcile"),
@@ -164,6 +165,12 @@ fn log(report: &Report) {
         deleted = total.deleted,
         ended = total.ended,
         held = total.held,
+        missing = drift.missing,
+        outdated = drift.outdated,
+        behind = drift.behind,
+        tied = drift.tied,
+        absent = drift.absent,
+        orphaned = drift.orphaned,
         conflict = drift.conflict,
         ahead = drift.ahead,
         unproven = drift.unproven,

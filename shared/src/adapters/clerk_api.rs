@@ -58,6 +58,9 @@ pub enum ClerkError {
     /// The key was not accepted.
     #[error("Clerk refused the secret key with status {0}: check CLERK_SECRET_KEY")]
     Unauthorized(u16),
+    /// The instance does not have what was asked for, as one without organizations.
+    #[error("the Clerk instance has this switched off")]
+    SwitchedOff,
     /// Clerk understood the request and does not accept it, as a cursor whose user is gone.
     #[error("Clerk does not accept the request (status {0})")]
     Refused(u16),
@@ -165,6 +168,9 @@ impl ClerkApi {
             if attempts == MOST_ATTEMPTS || wait > LONGEST_WAIT {
                 return Err(error);
             }
+            if asked_for.is_some() {
+                patience.rest(wait);
+            }
             tracing::warn!(%error, attempts, wait_ms = u64::try_from(wait.as_millis()).ok(), "Clerk is asked again");
             tokio::time::sleep(wait).await;
             attempts += 1;
@@ -189,6 +195,11 @@ impl Patience {
         }
     }
 
+    /// Lets nobody ask until Clerk's wait is over: it means every request of this instance.
+    fn rest(&self, wait: Duration) {
+        self.lock().rest(self.begun.elapsed(), wait);
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Pace> {
         // A pace that a panic left behind is still a pace.
         self.pace.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -203,24 +214,20 @@ fn retry_after(answer: &Response) -> Option<Duration> {
 
 async fn read<T: DeserializeOwned>(answer: Response) -> Result<Option<T>, ClerkError> {
     let status = answer.status();
+    // A connection that breaks off in the middle is no answer at all, so it is told from one that makes no sense.
+    let body = answer.bytes().await.map_err(|error| ClerkError::Unavailable(Some(error.without_url())))?;
     let unreadable = || ClerkError::Unreadable(status.as_u16());
-    // Only with Clerk's own error body: a proxy's 404 proves nothing.
-    let is_clerks = async |answer: Response| {
-        answer.json::<Errors>().await.ok().filter(|body| !body.errors.is_empty()).ok_or_else(unreadable)
-    };
+    // A proxy's 404 proves nothing: only Clerk's own error body tells what Clerk means.
+    let errors = || serde_json::from_slice::<Errors>(&body).ok().filter(|body| !body.errors.is_empty());
     match status {
-        StatusCode::OK => match answer.json().await {
-            Ok(document) => Ok(Some(document)),
-            // A connection that broke off in the middle of the body.
-            Err(error) if !error.is_decode() => Err(ClerkError::Unavailable(Some(error.without_url()))),
-            Err(_) => Err(unreadable()),
-        },
-        StatusCode::NOT_FOUND => is_clerks(answer).await.map(|_| None),
+        StatusCode::OK => serde_json::from_slice(&body).map(Some).map_err(|_| unreadable()),
+        StatusCode::NOT_FOUND => errors().map(|_| None).ok_or_else(unreadable),
+        StatusCode::FORBIDDEN if errors().is_some_and(|errors| errors.says(WITHOUT_ORGANIZATIONS)) => {
+            Err(ClerkError::SwitchedOff)
+        }
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(ClerkError::Unauthorized(status.as_u16())),
         _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => Err(ClerkError::Unavailable(None)),
-        _ if status.is_client_error() => {
-            Err(is_clerks(answer).await.map_or_else(|unreadable| unreadable, |_| ClerkError::Refused(status.as_u16())))
-        }
+        _ if status.is_client_error() && errors().is_some() => Err(ClerkError::Refused(status.as_u16())),
         _ => Err(unreadable()),
     }
 }
@@ -232,8 +239,22 @@ fn about<T>(found: Option<T>, is_asked: impl FnOnce(&T) -> bool) -> Result<Optio
     if found.as_ref().is_none_or(is_asked) { Ok(found) } else { Err(NOT_ASKED_FOR) }
 }
 
+/// The code of Clerk's 403 where an instance has no organizations.
+const WITHOUT_ORGANIZATIONS: &str = "organization_not_enabled_in_instance";
+
 /// Clerk's error body. Source: schema `ClerkErrors`.
 #[derive(Deserialize)]
 struct Errors {
-    errors: Vec<serde::de::IgnoredAny>,
+    errors: Vec<ErrorCode>,
+}
+
+#[derive(Deserialize)]
+struct ErrorCode {
+    code: Option<String>,
+}
+
+impl Errors {
+    fn says(&self, code: &str) -> bool {
+        self.errors.iter().any(|error| error.code.as_deref() == Some(code))
+    }
 }

@@ -75,8 +75,8 @@ impl ClerkApi {
         Ok(answer.total_count)
     }
 
-    /// A page of users, the oldest first, from behind a cursor on. `since` leaves out whoever was created before it, for a
-    /// cursor whose user is gone.
+    /// A page of users, the oldest first, so that whoever signs up meanwhile comes at the end and is seen, too; from behind
+    /// a cursor on. `since` leaves out whoever was created before it, for a cursor whose user is gone.
     ///
     /// # Errors
     ///

@@ -2,6 +2,7 @@
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
@@ -48,6 +49,10 @@ pub enum Doubtful {
     Found,
     /// Those that Clerk, asked about them by name, does not show either.
     Absent,
+    /// The same, once an operator has consented.
+    Approved,
+    /// Those that are proven to be gone, of a run that writes no tombstones.
+    Proven,
 }
 
 impl Doubtful {
@@ -55,6 +60,8 @@ impl Doubtful {
         match self {
             Doubtful::Found => "DOUBTS",
             Doubtful::Absent => "ABSENT",
+            Doubtful::Approved => "APPROVED",
+            Doubtful::Proven => "PROVEN",
         }
     }
 }
@@ -112,27 +119,49 @@ impl DynamoRuns {
         }
     }
 
-    /// Keeps a run's record, and answers with the write units. A new one is refused, with nothing, if there is one of that
+    /// Begins or takes over a run on behalf of the lease's holder. A new one is refused, with no, if there is one of that
     /// name: two runs began in one millisecond.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn keep(&self, run: &Run, is_new: bool) -> Result<Option<f64>, StoreError> {
-        let mut row = to_row(run)?;
-        row.extend(attributes(&Key { pk: RUNS.to_owned(), sk: run.run.to_string() }));
-        row.insert("expires_at".to_owned(), expiry(run, REPORT_SECONDS));
-        let request = self.client.put_item().table_name(&self.table).set_item(Some(row));
-        let request = request.return_consumed_capacity(ReturnConsumedCapacity::Total);
+    pub async fn open(&self, run: &Run, holder: &str, is_new: bool) -> Result<bool, StoreError> {
+        let request = self.record(run, holder)?;
         let request = if is_new { request.condition_expression("attribute_not_exists(pk)") } else { request };
         match request.send().await {
-            Ok(kept) => Ok(Some(kept.consumed_capacity.and_then(|used| used.capacity_units).unwrap_or_default())),
-            Err(error) if is_new && error.code() == Some(REFUSED) => Ok(None),
+            Ok(_) => Ok(true),
+            Err(error) if error.code() == Some(REFUSED) => Ok(false),
             Err(error) => Err(StoreError::of(error)),
         }
     }
 
-    /// The latest runs, the latest first.
+    /// Keeps a run's record, and answers with the write units; with nothing if another holder has taken it over.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn keep(&self, run: &Run, holder: &str) -> Result<Option<f64>, StoreError> {
+        let request = self.record(run, holder)?.condition_expression("#holder = :holder");
+        let request = request
+            .expression_attribute_names("#holder", "holder")
+            .expression_attribute_values(":holder", AttributeValue::S(holder.to_owned()));
+        match request.send().await {
+            Ok(kept) => Ok(Some(kept.consumed_capacity.and_then(|used| used.capacity_units).unwrap_or_default())),
+            Err(error) if error.code() == Some(REFUSED) => Ok(None),
+            Err(error) => Err(StoreError::of(error)),
+        }
+    }
+
+    fn record(&self, run: &Run, holder: &str) -> Result<PutItemFluentBuilder, StoreError> {
+        let mut row = to_row(run)?;
+        row.extend(attributes(&Key { pk: RUNS.to_owned(), sk: run.run.to_string() }));
+        row.insert("holder".to_owned(), AttributeValue::S(holder.to_owned()));
+        row.insert("expires_at".to_owned(), expiry(run, REPORT_SECONDS));
+        let request = self.client.put_item().table_name(&self.table).set_item(Some(row));
+        Ok(request.return_consumed_capacity(ReturnConsumedCapacity::Total))
+    }
+
+    /// The latest runs, the latest first. A record that cannot be read, as one of another version, is left out.
     ///
     /// # Errors
     ///
@@ -142,7 +171,10 @@ impl DynamoRuns {
         let request = request.expression_attribute_values(":pk", AttributeValue::S(RUNS.to_owned()));
         let request = request.scan_index_forward(false).limit(most).consistent_read(true);
         let found = request.send().await.map_err(StoreError::of)?.items.unwrap_or_default();
-        found.into_iter().map(from_row).collect()
+        let read = found.into_iter().filter_map(|row| {
+            from_row(row).inspect_err(|error| tracing::warn!(%error, "the record of a run cannot be read")).ok()
+        });
+        Ok(read.collect())
     }
 
     /// One run.
@@ -180,16 +212,6 @@ impl DynamoRuns {
     ) -> Result<f64, StoreError> {
         let doubts = serde_dynamo::to_attribute_value(doubts).map_err(|error| StoreError::Unreadable(error.into()))?;
         self.keep_page(run, kind, page.name(), ("doubts", doubts)).await
-    }
-
-    /// Puts another page in the place of one.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
-    pub async fn replace_doubts(&self, run: &Run, place: &Key, doubts: &[Doubt]) -> Result<f64, StoreError> {
-        let doubts = serde_dynamo::to_attribute_value(doubts).map_err(|error| StoreError::Unreadable(error.into()))?;
-        self.put_page(run, place, ("doubts", doubts)).await
     }
 
     /// Whom the listing of a kind has shown.
@@ -239,11 +261,7 @@ impl DynamoRuns {
     ) -> Result<f64, StoreError> {
         // Numbered over all of the run, so that a page that is done again replaces itself.
         let sk = format!("{what}#{}#{:08}", kind.name(), run.pages);
-        self.put_page(run, &Key { pk: partition(&run.run), sk }, content).await
-    }
-
-    async fn put_page(&self, run: &Run, place: &Key, content: (&str, AttributeValue)) -> Result<f64, StoreError> {
-        let mut row = attributes(place);
+        let mut row = attributes(&Key { pk: partition(&run.run), sk });
         row.insert(content.0.to_owned(), content.1);
         row.insert("expires_at".to_owned(), expiry(run, PAGES_SECONDS));
         let request = self.client.put_item().table_name(&self.table).set_item(Some(row));

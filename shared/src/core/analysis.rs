@@ -116,7 +116,7 @@ impl Analysis {
             let compared = Findings::of(run.tally.of(kind));
             *findings.of_mut(kind) = Findings { misplaced, without_profile, orphaned, kept, ..compared };
         }
-        let mut listed = Kind::ALL.into_iter().filter(|kind| mirror || *kind == Kind::Organization);
+        let mut listed = Kind::ALL.into_iter().filter(|kind| !run.listings.of(*kind).is_off);
         let complete = listed.all(|kind| run.is_complete(kind));
         let is_clean = |kind| Findings::wrong(findings.of(kind)).iter().all(|(_, number)| *number == 0);
         let in_step = run.mode == Mode::Report
@@ -247,7 +247,7 @@ mod tests {
             }
             let (mut audit, mut records) = (Each::default(), Records::default());
             change(&mut run, &mut audit, &mut records);
-            run.finish(true, Millis::ZERO);
+            run.finish(Millis::ZERO);
             Analysis::of(&run, true, &audit, records)
         };
         let in_step = |change| analysis(Mode::Report, change).in_step;

@@ -130,9 +130,7 @@ impl Kind {
             Kind::Membership => "membership",
         }
     }
-}
 
-impl Kind {
     /// Of which kind the item under a key of the Directory is; nothing for a key that Rollcall does not make.
     #[must_use]
     pub fn of(key: &Key) -> Option<Kind> {

@@ -51,8 +51,11 @@ pub fn is_too_many(absent: u64, seen: u64) -> bool {
 
 /// How a listing went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Listing {
-    /// Whether its last page said that it was the last.
+    /// Whether there is nothing to list: the instance does not have this kind, or its copy is not kept.
+    pub is_off: bool,
+    /// Whether it has been read to its end.
     pub ended: bool,
     /// Different entities that it showed.
     pub seen: u64,
@@ -62,6 +65,8 @@ pub struct Listing {
     pub after: u64,
     /// Pages that held fewer rows than asked for although more were to come.
     pub short_pages: u64,
+    /// Rows that were read again because the list had moved up meanwhile.
+    pub again: u64,
     /// Rows that could not even be told apart.
     pub nameless: u64,
 }
@@ -108,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_listing_is_complete_only_if_nothing_speaks_against_it() {
-        let good = Listing { ended: true, seen: 100, before: 100, after: 103, short_pages: 0, nameless: 0 };
+        let good = Listing { ended: true, seen: 100, before: 100, after: 103, ..Listing::default() };
         assert!(good.is_complete(0));
         assert!(Listing { before: 103, after: 100, ..good }.is_complete(0));
         assert!(!Listing { ended: false, ..good }.is_complete(0));

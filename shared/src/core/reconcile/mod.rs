@@ -3,6 +3,7 @@
 
 pub mod absence;
 pub mod pace;
+pub mod plan;
 pub mod presence;
 pub mod run;
 pub mod seen;

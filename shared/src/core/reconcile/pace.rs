@@ -16,6 +16,8 @@ const DEVELOPMENT: u32 = 100;
 pub struct Pace {
     most: usize,
     sent: VecDeque<Duration>,
+    /// Until when Clerk has asked to be left alone.
+    rests_until: Duration,
 }
 
 impl Pace {
@@ -24,7 +26,7 @@ impl Pace {
     pub fn share(percent: u8, production: bool) -> Pace {
         let limit = if production { PRODUCTION } else { DEVELOPMENT };
         let most = (limit * u32::from(percent) / 100).max(1);
-        Pace { most: usize::try_from(most).unwrap_or(usize::MAX), sent: VecDeque::new() }
+        Pace { most: usize::try_from(most).unwrap_or(usize::MAX), sent: VecDeque::new(), rests_until: Duration::ZERO }
     }
 
     /// Takes a turn at `now`.
@@ -33,6 +35,9 @@ impl Pace {
     ///
     /// How long to wait before asking for a turn again.
     pub fn turn(&mut self, now: Duration) -> Result<(), Duration> {
+        if now < self.rests_until {
+            return Err(self.rests_until.saturating_sub(now));
+        }
         while self.sent.front().is_some_and(|sent| now.saturating_sub(*sent) >= WINDOW) {
             self.sent.pop_front();
         }
@@ -43,6 +48,11 @@ impl Pace {
                 Ok(())
             }
         }
+    }
+
+    /// Lets nobody through for so long: Clerk has asked for that, and means every request.
+    pub fn rest(&mut self, now: Duration, wait: Duration) {
+        self.rests_until = self.rests_until.max(now + wait);
     }
 
     /// Goes on at another share; what was sent still counts.
@@ -77,6 +87,17 @@ mod tests {
             // And it uses what it has: three windows' worth takes little more than two windows.
             assert!(*sent.last().unwrap() < WINDOW * 2 + Duration::from_secs(5), "{:?}", sent.last());
         }
+    }
+
+    #[test]
+    fn a_rest_is_everybodys() {
+        let mut pace = Pace::share(100, true);
+        let at = Duration::from_secs;
+        assert_eq!(pace.turn(at(1)), Ok(()));
+        pace.rest(at(2), at(5));
+        pace.rest(at(3), at(1));
+        assert_eq!(pace.turn(at(4)), Err(at(3)));
+        assert_eq!(pace.turn(at(7)), Ok(()));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::core::rule::{Guard, Outcome, Stamp};
 pub const SETTLED_AFTER: u64 = 15 * 60 * 1000;
 
 /// What a listed row asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Presence {
     /// Nothing: it is stored as it is.
     Unchanged,

@@ -15,7 +15,7 @@ use crate::core::id::{Each, Key, Kind, UserId};
 use crate::core::millis::Millis;
 
 /// A run that was begun longer ago than this, in ms, is not gone on with: what it has seen is too old.
-pub const TOO_OLD_TO_RESUME: u64 = 6 * 60 * 60 * 1000;
+pub const TOO_OLD_TO_RESUME: u64 = 12 * 60 * 60 * 1000;
 /// A run that is held can be approved for so long, in ms, from its start.
 pub const TOO_OLD_TO_APPROVE: u64 = 7 * 24 * 60 * 60 * 1000;
 
@@ -174,9 +174,15 @@ pub struct Run {
     pub state: State,
     /// What it does next.
     pub next: Phase,
+    /// Whether live users and memberships are kept at all.
+    #[serde(default = "yes")]
+    pub mirror: bool,
     /// Whether an operator has approved of what it held.
     #[serde(default)]
     pub approved: bool,
+    /// How many absences of each kind that consent covers.
+    #[serde(default)]
+    pub consent: Each<u64>,
     /// How the listings went.
     pub listings: Each<Listing>,
     /// How many of a kind are known to have ended while the run was listing.
@@ -193,9 +199,9 @@ pub struct Run {
     pub unproven_before: Each<u64>,
     /// Pages that are recorded, of everything: the number of the next one.
     pub pages: u64,
-    /// A user whom the listing showed: one who must come back whenever others are asked about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub witness: Option<UserId>,
+    /// Users whom the listing showed, the first and the last: one of them must come back whenever others are asked about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub witnesses: Vec<UserId>,
 }
 
 impl Run {
@@ -207,6 +213,7 @@ impl Run {
         } else {
             Phase::Listed { kind: Kind::Organization, offset: 0 }
         };
+        let off = Listing { is_off: !mirror, ..Listing::default() };
         Run {
             run: RunId::at(start),
             started_at: start,
@@ -214,22 +221,31 @@ impl Run {
             mode,
             state: State::Running,
             next,
+            mirror,
             approved: false,
-            listings: Each::default(),
+            consent: Each::default(),
+            listings: Each { user: off, organization: Listing::default(), membership: off },
             ended_meanwhile: Each::default(),
             tally: Each::default(),
             cost: Cost::default(),
             absent: Each::default(),
             unproven_before: Each::default(),
             pages: 0,
-            witness: None,
+            witnesses: Vec::new(),
         }
     }
 
-    /// Whether a run of this mode goes on with it at `now`.
+    /// Whether a run of this mode, with a mirror or without, goes on with it at `now`.
     #[must_use]
-    pub fn can_resume(&self, mode: Mode, now: Millis) -> bool {
-        self.state == State::Running && self.mode == mode && now.since(self.started_at) <= TOO_OLD_TO_RESUME
+    pub fn can_resume(&self, mode: Mode, mirror: bool, now: Millis) -> bool {
+        let is_alike = (self.mode, self.mirror) == (mode, mirror);
+        self.state == State::Running && is_alike && now.since(self.started_at) <= TOO_OLD_TO_RESUME
+    }
+
+    /// Remembers a user whom the listing showed.
+    pub fn witness(&mut self, user: UserId) {
+        self.witnesses.truncate(1);
+        self.witnesses.push(user);
     }
 
     /// The same run with an operator's consent to what it holds: all that was in doubt is looked at and proven again.
@@ -237,16 +253,19 @@ impl Run {
     pub fn approve(mut self) -> Run {
         for kind in Kind::ALL {
             let tally = self.tally.of_mut(kind);
+            *self.consent.of_mut(kind) = tally.held;
             (tally.held, tally.drift.unproven) = (0, *self.unproven_before.of(kind));
         }
         let (state, next) = (State::Running, Phase::Sift { kind: Kind::User, after: None });
         Run { state, finished_at: None, next, approved: true, absent: Each::default(), ..self }
     }
 
-    /// Whether the absences of a kind must wait for an operator: they are too many, or others wait already.
+    /// Whether the absences of a kind must wait for an operator: they are too many, more than an operator has consented to,
+    /// or others wait already.
     #[must_use]
     pub fn must_hold(&self, kind: Kind) -> bool {
-        self.is_held() || (!self.approved && is_too_many(*self.absent.of(kind), self.listings.of(kind).seen))
+        let absent = *self.absent.of(kind);
+        self.is_held() || (absent > *self.consent.of(kind) && is_too_many(absent, self.listings.of(kind).seen))
     }
 
     /// What follows once all of a kind is sifted.
@@ -289,17 +308,20 @@ impl Run {
         Kind::ALL.into_iter().any(|kind| self.tally.of(kind).held > 0)
     }
 
-    /// Ends the run at `now`.
-    pub fn finish(&mut self, mirror: bool, now: Millis) {
-        let listed = Kind::ALL.into_iter().filter(|kind| mirror || *kind == Kind::Organization);
-        let mut all = listed.clone().map(|kind| &self.tally.of(kind).drift);
-        let is_complete = listed.clone().all(|kind| self.is_complete(kind))
-            && all.all(|drift| drift.unproven + drift.unreadable == 0);
-        self.state = match (self.is_held(), is_complete) {
+    /// Ends the run at `now`. Whoever was a witness is forgotten, unless what is held must be looked at again.
+    pub fn finish(&mut self, now: Millis) {
+        let is_settled = |kind: Kind| {
+            let drift = &self.tally.of(kind).drift;
+            (self.listings.of(kind).is_off || self.is_complete(kind)) && drift.unproven + drift.unreadable == 0
+        };
+        self.state = match (self.is_held(), Kind::ALL.into_iter().all(is_settled)) {
             (true, _) => State::Held,
             (false, true) => State::Done,
             (false, false) => State::Incomplete,
         };
+        if self.state != State::Held {
+            self.witnesses.clear();
+        }
         (self.next, self.finished_at) = (Phase::Over, Some(now));
     }
 
@@ -313,6 +335,10 @@ impl Run {
         };
         self.state == State::Done && !drift.into_iter().any(is_open)
     }
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[cfg(test)]
@@ -355,12 +381,30 @@ mod tests {
     fn only_a_run_of_the_same_kind_that_is_not_too_old_is_gone_on_with() {
         let run = complete(Mode::Repair);
         let after = |ms: u64| millis(i64::try_from(run.started_at.get() + ms).unwrap());
-        assert!(run.can_resume(Mode::Repair, after(TOO_OLD_TO_RESUME)));
-        assert!(!run.can_resume(Mode::Repair, after(TOO_OLD_TO_RESUME + 1)));
-        assert!(!run.can_resume(Mode::Report, after(0)));
+        assert!(run.can_resume(Mode::Repair, true, after(TOO_OLD_TO_RESUME)));
+        assert!(!run.can_resume(Mode::Repair, true, after(TOO_OLD_TO_RESUME + 1)));
+        assert!(!run.can_resume(Mode::Report, true, after(0)));
+        assert!(!run.can_resume(Mode::Repair, false, after(0)));
         let mut over = run.clone();
-        over.finish(true, after(1));
-        assert!(!over.can_resume(Mode::Repair, after(1)));
+        over.finish(after(1));
+        assert!(!over.can_resume(Mode::Repair, true, after(1)));
+    }
+
+    #[test]
+    fn consent_covers_what_was_held_and_no_more() {
+        let mut run = complete(Mode::Repair);
+        run.listings.user.seen = 70;
+        run.absent = Each { user: 30, organization: 1, membership: 0 };
+        assert!(run.must_hold(Kind::User));
+        run.tally.user.held = 30;
+        assert!(run.must_hold(Kind::Membership), "others wait");
+        let mut run = run.approve();
+        run.absent = Each { user: 30, organization: 1, membership: 0 };
+        assert!(!run.must_hold(Kind::User));
+        // The one organization of one was not held then, so nobody has consented to its end.
+        assert!(run.must_hold(Kind::Organization));
+        run.absent.user = 31;
+        assert!(run.must_hold(Kind::User));
     }
 
     #[test]
@@ -368,7 +412,7 @@ mod tests {
         let ended = |change: &dyn Fn(&mut Run)| {
             let mut run = complete(Mode::Repair);
             change(&mut run);
-            run.finish(true, millis(1_767_225_600_001));
+            run.finish(millis(1_767_225_600_001));
             (run.state, run.is_in_step())
         };
         assert_eq!(ended(&|_| ()), (State::Done, true));
@@ -387,7 +431,7 @@ mod tests {
         // What is not mirrored is not listed.
         let mut run = Run::begin(millis(5), Mode::Repair, false);
         run.listings.organization.ended = true;
-        run.finish(false, millis(6));
+        run.finish(millis(6));
         assert_eq!(run.state, State::Done);
     }
 }

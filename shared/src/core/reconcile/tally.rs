@@ -4,6 +4,9 @@ use std::ops::Add;
 
 use serde::{Deserialize, Serialize};
 
+use super::presence::Presence;
+use crate::core::rule::Outcome;
+
 /// What a run found and did about one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -75,6 +78,32 @@ impl Drift {
     #[must_use]
     pub fn is_for_operators(&self) -> bool {
         self.conflict + self.ahead + self.unmirrored + self.unreadable + self.unproven > 0
+    }
+}
+
+impl Tally {
+    /// Counts what was found of one row.
+    pub fn count(&mut self, found: Presence) {
+        let of = match found {
+            Presence::Unchanged => &mut self.unchanged,
+            Presence::Missing => &mut self.drift.missing,
+            Presence::Outdated => &mut self.drift.outdated,
+            Presence::Behind => &mut self.drift.behind,
+            Presence::Tied => &mut self.drift.tied,
+            Presence::Conflict => &mut self.drift.conflict,
+            Presence::Ahead => &mut self.drift.ahead,
+        };
+        *of += 1;
+    }
+
+    /// Counts what became of what was found.
+    pub fn settle(&mut self, found: Presence, outcome: Outcome) {
+        match (outcome, found) {
+            (Outcome::Applied, Presence::Missing) => self.created += 1,
+            (Outcome::Applied, _) => self.updated += 1,
+            // Somebody was faster, or Clerk has changed its mind.
+            (Outcome::Duplicate | Outcome::Superseded | Outcome::Tie | Outcome::Unproven, _) => self.unchanged += 1,
+        }
     }
 }
 

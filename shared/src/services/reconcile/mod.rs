@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use super::apply::{Applied, Applier, ApplyError, NotApplied};
 use crate::adapters::clerk_api::ClerkError;
-use crate::adapters::dynamo_runs::{DynamoRuns, Lease};
+use crate::adapters::dynamo_runs::{Doubtful, DynamoRuns, Lease};
 use crate::adapters::dynamo_survey::DynamoSurvey;
 use crate::adapters::store_error::StoreError;
 use crate::core::decide::Said;
@@ -146,10 +146,10 @@ impl Reconciler {
         }
         let ran = self.run_alone(order, until, watch, &holder, (began, calls)).await;
         // Whoever comes next need not wait for the lease to end.
-        let released = self.runs.release(&holder).await;
-        let ran = ran?;
-        released?;
-        Ok(Answer::Ran(Box::new(ran)))
+        if let Err(error) = self.runs.release(&holder).await {
+            tracing::warn!(%error, "the lease lasts until it ends by itself");
+        }
+        Ok(Answer::Ran(Box::new(ran?)))
     }
 
     async fn run_alone(
@@ -160,7 +160,7 @@ impl Reconciler {
         holder: &str,
         counted: (Millis, u64),
     ) -> Result<Run, ReconcileError> {
-        let run = self.open(order).await?;
+        let run = self.open(order, holder).await?;
         let mut seen = Each::<Seen>::default();
         if run.pages > 0 {
             for kind in Kind::ALL {
@@ -177,19 +177,20 @@ impl Reconciler {
     }
 
     /// The run that an order is about.
-    async fn open(&self, order: &Order) -> Result<Run, ReconcileError> {
+    async fn open(&self, order: &Order, holder: &str) -> Result<Run, ReconcileError> {
         let now = (self.clock)();
         match order {
             Order::Run(mode) => {
                 let mode = if self.policy == Mode::Report { Mode::Report } else { *mode };
                 let recent = self.runs.latest(MOST_RECENT).await?;
-                if let Some(run) = recent.into_iter().find(|run| run.can_resume(mode, now)) {
+                if let Some(run) = recent.into_iter().find(|run| run.can_resume(mode, self.mirror, now)) {
+                    self.runs.open(&run, holder, false).await?;
                     return Ok(run);
                 }
                 let mut start = now;
                 loop {
                     let run = Run::begin(start, mode, self.mirror);
-                    if self.runs.keep(&run, true).await?.is_some() {
+                    if self.runs.open(&run, holder, true).await? {
                         return Ok(run);
                     }
                     start = start.next();
@@ -198,14 +199,16 @@ impl Reconciler {
             Order::Approve(_) if self.policy == Mode::Report => Err(ReconcileError::ReportOnly),
             Order::Approve(id) => {
                 let run = self.runs.run(id).await?.ok_or_else(|| ReconcileError::Unknown(id.clone()))?;
-                let is_held = run.state == State::Held || (run.state == State::Running && run.approved);
-                if !is_held || run.mode == Mode::Report {
+                let is_interrupted = run.state == State::Running && run.approved;
+                if (run.state != State::Held && !is_interrupted) || run.mode == Mode::Report {
                     return Err(ReconcileError::NotHeld(id.clone()));
                 }
                 if now.since(run.started_at) > TOO_OLD_TO_APPROVE {
                     return Err(ReconcileError::TooOld(id.clone()));
                 }
-                Ok(run.approve())
+                let run = if is_interrupted { run } else { run.approve() };
+                self.runs.open(&run, holder, false).await?;
+                Ok(run)
             }
         }
     }
@@ -235,11 +238,11 @@ impl Walk<'_> {
         self.run.cost.clerk_calls += calls - self.counted.1;
         self.counted = (now, calls);
         if self.run.next == Phase::Over {
-            self.run.finish(self.reconciler.mirror, now);
+            self.run.finish(now);
         }
-        let units = self.reconciler.runs.keep(&self.run, false).await?;
+        let units = self.reconciler.runs.keep(&self.run, self.holder).await?;
         // It counts in the record after this one.
-        self.run.cost.write_units += units.unwrap_or_default();
+        self.run.cost.write_units += units.ok_or(ReconcileError::Overtaken)?;
         (self.watch)(&self.run);
         Ok(())
     }
@@ -270,6 +273,12 @@ impl Walk<'_> {
             Err(failure) => failure.error,
         };
         match failure {
+            // This one row is what the store does not take; the others are none the worse for it.
+            ApplyError::Store(StoreError::Refused(code, _)) if code == "ValidationException" => {
+                tracing::error!(kind = kind.name(), code, "a row cannot be stored");
+                self.run.tally.of_mut(kind).drift.unreadable += 1;
+                Ok(None)
+            }
             ApplyError::Store(error) => Err(error.into()),
             ApplyError::Clerk(error) if !concerns_one(&error) => Err(error.into()),
             error => {
@@ -280,6 +289,11 @@ impl Walk<'_> {
         }
     }
 
+    /// The absences that Clerk is asked about one by one.
+    fn absences(&self) -> Doubtful {
+        if self.run.approved { Doubtful::Approved } else { Doubtful::Absent }
+    }
+
     fn writes(&self) -> bool {
         self.run.mode == Mode::Repair
     }
@@ -288,4 +302,8 @@ impl Walk<'_> {
 /// Whether Clerk would answer about others.
 fn concerns_one(error: &ClerkError) -> bool {
     matches!(error, ClerkError::Unreadable(_) | ClerkError::Refused(_))
+}
+
+fn count(items: usize) -> u64 {
+    u64::try_from(items).unwrap_or(u64::MAX)
 }

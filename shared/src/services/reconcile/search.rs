@@ -43,23 +43,32 @@ impl Walk<'_> {
 
     fn look_at(&mut self, kind: Kind, item: &Item) -> Option<Doubt> {
         let start = self.run.started_at;
+        let instance = &self.reconciler.applier.instance;
+        // Under another key than its own it would be found by nobody, and ended by nobody.
+        let entity = item.entity().filter(|entity| entity.key(instance) == item.key);
         if item.is_deleted() {
-            if item.provenance.applied_at >= start {
+            // Whoever ended while the run was listing, and before the list came to them.
+            if item.provenance.applied_at >= start
+                && entity.is_some_and(|entity| self.seen_of(&entity).of(kind).is_none())
+            {
                 *self.run.ended_meanwhile.of_mut(kind) += 1;
             }
             return None;
         }
-        if !self.reconciler.mirror && kind != Kind::Organization {
-            self.run.tally.of_mut(kind).drift.unmirrored += 1;
-            return None;
-        }
-        let instance = &self.reconciler.applier.instance;
-        // Under another key than its own it would be found by nobody, and ended by nobody.
-        let Some(entity) = item.entity().filter(|entity| entity.key(instance) == item.key) else {
+        let Some(entity) = entity else {
             tracing::warn!(pk = item.key.pk, sk = item.key.sk, "a row of the Directory is not whose it should be");
             self.run.tally.of_mut(kind).drift.unreadable += 1;
             return None;
         };
+        if !self.run.mirror && kind != Kind::Organization {
+            self.run.tally.of_mut(kind).drift.unmirrored += 1;
+            return None;
+        }
+        if self.run.listings.of(kind).is_off {
+            // Clerk has switched the kind off, so it says nothing of those that there were.
+            self.run.tally.of_mut(kind).drift.unproven += 1;
+            return None;
+        }
         let seen = self.seen_of(&entity);
         doubt(&entity, item, &seen, start)
     }

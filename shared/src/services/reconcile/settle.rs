@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use futures_util::{StreamExt, stream};
 
-use super::{ReconcileError, SAID, Walk, concerns_one};
+use super::{ReconcileError, SAID, Walk, concerns_one, count};
 use crate::adapters::clerk_lists::{MOST_IDS, Row};
 use crate::adapters::dynamo_directory::PutUnder;
 use crate::adapters::dynamo_runs::Doubtful;
@@ -21,8 +21,10 @@ use crate::core::reconcile::run::{Mode, Phase, Run};
 use crate::core::rule::{Guard, Outcome};
 use crate::core::tombstone::{Deletion, DeletionPolicy};
 
-/// Items in doubt that are looked at together: with the witness as many as Clerk may be asked about.
-pub(super) const TOGETHER: usize = MOST_IDS - 1;
+/// Items in doubt that are looked at together: with two witnesses as many as Clerk may be asked about.
+pub(super) const TOGETHER: usize = MOST_IDS - 2;
+/// Absences that are proven in one step: so few that it ends in time even at the slowest of paces.
+const PROVEN_TOGETHER: usize = 20;
 /// Proofs at once. The pace decides how fast they go.
 const PROOFS_AT_ONCE: usize = 4;
 /// Attempts at ending a membership whose item, or whose parent, is changing.
@@ -60,21 +62,23 @@ impl Walk<'_> {
         if self.run.must_hold(kind) {
             // All of them, those of the pages before included.
             self.run.tally.of_mut(kind).held = *self.run.absent.of(kind);
-        } else if !absent.is_empty() {
+        } else {
             let absent: Vec<Doubt> = absent.into_iter().map(|(doubt, _)| doubt.clone()).collect();
-            self.keep_doubts(kind, Doubtful::Absent, &absent).await?;
+            for absent in absent.chunks(PROVEN_TOGETHER) {
+                self.keep_doubts(kind, self.absences(), absent).await?;
+            }
         }
         Ok(())
     }
 
     /// A page of absences: asks Clerk about each by itself, and ends whoever it does not have.
     pub(super) async fn prove(&mut self, kind: Kind, after: Option<&Key>) -> Result<(), ReconcileError> {
-        let page = self.reconciler.runs.doubts(&self.run.run, kind, Doubtful::Absent, after).await?;
+        let page = self.reconciler.runs.doubts(&self.run.run, kind, self.absences(), after).await?;
         let Some((place, absences)) = page else {
             self.run.next = Run::after_proving(kind);
             return Ok(());
         };
-        self.run.next = Phase::Prove { kind, after: Some(place.clone()) };
+        self.run.next = Phase::Prove { kind, after: Some(place) };
         let start = self.run.started_at;
         // Read before Clerk is asked: what comes after that is another state, or another generation, and wins.
         let live = self.still_live(&absences).await?;
@@ -99,10 +103,9 @@ impl Walk<'_> {
             }
         }
         drop(proofs);
-        if !self.writes() {
+        if !self.writes() && !proven.is_empty() {
             // There is no tombstone for their memberships to be found under.
-            let units = self.reconciler.runs.replace_doubts(&self.run, &place, &proven).await?;
-            self.run.cost.write_units += units;
+            self.keep_doubts(kind, Doubtful::Proven, &proven).await?;
         }
         Ok(())
     }
@@ -111,12 +114,10 @@ impl Walk<'_> {
     async fn condemned(&mut self) -> Result<&HashSet<EntityId>, ReconcileError> {
         if self.condemned.is_none() {
             let mut condemned = HashSet::new();
-            // Those that are held would not have ended.
-            let would_end = |kind: &Kind| !self.writes() && self.run.tally.of(*kind).held == 0;
-            for kind in [Kind::User, Kind::Organization].into_iter().filter(would_end) {
+            for kind in [Kind::User, Kind::Organization].into_iter().filter(|_| !self.writes()) {
                 let mut after = None;
                 while let Some((place, doubts)) =
-                    self.reconciler.runs.doubts(&self.run.run, kind, Doubtful::Absent, after.as_ref()).await?
+                    self.reconciler.runs.doubts(&self.run.run, kind, Doubtful::Proven, after.as_ref()).await?
                 {
                     condemned.extend(doubts.into_iter().map(|doubt| doubt.entity));
                     after = Some(place);
@@ -229,21 +230,22 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Asks Clerk about absent users by their ids, all at once, and brings those that it still has up to date. One who is
-    /// known to live is asked about as well: if not even that one comes back, the answer is worth nothing.
+    /// Asks Clerk about absent users by their ids, all at once, and brings those that it still has up to date. Two
+    /// who are known to live are asked about as well: if neither comes back, the answer is worth nothing.
     async fn screen<'d>(&mut self, absent: Vec<(&'d Doubt, Item)>) -> Result<Vec<(&'d Doubt, Item)>, ReconcileError> {
         if absent.is_empty() {
             return Ok(absent);
         }
-        let Some(witness) = self.run.witness.clone() else {
-            // Nobody lives who could. Each is proven by itself anyway.
+        let witnesses = self.run.witnesses.clone();
+        if witnesses.is_empty() {
+            // Nobody lives who could be one. Each is proven by itself anyway.
             return Ok(absent);
-        };
+        }
         let ids = absent.iter().filter_map(|(doubt, _)| match &doubt.entity {
             EntityId::User(user) => Some(user),
             EntityId::Organization(_) | EntityId::Membership { .. } => None,
         });
-        let ids: Vec<&UserId> = ids.chain([&witness]).collect();
+        let ids: Vec<&UserId> = ids.chain(&witnesses).collect();
         let page = self.reconciler.applier.clerk.users_among(&ids).await?;
         let mut found: Vec<(EntityId, Option<Entity>)> = Vec::new();
         for row in page.rows {
@@ -253,8 +255,12 @@ impl Walk<'_> {
                 Row::Unreadable(None) => {}
             }
         }
-        if !found.iter().any(|(entity, _)| *entity == EntityId::User(witness.clone())) {
-            tracing::warn!(users = absent.len(), "Clerk does not even show a user who is known to live");
+        let is_witness = |entity: &EntityId| match entity {
+            EntityId::User(user) => witnesses.contains(user),
+            EntityId::Organization(_) | EntityId::Membership { .. } => false,
+        };
+        if !found.iter().any(|(entity, _)| is_witness(entity)) {
+            tracing::warn!(users = absent.len(), "Clerk does not even show users who are known to live");
             self.run.tally.user.drift.unproven += count(absent.len());
             return Ok(Vec::new());
         }
@@ -325,8 +331,4 @@ impl Walk<'_> {
         }
         Ok(())
     }
-}
-
-fn count(items: usize) -> u64 {
-    u64::try_from(items).unwrap_or(u64::MAX)
 }

@@ -1,0 +1,51 @@
+//! Something between reconcile and Clerk that changes Clerk's answers: what no dial of the emulator does.
+
+use axum::Json;
+use axum::http::{StatusCode, Uri};
+use serde_json::Value;
+
+use crate::world::{World, serve};
+
+/// Clerk behind something that changes each answer, given its address, status and body. Answers with its URL.
+///
+/// # Panics
+///
+/// If Clerk does not answer in JSON.
+pub async fn behind<C>(world: &World, change: C) -> String
+where
+    C: Fn(&Uri, u16, Value) -> (u16, Value) + Clone + Send + Sync + 'static,
+{
+    let (clerk, key) = (world.stack.addresses.clerk.clone(), world.stack.addresses.clerk_secret_key.clone());
+    let answer = move |uri: Uri| {
+        let (clerk, key, change) = (clerk.clone(), key.clone(), change.clone());
+        async move {
+            let answer = reqwest::Client::new().get(format!("{clerk}{uri}")).bearer_auth(key).send().await.unwrap();
+            let (status, body) = change(&uri, answer.status().as_u16(), answer.json().await.unwrap());
+            (StatusCode::from_u16(status).unwrap(), Json(body))
+        }
+    };
+    serve(axum::Router::new().fallback(answer)).await
+}
+
+/// Hides some users from the list of all users and its count, as an index does that lags. Asked about by name, they are
+/// there.
+///
+/// # Panics
+///
+/// If more are to be hidden than Clerk counts.
+pub fn hidden(ids: Vec<String>) -> impl Fn(&Uri, u16, Value) -> (u16, Value) + Clone + Send + Sync + 'static {
+    move |uri, status, mut body| {
+        if uri.path() == "/v1/users/count" {
+            body["total_count"] = (body["total_count"].as_u64().unwrap() - u64::try_from(ids.len()).unwrap()).into();
+        } else if let (Some(rows), false) = (body.as_array_mut(), asks_by_name(uri)) {
+            rows.retain(|row| !ids.iter().any(|id| row["id"] == id.as_str()));
+        }
+        (status, body)
+    }
+}
+
+/// Whether a list is asked about some by their ids.
+#[must_use]
+pub fn asks_by_name(uri: &Uri) -> bool {
+    uri.query().is_some_and(|query| query.contains("user_id"))
+}
