@@ -12,8 +12,8 @@ use tokio::process::Command;
 
 const GENERATED: Generated = Generated { users: 100_000, organizations: 20, memberships: 2_000 };
 const ALL: u64 = GENERATED.users + GENERATED.organizations + GENERATED.memberships;
-/// Kibibytes that a run may ever have in memory. The first run of the unoptimised binary was seen to need 32 MiB, most of
-/// it the program itself; all users at once would be far more than the rest of this.
+/// Kibibytes that a run may ever have in memory. The first run of the unoptimised binary was seen to need 32 MiB: this is
+/// twice that.
 const MOST_MEMORY: u64 = 64 * 1024;
 /// How often is looked. The kernel keeps the peak itself; only one of the last moments can be missed.
 const LOOK: Duration = Duration::from_millis(20);

@@ -52,7 +52,7 @@ pub async fn create(client: &Client, tables: &Tables) -> anyhow::Result<()> {
 }
 
 /// Ends a table's stream. For each record the embedded DynamoDB looks at all earlier ones, so that the time for many
-/// writes grows with the square of their number: a hundred thousand take half an hour with it, and a minute without.
+/// writes grows with the square of their number.
 ///
 /// # Errors
 ///
