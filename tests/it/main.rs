@@ -15,6 +15,7 @@ mod failures;
 mod interleaved;
 mod interrupted;
 mod invariants;
+mod large;
 mod listing_faults;
 mod main_job;
 mod operator;

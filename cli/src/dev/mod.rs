@@ -7,9 +7,15 @@ pub mod tables;
 
 use std::sync::Arc;
 
+use anyhow::bail;
+use clerk_emulator::Generated;
+
 use self::stack::{Addresses, Config, Stack};
 use crate::args::DevArgs;
 use crate::{Clock, signals};
+
+/// From so many sample users on they are generated on demand: announcing each would take minutes.
+const MANY: usize = 10_000;
 
 /// Starts the stack and runs it until it is told to stop.
 ///
@@ -21,9 +27,11 @@ pub async fn run(args: DevArgs, environment: fn(&str) -> Option<String>, clock: 
     let told = signals::told()?;
     tokio::pin!(told);
     let json = args.json;
+    let config = config(args, environment, clock)?;
+    let generated = config.clerk.generated;
     let stack = tokio::select! {
         () = &mut told => return Ok(()),
-        stack = Stack::start(config(args, environment, clock)) => stack?,
+        stack = Stack::start(config) => stack?,
     };
     let ready = async {
         // Ready means that the sample users have arrived, too.
@@ -31,7 +39,7 @@ pub async fn run(args: DevArgs, environment: fn(&str) -> Option<String>, clock: 
         if json {
             println!("{}", serde_json::to_string(&stack.addresses)?);
         } else {
-            println!("{}", welcome(&stack.addresses, sample_user(&stack).as_deref()));
+            println!("{}", welcome(&stack.addresses, sample_user(&stack).as_deref(), generated));
         }
         anyhow::Ok(())
     };
@@ -46,19 +54,38 @@ pub async fn run(args: DevArgs, environment: fn(&str) -> Option<String>, clock: 
 }
 
 /// The options, and of the environment what the design names: the two secrets, the instance and the functions' policies.
-fn config(args: DevArgs, environment: fn(&str) -> Option<String>, clock: Clock) -> Config {
+fn config(args: DevArgs, environment: fn(&str) -> Option<String>, clock: Clock) -> anyhow::Result<Config> {
     let mut config = Config::new(clock);
     config.port = args.port;
     config.clerk_port = args.clerk_port;
     config.dynamodb_port = args.dynamodb_port;
+    populate(&mut config.clerk, args.users);
+    config.stream = config.clerk.generated == Generated::default();
+    if args.data.is_some() && !config.stream {
+        bail!(
+            "--users {} excludes --data: from {MANY} users up they are generated on demand and kept in no folder",
+            args.users
+        );
+    }
     config.data = args.data;
-    config.clerk.users = args.users;
     let set = |name, value: &mut String| environment(name).into_iter().for_each(|given| *value = given);
     set("CLERK_SECRET_KEY", &mut config.clerk.secret_key);
     set("CLERK_INSTANCE_ID", &mut config.clerk.instance_id);
     set("CLERK_WEBHOOK_SECRET", &mut config.webhook_secrets);
     config.lookup = Arc::new(environment);
-    config
+    Ok(config)
+}
+
+/// A few sample users, who are announced; or a large instance, which has been there before.
+fn populate(clerk: &mut clerk_emulator::Config, users: usize) {
+    if users < MANY {
+        clerk.users = users;
+        return;
+    }
+    let users = u64::try_from(users).unwrap_or(u64::MAX);
+    clerk.generated = Generated { users, organizations: users / 1000, memberships: users };
+    // Reconcile asks a development instance ten times more slowly.
+    clerk.production = true;
 }
 
 /// One of the sample users, if this start made any.
@@ -67,7 +94,18 @@ fn sample_user(stack: &Stack) -> Option<String> {
     deliveries.into_iter().find(|delivery| delivery.event_type == "user.created").map(|delivery| delivery.entity_id)
 }
 
-fn welcome(addresses: &Addresses, user: Option<&str>) -> String {
+fn welcome(addresses: &Addresses, user: Option<&str>, generated: Generated) -> String {
+    let Generated { users, organizations, memberships } = generated;
+    let generated = if users == 0 {
+        String::new()
+    } else {
+        format!(
+            "
+  Clerk has {users} generated users in {organizations} organizations ({memberships} memberships). No webhook announces
+  them: the Directory is empty until you reconcile. It has no stream here.
+"
+        )
+    };
     let user = user.unwrap_or("user_…");
     let Addresses { api, clerk, dynamodb, clerk_secret_key, webhook_secret, directory_table, .. } = addresses;
     let Addresses { profiles_table, operations_table, allowed_origins, .. } = addresses;
@@ -80,7 +118,7 @@ fn welcome(addresses: &Addresses, user: Option<&str>) -> String {
     DynamoDB    {dynamodb}  (tables {directory_table}, {profiles_table}, {operations_table})
     webhooks    signed with {webhook_secret}
     sessions    of pages at {allowed_origins}
-
+{generated}
   Try, in another terminal:
 
     cargo run -q -p rollcall-cli -- trigger user.created
@@ -100,4 +138,38 @@ fn welcome(addresses: &Addresses, user: Option<&str>) -> String {
   Every event is a line below; reconcile runs at 03:00 UTC. Ctrl-C stops everything.
 "
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn configured(options: &[&str]) -> anyhow::Result<Config> {
+        let typed = ["rollcall", "dev"].iter().chain(options);
+        let Command::Dev(args) = Cli::try_parse_from(typed)?.command else { bail!("another command") };
+        config(args, |_| None, Arc::new(|| rollcall::core::millis::Millis::ZERO))
+    }
+
+    #[test]
+    fn many_users_are_generated_and_few_are_announced() {
+        let of = |users: &str| {
+            let config = configured(&["--users", users]).unwrap();
+            (config.clerk, config.stream)
+        };
+        let (few, stream) = of("9999");
+        assert_eq!((few.users, few.generated, few.production, stream), (9_999, Generated::default(), false, true));
+        let (many, stream) = of("10000");
+        let generated = Generated { users: 10_000, organizations: 10, memberships: 10_000 };
+        assert_eq!((many.users, many.generated, many.production, stream), (0, generated, true, false));
+    }
+
+    #[test]
+    fn generated_users_are_kept_in_no_folder() {
+        assert!(configured(&["--users", "9999", "--data", "x"]).is_ok_and(|config| config.data.is_some()));
+        let refused = configured(&["--users", "10000", "--data", "x"]).err().unwrap().to_string();
+        assert!(refused.starts_with("--users 10000 excludes --data"), "{refused}");
+    }
 }

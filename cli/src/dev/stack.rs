@@ -46,6 +46,8 @@ pub struct Config {
     pub dynamodb_port: u16,
     /// The folder that outlives the stack; nothing for memory alone.
     pub data: Option<PathBuf>,
+    /// Whether the Directory keeps the stream that the template gives it: see [`tables::end_stream`].
+    pub stream: bool,
     /// The emulator's settings. Its port, clock, snapshot and endpoint are the stack's.
     pub clerk: clerk_emulator::Config,
     /// The secrets that the webhook accepts, separated by spaces; the emulator signs with the first.
@@ -65,6 +67,7 @@ impl Config {
             clerk_port: 0,
             dynamodb_port: 0,
             data: None,
+            stream: true,
             clerk: clerk_emulator::Config::default(),
             webhook_secrets: clerk_emulator::WEBHOOK_SECRET.to_owned(),
             lookup: Arc::new(|_| None),
@@ -162,6 +165,9 @@ impl Stack {
         });
         let dynamodb = client(&dynamodb_url).await;
         tables::create(&dynamodb, &tables).await?;
+        if !config.stream {
+            tables::end_stream(&dynamodb, &tables.directory).await?;
+        }
 
         // The emulator must know the functions' address before they run: what it sends meanwhile waits in the
         // listener's queue.
