@@ -22,7 +22,7 @@ export __SAM_CLI_APP_DIR       := $(CURDIR)/target/sam
 export PYTHONDONTWRITEBYTECODE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help dev test lint format clippy core links docs template frontend rust deny bench build
+.PHONY: help dev test lint format clippy core links docs template frontend rust deny bench bench-reconcile build
 .NOTPARALLEL:
 
 help:
@@ -33,6 +33,7 @@ help:
 	@echo 'make frontend      test the TypeScript client, type-check its examples'
 	@echo 'make deny          check licences, sources and bans of all dependencies'
 	@echo 'make bench         measure'
+	@echo 'make bench-reconcile [USERS=1000000]  reconcile a large instance, measured'
 	@echo 'make build         build the functions for AWS (arm64)'
 
 # Cargo's progress and the logs go to standard error; standard output belongs to the command.
@@ -117,6 +118,12 @@ bench:
 	@$(CARGO) build --locked --release $(addprefix -p ,$(FUNCTIONS))
 	@$(CARGO) build --locked -q --workspace --bins
 	@$(CARGO) run --locked -q --release -p rollcall-bench -- $(ARGS) $(FUNCTIONS)
+
+# From 10,000 users up they are generated on demand: the stack needs as much memory as its DynamoDB holds.
+bench-reconcile:
+	@$(CARGO) build --locked --release -p reconcile
+	@$(CARGO) build --locked -q --workspace --bins
+	@$(CARGO) run --locked -q --release -p rollcall-bench -- --reconcile $(or $(USERS),1000000)
 
 build: $(VENV)/.installed-build
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(CARGO) lambda build --locked --release --arm64 $(addprefix -p ,$(FUNCTIONS))

@@ -9,6 +9,7 @@
 //! 4. [`decide`]: verify, parse and decide alone, within this process.
 //! 5. [`requests`]: what an event asks of DynamoDB and of Clerk, against the local stack.
 //! 6. [`report`]: the budgets.
+//! 7. [`reconcile`]: a whole instance reconciled, by `make bench-reconcile`.
 //!
 //! Everything listens on 127.0.0.1 only. Exit status 0 if all budgets hold, 1 if one is over or could not be measured, 64 for wrong usage.
 #![expect(clippy::disallowed_methods, reason = "only a main.rs reads the environment and the clock")]
@@ -19,6 +20,7 @@ mod events;
 mod hot_path;
 mod node;
 mod process;
+mod reconcile;
 mod report;
 mod requests;
 mod runtime_api;
@@ -38,13 +40,28 @@ use crate::report::{Measured, Report, Verdict};
 use crate::starts::Store;
 
 const USAGE: &str = "usage: rollcall-bench [--json] [FUNCTION…]   (the functions whose binaries are weighed, by default those \
-                     that are started, too: webhook and ensure-profile)";
+                     that are started, too: webhook and ensure-profile)\n       rollcall-bench --reconcile USERS";
 /// Where the system keeps its authorities: Debian and Amazon Linux.
 const ROOTS: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let (options, mut functions): (Vec<_>, Vec<_>) = std::env::args().skip(1).partition(|word| word.starts_with('-'));
+    if options == ["--reconcile"] {
+        let Some(users) = functions.first().filter(|_| functions.len() == 1).and_then(|users| users.parse().ok())
+        else {
+            eprintln!("{USAGE}");
+            return ExitCode::from(64);
+        };
+        return match reconcile_all(users).await {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(error) => {
+                eprintln!("rollcall-bench: {error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     if options.iter().any(|option| option != "--json") {
         eprintln!("{USAGE}");
         return ExitCode::from(64);
@@ -74,6 +91,12 @@ async fn main() -> ExitCode {
         status = ExitCode::FAILURE;
     }
     status
+}
+
+async fn reconcile_all(users: u64) -> anyhow::Result<bool> {
+    let release = std::env::current_exe()?.parent().context("this binary's folder")?.to_owned();
+    let rollcall = release.parent().context("the target folder")?.join("debug/rollcall");
+    reconcile::measure(&release.join("reconcile"), &rollcall, users, now).await
 }
 
 async fn measure(functions: &[String]) -> anyhow::Result<Report> {

@@ -9,7 +9,7 @@ use nix::time::ClockId;
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 
-use crate::runtime_api::{Answer, Clock, RuntimeApi};
+use crate::runtime_api::{Answer, Clock, LIMIT, RuntimeApi};
 
 /// Longer than any start or invocation could reasonably take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -52,7 +52,16 @@ impl Process {
     ///
     /// If it cannot be started, ends, or takes too long.
     pub(crate) async fn start(program: &Program, clock: Clock) -> anyhow::Result<Process> {
-        let mut api = RuntimeApi::start(clock).await?;
+        Process::start_limited(program, clock, LIMIT).await
+    }
+
+    /// The same for a function whose invocations may take so long.
+    ///
+    /// # Errors
+    ///
+    /// Likewise.
+    pub(crate) async fn start_limited(program: &Program, clock: Clock, limit: Duration) -> anyhow::Result<Process> {
+        let mut api = RuntimeApi::start(clock, limit).await?;
         let mut command = Command::new(&program.path);
         command
             .args(&program.arguments)
@@ -80,15 +89,24 @@ impl Process {
     ///
     /// If it ends, takes too long, or answers with anything but status 200.
     pub(crate) async fn invoke(&mut self, event: String) -> anyhow::Result<Answer> {
-        let answer = tokio::select! {
-            answer = self.api.invoke(event) => answer?,
-            status = self.child.wait() => bail!("the function ended with {}", status?),
-            () = tokio::time::sleep(PATIENCE) => bail!("the function did not answer"),
-        };
+        let answer = self.invoke_within(event, PATIENCE).await?;
         if answer.status != 200 {
             bail!("the function answered with status {}", answer.status);
         }
         Ok(answer)
+    }
+
+    /// The same within a time of one's own, whatever it answers.
+    ///
+    /// # Errors
+    ///
+    /// If it ends, reports a failure, or takes too long.
+    pub(crate) async fn invoke_within(&mut self, event: String, patience: Duration) -> anyhow::Result<Answer> {
+        tokio::select! {
+            answer = self.api.invoke(event) => answer,
+            status = self.child.wait() => bail!("the function ended with {}", status?),
+            () = tokio::time::sleep(patience) => bail!("the function did not answer"),
+        }
     }
 
     /// CPU time so far, user and system, of all its threads, those that have ended included.

@@ -46,7 +46,7 @@ pub(crate) struct Cost {
 }
 
 /// The local stack, as far as this needs it.
-struct Stack {
+pub(crate) struct Stack {
     dynamodb: Dynamo,
     table: String,
     /// Ends it when dropped.
@@ -55,10 +55,13 @@ struct Stack {
 
 /// `rollcall dev --json`.
 #[derive(Deserialize)]
-struct Addresses {
-    dynamodb: String,
-    directory_table: String,
-    operations_table: String,
+pub(crate) struct Addresses {
+    pub(crate) clerk: String,
+    pub(crate) clerk_instance_id: String,
+    pub(crate) clerk_secret_key: String,
+    pub(crate) dynamodb: String,
+    pub(crate) directory_table: String,
+    pub(crate) operations_table: String,
 }
 
 /// Counts the three kinds of events, each as a message of its own: fresh, duplicate, superseded.
@@ -72,7 +75,7 @@ pub(crate) async fn measure(
     clock: Clock,
 ) -> anyhow::Result<[Cost; 3]> {
     rollcall::adapters::tls::use_ring();
-    let (stack, addresses) = start(rollcall).await?;
+    let (stack, addresses) = start(rollcall, 0).await?;
     let counted = Arc::new(Mutex::new(Cost::default()));
     let proxy = proxy(stack.dynamodb.clone(), counted.clone()).await?;
     let clerk = clerk(counted.clone()).await?;
@@ -106,11 +109,12 @@ async fn one(process: &mut Process, stack: &Stack, signed: &Signed, counted: &Mu
     Ok(cost)
 }
 
-/// Starts the stack as a process of its own: it links the embedded DynamoDB, which this binary does not.
-async fn start(rollcall: &Path) -> anyhow::Result<(Stack, Addresses)> {
+/// Starts the stack, with so many users, as a process of its own: it links the embedded DynamoDB, which this binary does
+/// not. It lives as long as what is answered.
+pub(crate) async fn start(rollcall: &Path, users: u64) -> anyhow::Result<(Stack, Addresses)> {
     let mut process = Command::new(rollcall)
         .args(["dev", "--port", "0", "--clerk-port", "0", "--dynamodb-port", "0"])
-        .args(["--memory", "--users", "0", "--json"])
+        .args(["--memory", "--json", "--users", &users.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())

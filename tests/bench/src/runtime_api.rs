@@ -18,8 +18,8 @@ use crate::serve::{self, Server};
 pub(crate) type Clock = fn() -> Millis;
 
 const NEXT: &str = "/2018-06-01/runtime/invocation/next";
-/// What an invocation may take, in ms, as template.yaml has it.
-const DEADLINE: u64 = 10_000;
+/// What an invocation of a function behind the API may take, as template.yaml has it.
+pub(crate) const LIMIT: Duration = Duration::from_secs(10);
 
 /// The Runtime API of one process.
 pub(crate) struct RuntimeApi {
@@ -43,17 +43,19 @@ pub(crate) struct Answer {
     pub(crate) status: u64,
     /// Its body; null if that is no JSON.
     pub(crate) body: Value,
+    /// All of it, for a function that is not behind the API.
+    pub(crate) whole: Value,
 }
 
 impl RuntimeApi {
-    /// Starts it.
+    /// Starts it for a function whose invocations may take so long.
     ///
     /// # Errors
     ///
     /// If no port is free.
-    pub(crate) async fn start(clock: Clock) -> anyhow::Result<RuntimeApi> {
+    pub(crate) async fn start(clock: Clock, limit: Duration) -> anyhow::Result<RuntimeApi> {
         let (sender, calls) = mpsc::channel(4);
-        let server = serve::serve(None, move |request| take(request, sender.clone(), clock)).await?;
+        let server = serve::serve(None, move |request| take(request, sender.clone(), clock, limit)).await?;
         Ok(RuntimeApi { server, calls, waiting: None })
     }
 
@@ -97,14 +99,19 @@ impl RuntimeApi {
     }
 }
 
-async fn take(request: Request<Bytes>, calls: mpsc::Sender<Call>, clock: Clock) -> Response<Full<Bytes>> {
+async fn take(
+    request: Request<Bytes>,
+    calls: mpsc::Sender<Call>,
+    clock: Clock,
+    limit: Duration,
+) -> Response<Full<Bytes>> {
     let at = Instant::now();
     let path = request.uri().path();
     if request.method() == Method::GET && path == NEXT {
         let (hand_out, handed) = oneshot::channel();
         let asked = calls.send(Call::Next { at, hand_out }).await;
         return match handed.await {
-            Ok(event) if asked.is_ok() => invocation(event, clock()),
+            Ok(event) if asked.is_ok() => invocation(event, clock(), limit),
             _ => accepted(),
         };
     }
@@ -118,9 +125,10 @@ async fn take(request: Request<Bytes>, calls: mpsc::Sender<Call>, clock: Clock) 
     accepted()
 }
 
-fn invocation(event: String, now: Millis) -> Response<Full<Bytes>> {
+fn invocation(event: String, now: Millis, limit: Duration) -> Response<Full<Bytes>> {
     let mut response = serve::answer(StatusCode::OK, "application/json", event);
-    let deadline = HeaderValue::from(now.get() + DEADLINE);
+    let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+    let deadline = HeaderValue::from(now.get() + limit);
     let headers = response.headers_mut();
     headers.insert("lambda-runtime-deadline-ms", deadline);
     headers.insert("lambda-runtime-aws-request-id", HeaderValue::from_static("8476a536-e9f4-11e8-9739-2dfe598c3fcd"));
@@ -136,7 +144,7 @@ fn accepted() -> Response<Full<Bytes>> {
 }
 
 fn read(latency: Duration, body: &[u8]) -> anyhow::Result<Answer> {
-    let answer: Value = serde_json::from_slice(body).context("the function's answer")?;
-    let body = serde_json::from_str(answer["body"].as_str().unwrap_or_default()).unwrap_or_default();
-    Ok(Answer { latency, status: answer["statusCode"].as_u64().unwrap_or_default(), body })
+    let whole: Value = serde_json::from_slice(body).context("the function's answer")?;
+    let body = serde_json::from_str(whole["body"].as_str().unwrap_or_default()).unwrap_or_default();
+    Ok(Answer { latency, status: whole["statusCode"].as_u64().unwrap_or_default(), body, whole })
 }
