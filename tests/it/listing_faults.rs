@@ -2,6 +2,7 @@
 //! Clerk still has, and the report says what happened.
 
 use clerk_emulator::{ApiFaults, Generated};
+use futures_util::StreamExt;
 use reconcile::Order;
 use rollcall::adapters::clerk_api::ClerkError;
 use rollcall::core::reconcile::run::{Mode, Run, State};
@@ -246,10 +247,16 @@ async fn an_answer_that_breaks_off_is_asked_for_again() {
             let length = body.len();
             let sent = if breaks_off { body.slice(..length / 2) } else { body };
             let end = breaks_off.then(|| Err(std::io::Error::other("cut"))).into_iter();
-            let chunks = std::iter::once(Ok(sent)).chain(end);
+            // Late enough for the beginning to have arrived.
+            let chunks = futures_util::stream::iter(std::iter::once(Ok(sent)).chain(end)).then(async |chunk| {
+                if chunk.is_err() {
+                    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                }
+                chunk
+            });
             axum::response::Response::builder()
                 .header("content-type", "application/json")
-                .body(axum::body::Body::from_stream(futures_util::stream::iter(chunks)))
+                .body(axum::body::Body::from_stream(chunks))
                 .unwrap()
         }
     };
