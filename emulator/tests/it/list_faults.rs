@@ -127,6 +127,20 @@ async fn an_instance_is_one_for_development_unless_told_and_another_one_on_a_bad
     assert_eq!(clerk.get("/v1/instance").await.ok()["environment_type"], "production");
 }
 
+#[tokio::test]
+async fn organizations_can_be_switched_off_and_nothing_else_with_them() {
+    let clerk = Clerk::start(Config { users: 3, ..Config::default() }).await;
+    turn(&clerk, json!({"organizations_off": true})).await;
+    for path in ["/v1/organizations", "/v1/organization_memberships", "/v1/organizations/org_1/memberships"] {
+        let refused = clerk.get(path).await;
+        assert_eq!(refused.status, 403, "{path}");
+        assert_eq!(refused.body["errors"][0]["code"], "organization_not_enabled_in_instance", "{path}");
+    }
+    assert_eq!(clerk.get("/v1/users").await.status, 200);
+    turn(&clerk, json!({})).await;
+    assert_eq!(clerk.get("/v1/organizations").await.status, 200);
+}
+
 /// Lists everything forty times under churn, and answers with every page and every event.
 async fn listings_under_churn(seed: u64, rate: f64) -> (Vec<Vec<String>>, Vec<String>) {
     let endpoint = Endpoint::start().await;

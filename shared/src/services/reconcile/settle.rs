@@ -17,7 +17,7 @@ use crate::core::item::{Item, Writer};
 use crate::core::projection::Context;
 use crate::core::reconcile::absence::Doubt;
 use crate::core::reconcile::presence::is_settled;
-use crate::core::reconcile::run::{Mode, Phase, Run};
+use crate::core::reconcile::run::{Phase, Run};
 use crate::core::rule::{Guard, Outcome};
 use crate::core::tombstone::{Deletion, DeletionPolicy};
 
@@ -307,7 +307,7 @@ impl Walk<'_> {
     async fn end(&mut self, id: &EntityId, stored: Item) -> Result<(), ReconcileError> {
         let kind = id.kind();
         self.run.tally.of_mut(kind).drift.absent += 1;
-        if self.run.mode == Mode::Report {
+        if !self.writes() {
             return Ok(());
         }
         let reconciler = self.reconciler;
