@@ -78,15 +78,15 @@ fn converges(policy: &str, histories: u32) {
 
 #[test]
 fn i1_one_run_makes_the_copy_equal_under_redact() {
-    converges("redact", 100);
+    converges("redact", 800);
 }
 
 #[test]
 fn i1_one_run_makes_the_copy_equal_under_purge() {
-    converges("purge", 100);
+    converges("purge", 600);
 }
 
 #[test]
 fn i1_one_run_makes_the_copy_equal_under_retain() {
-    converges("retain", 100);
+    converges("retain", 600);
 }

@@ -48,6 +48,8 @@ pub struct Config {
     pub data: Option<PathBuf>,
     /// Whether the Directory keeps the stream that the template gives it: see [`tables::end_stream`].
     pub stream: bool,
+    /// Whether reconcile runs every night.
+    pub nightly: bool,
     /// The emulator's settings. Its port, clock, snapshot and endpoint are the stack's.
     pub clerk: clerk_emulator::Config,
     /// The secrets that the webhook accepts, separated by spaces; the emulator signs with the first.
@@ -68,6 +70,7 @@ impl Config {
             dynamodb_port: 0,
             data: None,
             stream: true,
+            nightly: true,
             clerk: clerk_emulator::Config::default(),
             webhook_secrets: clerk_emulator::WEBHOOK_SECRET.to_owned(),
             lookup: Arc::new(|_| None),
@@ -117,7 +120,7 @@ pub struct Stack {
     pub functions: Functions,
     /// What its schedule runs.
     pub reconcile: Arc<Reconcile>,
-    schedule: Server,
+    schedule: Option<Server>,
     api: Server,
     database: Server,
 }
@@ -214,12 +217,14 @@ impl Stack {
         };
         let settings = reconcile::settings::Settings::read(&lookup)?;
         let reconcile = Arc::new(Reconcile::new(settings, &dynamodb, config.clock.clone()));
-        let nights = schedule::nights(reconcile.clone(), config.clock);
-        let schedule = Server::spawn(|told| async move {
-            tokio::select! {
-                () = told => {}
-                never = nights => match never {},
-            }
+        let schedule = config.nightly.then(|| {
+            let nights = schedule::nights(reconcile.clone(), config.clock);
+            Server::spawn(|told| async move {
+                tokio::select! {
+                    () = told => {}
+                    never = nights => match never {},
+                }
+            })
         });
         let router = gateway::router(functions.clone());
         let api = Server::spawn(|told| async move {
@@ -237,7 +242,9 @@ impl Stack {
     /// If Clerk's data cannot be saved.
     pub async fn stop(self) -> anyhow::Result<()> {
         // In the order in which they call one another.
-        self.schedule.stop().await;
+        if let Some(schedule) = self.schedule {
+            schedule.stop().await;
+        }
         let saved = self.clerk.stop().await;
         self.api.stop().await;
         self.database.stop().await;
