@@ -7,6 +7,7 @@ with, the `template` itself, and the `settings` that the code declares.
 import json
 import re
 
+from permissions import PERMISSIONS, permissions, where
 from translated import of_type, properties, refusals
 
 # What is expected: change these together with template.yaml.
@@ -45,57 +46,8 @@ TRUST = {
     SCHEDULE: {"Principal": {"Service": "scheduler.amazonaws.com"}, "Condition": OWN_ACCOUNT},
 }
 
-PERMISSIONS = {
-    "WebhookFunction": {
-        ("dynamodb:PutItem", "DirectoryTable.Arn"),
-        ("dynamodb:PutItem", "OperationsTable.Arn"),
-        ("secretsmanager:GetSecretValue", "SecretArn"),
-        ("logs:CreateLogStream", "WebhookLogs.Arn"),
-        ("logs:PutLogEvents", "WebhookLogs.Arn"),
-    },
-    "EnsureProfileFunction": {
-        ("dynamodb:BatchGetItem", "DirectoryTable.Arn"),
-        ("dynamodb:BatchGetItem", "ProfilesTable.Arn"),
-        ("logs:CreateLogStream", "EnsureProfileLogs.Arn"),
-        ("logs:PutLogEvents", "EnsureProfileLogs.Arn"),
-    },
-    "ReconcileFunction": {
-        ("dynamodb:Scan", "DirectoryTable.Arn"),
-        ("dynamodb:BatchGetItem", "DirectoryTable.Arn"),
-        ("dynamodb:GetItem", "OperationsTable.Arn"),
-        ("dynamodb:Query", "OperationsTable.Arn"),
-        ("dynamodb:PutItem", "OperationsTable.Arn"),
-        ("dynamodb:DeleteItem", "OperationsTable.Arn"),
-        ("secretsmanager:GetSecretValue", "SecretArn"),
-        ("logs:CreateLogStream", "ReconcileLogs.Arn"),
-        ("logs:PutLogEvents", "ReconcileLogs.Arn"),
-    },
-    "ReconcileStateMachine": {
-        ("lambda:InvokeFunction", "ReconcileFunction.Arn"),
-        ("sqs:SendMessage", "ReconcileFailures.Arn"),
-    },
-    "ReconcileStart": {
-        ("states:StartExecution", "ReconcileStateMachine"),
-        ("sqs:SendMessage", "ReconcileFailures.Arn"),
-    },
-}
-
-# What they may do beyond that under a policy, which is the default of its parameter.
-PERMISSIONS_UNDER = {
-    ("EnsureProfileFunction", "EnsurePolicy", "create"): {
-        ("dynamodb:PutItem", "DirectoryTable.Arn"),
-        ("dynamodb:ConditionCheckItem", "DirectoryTable.Arn"),
-        ("dynamodb:PutItem", "ProfilesTable.Arn"),
-        ("secretsmanager:GetSecretValue", "SecretArn"),
-    },
-    ("ReconcileFunction", "ReconcilePolicy", "repair"): {
-        ("dynamodb:PutItem", "DirectoryTable.Arn"),
-        ("dynamodb:ConditionCheckItem", "DirectoryTable.Arn"),
-    },
-}
-
 # Svix gives up after 15 s, API Gateway after 30 s, and Lambda ends every function after 900 s.
-TIME_LIMITS = {"WebhookFunction": 10, "EnsureProfileFunction": 10, "ReconcileFunction": 900}
+TIME_LIMITS = {"WebhookFunction": 10, "EnsureProfileFunction": 10, "ReactFunction": 300, "ReconcileFunction": 900}
 
 PRIMARY_KEY = [("pk", "HASH"), ("sk", "RANGE")]
 MEMBERS = {
@@ -147,6 +99,10 @@ METRICS = {
         "EnsureProfileLogs",
         '{ ($.outcome = "user_not_synced") || ($.outcome = "organization_not_synced") }',
     ),
+    "ReactFailedMetric": metric("ReactFailed", "ReactLogs", '{ ($.message = "react") && ($.outcome = "failed") }'),
+    "WritebackConflictMetric": metric(
+        "WritebackConflict", "ReactLogs", "{ ($.message = \"a user's dbId is another one\") }"
+    ),
     "ReconcileOutOfStepMetric": metric(
         "ReconcileOutOfStep",
         "ReconcileLogs",
@@ -192,16 +148,6 @@ def target(value):
 def many(value):
     """CloudFormation takes one or a list nearly everywhere."""
     return value if isinstance(value, list) else [value]
-
-
-def permissions(name, parameters):
-    """What a role allows where the stack is deployed with these parameters."""
-    under = [
-        allowed
-        for (whose, parameter, policy), allowed in PERMISSIONS_UNDER.items()
-        if whose == name and parameters.get(parameter, policy) == policy
-    ]
-    return PERMISSIONS[name].union(*under)
 
 
 def check_routes(resources):
@@ -272,10 +218,12 @@ def check_permissions(resources, parameters):
         allowed = set()
         for policy in role.get("Policies", []):
             for statement in many(policy.get("PolicyDocument", {}).get("Statement", [])):
-                same(f"{user}: kind of statement", set(statement) - {"Sid"}, {"Effect", "Action", "Resource"})
+                parts = set(statement) - {"Sid", "Condition"}
+                same(f"{user}: kind of statement", parts, {"Effect", "Action", "Resource"})
                 same(f"{user}: effect", statement["Effect"], "Allow")
+                only = [where(statement["Condition"])] if "Condition" in statement else []
                 for action in many(statement["Action"]):
-                    allowed |= {(action, target(resource)) for resource in many(statement["Resource"])}
+                    allowed |= {(action, target(resource), *only) for resource in many(statement["Resource"])}
         same(f"{user}: permissions", allowed, permissions(user, parameters))
 
 

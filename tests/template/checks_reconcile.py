@@ -31,9 +31,6 @@ RUNS = {
 # How long a run that was killed keeps the others out.
 LEASE = 300
 
-# Two weeks are the longest that SQS keeps a message.
-QUEUES = {"ReconcileFailures": {"MessageRetentionPeriod": 14 * 24 * 3600, "SqsManagedSseEnabled": True}}
-
 SCHEDULES = {
     "ReconcileStart": {
         "Description": "Starts reconcile",
@@ -134,11 +131,6 @@ def check_state_machine(resources):
     # Full jitter takes any part of a delay, half of it on average.
     _, _, waited, _ = run(machine, [CRASH])
     assert waited / 2 > LEASE, f"a killed run's lease outlives the retries, which take {waited / 2} s"
-
-
-def check_queues(resources):
-    """Messages are encrypted, and kept until somebody reads them."""
-    same("queues", properties(resources, "AWS::SQS::Queue"), QUEUES)
 
 
 def check_schedule(resources, template):

@@ -3,22 +3,18 @@
 import inspect
 import json
 import os
-import re
 from pathlib import Path
 
 import checks
+import checks_react
 import checks_reconcile
+import mistakes
+import mistakes_permissions
+import mistakes_react
+import mistakes_reconcile
 import pytest
-from mistakes import MISTAKES
-from translated import ROOT, source, translate
-
-# What the checks are run on: the template with these parameters, and defaults for the rest.
-VARIANTS = {
-    "create": {},
-    "verify": {"EnsurePolicy": "verify"},
-    "report": {"ReconcilePolicy": "report"},
-    "emulated": {"AwsEndpointUrl": "http://localhost:4566"},
-}
+from translated import ROOT, source, takes, translate
+from variants import VARIANTS
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +50,10 @@ def run(check, template, parameters, settings):
 
 
 CHECKS = [
-    value for module in (checks, checks_reconcile) for name, value in vars(module).items() if name.startswith("check_")
+    value
+    for module in (checks, checks_react, checks_reconcile)
+    for name, value in vars(module).items()
+    if name.startswith("check_")
 ]
 
 
@@ -108,6 +107,7 @@ PARAMETERS = {
     "SignInUrl": (["", "https://app.example.com/sign-in?x=1"], ["/sign-in", "javascript:alert(1)"]),
     "ProfileDefaults": (["{}", '{"theme":"light"}', "{\n}"], ["", "[]", "light"]),
     "MembershipProfileDefaults": (["{}", '{"seat":1}'], ["", "null"]),
+    "MetadataWriteback": (["on", "off"], ["", "true"]),
     "ReconcilePolicy": (["repair", "report"], ["", "off"]),
     "ReconcileSchedule": (
         ["cron(0 3 * * ? *)", "cron(15 0/6 ? * MON-FRI *)", "rate(1 day)", "rate(12 hours)"],
@@ -136,19 +136,17 @@ def test_a_parameter_takes_what_is_right_and_refuses_what_is_not(name):
     assert str(parameter.get("Default", taken[0])) == taken[0]
 
 
-def takes(parameter, value):
-    """Whether CloudFormation takes a value for a parameter."""
-    if parameter["Type"] == "Number":
-        return parameter["MinValue"] <= int(value) <= parameter["MaxValue"]
-    if "AllowedValues" in parameter:
-        return value in parameter["AllowedValues"]
-    return bool(re.fullmatch(parameter["AllowedPattern"], value))
-
-
 def test_the_console_shows_every_parameter_in_one_group():
     template = source()
     groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     assert sorted(it for group in groups for it in group["Parameters"]) == sorted(template["Parameters"])
+
+
+MISTAKES = [
+    mistake
+    for module in (mistakes, mistakes_permissions, mistakes_react, mistakes_reconcile)
+    for mistake in module.MISTAKES
+]
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=[it[0] for it in MISTAKES])

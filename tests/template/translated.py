@@ -4,6 +4,7 @@ without AWS.
 
 import json
 import os
+import re
 from pathlib import Path
 
 # The translator asks boto3 for a region; which one does not matter here.
@@ -49,6 +50,15 @@ def refusals(template, parameters):
     rules = [rule for rule in template.get("Rules", {}).values() if holds(rule.get("RuleCondition", ALWAYS), given)]
     assertions = [assertion for rule in rules for assertion in rule["Assertions"]]
     return [it["AssertDescription"] for it in assertions if not holds(it["Assert"], given)]
+
+
+def takes(parameter, value):
+    """Whether CloudFormation takes a value for a parameter."""
+    if parameter["Type"] == "Number":
+        return parameter["MinValue"] <= int(value) <= parameter["MaxValue"]
+    if "AllowedValues" in parameter:
+        return value in parameter["AllowedValues"]
+    return bool(re.fullmatch(parameter["AllowedPattern"], value))
 
 
 def values(template, parameters):

@@ -1,0 +1,195 @@
+"""Mistakes in who may do what, as in mistakes.py."""
+
+import checks
+from changes import always, drop, put
+from variants import CREATING, REPAIRING
+
+FUNCTION = ("WebhookFunction", "Properties")
+STATEMENTS = ("WebhookRole", "Properties", "Policies", 0, "PolicyDocument", "Statement")
+READ_POLICY = {"Type": "AWS::IAM::Policy", "Properties": {"PolicyName": "more", "PolicyDocument": {}}}
+ENSURE = ("EnsureProfileFunction", "Properties")
+ENSURE_STATEMENTS = ("EnsureProfileRole", "Properties", "Policies", 0, "PolicyDocument", "Statement")
+CALLER = (*ENSURE_STATEMENTS, 0)
+TO_DIRECTORY, TO_PROFILES, TO_SECRET = ((*ENSURE_STATEMENTS, at) for at in (2, 3, 4))
+CREATED = ("Fn::If", 1)
+ATTRIBUTES = ("Condition", "ForAllValues:StringEquals", "dynamodb:Attributes")
+RECONCILE_STATEMENTS = ("ReconcileRole", "Properties", "Policies", 0, "PolicyDocument", "Statement")
+STORED, RECORDS, RUNS, TO_REPAIR = ((*RECONCILE_STATEMENTS, at) for at in (0, 1, 2, 5))
+IN_INDEX, TO_MARK, TO_CREATE = ((*RECONCILE_STATEMENTS, at) for at in (6, 7, 8))
+MACHINE = ("ReconcileStateMachine", "Properties")
+MACHINE_ROLE = ("ReconcileStateMachineRole", "Properties")
+MACHINE_STATEMENTS = (*MACHINE_ROLE, "Policies", 0, "PolicyDocument", "Statement")
+START_ROLE = ("ReconcileStartRole", "Properties")
+START_STATEMENTS = (*START_ROLE, "Policies", 0, "PolicyDocument", "Statement")
+PRINCIPAL = ("AssumeRolePolicyDocument", "Statement", 0, "Principal")
+
+MISTAKES = [
+    ("any action on the table", checks.check_permissions, put(*STATEMENTS, 0, "Action", "dynamodb:*")),
+    ("one action more", checks.check_permissions, put(*STATEMENTS, 0, "Action", ["dynamodb:PutItem", "dynamodb:Scan"])),
+    ("any table", checks.check_permissions, put(*STATEMENTS, 0, "Resource", "*")),
+    ("any secret", checks.check_permissions, put(*STATEMENTS, 2, "Resource", "*")),
+    ("one permission less", checks.check_permissions, drop(*STATEMENTS, 1)),
+    ("all but one action", checks.check_permissions, put(*STATEMENTS, 0, "NotAction", "dynamodb:DeleteTable")),
+    ("a policy of AWS's", checks.check_permissions, put("WebhookRole", "Properties", "ManagedPolicyArns", ["arn:x"])),
+    ("a policy beside the role", checks.check_permissions, put("More", READ_POLICY)),
+    ("SAM's own role", checks.check_permissions, drop(*FUNCTION, "Role")),
+    ("a role for two", checks.check_permissions, put(*ENSURE, "Role", {"Fn::GetAtt": ["WebhookRole", "Arn"]})),
+    ("queries", checks.check_permissions, put(*CALLER, "Action", ["dynamodb:BatchGetItem", "dynamodb:Query"])),
+    ("scans", checks.check_permissions, put(*CALLER, "Action", ["dynamodb:BatchGetItem", "dynamodb:Scan"])),
+    ("any read", checks.check_permissions, put(*CALLER, "Action", "dynamodb:*Get*")),
+    (
+        "half of what is read",
+        checks.check_permissions,
+        put(*CALLER, "Resource", {"Fn::GetAtt": ["DirectoryTable", "Arn"]}),
+    ),
+    ("the index read", checks.check_permissions, put(*CALLER, "Resource", 0, {"Fn::Sub": "${DirectoryTable.Arn}/*"})),
+    ("the Directory written under verify", checks.check_permissions, always(*TO_DIRECTORY), "verify"),
+    ("profiles written under verify", checks.check_permissions, always(*TO_PROFILES), "verify"),
+    ("the secret read under verify", checks.check_permissions, always(*TO_SECRET), "verify"),
+    ("another condition", checks.check_permissions, put(*TO_DIRECTORY, "Fn::If", 0, "HasAwsEndpointUrl"), "create"),
+    (
+        "the condition turned round",
+        checks.check_permissions,
+        lambda t: t["Conditions"].update(EnsureCreates={"Fn::Not": [t["Conditions"]["EnsureCreates"]]}),
+    ),
+    (
+        "verify by default",
+        checks.check_permissions,
+        lambda t: t["Parameters"]["EnsurePolicy"].update(Default="verify"),
+        *CREATING,
+    ),
+    (
+        "owners not checked",
+        checks.check_permissions,
+        put(*TO_DIRECTORY, *CREATED, "Action", "dynamodb:PutItem"),
+        *CREATING,
+    ),
+    (
+        "deletes",
+        checks.check_permissions,
+        put(*TO_PROFILES, *CREATED, "Action", ["dynamodb:PutItem", "dynamodb:DeleteItem"]),
+        *CREATING,
+    ),
+    (
+        "updates",
+        checks.check_permissions,
+        put(*TO_PROFILES, *CREATED, "Action", ["dynamodb:PutItem", "dynamodb:UpdateItem"]),
+        *CREATING,
+    ),
+    (
+        "profiles in another table",
+        checks.check_permissions,
+        put(*TO_PROFILES, *CREATED, "Resource", {"Fn::GetAtt": ["OperationsTable", "Arn"]}),
+        *CREATING,
+    ),
+    (
+        "Operations written too",
+        checks.check_permissions,
+        put(
+            *TO_PROFILES,
+            *CREATED,
+            "Resource",
+            [{"Fn::GetAtt": [f"{it}Table", "Arn"]} for it in ("Profiles", "Operations")],
+        ),
+        *CREATING,
+    ),
+    ("any secret to create with", checks.check_permissions, put(*TO_SECRET, *CREATED, "Resource", "*"), *CREATING),
+    ("no secret to create with", checks.check_permissions, drop(*TO_SECRET), *CREATING),
+    (
+        "another's log",
+        checks.check_permissions,
+        put(*ENSURE_STATEMENTS, 1, "Resource", {"Fn::GetAtt": ["WebhookLogs", "Arn"]}),
+    ),
+    ("the Directory written under report", checks.check_permissions, always(*TO_REPAIR), "report"),
+    (
+        "PutItem kept under report",
+        checks.check_permissions,
+        put(*STORED, "Action", ["dynamodb:Scan", "dynamodb:BatchGetItem", "dynamodb:PutItem"]),
+        "report",
+    ),
+    ("nothing to repair with", checks.check_permissions, drop(*TO_REPAIR), *REPAIRING),
+    (
+        "parents not checked",
+        checks.check_permissions,
+        put(*TO_REPAIR, *CREATED, "Action", "dynamodb:PutItem"),
+        *REPAIRING,
+    ),
+    (
+        "repaired where ensure creates",
+        checks.check_permissions,
+        put(*TO_REPAIR, "Fn::If", 0, "EnsureCreates"),
+        "report",
+    ),
+    (
+        "report by default",
+        checks.check_permissions,
+        lambda t: t["Parameters"]["ReconcilePolicy"].update(Default="report"),
+        *REPAIRING,
+    ),
+    ("members searched under report", checks.check_permissions, always(*IN_INDEX), "report"),
+    ("marks set under report", checks.check_permissions, always(*TO_MARK), "report"),
+    ("records created under report", checks.check_permissions, always(*TO_CREATE), "report"),
+    ("no members to end", checks.check_permissions, drop(*IN_INDEX), *REPAIRING),
+    ("no marks", checks.check_permissions, drop(*TO_MARK), *REPAIRING),
+    ("any update", checks.check_permissions, drop(*TO_MARK, *CREATED, "Condition"), *REPAIRING),
+    (
+        "one attribute more",
+        checks.check_permissions,
+        put(*TO_MARK, *CREATED, *ATTRIBUTES, ["pk", "sk", "rank", "consequences_at", "role"]),
+        *REPAIRING,
+    ),
+    (
+        "records changed",
+        checks.check_permissions,
+        put(*TO_CREATE, *CREATED, "Action", ["dynamodb:PutItem", "dynamodb:UpdateItem"]),
+        *REPAIRING,
+    ),
+    (
+        "any index",
+        checks.check_permissions,
+        put(*IN_INDEX, *CREATED, "Resource", {"Fn::Sub": "${DirectoryTable.Arn}/index/*"}),
+        *REPAIRING,
+    ),
+    ("records not looked up", checks.check_permissions, drop(*RECORDS)),
+    (
+        "records searched",
+        checks.check_permissions,
+        put(*RECORDS, "Action", ["dynamodb:BatchGetItem", "dynamodb:Query"]),
+    ),
+    ("any table scanned", checks.check_permissions, put(*STORED, "Resource", "*")),
+    ("profiles scanned", checks.check_permissions, put(*STORED, "Resource", {"Fn::GetAtt": ["ProfilesTable", "Arn"]})),
+    ("any use of Operations", checks.check_permissions, put(*RUNS, "Action", "dynamodb:*")),
+    ("a lease for ever", checks.check_permissions, put(*RUNS, "Action", ["dynamodb:GetItem", "dynamodb:PutItem"])),
+    ("any function", checks.check_permissions, put(*MACHINE_STATEMENTS, 0, "Resource", "*")),
+    ("any queue", checks.check_permissions, put(*MACHINE_STATEMENTS, 1, "Resource", "*")),
+    ("no message allowed", checks.check_permissions, drop(*MACHINE_STATEMENTS, 1)),
+    ("any call", checks.check_permissions, put(*MACHINE_STATEMENTS, 0, "Action", "lambda:*")),
+    (
+        "another function called",
+        checks.check_permissions,
+        put(*MACHINE_STATEMENTS, 0, "Resource", {"Fn::GetAtt": ["WebhookFunction", "Arn"]}),
+    ),
+    ("any state machine", checks.check_permissions, put(*START_STATEMENTS, 0, "Resource", "*")),
+    (
+        "stopped as well",
+        checks.check_permissions,
+        put(*START_STATEMENTS, 0, "Action", ["states:StartExecution", "states:StopExecution"]),
+    ),
+    ("no dead letters allowed", checks.check_permissions, drop(*START_STATEMENTS, 1)),
+    (
+        "one role for schedule and machine",
+        checks.check_permissions,
+        put(*MACHINE, "Role", {"Fn::GetAtt": ["ReconcileStartRole", "Arn"]}),
+    ),
+    (
+        "the wrong service",
+        checks.check_permissions,
+        put(*START_ROLE, *PRINCIPAL, {"Service": "events.amazonaws.com"}),
+    ),
+    ("anybody", checks.check_permissions, put(*MACHINE_ROLE, *PRINCIPAL, {"AWS": "*"})),
+    (
+        "for other accounts",
+        checks.check_permissions,
+        drop(*START_ROLE, "AssumeRolePolicyDocument", "Statement", 0, "Condition"),
+    ),
+]
