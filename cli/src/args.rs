@@ -43,6 +43,9 @@ pub struct TargetArgs {
     /// Where the local stack's DynamoDB is, if not on its usual port
     #[arg(long, value_name = "URL", requires = "local")]
     pub dynamodb_url: Option<String>,
+    /// The policy set that the local stack was started with
+    #[arg(long, value_name = "NAME", requires = "local")]
+    pub preset: Option<String>,
 }
 
 /// `rollcall reconcile`.
@@ -103,6 +106,10 @@ pub struct DevArgs {
     /// --local`. Not with --data
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub users: usize,
+    /// Decide as one of the policy sets of presets/ does: clerk-only, org-profiles, progress-and-purge, read-only-copy or
+    /// user-records; a variable of the environment outranks it
+    #[arg(long, value_name = "NAME")]
+    pub preset: Option<String>,
     /// Print one JSON object with the addresses once all is ready
     #[arg(long)]
     pub json: bool,

@@ -7,6 +7,7 @@
 pub mod args;
 pub mod dev;
 pub mod operator;
+pub mod presets;
 pub mod settings;
 mod signals;
 pub mod trigger;

@@ -56,6 +56,7 @@ fn levels(command: &Command) -> Targets {
             ("rollcall", LevelFilter::INFO),
             ("rollcall_cli", LevelFilter::INFO),
             ("ensure_profile", LevelFilter::INFO),
+            ("react", LevelFilter::INFO),
             ("reconcile", LevelFilter::INFO),
             ("webhook", LevelFilter::INFO),
             // It warns of every refused condition, which is an outcome here.

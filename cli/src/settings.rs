@@ -12,6 +12,7 @@ pub fn variables() -> BTreeMap<&'static str, Vec<Variable>> {
     BTreeMap::from([
         ("webhook", webhook::settings::VARIABLES.to_vec()),
         ("ensure-profile", ensure_profile::settings::VARIABLES.to_vec()),
+        ("react", react::settings::VARIABLES.to_vec()),
         ("reconcile", reconcile::settings::VARIABLES.to_vec()),
     ])
 }

@@ -3,6 +3,7 @@
 pub mod gateway;
 mod schedule;
 pub mod stack;
+pub mod stream;
 pub mod tables;
 
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use clerk_emulator::Generated;
 
 use self::stack::{Addresses, Config, Stack};
 use crate::args::DevArgs;
-use crate::{Clock, signals};
+use crate::{Clock, presets, signals};
 
 /// From so many sample users on they are generated on demand: announcing each would take minutes.
 const MANY: usize = 10_000;
@@ -34,8 +35,8 @@ pub async fn run(args: DevArgs, environment: fn(&str) -> Option<String>, clock: 
         stack = Stack::start(config) => stack?,
     };
     let ready = async {
-        // Ready means that the sample users have arrived, too.
-        stack.clerk.settled().await;
+        // Ready means that the sample users have arrived, too, with all that follows from that.
+        stack.settled().await;
         if json {
             println!("{}", serde_json::to_string(&stack.addresses)?);
         } else {
@@ -72,7 +73,8 @@ fn config(args: DevArgs, environment: fn(&str) -> Option<String>, clock: Clock) 
     set("CLERK_SECRET_KEY", &mut config.clerk.secret_key);
     set("CLERK_INSTANCE_ID", &mut config.clerk.instance_id);
     set("CLERK_WEBHOOK_SECRET", &mut config.webhook_secrets);
-    config.lookup = Arc::new(environment);
+    let preset = args.preset.as_deref().map(presets::read).transpose()?.unwrap_or_default();
+    config.lookup = Arc::new(move |name| environment(name).or_else(|| preset.get(name).cloned()));
     Ok(config)
 }
 
@@ -108,7 +110,7 @@ fn welcome(addresses: &Addresses, user: Option<&str>, generated: Generated) -> S
     };
     let user = user.unwrap_or("user_…");
     let Addresses { api, clerk, dynamodb, clerk_secret_key, webhook_secret, directory_table, .. } = addresses;
-    let Addresses { profiles_table, operations_table, allowed_origins, .. } = addresses;
+    let Addresses { profiles_table, operations_table, allowed_origins, event_bus, .. } = addresses;
     format!(
         "
   Rollcall is running.
@@ -117,6 +119,7 @@ fn welcome(addresses: &Addresses, user: Option<&str>, generated: Generated) -> S
     Clerk       {clerk}  (emulator; key {clerk_secret_key})
     DynamoDB    {dynamodb}  (tables {directory_table}, {profiles_table}, {operations_table})
     webhooks    signed with {webhook_secret}
+    changes     {event_bus}  (what the event bus would carry, a line each)
     sessions    of pages at {allowed_origins}
 {generated}
   Try, in another terminal:

@@ -1,5 +1,6 @@
 //! The local stack: an embedded DynamoDB, a Clerk emulator and the functions, on loopback ports of one process.
 
+use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,12 +10,16 @@ use anyhow::Context;
 use aws_config::{Region, SdkConfig};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Credentials;
+use aws_sdk_dynamodbstreams::Client as Streams;
 use clerk_emulator::Emulator;
 use dynoxide::Database;
 use ensure_profile::EnsureProfile;
+use react::React;
 use reconcile::Reconcile;
+use rollcall::adapters::bus::Bus;
 use rollcall::core::settings::origins;
 use serde::Serialize;
+use tempfile::TempPath;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -22,6 +27,7 @@ use webhook::Webhook;
 
 use super::gateway::{self, Functions};
 use super::schedule;
+use super::stream::{Feed, Looks};
 use super::tables::{self, Tables};
 use crate::Clock;
 
@@ -50,6 +56,8 @@ pub struct Config {
     pub stream: bool,
     /// Whether reconcile runs every night.
     pub nightly: bool,
+    /// Whether the stream's records are followed.
+    pub reacts: bool,
     /// The emulator's settings. Its port, clock, snapshot and endpoint are the stack's.
     pub clerk: clerk_emulator::Config,
     /// The secrets that the webhook accepts, separated by spaces; the emulator signs with the first.
@@ -71,6 +79,7 @@ impl Config {
             data: None,
             stream: true,
             nightly: true,
+            reacts: true,
             clerk: clerk_emulator::Config::default(),
             webhook_secrets: clerk_emulator::WEBHOOK_SECRET.to_owned(),
             lookup: Arc::new(|_| None),
@@ -106,6 +115,8 @@ pub struct Addresses {
     pub profiles_table: String,
     /// The Operations table.
     pub operations_table: String,
+    /// The file that stands for the event bus.
+    pub event_bus: String,
 }
 
 /// A running stack. Dropping it ends it at once; [`Stack::stop`] ends it cleanly.
@@ -121,8 +132,12 @@ pub struct Stack {
     /// What its schedule runs.
     pub reconcile: Arc<Reconcile>,
     schedule: Option<Server>,
+    stream: Option<Server>,
+    looks: watch::Receiver<Looks>,
     api: Server,
     database: Server,
+    /// Removes the bus's file in the end, unless it lies in a folder that outlives the stack.
+    _bus: Option<TempPath>,
 }
 
 /// A server that ends when it is told to, or when nobody is left to tell it.
@@ -136,6 +151,16 @@ impl Server {
         let (stopping, mut stopped) = watch::channel(false);
         let told = Box::pin(async move { drop(stopped.wait_for(|stop| *stop).await) });
         Server { stopping, task: tokio::spawn(serve(told)) }
+    }
+
+    /// Does something for ever.
+    fn spawn_forever(work: impl Future<Output = Infallible> + Send + 'static) -> Server {
+        Server::spawn(|told| async move {
+            tokio::select! {
+                () = told => {}
+                never = work => match never {},
+            }
+        })
     }
 
     async fn stop(mut self) {
@@ -192,7 +217,9 @@ impl Stack {
         .await
         .context("starting the Clerk emulator (--clerk-port)")?;
 
+        let (event_bus, bus) = bus(config.data.as_deref())?;
         let addresses = Addresses {
+            event_bus: event_bus.to_string_lossy().into_owned(),
             api,
             clerk: clerk.url().to_owned(),
             dynamodb: dynamodb_url,
@@ -208,7 +235,7 @@ impl Stack {
         };
         let lookup = |name: &str| match name {
             "CLERK_WEBHOOK_SECRET" => Some(config.webhook_secrets.clone()),
-            name => setting(&addresses, name).or_else(|| (config.lookup)(name)),
+            name => setting(&addresses, name).or_else(|| (config.lookup)(name)).or_else(|| usual(name)),
         };
         let functions = Functions {
             webhook: Arc::new(Webhook::new(webhook::settings::Settings::read(&lookup)?, &dynamodb)),
@@ -217,22 +244,62 @@ impl Stack {
         };
         let settings = reconcile::settings::Settings::read(&lookup)?;
         let reconcile = Arc::new(Reconcile::new(settings, &dynamodb, config.clock.clone()));
-        let schedule = config.nightly.then(|| {
-            let nights = schedule::nights(reconcile.clone(), config.clock);
-            Server::spawn(|told| async move {
-                tokio::select! {
-                    () = told => {}
-                    never = nights => match never {},
-                }
-            })
-        });
+        let settings = react::settings::Settings::read(&lookup)?;
+        let react = Arc::new(React::new(settings, &dynamodb, Bus::File(event_bus), config.clock.clone()));
+        let (looked, looks) = watch::channel(Looks::default());
+        let stream = if config.reacts && config.stream {
+            let file = config.data.as_deref().map(|data| data.join("stream.json"));
+            let streams = streams(&addresses.dynamodb).await;
+            let feed = Feed::open(&dynamodb, streams, &addresses.directory_table, file).await?;
+            feed.map(|feed| Server::spawn_forever(feed.follow(react, looked)))
+        } else {
+            None
+        };
+        let schedule = config.nightly;
+        let schedule = schedule.then(|| Server::spawn_forever(schedule::nights(reconcile.clone(), config.clock)));
         let router = gateway::router(functions.clone());
         let api = Server::spawn(|told| async move {
             if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(told).await {
                 tracing::error!(%error, "the HTTP API stopped");
             }
         });
-        Ok(Stack { addresses, dynamodb, clerk, functions, reconcile, schedule, api, database })
+        Ok(Stack {
+            addresses,
+            dynamodb,
+            clerk,
+            functions,
+            reconcile,
+            schedule,
+            stream,
+            looks,
+            api,
+            database,
+            _bus: bus,
+        })
+    }
+
+    /// Waits until all that has happened in Clerk has arrived, and all that follows from it is done.
+    ///
+    /// # Panics
+    ///
+    /// Never: whoever follows the stream lives as long as the stack.
+    pub async fn settled(&self) {
+        loop {
+            self.clerk.settled().await;
+            let Some(_) = &self.stream else { return };
+            let mut looks = self.looks.clone();
+            let before = looks.borrow_and_update().records;
+            // One look may have begun before the last write.
+            for _ in 0..2 {
+                if looks.changed().await.is_err() {
+                    return;
+                }
+            }
+            let quiet = looks.wait_for(|looks| looks.empty >= 2).await.map(|looks| looks.records);
+            if quiet.is_ok_and(|records| records == before) {
+                return;
+            }
+        }
     }
 
     /// Ends everything: requests under way are answered, Clerk's data is saved.
@@ -244,6 +311,9 @@ impl Stack {
         // In the order in which they call one another.
         if let Some(schedule) = self.schedule {
             schedule.stop().await;
+        }
+        if let Some(stream) = self.stream {
+            stream.stop().await;
         }
         let saved = self.clerk.stop().await;
         self.api.stop().await;
@@ -269,6 +339,27 @@ pub fn setting(addresses: &Addresses, name: &str) -> Option<String> {
         _ => return None,
     };
     Some(value.clone())
+}
+
+/// What the local stack decides where nothing else is said.
+fn usual(name: &str) -> Option<String> {
+    // It has Clerk to itself.
+    (name == "CLERK_RATE_SHARE").then(|| "100".to_owned())
+}
+
+/// The file that stands for the bus, and what removes it in the end.
+fn bus(data: Option<&Path>) -> anyhow::Result<(PathBuf, Option<TempPath>)> {
+    if let Some(data) = data {
+        return Ok((data.join("events.ndjson"), None));
+    }
+    let file = tempfile::Builder::new().prefix("rollcall-events-").suffix(".ndjson").tempfile();
+    let path = file.context("making a file for the event bus")?.into_temp_path();
+    Ok((path.to_path_buf(), Some(path)))
+}
+
+/// A client of the streams of a DynamoDB on this machine.
+pub async fn streams(url: &str) -> Streams {
+    Streams::new(&local_config(url).await)
 }
 
 /// A client of a DynamoDB on this machine.

@@ -99,6 +99,8 @@ fn step(run: &Run) -> Step {
         Phase::Search { .. } => other("searching the Directory".to_owned()),
         Phase::Sift { kind, .. } => other(format!("sifting {} in doubt", plural(*kind))),
         Phase::Prove { kind, .. } => other(format!("proving the absence of {}", plural(*kind))),
+        Phase::Settle { .. } => other("settling what was left undone".to_owned()),
+        Phase::Link { .. } => other("writing back into Clerk".to_owned()),
         Phase::Over => other("done".to_owned()),
     }
 }

@@ -4,7 +4,7 @@ use ::reconcile::{Outcome, Report};
 use rollcall::adapters::dynamo_runs::Lease;
 use rollcall::core::id::Kind;
 use rollcall::core::reconcile::run::{Mode, Run};
-use rollcall::core::reconcile::tally::{Drift, Tally};
+use rollcall::core::reconcile::tally::{Drift, Tally, Undone};
 use serde_json::{Value, json};
 
 use super::text::{count, counted, moment, plural, seconds, table};
@@ -48,6 +48,7 @@ pub fn text(report: &Report, options: &str) -> String {
     };
     let mut parts = vec![title, counts(run)];
     parts.extend(found(&total.drift, run.mode));
+    parts.extend(undone(&run.undone, run.mode));
     parts.extend(incomplete(run));
     let cost = &run.cost;
     parts.push(format!(
@@ -125,6 +126,25 @@ fn found(drift: &Drift, mode: Mode) -> Vec<String> {
     groups.into_iter().filter_map(group).collect()
 }
 
+/// What should have followed from changes and had not.
+fn undone(undone: &Undone, mode: Mode) -> Option<String> {
+    let Undone { profiles, tombstones, links, conflicts, left } = *undone;
+    let found = [
+        (profiles, "users and memberships without their record in Profiles"),
+        (tombstones, "ended users and organizations whose memberships may not all have ended"),
+        (links, "users without dbId or role in their public metadata in Clerk"),
+        (conflicts, "users whose metadata holds another dbId, which stays: the log names them"),
+        (left, "of all these are left to the next run"),
+    ];
+    let found = found.into_iter().filter(|(number, _)| *number > 0);
+    let rows: Vec<Vec<String>> = found.map(|(number, what)| vec![count(number), what.to_owned()]).collect();
+    let heading = match mode {
+        Mode::Repair => "Left undone by the stream, and made up for:",
+        Mode::Report => "Left undone by the stream:",
+    };
+    (!rows.is_empty()).then(|| format!("{heading}\n{}", table(&[], &rows, 2)))
+}
+
 /// Why a listing does not show all who live: nobody is ended because it does not show them.
 fn incomplete(run: &Run) -> Option<String> {
     let listed = Kind::ALL.into_iter().filter(|kind| !run.listings.of(*kind).is_off);
@@ -158,6 +178,10 @@ fn conclusion(state: Outcome, run: &Run, options: &str) -> String {
             written => format!("In step: {} written.", counted(written, "row")),
         });
     }
+    let repairable = match run.mode {
+        Mode::Repair => repairable,
+        Mode::Report => repairable + run.undone.profiles + run.undone.tombstones + run.undone.links,
+    };
     if run.mode == Mode::Report && repairable > 0 {
         let them = if repairable == 1 { "it" } else { "them" };
         sentences.push(format!("{}: `rollcall reconcile{options}` ends {them}.", counted(repairable, "difference")));
@@ -174,6 +198,10 @@ fn conclusion(state: Outcome, run: &Run, options: &str) -> String {
     if state == Outcome::Incomplete {
         sentences.push("Not everything could be looked at: run it again.".to_owned());
     }
+    if run.undone.left > 0 {
+        sentences.push(format!("{} left: run it again.", counted(run.undone.left, "consequence")));
+    }
+    let operators = operators + run.undone.conflicts;
     if operators > 0 {
         let need = if operators == 1 { "needs" } else { "need" };
         sentences.push(format!("{} {need} an operator: docs/operations.md.", counted(operators, "difference")));

@@ -9,6 +9,7 @@ use rollcall::adapters::{aws, secrets};
 use crate::args::TargetArgs;
 use crate::dev::stack::{self, LOCAL_CLERK, LOCAL_DYNAMODB, Lookup};
 use crate::dev::tables::Tables;
+use crate::presets;
 
 /// Reads a variable of the environment.
 pub type Environment = fn(&str) -> Option<String>;
@@ -33,7 +34,7 @@ impl Target {
     /// If there is no AWS region, or the secret cannot be read.
     pub async fn find(args: &TargetArgs, environment: Environment, asks_clerk: bool) -> anyhow::Result<Target> {
         if args.local {
-            return Ok(Target::local(args, environment).await);
+            return Target::local(args, environment).await;
         }
         let aws = aws::config().await;
         if aws.region().is_none() {
@@ -44,16 +45,19 @@ impl Target {
         Ok(Target { dynamodb: Client::new(&aws), options: String::new(), lookup })
     }
 
-    async fn local(args: &TargetArgs, environment: Environment) -> Target {
+    async fn local(args: &TargetArgs, environment: Environment) -> anyhow::Result<Target> {
         let clerk = args.clerk_url.clone().unwrap_or_else(|| LOCAL_CLERK.to_owned());
         let dynamodb = args.dynamodb_url.clone().unwrap_or_else(|| LOCAL_DYNAMODB.to_owned());
         let mut options = " --local".to_owned();
-        for (option, given) in [("--clerk-url", &args.clerk_url), ("--dynamodb-url", &args.dynamodb_url)] {
+        let given =
+            [("--clerk-url", &args.clerk_url), ("--dynamodb-url", &args.dynamodb_url), ("--preset", &args.preset)];
+        for (option, given) in given {
             options.extend(given.iter().flat_map(|url| [" ", option, " ", url]));
         }
         let client = stack::client(&dynamodb).await;
-        let lookup = move |name: &str| local(&clerk, environment, name);
-        Target { dynamodb: client, options, lookup: Arc::new(lookup) }
+        let preset = args.preset.as_deref().map(presets::read).transpose()?.unwrap_or_default();
+        let lookup = move |name: &str| local(&clerk, environment, name).or_else(|| preset.get(name).cloned());
+        Ok(Target { dynamodb: client, options, lookup: Arc::new(lookup) })
     }
 
     /// Looks a setting up.

@@ -13,14 +13,20 @@ use lambda_runtime::tower::Service;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use rollcall::adapters::clerk_api::ClerkApi;
 use rollcall::adapters::dynamo_directory::DynamoDirectory;
+use rollcall::adapters::dynamo_members::DynamoMembers;
+use rollcall::adapters::dynamo_profiles::DynamoProfiles;
+use rollcall::adapters::dynamo_records::DynamoRecords;
 use rollcall::adapters::dynamo_runs::{DynamoRuns, Lease};
 use rollcall::adapters::dynamo_survey::DynamoSurvey;
 use rollcall::core::millis::Millis;
 use rollcall::core::reconcile::pace::Pace;
 use rollcall::core::reconcile::run::{Mode, Run, State};
+use rollcall::services::Clock;
 use rollcall::services::apply::Applier;
+use rollcall::services::cascade::Cascade;
+use rollcall::services::provision::Provision;
 pub use rollcall::services::reconcile::{Answer, Order};
-use rollcall::services::reconcile::{Clock, ReconcileError, Reconciler, Watch};
+use rollcall::services::reconcile::{ReconcileError, Reconciler, Watch};
 use serde::Serialize;
 use serde_json::Value;
 use tracing::{error, info, warn};
@@ -86,23 +92,37 @@ impl Reconcile {
     /// The function over its tables.
     #[must_use]
     pub fn new(settings: Settings, dynamodb: &Client, clock: Clock) -> Reconcile {
-        let directory = || settings.directory_table.clone();
+        let (directory, profiles) = (settings.directory_table, settings.profiles_table);
         let clerk = ClerkApi::new(settings.clerk_api_url, settings.clerk_secret_key);
         // Until Clerk has said that the instance is one in production.
         let clerk = clerk.patient(Pace::share(settings.rate_share, false));
+        let survey = DynamoSurvey::new(dynamodb.clone(), directory.clone());
+        let stored = DynamoDirectory::new(dynamodb.clone(), directory.clone());
         Reconcile {
             reconciler: Reconciler {
-                survey: DynamoSurvey::new(dynamodb.clone(), directory()),
                 runs: DynamoRuns::new(dynamodb.clone(), settings.operations_table),
-                applier: Applier {
-                    directory: DynamoDirectory::new(dynamodb.clone(), directory()),
-                    clerk,
-                    instance: settings.instance,
+                records: DynamoRecords::new(dynamodb.clone(), profiles.clone()),
+                provision: Provision {
+                    profiles: DynamoProfiles::new(dynamodb.clone(), directory.clone(), profiles),
+                    instance: settings.instance.clone(),
+                    defaults: settings.defaults,
+                    clock: clock.clone(),
                 },
+                cascade: Cascade {
+                    directory: stored.clone(),
+                    survey: survey.clone(),
+                    members: DynamoMembers::new(dynamodb.clone(), directory),
+                    instance: settings.instance.clone(),
+                    deletion: settings.deletion,
+                    clock: clock.clone(),
+                },
+                survey,
+                applier: Applier { directory: stored, clerk, instance: settings.instance },
                 deletion: settings.deletion,
                 mirror: settings.mirror,
                 policy: settings.mode,
                 rate_share: settings.rate_share,
+                writes_back: settings.writes_back,
                 clock,
             },
         }
@@ -176,6 +196,11 @@ fn log(report: &Report) {
         unproven = drift.unproven,
         unreadable = drift.unreadable,
         unmirrored = drift.unmirrored,
+        profiles = run.undone.profiles,
+        tombstones = run.undone.tombstones,
+        links = run.undone.links,
+        link_conflicts = run.undone.conflicts,
+        left = run.undone.left,
         clerk_calls = run.cost.clerk_calls,
         read_units = run.cost.read_units,
         write_units = run.cost.write_units,

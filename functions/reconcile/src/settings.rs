@@ -3,18 +3,21 @@
 use reqwest::Url;
 use rollcall::adapters::clerk_api::DEFAULT_URL;
 use rollcall::core::id::InstanceId;
+use rollcall::core::profile::Defaults;
 use rollcall::core::reconcile::run::Mode;
 use rollcall::core::settings::{
     CLERK_API_URL, CLERK_INSTANCE_ID, CLERK_RATE_SHARE, CLERK_SECRET_KEY, DELETION_POLICY, DIRECTORY_TABLE,
-    InvalidSettings, MIRROR, OPERATIONS_TABLE, RECONCILE_POLICY, ROLLCALL_SECRET_ARN, Reader, Variable, api_url,
-    deletion_policy, percent, reconcile_policy, secret_key, switch, table_name,
+    InvalidSettings, MEMBERSHIP_PROFILE_DEFAULTS, METADATA_WRITEBACK, MIRROR, OPERATIONS_TABLE, PROFILE_DEFAULTS,
+    PROFILES_TABLE, RECONCILE_POLICY, ROLLCALL_SECRET_ARN, Reader, USUAL_RATE_SHARE, Variable, api_url,
+    deletion_policy, percent, profile_defaults, reconcile_policy, secret_key, switch, table_name,
 };
 use rollcall::core::tombstone::DeletionPolicy;
 use secrecy::SecretString;
 
 /// Everything the function reads, `ROLLCALL_SECRET_ARN` included, which `main.rs` follows before it reads the rest.
-pub const VARIABLES: [Variable; 10] = [
+pub const VARIABLES: [Variable; 14] = [
     DIRECTORY_TABLE,
+    PROFILES_TABLE,
     OPERATIONS_TABLE,
     CLERK_INSTANCE_ID,
     CLERK_API_URL,
@@ -24,16 +27,18 @@ pub const VARIABLES: [Variable; 10] = [
     MIRROR,
     RECONCILE_POLICY,
     CLERK_RATE_SHARE,
+    METADATA_WRITEBACK,
+    PROFILE_DEFAULTS,
+    MEMBERSHIP_PROFILE_DEFAULTS,
 ];
-
-/// The share of Clerk's rate that is used unless told otherwise, in percent.
-const USUAL_SHARE: u8 = 20;
 
 /// The settings, checked.
 #[derive(Debug)]
 pub struct Settings {
     /// The Directory's table.
     pub directory_table: String,
+    /// The Profiles table.
+    pub profiles_table: String,
     /// The Operations table.
     pub operations_table: String,
     /// Whose copy this is.
@@ -50,6 +55,10 @@ pub struct Settings {
     pub mode: Mode,
     /// The share of Clerk's rate that may be used, in percent.
     pub rate_share: u8,
+    /// Whether ids and roles are written back into Clerk.
+    pub writes_back: bool,
+    /// What new records in Profiles hold.
+    pub defaults: Defaults,
 }
 
 impl Settings {
@@ -61,6 +70,7 @@ impl Settings {
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, InvalidSettings> {
         let mut reader = Reader::new(lookup);
         let directory_table = reader.read(&DIRECTORY_TABLE, table_name);
+        let profiles_table = reader.read(&PROFILES_TABLE, table_name);
         let operations_table = reader.read(&OPERATIONS_TABLE, table_name);
         let instance = reader.read(&CLERK_INSTANCE_ID, |text| text.parse().ok());
         let clerk_api_url = reader.read(&CLERK_API_URL, api_url).or_else(|| api_url(DEFAULT_URL));
@@ -68,23 +78,30 @@ impl Settings {
         let deletion = reader.read(&DELETION_POLICY, deletion_policy).unwrap_or(DeletionPolicy::Redact);
         let mirror = reader.read(&MIRROR, switch).unwrap_or(true);
         let mode = reader.read(&RECONCILE_POLICY, reconcile_policy).unwrap_or_default();
-        let rate_share = reader.read(&CLERK_RATE_SHARE, percent).unwrap_or(USUAL_SHARE);
+        let rate_share = reader.read(&CLERK_RATE_SHARE, percent).unwrap_or(USUAL_RATE_SHARE);
+        let writes_back = reader.read(&METADATA_WRITEBACK, switch).unwrap_or(true);
+        let defaults = Defaults {
+            user: reader.read(&PROFILE_DEFAULTS, profile_defaults).unwrap_or_default(),
+            membership: reader.read(&MEMBERSHIP_PROFILE_DEFAULTS, profile_defaults).unwrap_or_default(),
+        };
         let problems = reader.finish();
         if !problems.names().is_empty() {
             return Err(problems);
         }
         let (
             Some(directory_table),
+            Some(profiles_table),
             Some(operations_table),
             Some(instance),
             Some(clerk_api_url),
             Some(clerk_secret_key),
-        ) = (directory_table, operations_table, instance, clerk_api_url, clerk_secret_key)
+        ) = (directory_table, profiles_table, operations_table, instance, clerk_api_url, clerk_secret_key)
         else {
             return Err(problems);
         };
         Ok(Settings {
             directory_table,
+            profiles_table,
             operations_table,
             instance,
             clerk_api_url,
@@ -93,6 +110,8 @@ impl Settings {
             mirror,
             mode,
             rate_share,
+            writes_back,
+            defaults,
         })
     }
 }

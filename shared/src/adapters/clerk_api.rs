@@ -5,16 +5,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use reqwest::header::RETRY_AFTER;
-use reqwest::{Response, StatusCode, Url};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::{Map, Value, json};
 use thiserror::Error;
 use tokio::time::Instant;
 
 use super::tls::HttpsClient;
 use crate::core::clerk::{Entity, Membership, Organization, User};
-use crate::core::id::EntityId;
+use crate::core::id::{EntityId, UserId};
 use crate::core::reconcile::pace::Pace;
 
 /// Where Clerk lives unless told otherwise.
@@ -45,6 +46,7 @@ pub struct ClerkApi {
 /// How a caller behaves for whom nobody waits.
 #[derive(Debug)]
 struct Patience {
+    most_attempts: u32,
     pace: Mutex<Pace>,
     begun: Instant,
 }
@@ -80,8 +82,17 @@ impl ClerkApi {
     /// after a failure that may pass.
     #[must_use]
     pub fn patient(self, pace: Pace) -> ClerkApi {
-        let patience = Patience { pace: Mutex::new(pace), begun: Instant::now() };
-        ClerkApi { client: HttpsClient::new(PATIENT_TIMEOUT), patience: Some(patience), ..self }
+        ClerkApi { client: HttpsClient::new(PATIENT_TIMEOUT), ..self.at_pace(pace, MOST_ATTEMPTS) }
+    }
+
+    /// The same for work that somebody else will do if it fails: it keeps to its share, and asks once.
+    #[must_use]
+    pub fn paced(self, pace: Pace) -> ClerkApi {
+        self.at_pace(pace, 1)
+    }
+
+    fn at_pace(self, pace: Pace, most_attempts: u32) -> ClerkApi {
+        ClerkApi { patience: Some(Patience { most_attempts, pace: Mutex::new(pace), begun: Instant::now() }), ..self }
     }
 
     /// Goes on at another share of Clerk's rate.
@@ -143,18 +154,17 @@ impl ClerkApi {
         path: &[&str],
         query: &[(&str, &str)],
     ) -> Result<Option<T>, ClerkError> {
-        let mut url = self.base.clone();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().push("v1").extend(path);
-        }
+        let mut url = self.url(path);
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
         let mut attempts = 1;
         loop {
-            let Some(patience) = &self.patience else { return read(self.send(url).await?).await };
+            let Some(patience) = &self.patience else {
+                return read(self.send(self.request(Method::GET, url)?).await?).await;
+            };
             patience.turn().await;
-            let (error, asked_for) = match self.send(url.clone()).await {
+            let (error, asked_for) = match self.send(self.request(Method::GET, url.clone())?).await {
                 Ok(answer) => {
                     let asked_for = retry_after(&answer);
                     match read(answer).await {
@@ -165,7 +175,7 @@ impl ClerkApi {
                 Err(error) => (error, None),
             };
             let wait = asked_for.unwrap_or(FIRST_WAIT * 2_u32.pow(attempts - 1));
-            if attempts == MOST_ATTEMPTS || wait > LONGEST_WAIT {
+            if attempts == patience.most_attempts || wait > LONGEST_WAIT {
                 return Err(error);
             }
             if asked_for.is_some() {
@@ -177,10 +187,44 @@ impl ClerkApi {
         }
     }
 
-    async fn send(&self, url: Url) -> Result<Response, ClerkError> {
-        self.calls.fetch_add(1, Ordering::Relaxed);
+    /// Merges some keys into a user's public metadata; nothing if there is no such user. It is sent once: after a failure
+    /// somebody else may have set them, so they must be read again first.
+    ///
+    /// # Errors
+    ///
+    /// [`ClerkError`].
+    pub async fn merge_public_metadata(
+        &self,
+        user: &UserId,
+        keys: &Map<String, Value>,
+    ) -> Result<Option<()>, ClerkError> {
+        if let Some(patience) = &self.patience {
+            patience.turn().await;
+        }
+        let request = self.request(Method::PATCH, self.url(&["users", user.as_str(), "metadata"]))?;
+        let answer = self.send(request.json(&json!({ "public_metadata": keys }))).await?;
+        if let (Some(patience), Some(wait)) = (&self.patience, retry_after(&answer)) {
+            patience.rest(wait);
+        }
+        Ok(read::<IgnoredAny>(answer).await?.map(drop))
+    }
+
+    fn url(&self, path: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push("v1").extend(path);
+        }
+        url
+    }
+
+    fn request(&self, method: Method, url: Url) -> Result<RequestBuilder, ClerkError> {
         let client = self.client.get().map_err(|error| ClerkError::Unavailable(Some(error)))?;
-        let request = client.get(url).bearer_auth(self.key.expose_secret()).header("Clerk-API-Version", API_VERSION);
+        let request = client.request(method, url).bearer_auth(self.key.expose_secret());
+        Ok(request.header("Clerk-API-Version", API_VERSION))
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, ClerkError> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
         request.send().await.map_err(|error| ClerkError::Unavailable(Some(error.without_url())))
     }
 }

@@ -14,11 +14,15 @@ use super::aws::backoff;
 use super::dynamo_batch::attributes;
 use super::dynamo_transaction::{Transacted, transact};
 use super::store_error::StoreError;
-use crate::core::item::Item;
+use crate::core::item::{CONSEQUENCES_AT, Item};
+use crate::core::millis::Millis;
 use crate::core::rule::{Guard, Stamp};
 
 /// Attempts at a write that others' transactions get in the way of.
 const MOST_ATTEMPTS: u32 = 4;
+/// The items that may be put under one parent together: a transaction has 100 actions, and one is the check.
+/// Source: AWS, API reference of `TransactWriteItems`.
+pub const MOST_TOGETHER: i32 = 99;
 
 /// The Directory's table.
 #[derive(Clone, Debug)]
@@ -110,19 +114,13 @@ impl DynamoDirectory {
         }
     }
 
-    /// Puts an item if the rule admits it and another one, its parent, is still exactly as it was: a cascade.
+    /// Puts items if the rule admits each of them and another one, their parent, is still exactly as it was: a cascade. All
+    /// or none; [`MOST_TOGETHER`] at most.
     ///
     /// # Errors
     ///
     /// [`StoreError`], never for a refused condition.
-    pub async fn put_under(&self, item: &Item, guard: &Guard, parent: &Item) -> Result<PutUnder, StoreError> {
-        Ok(match transact(&self.client, self.under(item, guard, parent)?).await? {
-            Transacted::Done { units } => PutUnder::Applied { units },
-            Transacted::Refused(_) => PutUnder::Refused,
-        })
-    }
-
-    fn under(&self, item: &Item, guard: &Guard, parent: &Item) -> Result<Vec<TransactWriteItem>, StoreError> {
+    pub async fn put_under(&self, items: &[(Item, Guard)], parent: &Item) -> Result<PutUnder, StoreError> {
         let unreadable = |error: aws_sdk_dynamodb::error::BuildError| StoreError::Unreadable(error.into());
         let check = ConditionCheck::builder()
             .table_name(&self.table)
@@ -130,20 +128,62 @@ impl DynamoDirectory {
             .condition_expression("#rank = :rank")
             .expression_attribute_names("#rank", "rank")
             .expression_attribute_values(":rank", AttributeValue::S(parent.rank.to_string()));
-        let condition = guard.condition(&Stamp::from(item));
-        let row = serde_dynamo::to_item(item.to_attributes()).map_err(|error| StoreError::Unreadable(error.into()))?;
-        let mut put =
-            PutAction::builder().table_name(&self.table).set_item(Some(row)).condition_expression(condition.expression);
-        for (placeholder, name) in condition.names {
-            put = put.expression_attribute_names(placeholder, name);
+        let mut actions =
+            vec![TransactWriteItem::builder().condition_check(check.build().map_err(unreadable)?).build()];
+        for (item, guard) in items {
+            let condition = guard.condition(&Stamp::from(item));
+            let row =
+                serde_dynamo::to_item(item.to_attributes()).map_err(|error| StoreError::Unreadable(error.into()))?;
+            let mut put = PutAction::builder()
+                .table_name(&self.table)
+                .set_item(Some(row))
+                .condition_expression(condition.expression);
+            for (placeholder, name) in condition.names {
+                put = put.expression_attribute_names(placeholder, name);
+            }
+            for (placeholder, value) in condition.values {
+                put = put.expression_attribute_values(placeholder, AttributeValue::S(value));
+            }
+            actions.push(TransactWriteItem::builder().put(put.build().map_err(unreadable)?).build());
         }
-        for (placeholder, value) in condition.values {
-            put = put.expression_attribute_values(placeholder, AttributeValue::S(value));
+        Ok(match transact(&self.client, actions).await? {
+            Transacted::Done { units } => PutUnder::Applied { units },
+            Transacted::Refused(_) => PutUnder::Refused,
+        })
+    }
+
+    /// Notes on a tombstone that its consequences are done, if it is still exactly that one. Answers with the write units;
+    /// with nothing if it is another one by now.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn mark(&self, tombstone: &Item, now: Millis) -> Result<Option<f64>, StoreError> {
+        let request = self.client.update_item().table_name(&self.table).set_key(Some(attributes(&tombstone.key)));
+        let request = request
+            .update_expression("SET #done = :now")
+            .condition_expression("#rank = :rank")
+            .expression_attribute_names("#done", CONSEQUENCES_AT)
+            .expression_attribute_names("#rank", "rank")
+            .expression_attribute_values(":now", AttributeValue::N(now.get().to_string()))
+            .expression_attribute_values(":rank", AttributeValue::S(tombstone.rank.to_string()))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let mut attempts = 1;
+        loop {
+            let error = match request.clone().send().await {
+                Ok(marked) => {
+                    let units = marked.consumed_capacity().and_then(ConsumedCapacity::capacity_units);
+                    return Ok(Some(units.unwrap_or_default()));
+                }
+                Err(error) => error,
+            };
+            match error.code() {
+                Some("ConditionalCheckFailedException") => return Ok(None),
+                Some("TransactionConflictException") if attempts < MOST_ATTEMPTS => backoff(attempts).await,
+                _ => return Err(StoreError::of(error)),
+            }
+            attempts += 1;
         }
-        Ok(vec![
-            TransactWriteItem::builder().condition_check(check.build().map_err(unreadable)?).build(),
-            TransactWriteItem::builder().put(put.build().map_err(unreadable)?).build(),
-        ])
     }
 }
 

@@ -1,6 +1,6 @@
 //! The Profiles table on DynamoDB: records of the application's own, created once and never touched again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
@@ -10,6 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Number, Value};
 
+use super::dynamo_batch::attributes;
 use super::dynamo_transaction::{Transacted, is_refused, transact};
 use super::store_error::StoreError;
 use crate::core::id::Key;
@@ -18,6 +19,9 @@ use crate::core::profile::Profile;
 
 /// Whole numbers up to here are exact in JavaScript: 2^53.
 const EXACT: u64 = 1 << 53;
+/// What one transaction may do. Source: AWS, API reference of `TransactWriteItems`.
+const MOST_ACTIONS: usize = 100;
+
 /// The Profiles table, with the Directory beside it that says whether an owner lives.
 #[derive(Clone, Debug)]
 pub struct DynamoProfiles {
@@ -71,31 +75,91 @@ impl DynamoProfiles {
         }
     }
 
+    /// Creates many records, each as [`Self::create`] does, in as few transactions as they fit into. Answers how many of
+    /// them it created; whoever's owner is not there or has ended has none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: what was created until then stays.
+    pub async fn create_all(&self, records: Vec<(Profile, Vec<(Key, Owner)>)>) -> Result<u64, StoreError> {
+        let mut created = 0;
+        let mut together: Vec<(Profile, Vec<(Key, Owner)>)> = Vec::new();
+        for record in records {
+            if actions(&together) + 1 + record.1.len() > MOST_ACTIONS {
+                created += self.create_together(std::mem::take(&mut together)).await?;
+            }
+            together.push(record);
+        }
+        created += self.create_together(together).await?;
+        Ok(created)
+    }
+
+    async fn create_together(&self, records: Vec<(Profile, Vec<(Key, Owner)>)>) -> Result<u64, StoreError> {
+        if records.is_empty() {
+            return Ok(0);
+        }
+        // An item may occur only once in a transaction.
+        let mut owners = BTreeMap::<&Key, Owner>::new();
+        for (key, owner) in records.iter().flat_map(|(_, owners)| owners) {
+            let strictest = owners.entry(key).or_insert(*owner);
+            *strictest = if *owner == Owner::Lives { Owner::Lives } else { *strictest };
+        }
+        let mut items = Vec::new();
+        for (key, owner) in owners {
+            items.push(self.check(key, owner)?);
+        }
+        for (profile, _) in &records {
+            items.push(self.put(profile)?);
+        }
+        if let Transacted::Done { .. } = transact(&self.client, items).await? {
+            return Ok(u64::try_from(records.len()).unwrap_or(u64::MAX));
+        }
+        // One of them is in the way of all: each by itself.
+        let mut created = 0;
+        for (profile, owners) in records {
+            let one = self.create(profile, &owners).await?;
+            created += u64::from(matches!(one, Provisioned::Stored { created: true, .. }));
+        }
+        Ok(created)
+    }
+
     fn items(&self, profile: &Profile, owners: &[(Key, Owner)]) -> Result<Vec<TransactWriteItem>, StoreError> {
-        let unreadable = |error: aws_sdk_dynamodb::error::BuildError| StoreError::Unreadable(error.into());
-        let checks = owners.iter().map(|(key, owner)| {
-            let condition = match owner {
-                Owner::Lives => "attribute_exists(pk) AND attribute_not_exists(deleted_at)",
-                Owner::HasNotEnded => "attribute_not_exists(deleted_at)",
-            };
-            let check = ConditionCheck::builder()
-                .table_name(&self.directory)
-                .key("pk", AttributeValue::S(key.pk.clone()))
-                .key("sk", AttributeValue::S(key.sk.clone()))
-                .condition_expression(condition)
-                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-            Ok(TransactWriteItem::builder().condition_check(check.build().map_err(unreadable)?).build())
-        });
+        let checks = owners.iter().map(|(key, owner)| self.check(key, *owner));
         let mut items = checks.collect::<Result<Vec<_>, StoreError>>()?;
+        items.push(self.put(profile)?);
+        Ok(items)
+    }
+
+    fn check(&self, key: &Key, owner: Owner) -> Result<TransactWriteItem, StoreError> {
+        let condition = match owner {
+            Owner::Lives => "attribute_exists(pk) AND attribute_not_exists(deleted_at)",
+            Owner::HasNotEnded => "attribute_not_exists(deleted_at)",
+        };
+        let check = ConditionCheck::builder()
+            .table_name(&self.directory)
+            .set_key(Some(attributes(key)))
+            .condition_expression(condition)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let check = check.build().map_err(|error| StoreError::Unreadable(error.into()))?;
+        Ok(TransactWriteItem::builder().condition_check(check).build())
+    }
+
+    fn put(&self, profile: &Profile) -> Result<TransactWriteItem, StoreError> {
         let attributes = serde_dynamo::to_item(&profile.0).map_err(|error| StoreError::Unreadable(error.into()))?;
         let put = Put::builder()
             .table_name(&self.profiles)
             .set_item(Some(attributes))
             .condition_expression("attribute_not_exists(pk)")
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        items.push(TransactWriteItem::builder().put(put.build().map_err(unreadable)?).build());
-        Ok(items)
+        let put = put.build().map_err(|error| StoreError::Unreadable(error.into()))?;
+        Ok(TransactWriteItem::builder().put(put).build())
     }
+}
+
+/// How many actions these take in one transaction.
+fn actions(records: &[(Profile, Vec<(Key, Owner)>)]) -> usize {
+    let owners: BTreeSet<&Key> = records.iter().flat_map(|(_, owners)| owners).map(|(key, _)| key).collect();
+    records.len() + owners.len()
 }
 
 /// The reasons are in the order of the transaction's items: the owners, then the record.

@@ -53,6 +53,8 @@ pub enum Doubtful {
     Approved,
     /// Those that are proven to be gone, of a run that writes no tombstones.
     Proven,
+    /// Users whose metadata in Clerk lacks what should be written back.
+    Unlinked,
 }
 
 impl Doubtful {
@@ -62,6 +64,7 @@ impl Doubtful {
             Doubtful::Absent => "ABSENT",
             Doubtful::Approved => "APPROVED",
             Doubtful::Proven => "PROVEN",
+            Doubtful::Unlinked => "UNLINKED",
         }
     }
 }

@@ -12,7 +12,7 @@ use super::dynamo_batch::{self, Row, attributes};
 use super::dynamo_profiles::key_of;
 use super::store_error::StoreError;
 use crate::core::id::Key;
-use crate::core::item::Item;
+use crate::core::item::{CONSEQUENCES_AT, Item};
 
 /// Rows of a page of a search.
 pub const SEARCH_PAGE: i32 = 1_000;
@@ -20,6 +20,9 @@ pub const SEARCH_PAGE: i32 = 1_000;
 /// What the comparisons look at, and the ids.
 const COMPARED: [&str; 9] =
     ["pk", "sk", "rank", "digest", "applied_at", "applied_by", "membership_id", "clerk_user_id", "organization_id"];
+
+/// What consequences depend on beyond that.
+const FOLLOWED: [&str; 2] = ["public_metadata", CONSEQUENCES_AT];
 
 /// The Directory's table, read in bulk.
 #[derive(Clone, Debug)]
@@ -56,7 +59,7 @@ impl DynamoSurvey {
     pub async fn compare(&self, keys: &[Key]) -> Result<Rows, StoreError> {
         let compared = |keys: &[&Key]| {
             let keys = keys.iter().map(|key| attributes(key)).collect();
-            let (expression, names) = projection();
+            let (expression, names) = projection(&[]);
             let wanted = KeysAndAttributes::builder().set_keys(Some(keys)).projection_expression(expression);
             let wanted = wanted.set_expression_attribute_names(Some(names)).build();
             wanted.map_err(|error| StoreError::Unreadable(error.into()))
@@ -81,7 +84,20 @@ impl DynamoSurvey {
     ///
     /// [`StoreError`].
     pub async fn search(&self, from: Option<&Key>) -> Result<Rows, StoreError> {
-        let (expression, names) = projection();
+        self.scan(from, &[]).await
+    }
+
+    /// The same, with what consequences depend on.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn follow(&self, from: Option<&Key>) -> Result<Rows, StoreError> {
+        self.scan(from, &FOLLOWED).await
+    }
+
+    async fn scan(&self, from: Option<&Key>, further: &[&str]) -> Result<Rows, StoreError> {
+        let (expression, names) = projection(further);
         let request = self.client.scan().table_name(&self.table).limit(SEARCH_PAGE);
         let request = request.projection_expression(expression).set_expression_attribute_names(Some(names));
         let request = request.set_exclusive_start_key(from.map(attributes));
@@ -94,10 +110,11 @@ impl DynamoSurvey {
 }
 
 /// Some of the names are reserved words, so all of them are written as placeholders.
-fn projection() -> (String, HashMap<String, String>) {
+fn projection(further: &[&str]) -> (String, HashMap<String, String>) {
     let placeholder = |name: &str| format!("#{name}");
-    let expression = COMPARED.map(placeholder).join(", ");
-    (expression, COMPARED.iter().map(|name| (placeholder(name), (*name).to_owned())).collect())
+    let names: HashMap<_, _> =
+        COMPARED.iter().chain(further).map(|name| (placeholder(name), (*name).to_owned())).collect();
+    (names.keys().cloned().collect::<Vec<_>>().join(", "), names)
 }
 
 fn read(rows: Vec<Row>) -> Rows {

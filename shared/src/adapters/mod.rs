@@ -1,11 +1,13 @@
 //! IO: thin, named after the technology and the role, each with its failures mapped where the call is made.
 
 pub mod aws;
+pub mod bus;
 pub mod clerk_api;
 pub mod clerk_lists;
 mod dynamo_batch;
 pub mod dynamo_caller;
 pub mod dynamo_directory;
+pub mod dynamo_members;
 pub mod dynamo_operations;
 pub mod dynamo_profiles;
 pub mod dynamo_records;

@@ -9,6 +9,9 @@ use super::millis::Millis;
 use super::projection;
 use super::rank::Rank;
 
+/// The mark on a tombstone of a user or an organization whose consequences are done: when, in Unix ms.
+pub const CONSEQUENCES_AT: &str = "consequences_at";
+
 /// Through which path a state reached the Directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -64,6 +67,20 @@ pub struct Item {
     pub fields: Map<String, Value>,
 }
 
+impl Writer {
+    /// As it is stored, logged and told.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Writer::Webhook => "webhook",
+            Writer::Ensure => "ensure",
+            Writer::Reconcile => "reconcile",
+            Writer::Cascade => "cascade",
+            Writer::Operator => "operator",
+        }
+    }
+}
+
 impl Item {
     /// The row as attributes.
     ///
@@ -102,6 +119,12 @@ impl Item {
     #[must_use]
     pub fn is_deleted(&self) -> bool {
         self.rank.is_deleted()
+    }
+
+    /// Whether this is the tombstone of a user or an organization whose consequences are not all done yet.
+    #[must_use]
+    pub fn is_unfinished(&self) -> bool {
+        self.is_deleted() && Kind::of(&self.key) != Some(Kind::Membership) && !self.fields.contains_key(CONSEQUENCES_AT)
     }
 
     /// Whether this is a placeholder: of the entity only a session token is known so far.

@@ -7,6 +7,7 @@
 //! [`analysis`] about whole tables.
 
 pub mod analysis;
+pub mod change;
 pub mod clerk;
 pub mod decide;
 pub mod digest;
@@ -14,6 +15,7 @@ pub mod ensure;
 pub mod event;
 pub mod id;
 pub mod item;
+pub mod link;
 pub mod millis;
 pub mod problem;
 pub mod profile;

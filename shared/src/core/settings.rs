@@ -98,10 +98,21 @@ pub const CLERK_RATE_SHARE: Variable = variable(
     "CLERK_RATE_SHARE",
     false,
     Source::Environment,
-    "the share of Clerk's rate limit that reconcile may use, in percent from 1 to 100, by default 20",
+    "the share of Clerk's rate limit that reconcile and the write-back may use, each, in percent from 1 to 100, by default 20",
 );
 /// Whether live users and memberships are kept.
 pub const MIRROR: Variable = variable("MIRROR", false, Source::Environment, "on (default) or off");
+
+/// Whether ids and roles are written back into Clerk.
+pub const METADATA_WRITEBACK: Variable =
+    variable("METADATA_WRITEBACK", false, Source::Environment, "on (default) or off");
+/// Where changes are told.
+pub const EVENT_BUS: Variable = variable(
+    "EVENT_BUS",
+    false,
+    Source::Environment,
+    "the name or ARN of an EventBridge bus for change events; without one they are only logged",
+);
 
 /// Who issues session tokens.
 pub const CLERK_ISSUER: Variable = variable(
@@ -159,6 +170,9 @@ pub const SUPPORT_CONTACT: Variable = variable(
     Source::Environment,
     "an address or a URL of at most 200 characters that callers see when only you can help",
 );
+
+/// The share of Clerk's rate that is used unless told otherwise, in percent.
+pub const USUAL_RATE_SHARE: u8 = 20;
 
 /// All the problems of one start, each by the name of its variable.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -274,6 +288,13 @@ pub fn reconcile_policy(text: &str) -> Option<Mode> {
 #[must_use]
 pub fn percent(text: &str) -> Option<u8> {
     text.parse().ok().filter(|percent| (1..=100).contains(percent))
+}
+
+/// A bus's name or ARN. Source: AWS, API reference of `PutEvents`, pattern of `EventBusName`.
+#[must_use]
+pub fn event_bus(text: &str) -> Option<String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/' | b':');
+    ((1..=1600).contains(&text.len()) && text.bytes().all(allowed)).then(|| text.to_owned())
 }
 
 /// `true` or `false`.

@@ -10,7 +10,7 @@ use time::format_description::FormatItem;
 use time::macros::format_description;
 
 use super::absence::{Listing, is_too_many};
-use super::tally::{Cost, Drift, Tally};
+use super::tally::{Cost, Drift, Tally, Undone};
 use crate::core::id::{Each, Key, Kind, UserId};
 use crate::core::millis::Millis;
 
@@ -144,6 +144,18 @@ pub enum Phase {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<Key>,
     },
+    /// Searches the Directory for consequences that were left undone, and does them.
+    Settle {
+        /// The last row of the page before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<Key>,
+    },
+    /// Writes back into Clerk what is missing there.
+    Link {
+        /// The last page.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<Key>,
+    },
     /// Nothing.
     Over,
 }
@@ -189,6 +201,9 @@ pub struct Run {
     pub ended_meanwhile: Each<u64>,
     /// What it found and did.
     pub tally: Each<Tally>,
+    /// What should have followed from changes and had not.
+    #[serde(default)]
+    pub undone: Undone,
     /// What it has cost.
     pub cost: Cost,
     /// Absences that the sifting has found so far.
@@ -227,6 +242,7 @@ impl Run {
             listings: Each { user: off, organization: Listing::default(), membership: off },
             ended_meanwhile: Each::default(),
             tally: Each::default(),
+            undone: Undone::default(),
             cost: Cost::default(),
             absent: Each::default(),
             unproven_before: Each::default(),
@@ -257,7 +273,8 @@ impl Run {
             (tally.held, tally.drift.unproven) = (0, *self.unproven_before.of(kind));
         }
         let (state, next) = (State::Running, Phase::Sift { kind: Kind::User, after: None });
-        Run { state, finished_at: None, next, approved: true, absent: Each::default(), ..self }
+        let (absent, undone) = (Each::default(), Undone::default());
+        Run { state, finished_at: None, next, approved: true, absent, undone, ..self }
     }
 
     /// Whether the absences of a kind must wait for an operator: they are too many, more than an operator has consented to,
@@ -280,7 +297,7 @@ impl Run {
         match kind {
             Kind::User => Phase::Sift { kind: Kind::Organization, after: None },
             Kind::Organization => Phase::Sift { kind: Kind::Membership, after: None },
-            Kind::Membership => Phase::Over,
+            Kind::Membership => Phase::Settle { from: None },
         }
     }
 
@@ -333,7 +350,11 @@ impl Run {
             Mode::Repair => drift.is_for_operators(),
             Mode::Report => drift != Drift::default(),
         };
-        self.state == State::Done && !drift.into_iter().any(is_open)
+        let is_undone = match self.mode {
+            Mode::Repair => self.undone.is_left(),
+            Mode::Report => self.undone != Undone::default(),
+        };
+        self.state == State::Done && !is_undone && !drift.into_iter().any(is_open)
     }
 }
 

@@ -143,6 +143,30 @@ impl Add for Drift {
     }
 }
 
+/// What should have followed from changes, as a lost stream leaves it, and how much of it a run could not do either.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Undone {
+    /// Users and memberships without their record in Profiles.
+    pub profiles: u64,
+    /// Ended users and organizations whose consequences were not all done.
+    pub tombstones: u64,
+    /// Users whose metadata in Clerk lacks the id or the role.
+    pub links: u64,
+    /// Users whose metadata holds another id: an operator must look.
+    pub conflicts: u64,
+    /// Of all this, what is left to the next run.
+    pub left: u64,
+}
+
+impl Undone {
+    /// Whether something is left, for another run or for an operator.
+    #[must_use]
+    pub fn is_left(&self) -> bool {
+        self.left + self.conflicts > 0
+    }
+}
+
 /// What a run has cost, all its invocations together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

@@ -2,19 +2,23 @@
 //!
 //! A run is a sequence of steps, each as long as a page. After each its record is kept, so a run that is killed anywhere
 //! goes on from there. `listing` is about what Clerk shows, `search` about what it does not show, `settle` about what
-//! becomes of that.
+//! becomes of that, `undone` about what should have followed from all changes until then.
 
 mod listing;
 mod search;
 mod settle;
+mod undone;
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::Clock;
 use super::apply::{Applied, Applier, ApplyError, NotApplied};
+use super::cascade::Cascade;
+use super::provision::Provision;
 use crate::adapters::clerk_api::ClerkError;
+use crate::adapters::dynamo_records::DynamoRecords;
 use crate::adapters::dynamo_runs::{Doubtful, DynamoRuns, Lease};
 use crate::adapters::dynamo_survey::DynamoSurvey;
 use crate::adapters::store_error::StoreError;
@@ -27,9 +31,6 @@ use crate::core::reconcile::run::{Mode, Phase, Run, RunId, State, TOO_OLD_TO_APP
 use crate::core::reconcile::seen::Seen;
 use crate::core::rule::Outcome;
 use crate::core::tombstone::DeletionPolicy;
-
-/// Tells the time.
-pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
 
 /// Is shown the run after each step.
 pub type Watch<'a> = &'a (dyn Fn(&Run) + Send + Sync);
@@ -51,6 +52,14 @@ pub struct Reconciler {
     pub survey: DynamoSurvey,
     /// What runs remember.
     pub runs: DynamoRuns,
+    /// Which records of the application's there are.
+    pub records: DynamoRecords,
+    /// The records of newcomers.
+    pub provision: Provision,
+    /// The ends of memberships.
+    pub cascade: Cascade,
+    /// Whether ids and roles are written back into Clerk.
+    pub writes_back: bool,
     /// What deletions leave.
     pub deletion: DeletionPolicy,
     /// Whether live users and memberships are kept at all.
@@ -226,6 +235,8 @@ impl Walk<'_> {
             Phase::Search { from } => self.search(from.as_ref()).await,
             Phase::Sift { kind, after } => self.sift(kind, after.as_ref()).await,
             Phase::Prove { kind, after } => self.prove(kind, after.as_ref()).await,
+            Phase::Settle { from } => self.settle_undone(from.as_ref()).await,
+            Phase::Link { after } => self.link(after.as_ref()).await,
             Phase::Over => Ok(()),
         }
     }

@@ -7,7 +7,6 @@ use futures_util::{StreamExt, stream};
 
 use super::{ReconcileError, SAID, Walk, concerns_one, count};
 use crate::adapters::clerk_lists::{MOST_IDS, Row};
-use crate::adapters::dynamo_directory::PutUnder;
 use crate::adapters::dynamo_runs::Doubtful;
 use crate::adapters::dynamo_survey::Rows;
 use crate::core::clerk::Entity;
@@ -18,8 +17,9 @@ use crate::core::projection::Context;
 use crate::core::reconcile::absence::Doubt;
 use crate::core::reconcile::presence::is_settled;
 use crate::core::reconcile::run::{Phase, Run};
-use crate::core::rule::{Guard, Outcome};
-use crate::core::tombstone::{Deletion, DeletionPolicy};
+use crate::core::rule::Outcome;
+use crate::core::tombstone::Deletion;
+use crate::services::cascade::One;
 
 /// Items in doubt that are looked at together: with two witnesses as many as Clerk may be asked about.
 pub(super) const TOGETHER: usize = MOST_IDS - 2;
@@ -27,8 +27,6 @@ pub(super) const TOGETHER: usize = MOST_IDS - 2;
 const PROVEN_TOGETHER: usize = 20;
 /// Proofs at once. The pace decides how fast they go.
 const PROOFS_AT_ONCE: usize = 4;
-/// Attempts at ending a membership whose item, or whose parent, is changing.
-const MOST_ATTEMPTS: usize = 4;
 
 impl Walk<'_> {
     /// A page of what is in doubt, as it is now: ends memberships whose parents have ended, and adds to the absences those
@@ -190,43 +188,16 @@ impl Walk<'_> {
         if !self.writes() {
             return Ok(());
         }
-        let reconciler = self.reconciler;
-        let provenance = reconciler.provenance(Writer::Cascade);
-        let context = Context { instance: &reconciler.applier.instance, provenance: &provenance };
-        let (mut item, mut parent) = (Some(item), Some(parent));
-        for _ in 0..MOST_ATTEMPTS {
-            let Some((stored, ended)) =
-                item.zip(parent).filter(|(item, parent)| !item.is_deleted() && parent.is_deleted())
-            else {
-                return Ok(());
-            };
-            let deletion = Deletion {
-                entity: entity.clone(),
-                membership_id: stored.membership_id(),
-                generation: stored.rank.generation,
-                at: ended.rank.version,
-            };
-            let tombstone = deletion.tombstone(reconciler.deletion, Some(&stored), &context);
-            let guard = match reconciler.deletion {
-                // It keeps what was read, so that must still be what it replaces.
-                DeletionPolicy::Retain => Guard::Exactly(stored.rank, stored.digest.clone()),
-                DeletionPolicy::Redact | DeletionPolicy::Purge => Guard::Newer,
-            };
-            match reconciler.applier.directory.put_under(&tombstone, &guard, &ended).await? {
-                PutUnder::Applied { units } => {
-                    self.run.cost.write_units += units;
-                    self.run.tally.membership.ended += 1;
-                    tracing::info!(id = %entity, rank = %tombstone.rank, "a membership has ended with its parent");
-                    return Ok(());
-                }
-                PutUnder::Refused => {
-                    let mut now = self.read(&[stored.key.clone(), ended.key.clone()]).await?;
-                    (item, parent) = (now.items.remove(&stored.key), now.items.remove(&ended.key));
-                }
+        match self.reconciler.cascade.end(item, parent).await? {
+            One::Ended { rank, units } => {
+                self.run.cost.write_units += units;
+                self.run.tally.membership.ended += 1;
+                tracing::info!(id = %entity, %rank, "a membership has ended with its parent");
             }
+            One::Settled => {}
+            // Somebody is busy with it. The next run looks again.
+            One::Busy => self.run.tally.membership.drift.unproven += 1,
         }
-        // Somebody is busy with it. The next run looks again.
-        self.run.tally.membership.drift.unproven += 1;
         Ok(())
     }
 

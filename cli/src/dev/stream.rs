@@ -1,0 +1,221 @@
+//! The Directory's stream, handed to react as Lambda's poller does it: in order, in batches, from where it stopped, again
+//! where it failed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use aws_lambda_events::event::dynamodb::{Event, EventRecord};
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodbstreams::Client as Streams;
+use aws_sdk_dynamodbstreams::types::{AttributeValue, Record, ShardIteratorType};
+use react::React;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+/// Records of one batch, as template.yaml has it.
+const BATCH: i32 = 100;
+/// Attempts at a record before it is given up, as template.yaml has it. Reconcile finds what is left undone.
+const MOST_ATTEMPTS: u32 = 20;
+/// The time between two looks at a stream that had nothing new.
+const LOOK: Duration = Duration::from_millis(100);
+/// The longest wait before another attempt.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// A reader of the stream.
+pub struct Feed {
+    streams: Streams,
+    shards: Vec<String>,
+    iterators: BTreeMap<String, String>,
+    position: Position,
+    file: Option<PathBuf>,
+    attempts: u32,
+}
+
+/// How far the stream is done.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Position {
+    stream: String,
+    /// The last record that is done, of each shard.
+    done: BTreeMap<String, String>,
+}
+
+/// What one look has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Nothing new.
+    Nothing,
+    /// So many records, all of them done.
+    Done(usize),
+    /// A record that failed, and comes again.
+    Failed,
+}
+
+impl Feed {
+    /// The stream of a table, from its beginning, or from where `file` says that it stopped; nothing if there is none.
+    ///
+    /// # Errors
+    ///
+    /// If DynamoDB does not answer, or the file cannot be read.
+    pub async fn open(
+        dynamodb: &Client,
+        streams: Streams,
+        table: &str,
+        file: Option<PathBuf>,
+    ) -> anyhow::Result<Option<Feed>> {
+        let table = dynamodb.describe_table().table_name(table).send().await?.table;
+        let Some(stream) = table.and_then(|table| table.latest_stream_arn) else { return Ok(None) };
+        let described = streams.describe_stream().stream_arn(&stream).send().await?.stream_description;
+        let shards =
+            described.map(|stream| stream.shards().iter().filter_map(|shard| shard.shard_id.clone()).collect());
+        let kept = match &file {
+            Some(file) if file.exists() => {
+                let text = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+                serde_json::from_slice(&text).with_context(|| format!("reading {}", file.display()))?
+            }
+            _ => Position::default(),
+        };
+        // Another stream has other records.
+        let position = if kept.stream == stream { kept } else { Position { stream, ..Position::default() } };
+        let shards = shards.unwrap_or_default();
+        Ok(Some(Feed { streams, shards, iterators: BTreeMap::new(), position, file, attempts: 0 }))
+    }
+
+    /// Hands the next batch to react.
+    ///
+    /// # Errors
+    ///
+    /// If DynamoDB does not answer, or the file cannot be written.
+    pub async fn look(&mut self, react: &React) -> anyhow::Result<Look> {
+        for shard in self.shards.clone() {
+            let iterator = match self.iterators.remove(&shard) {
+                Some(iterator) => iterator,
+                None => self.iterator(&shard).await?,
+            };
+            let page = self.streams.get_records().shard_iterator(iterator).limit(BATCH).send().await?;
+            let numbers: Vec<String> = page.records().iter().filter_map(number).collect();
+            let next = page.next_shard_iterator.clone();
+            if numbers.is_empty() {
+                self.iterators.extend(next.map(|next| (shard.clone(), next)));
+                continue;
+            }
+            let failed = react.react(event(page.records.unwrap_or_default()), None).await.batch_item_failures;
+            let failed = failed.into_iter().find_map(|failure| failure.item_identifier);
+            let Some(failed) = failed else {
+                self.attempts = 0;
+                self.iterators.extend(next.map(|next| (shard.clone(), next)));
+                self.done(&shard, numbers.last())?;
+                return Ok(Look::Done(numbers.len()));
+            };
+            let at = numbers.iter().position(|number| *number == failed).unwrap_or_default();
+            self.attempts = if at > 0 { 1 } else { self.attempts + 1 };
+            if self.attempts >= MOST_ATTEMPTS {
+                tracing::error!(record = failed, "a change is given up: reconcile finds what should have followed");
+                self.attempts = 0;
+                self.done(&shard, Some(&failed))?;
+            } else {
+                self.done(&shard, at.checked_sub(1).and_then(|before| numbers.get(before)))?;
+            }
+            return Ok(Look::Failed);
+        }
+        Ok(Look::Nothing)
+    }
+
+    /// The next batch, as [`Feed::look`] would hand it over, without going on to it.
+    ///
+    /// # Errors
+    ///
+    /// If DynamoDB does not answer.
+    pub async fn peek(&self) -> anyhow::Result<Event> {
+        for shard in &self.shards {
+            let page =
+                self.streams.get_records().shard_iterator(self.iterator(shard).await?).limit(BATCH).send().await?;
+            let records = page.records.unwrap_or_default();
+            if !records.is_empty() {
+                return Ok(event(records));
+            }
+        }
+        Ok(Event::default())
+    }
+
+    /// Follows the stream for ever, and tells `looks` after each look how many there were and how many records.
+    pub(super) async fn follow(mut self, react: Arc<React>, looks: watch::Sender<Looks>) -> Infallible {
+        loop {
+            let found = match self.look(&react).await {
+                Ok(found) => found,
+                Err(error) => {
+                    tracing::error!(%error, "the stream cannot be read");
+                    Look::Failed
+                }
+            };
+            let records = if let Look::Done(records) = found { records } else { 0 };
+            looks.send_modify(|looks| {
+                looks.empty = if found == Look::Nothing { looks.empty + 1 } else { 0 };
+                looks.records += records;
+            });
+            match found {
+                Look::Done(_) => {}
+                Look::Nothing => tokio::time::sleep(LOOK).await,
+                Look::Failed => tokio::time::sleep(LONGEST_WAIT.min(LOOK * 2_u32.pow(self.attempts.min(6)))).await,
+            }
+        }
+    }
+
+    async fn iterator(&self, shard: &str) -> anyhow::Result<String> {
+        let request = self.streams.get_shard_iterator().stream_arn(&self.position.stream).shard_id(shard);
+        let request = match self.position.done.get(shard) {
+            None => request.shard_iterator_type(ShardIteratorType::TrimHorizon),
+            Some(number) => request.shard_iterator_type(ShardIteratorType::AfterSequenceNumber).sequence_number(number),
+        };
+        request.send().await?.shard_iterator.context("DynamoDB gave no place in the stream")
+    }
+
+    fn done(&mut self, shard: &str, number: Option<&String>) -> anyhow::Result<()> {
+        let Some(number) = number else { return Ok(()) };
+        self.position.done.insert(shard.to_owned(), number.clone());
+        if let Some(file) = &self.file {
+            let written = std::fs::write(file, serde_json::to_vec(&self.position)?);
+            written.with_context(|| format!("writing {}", file.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// How busy a stream is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Looks {
+    /// Looks in a row that found nothing.
+    pub(super) empty: usize,
+    /// Records that are done, in all.
+    pub(super) records: usize,
+}
+
+/// A batch in the form in which Lambda hands it over.
+fn event(records: Vec<Record>) -> Event {
+    let records = records.into_iter().filter_map(|record| {
+        let change = record.dynamodb?;
+        let mut handed = EventRecord::default();
+        handed.aws_region = record.aws_region.unwrap_or_default();
+        handed.event_id = record.event_id.unwrap_or_default();
+        handed.event_name = record.event_name.map(|name| name.as_str().to_owned()).unwrap_or_default();
+        handed.change.keys = item(change.keys);
+        handed.change.old_image = item(change.old_image);
+        handed.change.new_image = item(change.new_image);
+        handed.change.sequence_number = change.sequence_number;
+        Some(handed)
+    });
+    let mut event = Event::default();
+    event.records = records.collect();
+    event
+}
+
+fn item(image: Option<HashMap<String, AttributeValue>>) -> serde_dynamo::Item {
+    image.unwrap_or_default().into()
+}
+
+fn number(record: &Record) -> Option<String> {
+    record.dynamodb.as_ref()?.sequence_number.clone()
+}

@@ -1,0 +1,137 @@
+//! The react function: records of the Directory's stream in, their consequences out.
+//!
+//! [`settings`] says what it needs. `main.rs` mounts it on Lambda; the local stack and the tests call it as it is. It answers
+//! with the first record that is not done: that one and all after it come again.
+
+pub mod settings;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lambda_events::event::dynamodb::{Event, EventRecord};
+use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
+use aws_sdk_dynamodb::Client;
+use lambda_runtime::tower::Service;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use rollcall::adapters::bus::Bus;
+use rollcall::adapters::clerk_api::ClerkApi;
+use rollcall::adapters::dynamo_directory::DynamoDirectory;
+use rollcall::adapters::dynamo_members::DynamoMembers;
+use rollcall::adapters::dynamo_profiles::DynamoProfiles;
+use rollcall::adapters::dynamo_survey::DynamoSurvey;
+use rollcall::core::item::Item;
+use rollcall::core::millis::Millis;
+use rollcall::core::reconcile::run::Mode;
+use rollcall::services::Clock;
+use rollcall::services::cascade::Cascade;
+use rollcall::services::link::Links;
+use rollcall::services::provision::Provision;
+use rollcall::services::react::{Reactor, Record};
+use tracing::error;
+
+use crate::settings::Settings;
+
+/// How long before its end an invocation begins nothing more: longer than any one request may take.
+pub const RESERVE: Duration = Duration::from_secs(20);
+
+/// The function, with everything that outlives an invocation.
+pub struct React {
+    reactor: Reactor,
+}
+
+impl React {
+    /// The function over its tables and its bus.
+    #[must_use]
+    pub fn new(settings: Settings, dynamodb: &Client, bus: Bus, clock: Clock) -> React {
+        let (directory, instance) = (settings.directory_table, settings.instance);
+        let links = settings.write_back.map(|needs| {
+            let clerk = ClerkApi::new(needs.clerk_api_url, needs.clerk_secret_key);
+            Links::new(clerk, instance.clone(), needs.rate_share)
+        });
+        React {
+            reactor: Reactor {
+                provision: Provision {
+                    profiles: DynamoProfiles::new(dynamodb.clone(), directory.clone(), settings.profiles_table),
+                    instance: instance.clone(),
+                    defaults: settings.defaults,
+                    clock: clock.clone(),
+                },
+                cascade: Cascade {
+                    directory: DynamoDirectory::new(dynamodb.clone(), directory.clone()),
+                    survey: DynamoSurvey::new(dynamodb.clone(), directory.clone()),
+                    members: DynamoMembers::new(dynamodb.clone(), directory),
+                    instance,
+                    deletion: settings.deletion,
+                    clock: clock.clone(),
+                },
+                cascades: settings.mode == Mode::Repair,
+                links,
+                bus,
+                clock,
+            },
+        }
+    }
+
+    /// Follows a batch, until `until` at the latest. Answers with the sequence number of the first record that is not done.
+    pub async fn react(&self, event: Event, until: Option<Millis>) -> DynamoDbEventResponse {
+        let mut numbers = Vec::new();
+        let mut records = Vec::new();
+        let mut unreadable = None;
+        for record in event.records {
+            let number = record.change.sequence_number.clone().unwrap_or_default();
+            let Ok(record) = read(record) else {
+                // Those before it are followed all the same.
+                unreadable = Some(number);
+                break;
+            };
+            records.push(record);
+            numbers.push(number);
+        }
+        // Boxed: with all that a cascade takes it is too large to be moved about.
+        let stopped = Box::pin(self.reactor.react(&records, until)).await;
+        match (stopped, unreadable) {
+            (Ok(()), None) => DynamoDbEventResponse::default(),
+            (Err(stopped), _) => {
+                let number = numbers.swap_remove(stopped.at);
+                let cause = std::error::Error::source(&stopped.error).map(ToString::to_string);
+                error!(outcome = "failed", error = %stopped.error, cause, record = number, "react");
+                from_there(number)
+            }
+            (Ok(()), Some(number)) => {
+                // What the reader has to say of it may hold a value.
+                error!(outcome = "failed", error = "the row is not one of Rollcall's", record = number, "react");
+                from_there(number)
+            }
+        }
+    }
+}
+
+fn read(record: EventRecord) -> Result<Record, serde_dynamo::Error> {
+    let image = |image: serde_dynamo::Item| -> Result<Option<Item>, serde_dynamo::Error> {
+        if image.is_empty() { Ok(None) } else { serde_dynamo::from_item(image).map(Some) }
+    };
+    Ok(Record { old: image(record.change.old_image)?, new: image(record.change.new_image)? })
+}
+
+/// The answer after which the record with this number comes again, and all after it.
+fn from_there(number: String) -> DynamoDbEventResponse {
+    let (mut failure, mut answer) = (DynamoDbBatchItemFailure::default(), DynamoDbEventResponse::default());
+    failure.item_identifier = Some(number);
+    answer.batch_item_failures.push(failure);
+    answer
+}
+
+/// The function as a service over Lambda's own events.
+pub fn service(
+    react: Arc<React>,
+) -> impl Service<LambdaEvent<Event>, Response = DynamoDbEventResponse, Error = Error, Future: Send> + Clone {
+    service_fn(move |event: LambdaEvent<Event>| {
+        let react = react.clone();
+        async move {
+            let reserve = u64::try_from(RESERVE.as_millis()).unwrap_or(u64::MAX);
+            let until = event.context.deadline.saturating_sub(reserve);
+            let until = i64::try_from(until).ok().and_then(|until| Millis::try_from(until).ok());
+            Ok(react.react(event.payload, until).await)
+        }
+    })
+}

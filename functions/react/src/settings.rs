@@ -1,0 +1,105 @@
+//! What the react function reads before it begins.
+
+use reqwest::Url;
+use rollcall::adapters::clerk_api::DEFAULT_URL;
+use rollcall::core::id::InstanceId;
+use rollcall::core::profile::Defaults;
+use rollcall::core::reconcile::run::Mode;
+use rollcall::core::settings::{
+    CLERK_API_URL, CLERK_INSTANCE_ID, CLERK_RATE_SHARE, CLERK_SECRET_KEY, DELETION_POLICY, DIRECTORY_TABLE, EVENT_BUS,
+    InvalidSettings, MEMBERSHIP_PROFILE_DEFAULTS, METADATA_WRITEBACK, PROFILE_DEFAULTS, PROFILES_TABLE,
+    RECONCILE_POLICY, ROLLCALL_SECRET_ARN, Reader, USUAL_RATE_SHARE, Variable, api_url, deletion_policy, event_bus,
+    percent, profile_defaults, reconcile_policy, secret_key, switch, table_name,
+};
+use rollcall::core::tombstone::DeletionPolicy;
+use secrecy::SecretString;
+
+/// Everything the function reads, `ROLLCALL_SECRET_ARN` included, which `main.rs` follows before it reads the rest.
+pub const VARIABLES: [Variable; 13] = [
+    DIRECTORY_TABLE,
+    PROFILES_TABLE,
+    CLERK_INSTANCE_ID,
+    CLERK_API_URL,
+    // Needed for the write-back alone.
+    CLERK_SECRET_KEY.required_if(false),
+    ROLLCALL_SECRET_ARN,
+    DELETION_POLICY,
+    RECONCILE_POLICY,
+    METADATA_WRITEBACK,
+    CLERK_RATE_SHARE,
+    PROFILE_DEFAULTS,
+    MEMBERSHIP_PROFILE_DEFAULTS,
+    EVENT_BUS,
+];
+
+/// The settings, checked.
+#[derive(Debug)]
+pub struct Settings {
+    /// The Directory's table.
+    pub directory_table: String,
+    /// The Profiles table.
+    pub profiles_table: String,
+    /// Whose copy this is.
+    pub instance: InstanceId,
+    /// What deletions leave.
+    pub deletion: DeletionPolicy,
+    /// Whether anybody but the webhook may write the Directory.
+    pub mode: Mode,
+    /// What the write-back needs, unless it is off.
+    pub write_back: Option<WriteBack>,
+    /// What new records hold.
+    pub defaults: Defaults,
+    /// The bus on which changes are told.
+    pub event_bus: Option<String>,
+}
+
+/// What the write-back needs.
+#[derive(Debug)]
+pub struct WriteBack {
+    /// Where Clerk's Backend API is.
+    pub clerk_api_url: Url,
+    /// The key to it.
+    pub clerk_secret_key: SecretString,
+    /// The share of Clerk's rate that may be used, in percent.
+    pub rate_share: u8,
+}
+
+impl Settings {
+    /// Reads the settings through a look-up.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSettings`] with every variable that is missing or malformed.
+    pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, InvalidSettings> {
+        let mut reader = Reader::new(lookup);
+        let directory_table = reader.read(&DIRECTORY_TABLE, table_name);
+        let profiles_table = reader.read(&PROFILES_TABLE, table_name);
+        let instance = reader.read(&CLERK_INSTANCE_ID, |text| text.parse().ok());
+        let clerk_api_url = reader.read(&CLERK_API_URL, api_url).or_else(|| api_url(DEFAULT_URL));
+        let is_on = reader.read(&METADATA_WRITEBACK, switch).unwrap_or(true);
+        let clerk_secret_key = reader.read(&CLERK_SECRET_KEY.required_if(is_on), secret_key);
+        let rate_share = reader.read(&CLERK_RATE_SHARE, percent).unwrap_or(USUAL_RATE_SHARE);
+        let deletion = reader.read(&DELETION_POLICY, deletion_policy).unwrap_or(DeletionPolicy::Redact);
+        let mode = reader.read(&RECONCILE_POLICY, reconcile_policy).unwrap_or_default();
+        let defaults = Defaults {
+            user: reader.read(&PROFILE_DEFAULTS, profile_defaults).unwrap_or_default(),
+            membership: reader.read(&MEMBERSHIP_PROFILE_DEFAULTS, profile_defaults).unwrap_or_default(),
+        };
+        let event_bus = reader.read(&EVENT_BUS, event_bus);
+        let problems = reader.finish();
+        if !problems.names().is_empty() {
+            return Err(problems);
+        }
+        let (Some(directory_table), Some(profiles_table), Some(instance)) = (directory_table, profiles_table, instance)
+        else {
+            return Err(problems);
+        };
+        let write_back = clerk_api_url.zip(clerk_secret_key).filter(|_| is_on);
+        let write_back = write_back.map(|(clerk_api_url, clerk_secret_key)| WriteBack {
+            clerk_api_url,
+            clerk_secret_key,
+            rate_share,
+        });
+        Ok(Settings { directory_table, profiles_table, instance, deletion, mode, write_back, defaults, event_bus })
+    }
+}

@@ -1,0 +1,200 @@
+//! What follows from a change of the Directory: its stream's records in, consequences out, each of them idempotent.
+//!
+//! Records are followed in their order. Where one fails, it and all after it come again; what is left undone for good is
+//! found by reconcile, which does the same steps.
+
+use std::collections::BTreeSet;
+
+use thiserror::Error;
+
+use super::Clock;
+use super::cascade::{Cascade, Left, One};
+use super::link::Links;
+use super::provision::Provision;
+use crate::adapters::bus::{Bus, BusError, MOST_EVENTS};
+use crate::adapters::store_error::StoreError;
+use crate::core::change::{Change, What};
+use crate::core::id::{EntityId, Kind, UserId};
+use crate::core::item::Item;
+use crate::core::link;
+use crate::core::millis::Millis;
+
+/// Write-backs of one batch may take so long, in ms: the ends in the next batch must not wait for them.
+const TIME_FOR_LINKS: u64 = 20_000;
+
+/// One record of the stream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// The row before; nothing if there was none.
+    pub old: Option<Item>,
+    /// The row after; nothing if it has been removed.
+    pub new: Option<Item>,
+}
+
+/// What reacting needs.
+pub struct Reactor {
+    /// The records of newcomers.
+    pub provision: Provision,
+    /// The ends of memberships.
+    pub cascade: Cascade,
+    /// Whether memberships may be ended: where the webhook alone writes the Directory they may not.
+    pub cascades: bool,
+    /// The write-back, unless it is off.
+    pub links: Option<Links>,
+    /// Where changes are told.
+    pub bus: Bus,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+/// Why a record's consequences are not done.
+#[derive(Debug, Error)]
+pub enum ReactError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The bus did not take the event.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// An end with too many consequences for one invocation: the next one goes on.
+    #[error("the time was over")]
+    OutOfTime,
+    /// A membership was changing all the time, or cannot be read.
+    #[error("not all memberships could be ended")]
+    Unfinished,
+}
+
+/// Where a batch stopped: at this record, by its place.
+#[derive(Debug, Error)]
+#[error("record {at}: {error}")]
+pub struct Stopped {
+    /// The first record that is not done.
+    pub at: usize,
+    /// Why.
+    #[source]
+    pub error: ReactError,
+}
+
+impl Reactor {
+    /// Follows the records of a batch, until `until` at the latest.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`]: all before that record is done.
+    pub async fn react(&self, records: &[Record], until: Option<Millis>) -> Result<(), Stopped> {
+        let (mut changes, mut unlinked) = (Vec::new(), BTreeSet::new());
+        let mut stopped = Ok(());
+        for (at, record) in records.iter().enumerate() {
+            if let Err(error) = self.follow(record, until).await {
+                stopped = Err(Stopped { at, error });
+                break;
+            }
+            let Some(new) = &record.new else { continue };
+            changes.extend(Change::between(record.old.as_ref(), new).map(|change| (at, change)));
+            if self.links.is_some() {
+                unlinked.extend(unlinked_user(new));
+            }
+        }
+        if let Err(earlier) = self.tell(&changes).await {
+            stopped = Err(earlier);
+        }
+        // Last, and never a reason to stop: reconcile does what is left of it.
+        self.write_back(unlinked, until).await;
+        stopped
+    }
+
+    /// What a record asks for in the tables.
+    async fn follow(&self, record: &Record, until: Option<Millis>) -> Result<(), ReactError> {
+        if until.is_some_and(|until| (self.clock)() >= until) {
+            return Err(ReactError::OutOfTime);
+        }
+        let Some(new) = &record.new else {
+            let key = record.old.as_ref().map(|old| &old.key);
+            tracing::warn!(
+                pk = key.map(|key| &key.pk),
+                "a row of the Directory was removed, which Rollcall never does"
+            );
+            return Ok(());
+        };
+        if new.is_unfinished() && self.cascades {
+            let finished = self.cascade.finish(new, until).await?;
+            if finished.ended > 0 {
+                tracing::info!(pk = new.key.pk, ended = finished.ended, "memberships have ended with their parent");
+            }
+            match finished.left {
+                Left::Nothing | Left::Changed => {}
+                Left::Time => return Err(ReactError::OutOfTime),
+                Left::Memberships => return Err(ReactError::Unfinished),
+            }
+        }
+        let what = Change::between(record.old.as_ref(), new).map(|change| change.kind);
+        if matches!(what, Some(What::Created | What::Restored)) {
+            if Kind::of(&new.key) == Some(Kind::Membership) && self.cascades {
+                match self.cascade.end_orphan(new).await? {
+                    None | Some(One::Settled) => {}
+                    Some(One::Ended { .. }) => return Ok(()),
+                    Some(One::Busy) => return Err(ReactError::Unfinished),
+                }
+            }
+            self.provision.create([new]).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells the changes, in their order, on the bus and in the log.
+    async fn tell(&self, changes: &[(usize, Change)]) -> Result<(), Stopped> {
+        for some in changes.chunks(MOST_EVENTS) {
+            let events: Vec<&Change> = some.iter().map(|(_, change)| change).collect();
+            self.bus.publish(&events).await.map_err(|error| Stopped { at: some[0].0, error: error.into() })?;
+            for change in events {
+                log(change);
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_back(&self, users: BTreeSet<UserId>, until: Option<Millis>) {
+        let Some(links) = &self.links else { return };
+        let began = (self.clock)();
+        let mut left = 0_u64;
+        for user in users {
+            let now = (self.clock)();
+            if left > 0 || now.since(began) >= TIME_FOR_LINKS || until.is_some_and(|until| now >= until) {
+                left += 1;
+            } else if let Err(error) = links.link(&user).await {
+                tracing::warn!(%error, "a write-back has failed");
+                left += 1;
+            }
+        }
+        if left > 0 {
+            tracing::warn!(left, "write-backs are left to reconcile");
+        }
+    }
+}
+
+/// Whose metadata lacks something, if it is a user's.
+fn unlinked_user(item: &Item) -> Option<UserId> {
+    let link = link::of_item(item);
+    if link.conflicts {
+        tracing::warn!(pk = item.key.pk, "a user's dbId is another one");
+    }
+    match item.entity()? {
+        EntityId::User(user) if !link.missing.is_empty() => Some(user),
+        _ => None,
+    }
+}
+
+/// The audit log: who changed, how, when and through which path; the names of fields, and no value.
+fn log(change: &Change) {
+    let Change { entity, kind, id, changed, rank, source, cache_tags } = change;
+    tracing::info!(
+        entity = entity.name(),
+        kind = kind.name(),
+        id,
+        changed = changed.join(","),
+        %rank,
+        source = source.name(),
+        cache_tags = cache_tags.join(","),
+        "change"
+    );
+}

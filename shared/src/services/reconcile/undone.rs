@@ -1,0 +1,168 @@
+//! What should have followed from changes and has not: a stream keeps its records for a day, and what fails too often is
+//! given up. The Directory itself says what is missing, and the same steps as the stream's make up for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::{ReconcileError, Walk, concerns_one, count};
+use crate::adapters::clerk_api::ClerkError;
+use crate::adapters::dynamo_runs::Doubtful;
+use crate::core::id::{EntityId, Key, Kind, UserId};
+use crate::core::item::Item;
+use crate::core::link;
+use crate::core::reconcile::absence::Doubt;
+use crate::core::reconcile::run::{Mode, Phase};
+use crate::services::cascade::Left;
+use crate::services::link as linking;
+
+/// Write-backs of one step: so few that it ends in time even at the slowest of paces.
+const LINKED_TOGETHER: usize = 10;
+/// Write-backs of one run. Two requests each, at a fifth of a production instance's rate: a quarter of an hour.
+const MOST_LINKS: u64 = 10_000;
+/// Attempts at a write-back. Before each the user is read anew.
+const MOST_ATTEMPTS: usize = 3;
+/// The wait before another one.
+const WAIT: Duration = Duration::from_millis(500);
+
+impl Walk<'_> {
+    /// A page of the Directory.
+    pub(super) async fn settle_undone(&mut self, from: Option<&Key>) -> Result<(), ReconcileError> {
+        let page = self.reconciler.survey.follow(from).await?;
+        self.run.cost.read_units += page.units;
+        // Where only the webhook writes the Directory, nobody carries an end on.
+        if self.reconciler.policy == Mode::Repair {
+            for tombstone in page.items.values().filter(|item| item.is_unfinished()) {
+                if !self.finish(tombstone).await? {
+                    // Out of time: the same page again.
+                    return Ok(());
+                }
+            }
+        }
+        let is_kept = |item: &&Item| self.run.mirror || Kind::of(&item.key) == Some(Kind::Organization);
+        let live: Vec<&Item> = page.items.values().filter(|item| !item.is_deleted()).filter(is_kept).collect();
+        self.provision(&live).await?;
+        self.collect_unlinked(&live).await?;
+        self.run.next = match page.next {
+            Some(from) => Phase::Settle { from: Some(from) },
+            None if self.writes() && self.run.undone.links > 0 => Phase::Link { after: None },
+            None => Phase::Over,
+        };
+        Ok(())
+    }
+
+    /// Creates the records that are missing.
+    async fn provision(&mut self, live: &[&Item]) -> Result<(), ReconcileError> {
+        let reconciler = self.reconciler;
+        let wanted: BTreeMap<Key, &Item> =
+            live.iter().filter_map(|item| Some((reconciler.provision.key(item)?, *item))).collect();
+        let found = reconciler.records.among(&wanted.keys().cloned().collect::<Vec<_>>(), false).await?;
+        self.run.cost.read_units += found.units;
+        let missing: Vec<&Item> =
+            wanted.into_iter().filter(|(key, _)| !found.keys.contains(key)).map(|(_, item)| item).collect();
+        if self.writes() {
+            // Read eventually consistent, some were there already.
+            self.run.undone.profiles += reconciler.provision.create(missing).await?;
+        } else {
+            self.run.undone.profiles += self.owed(missing).await?;
+        }
+        Ok(())
+    }
+
+    /// How many of these would get a record: memberships that have outlived their user or organization get none.
+    async fn owed(&mut self, missing: Vec<&Item>) -> Result<u64, ReconcileError> {
+        let instance = &self.reconciler.applier.instance;
+        let parents = |item: &Item| -> Vec<Key> {
+            let parents = item.entity().map(|entity| entity.parents()).unwrap_or_default();
+            parents.iter().map(|parent| parent.key(instance)).collect()
+        };
+        let of_all: BTreeSet<Key> = missing.iter().flat_map(|item| parents(item)).collect();
+        let found = self.reconciler.survey.compare(&of_all.into_iter().collect::<Vec<_>>()).await?;
+        self.run.cost.read_units += found.units;
+        let has_ended = |key: &Key| found.items.get(key).is_some_and(Item::is_deleted);
+        Ok(count(missing.into_iter().filter(|item| !parents(item).iter().any(has_ended)).count()))
+    }
+
+    /// Does what should have followed from an end; not if the time is over before.
+    async fn finish(&mut self, tombstone: &Item) -> Result<bool, ReconcileError> {
+        self.run.undone.tombstones += 1;
+        if !self.writes() {
+            return Ok(true);
+        }
+        let finished = self.reconciler.cascade.finish(tombstone, self.until).await?;
+        self.run.cost.write_units += finished.units;
+        self.run.tally.membership.ended += finished.ended;
+        match finished.left {
+            Left::Nothing | Left::Changed => {}
+            Left::Memberships => self.run.undone.left += 1,
+            Left::Time => {
+                self.run.undone.tombstones -= 1;
+                return Ok(false);
+            }
+        }
+        self.beat().await?;
+        Ok(true)
+    }
+
+    /// Remembers whose metadata lacks something, up to as many as a run writes.
+    async fn collect_unlinked(&mut self, live: &[&Item]) -> Result<(), ReconcileError> {
+        if !self.reconciler.writes_back {
+            return Ok(());
+        }
+        let mut unlinked = Vec::new();
+        for item in live {
+            let link = link::of_item(item);
+            self.run.undone.conflicts += u64::from(link.conflicts);
+            if !link.missing.is_empty()
+                && let Some(entity @ EntityId::User(_)) = item.entity()
+            {
+                unlinked.push(Doubt { entity, absent: false });
+            }
+        }
+        let room = usize::try_from(MOST_LINKS.saturating_sub(self.run.undone.links)).unwrap_or(usize::MAX);
+        self.run.undone.links += count(unlinked.len());
+        if !self.writes() {
+            return Ok(());
+        }
+        self.run.undone.left += count(unlinked.len().saturating_sub(room));
+        unlinked.truncate(room);
+        for some in unlinked.chunks(LINKED_TOGETHER) {
+            self.keep_doubts(Kind::User, Doubtful::Unlinked, some).await?;
+        }
+        Ok(())
+    }
+
+    /// A page of write-backs.
+    pub(super) async fn link(&mut self, after: Option<&Key>) -> Result<(), ReconcileError> {
+        let page = self.reconciler.runs.doubts(&self.run.run, Kind::User, Doubtful::Unlinked, after).await?;
+        let Some((place, users)) = page else {
+            self.run.next = Phase::Over;
+            return Ok(());
+        };
+        self.run.next = Phase::Link { after: Some(place) };
+        for Doubt { entity, .. } in users {
+            let EntityId::User(user) = entity else { continue };
+            match self.link_one(&user).await {
+                Ok(()) => {}
+                Err(error) if concerns_one(&error) => {
+                    tracing::warn!(%error, "a write-back is left to the next run");
+                    self.run.undone.left += 1;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    async fn link_one(&self, user: &UserId) -> Result<(), ClerkError> {
+        let applier = &self.reconciler.applier;
+        let mut attempts = 1;
+        loop {
+            match linking::link(&applier.clerk, &applier.instance, user).await {
+                Ok(_) => return Ok(()),
+                Err(ClerkError::Unavailable(_)) if attempts < MOST_ATTEMPTS => tokio::time::sleep(WAIT).await,
+                Err(error) => return Err(error),
+            }
+            attempts += 1;
+        }
+    }
+}
