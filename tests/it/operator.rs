@@ -41,7 +41,8 @@ fn binary() -> std::path::PathBuf {
 
 fn command(program: &str, environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(program);
-    command.env_clear().envs(environment.iter().copied());
+    // As in the world itself: what is written back there is another difference until its event has come.
+    command.env_clear().env("METADATA_WRITEBACK", "off").envs(environment.iter().copied());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command
 }
@@ -69,7 +70,7 @@ pub(crate) async fn rollcall(world: &World, args: &[&str], environment: &[(&str,
 
 /// Runs it as if somebody typed at a terminal.
 async fn typed(world: &World, args: &[&str], keys: &str) -> Said {
-    const TERMINAL: &str = "import os, pty, sys; os.environ.clear(); os.environ['TERM'] = 'xterm'; \
+    const TERMINAL: &str = "import os, pty, sys; os.environ.clear(); os.environ.update(TERM='xterm', METADATA_WRITEBACK='off'); \
                             sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
     let mut command = Command::new("python3");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);

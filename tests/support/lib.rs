@@ -3,6 +3,7 @@
 
 pub mod answer;
 pub mod events;
+pub mod follow;
 pub mod land;
 pub mod proxy;
 pub mod random;

@@ -1,7 +1,7 @@
 //! The wire between the functions and DynamoDB or Clerk: a proxy on loopback that counts requests and units, fails when
 //! told to, and holds requests back so that something else can happen first.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 pub struct Call {
     /// The operation, as `PutItem`; for Clerk the path.
     pub operation: String,
-    /// The table, where the request names just one.
+    /// The table, where the request names just one; of a transaction the one that it writes to.
     pub table: Option<String>,
     /// The HTTP status.
     pub status: u16,
@@ -158,7 +158,7 @@ async fn forward(State((upstream, log, client)): State<Shared>, request: Request
         None => parts.uri.path().to_owned(),
     };
     let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let table = asked["TableName"].as_str().map(str::to_owned);
+    let table = table(&asked);
     let holding = log.lock().unwrap().holding.clone();
     if let Some(holding) = holding {
         let (going, gone) = oneshot::channel();
@@ -197,6 +197,14 @@ async fn forward(State((upstream, log, client)): State<Shared>, request: Request
     let call = Call { operation, table, status: status.as_u16(), units: units.unwrap_or_default() };
     log.lock().unwrap().calls.push(call);
     (status, headers, answer).into_response()
+}
+
+/// The table that a request is about, if it is one. What a transaction merely checks does not count.
+fn table(asked: &Value) -> Option<String> {
+    let actions = asked["TransactItems"].as_array().into_iter().flatten();
+    let written = actions.flat_map(|action| ["Put", "Update", "Delete"].map(|kind| action[kind]["TableName"].as_str()));
+    let named: BTreeSet<&str> = written.flatten().chain(asked["TableName"].as_str()).collect();
+    named.first().filter(|_| named.len() == 1).map(|name| (*name).to_owned())
 }
 
 async fn pass(upstream: &str, client: &reqwest::Client, parts: &Parts, body: Bytes) -> (StatusCode, HeaderMap, Bytes) {

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
-use aws_sdk_dynamodbstreams::Client as Streams;
-use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 use clerk_emulator::{ApiFaults, Faults, TokenRequest, WebhookFaults};
 use ensure_profile::EnsureProfile;
 use lambda_http::tower::ServiceExt;
+use react::React;
 use reconcile::{Order, Reconcile};
 use reqwest::Method;
 use rollcall::core::id::{EntityId, InstanceId, Key, OrganizationId, UserId};
@@ -19,14 +18,17 @@ use rollcall::core::profile;
 use rollcall::core::reconcile::run::Run;
 use rollcall_cli::dev::gateway::{self, Functions};
 use rollcall_cli::dev::stack::{self, Config, Stack};
+use rollcall_cli::dev::stream::Feed;
 use serde_json::Value;
+use tokio::sync::Mutex;
 use webhook::Webhook;
 
 use crate::answer::{Answer, gateway_event, read};
 use crate::events::{SAMPLE_TIME, Sent};
+use crate::follow;
 use crate::wire::Wire;
 
-type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+pub(crate) type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// The world.
 pub struct World {
@@ -38,8 +40,11 @@ pub struct World {
     pub webhook: Arc<Webhook>,
     /// Likewise.
     pub ensure_profile: Arc<EnsureProfile>,
-    now: Arc<AtomicU64>,
-    lookup: Lookup,
+    /// The function that follows the Directory's stream, when a test lets it.
+    pub react: Arc<React>,
+    pub(crate) now: Arc<AtomicU64>,
+    pub(crate) lookup: Lookup,
+    pub(crate) feed: Mutex<Option<Feed>>,
     messages: AtomicU64,
     http: reqwest::Client,
 }
@@ -66,8 +71,28 @@ impl World {
         let mut config = Config::new(Arc::new(move || millis(reading.load(Ordering::SeqCst))));
         // A run of the stack's own, once a test has moved the clock beyond the night, would be a second one.
         config.nightly = false;
+        config.reacts = false;
         // The tests send the events themselves, in the order that they are about.
         config.clerk = clerk_emulator::Config { faults: faults(ApiFaults::default()), ..clerk };
+        let stack = Arc::new(Stack::start(config).await.unwrap());
+        World::over(stack, now, settings).await
+    }
+
+    /// A world that runs by itself: Clerk delivers its events, the stack's own functions apply them and follow the stream.
+    /// Its clock goes on by a millisecond whenever somebody looks at it.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot start.
+    pub async fn live(clerk: clerk_emulator::Config, settings: &[(&str, &str)]) -> World {
+        let now = Arc::new(AtomicU64::new(SAMPLE_TIME));
+        let reading = now.clone();
+        let mut config = Config::new(Arc::new(move || millis(reading.fetch_add(1, Ordering::SeqCst))));
+        config.nightly = false;
+        config.clerk = clerk;
+        let given: HashMap<String, String> =
+            settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        config.lookup = Arc::new(move |name| given.get(name).cloned());
         let stack = Arc::new(Stack::start(config).await.unwrap());
         World::over(stack, now, settings).await
     }
@@ -95,6 +120,8 @@ impl World {
             let usual = || match name {
                 // A test need not wait for its turn.
                 "CLERK_RATE_SHARE" => Some("100".to_owned()),
+                // Most tests count what Clerk is asked, or hold the copy against what Clerk was told.
+                "METADATA_WRITEBACK" => Some("off".to_owned()),
                 name => stack::setting(&addresses, name),
             };
             given.get(name).cloned().or_else(usual)
@@ -103,8 +130,10 @@ impl World {
         let webhook = Arc::new(Webhook::new(webhook::settings::Settings::read(&*lookup).unwrap(), &client));
         let settings = ensure_profile::settings::Settings::read(&*lookup).unwrap();
         let ensure_profile = Arc::new(EnsureProfile::new(settings, &client));
+        let react = Arc::new(follow::function(&client, &*lookup, &now, &stack.addresses.event_bus));
+        let feed = Mutex::new(follow::feed(&stack).await);
         let (messages, http) = (AtomicU64::new(0), reqwest::Client::new());
-        World { stack, wire, webhook, ensure_profile, now, lookup, messages, http }
+        World { stack, wire, webhook, ensure_profile, react, now, lookup, feed, messages, http }
     }
 
     /// What time it is.
@@ -272,6 +301,16 @@ impl World {
         rows
     }
 
+    /// Puts a row into a table, whatever is there, as an application or an operator would.
+    ///
+    /// # Panics
+    ///
+    /// If DynamoDB does not take it.
+    pub async fn put(&self, table: &str, row: &Value) {
+        let row = serde_dynamo::to_item(row).unwrap();
+        self.stack.dynamodb.put_item().table_name(table).set_item(Some(row)).send().await.unwrap();
+    }
+
     /// All rows of the Directory.
     pub async fn directory(&self) -> Vec<Value> {
         self.rows(&self.stack.addresses.directory_table).await
@@ -325,30 +364,6 @@ impl World {
         self.rows(&self.stack.addresses.operations_table).await
     }
 
-    /// How many records the Directory's stream has ever carried.
-    ///
-    /// # Panics
-    ///
-    /// If DynamoDB does not answer.
-    pub async fn stream_records(&self) -> usize {
-        let streams = Streams::new(&stack::local_config(&self.stack.addresses.dynamodb).await);
-        let table = self.stack.dynamodb.describe_table().table_name(&self.stack.addresses.directory_table);
-        let arn = table.send().await.unwrap().table.unwrap().latest_stream_arn.unwrap();
-        let stream = streams.describe_stream().stream_arn(&arn).send().await.unwrap().stream_description.unwrap();
-        let mut records = 0;
-        for shard in stream.shards() {
-            let start = streams.get_shard_iterator().stream_arn(&arn).set_shard_id(shard.shard_id.clone());
-            let start = start.shard_iterator_type(ShardIteratorType::TrimHorizon);
-            let mut iterator = start.send().await.unwrap().shard_iterator;
-            while let Some(from) = iterator.take() {
-                let page = streams.get_records().shard_iterator(from).send().await.unwrap();
-                records += page.records().len();
-                iterator = page.next_shard_iterator.clone().filter(|_| !page.records().is_empty());
-            }
-        }
-        records
-    }
-
     /// Calls the emulator's Backend API, as `("POST", "/users", …)`.
     ///
     /// # Panics
@@ -381,7 +396,7 @@ fn faults(api: ApiFaults) -> Faults {
     Faults { webhooks: WebhookFaults { drop: 1.0, ..WebhookFaults::default() }, api, ..Faults::default() }
 }
 
-fn millis(value: u64) -> Millis {
+pub(crate) fn millis(value: u64) -> Millis {
     i64::try_from(value).ok().and_then(|value| Millis::try_from(value).ok()).unwrap()
 }
 

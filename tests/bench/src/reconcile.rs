@@ -109,7 +109,10 @@ fn environment(addresses: &Addresses) -> Vec<(&'static str, String)> {
         ("CLERK_SECRET_KEY", &addresses.clerk_secret_key),
         ("CLERK_RATE_SHARE", "100"),
         ("DIRECTORY_TABLE", &addresses.directory_table),
+        ("PROFILES_TABLE", &addresses.profiles_table),
         ("OPERATIONS_TABLE", &addresses.operations_table),
+        // Two requests for each user: that is another budget.
+        ("METADATA_WRITEBACK", "off"),
     ];
     set.map(|(name, value)| (name, value.to_owned())).into()
 }

@@ -61,6 +61,7 @@ pub(crate) struct Addresses {
     pub(crate) clerk_secret_key: String,
     pub(crate) dynamodb: String,
     pub(crate) directory_table: String,
+    pub(crate) profiles_table: String,
     pub(crate) operations_table: String,
 }
 
