@@ -90,7 +90,7 @@ fn meaning(name: &str) -> &'static str {
         "only_in_clerk" => "in Clerk, not in the copy: reconcile writes them",
         "outdated" => "older in the copy than in Clerk: reconcile brings them up to date",
         "missing" => "in the copy, gone from Clerk: reconcile ends them, once Clerk confirms it",
-        "without_profile" => "alive, without a record in Profiles: ensure-profile makes one when they call",
+        "without_profile" => "alive, without a record in Profiles: the next run of reconcile makes one",
         "orphaned" => "records in Profiles of somebody deleted or unknown: nothing removes them by itself",
         "conflict" => "alive in Clerk, ended in the copy, which stays so: the log names them",
         "ahead" => "newer in the copy than in Clerk, for over 15 minutes: the log names them",
