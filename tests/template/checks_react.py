@@ -11,7 +11,7 @@ STREAM = {
     "ParallelizationFactor": 2,
     "FunctionResponseTypes": ["ReportBatchItemFailures"],
     "BisectBatchOnFunctionError": True,
-    "MaximumRetryAttempts": 20,
+    "MaximumRetryAttempts": -1,
     # Two hours before the stream forgets them, read or not.
     "MaximumRecordAgeInSeconds": 22 * 3600,
     "DestinationConfig": {"OnFailure": {"Destination": {"Fn::GetAtt": ["ReactFailures", "Arn"]}}},

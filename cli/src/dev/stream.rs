@@ -18,8 +18,6 @@ use tokio::sync::watch;
 
 /// Records of one batch, as template.yaml has it.
 const BATCH: i32 = 100;
-/// Attempts at a record before it is given up, as template.yaml has it. Reconcile finds what is left undone.
-const MOST_ATTEMPTS: u32 = 20;
 /// The time between two looks at a stream that had nothing new.
 const LOOK: Duration = Duration::from_millis(100);
 /// The longest wait before another attempt.
@@ -111,14 +109,8 @@ impl Feed {
                 return Ok(Look::Done(numbers.len()));
             };
             let at = numbers.iter().position(|number| *number == failed).unwrap_or_default();
-            self.attempts = if at > 0 { 1 } else { self.attempts + 1 };
-            if self.attempts >= MOST_ATTEMPTS {
-                tracing::error!(record = failed, "a change is given up: reconcile finds what should have followed");
-                self.attempts = 0;
-                self.done(&shard, Some(&failed))?;
-            } else {
-                self.done(&shard, at.checked_sub(1).and_then(|before| numbers.get(before)))?;
-            }
+            self.attempts = if at > 0 { 1 } else { self.attempts.saturating_add(1) };
+            self.done(&shard, at.checked_sub(1).and_then(|before| numbers.get(before)))?;
             return Ok(Look::Failed);
         }
         Ok(Look::Nothing)
@@ -177,7 +169,10 @@ impl Feed {
         let Some(number) = number else { return Ok(()) };
         self.position.done.insert(shard.to_owned(), number.clone());
         if let Some(file) = &self.file {
-            let written = std::fs::write(file, serde_json::to_vec(&self.position)?);
+            // Whole or not at all: a half of it would not be read again.
+            let new = file.with_extension("new");
+            let written = std::fs::write(&new, serde_json::to_vec(&self.position)?);
+            let written = written.and_then(|()| std::fs::rename(&new, file));
             written.with_context(|| format!("writing {}", file.display()))?;
         }
         Ok(())

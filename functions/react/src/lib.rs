@@ -73,36 +73,28 @@ impl React {
     }
 
     /// Follows a batch, until `until` at the latest. Answers with the sequence number of the first record that is not done.
+    ///
+    /// A row that is not one of Rollcall's is passed over: nothing follows from it, and it would stand in the way of others.
     pub async fn react(&self, event: Event, until: Option<Millis>) -> DynamoDbEventResponse {
-        let mut numbers = Vec::new();
-        let mut records = Vec::new();
-        let mut unreadable = None;
+        let (mut numbers, mut records) = (Vec::new(), Vec::new());
         for record in event.records {
             let number = record.change.sequence_number.clone().unwrap_or_default();
             let Ok(record) = read(record) else {
-                // Those before it are followed all the same.
-                unreadable = Some(number);
-                break;
+                // What the reader has to say of it may hold a value.
+                error!(outcome = "failed", error = "the row is not one of Rollcall's", record = number, "react");
+                continue;
             };
             records.push(record);
             numbers.push(number);
         }
         // Boxed: with all that a cascade takes it is too large to be moved about.
-        let stopped = Box::pin(self.reactor.react(&records, until)).await;
-        match (stopped, unreadable) {
-            (Ok(()), None) => DynamoDbEventResponse::default(),
-            (Err(stopped), _) => {
-                let number = numbers.swap_remove(stopped.at);
-                let cause = std::error::Error::source(&stopped.error).map(ToString::to_string);
-                error!(outcome = "failed", error = %stopped.error, cause, record = number, "react");
-                from_there(number)
-            }
-            (Ok(()), Some(number)) => {
-                // What the reader has to say of it may hold a value.
-                error!(outcome = "failed", error = "the row is not one of Rollcall's", record = number, "react");
-                from_there(number)
-            }
-        }
+        let Err(stopped) = Box::pin(self.reactor.react(&records, until)).await else {
+            return DynamoDbEventResponse::default();
+        };
+        let number = numbers.swap_remove(stopped.at);
+        let cause = std::error::Error::source(&stopped.error).map(ToString::to_string);
+        error!(outcome = "failed", error = %stopped.error, cause, record = number, "react");
+        from_there(number)
     }
 }
 

@@ -175,11 +175,11 @@ impl ClerkApi {
                 Err(error) => (error, None),
             };
             let wait = asked_for.unwrap_or(FIRST_WAIT * 2_u32.pow(attempts - 1));
-            if attempts == patience.most_attempts || wait > LONGEST_WAIT {
-                return Err(error);
-            }
             if asked_for.is_some() {
                 patience.rest(wait);
+            }
+            if attempts == patience.most_attempts || wait > LONGEST_WAIT {
+                return Err(error);
             }
             tracing::warn!(%error, attempts, wait_ms = u64::try_from(wait.as_millis()).ok(), "Clerk is asked again");
             tokio::time::sleep(wait).await;
@@ -241,7 +241,7 @@ impl Patience {
 
     /// Lets nobody ask until Clerk's wait is over: it means every request of this instance.
     fn rest(&self, wait: Duration) {
-        self.lock().rest(self.begun.elapsed(), wait);
+        self.lock().rest(self.begun.elapsed(), wait.min(LONGEST_WAIT));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Pace> {

@@ -152,8 +152,8 @@ impl DynamoDirectory {
         })
     }
 
-    /// Notes on a tombstone that its consequences are done, if it is still exactly that one. Answers with the write units;
-    /// with nothing if it is another one by now.
+    /// Notes on a tombstone that its consequences are done, if it is still exactly that one and does not say so yet. Answers
+    /// with the write units; with nothing if there was nothing to note.
     ///
     /// # Errors
     ///
@@ -162,7 +162,7 @@ impl DynamoDirectory {
         let request = self.client.update_item().table_name(&self.table).set_key(Some(attributes(&tombstone.key)));
         let request = request
             .update_expression("SET #done = :now")
-            .condition_expression("#rank = :rank")
+            .condition_expression("#rank = :rank AND attribute_not_exists(#done)")
             .expression_attribute_names("#done", CONSEQUENCES_AT)
             .expression_attribute_names("#rank", "rank")
             .expression_attribute_values(":now", AttributeValue::N(now.get().to_string()))

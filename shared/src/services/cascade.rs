@@ -68,7 +68,7 @@ pub enum Left {
     /// All is done, and the tombstone says so.
     #[default]
     Nothing,
-    /// It is not that tombstone any more: whoever has changed it has had consequences of its own.
+    /// It is not that tombstone any more, and whoever has changed it has consequences of its own; or it was marked already.
     Changed,
     /// The time was over. What is done is not done again.
     Time,

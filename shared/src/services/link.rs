@@ -40,6 +40,14 @@ pub enum LinkError {
     Foreign(InstanceId),
 }
 
+impl LinkError {
+    /// Whether Clerk would answer about others.
+    #[must_use]
+    pub fn concerns_one(&self) -> bool {
+        matches!(self, LinkError::Clerk(ClerkError::Unreadable(_) | ClerkError::Refused(_)))
+    }
+}
+
 impl Links {
     /// Write-backs to this instance, at so many percent of Clerk's rate.
     #[must_use]
@@ -80,11 +88,7 @@ pub async fn link(clerk: &ClerkApi, instance: &InstanceId, user: &UserId) -> Res
     let Some(Entity::User(found)) = clerk.fetch(&EntityId::User(user.clone())).await? else {
         return Ok(Linked::default());
     };
-    let id = instance.internal_id(user);
-    let link = core::link(&found.public_metadata, id);
-    if link.conflicts {
-        tracing::warn!(%id, "a user's dbId is another one");
-    }
+    let link = core::link(&found.public_metadata, instance.internal_id(user));
     let written = !link.missing.is_empty() && clerk.merge_public_metadata(user, &link.missing).await?.is_some();
     Ok(Linked { written, conflicts: link.conflicts })
 }

@@ -4,8 +4,10 @@
 //! found by reconcile, which does the same steps.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use thiserror::Error;
+use tokio::time::timeout;
 
 use super::Clock;
 use super::cascade::{Cascade, Left, One};
@@ -19,8 +21,9 @@ use crate::core::item::Item;
 use crate::core::link;
 use crate::core::millis::Millis;
 
-/// Write-backs of one batch may take so long, in ms: the ends in the next batch must not wait for them.
-const TIME_FOR_LINKS: u64 = 20_000;
+/// Write-backs of one batch may take so long, waiting for their turn included: the ends in the next batch must not wait for
+/// them.
+const TIME_FOR_LINKS: Duration = Duration::from_secs(15);
 
 /// One record of the stream.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,7 +93,8 @@ impl Reactor {
                 break;
             }
             let Some(new) = &record.new else { continue };
-            changes.extend(Change::between(record.old.as_ref(), new).map(|change| (at, change)));
+            let Some(change) = Change::between(record.old.as_ref(), new) else { continue };
+            changes.push((at, change));
             if self.links.is_some() {
                 unlinked.extend(unlinked_user(new));
             }
@@ -99,7 +103,7 @@ impl Reactor {
             stopped = Err(earlier);
         }
         // Last, and never a reason to stop: reconcile does what is left of it.
-        self.write_back(unlinked, until).await;
+        self.write_back(&unlinked).await;
         stopped
     }
 
@@ -153,19 +157,24 @@ impl Reactor {
         Ok(())
     }
 
-    async fn write_back(&self, users: BTreeSet<UserId>, until: Option<Millis>) {
+    async fn write_back(&self, users: &BTreeSet<UserId>) {
         let Some(links) = &self.links else { return };
-        let began = (self.clock)();
-        let mut left = 0_u64;
-        for user in users {
-            let now = (self.clock)();
-            if left > 0 || now.since(began) >= TIME_FOR_LINKS || until.is_some_and(|until| now >= until) {
-                left += 1;
-            } else if let Err(error) = links.link(&user).await {
-                tracing::warn!(%error, "a write-back has failed");
-                left += 1;
+        let mut left = users.len();
+        let all = async {
+            for user in users {
+                match links.link(user).await {
+                    Ok(_) => left -= 1,
+                    Err(error) => {
+                        tracing::warn!(%error, "a write-back has failed");
+                        if !error.concerns_one() {
+                            break;
+                        }
+                    }
+                }
             }
-        }
+        };
+        // Whatever is cut off is as good as not begun: reconcile asks Clerk anew.
+        let _ = timeout(TIME_FOR_LINKS, all).await;
         if left > 0 {
             tracing::warn!(left, "write-backs are left to reconcile");
         }

@@ -21,6 +21,8 @@ const LINKED_TOGETHER: usize = 10;
 const MOST_LINKS: u64 = 10_000;
 /// Attempts at a write-back. Before each the user is read anew.
 const MOST_ATTEMPTS: usize = 3;
+/// Users in a row on whom Clerk fails, after whom a run stops.
+const MOST_FAILURES: u32 = 3;
 /// The wait before another one.
 const WAIT: Duration = Duration::from_millis(500);
 
@@ -111,7 +113,10 @@ impl Walk<'_> {
         let mut unlinked = Vec::new();
         for item in live {
             let link = link::of_item(item);
-            self.run.undone.conflicts += u64::from(link.conflicts);
+            if link.conflicts {
+                tracing::warn!(pk = item.key.pk, "a user's dbId is another one");
+                self.run.undone.conflicts += 1;
+            }
             if !link.missing.is_empty()
                 && let Some(entity @ EntityId::User(_)) = item.entity()
             {
@@ -138,18 +143,29 @@ impl Walk<'_> {
             self.run.next = Phase::Over;
             return Ok(());
         };
-        self.run.next = Phase::Link { after: Some(place) };
+        let (mut left, mut failures) = (0, 0);
         for Doubt { entity, .. } in users {
             let EntityId::User(user) = entity else { continue };
-            match self.link_one(&user).await {
-                Ok(()) => {}
-                Err(error) if concerns_one(&error) => {
-                    tracing::warn!(%error, "a write-back is left to the next run");
-                    self.run.undone.left += 1;
-                }
-                Err(error) => return Err(error.into()),
+            if self.is_out_of_time() {
+                // The same page again: whoever is linked by then lacks nothing.
+                return Ok(());
             }
+            match self.link_one(&user).await {
+                Ok(()) => failures = 0,
+                // About one user Clerk may fail for ever. After some it is Clerk that is in trouble.
+                Err(error) => {
+                    failures += u32::from(!concerns_one(&error));
+                    if failures == MOST_FAILURES || matches!(error, ClerkError::Unauthorized(_)) {
+                        return Err(error.into());
+                    }
+                    tracing::warn!(%error, "a write-back is left to the next run");
+                    left += 1;
+                }
+            }
+            self.beat().await?;
         }
+        self.run.undone.left += left;
+        self.run.next = Phase::Link { after: Some(place) };
         Ok(())
     }
 
