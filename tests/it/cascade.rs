@@ -1,9 +1,6 @@
 //! The end of an organization or a user, carried to any number of memberships; and the traces of the search of the rule that
 //! concern what follows from a change.
 
-use std::pin::pin;
-use std::task::Poll;
-
 use aws_sdk_dynamodb::types::{PutRequest, StreamSpecification, StreamViewType, WriteRequest};
 use rollcall::core::clerk;
 use rollcall::core::id::InstanceId;
@@ -12,7 +9,9 @@ use rollcall::core::millis::Millis;
 use rollcall::core::projection::Context;
 use rollcall_cli::dev::stream::Look;
 use rollcall_cli::dev::tables;
-use rollcall_tests::{SAMPLE_TIME, World, deletion_event, membership_event, organization_event, sample, user_event};
+use rollcall_tests::{
+    SAMPLE_TIME, World, deletion_event, killed_after, membership_event, organization_event, sample, user_event,
+};
 use serde_json::{Value, json};
 
 use crate::{ACME, ADA, GRACE, membership, organization, user};
@@ -53,20 +52,6 @@ async fn seed(world: &World, rows: &[Item]) {
     let stream = stream.build().unwrap();
     client.update_table().table_name(table).stream_specification(stream).send().await.unwrap();
     world.replay().await;
-}
-
-/// Polls a future so many times and then drops it; nothing if it was not ready by then.
-async fn killed_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    let mut left = polls;
-    std::future::poll_fn(|context| {
-        if left == 0 {
-            return Poll::Ready(None);
-        }
-        left -= 1;
-        future.as_mut().poll(context).map(Some)
-    })
-    .await
 }
 
 fn ended(rows: &[Value]) -> usize {

@@ -1,14 +1,11 @@
 //! I11: a run that is killed anywhere, or whose store or Clerk fails anywhere, is gone on with or begun anew, and ends in
 //! the same state as one that nothing has happened to.
 
-use std::pin::pin;
-use std::task::Poll;
-
 use reconcile::{Order, Outcome};
 use rollcall::core::millis::Millis;
 use rollcall::core::reconcile::run::{Mode, Run, State};
 use rollcall::services::reconcile::ReconcileError;
-use rollcall_tests::{Deed, Fault, Land, World, alive, projected};
+use rollcall_tests::{Deed, Fault, Land, World, alive, killed_after, projected};
 use serde_json::Value;
 
 /// A land with drift of every kind: somebody missing, outdated, rejoined unnoticed, gone with and without a membership,
@@ -50,20 +47,6 @@ async fn drifted(world: &World) -> Land<'_> {
 /// How many rows have ended.
 async fn tombstones(world: &World) -> usize {
     world.directory().await.iter().filter(|row| !row["deleted_at"].is_null()).count()
-}
-
-/// Polls a future so many times and then drops it; nothing if it was not ready by then.
-async fn killed_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    let mut left = polls;
-    std::future::poll_fn(|context| {
-        if left == 0 {
-            return Poll::Ready(None);
-        }
-        left -= 1;
-        future.as_mut().poll(context).map(Some)
-    })
-    .await
 }
 
 #[tokio::test]

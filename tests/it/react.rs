@@ -1,12 +1,9 @@
 //! I6, I10, I12 and bad days: what follows from a change follows once, whatever happens to the function that does it.
 
-use std::pin::pin;
-use std::task::Poll;
-
 use clerk_emulator::{ApiFaults, Config};
 use rollcall::core::reconcile::run::{Run, State};
 use rollcall_cli::dev::stream::Look;
-use rollcall_tests::{Deed, Fault, Land, World};
+use rollcall_tests::{Deed, Fault, Land, World, killed_after};
 use serde_json::{Value, json};
 
 use crate::{organization, user};
@@ -56,20 +53,6 @@ async fn outcome(world: &World) -> (Vec<Value>, Vec<Value>) {
     });
     let profiles = world.rows(profiles).await.into_iter().map(|row| strip(row, &["created_at"]));
     (stored.collect(), profiles.collect())
-}
-
-/// Polls a future so many times and then drops it; nothing if it was not ready by then.
-async fn killed_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    let mut left = polls;
-    std::future::poll_fn(|context| {
-        if left == 0 {
-            return Poll::Ready(None);
-        }
-        left -= 1;
-        future.as_mut().poll(context).map(Some)
-    })
-    .await
 }
 
 async fn complete(world: &World) -> Run {

@@ -4,6 +4,7 @@
 pub mod answer;
 pub mod events;
 pub mod follow;
+pub mod killed;
 pub mod land;
 pub mod proxy;
 pub mod random;
@@ -13,6 +14,7 @@ pub mod world;
 
 pub use answer::{Answer, gateway_event};
 pub use events::{SAMPLE_TIME, Sent, deletion_event, event, membership_event, organization_event, sample, user_event};
+pub use killed::killed_after;
 pub use land::{Deed, Land, alive, projected};
 pub use random::runner;
 pub use wire::{Call, Fault, Held, Wire};
