@@ -233,3 +233,19 @@ async fn a_user_who_comes_back_to_an_organization_gets_no_second_record_and_a_ne
     assert_eq!(told, expected);
     assert!(world.item(&user(ADA)).await.is_some());
 }
+
+#[tokio::test]
+async fn a_membership_that_cannot_be_read_leaves_the_end_unmarked_and_stands_in_nobodys_way() {
+    let world = World::start().await;
+    seed(&world, &members(&world, 3)).await;
+    let mut strange = world.directory().await[0].clone();
+    strange.as_object_mut().unwrap().remove("clerk_user_id");
+    world.put(&world.stack.addresses.directory_table, &strange).await;
+    world.post(&organization_event("organization.created", ACME, "Acme", T)).await;
+    world.post(&deletion_event("organization.deleted", ACME, T + 5)).await;
+    world.post(&user_event("user.created", "user_7", "Ada", T)).await;
+    world.follow().await;
+    // The others have ended, whoever came later has a record, and reconcile is still told of the end.
+    assert_eq!((ended(&world.directory().await), world.profiles().await.len()), (2, 1));
+    assert!(world.item(&organization(ACME)).await.unwrap()["consequences_at"].is_null());
+}

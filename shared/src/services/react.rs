@@ -62,9 +62,6 @@ pub enum ReactError {
     /// An end with too many consequences for one invocation: the next one goes on.
     #[error("the time was over")]
     OutOfTime,
-    /// A membership was changing all the time, or cannot be read.
-    #[error("not all memberships could be ended")]
-    Unfinished,
 }
 
 /// Where a batch stopped: at this record, by its place.
@@ -128,7 +125,9 @@ impl Reactor {
             match finished.left {
                 Left::Nothing | Left::Changed => {}
                 Left::Time => return Err(ReactError::OutOfTime),
-                Left::Memberships => return Err(ReactError::Unfinished),
+                // One that cannot be read never can: it must not keep all that comes after it waiting for a day. Without its mark
+                // reconcile finds the tombstone.
+                Left::Memberships => tracing::warn!(pk = new.key.pk, "memberships are left to reconcile"),
             }
         }
         let what = Change::between(record.old.as_ref(), new).map(|change| change.kind);
@@ -136,8 +135,8 @@ impl Reactor {
             if Kind::of(&new.key) == Some(Kind::Membership) && self.cascades {
                 match self.cascade.end_orphan(new).await? {
                     None | Some(One::Settled) => {}
-                    Some(One::Ended { .. }) => return Ok(()),
-                    Some(One::Busy) => return Err(ReactError::Unfinished),
+                    // Reconcile ends the busy one.
+                    Some(One::Ended { .. } | One::Busy) => return Ok(()),
                 }
             }
             self.provision.create([new]).await?;
