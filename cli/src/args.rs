@@ -27,6 +27,14 @@ pub enum Command {
     Status(StatusArgs),
     /// Hold Clerk, the Directory and Profiles against each other; change nothing
     Analyze(AnalyzeArgs),
+    /// Let a user, an organization or a membership live again that has ended here and lives in Clerk
+    Undo(UndoArgs),
+    /// Put the rows of a backup back
+    Restore(RestoreArgs),
+    /// Delete a user in Clerk and here, and remove what the deletion policy removes
+    Erase(EraseArgs),
+    /// Print everything that is held about one user, as JSON
+    Export(ExportArgs),
     /// List the variables that every function reads
     Settings(SettingsArgs),
 }
@@ -43,6 +51,9 @@ pub struct TargetArgs {
     /// Where the local stack's DynamoDB is, if not on its usual port
     #[arg(long, value_name = "URL", requires = "local")]
     pub dynamodb_url: Option<String>,
+    /// The folder that the local stack was started with
+    #[arg(long, value_name = "DIR", requires = "local")]
+    pub data: Option<PathBuf>,
     /// The policy set that the local stack was started with
     #[arg(long, value_name = "NAME", requires = "local")]
     pub preset: Option<String>,
@@ -156,6 +167,85 @@ pub struct TriggerArgs {
 #[derive(Args, Debug)]
 pub struct AnalyzeArgs {
     /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// What to work on.
+    #[command(flatten)]
+    pub target: TargetArgs,
+}
+
+/// `rollcall undo`.
+#[derive(Args, Debug)]
+pub struct UndoArgs {
+    /// Clerk's id of a user or an organization, a user's internal id, or a membership as organization/user
+    pub id: String,
+    /// Say what would live again; write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// What to work on.
+    #[command(flatten)]
+    pub target: TargetArgs,
+}
+
+/// `rollcall restore`.
+#[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub struct RestoreArgs {
+    /// The backups
+    #[arg(required = true, value_name = "FILE", help = "The backups: files, or s3://bucket/name")]
+    pub files: Vec<String>,
+    /// Put rows back even where there is another one by now
+    #[arg(long)]
+    pub replace: bool,
+    /// Say what the backups hold; write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// What to work on.
+    #[command(flatten)]
+    pub target: TargetArgs,
+}
+
+/// `rollcall erase`.
+#[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub struct EraseArgs {
+    /// Clerk's id of a user, or the internal id
+    pub id: String,
+    /// Remove the data at once: there is no way back but the backup
+    #[arg(long)]
+    pub now: bool,
+    /// Say what would be deleted; delete nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Print one JSON object; needs --yes
+    #[arg(long)]
+    pub json: bool,
+    /// What to work on.
+    #[command(flatten)]
+    pub target: TargetArgs,
+}
+
+/// `rollcall export`.
+#[derive(Args, Debug)]
+pub struct ExportArgs {
+    /// Clerk's id of a user, or the internal id
+    pub id: String,
+    /// Print it on one line
     #[arg(long)]
     pub json: bool,
     /// What to work on.

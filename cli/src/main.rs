@@ -28,6 +28,10 @@ async fn main() -> ExitCode {
         Command::Reconcile(args) => operator::reconcile::run(args, environment, Arc::new(now), &screen).await,
         Command::Status(args) => operator::status::run(args, environment, Arc::new(now)).await,
         Command::Analyze(args) => operator::analyze::run(args, environment, Arc::new(now), &screen).await,
+        Command::Undo(args) => operator::undo::run(args, environment, Arc::new(now), &screen).await,
+        Command::Restore(args) => operator::restore::run(args, environment, &screen).await,
+        Command::Erase(args) => operator::erase::run(args, environment, Arc::new(now), &screen).await,
+        Command::Export(args) => operator::export::run(args, environment, Arc::new(now)).await,
         Command::Settings(args) => settings::run(&args).map(|()| Status::Done),
     };
     let status = done.unwrap_or_else(|error| {
@@ -52,6 +56,10 @@ fn levels(command: &Command) -> Targets {
         Command::Reconcile(args) => quiet(args.json, args.verbose),
         Command::Status(args) => quiet(args.json, false),
         Command::Analyze(args) => quiet(args.json, false),
+        Command::Undo(args) => quiet(args.json, false),
+        Command::Restore(args) => quiet(args.json, false),
+        Command::Erase(args) => quiet(args.json, false),
+        Command::Export(_) => quiet(true, false),
         _ => Targets::new().with_default(LevelFilter::WARN).with_targets([
             ("rollcall", LevelFilter::INFO),
             ("rollcall_cli", LevelFilter::INFO),

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use rollcall::adapters::dynamo_directory::{DynamoDirectory, Put};
 use rollcall::core::digest::Digest;
-use rollcall::core::item::{Item, Provenance, Writer};
+use rollcall::core::item::{CONSEQUENCES_AT, Item, PURGING_AT, Provenance, Writer};
 use rollcall::core::millis::Millis;
 use rollcall::core::rank::{Rank, State};
 use rollcall::core::rule::{Guard, Stamp};
@@ -34,10 +34,13 @@ fn digest() -> impl Strategy<Value = Digest> {
 
 fn stamp() -> impl Strategy<Value = Stamp> {
     let membership = prop::sample::select(vec![None, Some("orgmem_1"), Some("orgmem_2")]);
-    (rank(), digest(), membership).prop_map(|(rank, digest, membership)| Stamp {
+    let marks = (prop::bool::weighted(0.15), prop::bool::weighted(0.15));
+    (rank(), digest(), membership, marks).prop_map(|(rank, digest, membership, (is_finished, is_purging))| Stamp {
         rank,
         digest,
         membership_id: membership.map(|id| id.parse().unwrap()),
+        is_finished,
+        is_purging,
     })
 }
 
@@ -65,7 +68,11 @@ fn case() -> impl Strategy<Value = (Option<Stamp>, Stamp, Guard)> {
 }
 
 fn item(stamp: &Stamp, sk: &str) -> Item {
-    let membership = stamp.membership_id.iter().map(|id| ("membership_id".to_owned(), json!(id)));
+    let mut fields = Map::new();
+    fields.extend(stamp.membership_id.iter().map(|id| ("membership_id".to_owned(), json!(id))));
+    for (mark, is_set) in [(CONSEQUENCES_AT, stamp.is_finished), (PURGING_AT, stamp.is_purging)] {
+        fields.extend(is_set.then(|| (mark.to_owned(), json!(7))));
+    }
     Item {
         key: rollcall::core::id::Key { pk: "AGREEMENT".to_owned(), sk: sk.to_owned() },
         rank: stamp.rank,
@@ -74,7 +81,7 @@ fn item(stamp: &Stamp, sk: &str) -> Item {
         created_at: None,
         updated_at: None,
         deleted_at: None,
-        fields: membership.collect(),
+        fields,
     }
 }
 

@@ -3,13 +3,18 @@
 use react::settings::{Settings, VARIABLES};
 use rollcall::core::settings::InvalidSettings;
 
-const GOOD: [(&str, &str); 12] = [
+const GOOD: [(&str, &str); 17] = [
     ("DIRECTORY_TABLE", "rollcall-directory"),
     ("PROFILES_TABLE", "rollcall-profiles"),
+    ("OPERATIONS_TABLE", "rollcall-operations"),
     ("CLERK_INSTANCE_ID", "ins_2nUcuErN3glWyZnAP6qLqp85VBT"),
     ("CLERK_API_URL", "https://api.clerk.com"),
     ("CLERK_SECRET_KEY", "sk_test_x"),
     ("DELETION_POLICY", "purge"),
+    ("PURGE_AFTER_HOURS", "0"),
+    ("OWNED_TABLES", r#"[{"table":"tasks","key":"user_id","sort_key":"task_id","index":null,"id":"internal"}]"#),
+    ("BACKUP_BUCKET", "rollcall-backups"),
+    ("BACKUP_DAYS", "7"),
     ("RECONCILE_POLICY", "report"),
     ("METADATA_WRITEBACK", "on"),
     ("CLERK_RATE_SHARE", "50"),
@@ -19,13 +24,29 @@ const GOOD: [(&str, &str); 12] = [
 ];
 
 /// Every value here is malformed.
-const MALFORMED: [(&str, &str); 17] = [
+const MALFORMED: [(&str, &str); 33] = [
     ("DIRECTORY_TABLE", "a b"),
     ("PROFILES_TABLE", "x"),
     ("CLERK_INSTANCE_ID", "ins 1"),
     ("CLERK_API_URL", "clerk.acme.org"),
     ("CLERK_SECRET_KEY", "sk test"),
+    ("OPERATIONS_TABLE", "x"),
     ("DELETION_POLICY", "delete"),
+    ("PURGE_AFTER_HOURS", "-1"),
+    ("PURGE_AFTER_HOURS", "1.5"),
+    ("PURGE_AFTER_HOURS", "8761"),
+    ("OWNED_TABLES", "tasks"),
+    ("OWNED_TABLES", r#"[{"table":"tasks"}]"#),
+    ("OWNED_TABLES", r#"[{"table":"a b","key":"user_id"}]"#),
+    ("OWNED_TABLES", r#"[{"table":"tasks","key":""}]"#),
+    ("OWNED_TABLES", r#"[{"table":"tasks","key":"user_id","id":"email"}]"#),
+    ("OWNED_TABLES", r#"[{"table":"tasks","key":"user_id","sortkey":"x"}]"#),
+    ("OWNED_TABLES", r#"[{"table":"tasks","key":"user_id"},{"table":"tasks","key":"user_id"}]"#),
+    ("OWNED_TABLES", r#"[{"table":"rollcall-profiles","key":"pk"}]"#),
+    ("BACKUP_BUCKET", "Rollcall"),
+    ("BACKUP_BUCKET", "backups/here"),
+    ("BACKUP_DAYS", "0"),
+    ("BACKUP_DAYS", "always"),
     ("RECONCILE_POLICY", "off"),
     ("METADATA_WRITEBACK", "true"),
     ("METADATA_WRITEBACK", "On"),
@@ -61,10 +82,12 @@ fn good_settings_of_react_are_read_and_every_variable_is_listed() {
 
 #[test]
 fn what_react_misses_is_named_all_at_once() {
-    assert_eq!(names(&[]), ["DIRECTORY_TABLE", "PROFILES_TABLE", "CLERK_INSTANCE_ID", "CLERK_SECRET_KEY"]);
-    // Without the write-back Clerk is not asked, so no key is needed.
-    let without = [GOOD[0], GOOD[1], GOOD[2], ("METADATA_WRITEBACK", "off")];
-    assert!(read(&without).unwrap().write_back.is_none());
+    let needed = ["DIRECTORY_TABLE", "PROFILES_TABLE", "OPERATIONS_TABLE", "CLERK_INSTANCE_ID", "CLERK_SECRET_KEY"];
+    assert_eq!(names(&[]), [&needed[..], &["BACKUP_BUCKET"]].concat());
+    // Without the write-back Clerk is not asked, so no key is needed; and where everything is kept there is nothing to back up.
+    let without = [GOOD[0], GOOD[1], GOOD[2], GOOD[3], ("METADATA_WRITEBACK", "off"), ("DELETION_POLICY", "retain")];
+    let settings = read(&without).unwrap();
+    assert!(settings.write_back.is_none() && settings.removal.backups.is_none());
 }
 
 #[test]

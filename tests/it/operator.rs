@@ -43,6 +43,8 @@ fn command(program: &str, environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(program);
     // As in the world itself: what is written back there is another difference until its event has come.
     command.env_clear().env("METADATA_WRITEBACK", "off").envs(environment.iter().copied());
+    // The backups of a stack in memory lie there.
+    command.env("TMPDIR", std::env::temp_dir());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command
 }
@@ -69,7 +71,7 @@ pub(crate) async fn rollcall(world: &World, args: &[&str], environment: &[(&str,
 }
 
 /// Runs it as if somebody typed at a terminal.
-async fn typed(world: &World, args: &[&str], keys: &str) -> Said {
+pub(crate) async fn typed(world: &World, args: &[&str], keys: &str) -> Said {
     const TERMINAL: &str = "import os, pty, sys; os.environ.clear(); os.environ.update(TERM='xterm', METADATA_WRITEBACK='off'); \
                             sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
     let mut command = Command::new("python3");

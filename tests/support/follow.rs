@@ -9,6 +9,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 use react::React;
 use react::settings::Settings;
+use rollcall::adapters::backups::Backups;
 use rollcall::adapters::bus::Bus;
 use rollcall_cli::dev::stack::{self, Stack};
 use rollcall_cli::dev::stream::{Feed, Look};
@@ -20,15 +21,17 @@ use crate::world::{World, millis};
 const MOST_FAILURES: usize = 10;
 
 /// The react function over a stack, with a file for its bus.
-pub(crate) fn function(
+pub(crate) async fn function(
     client: &Client,
+    stack: &Stack,
     lookup: &dyn Fn(&str) -> Option<String>,
     now: &Arc<AtomicU64>,
-    bus: &str,
 ) -> React {
     let now = now.clone();
     let clock = Arc::new(move || millis(now.load(Ordering::SeqCst)));
-    React::new(Settings::read(lookup).unwrap(), client, Bus::File(PathBuf::from(bus)), clock)
+    let settings = Settings::read(lookup).unwrap();
+    let backups = Backups::of(&settings.removal, &stack::local_config(&stack.addresses.dynamodb).await);
+    React::new(settings, client, backups, Bus::File(PathBuf::from(&stack.addresses.event_bus)), clock)
 }
 
 /// The stream from its beginning.

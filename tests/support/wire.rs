@@ -179,7 +179,9 @@ async fn forward(State((upstream, log, client)): State<Shared>, request: Request
         Some(Fault::NoTable) => refusal(400, "ResourceNotFoundException"),
         Some(Fault::TransactionCancelled(reason)) => cancelled(reason),
         Some(Fault::Unprocessed) => {
-            let answer = json!({ "Responses": {}, "UnprocessedKeys": asked["RequestItems"] });
+            let asked = &asked["RequestItems"];
+            // Of a read and of a write alike: each looks for its own.
+            let answer = json!({ "Responses": {}, "UnprocessedKeys": asked, "UnprocessedItems": asked });
             (StatusCode::OK, HeaderMap::new(), answer.to_string().into())
         }
         Some(Fault::Silent(duration)) => {

@@ -12,6 +12,7 @@ use lambda_http::tower::ServiceExt;
 use react::React;
 use reconcile::{Order, Reconcile};
 use reqwest::Method;
+use rollcall::adapters::backups::Backups;
 use rollcall::core::id::{EntityId, InstanceId, Key, OrganizationId, UserId};
 use rollcall::core::millis::Millis;
 use rollcall::core::profile;
@@ -74,8 +75,8 @@ impl World {
         config.reacts = false;
         // The tests send the events themselves, in the order that they are about.
         config.clerk = clerk_emulator::Config { faults: faults(ApiFaults::default()), ..clerk };
-        let stack = Arc::new(Stack::start(config).await.unwrap());
-        World::over(stack, now, settings).await
+        let stack = Arc::new(Box::pin(Stack::start(config)).await.unwrap());
+        Box::pin(World::over(stack, now, settings)).await
     }
 
     /// A world that runs by itself: Clerk delivers its events, the stack's own functions apply them and follow the stream.
@@ -93,8 +94,8 @@ impl World {
         let given: HashMap<String, String> =
             settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         config.lookup = Arc::new(move |name| given.get(name).cloned());
-        let stack = Arc::new(Stack::start(config).await.unwrap());
-        World::over(stack, now, settings).await
+        let stack = Arc::new(Box::pin(Stack::start(config)).await.unwrap());
+        Box::pin(World::over(stack, now, settings)).await
     }
 
     /// Lets Clerk's API fail in this way from now on.
@@ -108,7 +109,7 @@ impl World {
 
     /// Another function over the same stack, with other settings.
     pub async fn beside(&self, settings: &[(&str, &str)]) -> World {
-        World::over(self.stack.clone(), self.now.clone(), settings).await
+        Box::pin(World::over(self.stack.clone(), self.now.clone(), settings)).await
     }
 
     async fn over(stack: Arc<Stack>, now: Arc<AtomicU64>, settings: &[(&str, &str)]) -> World {
@@ -130,7 +131,7 @@ impl World {
         let webhook = Arc::new(Webhook::new(webhook::settings::Settings::read(&*lookup).unwrap(), &client));
         let settings = ensure_profile::settings::Settings::read(&*lookup).unwrap();
         let ensure_profile = Arc::new(EnsureProfile::new(settings, &client));
-        let react = Arc::new(follow::function(&client, &*lookup, &now, &stack.addresses.event_bus));
+        let react = Arc::new(follow::function(&client, &stack, &*lookup, &now).await);
         let feed = Mutex::new(follow::feed(&stack).await);
         let (messages, http) = (AtomicU64::new(0), reqwest::Client::new());
         World { stack, wire, webhook, ensure_profile, react, now, lookup, feed, messages, http }
@@ -234,7 +235,8 @@ impl World {
         let settings = reconcile::settings::Settings::read(&*self.lookup).unwrap();
         let now = self.now.clone();
         let clock = Arc::new(move || millis(now.load(Ordering::SeqCst)));
-        Reconcile::new(settings, &stack::client(self.wire.url()).await, clock)
+        let backups = Backups::of(&settings.removal, &stack::local_config(self.wire.url()).await);
+        Reconcile::new(settings, &stack::client(self.wire.url()).await, backups, clock)
     }
 
     /// A run of reconcile, from its start or from where it was interrupted.

@@ -9,22 +9,33 @@ use rollcall::core::millis::Millis;
 
 use crate::Clock;
 
-const DAY: u64 = 24 * 60 * 60 * 1000;
+const HOUR: u64 = 60 * 60 * 1000;
+const DAY: u64 = 24 * HOUR;
 /// 03:00, in ms after midnight.
-const NIGHT: u64 = 3 * 60 * 60 * 1000;
+const NIGHT: u64 = 3 * HOUR;
 /// The clock is looked at so often: a machine that sleeps stops every timer, but not the clock.
 const LOOK: Duration = Duration::from_mins(1);
 
-/// Reconciles every night, for ever.
-pub(super) async fn nights(reconcile: Arc<Reconcile>, clock: Clock) -> Infallible {
+/// Settles every hour what is due, and reconciles every night, for ever.
+pub(super) async fn run(reconcile: Arc<Reconcile>, clock: Clock) -> Infallible {
+    let mut night = next_night(clock());
     loop {
-        let night = next_night(clock());
-        while clock().get() < night {
-            tokio::time::sleep(LOOK.min(Duration::from_millis(night - clock().get().min(night)))).await;
+        let hour = next_hour(clock());
+        while clock().get() < hour {
+            tokio::time::sleep(LOOK.min(Duration::from_millis(hour - clock().get().min(hour)))).await;
         }
-        // Its outcome is in its log, and there is another night.
-        let _ = reconcile.run(&Order::Run(reconcile.policy()), None, &|_| ()).await;
+        // The outcome of either is in its log, and there is another hour.
+        let _ = reconcile.settle(None).await;
+        if clock().get() >= night {
+            let _ = reconcile.run(&Order::Run(reconcile.policy()), None, &|_| ()).await;
+            night = next_night(clock());
+        }
     }
+}
+
+/// The next full hour after `now`, in Unix ms.
+fn next_hour(now: Millis) -> u64 {
+    (now.get() / HOUR + 1) * HOUR
 }
 
 /// The next 03:00 UTC after `now`, in Unix ms.

@@ -16,6 +16,7 @@ use dynoxide::Database;
 use ensure_profile::EnsureProfile;
 use react::React;
 use reconcile::Reconcile;
+use rollcall::adapters::backups::Backups;
 use rollcall::adapters::bus::Bus;
 use rollcall::core::settings::origins;
 use serde::Serialize;
@@ -117,6 +118,8 @@ pub struct Addresses {
     pub operations_table: String,
     /// The file that stands for the event bus.
     pub event_bus: String,
+    /// The folder of the backups.
+    pub backups: String,
 }
 
 /// A running stack. Dropping it ends it at once; [`Stack::stop`] ends it cleanly.
@@ -136,8 +139,8 @@ pub struct Stack {
     looks: watch::Receiver<Looks>,
     api: Server,
     database: Server,
-    /// Removes the bus's file in the end, unless it lies in a folder that outlives the stack.
-    _bus: Option<TempPath>,
+    /// Removes the bus's file in the end, unless it lies in a folder that outlives the stack; and the backups likewise.
+    _left: (Option<TempPath>, Option<Folder>),
 }
 
 /// A server that ends when it is told to, or when nobody is left to tell it.
@@ -218,7 +221,9 @@ impl Stack {
         .context("starting the Clerk emulator (--clerk-port)")?;
 
         let (event_bus, bus) = bus(config.data.as_deref())?;
+        let (backups, folder) = backups_of(config.data.as_deref(), &dynamodb_url)?;
         let addresses = Addresses {
+            backups: backups.to_string_lossy().into_owned(),
             event_bus: event_bus.to_string_lossy().into_owned(),
             api,
             clerk: clerk.url().to_owned(),
@@ -243,9 +248,12 @@ impl Stack {
             clock: config.clock.clone(),
         };
         let settings = reconcile::settings::Settings::read(&lookup)?;
-        let reconcile = Arc::new(Reconcile::new(settings, &dynamodb, config.clock.clone()));
+        let aws = local_config(&addresses.dynamodb).await;
+        let backups = Backups::of(&settings.removal, &aws);
+        let reconcile = Arc::new(Reconcile::new(settings, &dynamodb, backups, config.clock.clone()));
         let settings = react::settings::Settings::read(&lookup)?;
-        let react = Arc::new(React::new(settings, &dynamodb, Bus::File(event_bus), config.clock.clone()));
+        let backups = Backups::of(&settings.removal, &aws);
+        let react = Arc::new(React::new(settings, &dynamodb, backups, Bus::File(event_bus), config.clock.clone()));
         let (looked, looks) = watch::channel(Looks::default());
         let stream = if config.reacts && config.stream {
             let file = config.data.as_deref().map(|data| data.join("stream.json"));
@@ -256,7 +264,7 @@ impl Stack {
             None
         };
         let schedule = config.nightly;
-        let schedule = schedule.then(|| Server::spawn_forever(schedule::nights(reconcile.clone(), config.clock)));
+        let schedule = schedule.then(|| Server::spawn_forever(schedule::run(reconcile.clone(), config.clock)));
         let router = gateway::router(functions.clone());
         let api = Server::spawn(|told| async move {
             if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(told).await {
@@ -274,7 +282,7 @@ impl Stack {
             looks,
             api,
             database,
-            _bus: bus,
+            _left: (bus, folder),
         })
     }
 
@@ -336,6 +344,7 @@ pub fn setting(addresses: &Addresses, name: &str) -> Option<String> {
         "CLERK_JWKS_URL" => &addresses.clerk_jwks_url,
         "CLERK_SECRET_KEY" => &addresses.clerk_secret_key,
         "CLERK_WEBHOOK_SECRET" => &addresses.webhook_secret,
+        "BACKUP_BUCKET" => &addresses.backups,
         _ => return None,
     };
     Some(value.clone())
@@ -355,6 +364,39 @@ fn bus(data: Option<&Path>) -> anyhow::Result<(PathBuf, Option<TempPath>)> {
     let file = tempfile::Builder::new().prefix("rollcall-events-").suffix(".ndjson").tempfile();
     let path = file.context("making a file for the event bus")?.into_temp_path();
     Ok((path.to_path_buf(), Some(path)))
+}
+
+/// Where a local stack keeps its backups: in its folder, or in one of its own beside other temporary files, whose name says
+/// which stack's they are, so that commands find them.
+#[must_use]
+pub fn backups_folder(data: Option<&Path>, dynamodb_url: &str) -> PathBuf {
+    let temporary = || {
+        let port = dynamodb_url.trim_end_matches('/').rsplit(':').next().unwrap_or_default();
+        std::env::temp_dir().join(format!("rollcall-{port}-backups"))
+    };
+    data.map_or_else(temporary, |data| data.join("backups"))
+}
+
+/// The backups of a stack that starts: those of an earlier one in memory, on the same port, are nobody's any more.
+fn backups_of(data: Option<&Path>, dynamodb_url: &str) -> anyhow::Result<(PathBuf, Option<Folder>)> {
+    // It exists already: the tables are in it.
+    let data = data.map(Path::canonicalize).transpose().context("finding the folder (--data)")?;
+    let folder = backups_folder(data.as_deref(), dynamodb_url);
+    let temporary = || Folder(folder.clone());
+    if data.is_none() {
+        drop(temporary());
+    }
+    let in_the_end = data.is_none().then(temporary);
+    Ok((folder, in_the_end))
+}
+
+/// A folder that is removed in the end.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 /// A client of the streams of a DynamoDB on this machine.

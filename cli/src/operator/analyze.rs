@@ -4,12 +4,14 @@
 use ::reconcile::settings::Settings;
 use ::reconcile::{Order, Reconcile};
 use anyhow::anyhow;
+use rollcall::adapters::backups::Backups;
 use rollcall::adapters::dynamo_records::DynamoRecords;
 use rollcall::adapters::dynamo_survey::DynamoSurvey;
 use rollcall::core::analysis::{Analysis, Findings};
 use rollcall::core::id::Kind;
 use rollcall::core::reconcile::run::{Mode, Run};
 use rollcall::core::settings::{InvalidSettings, PROFILES_TABLE, Reader, table_name};
+use rollcall::core::tombstone::DeletionPolicy;
 use rollcall::services::analyze::{Audit, Auditor};
 
 use super::progress::Progress;
@@ -33,10 +35,12 @@ pub async fn run(args: AnalyzeArgs, environment: Environment, clock: Clock, scre
         directory: DynamoSurvey::new(dynamodb.clone(), settings.directory_table.clone()),
         profiles: DynamoRecords::new(dynamodb.clone(), profiles_table),
         instance: settings.instance.clone(),
-        deletion: settings.deletion,
+        deletion: settings.removal.policy,
+        waits: settings.mode == Mode::Repair && settings.removal.policy != DeletionPolicy::Retain,
         mirror,
     };
-    let reconcile = Reconcile::new(settings, dynamodb, clock.clone());
+    let backups = Backups::of(&settings.removal, &target.aws);
+    let reconcile = Reconcile::new(settings, dynamodb, backups, clock.clone());
     let runs = Runs { reconcile, clock, screen, shows: !args.json, options: &target.options };
     let Some(compared) = runs.carry_out(&Order::Run(Mode::Report)).await? else { return Ok(Status::Left) };
     let Some(run) = &compared.run else {
@@ -91,7 +95,7 @@ fn meaning(name: &str) -> &'static str {
         "outdated" => "older in the copy than in Clerk: reconcile brings them up to date",
         "missing" => "in the copy, gone from Clerk: reconcile ends them, once Clerk confirms it",
         "without_profile" => "alive, without a record in Profiles: the next run of reconcile makes one",
-        "orphaned" => "records in Profiles of somebody deleted or unknown: nothing removes them by itself",
+        "orphaned" => "records in Profiles of somebody ended or unknown: nothing removes them by itself",
         "conflict" => "alive in Clerk, ended in the copy, which stays so: the log names them",
         "ahead" => "newer in the copy than in Clerk, for over 15 minutes: the log names them",
         "unproven" => "in doubt, and Clerk gave no proof: run it again",
@@ -124,7 +128,11 @@ fn text(analysis: &Analysis, run: &Run, options: &str) -> String {
     }
     let kept: u64 = Kind::ALL.into_iter().map(|kind| analysis.findings.of(kind).kept).sum();
     if kept > 0 {
-        parts.push(format!("DELETION_POLICY=retain keeps {} of the deleted.", counted(kept, "record")));
+        let are = if kept == 1 { "is" } else { "are" };
+        parts.push(format!(
+            "{} of the deleted {are} kept: DELETION_POLICY says so, or the hold is not over.",
+            counted(kept, "record")
+        ));
     }
     parts.push(format!(
         "It read {} of Profiles, and took {}, {} to Clerk, {:.1} read units of DynamoDB.",

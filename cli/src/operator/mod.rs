@@ -1,15 +1,20 @@
 //! What an operator runs by hand or from a script.
 //!
-//! [`target`] says on what, [`reconcile`], [`status`] and [`analyze`] do it, [`progress`] is what is seen meanwhile,
-//! [`report`] and [`text`] what is read in the end.
+//! [`target`] says on what. [`reconcile`], [`status`] and [`analyze`] are about all, [`undo`], [`erase`], [`restore`] and
+//! [`export`] about one person. [`progress`] is what is seen meanwhile, [`report`] and [`text`] what is read in the end.
 
 pub mod analyze;
+mod desk;
+pub mod erase;
+pub mod export;
 pub mod progress;
 pub mod reconcile;
 pub mod report;
+pub mod restore;
 pub mod status;
 pub mod target;
 pub mod text;
+pub mod undo;
 
 use std::io::{self, IsTerminal, Write};
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ::reconcile::settings::Settings;
 use ::reconcile::{Order, Outcome, Reconcile, Report};
 use anyhow::{anyhow, bail};
+use rollcall::adapters::backups::Backups;
 use rollcall::adapters::clerk_api::ClerkError;
 use rollcall::adapters::dynamo_runs::Doubtful;
 use rollcall::adapters::store_error::StoreError;
@@ -51,7 +52,8 @@ pub async fn run(
         eprintln!("rollcall: nobody can be asked here: add --yes to write, or --dry-run to see what would be written");
         return Ok(Status::Usage);
     }
-    let reconcile = Reconcile::new(settings, &target.dynamodb, clock.clone());
+    let backups = Backups::of(&settings.removal, &target.aws);
+    let reconcile = Reconcile::new(settings, &target.dynamodb, backups, clock.clone());
     let runs = Runs { reconcile, clock, screen, shows: !args.json, options: &target.options };
     let show = |report: &Report| {
         if args.json {

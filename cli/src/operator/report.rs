@@ -128,10 +128,11 @@ fn found(drift: &Drift, mode: Mode) -> Vec<String> {
 
 /// What should have followed from changes and had not.
 fn undone(undone: &Undone, mode: Mode) -> Option<String> {
-    let Undone { profiles, tombstones, links, conflicts, left } = *undone;
+    let Undone { profiles, tombstones, links, conflicts, left, waiting, purged } = *undone;
     let found = [
         (profiles, "users and memberships without their record in Profiles"),
-        (tombstones, "ended users and organizations whose memberships may not all have ended"),
+        (tombstones, "ended users and organizations of which not all that follows was done"),
+        (purged, "of them users whose data were removed"),
         (links, "users without dbId or role in their public metadata in Clerk"),
         (conflicts, "users whose metadata holds another dbId, which stays: the log names them"),
         (left, "of all these are left to the next run"),
@@ -142,7 +143,12 @@ fn undone(undone: &Undone, mode: Mode) -> Option<String> {
         Mode::Repair => "Left undone by the stream, and made up for:",
         Mode::Report => "Left undone by the stream:",
     };
-    (!rows.is_empty()).then(|| format!("{heading}\n{}", table(&[], &rows, 2)))
+    let found = (!rows.is_empty()).then(|| format!("{heading}\n{}", table(&[], &rows, 2)));
+    // As it should be, so it stands by itself.
+    let waiting =
+        (waiting > 0).then(|| format!("{} whose data wait for their removal.", counted(waiting, "deleted user")));
+    let both: Vec<String> = found.into_iter().chain(waiting).collect();
+    (!both.is_empty()).then(|| both.join("\n\n"))
 }
 
 /// Why a listing does not show all who live: nobody is ended because it does not show them.

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use rollcall::adapters::{aws, secrets};
 
 use crate::args::TargetArgs;
-use crate::dev::stack::{self, LOCAL_CLERK, LOCAL_DYNAMODB, Lookup};
+use crate::dev::stack::{self, LOCAL_CLERK, LOCAL_DYNAMODB, Lookup, backups_folder};
 use crate::dev::tables::Tables;
 use crate::presets;
 
@@ -21,6 +22,8 @@ const WHOLE_RATE: &str = "100";
 pub struct Target {
     /// A client of the DynamoDB with the tables.
     pub dynamodb: Client,
+    /// How AWS is reached.
+    pub aws: SdkConfig,
     /// What must be added to another command for it to work on the same.
     pub options: String,
     lookup: Lookup,
@@ -42,22 +45,33 @@ impl Target {
         }
         let lookup: Lookup =
             if asks_clerk { Arc::new(secrets::lookup(environment, &aws).await?) } else { Arc::new(environment) };
-        Ok(Target { dynamodb: Client::new(&aws), options: String::new(), lookup })
+        Ok(Target { dynamodb: Client::new(&aws), aws, options: String::new(), lookup })
     }
 
     async fn local(args: &TargetArgs, environment: Environment) -> anyhow::Result<Target> {
         let clerk = args.clerk_url.clone().unwrap_or_else(|| LOCAL_CLERK.to_owned());
         let dynamodb = args.dynamodb_url.clone().unwrap_or_else(|| LOCAL_DYNAMODB.to_owned());
         let mut options = " --local".to_owned();
-        let given =
-            [("--clerk-url", &args.clerk_url), ("--dynamodb-url", &args.dynamodb_url), ("--preset", &args.preset)];
+        let data = args.data.as_ref().map(|data| data.to_string_lossy().into_owned());
+        let given = [
+            ("--clerk-url", &args.clerk_url),
+            ("--dynamodb-url", &args.dynamodb_url),
+            ("--preset", &args.preset),
+            ("--data", &data),
+        ];
         for (option, given) in given {
             options.extend(given.iter().flat_map(|url| [" ", option, " ", url]));
         }
         let client = stack::client(&dynamodb).await;
         let preset = args.preset.as_deref().map(presets::read).transpose()?.unwrap_or_default();
-        let lookup = move |name: &str| local(&clerk, environment, name).or_else(|| preset.get(name).cloned());
-        Ok(Target { dynamodb: client, options, lookup: Arc::new(lookup) })
+        let data = args.data.as_deref().map(std::path::Path::canonicalize).transpose();
+        let backups = backups_folder(data.context("finding the folder of --data")?.as_deref(), &dynamodb);
+        let lookup = move |name: &str| match name {
+            "BACKUP_BUCKET" => Some(backups.to_string_lossy().into_owned()),
+            name => local(&clerk, environment, name).or_else(|| preset.get(name).cloned()),
+        };
+        let aws = stack::local_config(&dynamodb).await;
+        Ok(Target { dynamodb: client, aws, options, lookup: Arc::new(lookup) })
     }
 
     /// Looks a setting up.

@@ -13,17 +13,15 @@ use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventR
 use aws_sdk_dynamodb::Client;
 use lambda_runtime::tower::Service;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
+use rollcall::adapters::backups::Backups;
 use rollcall::adapters::bus::Bus;
 use rollcall::adapters::clerk_api::ClerkApi;
-use rollcall::adapters::dynamo_directory::DynamoDirectory;
-use rollcall::adapters::dynamo_members::DynamoMembers;
 use rollcall::adapters::dynamo_profiles::DynamoProfiles;
-use rollcall::adapters::dynamo_survey::DynamoSurvey;
 use rollcall::core::item::Item;
 use rollcall::core::millis::Millis;
 use rollcall::core::reconcile::run::Mode;
 use rollcall::services::Clock;
-use rollcall::services::cascade::Cascade;
+use rollcall::services::deletion::{Deletions, Tables};
 use rollcall::services::link::Links;
 use rollcall::services::provision::Provision;
 use rollcall::services::react::{Reactor, Record};
@@ -42,8 +40,15 @@ pub struct React {
 impl React {
     /// The function over its tables and its bus.
     #[must_use]
-    pub fn new(settings: Settings, dynamodb: &Client, bus: Bus, clock: Clock) -> React {
-        let (directory, instance) = (settings.directory_table, settings.instance);
+    pub fn new(settings: Settings, dynamodb: &Client, backups: Option<Backups>, bus: Bus, clock: Clock) -> React {
+        let tables = Tables {
+            directory: &settings.directory_table,
+            profiles: &settings.profiles_table,
+            operations: &settings.operations_table,
+        };
+        let instance = settings.instance;
+        let deletions = Deletions::over(&tables, settings.removal, &instance, dynamodb, backups, clock.clone());
+        let directory = settings.directory_table;
         let links = settings.write_back.map(|needs| {
             let clerk = ClerkApi::new(needs.clerk_api_url, needs.clerk_secret_key);
             Links::new(clerk, instance.clone(), needs.rate_share)
@@ -51,20 +56,13 @@ impl React {
         React {
             reactor: Reactor {
                 provision: Provision {
-                    profiles: DynamoProfiles::new(dynamodb.clone(), directory.clone(), settings.profiles_table),
-                    instance: instance.clone(),
+                    profiles: DynamoProfiles::new(dynamodb.clone(), directory, settings.profiles_table),
+                    instance,
                     defaults: settings.defaults,
                     clock: clock.clone(),
                 },
-                cascade: Cascade {
-                    directory: DynamoDirectory::new(dynamodb.clone(), directory.clone()),
-                    survey: DynamoSurvey::new(dynamodb.clone(), directory.clone()),
-                    members: DynamoMembers::new(dynamodb.clone(), directory),
-                    instance,
-                    deletion: settings.deletion,
-                    clock: clock.clone(),
-                },
-                cascades: settings.mode == Mode::Repair,
+                deletions,
+                follows_ends: settings.mode == Mode::Repair,
                 links,
                 bus,
                 clock,

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use lambda_runtime::Error;
 use react::{React, service, settings::Settings};
+use rollcall::adapters::backups::Backups;
 use rollcall::adapters::bus::Bus;
 use rollcall::adapters::{aws, log, secrets};
 use rollcall::core::millis::Millis;
@@ -22,6 +23,7 @@ async fn main() -> Result<(), Error> {
         Some(name) => Bus::EventBridge { client: aws_sdk_eventbridge::Client::new(&aws), name },
     };
     let clock = Arc::new(|| Millis::from(SystemTime::now()));
-    let react = React::new(settings, &aws_sdk_dynamodb::Client::new(&aws), bus, clock);
+    let backups = Backups::of(&settings.removal, &aws);
+    let react = React::new(settings, &aws_sdk_dynamodb::Client::new(&aws), backups, bus, clock);
     lambda_runtime::run(service(Arc::new(react))).await
 }

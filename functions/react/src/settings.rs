@@ -6,24 +6,29 @@ use rollcall::core::id::InstanceId;
 use rollcall::core::profile::Defaults;
 use rollcall::core::reconcile::run::Mode;
 use rollcall::core::settings::{
-    CLERK_API_URL, CLERK_INSTANCE_ID, CLERK_RATE_SHARE, CLERK_SECRET_KEY, DELETION_POLICY, DIRECTORY_TABLE, EVENT_BUS,
-    InvalidSettings, MEMBERSHIP_PROFILE_DEFAULTS, METADATA_WRITEBACK, PROFILE_DEFAULTS, PROFILES_TABLE,
-    RECONCILE_POLICY, ROLLCALL_SECRET_ARN, Reader, USUAL_RATE_SHARE, Variable, api_url, deletion_policy, event_bus,
-    percent, profile_defaults, reconcile_policy, secret_key, switch, table_name,
+    BACKUP_BUCKET, BACKUP_DAYS, CLERK_API_URL, CLERK_INSTANCE_ID, CLERK_RATE_SHARE, CLERK_SECRET_KEY, DELETION_POLICY,
+    DIRECTORY_TABLE, EVENT_BUS, InvalidSettings, MEMBERSHIP_PROFILE_DEFAULTS, METADATA_WRITEBACK, OPERATIONS_TABLE,
+    OWNED_TABLES, PROFILE_DEFAULTS, PROFILES_TABLE, PURGE_AFTER_HOURS, RECONCILE_POLICY, ROLLCALL_SECRET_ARN, Reader,
+    Removal, USUAL_RATE_SHARE, Variable, api_url, event_bus, percent, profile_defaults, reconcile_policy, secret_key,
+    switch, table_name,
 };
-use rollcall::core::tombstone::DeletionPolicy;
 use secrecy::SecretString;
 
 /// Everything the function reads, `ROLLCALL_SECRET_ARN` included, which `main.rs` follows before it reads the rest.
-pub const VARIABLES: [Variable; 13] = [
+pub const VARIABLES: [Variable; 18] = [
     DIRECTORY_TABLE,
     PROFILES_TABLE,
+    OPERATIONS_TABLE,
     CLERK_INSTANCE_ID,
     CLERK_API_URL,
     // Needed for the write-back alone.
     CLERK_SECRET_KEY.required_if(false),
     ROLLCALL_SECRET_ARN,
     DELETION_POLICY,
+    PURGE_AFTER_HOURS,
+    OWNED_TABLES,
+    BACKUP_BUCKET,
+    BACKUP_DAYS,
     RECONCILE_POLICY,
     METADATA_WRITEBACK,
     CLERK_RATE_SHARE,
@@ -39,10 +44,12 @@ pub struct Settings {
     pub directory_table: String,
     /// The Profiles table.
     pub profiles_table: String,
+    /// The Operations table.
+    pub operations_table: String,
     /// Whose copy this is.
     pub instance: InstanceId,
-    /// What deletions leave.
-    pub deletion: DeletionPolicy,
+    /// What deletions leave, and what they remove.
+    pub removal: Removal,
     /// Whether anybody but the webhook may write the Directory.
     pub mode: Mode,
     /// What the write-back needs, unless it is off.
@@ -74,12 +81,14 @@ impl Settings {
         let mut reader = Reader::new(lookup);
         let directory_table = reader.read(&DIRECTORY_TABLE, table_name);
         let profiles_table = reader.read(&PROFILES_TABLE, table_name);
+        let operations_table = reader.read(&OPERATIONS_TABLE, table_name);
         let instance = reader.read(&CLERK_INSTANCE_ID, |text| text.parse().ok());
         let clerk_api_url = reader.read(&CLERK_API_URL, api_url).or_else(|| api_url(DEFAULT_URL));
         let is_on = reader.read(&METADATA_WRITEBACK, switch).unwrap_or(true);
         let clerk_secret_key = reader.read(&CLERK_SECRET_KEY.required_if(is_on), secret_key);
         let rate_share = reader.read(&CLERK_RATE_SHARE, percent).unwrap_or(USUAL_RATE_SHARE);
-        let deletion = reader.read(&DELETION_POLICY, deletion_policy).unwrap_or(DeletionPolicy::Redact);
+        let ours = [directory_table.as_ref(), profiles_table.as_ref(), operations_table.as_ref()];
+        let removal = Removal::read(&mut reader, &ours);
         let mode = reader.read(&RECONCILE_POLICY, reconcile_policy).unwrap_or_default();
         let defaults = Defaults {
             user: reader.read(&PROFILE_DEFAULTS, profile_defaults).unwrap_or_default(),
@@ -90,7 +99,8 @@ impl Settings {
         if !problems.names().is_empty() {
             return Err(problems);
         }
-        let (Some(directory_table), Some(profiles_table), Some(instance)) = (directory_table, profiles_table, instance)
+        let (Some(directory_table), Some(profiles_table), Some(operations_table), Some(instance)) =
+            (directory_table, profiles_table, operations_table, instance)
         else {
             return Err(problems);
         };
@@ -100,6 +110,16 @@ impl Settings {
             clerk_secret_key,
             rate_share,
         });
-        Ok(Settings { directory_table, profiles_table, instance, deletion, mode, write_back, defaults, event_bus })
+        Ok(Settings {
+            directory_table,
+            profiles_table,
+            operations_table,
+            instance,
+            removal,
+            mode,
+            write_back,
+            defaults,
+            event_bus,
+        })
     }
 }

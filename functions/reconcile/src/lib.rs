@@ -11,19 +11,20 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use lambda_runtime::tower::Service;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
+use rollcall::adapters::backups::Backups;
 use rollcall::adapters::clerk_api::ClerkApi;
 use rollcall::adapters::dynamo_directory::DynamoDirectory;
-use rollcall::adapters::dynamo_members::DynamoMembers;
 use rollcall::adapters::dynamo_profiles::DynamoProfiles;
 use rollcall::adapters::dynamo_records::DynamoRecords;
 use rollcall::adapters::dynamo_runs::{DynamoRuns, Lease};
 use rollcall::adapters::dynamo_survey::DynamoSurvey;
+use rollcall::adapters::store_error::StoreError;
 use rollcall::core::millis::Millis;
 use rollcall::core::reconcile::pace::Pace;
 use rollcall::core::reconcile::run::{Mode, Run, State};
 use rollcall::services::Clock;
 use rollcall::services::apply::Applier;
-use rollcall::services::cascade::Cascade;
+use rollcall::services::deletion::{Deletions, Settled, Tables};
 use rollcall::services::provision::Provision;
 pub use rollcall::services::reconcile::{Answer, Order};
 use rollcall::services::reconcile::{ReconcileError, Reconciler, Watch};
@@ -69,12 +70,15 @@ pub struct Report {
     /// Who keeps it from running.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lease: Option<Lease>,
+    /// What a settling did, if it was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settled: Option<Settled>,
 }
 
 impl From<Answer> for Report {
     fn from(answer: Answer) -> Report {
         match answer {
-            Answer::Busy(lease) => Report { state: Outcome::Busy, run: None, lease: Some(lease) },
+            Answer::Busy(lease) => Report { state: Outcome::Busy, run: None, lease: Some(lease), settled: None },
             Answer::Ran(run) => {
                 let state = match run.state {
                     State::Running => Outcome::Continue,
@@ -82,7 +86,7 @@ impl From<Answer> for Report {
                     State::Incomplete => Outcome::Incomplete,
                     State::Done => Outcome::Done,
                 };
-                Report { state, run: Some(*run), lease: None }
+                Report { state, run: Some(*run), lease: None, settled: None }
             }
         }
     }
@@ -91,7 +95,14 @@ impl From<Answer> for Report {
 impl Reconcile {
     /// The function over its tables.
     #[must_use]
-    pub fn new(settings: Settings, dynamodb: &Client, clock: Clock) -> Reconcile {
+    pub fn new(settings: Settings, dynamodb: &Client, backups: Option<Backups>, clock: Clock) -> Reconcile {
+        let tables = Tables {
+            directory: &settings.directory_table,
+            profiles: &settings.profiles_table,
+            operations: &settings.operations_table,
+        };
+        let deletions =
+            Deletions::over(&tables, settings.removal, &settings.instance, dynamodb, backups, clock.clone());
         let (directory, profiles) = (settings.directory_table, settings.profiles_table);
         let clerk = ClerkApi::new(settings.clerk_api_url, settings.clerk_secret_key);
         // Until Clerk has said that the instance is one in production.
@@ -103,22 +114,14 @@ impl Reconcile {
                 runs: DynamoRuns::new(dynamodb.clone(), settings.operations_table),
                 records: DynamoRecords::new(dynamodb.clone(), profiles.clone()),
                 provision: Provision {
-                    profiles: DynamoProfiles::new(dynamodb.clone(), directory.clone(), profiles),
+                    profiles: DynamoProfiles::new(dynamodb.clone(), directory, profiles),
                     instance: settings.instance.clone(),
                     defaults: settings.defaults,
                     clock: clock.clone(),
                 },
-                cascade: Cascade {
-                    directory: stored.clone(),
-                    survey: survey.clone(),
-                    members: DynamoMembers::new(dynamodb.clone(), directory),
-                    instance: settings.instance.clone(),
-                    deletion: settings.deletion,
-                    clock: clock.clone(),
-                },
+                deletions,
                 survey,
                 applier: Applier { directory: stored, clerk, instance: settings.instance },
-                deletion: settings.deletion,
                 mirror: settings.mirror,
                 policy: settings.mode,
                 rate_share: settings.rate_share,
@@ -132,6 +135,12 @@ impl Reconcile {
     #[must_use]
     pub fn policy(&self) -> Mode {
         self.reconciler.policy
+    }
+
+    /// The services behind it, for the commands that do a part of what it does.
+    #[must_use]
+    pub fn reconciler(&self) -> &Reconciler {
+        &self.reconciler
     }
 
     /// What its runs remember.
@@ -157,6 +166,44 @@ impl Reconcile {
             }
         }
         ran
+    }
+}
+
+impl Reconcile {
+    /// Removes what deletions leave until the end of their hold, as far as that is over; until `until` at the latest.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: the next settling goes on from where it stopped.
+    pub async fn settle(&self, until: Option<Millis>) -> Result<Report, StoreError> {
+        if self.policy() == Mode::Report {
+            return Ok(Report { state: Outcome::Done, run: None, lease: None, settled: Some(Settled::default()) });
+        }
+        match Box::pin(self.reconciler.deletions.settle(until)).await {
+            Ok(settled) => {
+                let (state, outcome) = match (settled.out_of_time, settled.left) {
+                    (true, _) => (Outcome::Continue, "continue"),
+                    (false, 0) => (Outcome::Done, "done"),
+                    (false, _) => (Outcome::Incomplete, "incomplete"),
+                };
+                info!(
+                    outcome,
+                    purged = settled.purged,
+                    rows = settled.rows,
+                    dropped = settled.dropped,
+                    left = settled.left,
+                    missing_tables = settled.missing_tables.join(","),
+                    expired_backups = settled.expired_backups,
+                    "settle"
+                );
+                Ok(Report { state, run: None, lease: None, settled: Some(settled) })
+            }
+            Err(failure) => {
+                let cause = std::error::Error::source(&failure).map(ToString::to_string);
+                error!(outcome = "failed", error = %failure, cause, "settle");
+                Err(failure)
+            }
+        }
     }
 }
 
@@ -201,6 +248,8 @@ fn log(report: &Report) {
         links = run.undone.links,
         link_conflicts = run.undone.conflicts,
         left = run.undone.left,
+        waiting = run.undone.waiting,
+        purged = run.undone.purged,
         clerk_calls = run.cost.clerk_calls,
         read_units = run.cost.read_units,
         write_units = run.cost.write_units,
@@ -209,7 +258,7 @@ fn log(report: &Report) {
     );
 }
 
-/// The function as a service over Lambda's own events, whatever they hold.
+/// The function as a service over Lambda's own events: `{"order":"settle"}` settles what is due, everything else runs.
 pub fn service(
     reconcile: Arc<Reconcile>,
 ) -> impl Service<LambdaEvent<Value>, Response = Report, Error = Error, Future: Send> + Clone {
@@ -219,6 +268,9 @@ pub fn service(
             let reserve = u64::try_from(RESERVE.as_millis()).unwrap_or(u64::MAX);
             let until = event.context.deadline.saturating_sub(reserve);
             let until = i64::try_from(until).ok().and_then(|until| Millis::try_from(until).ok());
+            if event.payload.get("order").and_then(Value::as_str) == Some("settle") {
+                return Ok(reconcile.settle(until).await?);
+            }
             Ok(reconcile.run(&Order::Run(reconcile.policy()), until, &|_| ()).await?)
         }
     })

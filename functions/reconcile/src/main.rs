@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use lambda_runtime::Error;
 use reconcile::{Reconcile, service, settings::Settings};
+use rollcall::adapters::backups::Backups;
 use rollcall::adapters::{aws, log, secrets};
 use rollcall::core::millis::Millis;
 
@@ -17,6 +18,7 @@ async fn main() -> Result<(), Error> {
     let settings =
         Settings::read(&lookup).inspect_err(|problems| tracing::error!(%problems, "the settings are not complete"))?;
     let clock = Arc::new(|| Millis::from(SystemTime::now()));
-    let reconcile = Reconcile::new(settings, &aws_sdk_dynamodb::Client::new(&aws), clock);
+    let backups = Backups::of(&settings.removal, &aws);
+    let reconcile = Reconcile::new(settings, &aws_sdk_dynamodb::Client::new(&aws), backups, clock);
     lambda_runtime::run(service(Arc::new(reconcile))).await
 }

@@ -6,16 +6,16 @@ use rollcall::core::id::InstanceId;
 use rollcall::core::profile::Defaults;
 use rollcall::core::reconcile::run::Mode;
 use rollcall::core::settings::{
-    CLERK_API_URL, CLERK_INSTANCE_ID, CLERK_RATE_SHARE, CLERK_SECRET_KEY, DELETION_POLICY, DIRECTORY_TABLE,
-    InvalidSettings, MEMBERSHIP_PROFILE_DEFAULTS, METADATA_WRITEBACK, MIRROR, OPERATIONS_TABLE, PROFILE_DEFAULTS,
-    PROFILES_TABLE, RECONCILE_POLICY, ROLLCALL_SECRET_ARN, Reader, USUAL_RATE_SHARE, Variable, api_url,
-    deletion_policy, percent, profile_defaults, reconcile_policy, secret_key, switch, table_name,
+    BACKUP_BUCKET, BACKUP_DAYS, CLERK_API_URL, CLERK_INSTANCE_ID, CLERK_RATE_SHARE, CLERK_SECRET_KEY, DELETION_POLICY,
+    DIRECTORY_TABLE, InvalidSettings, MEMBERSHIP_PROFILE_DEFAULTS, METADATA_WRITEBACK, MIRROR, OPERATIONS_TABLE,
+    OWNED_TABLES, PROFILE_DEFAULTS, PROFILES_TABLE, PURGE_AFTER_HOURS, RECONCILE_POLICY, ROLLCALL_SECRET_ARN, Reader,
+    Removal, USUAL_RATE_SHARE, Variable, api_url, percent, profile_defaults, reconcile_policy, secret_key, switch,
+    table_name,
 };
-use rollcall::core::tombstone::DeletionPolicy;
 use secrecy::SecretString;
 
 /// Everything the function reads, `ROLLCALL_SECRET_ARN` included, which `main.rs` follows before it reads the rest.
-pub const VARIABLES: [Variable; 14] = [
+pub const VARIABLES: [Variable; 18] = [
     DIRECTORY_TABLE,
     PROFILES_TABLE,
     OPERATIONS_TABLE,
@@ -24,6 +24,10 @@ pub const VARIABLES: [Variable; 14] = [
     CLERK_SECRET_KEY,
     ROLLCALL_SECRET_ARN,
     DELETION_POLICY,
+    PURGE_AFTER_HOURS,
+    OWNED_TABLES,
+    BACKUP_BUCKET,
+    BACKUP_DAYS,
     MIRROR,
     RECONCILE_POLICY,
     CLERK_RATE_SHARE,
@@ -33,7 +37,7 @@ pub const VARIABLES: [Variable; 14] = [
 ];
 
 /// The settings, checked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// The Directory's table.
     pub directory_table: String,
@@ -47,8 +51,8 @@ pub struct Settings {
     pub clerk_api_url: Url,
     /// The key to it.
     pub clerk_secret_key: SecretString,
-    /// What deletions leave.
-    pub deletion: DeletionPolicy,
+    /// What deletions leave, and what they remove.
+    pub removal: Removal,
     /// Whether live users and memberships are kept at all.
     pub mirror: bool,
     /// Whether anything is written.
@@ -75,7 +79,8 @@ impl Settings {
         let instance = reader.read(&CLERK_INSTANCE_ID, |text| text.parse().ok());
         let clerk_api_url = reader.read(&CLERK_API_URL, api_url).or_else(|| api_url(DEFAULT_URL));
         let clerk_secret_key = reader.read(&CLERK_SECRET_KEY, secret_key);
-        let deletion = reader.read(&DELETION_POLICY, deletion_policy).unwrap_or(DeletionPolicy::Redact);
+        let ours = [directory_table.as_ref(), profiles_table.as_ref(), operations_table.as_ref()];
+        let removal = Removal::read(&mut reader, &ours);
         let mirror = reader.read(&MIRROR, switch).unwrap_or(true);
         let mode = reader.read(&RECONCILE_POLICY, reconcile_policy).unwrap_or_default();
         let rate_share = reader.read(&CLERK_RATE_SHARE, percent).unwrap_or(USUAL_RATE_SHARE);
@@ -106,7 +111,7 @@ impl Settings {
             instance,
             clerk_api_url,
             clerk_secret_key,
-            deletion,
+            removal,
             mirror,
             mode,
             rate_share,

@@ -209,6 +209,23 @@ impl ClerkApi {
         Ok(read::<IgnoredAny>(answer).await?.map(drop))
     }
 
+    /// Deletes a user; nothing if there is no such user. Sent once: after a failure it is for the caller to ask what has become of the user.
+    ///
+    /// # Errors
+    ///
+    /// [`ClerkError`].
+    pub async fn delete_user(&self, user: &UserId) -> Result<Option<()>, ClerkError> {
+        if let Some(patience) = &self.patience {
+            patience.turn().await;
+        }
+        let request = self.request(Method::DELETE, self.url(&["users", user.as_str()]))?;
+        let answer = self.send(request).await?;
+        if let (Some(patience), Some(wait)) = (&self.patience, retry_after(&answer)) {
+            patience.rest(wait);
+        }
+        Ok(read::<IgnoredAny>(answer).await?.map(drop))
+    }
+
     fn url(&self, path: &[&str]) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {

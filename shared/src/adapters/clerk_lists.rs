@@ -131,6 +131,31 @@ impl ClerkApi {
         let answer: Answer = exists(self.get(&[path], &query).await?)?;
         Ok(Page { rows: answer.data.iter().map(|row| read(row)).collect(), total: Some(answer.total_count) })
     }
+
+    /// A page of the memberships of a user or an organization.
+    ///
+    /// # Errors
+    ///
+    /// [`ClerkError`]; [`ClerkError::Unreadable`] if Clerk does not have the parent.
+    pub async fn memberships_of(&self, parent: &EntityId, offset: u64) -> Result<Page, ClerkError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            data: Vec<Box<RawValue>>,
+            total_count: u64,
+        }
+        let (limit, offset) = (PAGE.to_string(), offset.to_string());
+        let paging = [("limit", &*limit), ("offset", &*offset)];
+        let answer = match parent {
+            EntityId::User(user) => self.get(&["users", user.as_str(), "organization_memberships"], &paging).await?,
+            EntityId::Organization(organization) => {
+                let query = [paging[0], paging[1], ("order_by", "+created_at")];
+                self.get(&["organizations", organization.as_str(), "memberships"], &query).await?
+            }
+            EntityId::Membership { .. } => None,
+        };
+        let answer: Answer = exists(answer)?;
+        Ok(Page { rows: answer.data.iter().map(|row| membership(row)).collect(), total: Some(answer.total_count) })
+    }
 }
 
 /// These documents exist in every instance: a 404 is not an answer.

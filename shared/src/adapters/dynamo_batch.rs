@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{AttributeValue, ConsumedCapacity, KeysAndAttributes, ReturnConsumedCapacity};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ConsumedCapacity, KeysAndAttributes, ReturnConsumedCapacity, WriteRequest,
+};
 
 use super::aws::backoff;
 use super::store_error::StoreError;
@@ -11,8 +13,10 @@ use crate::core::id::Key;
 
 /// The keys that one request may name. Source: AWS, API reference of `BatchGetItem`.
 pub(super) const MOST_KEYS: usize = 100;
+/// The writes that one request may name, of any tables. Source: AWS, API reference of `BatchWriteItem`.
+pub(super) const MOST_WRITES: usize = 25;
 /// Requests for the keys that DynamoDB leaves out when it is short of capacity.
-const MOST_REQUESTS: u32 = 6;
+pub(super) const MOST_REQUESTS: u32 = 6;
 
 /// A row as DynamoDB gives it.
 pub(super) type Row = HashMap<String, AttributeValue>;
@@ -60,6 +64,27 @@ pub(super) async fn get_all(
         units += more;
     }
     Ok((found, units))
+}
+
+/// Does these writes, [`MOST_WRITES`] at most. What DynamoDB leaves out is asked for again.
+pub(super) async fn write(client: &Client, wanted: Vec<(String, WriteRequest)>) -> Result<(), StoreError> {
+    let mut left: HashMap<String, Vec<WriteRequest>> = HashMap::new();
+    for (table, write) in wanted {
+        left.entry(table).or_default().push(write);
+    }
+    for attempt in 0..MOST_REQUESTS {
+        if attempt > 0 {
+            backoff(attempt).await;
+        }
+        let answer = client.batch_write_item().set_request_items(Some(left)).send().await.map_err(StoreError::of)?;
+        left = answer.unprocessed_items.unwrap_or_default();
+        left.retain(|_, writes| !writes.is_empty());
+        if left.is_empty() {
+            return Ok(());
+        }
+    }
+    let short = format!("{} tables left writes out", left.len());
+    Err(StoreError::Unavailable("UnprocessedItems".to_owned(), short.into()))
 }
 
 /// The primary key as attributes.

@@ -5,6 +5,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{
     AttributeValue, ConditionCheck, ConsumedCapacity, Put as PutAction, ReturnConsumedCapacity,
     ReturnValuesOnConditionCheckFailure, TransactWriteItem,
@@ -14,7 +15,7 @@ use super::aws::backoff;
 use super::dynamo_batch::attributes;
 use super::dynamo_transaction::{Transacted, transact};
 use super::store_error::StoreError;
-use crate::core::item::{CONSEQUENCES_AT, Item};
+use crate::core::item::{CONSEQUENCES_AT, Item, PURGING_AT};
 use crate::core::millis::Millis;
 use crate::core::rule::{Guard, Stamp};
 
@@ -42,6 +43,20 @@ pub enum Put {
     /// Refused, by this item; nothing if the condition asked for an item that is not there.
     Refused(Option<Box<Item>>),
 }
+
+/// What becomes of Clerk's id of a user when a tombstone is finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClerkId {
+    /// It stays, or there was none.
+    Stays,
+    /// It becomes [`NOBODY`].
+    IsReplaced,
+    /// It goes.
+    Goes,
+}
+
+/// What stands for Clerk's id of a user who is redacted.
+pub const NOBODY: &str = "deleted";
 
 /// What became of a write that depends on another item.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -158,32 +173,65 @@ impl DynamoDirectory {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn mark(&self, tombstone: &Item, now: Millis) -> Result<Option<f64>, StoreError> {
+    pub async fn finish(&self, tombstone: &Item, now: Millis, id: ClerkId) -> Result<Option<f64>, StoreError> {
+        let expression = match id {
+            ClerkId::Stays => "SET #finished = :now",
+            ClerkId::IsReplaced => "SET #finished = :now, #id = :nobody REMOVE #purging",
+            ClerkId::Goes => "SET #finished = :now REMOVE #purging, #id",
+        };
+        let mut request = self.mark(tombstone, expression, now);
+        if id != ClerkId::Stays {
+            request = request
+                .expression_attribute_names("#id", "clerk_user_id")
+                .expression_attribute_names("#purging", PURGING_AT);
+        }
+        if id == ClerkId::IsReplaced {
+            request = request.expression_attribute_values(":nobody", AttributeValue::S(NOBODY.to_owned()));
+        }
+        send(request).await
+    }
+
+    /// Notes on a user's tombstone that the user's data are being removed from now on, if it is still exactly that one and
+    /// not finished: an undo comes too late then. Answers with the write units; with nothing if it is another one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn begin_purge(&self, tombstone: &Item, now: Millis) -> Result<Option<f64>, StoreError> {
+        let request = self.mark(tombstone, "SET #purging = :now", now);
+        send(request.expression_attribute_names("#purging", PURGING_AT)).await
+    }
+
+    fn mark(&self, tombstone: &Item, expression: &str, now: Millis) -> UpdateItemFluentBuilder {
         let request = self.client.update_item().table_name(&self.table).set_key(Some(attributes(&tombstone.key)));
-        let request = request
-            .update_expression("SET #done = :now")
-            .condition_expression("#rank = :rank AND attribute_not_exists(#done)")
-            .expression_attribute_names("#done", CONSEQUENCES_AT)
+        request
+            .update_expression(expression)
+            .condition_expression("#rank = :rank AND attribute_not_exists(#finished)")
+            .expression_attribute_names("#finished", CONSEQUENCES_AT)
             .expression_attribute_names("#rank", "rank")
             .expression_attribute_values(":now", AttributeValue::N(now.get().to_string()))
             .expression_attribute_values(":rank", AttributeValue::S(tombstone.rank.to_string()))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        let mut attempts = 1;
-        loop {
-            let error = match request.clone().send().await {
-                Ok(marked) => {
-                    let units = marked.consumed_capacity().and_then(ConsumedCapacity::capacity_units);
-                    return Ok(Some(units.unwrap_or_default()));
-                }
-                Err(error) => error,
-            };
-            match error.code() {
-                Some("ConditionalCheckFailedException") => return Ok(None),
-                Some("TransactionConflictException") if attempts < MOST_ATTEMPTS => backoff(attempts).await,
-                _ => return Err(StoreError::of(error)),
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+    }
+}
+
+/// Sends a mark, again while others' transactions are in its way.
+async fn send(request: UpdateItemFluentBuilder) -> Result<Option<f64>, StoreError> {
+    let mut attempts = 1;
+    loop {
+        let error = match request.clone().send().await {
+            Ok(marked) => {
+                let units = marked.consumed_capacity().and_then(ConsumedCapacity::capacity_units);
+                return Ok(Some(units.unwrap_or_default()));
             }
-            attempts += 1;
+            Err(error) => error,
+        };
+        match error.code() {
+            Some("ConditionalCheckFailedException") => return Ok(None),
+            Some("TransactionConflictException") if attempts < MOST_ATTEMPTS => backoff(attempts).await,
+            _ => return Err(StoreError::of(error)),
         }
+        attempts += 1;
     }
 }
 

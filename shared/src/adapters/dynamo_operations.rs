@@ -1,8 +1,11 @@
 //! The Operations table on DynamoDB: for now the quarantine of signed events that could not be processed.
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
+use super::dynamo_profiles::plain;
 use super::store_error::StoreError;
 use crate::core::event::Unprocessable;
 use crate::core::id::{DeliveryId, InstanceId};
@@ -16,7 +19,8 @@ pub struct DynamoOperations {
 }
 
 /// How long a quarantine note stays, in seconds: it holds the ids of people who may be gone by then.
-const QUARANTINE_SECONDS: u64 = 90 * 24 * 60 * 60;
+const QUARANTINE_SECONDS: u64 = 90 * DAY_SECONDS;
+const DAY_SECONDS: u64 = 24 * 60 * 60;
 
 /// A note of a signed event that could not be processed: enough to fetch the entity from Clerk instead, and nothing of
 /// the body.
@@ -68,5 +72,28 @@ impl DynamoOperations {
         let item = serde_dynamo::to_item(note).map_err(|error| StoreError::Unreadable(error.into()))?;
         self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await.map_err(StoreError::of)?;
         Ok(())
+    }
+
+    /// The notes of events about an entity, of all days that notes stay.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn quarantined(&self, entity: &str, now: Millis) -> Result<Vec<Map<String, Value>>, StoreError> {
+        let mut notes = Vec::new();
+        for days in 0..=QUARANTINE_SECONDS / DAY_SECONDS {
+            let day = now.get().saturating_sub(days * DAY_SECONDS * 1000);
+            let day = Millis::try_from(i64::try_from(day).unwrap_or_default()).unwrap_or(Millis::ZERO).utc_date();
+            let of_day = self.client.query().table_name(&self.table).key_condition_expression("pk = :pk");
+            let of_day = of_day
+                .expression_attribute_values(":pk", AttributeValue::S(format!("QUARANTINE#{day}")))
+                .filter_expression("entity_id = :entity")
+                .expression_attribute_values(":entity", AttributeValue::S(entity.to_owned()));
+            let mut pages = of_day.into_paginator().items().send();
+            while let Some(note) = pages.next().await {
+                notes.push(plain(note.map_err(StoreError::of)?));
+            }
+        }
+        Ok(notes)
     }
 }

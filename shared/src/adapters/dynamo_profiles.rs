@@ -179,7 +179,14 @@ fn refusal(reasons: &[CancellationReason], owners: usize) -> Result<Provisioned,
 /// A record from its attributes. An application may have stored what JSON has no word for: binary values become base64,
 /// numbers that a double does not hold become text.
 pub(super) fn profile(attributes: HashMap<String, AttributeValue>) -> Profile {
-    Profile(attributes.into_iter().map(|(name, value)| (name, json(value))).collect())
+    Profile(plain(attributes))
+}
+
+/// A row as plain JSON, likewise.
+#[must_use]
+#[expect(clippy::implicit_hasher, reason = "it is always the row of an answer")]
+pub fn plain(attributes: HashMap<String, AttributeValue>) -> Map<String, Value> {
+    attributes.into_iter().map(|(name, value)| (name, json(value))).collect()
 }
 
 /// The primary key of a row.

@@ -1,18 +1,19 @@
 //! The keys in the Profiles table, in bulk: which records there are, never what they hold.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{KeysAndAttributes, ReturnConsumedCapacity};
 
-use super::dynamo_batch::{self, attributes};
+use super::dynamo_batch::{self, Row, attributes};
 use super::dynamo_profiles::key_of;
 use super::dynamo_survey::SEARCH_PAGE;
 use super::store_error::StoreError;
 use crate::core::id::Key;
+use crate::core::purge::REDACTED_AT;
 
-/// Only the keys are read. DynamoDB charges for whole rows all the same.
-const KEYS: &str = "pk, sk";
+/// Only the keys are read, and whether anything but those is left. DynamoDB charges for whole rows all the same.
+const KEYS: &str = "pk, sk, redacted_at";
 
 /// The Profiles table, read in bulk.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub struct DynamoRecords {
 pub struct Found {
     /// Their keys.
     pub keys: BTreeSet<Key>,
+    /// Those of them that are redacted.
+    pub redacted: BTreeSet<Key>,
     /// DynamoDB read units.
     pub units: f64,
     /// After a page that was not the last: where the next one begins.
@@ -51,7 +54,7 @@ impl DynamoRecords {
             wanted.consistent_read(consistent).build().map_err(|error| StoreError::Unreadable(error.into()))
         };
         let (rows, units) = dynamo_batch::get_all(&self.client, &self.table, keys, wanted).await?;
-        Ok(Found { keys: rows.iter().filter_map(key_of).collect(), units, next: None })
+        Ok(Found { units, ..read(&rows) })
     }
 
     /// A page of all records, from behind `from` on.
@@ -65,7 +68,16 @@ impl DynamoRecords {
         let page = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
         let page = page.map_err(StoreError::of)?;
         let units = page.consumed_capacity.as_ref().and_then(|capacity| capacity.capacity_units).unwrap_or_default();
-        let keys = page.items().iter().filter_map(|row: &HashMap<_, _>| key_of(row)).collect();
-        Ok(Found { keys, units, next: page.last_evaluated_key.as_ref().and_then(key_of) })
+        let next = page.last_evaluated_key.as_ref().and_then(key_of);
+        Ok(Found { units, next, ..read(page.items()) })
+    }
+}
+
+fn read(rows: &[Row]) -> Found {
+    let redacted = rows.iter().filter(|row| row.contains_key(REDACTED_AT));
+    Found {
+        keys: rows.iter().filter_map(key_of).collect(),
+        redacted: redacted.filter_map(key_of).collect(),
+        ..Found::default()
     }
 }

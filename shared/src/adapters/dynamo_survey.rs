@@ -18,11 +18,21 @@ use crate::core::item::{CONSEQUENCES_AT, Item};
 pub const SEARCH_PAGE: i32 = 1_000;
 
 /// What the comparisons look at, and the ids.
-const COMPARED: [&str; 9] =
-    ["pk", "sk", "rank", "digest", "applied_at", "applied_by", "membership_id", "clerk_user_id", "organization_id"];
+const COMPARED: [&str; 10] = [
+    "pk",
+    "sk",
+    "rank",
+    "digest",
+    "applied_at",
+    "applied_by",
+    "membership_id",
+    "clerk_user_id",
+    "organization_id",
+    CONSEQUENCES_AT,
+];
 
 /// What consequences depend on beyond that.
-const FOLLOWED: [&str; 2] = ["public_metadata", CONSEQUENCES_AT];
+const FOLLOWED: [&str; 1] = ["public_metadata"];
 
 /// The Directory's table, read in bulk.
 #[derive(Clone, Debug)]

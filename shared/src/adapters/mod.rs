@@ -1,6 +1,7 @@
 //! IO: thin, named after the technology and the role, each with its failures mapped where the call is made.
 
 pub mod aws;
+pub mod backups;
 pub mod bus;
 pub mod clerk_api;
 pub mod clerk_lists;
@@ -9,7 +10,9 @@ pub mod dynamo_caller;
 pub mod dynamo_directory;
 pub mod dynamo_members;
 pub mod dynamo_operations;
+pub mod dynamo_owned;
 pub mod dynamo_profiles;
+pub mod dynamo_purges;
 pub mod dynamo_records;
 pub mod dynamo_runs;
 pub mod dynamo_survey;

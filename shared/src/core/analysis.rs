@@ -163,6 +163,8 @@ pub fn owners_of(record: &Key) -> Option<(Kind, Vec<Key>)> {
 pub enum Stands {
     /// It lives.
     Live,
+    /// It is a user who has ended, and whose data wait for the end of the hold.
+    Ending,
     /// It has ended.
     Ended,
     /// It is not there.
@@ -181,14 +183,15 @@ pub enum Owned {
 }
 
 /// Judges a record by its owners. Without a mirror the Directory knows nobody who lives; with `retain` what has ended
-/// keeps its records.
+/// keeps its records, with `redact` it keeps what is left of them.
 #[must_use]
-pub fn owned(owners: &[Stands], mirror: bool, retain: bool) -> Owned {
+pub fn owned(owners: &[Stands], mirror: bool, is_kept: bool) -> Owned {
     if mirror && owners.contains(&Stands::Unknown) {
         return Owned::Orphaned;
     }
     match owners.contains(&Stands::Ended) {
-        true if retain => Owned::Kept,
+        _ if owners.contains(&Stands::Ending) => Owned::Kept,
+        true if is_kept => Owned::Kept,
         true => Owned::Orphaned,
         false => Owned::Well,
     }
@@ -220,8 +223,10 @@ mod tests {
 
     #[test]
     fn a_record_is_judged_by_its_owners_and_the_policies() {
-        use Stands::{Ended, Live, Unknown};
-        for (owners, mirror, retain, expected) in [
+        use Stands::{Ended, Ending, Live, Unknown};
+        for (owners, mirror, is_kept, expected) in [
+            (vec![Ending], true, false, Owned::Kept),
+            (vec![Ended, Ending, Live], true, false, Owned::Kept),
             (vec![Live], true, false, Owned::Well),
             (vec![Ended], true, false, Owned::Orphaned),
             (vec![Ended], true, true, Owned::Kept),
@@ -234,7 +239,7 @@ mod tests {
             (vec![Unknown, Unknown, Live], false, false, Owned::Well),
             (vec![Unknown, Ended, Live], false, true, Owned::Kept),
         ] {
-            assert_eq!(owned(&owners, mirror, retain), expected, "{owners:?} mirror {mirror} retain {retain}");
+            assert_eq!(owned(&owners, mirror, is_kept), expected, "{owners:?} mirror {mirror} is_kept {is_kept}");
         }
     }
 

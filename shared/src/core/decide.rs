@@ -162,6 +162,7 @@ pub fn fetched(entity: Option<clerk::Entity>, stored: Option<&Item>, said: &Said
         return Next::Wait;
     }
     let guard = match stored.map(Stamp::from) {
+        Some(seen) if seen.is_finished => return Next::Settled(Outcome::Superseded),
         Some(seen) if same_generation_other_membership(&offered, &seen) => Guard::Exactly(seen.rank, seen.digest),
         Some(seen) if seen.rank > offered.rank => return Next::Settled(Outcome::Superseded),
         Some(seen) if seen.rank == offered.rank && seen.digest == offered.digest => {

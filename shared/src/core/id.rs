@@ -99,6 +99,16 @@ impl InstanceId {
 #[serde(transparent)]
 pub struct InternalId(Uuid);
 
+impl std::str::FromStr for InternalId {
+    type Err = InvalidId;
+
+    /// Only as Rollcall writes it: hyphens, lower case.
+    fn from_str(text: &str) -> Result<InternalId, InvalidId> {
+        let id = Uuid::parse_str(text).map_err(|_| InvalidId)?;
+        if id.to_string() == text { Ok(InternalId(id)) } else { Err(InvalidId) }
+    }
+}
+
 impl fmt::Display for InternalId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(out)

@@ -9,8 +9,11 @@ use super::millis::Millis;
 use super::projection;
 use super::rank::Rank;
 
-/// The mark on a tombstone of a user or an organization whose consequences are done: when, in Unix ms.
+/// The mark on a tombstone whose consequences are all done: when, in Unix ms. Nothing but an operator's undo changes a row
+/// that carries it. Memberships get it with their user, whose id of Clerk's they no longer hold.
 pub const CONSEQUENCES_AT: &str = "consequences_at";
+/// The mark on a user's tombstone whose data is being removed: since when, in Unix ms. An undo comes too late then.
+pub const PURGING_AT: &str = "purging_at";
 
 /// Through which path a state reached the Directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,7 +127,13 @@ impl Item {
     /// Whether this is the tombstone of a user or an organization whose consequences are not all done yet.
     #[must_use]
     pub fn is_unfinished(&self) -> bool {
-        self.is_deleted() && Kind::of(&self.key) != Some(Kind::Membership) && !self.fields.contains_key(CONSEQUENCES_AT)
+        self.is_deleted() && Kind::of(&self.key) != Some(Kind::Membership) && !self.is_finished()
+    }
+
+    /// Whether this is a tombstone whose consequences are all done.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.fields.contains_key(CONSEQUENCES_AT)
     }
 
     /// Whether this is a placeholder: of the entity only a session token is known so far.

@@ -4,7 +4,8 @@
 //! [`projection`] and [`tombstone`] (what is kept of it), [`item`] (the row of the Directory) and [`decide`] (which
 //! write an event asks for, and what a refused write means). [`session`] says who a caller is, [`ensure`] what a caller is
 //! owed, [`sync`] where a browser may be sent back to. [`reconcile`] is about whole listings,
-//! [`analysis`] about whole tables.
+//! [`analysis`] about whole tables. [`purge`] is what follows from a deletion once its hold is over, [`owned`] in which
+//! tables of the application's.
 
 pub mod analysis;
 pub mod change;
@@ -17,14 +18,17 @@ pub mod id;
 pub mod item;
 pub mod link;
 pub mod millis;
+pub mod owned;
 pub mod problem;
 pub mod profile;
 pub mod projection;
+pub mod purge;
 pub mod rank;
 pub mod reconcile;
 pub mod rule;
 pub mod session;
 pub mod session_problems;
 pub mod settings;
+pub mod subject;
 pub mod sync;
 pub mod tombstone;

@@ -7,7 +7,7 @@
 
 use super::digest::Digest;
 use super::id::MembershipId;
-use super::item::Item;
+use super::item::{CONSEQUENCES_AT, Item, PURGING_AT};
 use super::rank::Rank;
 
 /// What the rule looks at in an item.
@@ -19,6 +19,10 @@ pub struct Stamp {
     pub digest: Digest,
     /// Which membership it is, for memberships: two of one generation are told apart by it.
     pub membership_id: Option<MembershipId>,
+    /// Whether it is a tombstone with nothing left to do: it is final.
+    pub is_finished: bool,
+    /// Whether the data of the user whose tombstone it is are being removed.
+    pub is_purging: bool,
 }
 
 /// The condition under which a writer offers a state, beyond "nothing is stored yet".
@@ -33,8 +37,8 @@ pub enum Guard {
     NewerOrSeen(Digest),
     /// Nothing stored at all. Placeholders, and the first attempt at a tombstone that keeps what is stored.
     Absent,
-    /// Exactly this state stored. A tombstone that keeps what was read, an undo, a membership that replaces another one
-    /// of its generation.
+    /// Exactly this state stored, and no data being removed because of it. A tombstone that keeps what was read, an undo, a
+    /// membership that replaces another one of its generation.
     Exactly(Rank, Digest),
 }
 
@@ -79,7 +83,7 @@ impl Guard {
                 newer(offered, stored) || (stored.rank == offered.rank && stored.digest == *seen)
             }
             Guard::Absent => false,
-            Guard::Exactly(rank, digest) => stored.rank == *rank && stored.digest == *digest,
+            Guard::Exactly(rank, digest) => stored.rank == *rank && stored.digest == *digest && !stored.is_purging,
         }
     }
 
@@ -88,8 +92,11 @@ impl Guard {
     pub fn condition(&self, offered: &Stamp) -> Condition {
         // Users and organizations have one generation and one id; only a membership must tell which one it is.
         let newer = match offered.membership_id {
-            None => "#rank < :rank",
-            Some(_) => "(#rank < :rank AND (#rank < :generation OR #membership_id = :membership_id))",
+            None => "(#rank < :rank AND attribute_not_exists(#finished))",
+            Some(_) => {
+                "(#rank < :rank AND attribute_not_exists(#finished) \
+                 AND (#rank < :generation OR #membership_id = :membership_id))"
+            }
         };
         let expression = match self {
             Guard::Newer => format!("attribute_not_exists(#rank) OR {newer}"),
@@ -98,7 +105,7 @@ impl Guard {
                 format!("attribute_not_exists(#rank) OR {newer} OR (#rank = :rank AND #digest = :seen)")
             }
             Guard::Absent => "attribute_not_exists(#rank)".to_owned(),
-            Guard::Exactly(..) => "#rank = :stored AND #digest = :seen".to_owned(),
+            Guard::Exactly(..) => "#rank = :stored AND #digest = :seen AND attribute_not_exists(#purging)".to_owned(),
         };
         let (stored, seen) = match self {
             Guard::NewerOrSeen(seen) => (None, Some(seen)),
@@ -114,7 +121,13 @@ impl Guard {
         ];
         // DynamoDB refuses what an expression does not use.
         let used = |placeholder: &str| expression.contains(placeholder);
-        let names = [("#rank", "rank"), ("#digest", "digest"), ("#membership_id", "membership_id")];
+        let names = [
+            ("#rank", "rank"),
+            ("#digest", "digest"),
+            ("#membership_id", "membership_id"),
+            ("#finished", CONSEQUENCES_AT),
+            ("#purging", PURGING_AT),
+        ];
         Condition {
             names: names.into_iter().filter(|(placeholder, _)| used(placeholder)).collect(),
             values: values
@@ -132,6 +145,9 @@ impl Guard {
         let Some(stored) = stored else {
             return Outcome::Unproven;
         };
+        if stored.is_finished {
+            return Outcome::Superseded;
+        }
         // A placeholder is settled by whatever is there, another placeholder included.
         if *self == Guard::Absent && stored.rank <= offered.rank && stored.digest != offered.digest {
             return Outcome::Superseded;
@@ -160,12 +176,18 @@ pub fn same_generation_other_membership(offered: &Stamp, stored: &Stamp) -> bool
 }
 
 fn newer(offered: &Stamp, stored: &Stamp) -> bool {
-    stored.rank < offered.rank && !same_generation_other_membership(offered, stored)
+    stored.rank < offered.rank && !stored.is_finished && !same_generation_other_membership(offered, stored)
 }
 
 impl From<&Item> for Stamp {
     fn from(item: &Item) -> Stamp {
-        Stamp { rank: item.rank, digest: item.digest.clone(), membership_id: item.membership_id() }
+        Stamp {
+            rank: item.rank,
+            digest: item.digest.clone(),
+            membership_id: item.membership_id(),
+            is_finished: item.is_finished(),
+            is_purging: item.fields.contains_key(PURGING_AT),
+        }
     }
 }
 
@@ -178,7 +200,8 @@ mod tests {
         let (generation, version) = (Millis::try_from(generation).unwrap(), Millis::try_from(version).unwrap());
         let rank = if deleted { Rank::deleted(generation, version) } else { Rank::live(generation, version) };
         let digest = Digest::of(digest, &serde_json::Map::new());
-        Stamp { rank, digest, membership_id: membership.map(|id| id.parse().unwrap()) }
+        let membership_id = membership.map(|id| id.parse().unwrap());
+        Stamp { rank, digest, membership_id, is_finished: false, is_purging: false }
     }
 
     #[test]
@@ -212,6 +235,24 @@ mod tests {
         assert!(!Guard::NewerAndKnown.admits(&late, Some(&older)));
         assert_eq!(Guard::NewerAndKnown.refusal(&late, Some(&older)), Outcome::Unproven);
         assert!(Guard::NewerAndKnown.admits(&late, Some(&stamp(6, false, 6, "a", Some("orgmem_2")))));
+    }
+
+    #[test]
+    fn a_finished_tombstone_is_final_for_all_but_an_undo() {
+        let tombstone = |membership| Stamp { is_finished: true, ..stamp(4, true, 5, "x", membership) };
+        for membership in [None, Some("orgmem_1"), Some("orgmem_2")] {
+            for offered in [stamp(4, true, 9, "x", membership), stamp(6, false, 9, "a", membership)] {
+                let stored = tombstone(Some("orgmem_1").filter(|_| membership.is_some()));
+                let seen = Guard::NewerOrSeen(stored.digest.clone());
+                for guard in [Guard::Newer, Guard::NewerAndKnown, seen, Guard::Absent] {
+                    assert!(!guard.admits(&offered, Some(&stored)), "{guard:?}");
+                    assert_eq!(guard.refusal(&offered, Some(&stored)), Outcome::Superseded, "{guard:?}");
+                }
+                let undo = Guard::Exactly(stored.rank, stored.digest.clone());
+                assert!(undo.admits(&offered, Some(&stored)));
+                assert!(!undo.admits(&offered, Some(&Stamp { is_purging: true, ..stored })));
+            }
+        }
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub struct Auditor {
     pub instance: InstanceId,
     /// What deletions leave.
     pub deletion: DeletionPolicy,
+    /// Whether the data of the deleted are removed by themselves, at the end of their hold.
+    pub waits: bool,
     /// Whether live users and memberships are kept at all.
     pub mirror: bool,
 }
@@ -69,7 +71,7 @@ impl Auditor {
         loop {
             let page = self.profiles.page(from.as_ref()).await?;
             (audit.profiles.read_units, rows) = (audit.profiles.read_units + page.units, rows + count(page.keys.len()));
-            self.profiles_page(&mut audit, &page.keys).await?;
+            self.profiles_page(&mut audit, &page).await?;
             watch(rows);
             from = page.next;
             if from.is_none() {
@@ -101,7 +103,8 @@ impl Auditor {
             wanted.keys().filter_map(|record| owners_of(record).map(|(_, owners)| (record, owners))).collect();
         let stands = self.stands(audit, owners.values().flatten(), true).await?;
         for (record, owners) in owners {
-            let has_ended = owners.iter().any(|owner| stands.get(owner) == Some(&Stands::Ended));
+            let has_ended =
+                owners.iter().any(|owner| matches!(stands.get(owner), Some(Stands::Ended | Stands::Ending)));
             let is_gone = owners.first().is_none_or(|itself| !stands.contains_key(itself));
             if !has_ended && !is_gone {
                 let kind = if record.sk == "PROFILE" { Kind::User } else { Kind::Membership };
@@ -112,27 +115,28 @@ impl Auditor {
     }
 
     /// Whose owners have ended, or are not known here.
-    async fn profiles_page(&self, audit: &mut Audit, records: &BTreeSet<Key>) -> Result<(), StoreError> {
-        let mut open: Vec<(Kind, Vec<Key>)> = Vec::new();
-        for record in records {
+    async fn profiles_page(&self, audit: &mut Audit, page: &Found) -> Result<(), StoreError> {
+        let mut open: Vec<(Kind, Vec<Key>, bool)> = Vec::new();
+        for record in &page.keys {
             match owners_of(record) {
-                Some(owned) => {
+                Some((kind, owners)) => {
                     audit.profiles.read += 1;
-                    open.push(owned);
+                    open.push((kind, owners, page.redacted.contains(record)));
                 }
                 None => audit.profiles.strange += 1,
             }
         }
         for consistent in [false, true] {
-            let stands = self.stands(audit, open.iter().flat_map(|(_, owners)| owners), consistent).await?;
+            let stands = self.stands(audit, open.iter().flat_map(|(_, owners, _)| owners), consistent).await?;
             let mut doubtful = Vec::new();
-            for (kind, owners) in open {
+            for (kind, owners, is_redacted) in open {
                 let stand = |owner| stands.get(owner).copied().unwrap_or(Stands::Unknown);
                 let owners_stand: Vec<Stands> = owners.iter().map(stand).collect();
                 let findings = audit.findings.of_mut(kind);
-                match owned(&owners_stand, self.mirror, self.deletion == DeletionPolicy::Retain) {
+                let is_kept = is_redacted || self.deletion == DeletionPolicy::Retain;
+                match owned(&owners_stand, self.mirror, is_kept) {
                     Owned::Well => {}
-                    _ if !consistent => doubtful.push((kind, owners)),
+                    _ if !consistent => doubtful.push((kind, owners, is_redacted)),
                     Owned::Kept => findings.kept += 1,
                     Owned::Orphaned => findings.orphaned += 1,
                 }
@@ -167,7 +171,11 @@ impl Auditor {
         let batches: Vec<Vec<Key>> = keys.chunks(TOGETHER).map(<[Key]>::to_vec).collect();
         let found: Vec<Rows> = stream::iter(batches).map(ask).buffer_unordered(AT_ONCE).try_collect().await?;
         audit.profiles.read_units += found.iter().map(|found| found.units).sum::<f64>();
-        let stand = |item: &Item| if item.is_deleted() { Stands::Ended } else { Stands::Live };
+        let stand = |item: &Item| match item.is_deleted() {
+            false => Stands::Live,
+            true if self.waits && Kind::of(&item.key) == Some(Kind::User) && item.is_unfinished() => Stands::Ending,
+            true => Stands::Ended,
+        };
         let mut stands = BTreeMap::new();
         for rows in found {
             stands.extend(rows.unreadable.into_iter().map(|key| (key, Stands::Live)));

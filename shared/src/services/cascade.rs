@@ -4,12 +4,12 @@
 //! still exactly that tombstone, so an undo stops it, and doing it again changes nothing.
 
 use super::Clock;
-use crate::adapters::dynamo_directory::{DynamoDirectory, PutUnder};
+use crate::adapters::dynamo_directory::{ClerkId, DynamoDirectory, PutUnder};
 use crate::adapters::dynamo_members::DynamoMembers;
 use crate::adapters::dynamo_survey::DynamoSurvey;
 use crate::adapters::store_error::StoreError;
-use crate::core::id::{InstanceId, Key};
-use crate::core::item::{Item, Provenance, Writer};
+use crate::core::id::{InstanceId, Key, Kind};
+use crate::core::item::{CONSEQUENCES_AT, Item, Provenance, Writer};
 use crate::core::millis::Millis;
 use crate::core::projection::Context;
 use crate::core::rank::Rank;
@@ -68,6 +68,8 @@ pub enum Left {
     /// All is done, and the tombstone says so.
     #[default]
     Nothing,
+    /// The memberships have ended. The data of the user itself are left, which [`super::purge`] removes.
+    Own,
     /// It is not that tombstone any more, and whoever has changed it has consequences of its own; or it was marked already.
     Changed,
     /// The time was over. What is done is not done again.
@@ -77,8 +79,8 @@ pub enum Left {
 }
 
 impl Cascade {
-    /// Ends all memberships of a user or an organization that has ended, and marks its tombstone when that is done, unless it
-    /// is `until` before.
+    /// Ends all memberships of a user or an organization that has ended, unless it is `until` before. When that is done it
+    /// marks the tombstone, but for a user's of whom something is to be removed.
     ///
     /// # Errors
     ///
@@ -121,7 +123,10 @@ impl Cascade {
         if !is_whole {
             return Ok(Finished { left: Left::Memberships, ..finished });
         }
-        match self.directory.mark(&parent, (self.clock)()).await? {
+        if self.deletion != DeletionPolicy::Retain && Kind::of(&parent.key) == Some(Kind::User) {
+            return Ok(Finished { left: if parent.is_finished() { Left::Changed } else { Left::Own }, ..finished });
+        }
+        match self.directory.finish(&parent, (self.clock)(), ClerkId::Stays).await? {
             Some(units) => Ok(Finished { units: finished.units + units, ..finished }),
             None => Ok(Finished { left: Left::Changed, ..finished }),
         }
@@ -191,10 +196,54 @@ impl Cascade {
         let Some(entity) = membership.entity() else { return Ok(None) };
         let parents: Vec<Key> = entity.parents().iter().map(|parent| parent.key(&self.instance)).collect();
         let parents = self.survey.read(&parents).await?.items;
-        match parents.into_values().find(Item::is_deleted) {
+        // The user first, who may be one of whom no id of Clerk's may be kept.
+        match parents.into_values().rev().find(Item::is_deleted) {
             None => Ok(None),
             Some(parent) => self.end(membership.clone(), parent).await.map(Some),
         }
+    }
+
+    /// Takes the user's id of Clerk's out of the tombstones of all memberships of a user who is about to be finished, and marks
+    /// them. Answers whether that is all of them.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn forget_members(&self, user: &Item) -> Result<bool, StoreError> {
+        let (mut from, mut is_whole) = (None, true);
+        loop {
+            let page = self.members.of(&user.key, from).await?;
+            for item in page.items.iter().filter(|item| !item.is_finished()) {
+                // One that lives again, or has ended again, is looked at anew.
+                let is_marked =
+                    item.is_deleted() && self.directory.finish(item, (self.clock)(), ClerkId::Goes).await?.is_some();
+                is_whole &= is_marked;
+            }
+            from = page.next;
+            if from.is_none() {
+                return Ok(is_whole);
+            }
+        }
+    }
+
+    /// Does the same with one tombstone of a membership that has come after its user was finished.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn forget_late(&self, membership: &Item) -> Result<bool, StoreError> {
+        let user = Key { pk: membership.key.pk.clone(), sk: "USER".to_owned() };
+        let user = self.survey.read(std::slice::from_ref(&user)).await?.items.remove(&user);
+        if !user.is_some_and(|user| self.forgets(&user)) {
+            return Ok(false);
+        }
+        Ok(self.directory.finish(membership, (self.clock)(), ClerkId::Goes).await?.is_some())
+    }
+
+    /// Whether nothing that holds an id of Clerk's may be kept of what belongs to this one.
+    pub(super) fn forgets(&self, parent: &Item) -> bool {
+        let is_user = Kind::of(&parent.key) == Some(Kind::User);
+        is_user && parent.is_deleted() && parent.is_finished() && self.deletion != DeletionPolicy::Retain
     }
 
     /// The tombstone of a membership, with the rank that its parent's end gives it.
@@ -213,6 +262,11 @@ impl Cascade {
             DeletionPolicy::Retain => Guard::Exactly(stored.rank, stored.digest.clone()),
             DeletionPolicy::Redact | DeletionPolicy::Purge => Guard::Newer,
         };
-        Some((deletion.tombstone(self.deletion, Some(stored), &context), guard))
+        let mut tombstone = deletion.tombstone(self.deletion, Some(stored), &context);
+        if self.forgets(parent) {
+            tombstone.fields.remove("clerk_user_id");
+            tombstone.fields.insert(CONSEQUENCES_AT.to_owned(), (self.clock)().get().into());
+        }
+        Some((tombstone, guard))
     }
 }

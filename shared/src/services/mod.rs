@@ -7,12 +7,18 @@ use crate::core::millis::Millis;
 pub mod analyze;
 pub mod apply;
 pub mod cascade;
+pub mod deletion;
 pub mod ensure;
+pub mod erase;
+pub mod export;
 pub mod link;
 pub mod provision;
+pub mod purge;
 pub mod react;
 pub mod receive;
 pub mod reconcile;
+pub mod restore;
+pub mod undo;
 
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;

@@ -10,14 +10,16 @@ use thiserror::Error;
 use tokio::time::timeout;
 
 use super::Clock;
-use super::cascade::{Cascade, Left, One};
+use super::cascade::{Left, One};
+use super::deletion::{Deletions, Own};
 use super::link::Links;
 use super::provision::Provision;
+use super::purge::PurgeError;
 use crate::adapters::bus::{Bus, BusError, MOST_EVENTS};
 use crate::adapters::store_error::StoreError;
 use crate::core::change::{Change, What};
 use crate::core::id::{EntityId, Kind, UserId};
-use crate::core::item::Item;
+use crate::core::item::{Item, PURGING_AT};
 use crate::core::link;
 use crate::core::millis::Millis;
 
@@ -38,10 +40,10 @@ pub struct Record {
 pub struct Reactor {
     /// The records of newcomers.
     pub provision: Provision,
-    /// The ends of memberships.
-    pub cascade: Cascade,
-    /// Whether memberships may be ended: where the webhook alone writes the Directory they may not.
-    pub cascades: bool,
+    /// The ends of memberships, and what deletions remove.
+    pub deletions: Deletions,
+    /// Whether ends may be followed: where the webhook alone writes the Directory they may not.
+    pub follows_ends: bool,
     /// The write-back, unless it is off.
     pub links: Option<Links>,
     /// Where changes are told.
@@ -56,6 +58,9 @@ pub enum ReactError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What a deletion removes could not be removed.
+    #[error(transparent)]
+    Purge(#[from] PurgeError),
     /// The bus did not take the event.
     #[error(transparent)]
     Bus(#[from] BusError),
@@ -117,23 +122,31 @@ impl Reactor {
             );
             return Ok(());
         };
-        if new.is_unfinished() && self.cascades {
-            let finished = self.cascade.finish(new, until).await?;
+        // The mark of a purge is no end of its own: whoever has set it is at work, or will be followed by the schedule.
+        if new.is_unfinished() && !new.fields.contains_key(PURGING_AT) && self.follows_ends {
+            let followed = self.deletions.follow(new, until).await?;
+            if let Own::Waits(until) = followed.own {
+                tracing::info!(pk = new.key.pk, until = until.get(), "a deletion can be undone until then");
+            }
+            let finished = followed.cascade;
             if finished.ended > 0 {
                 tracing::info!(pk = new.key.pk, ended = finished.ended, "memberships have ended with their parent");
             }
             match finished.left {
-                Left::Nothing | Left::Changed => {}
+                Left::Nothing | Left::Own | Left::Changed => {}
                 Left::Time => return Err(ReactError::OutOfTime),
                 // One that cannot be read never can: it must not keep all that comes after it waiting for a day. Without its mark
                 // reconcile finds the tombstone.
                 Left::Memberships => tracing::warn!(pk = new.key.pk, "memberships are left to reconcile"),
             }
         }
+        if Kind::of(&new.key) == Some(Kind::Membership) && new.is_deleted() && !new.is_finished() && self.follows_ends {
+            self.deletions.cascade.forget_late(new).await?;
+        }
         let what = Change::between(record.old.as_ref(), new).map(|change| change.kind);
         if matches!(what, Some(What::Created | What::Restored)) {
-            if Kind::of(&new.key) == Some(Kind::Membership) && self.cascades {
-                match self.cascade.end_orphan(new).await? {
+            if Kind::of(&new.key) == Some(Kind::Membership) && self.follows_ends {
+                match self.deletions.cascade.end_orphan(new).await? {
                     None | Some(One::Settled) => {}
                     // Reconcile ends the busy one.
                     Some(One::Ended { .. } | One::Busy) => return Ok(()),

@@ -352,7 +352,7 @@ impl Run {
         };
         let is_undone = match self.mode {
             Mode::Repair => self.undone.is_left(),
-            Mode::Report => self.undone != Undone::default(),
+            Mode::Report => self.undone.is_any(),
         };
         self.state == State::Done && !is_undone && !drift.into_iter().any(is_open)
     }

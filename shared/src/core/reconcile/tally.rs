@@ -157,6 +157,10 @@ pub struct Undone {
     pub conflicts: u64,
     /// Of all this, what is left to the next run.
     pub left: u64,
+    /// Deleted users whose data wait for the end of the hold: that is as it should be.
+    pub waiting: u64,
+    /// Deleted users whose hold was over, and whose data were removed.
+    pub purged: u64,
 }
 
 impl Undone {
@@ -164,6 +168,12 @@ impl Undone {
     #[must_use]
     pub fn is_left(&self) -> bool {
         self.left + self.conflicts > 0
+    }
+
+    /// Whether anything should have been done before, by this run or by a better one.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        *self != Undone { waiting: self.waiting, ..Undone::default() }
     }
 }
 

@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use super::Clock;
 use super::apply::{Applied, Applier, ApplyError, NotApplied};
-use super::cascade::Cascade;
+use super::deletion::Deletions;
 use super::provision::Provision;
 use crate::adapters::clerk_api::ClerkError;
 use crate::adapters::dynamo_records::DynamoRecords;
@@ -30,7 +30,6 @@ use crate::core::reconcile::pace::Pace;
 use crate::core::reconcile::run::{Mode, Phase, Run, RunId, State, TOO_OLD_TO_APPROVE};
 use crate::core::reconcile::seen::Seen;
 use crate::core::rule::Outcome;
-use crate::core::tombstone::DeletionPolicy;
 
 /// Is shown the run after each step.
 pub type Watch<'a> = &'a (dyn Fn(&Run) + Send + Sync);
@@ -42,7 +41,7 @@ const RENEW_AFTER: u64 = 60 * 1000;
 /// Requests to DynamoDB at once.
 const AT_ONCE: usize = 16;
 /// Nobody announced what is listed or fetched here, so any state of Clerk's will do.
-const SAID: Said = Said::Undated { ended: false };
+pub(super) const SAID: Said = Said::Undated { ended: false };
 
 /// What reconciling needs.
 pub struct Reconciler {
@@ -56,12 +55,10 @@ pub struct Reconciler {
     pub records: DynamoRecords,
     /// The records of newcomers.
     pub provision: Provision,
-    /// The ends of memberships.
-    pub cascade: Cascade,
+    /// The ends of memberships, and what deletions remove.
+    pub deletions: Deletions,
     /// Whether ids and roles are written back into Clerk.
     pub writes_back: bool,
-    /// What deletions leave.
-    pub deletion: DeletionPolicy,
     /// Whether live users and memberships are kept at all.
     pub mirror: bool,
     /// Whether anything may be written, whatever is ordered.
@@ -222,7 +219,7 @@ impl Reconciler {
         }
     }
 
-    fn provenance(&self, writer: Writer) -> Provenance {
+    pub(super) fn provenance(&self, writer: Writer) -> Provenance {
         Provenance { applied_at: (self.clock)(), applied_by: writer, delivery_id: None }
     }
 }

@@ -188,7 +188,7 @@ impl Walk<'_> {
         if !self.writes() {
             return Ok(());
         }
-        match self.reconciler.cascade.end(item, parent).await? {
+        match self.reconciler.deletions.cascade.end(item, parent).await? {
             One::Ended { rank, units } => {
                 self.run.cost.write_units += units;
                 self.run.tally.membership.ended += 1;
@@ -292,7 +292,7 @@ impl Walk<'_> {
             generation: stored.rank.generation,
             at: self.run.started_at,
         };
-        let write = decide::tombstone(deletion, reconciler.deletion, &context);
+        let write = decide::tombstone(deletion, reconciler.deletions.cascade.deletion, &context);
         let rank = write.item.rank;
         let next = Next::Again(Box::new(write));
         let applied = reconciler.applier.apply(id, next, Some(stored), &SAID, &context, None).await;

@@ -13,7 +13,9 @@ use crate::core::link;
 use crate::core::reconcile::absence::Doubt;
 use crate::core::reconcile::run::{Mode, Phase};
 use crate::services::cascade::Left;
+use crate::services::deletion::Own;
 use crate::services::link as linking;
+use crate::services::purge::PurgeError;
 
 /// Write-backs of one step: so few that it ends in time even at the slowest of paces.
 const LINKED_TOGETHER: usize = 10;
@@ -39,6 +41,7 @@ impl Walk<'_> {
                     return Ok(());
                 }
             }
+            self.forget_late(&page.items).await?;
         }
         let is_kept = |item: &&Item| self.run.mirror || Kind::of(&item.key) == Some(Kind::Organization);
         let live: Vec<&Item> = page.items.values().filter(|item| !item.is_deleted()).filter(is_kept).collect();
@@ -86,23 +89,68 @@ impl Walk<'_> {
 
     /// Does what should have followed from an end; not if the time is over before.
     async fn finish(&mut self, tombstone: &Item) -> Result<bool, ReconcileError> {
-        self.run.undone.tombstones += 1;
+        let deletions = &self.reconciler.deletions;
         if !self.writes() {
+            let waits = deletions.waits(tombstone);
+            self.run.undone.waiting += u64::from(waits);
+            self.run.undone.tombstones += u64::from(!waits);
             return Ok(true);
         }
-        let finished = self.reconciler.cascade.finish(tombstone, self.until).await?;
+        let followed = if deletions.waits(tombstone) {
+            deletions.follow(tombstone, self.until).await
+        } else {
+            deletions.follow_at_once(tombstone, self.until).await
+        };
+        let followed = match followed {
+            Ok(followed) => followed,
+            Err(PurgeError::Store(error)) => return Err(error.into()),
+            // One owned table, or the backups: that must not keep all else from being done.
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::error!(pk = tombstone.key.pk, %error, cause, "a purge has failed");
+                self.run.undone.tombstones += 1;
+                self.run.undone.left += 1;
+                return Ok(true);
+            }
+        };
+        let finished = followed.cascade;
+        if finished.left == Left::Time {
+            return Ok(false);
+        }
         self.run.cost.write_units += finished.units;
         self.run.tally.membership.ended += finished.ended;
-        match finished.left {
-            Left::Nothing | Left::Changed => {}
-            Left::Memberships => self.run.undone.left += 1,
-            Left::Time => {
-                self.run.undone.tombstones -= 1;
-                return Ok(false);
-            }
-        }
+        let waits = matches!(followed.own, Own::Waits(_));
+        self.run.undone.waiting += u64::from(waits);
+        self.run.undone.purged += u64::from(matches!(followed.own, Own::Removed(_)));
+        self.run.undone.tombstones += u64::from(!waits || finished.ended > 0);
+        self.run.undone.left += u64::from(finished.left == Left::Memberships);
         self.beat().await?;
         Ok(true)
+    }
+
+    /// Takes Clerk's ids out of the tombstones of memberships that have come after their user was finished.
+    async fn forget_late(&mut self, page: &BTreeMap<Key, Item>) -> Result<(), ReconcileError> {
+        let cascade = &self.reconciler.deletions.cascade;
+        if !self.writes() || self.reconciler.deletions.purger.is_none() {
+            return Ok(());
+        }
+        let user = |key: &Key| Key { pk: key.pk.clone(), sk: "USER".to_owned() };
+        let is_open = |(key, item): &(&Key, &Item)| {
+            Kind::of(key) == Some(Kind::Membership) && item.is_deleted() && !item.is_finished()
+        };
+        let open: Vec<(&Key, &Item)> = page.iter().filter(is_open).collect();
+        // Most are in the same page as their users: a partition's rows lie together.
+        let others: BTreeSet<Key> =
+            open.iter().map(|(key, _)| user(key)).filter(|user| !page.contains_key(user)).collect();
+        let others = self.reconciler.survey.read(&others.into_iter().collect::<Vec<_>>()).await?;
+        self.run.cost.read_units += others.units;
+        for (key, item) in open {
+            let user = user(key);
+            if page.get(&user).or_else(|| others.items.get(&user)).is_some_and(|user| cascade.forgets(user)) {
+                cascade.forget_late(item).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Remembers whose metadata lacks something, up to as many as a run writes.

@@ -1,0 +1,119 @@
+//! `rollcall erase`: deletes a user in Clerk and here, and removes what the policy removes.
+
+use anyhow::anyhow;
+use rollcall::services::deletion::Own;
+use rollcall::services::erase::EraseError;
+use rollcall::services::purge::{PurgeError, Removed};
+use serde_json::json;
+
+use super::desk::{Desk, subject};
+use super::reconcile::store;
+use super::target::Environment;
+use super::text::{count, counted, moment, table};
+use super::{Screen, say};
+use crate::args::EraseArgs;
+use crate::{Clock, Status};
+
+/// Erases.
+///
+/// # Errors
+///
+/// If it cannot, with what to do about it.
+pub async fn run(args: EraseArgs, environment: Environment, clock: Clock, screen: &Screen) -> anyhow::Result<Status> {
+    let subject = subject(&args.id)?;
+    let desk = Desk::open(&args.target, environment, clock).await?;
+    let explain = |error| explain(&desk, error);
+    let reconciler = desk.reconcile.reconciler();
+    let (user, stored) = reconciler.to_erase(&subject).await.map_err(explain)?;
+    if !args.json {
+        let stands = match &stored {
+            None => "is not known here",
+            Some(stored) if stored.is_finished() => "has ended here, and its data were removed",
+            Some(stored) if stored.is_deleted() => "has ended here",
+            Some(_) => "lives here",
+        };
+        say(format_args!("user {user} {stands}. {}", plan(&desk, args.now)));
+    }
+    if args.dry_run {
+        if !args.json {
+            say("Nothing was deleted.");
+        }
+        return Ok(Status::Left);
+    }
+    if !args.yes {
+        if args.json || !screen.asks {
+            anyhow::bail!("this deletes a person in Clerk: add --yes");
+        }
+        if !screen.ask("Delete the user in Clerk and here?")? {
+            say("Nothing was deleted.");
+            return Ok(Status::Left);
+        }
+    }
+    let erasure = reconciler.erase(&user, args.now).await.map_err(explain)?;
+    let missing = matches!(&erasure.own, Own::Removed(removed) if !removed.missing.is_empty());
+    if args.json {
+        let (waits_until, removed) = match &erasure.own {
+            Own::Nothing => (None, None),
+            Own::Waits(until) => (Some(until), None),
+            Own::Removed(removed) => (None, Some(removed)),
+        };
+        say(json!({
+            "clerk_user_id": user, "was_in_clerk": erasure.was_in_clerk, "waits_until": waits_until,
+            "removed": removed.map(|removed| &removed.rows), "backups": removed.map(|removed| &removed.backups),
+            "missing_tables": removed.map(|removed| &removed.missing),
+        }));
+    } else {
+        let clerk = if erasure.was_in_clerk { "deleted in Clerk" } else { "gone from Clerk already" };
+        say(format_args!("user {user} is {clerk}, and has ended here."));
+        match &erasure.own {
+            Own::Nothing => say("DELETION_POLICY=retain: everything is kept."),
+            Own::Waits(until) => say(format_args!("The data are removed after {}.", moment(*until))),
+            Own::Removed(removed) => say(removed_text(removed, &desk)),
+        }
+    }
+    Ok(if missing { Status::Left } else { Status::Done })
+}
+
+fn plan(desk: &Desk, now: bool) -> String {
+    let removal = &desk.settings.removal;
+    let Some(deletions) = &desk.reconcile.reconciler().deletions.purger else {
+        return "Everything stored is kept (DELETION_POLICY=retain).".to_owned();
+    };
+    let tables = match removal.policy {
+        rollcall::core::tombstone::DeletionPolicy::Purge => {
+            format!("the record in Profiles and all rows in {}", counted(count_of(removal.owned.len()), "owned table"))
+        }
+        _ => "the personal data in Profiles".to_owned(),
+    };
+    let when = if now || removal.hold == 0 { "at once".to_owned() } else { format!("in {} hours", removal.hold) };
+    format!("Erasing removes {tables} {when}; backups go to {}.", deletions.backups.place())
+}
+
+fn count_of(tables: usize) -> u64 {
+    u64::try_from(tables).unwrap_or(u64::MAX)
+}
+
+fn removed_text(removed: &Removed, desk: &Desk) -> String {
+    let rows: Vec<Vec<String>> = removed.rows.iter().map(|(table, rows)| vec![table.clone(), count(*rows)]).collect();
+    let mut lines = vec![if rows.is_empty() {
+        "There was nothing left to remove.".to_owned()
+    } else {
+        format!("Removed:\n{}", table(&["table", "rows"], &rows, 1))
+    }];
+    if let Some(purger) = &desk.reconcile.reconciler().deletions.purger {
+        lines.extend(removed.backups.iter().map(|backup| format!("Backup: {}/{backup}", purger.backups.place())));
+    }
+    lines.extend(removed.missing.iter().map(|table| format!("There is no table {table}: check OWNED_TABLES.")));
+    lines.join("\n")
+}
+
+fn explain(desk: &Desk, error: EraseError) -> anyhow::Error {
+    match error {
+        EraseError::Operator(error) => desk.explain(error),
+        EraseError::Purge(PurgeError::Store(error)) => store(&error, &desk.target.options),
+        EraseError::Purge(error) => {
+            anyhow!(error).context("the user has ended, but not all data are removed: the same command goes on")
+        }
+        EraseError::NotAUser => anyhow!(error),
+    }
+}

@@ -1,0 +1,111 @@
+//! `rollcall restore`: puts the rows of a backup back.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, bail};
+use rollcall::adapters::backups::Backups;
+use rollcall::core::settings::{BackupPlace, backup_place};
+use rollcall::services::restore::{Backup, Restored};
+use serde_json::json;
+
+use super::reconcile::store;
+use super::target::{Environment, Target};
+use super::text::{count, moment, table};
+use super::{Screen, say};
+use crate::Status;
+use crate::args::RestoreArgs;
+
+/// Restores.
+///
+/// # Errors
+///
+/// If it cannot, with what to do about it.
+pub async fn run(args: RestoreArgs, environment: Environment, screen: &Screen) -> anyhow::Result<Status> {
+    let target = Target::find(&args.target, environment, false).await?;
+    let mut backups = Vec::new();
+    // All of them are read before anything is written.
+    for file in &args.files {
+        backups.push(read(file, &target).await.with_context(|| file.clone())?);
+    }
+    let header = |backup: &Backup| {
+        let header = &backup.header;
+        format!("user {}, removed at {}", header.user, moment(header.written_at))
+    };
+    if let Some(instance) = target.setting("CLERK_INSTANCE_ID")
+        && let Some(other) = backups.iter().find(|backup| backup.header.instance.as_str() != instance)
+    {
+        bail!("the backup is of another Clerk instance ({}): check CLERK_INSTANCE_ID", other.header.instance);
+    }
+    if !args.json {
+        for backup in &backups {
+            let rows: Vec<Vec<String>> =
+                backup.rows().into_iter().map(|(table, rows)| vec![table, count(rows)]).collect();
+            say(format_args!("{}\n{}", header(backup), table(&["table", "rows"], &rows, 1)));
+        }
+    }
+    if args.dry_run {
+        if !args.json {
+            say("Nothing was restored.");
+        }
+        return Ok(Status::Left);
+    }
+    if !args.yes && !args.json && screen.asks && !screen.ask("Put these rows back?")? {
+        say("Nothing was restored.");
+        return Ok(Status::Left);
+    }
+    let mut all = Restored::default();
+    for backup in backups {
+        let restored = backup.restore(&target.dynamodb, args.replace).await;
+        let restored = restored.map_err(|error| store(&error, &target.options))?;
+        add(&mut all.restored, restored.restored);
+        add(&mut all.taken, restored.taken);
+        add(&mut all.without_table, restored.without_table);
+    }
+    if args.json {
+        say(json!(all));
+    } else {
+        say(text(&all));
+    }
+    let is_left = !all.taken.is_empty() || !all.without_table.is_empty();
+    Ok(if is_left { Status::Left } else { Status::Done })
+}
+
+fn add(all: &mut BTreeMap<String, u64>, more: BTreeMap<String, u64>) {
+    for (table, rows) in more {
+        *all.entry(table).or_default() += rows;
+    }
+}
+
+/// A file of this machine, or `s3://bucket/name`.
+async fn read(file: &str, target: &Target) -> anyhow::Result<Backup> {
+    let bytes = match file.strip_prefix("s3://").map(|rest| rest.split_once('/')) {
+        None => std::fs::read(file).context("reading the backup")?,
+        Some(None) => bail!("name the backup as s3://bucket/name"),
+        Some(Some((bucket, name))) => {
+            let place = backup_place(bucket).filter(|place| matches!(place, BackupPlace::Bucket(_)));
+            let place = place.context("that is no name of a bucket")?;
+            Backups::at(place, &target.aws).read(name).await?.context("there is no such backup: has it expired?")?
+        }
+    };
+    let text = String::from_utf8(bytes).context("the file is no backup of Rollcall's")?;
+    Ok(Backup::parse(&text)?)
+}
+
+fn text(all: &Restored) -> String {
+    let tables: std::collections::BTreeSet<&String> =
+        all.restored.keys().chain(all.taken.keys()).chain(all.without_table.keys()).collect();
+    let of = |rows: &BTreeMap<String, u64>, table: &String| count(rows.get(table).copied().unwrap_or_default());
+    let rows: Vec<Vec<String>> = tables
+        .into_iter()
+        .map(|name| vec![name.clone(), of(&all.restored, name), of(&all.taken, name), of(&all.without_table, name)])
+        .collect();
+    let mut text = if rows.is_empty() {
+        "The backup holds no rows.".to_owned()
+    } else {
+        table(&["table", "restored", "another there", "no table"], &rows, 1)
+    };
+    if !all.taken.is_empty() {
+        text += "\nWhat is there was left as it is: --replace puts the backup's rows in its place.";
+    }
+    text
+}

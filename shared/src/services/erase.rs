@@ -1,0 +1,132 @@
+//! An operator's erasure of one user: deleted in Clerk, proven to be gone there, ended here, and removed at the end of the
+//! hold or at once.
+
+use thiserror::Error;
+
+use super::apply::ApplyError;
+use super::deletion::{Followed, Own, log};
+use super::purge::PurgeError;
+use super::reconcile::{Reconciler, SAID};
+use super::undo::OperatorError;
+use crate::core::decide::{self, Next};
+use crate::core::id::{EntityId, UserId};
+use crate::core::item::{Item, Writer};
+use crate::core::millis::Millis;
+use crate::core::owned::Owner;
+use crate::core::projection::Context;
+use crate::core::purge::due_at;
+use crate::core::subject::Subject;
+use crate::core::tombstone::{Deletion, DeletionPolicy};
+
+/// What an erasure did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Erasure {
+    /// Whose.
+    pub user: UserId,
+    /// Whether Clerk still had the user.
+    pub was_in_clerk: bool,
+    /// What became of the data.
+    pub own: Own,
+}
+
+/// Why an erasure stopped. What it has done until then stays, and it can be begun again.
+#[derive(Debug, Error)]
+pub enum EraseError {
+    /// Before anything was removed.
+    #[error(transparent)]
+    Operator(#[from] OperatorError),
+    /// The data could not be removed.
+    #[error(transparent)]
+    Purge(#[from] PurgeError),
+    /// Not a user.
+    #[error("only a user can be erased: an organization is deleted in Clerk")]
+    NotAUser,
+}
+
+impl Reconciler {
+    /// Whose erasure this would be, and whether the Directory knows the user.
+    ///
+    /// # Errors
+    ///
+    /// [`EraseError`].
+    pub async fn to_erase(&self, subject: &Subject) -> Result<(UserId, Option<Item>), EraseError> {
+        match self.find(subject).await? {
+            (EntityId::User(user), stored) => Ok((user, stored)),
+            _ => Err(EraseError::NotAUser),
+        }
+    }
+
+    /// Erases a user; `at_once` does not wait for the end of the hold. Doing it again removes what has come since.
+    ///
+    /// # Errors
+    ///
+    /// [`EraseError`].
+    pub async fn erase(&self, user: &UserId, at_once: bool) -> Result<Erasure, EraseError> {
+        self.check_operator().await?;
+        let entity = EntityId::User(user.clone());
+        let clerk = &self.applier.clerk;
+        let deleted = clerk.delete_user(user).await.map_err(OperatorError::from)?;
+        // The end here rests on Clerk's word that the user is gone, as every other one.
+        if clerk.fetch(&entity).await.map_err(OperatorError::from)?.is_some() {
+            return Err(OperatorError::StillThere.into());
+        }
+        let tombstone = self.end_erased(&entity).await?;
+        let own = self.remove_erased(user, &tombstone, at_once).await?;
+        Ok(Erasure { user: user.clone(), was_in_clerk: deleted.is_some(), own })
+    }
+
+    /// The tombstone of a user whom Clerk does not have: the one that is there, or a new one.
+    async fn end_erased(&self, entity: &EntityId) -> Result<Item, EraseError> {
+        let provenance = self.provenance(Writer::Operator);
+        let context = Context { instance: &self.applier.instance, provenance: &provenance };
+        let key = entity.key(&self.applier.instance);
+        let read = || self.survey.read(std::slice::from_ref(&key));
+        let stored = read().await.map_err(OperatorError::from)?.items.remove(&key);
+        if let Some(tombstone) = stored.filter(Item::is_deleted) {
+            return Ok(tombstone);
+        }
+        let deletion = Deletion {
+            entity: entity.clone(),
+            membership_id: None,
+            generation: Millis::ZERO,
+            at: provenance.applied_at,
+        };
+        // Without a mirror there is nothing to keep of a user but the fact of the deletion.
+        let policy = if self.mirror { self.deletions.cascade.deletion } else { DeletionPolicy::Purge };
+        let next = Next::Again(Box::new(decide::tombstone(deletion, policy, &context)));
+        self.applier.apply(entity, next, None, &SAID, &context, None).await.map_err(|failure| match failure.error {
+            ApplyError::Store(error) => OperatorError::Store(error),
+            ApplyError::Clerk(error) => OperatorError::Clerk(error),
+            ApplyError::Behind | ApplyError::Undated | ApplyError::Contended => OperatorError::Contended,
+        })?;
+        let stored = read().await.map_err(OperatorError::from)?.items.remove(&key);
+        Ok(stored.filter(Item::is_deleted).ok_or(OperatorError::Contended)?)
+    }
+
+    async fn remove_erased(&self, user: &UserId, tombstone: &Item, at_once: bool) -> Result<Own, EraseError> {
+        let deletions = &self.deletions;
+        let Some(purger) = &deletions.purger else {
+            deletions.follow(tombstone, None).await?;
+            return Ok(Own::Nothing);
+        };
+        if tombstone.is_finished() {
+            // Nothing but rows that have come since, in tables that Rollcall does not guard.
+            let owner = Owner { clerk: user.clone(), internal: self.applier.instance.internal_id(user) };
+            let removed = purger.remove(&owner, tombstone, &deletions.cascade, None).await?.unwrap_or_default();
+            log(&tombstone.key, &removed);
+            return Ok(Own::Removed(removed));
+        }
+        let Followed { own, .. } = if at_once {
+            deletions.follow_at_once(tombstone, None).await?
+        } else {
+            deletions.follow(tombstone, None).await?
+        };
+        Ok(own)
+    }
+
+    /// When the hold of a tombstone ends.
+    #[must_use]
+    pub fn hold_ends(&self, tombstone: &Item) -> Millis {
+        due_at(tombstone, self.deletions.hold)
+    }
+}

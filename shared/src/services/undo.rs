@@ -1,0 +1,253 @@
+//! An operator's undo: what Clerk shows now takes the place of exactly the tombstone that is there, and the memberships that
+//! ended with it live again. The one act that lowers a rank.
+
+use futures_util::{StreamExt, stream};
+use thiserror::Error;
+
+use super::reconcile::Reconciler;
+use crate::adapters::clerk_api::ClerkError;
+use crate::adapters::clerk_lists::{PAGE, Row};
+use crate::adapters::dynamo_directory::Put;
+use crate::adapters::store_error::StoreError;
+use crate::core::clerk::Entity;
+use crate::core::id::{EntityId, InstanceId, Key, Kind};
+use crate::core::item::{Item, PURGING_AT, Writer};
+use crate::core::projection::Context;
+use crate::core::reconcile::run::Mode;
+use crate::core::rule::Guard;
+use crate::core::subject::Subject;
+
+/// Attempts at a row that is changing.
+const MOST_ATTEMPTS: usize = 4;
+/// Memberships that are written at once.
+const AT_ONCE: usize = 16;
+
+/// What an undo did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undo {
+    /// Who lives again.
+    pub entity: EntityId,
+    /// Whether it lived already, so that only memberships were looked at.
+    pub lived: bool,
+    /// Whether its data had been removed already, and are in the backups.
+    pub was_purged: bool,
+    /// Memberships that live again.
+    pub memberships: u64,
+    /// Memberships that Clerk shows and that could not be brought back; the log names them.
+    pub left: u64,
+}
+
+/// Why nothing was undone.
+#[derive(Debug, Error)]
+pub enum OperatorError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Clerk could not be asked.
+    #[error(transparent)]
+    Clerk(#[from] ClerkError),
+    /// The key belongs to another instance.
+    #[error("the secret key belongs to another Clerk instance ({0}): check CLERK_SECRET_KEY and CLERK_INSTANCE_ID")]
+    Foreign(InstanceId),
+    /// Nothing may be written.
+    #[error("RECONCILE_POLICY=report: nothing but the webhook may write; set it to repair for this one command")]
+    ReportOnly,
+    /// The Directory has never heard of it.
+    #[error("nothing is known of it: is the id right, and CLERK_INSTANCE_ID?")]
+    Unknown,
+    /// The tombstone holds no id of Clerk's any more.
+    #[error("its data were removed, and Clerk's id with them: name it by Clerk's id")]
+    Nameless,
+    /// Clerk does not have it.
+    #[error("Clerk does not have it, so it cannot live here; `rollcall restore` brings its rows back from a backup")]
+    Gone,
+    /// Clerk still has it although it was deleted.
+    #[error("Clerk still shows the user after the deletion: try again")]
+    StillThere,
+    /// Clerk's state of it cannot be stored.
+    #[error("Clerk does not say when the membership was made, so it cannot be stored")]
+    Undated,
+    /// Its data are being removed.
+    #[error(
+        "its data are being removed right now: wait until that is done, then name it by Clerk's id, and \
+         `rollcall restore` brings its rows back"
+    )]
+    Purging,
+    /// Its user or its organization has ended.
+    #[error("its user or its organization has ended: undo that first")]
+    Orphaned,
+    /// Others were faster, every time.
+    #[error("it is changing too fast: try again")]
+    Contended,
+}
+
+enum One {
+    Lives { was_purged: bool },
+    Lived,
+}
+
+impl Reconciler {
+    /// Who is meant, and whether there is an end to take back.
+    ///
+    /// # Errors
+    ///
+    /// [`OperatorError`], as [`Self::undo`] has it.
+    pub async fn can_undo(&self, subject: &Subject) -> Result<(EntityId, bool), OperatorError> {
+        self.check_operator().await?;
+        let (entity, stored) = self.find(subject).await?;
+        let stored = stored.ok_or(OperatorError::Unknown)?;
+        self.applier.clerk.fetch(&entity).await?.ok_or(OperatorError::Gone)?;
+        if stored.is_deleted() && stored.fields.contains_key(PURGING_AT) {
+            return Err(OperatorError::Purging);
+        }
+        Ok((entity, stored.is_deleted()))
+    }
+
+    /// Takes the end of a user, an organization or a membership back.
+    ///
+    /// # Errors
+    ///
+    /// [`OperatorError`]; what is done stays done, and the same undo goes on with the memberships.
+    pub async fn undo(&self, subject: &Subject) -> Result<Undo, OperatorError> {
+        self.check_operator().await?;
+        let (entity, stored) = self.find(subject).await?;
+        let stored = stored.ok_or(OperatorError::Unknown)?;
+        let found = self.applier.clerk.fetch(&entity).await?.ok_or(OperatorError::Gone)?;
+        let parents: Vec<Key> = entity.parents().iter().map(|parent| parent.key(&self.applier.instance)).collect();
+        if self.survey.read(&parents).await?.items.values().any(Item::is_deleted) {
+            return Err(OperatorError::Orphaned);
+        }
+        let one = self.revive(found, stored).await?;
+        let mut undo = Undo { entity, lived: false, was_purged: false, memberships: 0, left: 0 };
+        match one {
+            One::Lived => undo.lived = true,
+            One::Lives { was_purged } => undo.was_purged = was_purged,
+        }
+        if entity_has_members(&undo.entity) {
+            self.revive_members(&mut undo).await?;
+        }
+        Ok(undo)
+    }
+
+    /// Whether an operator may write with this key at all.
+    pub(super) async fn check_operator(&self) -> Result<(), OperatorError> {
+        if self.policy == Mode::Report {
+            return Err(OperatorError::ReportOnly);
+        }
+        let instance = self.applier.clerk.instance().await?;
+        if instance.id == self.applier.instance { Ok(()) } else { Err(OperatorError::Foreign(instance.id)) }
+    }
+
+    /// Who is meant, and what is stored.
+    pub(super) async fn find(&self, subject: &Subject) -> Result<(EntityId, Option<Item>), OperatorError> {
+        let key = match subject {
+            Subject::Entity(entity) => entity.key(&self.applier.instance),
+            Subject::Internal(id) => Key { pk: format!("USER#{id}"), sk: "USER".to_owned() },
+        };
+        let stored = self.survey.read(std::slice::from_ref(&key)).await?.items.remove(&key);
+        match (subject, stored) {
+            (Subject::Entity(entity), stored) => Ok((entity.clone(), stored)),
+            (Subject::Internal(_), None) => Err(OperatorError::Unknown),
+            (Subject::Internal(_), Some(stored)) => {
+                let entity = stored.entity().filter(|entity| entity.key(&self.applier.instance) == key);
+                Ok((entity.ok_or(OperatorError::Nameless)?, Some(stored)))
+            }
+        }
+    }
+
+    /// Puts what Clerk shows in the place of the tombstone that is stored.
+    async fn revive(&self, found: Entity, mut stored: Item) -> Result<One, OperatorError> {
+        let provenance = self.provenance(Writer::Operator);
+        let context = Context { instance: &self.applier.instance, provenance: &provenance };
+        let item = context.entity(found).ok_or(OperatorError::Undated)?;
+        for _ in 0..MOST_ATTEMPTS {
+            if !stored.is_deleted() {
+                return Ok(One::Lived);
+            }
+            if stored.fields.contains_key(PURGING_AT) {
+                return Err(OperatorError::Purging);
+            }
+            let guard = Guard::Exactly(stored.rank, stored.digest.clone());
+            match self.applier.directory.put(&item, &guard).await? {
+                Put::Applied { .. } => {
+                    let is_user = Kind::of(&stored.key) == Some(Kind::User);
+                    return Ok(One::Lives { was_purged: is_user && stored.is_finished() && self.removes() });
+                }
+                Put::Refused(now) => stored = *now.ok_or(OperatorError::Unknown)?,
+            }
+        }
+        Err(OperatorError::Contended)
+    }
+
+    fn removes(&self) -> bool {
+        self.deletions.purger.is_some()
+    }
+
+    /// Brings back the memberships that ended with somebody who lives again: those that Clerk shows, and that ended by no word of
+    /// Clerk's own.
+    async fn revive_members(&self, undo: &mut Undo) -> Result<(), OperatorError> {
+        let mut offset = 0;
+        loop {
+            let page = self.applier.clerk.memberships_of(&undo.entity, offset).await?;
+            let rows = page.rows.len();
+            let found: Vec<Entity> = page.rows.into_iter().filter_map(read).collect();
+            undo.left += u64::try_from(rows - found.len()).unwrap_or(u64::MAX);
+            let instance = &self.applier.instance;
+            let keys = found.iter().flat_map(|entity| {
+                let id = entity.id();
+                id.parents().into_iter().chain([id]).map(|id| id.key(instance)).collect::<Vec<_>>()
+            });
+            // A key may be asked for only once.
+            let keys: std::collections::BTreeSet<Key> = keys.collect();
+            let mut stored = self.survey.read(&keys.into_iter().collect::<Vec<_>>()).await?.items;
+            let has_ended = |id: &EntityId| stored.get(&id.key(instance)).is_some_and(Item::is_deleted);
+            let found: Vec<Entity> =
+                found.into_iter().filter(|entity| !entity.id().parents().iter().any(has_ended)).collect();
+            let mut work = Vec::new();
+            for entity in found {
+                let item = stored.remove(&entity.id().key(instance));
+                let with_parent = |item: &Item| {
+                    item.is_deleted() && (item.provenance.applied_by == Writer::Cascade || item.is_finished())
+                };
+                if let Some(item) = item.filter(with_parent) {
+                    work.push(self.revive_member(entity, item));
+                }
+            }
+            let mut done = stream::iter(work).buffer_unordered(AT_ONCE);
+            while let Some(is_back) = done.next().await {
+                if is_back? {
+                    undo.memberships += 1;
+                } else {
+                    undo.left += 1;
+                }
+            }
+            offset += u64::try_from(rows).unwrap_or(u64::MAX);
+            if rows < PAGE || page.total.is_some_and(|total| offset >= total) {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn revive_member(&self, entity: Entity, stored: Item) -> Result<bool, OperatorError> {
+        let id = entity.id();
+        match self.revive(entity, stored).await {
+            Ok(_) => Ok(true),
+            Err(OperatorError::Store(error)) => Err(error.into()),
+            Err(error) => {
+                tracing::warn!(id = %id, %error, "a membership is not brought back");
+                Ok(false)
+            }
+        }
+    }
+}
+
+fn entity_has_members(entity: &EntityId) -> bool {
+    matches!(entity, EntityId::User(_) | EntityId::Organization(_))
+}
+
+fn read(row: Row) -> Option<Entity> {
+    match row {
+        Row::Read(entity) => Some(*entity),
+        Row::Unreadable(_) => None,
+    }
+}
