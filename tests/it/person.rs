@@ -30,7 +30,7 @@ async fn delete(world: &World, kind: &str, id: &str) {
 }
 
 #[tokio::test]
-async fn an_undo_within_the_hold_leaves_everything_as_it_was_with_the_memberships() {
+async fn bug8_one_signed_deletion_erases_nothing_at_once_and_an_undo_leaves_everything_as_it_was() {
     let (world, ada, _, acme) = office(&PURGE).await;
     let states = |rows: Vec<Value>| rows.into_iter().map(state).collect::<Vec<_>>();
     let before = (states(world.directory().await), world.profiles().await, world.owned().await);

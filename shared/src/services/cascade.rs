@@ -9,7 +9,7 @@ use crate::adapters::dynamo_members::DynamoMembers;
 use crate::adapters::dynamo_survey::DynamoSurvey;
 use crate::adapters::store_error::StoreError;
 use crate::core::id::{InstanceId, Key, Kind};
-use crate::core::item::{CONSEQUENCES_AT, Item, Provenance, Writer};
+use crate::core::item::{Item, Provenance, Writer};
 use crate::core::millis::Millis;
 use crate::core::projection::Context;
 use crate::core::rank::Rank;
@@ -196,8 +196,7 @@ impl Cascade {
         let Some(entity) = membership.entity() else { return Ok(None) };
         let parents: Vec<Key> = entity.parents().iter().map(|parent| parent.key(&self.instance)).collect();
         let parents = self.survey.read(&parents).await?.items;
-        // The user first, who may be one of whom no id of Clerk's may be kept.
-        match parents.into_values().rev().find(Item::is_deleted) {
+        match parents.into_values().find(Item::is_deleted) {
             None => Ok(None),
             Some(parent) => self.end(membership.clone(), parent).await.map(Some),
         }
@@ -262,11 +261,6 @@ impl Cascade {
             DeletionPolicy::Retain => Guard::Exactly(stored.rank, stored.digest.clone()),
             DeletionPolicy::Redact | DeletionPolicy::Purge => Guard::Newer,
         };
-        let mut tombstone = deletion.tombstone(self.deletion, Some(stored), &context);
-        if self.forgets(parent) {
-            tombstone.fields.remove("clerk_user_id");
-            tombstone.fields.insert(CONSEQUENCES_AT.to_owned(), (self.clock)().get().into());
-        }
-        Some((tombstone, guard))
+        Some((deletion.tombstone(self.deletion, Some(stored), &context), guard))
     }
 }
