@@ -260,6 +260,38 @@ async fn e8_without_a_hold_everything_is_gone_when_the_event_has_been_followed()
 }
 
 #[tokio::test]
+async fn e8_what_only_an_operator_can_mend_keeps_nobody_else_waiting() {
+    let wrong = r#"[{"table":"tasks","key":"owner"}]"#;
+    let office = Office::of("progress-and-purge", &[("PURGE_AFTER_HOURS", "0"), ("OWNED_TABLES", wrong)]).await;
+    office.ada_leaves().await;
+    // The stream has gone on, to whoever came after her.
+    let body = json!({ "first_name": "Late", "email_address": ["late@example.com"] });
+    let late = office.world.clerk("POST", "/users", body).await["id"].as_str().unwrap().to_owned();
+    office.world.stack.settled().await;
+    assert!(office.world.stored(&late, &office.acme).await[3].is_some(), "a record of her own");
+    assert!(office.stored().await[0].as_ref().unwrap()["consequences_at"].is_null() && office.is_noted().await);
+    let settings = [("DELETION_POLICY", "purge"), ("PURGE_AFTER_HOURS", "0"), ("OWNED_TABLES", OWNED_TABLES)];
+    office.world.wait_hours(1);
+    assert_eq!(office.world.beside(&settings).await.settle().await.settled.unwrap().purged, 1);
+    assert_eq!(office.rows().await, 0);
+}
+
+#[tokio::test]
+async fn e2_a_row_that_two_settings_lead_to_is_removed_once() {
+    let twice = r#"[{"table":"moods","key":"user_id","index":"by_user"},{"table":"moods","key":"mood_id"}]"#;
+    let office = Office::of("progress-and-purge", &[("OWNED_TABLES", twice)]).await;
+    // A mood that has the user's own id for its key, and is found by it.
+    let mood = [("mood_id", office.ada.as_str()), ("user_id", office.ada.as_str()), ("note", "Ada's")];
+    let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
+    let mood = mood.into_iter().map(|(name, value)| (name.to_owned(), text(value))).collect();
+    office.world.put_rows(vec![("moods", mood)]).await;
+    office.ada_leaves().await;
+    office.world.wait_hours(25);
+    let settled = office.settle().await.settled.unwrap();
+    assert_eq!((settled.purged, settled.rows), (1, 31 + 2), "{settled:?}");
+}
+
+#[tokio::test]
 async fn e8_nothing_late_changes_anything_about_somebody_who_is_gone() {
     for policy in ["redact", "purge"] {
         let office = Office::of("progress-and-purge", &[("DELETION_POLICY", policy)]).await;

@@ -67,6 +67,23 @@ async fn bug8_one_signed_deletion_erases_nothing_at_once_and_an_undo_leaves_ever
 }
 
 #[tokio::test]
+async fn without_a_mirror_an_undo_takes_the_bare_tombstone_away() {
+    let off = [("MIRROR", "off")];
+    let world = World::with(&off).await;
+    let (users, _) = people(&world, 1).await;
+    delete(&world, "user", &users[0]).await;
+    let session = world.session(&users[0], None);
+    assert_ne!(world.ensure(&session).await.status, 201, "whoever is deleted gets nothing");
+    let undone = rollcall(&world, &["undo", &users[0], "--yes"], &off).await;
+    assert_eq!(undone.status, Some(0), "{}", undone.err);
+    assert!(world.item(&user(&users[0])).await.is_none());
+    assert_eq!(world.ensure(&session).await.status, 201);
+    world.wait_hours(49);
+    let settled = world.settle().await.settled.unwrap();
+    assert_eq!((settled.purged, settled.dropped), (0, 1));
+}
+
+#[tokio::test]
 async fn an_undo_is_refused_where_clerk_has_nothing_or_the_parent_has_ended_or_a_purge_has_begun() {
     let (world, ada, grace, acme) = office(&PURGE).await;
     let refused = async |id: &str, expected: &str| {

@@ -202,6 +202,26 @@ impl DynamoDirectory {
         send(request.expression_attribute_names("#purging", PURGING_AT)).await
     }
 
+    /// Takes a tombstone away whose entity lives and is not kept here: an undo where nobody is mirrored. Answers whether it was
+    /// still exactly that one, with no data being removed because of it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn withdraw(&self, tombstone: &Item) -> Result<bool, StoreError> {
+        let request = self.client.delete_item().table_name(&self.table).set_key(Some(attributes(&tombstone.key)));
+        let request = request
+            .condition_expression("#rank = :rank AND attribute_not_exists(#purging)")
+            .expression_attribute_names("#rank", "rank")
+            .expression_attribute_names("#purging", PURGING_AT)
+            .expression_attribute_values(":rank", AttributeValue::S(tombstone.rank.to_string()));
+        match request.send().await {
+            Ok(_) => Ok(true),
+            Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
+            Err(error) => Err(StoreError::of(error)),
+        }
+    }
+
     fn mark(&self, tombstone: &Item, expression: &str, now: Millis) -> UpdateItemFluentBuilder {
         let request = self.client.update_item().table_name(&self.table).set_key(Some(attributes(&tombstone.key)));
         request

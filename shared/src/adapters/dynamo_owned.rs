@@ -210,6 +210,13 @@ impl OwnedRow {
         Ok(WriteRequest::builder().delete_request(delete).build())
     }
 
+    /// Its key as text, for telling rows of one table apart.
+    #[must_use]
+    pub fn key_text(&self) -> String {
+        let values: Vec<Option<&AttributeValue>> = self.key.iter().map(|name| self.row.get(name)).collect();
+        format!("{values:?}")
+    }
+
     /// What is left of it when it is redacted; nothing if nothing more can be removed.
     #[must_use]
     pub fn redacted(&self, now: Millis) -> Option<Row> {

@@ -145,7 +145,7 @@ impl Deletions {
     /// [`PurgeError`]: what is done stays done.
     pub async fn follow(&self, tombstone: &Item, until: Option<Millis>) -> Result<Followed, PurgeError> {
         if self.hold == 0 {
-            return self.follow_at_once(tombstone, until).await;
+            return self.follow_or_note(tombstone, until).await;
         }
         let cascade = self.cascade.finish(tombstone, until).await?;
         if cascade.left == Left::Own
@@ -155,6 +155,22 @@ impl Deletions {
             return Ok(Followed { cascade, own: Own::Waits(due.due_at) });
         }
         Ok(Followed { cascade, own: Own::Nothing })
+    }
+
+    /// The same where there is no hold. What only an operator can mend must keep nobody else waiting: it is noted, and every
+    /// settling tries it again.
+    async fn follow_or_note(&self, tombstone: &Item, until: Option<Millis>) -> Result<Followed, PurgeError> {
+        let followed = self.follow_at_once(tombstone, until).await;
+        match &followed {
+            Err(PurgeError::Store(_)) => return followed,
+            Err(error) => failed(tombstone, error),
+            Ok(followed) if followed.cascade.left == Left::Memberships => {}
+            Ok(_) => return followed,
+        }
+        if let Some(due) = Due::of(tombstone, self.hold) {
+            self.purges.note(&due).await?;
+        }
+        Ok(followed.unwrap_or_default())
     }
 
     /// The same, whether the hold is over or not.
@@ -168,7 +184,7 @@ impl Deletions {
             return Ok(match self.purge(purger, tombstone, until).await? {
                 Purged::Done(removed) => Followed { own: Own::Removed(removed), ..Followed::default() },
                 Purged::Changed => left(Left::Changed),
-                Purged::Left => left(Left::Time),
+                Purged::Left(why) => left(why),
             });
         }
         let cascade = self.cascade.finish(tombstone, until).await?;
@@ -264,10 +280,9 @@ impl Deletions {
             Some(tombstone) => match self.purge(purger, &tombstone, until).await {
                 Ok(Purged::Done(removed)) => One::Purged(removed),
                 Ok(Purged::Changed) => One::Dropped,
-                Ok(Purged::Left) => return Ok(One::Left),
+                Ok(Purged::Left(_)) => return Ok(One::Left),
                 Err(error) => {
-                    let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    tracing::error!(pk = tombstone.key.pk, %error, cause, "a purge has failed and is tried again");
+                    failed(&tombstone, &error);
                     return Ok(One::Left);
                 }
             },
@@ -287,6 +302,12 @@ impl Deletions {
     fn is_over(&self, until: Option<Millis>) -> bool {
         until.is_some_and(|until| (self.clock)() >= until)
     }
+}
+
+/// A purge that is tried again, by the hour and by night.
+pub(super) fn failed(tombstone: &Item, error: &PurgeError) {
+    let cause = std::error::Error::source(error).map(ToString::to_string);
+    tracing::error!(pk = tombstone.key.pk, %error, cause, "a purge has failed and is tried again");
 }
 
 /// One line for each table: counts, and no personal data.

@@ -2,7 +2,7 @@
 //!
 //! It can be killed anywhere and begun again: what is removed is not found any more, what is not yet noted is done again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use thiserror::Error;
 
@@ -57,8 +57,8 @@ pub enum Purged {
     Done(Removed),
     /// It is not that tombstone any more: somebody has undone the deletion, or finished it.
     Changed,
-    /// The time was over, or a membership is changing all the time. What is done is not done again.
-    Left,
+    /// The time was over, or a membership is changing all the time, or cannot be read. What is done is not done again.
+    Left(Left),
 }
 
 /// Why a purge stopped. What it has done until then stays, and it can be begun again.
@@ -80,6 +80,8 @@ pub enum PurgeError {
 struct Batch {
     lines: String,
     rows: Vec<Doomed>,
+    /// What it holds already. A row that is found in two ways may not be in one request twice.
+    keys: HashSet<(String, String)>,
 }
 
 impl Purger {
@@ -100,16 +102,16 @@ impl Purger {
             match cascade.finish(&tombstone, until).await?.left {
                 Left::Own => {}
                 Left::Nothing | Left::Changed => return Ok(Purged::Changed),
-                Left::Time | Left::Memberships => return Ok(Purged::Left),
+                left @ (Left::Time | Left::Memberships) => return Ok(Purged::Left(left)),
             }
             let Some(owner) = owner(&tombstone, cascade) else { return Ok(Purged::Changed) };
             if cascade.directory.begin_purge(&tombstone, (self.clock)()).await?.is_some() {
                 if removed.is_none() {
                     removed = self.remove(&owner, &tombstone, cascade, until).await?;
                 }
-                let Some(found) = &removed else { return Ok(Purged::Left) };
+                let Some(found) = &removed else { return Ok(Purged::Left(Left::Time)) };
                 if !cascade.forget_members(&tombstone).await? {
-                    return Ok(Purged::Left);
+                    return Ok(Purged::Left(Left::Memberships));
                 }
                 let id = match cascade.deletion {
                     DeletionPolicy::Redact => ClerkId::IsReplaced,
@@ -127,7 +129,7 @@ impl Purger {
                 None => return Ok(Purged::Changed),
             }
         }
-        Ok(Purged::Left)
+        Ok(Purged::Left(Left::Memberships))
     }
 
     /// Removes whatever there is of a user; nothing if the time was over.
@@ -177,6 +179,9 @@ impl Purger {
     }
 
     fn add(&self, batch: &mut Batch, row: OwnedRow, redacts: bool) -> Result<(), BackupError> {
+        if !batch.keys.insert((row.table.clone(), row.key_text())) {
+            return Ok(());
+        }
         let now = (self.clock)();
         let left = redacts.then(|| row.redacted(now));
         if left == Some(None) {
@@ -200,7 +205,7 @@ impl Purger {
         cascade: &Cascade,
         removed: &mut Removed,
     ) -> Result<(), PurgeError> {
-        let Batch { lines, rows } = std::mem::take(batch);
+        let Batch { lines, rows, .. } = std::mem::take(batch);
         if rows.is_empty() {
             return Ok(());
         }

@@ -118,7 +118,7 @@ impl Reactor {
             let key = record.old.as_ref().map(|old| &old.key);
             tracing::warn!(
                 pk = key.map(|key| &key.pk),
-                "a row of the Directory was removed, which Rollcall never does"
+                "a row of the Directory was removed, as only an operator does"
             );
             return Ok(());
         };

@@ -123,7 +123,7 @@ impl Reconciler {
             One::Lived => undo.lived = true,
             One::Lives { was_purged } => undo.was_purged = was_purged,
         }
-        if entity_has_members(&undo.entity) {
+        if self.mirror && entity_has_members(&undo.entity) {
             self.revive_members(&mut undo).await?;
         }
         Ok(undo)
@@ -166,6 +166,16 @@ impl Reconciler {
             }
             if stored.fields.contains_key(PURGING_AT) {
                 return Err(OperatorError::Purging);
+            }
+            let is_kept = self.mirror || Kind::of(&stored.key) == Some(Kind::Organization);
+            if !is_kept {
+                // Nobody who lives is stored, so the tombstone is all that there is to take back.
+                if self.applier.directory.withdraw(&stored).await? {
+                    return Ok(One::Lives { was_purged: stored.is_finished() && self.removes() });
+                }
+                let now = self.survey.read(std::slice::from_ref(&stored.key)).await?.items.remove(&stored.key);
+                stored = now.ok_or(OperatorError::Unknown)?;
+                continue;
             }
             let guard = Guard::Exactly(stored.rank, stored.digest.clone());
             match self.applier.directory.put(&item, &guard).await? {

@@ -13,7 +13,7 @@ use crate::core::link;
 use crate::core::reconcile::absence::Doubt;
 use crate::core::reconcile::run::{Mode, Phase};
 use crate::services::cascade::Left;
-use crate::services::deletion::Own;
+use crate::services::deletion::{Own, failed};
 use crate::services::link as linking;
 use crate::services::purge::PurgeError;
 
@@ -106,8 +106,7 @@ impl Walk<'_> {
             Err(PurgeError::Store(error)) => return Err(error.into()),
             // One owned table, or the backups: that must not keep all else from being done.
             Err(error) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::error!(pk = tombstone.key.pk, %error, cause, "a purge has failed");
+                failed(tombstone, &error);
                 self.run.undone.tombstones += 1;
                 self.run.undone.left += 1;
                 return Ok(true);
