@@ -6,8 +6,10 @@ with, the `template` itself, and the `settings` that the code declares.
 
 import json
 import re
+from itertools import product
 
-from permissions import PERMISSIONS, permissions, where
+from permissions import permissions, users, where
+from policies import removes
 from translated import of_type, properties, refusals
 
 # What is expected: change these together with template.yaml.
@@ -116,6 +118,9 @@ METRICS = {
         "ReconcileLogs",
         '{ ($.message = "reconcile") && (($.outcome = "done") || ($.outcome = "held") || ($.outcome = "incomplete")) }',
     ),
+    "SettleLeftMetric": metric(
+        "SettleLeft", "ReconcileLogs", '{ ($.message = "settle") && ($.outcome = "incomplete") }'
+    ),
 }
 
 # Nothing of this says who called.
@@ -200,16 +205,18 @@ def check_throttling_and_access_log(resources):
 def check_permissions(resources, parameters):
     """Each role allows exactly what is listed, on exactly those resources, and to nobody else."""
     roles = properties(resources, "AWS::IAM::Role")
-    users = (
+    having = (
         {name: (LAMBDA, it.get("Role")) for name, it in properties(resources, LAMBDA).items()}
         | {name: (MACHINE, it.get("RoleArn")) for name, it in properties(resources, MACHINE).items()}
         | {name: (SCHEDULE, it["Target"].get("RoleArn")) for name, it in properties(resources, SCHEDULE).items()}
     )
-    same("users of roles", set(users), set(PERMISSIONS))
-    same("roles", sorted(f"{name}.Arn" for name in roles), sorted(target(role) for _, role in users.values()))
-    same("policies outside the roles", [n for n, it in resources.items() if "Policy" in it["Type"]], [])
+    same("users of roles", set(having), users(parameters))
+    same("roles", sorted(f"{name}.Arn" for name in roles), sorted(target(role) for _, role in having.values()))
+    # A bucket's policy is no role's, and is looked at with the bucket.
+    others = [n for n, it in resources.items() if "Policy" in it["Type"] and it["Type"] != "AWS::S3::BucketPolicy"]
+    same("policies outside the roles", others, [])
 
-    for user, (kind, role) in users.items():
+    for user, (kind, role) in having.items():
         role = roles[target(role).removesuffix(".Arn")]
         same(f"{user}: policies by ARN", role.get("ManagedPolicyArns", []), [])
         trust = role.get("AssumeRolePolicyDocument", {}).get("Statement", [])
@@ -247,6 +254,9 @@ def check_environment(resources, parameters, settings):
             assert secrets, f"{function} may fetch secrets and reads none"
         else:
             same(f"{function}: secrets that it needs and may not fetch", [it for it in secrets if secrets[it]], [])
+        # Whoever removes backs up first, and must be told where; a bucket that is not there has no name.
+        keeps = "BACKUP_BUCKET" in readable and removes(parameters)
+        same(f"{function}: names the bucket", "BACKUP_BUCKET" in given, keeps)
         same(f"{function}: names AWS's address", "AWS_ENDPOINT_URL" in given, bool(parameters.get("AwsEndpointUrl")))
         for name in given:
             alike = {"Ref": name.title().replace("_", "")}
@@ -298,11 +308,11 @@ def check_metrics(resources):
 
 def check_rules(template):
     """Parameters that contradict each other are refused, and no others."""
-    choices = [
-        {"EnsurePolicy": policy, "Mirror": mirror} for policy in ("create", "verify") for mirror in ("on", "off")
-    ]
-    refused = [it for it in choices if refusals(template, it)]
-    same("policies that are refused", refused, [{"EnsurePolicy": "verify", "Mirror": "off"}])
+    named = ("EnsurePolicy", "Mirror", "ReconcilePolicy", "DeletionPolicy")
+    choices = set(product(*(template["Parameters"][name]["AllowedValues"] for name in named)))
+    refused = {it for it in choices if refusals(template, dict(zip(named, it)))}
+    contradictory = {it for it in choices if it[:2] == ("verify", "off") or (it[2] == "report" and it[3] != "retain")}
+    same("policies that are refused", refused, contradictory)
 
 
 def check_tables(resources):

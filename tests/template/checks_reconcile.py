@@ -1,10 +1,11 @@
 """What must hold of how reconcile is started and called, as in checks.py."""
 
 import json
-from itertools import chain, repeat
+from itertools import chain, product, repeat
 
 from checks import LAMBDA, MACHINE, SCHEDULE, same, target
 from machine import Refused, play, successors
+from policies import removes
 from translated import properties
 
 # What the state machine does with the answers of reconcile, the last of which is repeated for ever: how it ends, how
@@ -28,24 +29,32 @@ RUNS = {
     "out of time": ([Refused("States.Timeout")], ("Fail", 5, 60 + 120 + 240 + 480, "States.Timeout")),
 }
 
+# What the schedules start it with, and what each call is to get.
+NIGHTLY, HOURLY = {}, {"order": "settle"}
+
 # How long a run that was killed keeps the others out.
 LEASE = 300
 
-SCHEDULES = {
-    "ReconcileStart": {
-        "Description": "Starts reconcile",
-        "ScheduleExpression": {"Ref": "ReconcileSchedule"},
+def schedule(description, expression, role, order):
+    """A schedule that starts the state machine, whose role is its own, and that tells if it could not."""
+    return {
+        "Description": description,
+        "ScheduleExpression": expression,
         "State": {"Ref": "ReconcileState"},
         "FlexibleTimeWindow": {"Mode": "OFF"},
         "Target": {
             "Arn": {"Ref": "ReconcileStateMachine"},
-            "RoleArn": {"Fn::GetAtt": ["ReconcileStartRole", "Arn"]},
-            "Input": "{}",
+            "RoleArn": {"Fn::GetAtt": [role, "Arn"]},
+            "Input": json.dumps(order, separators=(",", ":")),
             "RetryPolicy": {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 10},
             "DeadLetterConfig": {"Arn": {"Fn::GetAtt": ["ReconcileFailures", "Arn"]}},
         },
     }
-}
+
+
+RECONCILE_START = schedule("Starts reconcile", {"Ref": "ReconcileSchedule"}, "ReconcileStartRole", NIGHTLY)
+# Five minutes after each full hour.
+SETTLE_START = schedule("Starts reconcile for what is due", "cron(5 * * * ? *)", "SettleStartRole", HOURLY)
 
 
 def definition(machine):
@@ -64,7 +73,7 @@ def the_machine(resources):
     return definition(machines["ReconcileStateMachine"])
 
 
-def run(machine, answers, queue=None):
+def run(machine, answers, queue=None, order=NIGHTLY):
     """Plays the state machine where reconcile answers so, and where the queue refuses messages if `queue` says how."""
     answers = chain(answers, repeat(answers[-1]))
     called, sent = [], []
@@ -86,7 +95,7 @@ def run(machine, answers, queue=None):
         "arn:${AWS::Partition}:states:::lambda:invoke": invoke,
         "arn:${AWS::Partition}:states:::sqs:sendMessage": send,
     }
-    ended, waited = play(machine, services, {"Execution": {"Id": "arn:of:the:execution"}})
+    ended, waited = play(machine, services, {"Execution": {"Id": "arn:of:the:execution", "Input": order}})
     return ended, called, waited, sent
 
 
@@ -112,10 +121,10 @@ def check_state_machine(resources):
         reached |= more
     same("states", set(states), reached)
 
-    for name, (answers, (end, calls, seconds, error)) in RUNS.items():
-        ended, called, waited, sent = run(machine, answers)
+    for order, (name, (answers, (end, calls, seconds, error))) in product((NIGHTLY, HOURLY), RUNS.items()):
+        ended, called, waited, sent = run(machine, answers, order=order)
         same(f"{name}: end", ended, (end, error or answers[-1]))
-        same(f"{name}: calls", called, [{"FunctionName": "ReconcileFunction.Arn", "Payload": {}}] * calls)
+        same(f"{name}: calls", called, [{"FunctionName": "ReconcileFunction.Arn", "Payload": order}] * calls)
         same(f"{name}: seconds waited", waited, seconds)
         # An id and a name: what a function says about its failure may say whom it is about.
         message = {"execution": "arn:of:the:execution", "error": error}
@@ -133,7 +142,8 @@ def check_state_machine(resources):
     assert waited / 2 > LEASE, f"a killed run's lease outlives the retries, which take {waited / 2} s"
 
 
-def check_schedule(resources, template):
-    """Reconcile starts by itself, and what is not started is not forgotten."""
-    same("schedules", properties(resources, SCHEDULE), SCHEDULES)
+def check_schedule(resources, parameters, template):
+    """Reconcile starts by itself, every hour where something may be due, and what is not started is not forgotten."""
+    expected = {"ReconcileStart": RECONCILE_START} | ({"SettleStart": SETTLE_START} if removes(parameters) else {})
+    same("schedules", properties(resources, SCHEDULE), expected)
     same("state by default", template["Parameters"]["ReconcileState"].get("Default"), "ENABLED")

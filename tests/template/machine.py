@@ -28,7 +28,7 @@ def play(machine, services, context):
 
     `services` has for each Resource what takes the arguments of a task and returns its result, or raises Refused.
     """
-    names, waited = {"states": {"input": {}, "context": context}}, 0
+    names, waited = {"states": {"input": context["Execution"]["Input"], "context": context}}, 0
     assert machine.get("QueryLanguage") == "JSONata", "expressions would be taken for text"
     at = machine["StartAt"]
     for _ in range(STEPS):

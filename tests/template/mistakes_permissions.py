@@ -2,7 +2,7 @@
 
 import checks
 from changes import always, drop, put
-from variants import CREATING, REPAIRING
+from variants import CREATING, KEEPING, REPAIRING
 
 FUNCTION = ("WebhookFunction", "Properties")
 STATEMENTS = ("WebhookRole", "Properties", "Policies", 0, "PolicyDocument", "Statement")
@@ -155,6 +155,7 @@ MISTAKES = [
         "records searched",
         checks.check_permissions,
         put(*RECORDS, "Action", ["dynamodb:BatchGetItem", "dynamodb:Query"]),
+        *KEEPING,
     ),
     ("any table scanned", checks.check_permissions, put(*STORED, "Resource", "*")),
     ("profiles scanned", checks.check_permissions, put(*STORED, "Resource", {"Fn::GetAtt": ["ProfilesTable", "Arn"]})),

@@ -112,6 +112,8 @@ MISTAKES = [
     ("live users put", checks.check_permissions, named("email"), *REPAIRING),
     ("live memberships put", checks.check_permissions, named("user_pk"), *REPAIRING),
     ("a condition that cannot be named", checks.check_permissions, unnamed("digest"), *REPAIRING),
+    ("a mark of the condition that cannot be named", checks.check_permissions, unnamed("purging_at"), *REPAIRING),
+    ("nothing put that is finished", checks.check_permissions, unnamed("consequences_at"), *REPAIRING),
     ("organizations put", checks.check_permissions, drop(*END, "ForAllValues:StringLike"), *REPAIRING),
     ("any key", checks.check_permissions, put(*END, *LEADING, ["*"]), *REPAIRING),
     ("put if it has none", checks.check_permissions, put(*END, "Null", "dynamodb:Attributes", "true"), *REPAIRING),

@@ -2,6 +2,8 @@
 
 import json
 
+from policies import at_once, creates, only_marks, owned, owned_at_once, removes, repairs, writes_back
+
 
 def where(condition):
     """A statement's condition as text, so that a permission can hold it."""
@@ -22,10 +24,32 @@ def names_only(attributes, **further):
 # All that the tombstone of a membership has, and the key that only users and memberships have.
 TOMBSTONE = names_only(
     "pk sk rank digest applied_at applied_by created_at updated_at deleted_at "
-    "organization_id clerk_user_id membership_id role permissions public_metadata",
+    "organization_id clerk_user_id membership_id role permissions public_metadata consequences_at purging_at",
     **{"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["USER#*"]}},
 )
 MARK = names_only("pk sk rank consequences_at")
+# Where data are removed, the mark is set at the beginning and the end of that, and then Clerk's id goes.
+REMOVAL_MARK = names_only("pk sk rank consequences_at purging_at clerk_user_id")
+# The notes of what is due, which are beside reconcile's runs.
+DUE = where(
+    {
+        "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["PURGE#*"]},
+        "Null": {"dynamodb:LeadingKeys": "false"},
+    }
+)
+
+# How the rows of a user are removed, in Profiles and in the application's own tables, and where they are kept.
+REMOVED = {
+    ("dynamodb:Query", "ProfilesTable.Arn"),
+    ("dynamodb:BatchWriteItem", "ProfilesTable.Arn"),
+    ("s3:PutObject", "${BackupBucket.Arn}/*"),
+}
+REMOVED_OWNED = {
+    ("dynamodb:DescribeTable", "OwnedTableArns"),
+    ("dynamodb:Query", "OwnedTableArns"),
+    ("dynamodb:BatchGetItem", "OwnedTableArns"),
+    ("dynamodb:BatchWriteItem", "OwnedTableArns"),
+}
 
 # A permission is an action and what it is on; where it is allowed under a condition only, that as well.
 PERMISSIONS = {
@@ -79,37 +103,59 @@ PERMISSIONS = {
     },
 }
 
-# What they may do beyond that under a policy, which is the default of its parameter.
-PERMISSIONS_UNDER = {
-    ("EnsureProfileFunction", "EnsurePolicy", "create"): {
+# What they may do beyond that where something is so. Who may do nothing otherwise is there only then.
+PERMISSIONS_WHERE = {
+    ("EnsureProfileFunction", creates): {
         ("dynamodb:PutItem", "DirectoryTable.Arn"),
         ("dynamodb:ConditionCheckItem", "DirectoryTable.Arn"),
         ("dynamodb:PutItem", "ProfilesTable.Arn"),
         ("secretsmanager:GetSecretValue", "SecretArn"),
     },
-    ("ReactFunction", "ReconcilePolicy", "repair"): {
+    ("ReactFunction", repairs): {
         ("dynamodb:PutItem", "DirectoryTable.Arn", TOMBSTONE),
+    },
+    ("ReactFunction", only_marks): {
         ("dynamodb:UpdateItem", "DirectoryTable.Arn", MARK),
     },
-    ("ReactFunction", "MetadataWriteback", "on"): {
+    ("ReactFunction", removes): {
+        ("dynamodb:UpdateItem", "DirectoryTable.Arn", REMOVAL_MARK),
+        ("dynamodb:PutItem", "OperationsTable.Arn", DUE),
+    },
+    ("ReactFunction", at_once): REMOVED,
+    ("ReactFunction", owned_at_once): REMOVED_OWNED,
+    ("ReactFunction", writes_back): {
         ("secretsmanager:GetSecretValue", "SecretArn"),
     },
-    ("ReconcileFunction", "ReconcilePolicy", "repair"): {
+    ("ReconcileFunction", repairs): {
         ("dynamodb:PutItem", "DirectoryTable.Arn"),
         ("dynamodb:ConditionCheckItem", "DirectoryTable.Arn"),
         ("dynamodb:Query", "DirectoryTable.Arn"),
         ("dynamodb:Query", "${DirectoryTable.Arn}/index/members"),
-        ("dynamodb:UpdateItem", "DirectoryTable.Arn", MARK),
         ("dynamodb:PutItem", "ProfilesTable.Arn"),
+    },
+    ("ReconcileFunction", only_marks): {
+        ("dynamodb:UpdateItem", "DirectoryTable.Arn", MARK),
+    },
+    ("ReconcileFunction", removes): {
+        ("dynamodb:UpdateItem", "DirectoryTable.Arn", REMOVAL_MARK),
+        *REMOVED,
+    },
+    ("ReconcileFunction", owned): REMOVED_OWNED,
+    ("SettleStart", removes): {
+        ("states:StartExecution", "ReconcileStateMachine"),
+        ("sqs:SendMessage", "ReconcileFailures.Arn"),
     },
 }
 
 
+def users(parameters):
+    """Who has a role where the stack is deployed with these parameters."""
+    return set(PERMISSIONS) | {whose for whose, is_so in PERMISSIONS_WHERE if is_so(parameters)}
+
+
 def permissions(name, parameters):
-    """What a role allows where the stack is deployed with these parameters."""
-    under = [
-        allowed
-        for (whose, parameter, policy), allowed in PERMISSIONS_UNDER.items()
-        if whose == name and parameters.get(parameter, policy) == policy
+    """What the role allows that somebody has there."""
+    further = [
+        allowed for (whose, is_so), allowed in PERMISSIONS_WHERE.items() if whose == name and is_so(parameters)
     ]
-    return PERMISSIONS[name].union(*under)
+    return PERMISSIONS.get(name, set()).union(*further)

@@ -7,9 +7,16 @@ import tomllib
 import checks
 import pytest
 from checks import same
-from permissions import PERMISSIONS, permissions
+from permissions import permissions, users
 from samcli.cli.types import CfnParameterOverridesType
 from translated import ROOT, refusals, source, takes, translate
+
+
+def owned(table, sort_key=None, index=None, unique_per_user=False):
+    """A table of the application's whose rows go with the user whose id of Clerk's is in user_id."""
+    key = {"key": "user_id", "sort_key": sort_key, "index": index, "id": "clerk"}
+    return {"table": table} | key | {"unique_per_user": unique_per_user}
+
 
 # What each system has decided otherwise than the template's defaults: SYSTEMS.md's table, as far as it can be chosen.
 DECIDED = {
@@ -22,7 +29,17 @@ DECIDED = {
         "ReconcilePolicy": "report",
     },
     "user-records": {},
-    "progress-and-purge": {"DeletionPolicy": "purge", "ProfileDefaults": '{"level":1,"points":0}'},
+    "progress-and-purge": {
+        "DeletionPolicy": "purge",
+        "ProfileDefaults": '{"level":1,"points":0}',
+        # As JSON, which may be broken into lines.
+        "OwnedTables": [
+            owned("tasks", sort_key="task_id"),
+            owned("user_progress", unique_per_user=True),
+            owned("daily_checkins", sort_key="date"),
+            owned("moods", index="by_user"),
+        ],
+    },
 }
 
 # What a deployment needs beside the parameters: `--config-file` reads a preset in the place of samconfig.toml.
@@ -53,18 +70,19 @@ def overrides(preset):
 
 
 def policies(template):
-    """The parameters that a policy set decides: those of the group of policies that have a list to choose from, and
-    reconcile's.
+    """The parameters that a policy set decides: those of the groups of policies and of deletion that have a list to
+    choose from, and reconcile's.
     """
     groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
-    [group] = [it["Parameters"] for it in groups if it["Label"]["default"] == "Policies"]
+    labels = ("Policies", "Deletion")
+    group = [it for group in groups if group["Label"]["default"] in labels for it in group["Parameters"]]
     return {it for it in group if "AllowedValues" in template["Parameters"][it]} | {"ReconcilePolicy"}
 
 
-def is_object(value):
-    """Whether a value is a JSON object."""
+def is_json(value, kind):
+    """Whether a value is JSON, an object or a list as `kind` says."""
     try:
-        return isinstance(json.loads(value), dict)
+        return isinstance(json.loads(value), kind)
     except ValueError:
         return False
 
@@ -91,7 +109,9 @@ def check_reading(name, preset):
     same(f"{name}: what SAM reads", by_sam, overrides(preset))
     for parameter, value in by_sam.items():
         if parameter.endswith("Defaults"):
-            assert is_object(value), f"{name}: {parameter} is no JSON object: {value}"
+            assert is_json(value, dict), f"{name}: {parameter} is no JSON object: {value}"
+        if parameter == "OwnedTables":
+            assert is_json(value, list), f"{name}: {parameter} is no JSON list: {value}"
 
 
 def check_values(name, preset):
@@ -117,6 +137,8 @@ def check_decisions(name, preset):
     """It decides what its system has decided."""
     defaults = {it: parameter.get("Default") for it, parameter in source()["Parameters"].items()}
     decided = {it: value for it, value in overrides(preset).items() if value != defaults.get(it)}
+    if "OwnedTables" in decided:
+        decided["OwnedTables"] = json.loads(decided["OwnedTables"])
     same(f"{name}: what it decides otherwise", decided, DECIDED[name])
 
 
@@ -124,7 +146,7 @@ def check_access(name, preset):
     """Its roles allow what its policies need; where the webhook is to be the only writer of the Directory, it is."""
     given = overrides(preset)
     checks.check_permissions(translate(source(), given), given)
-    allowed = {user: permissions(user, given) for user in PERMISSIONS}
+    allowed = {user: permissions(user, given) for user in users(given)}
     writes = {(action, "DirectoryTable.Arn") for action in WRITES}
     writers = {user for user in allowed if writes & {it[:2] for it in allowed[user]}}
     same(f"{name}: only the webhook writes", writers == {"WebhookFunction"}, name in ONLY_THE_WEBHOOK)
@@ -170,6 +192,7 @@ MISTAKES = [
     ("quotes that SAM drops", "progress-and-purge", check_reading, lambda it: it.replace('\\"', '"')),
     ("no quotes", "progress-and-purge", check_reading, lambda it: it.replace('\\"', "")),
     ("half an object", "progress-and-purge", check_reading, swap(":0}", ":0")),
+    ("half a list", "progress-and-purge", check_reading, swap('false}\n  ]"', 'false}\n"')),
     ("a parameter twice", "clerk-only", check_values, swap('  "Mirror=off"', '  "Mirror=off", "Mirror=on"')),
     ("a misspelt parameter", "clerk-only", check_values, swap("Mirror=", "Miror=")),
     ("a blank after the name", "clerk-only", check_values, swap("Mirror=", "Mirror =")),
@@ -178,9 +201,13 @@ MISTAKES = [
     ("a list for an object", "progress-and-purge", check_values, lambda it: it.replace("{", "[").replace("}", "]")),
     ("a policy left open", "org-profiles", check_every_policy, without("MetadataWriteback")),
     ("reconcile's left open", "org-profiles", check_every_policy, without("ReconcilePolicy")),
+    ("deletion left open", "user-records", check_every_policy, without("DeletionPolicy")),
+    ("removed by nobody", "read-only-copy", check_rules, swap("retain", "redact")),
     ("nothing to verify", "read-only-copy", check_rules, swap("Mirror=on", "Mirror=off")),
     ("verified without a copy", "clerk-only", check_rules, swap("EnsurePolicy=create", "EnsurePolicy=verify")),
     ("purged", "user-records", check_decisions, swap("redact", "purge")),
+    ("a table left", "progress-and-purge", check_decisions, lambda it: re.sub(r".*daily_checkins.*\n.*\n", "", it)),
+    ("found by no index", "progress-and-purge", check_decisions, swap('\\"by_user\\"', "null")),
     ("nothing purged", "progress-and-purge", check_decisions, swap('purge"', 'redact"')),
     ("a mirror of Clerk", "clerk-only", check_decisions, swap("Mirror=off", "Mirror=on")),
     ("Clerk changed", "read-only-copy", check_decisions, swap("Writeback=off", "Writeback=on")),

@@ -6,15 +6,17 @@ import os
 from pathlib import Path
 
 import checks
+import checks_backups
 import checks_react
 import checks_reconcile
 import mistakes
 import mistakes_permissions
 import mistakes_react
 import mistakes_reconcile
+import mistakes_removal
 import pytest
 from translated import ROOT, source, takes, translate
-from variants import VARIANTS
+from variants import TASKS, VARIANTS
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +53,7 @@ def run(check, template, parameters, settings):
 
 CHECKS = [
     value
-    for module in (checks, checks_react, checks_reconcile)
+    for module in (checks, checks_backups, checks_react, checks_reconcile)
     for name, value in vars(module).items()
     if name.startswith("check_")
 ]
@@ -108,6 +110,14 @@ PARAMETERS = {
     "ProfileDefaults": (["{}", '{"theme":"light"}', "{\n}"], ["", "[]", "light"]),
     "MembershipProfileDefaults": (["{}", '{"seat":1}'], ["", "null"]),
     "MetadataWriteback": (["on", "off"], ["", "true"]),
+    "PurgeAfterHours": (["24", "0", "8760"], ["-1", "8761"]),
+    "OwnedTables": (["[]", '[{"table":"tasks","key":"user_id"}]', "[\n]"], ["", "{}", "tasks"]),
+    # Each of the list.
+    "OwnedTableArns": (
+        ["", TASKS, f"{TASKS}/index/by_user", TASKS.replace("aws", "aws-us-gov")],
+        ["tasks", "*", f"{TASKS}*", f"{TASKS}/*", f"{TASKS}/index/*", f"{TASKS}/stream/2026", TASKS[: -len("tasks")]],
+    ),
+    "BackupDays": (["30", "1", "3650"], ["0", "3651"]),
     "ReconcilePolicy": (["repair", "report"], ["", "off"]),
     "ReconcileSchedule": (
         ["cron(0 3 * * ? *)", "cron(15 0/6 ? * MON-FRI *)", "rate(1 day)", "rate(12 hours)"],
@@ -144,7 +154,7 @@ def test_the_console_shows_every_parameter_in_one_group():
 
 MISTAKES = [
     mistake
-    for module in (mistakes, mistakes_permissions, mistakes_react, mistakes_reconcile)
+    for module in (mistakes, mistakes_permissions, mistakes_react, mistakes_reconcile, mistakes_removal)
     for mistake in module.MISTAKES
 ]
 

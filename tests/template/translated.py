@@ -5,6 +5,7 @@ without AWS.
 import json
 import os
 import re
+from functools import lru_cache
 from pathlib import Path
 
 # The translator asks boto3 for a region; which one does not matter here.
@@ -33,15 +34,21 @@ def translate(template, parameters):
 
     References stay as they are, those to parameters included: they say where a value comes from.
     """
-    template = json.loads(json.dumps(template))
+    template = transformed(json.dumps(template))
+    given = values(template, parameters)
+    conditions = {name: holds(it, given, template["Conditions"]) for name, it in template["Conditions"].items()}
+    resources = resolve(template["Resources"], conditions)
+    return {name: it for name, it in resources.items() if conditions.get(it.get("Condition"), True)}
+
+
+@lru_cache(maxsize=1)
+def transformed(template):
+    """What SAM makes of a template, which is the same for all parameters."""
+    template = json.loads(template)
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"]["CodeUri"] = "s3://bucket/key"
-    template = transform(template, {}, NoManagedPolicies())
-    given = values(template, parameters)
-    conditions = {name: holds(it, given) for name, it in template["Conditions"].items()}
-    resources = resolve(template["Resources"], conditions)
-    return {name: it for name, it in resources.items() if conditions.get(it.get("Condition"), True)}
+    return transform(template, {}, NoManagedPolicies())
 
 
 def refusals(template, parameters):
@@ -72,13 +79,17 @@ def values(template, parameters):
 ALWAYS = {"Fn::Equals": ["", ""]}
 
 
-def holds(condition, given):
-    """Whether a condition holds for these values of the parameters."""
+def holds(condition, given, named=None):
+    """Whether a condition holds for these values of the parameters; `named` are the conditions that it may name."""
     match condition:
         case {"Fn::Equals": [one, other]}:
             return value(one, given) == value(other, given)
         case {"Fn::Not": [one]}:
-            return not holds(one, given)
+            return not holds(one, given, named)
+        case {"Fn::And": many}:
+            return all(holds(one, given, named) for one in many)
+        case {"Condition": name} if named:
+            return holds(named[name], given, named)
     raise NotImplementedError(f"this condition is not understood yet: {condition!r}")
 
 
@@ -88,7 +99,9 @@ def value(operand, given):
         case str():
             return operand
         case {"Ref": parameter}:
-            return given[parameter]
+            return str(given[parameter])
+        case {"Fn::Join": [str(separator), {"Ref": parameter}]}:
+            return separator.join(given[parameter].split(","))
     raise NotImplementedError(f"this operand is not understood yet: {operand!r}")
 
 
