@@ -176,8 +176,11 @@ async fn i13_after_the_deadline_no_personal_datum_is_left_anywhere() {
         {
             world.post(&event).await;
         }
-        world.follow().await;
+        // As if the stream had been lost: the night finds the membership that came late.
+        assert!(format!("{:?}", world.directory().await).contains(ADA), "{policy}");
+        world.wait_hours(1);
         world.reconcile().await;
+        assert!(!format!("{:?}", world.directory().await).contains(ADA), "{policy}");
         world.follow().await;
 
         // Redaction keeps the rows of the application's, which is the policy; the backup has a date at which it goes.

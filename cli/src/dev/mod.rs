@@ -110,7 +110,7 @@ fn welcome(addresses: &Addresses, user: Option<&str>, generated: Generated) -> S
     };
     let user = user.unwrap_or("user_…");
     let Addresses { api, clerk, dynamodb, clerk_secret_key, webhook_secret, directory_table, .. } = addresses;
-    let Addresses { profiles_table, operations_table, allowed_origins, event_bus, .. } = addresses;
+    let Addresses { profiles_table, operations_table, allowed_origins, event_bus, backups, .. } = addresses;
     format!(
         "
   Rollcall is running.
@@ -120,6 +120,7 @@ fn welcome(addresses: &Addresses, user: Option<&str>, generated: Generated) -> S
     DynamoDB    {dynamodb}  (tables {directory_table}, {profiles_table}, {operations_table})
     webhooks    signed with {webhook_secret}
     changes     {event_bus}  (what the event bus would carry, a line each)
+    backups     {backups}  (what deletions have removed)
     sessions    of pages at {allowed_origins}
 {generated}
   Try, in another terminal:
@@ -138,7 +139,7 @@ fn welcome(addresses: &Addresses, user: Option<&str>, generated: Generated) -> S
     AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local aws dynamodb scan --region us-east-1 \\
          --endpoint-url {dynamodb} --table-name {directory_table}
 
-  Every event is a line below; reconcile runs at 03:00 UTC. Ctrl-C stops everything.
+  Every event is a line below; what is due is removed every full hour, and reconcile runs at 03:00 UTC. Ctrl-C stops everything.
 "
     )
 }

@@ -1,4 +1,4 @@
-//! What the schedule does in AWS: reconcile starts every night at 03:00 UTC.
+//! What the schedules do in AWS: reconcile settles every hour what is due, and runs every night at 03:00 UTC.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -47,6 +47,13 @@ fn next_night(now: Millis) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_next_hour_is_always_ahead_and_never_more_than_an_hour() {
+        for (now, expected) in [(0, HOUR), (1, HOUR), (HOUR - 1, HOUR), (HOUR, 2 * HOUR)] {
+            assert_eq!(next_hour(Millis::try_from(i64::try_from(now).unwrap()).unwrap()), expected, "{now}");
+        }
+    }
 
     #[test]
     fn the_next_night_is_always_ahead_and_never_more_than_a_day() {

@@ -116,10 +116,7 @@ impl Reactor {
         }
         let Some(new) = &record.new else {
             let key = record.old.as_ref().map(|old| &old.key);
-            tracing::warn!(
-                pk = key.map(|key| &key.pk),
-                "a row of the Directory was removed, as only an operator does"
-            );
+            tracing::warn!(pk = key.map(|key| &key.pk), "a row of the Directory was removed, as only an operator does");
             return Ok(());
         };
         // The mark of a purge is no end of its own: whoever has set it is at work, or will be followed by the schedule.
