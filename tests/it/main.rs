@@ -3,6 +3,7 @@
 
 mod agreement;
 mod analyze;
+mod backups;
 mod bad_input;
 mod bad_settings;
 mod bad_settings_ensure;

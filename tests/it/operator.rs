@@ -70,6 +70,13 @@ pub(crate) async fn rollcall(world: &World, args: &[&str], environment: &[(&str,
     finish(command).await
 }
 
+/// Runs a command on whatever it names.
+pub(crate) async fn run(args: &[&str], environment: &[(&str, &str)]) -> Said {
+    let mut command = command(binary().to_str().unwrap(), environment);
+    command.args(args);
+    finish(command).await
+}
+
 /// Runs it as if somebody typed at a terminal.
 pub(crate) async fn typed(world: &World, args: &[&str], keys: &str) -> Said {
     const TERMINAL: &str = "import os, pty, sys; os.environ.clear(); os.environ.update(TERM='xterm', METADATA_WRITEBACK='off'); \

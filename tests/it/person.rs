@@ -3,7 +3,7 @@
 use rollcall_tests::{OWNED_TABLES, World, deletion_event};
 use serde_json::{Value, json};
 
-use crate::operator::{people, rollcall, typed};
+use crate::operator::{people, rollcall, run, typed};
 use crate::{membership, organization, state, user};
 
 const PURGE: [(&str, &str); 2] = [("DELETION_POLICY", "purge"), ("OWNED_TABLES", OWNED_TABLES)];
@@ -250,6 +250,26 @@ async fn an_erasure_that_clerk_does_not_carry_out_ends_nobody() {
     let said = rollcall(&world, &["erase", &ada, "--yes"], &PURGE).await;
     assert_eq!(said.status, Some(1), "{}", said.out);
     assert!(world.item(&user(&ada)).await.unwrap()["deleted_at"].is_null());
+}
+
+#[tokio::test]
+async fn an_erasure_that_clerk_confirms_and_does_not_show_ends_nobody() {
+    let (world, ada, _, _) = office(&PURGE).await;
+    let (shown, instance) = (
+        world.clerk("GET", &format!("/users/{ada}"), Value::Null).await,
+        world.clerk("GET", "/instance", Value::Null).await,
+    );
+    // A Clerk whose answers lag behind what it does.
+    let answer = |body: Value| move || async move { axum::Json(body) };
+    let user = axum::routing::get(answer(shown)).delete(answer(json!({ "id": ada, "deleted": true })));
+    let router = axum::Router::new().route("/v1/instance", axum::routing::get(answer(instance)));
+    let lagging = rollcall_tests::serve(router.route("/v1/users/{id}", user)).await;
+    let directory = ("--dynamodb-url", world.stack.addresses.dynamodb.as_str());
+    let args = ["erase", &ada, "--yes", "--local", "--clerk-url", &lagging, directory.0, directory.1];
+    let said = run(&args, &PURGE).await;
+    assert_eq!(said.status, Some(1), "{}", said.out);
+    assert!(said.err.contains("Clerk still shows the user"), "{}", said.err);
+    assert!(world.item(&crate::user(&ada)).await.unwrap()["deleted_at"].is_null());
 }
 
 #[tokio::test]
