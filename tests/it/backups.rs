@@ -6,7 +6,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use rollcall::adapters::backups::{BackupError, Backups};
-use rollcall::core::settings::BackupPlace;
+use rollcall::core::removal::BackupPlace;
 use rollcall_cli::dev::stack;
 use rollcall_tests::serve;
 

@@ -41,6 +41,7 @@ fn command(world: &World) -> Command {
         ("DIRECTORY_TABLE", addresses.directory_table.as_str()),
         ("PROFILES_TABLE", &addresses.profiles_table),
         ("OPERATIONS_TABLE", &addresses.operations_table),
+        ("BACKUP_BUCKET", &addresses.backups),
         // Two requests for each user: that is another budget.
         ("METADATA_WRITEBACK", "off"),
         ("CLERK_INSTANCE_ID", &addresses.clerk_instance_id),

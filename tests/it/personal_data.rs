@@ -172,9 +172,13 @@ async fn i13_after_the_deadline_no_personal_datum_is_left_anywhere() {
         assert_eq!((settled.purged, settled.left), (1, 0), "{policy} {settled:?}");
         world.follow().await;
         // What came before comes once more, and a whole run looks at everything.
-        for event in [marked("user.updated", T + 1, &mut marks), marked_member("updated", T + 3, &mut marks), deletion]
-        {
-            world.post(&event).await;
+        let mut elsewhere = marked_member("deleted", T + 5, &mut marks);
+        elsewhere["data"]["organization"]["id"] = "org_elsewhere".into();
+        let (user, member) = (marked("user.updated", T + 1, &mut marks), marked_member("updated", T + 3, &mut marks));
+        let late = [(user, "superseded"), (member, "superseded"), (deletion, "superseded"), (elsewhere, "applied")];
+        for (event, outcome) in late {
+            let answer = world.post(&event).await;
+            assert_eq!(answer.brief(), (200, outcome), "{policy} {}", event["type"]);
         }
         // As if the stream had been lost: the night finds the membership that came late.
         assert!(format!("{:?}", world.directory().await).contains(ADA), "{policy}");

@@ -1,6 +1,7 @@
 //! `rollcall dev`: the local stack, and what a developer sees of it.
 
 pub mod gateway;
+pub mod places;
 mod schedule;
 pub mod stack;
 pub mod stream;

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,6 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Credentials;
 use aws_sdk_dynamodbstreams::Client as Streams;
 use clerk_emulator::Emulator;
-use dynoxide::Database;
 use ensure_profile::EnsureProfile;
 use react::React;
 use reconcile::Reconcile;
@@ -27,6 +26,7 @@ use tokio::task::JoinHandle;
 use webhook::Webhook;
 
 use super::gateway::{self, Functions};
+use super::places::{self, Folder};
 use super::schedule;
 use super::stream::{Feed, Looks};
 use super::tables::{self, Tables};
@@ -188,7 +188,7 @@ impl Stack {
 
         let listener = listen(config.dynamodb_port, "--dynamodb-port").await?;
         let dynamodb_url = format!("http://{}", listener.local_addr()?);
-        let database = open(config.data.as_deref())?;
+        let database = places::database(config.data.as_deref())?;
         let database = Server::spawn(|told| async move {
             if let Err(error) = dynoxide::server::serve_with_shutdown(listener, database, told).await {
                 tracing::error!(%error, "DynamoDB stopped");
@@ -220,8 +220,8 @@ impl Stack {
         .await
         .context("starting the Clerk emulator (--clerk-port)")?;
 
-        let (event_bus, bus) = bus(config.data.as_deref())?;
-        let (backups, folder) = backups_of(config.data.as_deref(), &dynamodb_url)?;
+        let (event_bus, bus) = places::bus(config.data.as_deref())?;
+        let (backups, folder) = places::backups(config.data.as_deref(), &dynamodb_url)?;
         let addresses = Addresses {
             backups: backups.to_string_lossy().into_owned(),
             event_bus: event_bus.to_string_lossy().into_owned(),
@@ -356,49 +356,6 @@ fn usual(name: &str) -> Option<String> {
     (name == "CLERK_RATE_SHARE").then(|| "100".to_owned())
 }
 
-/// The file that stands for the bus, and what removes it in the end.
-fn bus(data: Option<&Path>) -> anyhow::Result<(PathBuf, Option<TempPath>)> {
-    if let Some(data) = data {
-        return Ok((data.join("events.ndjson"), None));
-    }
-    let file = tempfile::Builder::new().prefix("rollcall-events-").suffix(".ndjson").tempfile();
-    let path = file.context("making a file for the event bus")?.into_temp_path();
-    Ok((path.to_path_buf(), Some(path)))
-}
-
-/// Where a local stack keeps its backups: in its folder, or in one of its own beside other temporary files, whose name says
-/// which stack's they are, so that commands find them.
-#[must_use]
-pub fn backups_folder(data: Option<&Path>, dynamodb_url: &str) -> PathBuf {
-    let temporary = || {
-        let port = dynamodb_url.trim_end_matches('/').rsplit(':').next().unwrap_or_default();
-        std::env::temp_dir().join(format!("rollcall-{port}-backups"))
-    };
-    data.map_or_else(temporary, |data| data.join("backups"))
-}
-
-/// The backups of a stack that starts: those of an earlier one in memory, on the same port, are nobody's any more.
-fn backups_of(data: Option<&Path>, dynamodb_url: &str) -> anyhow::Result<(PathBuf, Option<Folder>)> {
-    // It exists already: the tables are in it.
-    let data = data.map(Path::canonicalize).transpose().context("finding the folder (--data)")?;
-    let folder = backups_folder(data.as_deref(), dynamodb_url);
-    let temporary = || Folder(folder.clone());
-    if data.is_none() {
-        drop(temporary());
-    }
-    let in_the_end = data.is_none().then(temporary);
-    Ok((folder, in_the_end))
-}
-
-/// A folder that is removed in the end.
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 /// A client of the streams of a DynamoDB on this machine.
 pub async fn streams(url: &str) -> Streams {
     Streams::new(&local_config(url).await)
@@ -416,13 +373,6 @@ pub async fn local_config(url: &str) -> SdkConfig {
         .region(Region::from_static("us-east-1"))
         .credentials_provider(Credentials::new("local", "local", None, None, "local"));
     loader.load().await
-}
-
-fn open(data: Option<&Path>) -> anyhow::Result<Database> {
-    let Some(data) = data else { return Ok(Database::memory()?) };
-    std::fs::create_dir_all(data).with_context(|| format!("creating the folder {} (--data)", data.display()))?;
-    let file = data.join("dynamodb.sqlite");
-    Database::new(&file.to_string_lossy()).with_context(|| format!("opening {} (--data)", file.display()))
 }
 
 async fn listen(port: u16, option: &str) -> anyhow::Result<TcpListener> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, bail};
 use rollcall::adapters::backups::Backups;
-use rollcall::core::settings::{BackupPlace, backup_place};
+use rollcall::core::removal::{BackupPlace, backup_place};
 use rollcall::services::restore::{Backup, Restored};
 use serde_json::json;
 

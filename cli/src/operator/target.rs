@@ -8,7 +8,8 @@ use aws_sdk_dynamodb::Client;
 use rollcall::adapters::{aws, secrets};
 
 use crate::args::TargetArgs;
-use crate::dev::stack::{self, LOCAL_CLERK, LOCAL_DYNAMODB, Lookup, backups_folder};
+use crate::dev::places::backups_folder;
+use crate::dev::stack::{self, LOCAL_CLERK, LOCAL_DYNAMODB, Lookup};
 use crate::dev::tables::Tables;
 use crate::presets;
 

@@ -5,12 +5,12 @@ use rollcall::adapters::clerk_api::DEFAULT_URL;
 use rollcall::core::id::InstanceId;
 use rollcall::core::profile::Defaults;
 use rollcall::core::reconcile::run::Mode;
+use rollcall::core::removal::{BACKUP_BUCKET, BACKUP_DAYS, OWNED_TABLES, PURGE_AFTER_HOURS, Removal};
 use rollcall::core::settings::{
-    BACKUP_BUCKET, BACKUP_DAYS, CLERK_API_URL, CLERK_INSTANCE_ID, CLERK_RATE_SHARE, CLERK_SECRET_KEY, DELETION_POLICY,
-    DIRECTORY_TABLE, InvalidSettings, MEMBERSHIP_PROFILE_DEFAULTS, METADATA_WRITEBACK, MIRROR, OPERATIONS_TABLE,
-    OWNED_TABLES, PROFILE_DEFAULTS, PROFILES_TABLE, PURGE_AFTER_HOURS, RECONCILE_POLICY, ROLLCALL_SECRET_ARN, Reader,
-    Removal, USUAL_RATE_SHARE, Variable, api_url, percent, profile_defaults, reconcile_policy, secret_key, switch,
-    table_name,
+    CLERK_API_URL, CLERK_INSTANCE_ID, CLERK_RATE_SHARE, CLERK_SECRET_KEY, DELETION_POLICY, DIRECTORY_TABLE,
+    InvalidSettings, MEMBERSHIP_PROFILE_DEFAULTS, METADATA_WRITEBACK, MIRROR, OPERATIONS_TABLE, PROFILE_DEFAULTS,
+    PROFILES_TABLE, RECONCILE_POLICY, ROLLCALL_SECRET_ARN, Reader, USUAL_RATE_SHARE, Variable, api_url, percent,
+    profile_defaults, reconcile_policy, secret_key, switch, table_name,
 };
 use secrecy::SecretString;
 

@@ -24,7 +24,7 @@ use super::tls::HttpsClient;
 use crate::core::id::{InstanceId, InternalId};
 use crate::core::millis::Millis;
 use crate::core::rank::Rank;
-use crate::core::settings::{BackupPlace, Removal};
+use crate::core::removal::{BackupPlace, Removal};
 
 /// How long S3 may take over a backup of a few megabytes.
 const TIMEOUT: Duration = Duration::from_secs(30);

@@ -25,6 +25,7 @@ pub mod projection;
 pub mod purge;
 pub mod rank;
 pub mod reconcile;
+pub mod removal;
 pub mod rule;
 pub mod session;
 pub mod session_problems;

@@ -21,7 +21,7 @@ use crate::core::id::{InstanceId, Key};
 use crate::core::item::Item;
 use crate::core::millis::Millis;
 use crate::core::purge::{Due, partitions};
-use crate::core::settings::Removal;
+use crate::core::removal::Removal;
 use crate::core::tombstone::DeletionPolicy;
 
 /// Purges at once.

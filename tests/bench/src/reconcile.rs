@@ -111,6 +111,7 @@ fn environment(addresses: &Addresses) -> Vec<(&'static str, String)> {
         ("DIRECTORY_TABLE", &addresses.directory_table),
         ("PROFILES_TABLE", &addresses.profiles_table),
         ("OPERATIONS_TABLE", &addresses.operations_table),
+        ("BACKUP_BUCKET", &addresses.backups),
         // Two requests for each user: that is another budget.
         ("METADATA_WRITEBACK", "off"),
     ];

@@ -63,6 +63,7 @@ pub(crate) struct Addresses {
     pub(crate) directory_table: String,
     pub(crate) profiles_table: String,
     pub(crate) operations_table: String,
+    pub(crate) backups: String,
 }
 
 /// Counts the three kinds of events, each as a message of its own: fresh, duplicate, superseded.

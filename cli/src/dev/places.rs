@@ -1,0 +1,58 @@
+//! Where the local stack's files lie: in the folder of `--data`, or in temporary ones that go with it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use dynoxide::Database;
+use tempfile::TempPath;
+
+/// The tables, in a file of the folder or in memory.
+pub(super) fn database(data: Option<&Path>) -> anyhow::Result<Database> {
+    let Some(data) = data else { return Ok(Database::memory()?) };
+    std::fs::create_dir_all(data).with_context(|| format!("creating the folder {} (--data)", data.display()))?;
+    let file = data.join("dynamodb.sqlite");
+    Database::new(&file.to_string_lossy()).with_context(|| format!("opening {} (--data)", file.display()))
+}
+
+/// The file that stands for the bus, and what removes it in the end.
+pub(super) fn bus(data: Option<&Path>) -> anyhow::Result<(PathBuf, Option<TempPath>)> {
+    if let Some(data) = data {
+        return Ok((data.join("events.ndjson"), None));
+    }
+    let file = tempfile::Builder::new().prefix("rollcall-events-").suffix(".ndjson").tempfile();
+    let path = file.context("making a file for the event bus")?.into_temp_path();
+    Ok((path.to_path_buf(), Some(path)))
+}
+
+/// Where a local stack keeps its backups: in its folder, or in one of its own beside other temporary files, whose name says
+/// which stack's they are, so that commands find them.
+#[must_use]
+pub fn backups_folder(data: Option<&Path>, dynamodb_url: &str) -> PathBuf {
+    let temporary = || {
+        let port = dynamodb_url.trim_end_matches('/').rsplit(':').next().unwrap_or_default();
+        std::env::temp_dir().join(format!("rollcall-{port}-backups"))
+    };
+    data.map_or_else(temporary, |data| data.join("backups"))
+}
+
+/// The backups of a stack that starts: those of an earlier one in memory, on the same port, are nobody's any more.
+pub(super) fn backups(data: Option<&Path>, dynamodb_url: &str) -> anyhow::Result<(PathBuf, Option<Folder>)> {
+    // It exists already: the tables are in it.
+    let data = data.map(Path::canonicalize).transpose().context("finding the folder (--data)")?;
+    let folder = backups_folder(data.as_deref(), dynamodb_url);
+    let temporary = || Folder(folder.clone());
+    if data.is_none() {
+        drop(temporary());
+    }
+    let in_the_end = data.is_none().then(temporary);
+    Ok((folder, in_the_end))
+}
+
+/// A folder that is removed in the end.
+pub(super) struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
