@@ -244,6 +244,22 @@ async fn an_erasure_deletes_in_clerk_and_here_and_now_if_it_is_told_so() {
 }
 
 #[tokio::test]
+async fn an_erasure_removes_what_an_earlier_policy_has_kept() {
+    let (world, ada, _, acme) = office(&[("DELETION_POLICY", "retain")]).await;
+    delete(&world, "user", &ada).await;
+    world.clerk("DELETE", &format!("/users/{ada}"), Value::Null).await;
+    let kept = world.item(&user(&ada)).await.unwrap();
+    assert!(kept["consequences_at"].is_u64() && kept["first_name"] == "Somebody", "{kept}");
+    let erased = rollcall(&world, &["erase", &ada, "--yes", "--now", "--json"], &PURGE).await;
+    assert_eq!((erased.status, &erased.json()["removed"]["tasks"]), (Some(0), &json!(4)), "{}", erased.out);
+    let bare = world.item(&user(&ada)).await.unwrap();
+    assert!(bare["consequences_at"].is_u64() && bare["first_name"].is_null() && bare["rank"] == kept["rank"], "{bare}");
+    let member = world.item(&membership(&ada, &acme)).await.unwrap();
+    assert!(member["deleted_at"].is_u64() && member["permissions"].is_null(), "{member}");
+    assert!(!bare.to_string().contains(&ada) && !member.to_string().contains(&ada), "{bare} {member}");
+}
+
+#[tokio::test]
 async fn an_erasure_that_clerk_does_not_carry_out_ends_nobody() {
     let (world, ada, _, _) = office(&PURGE).await;
     world.set_faults(clerk_emulator::ApiFaults { server_error: 1.0, ..clerk_emulator::ApiFaults::default() });

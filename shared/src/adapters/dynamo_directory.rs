@@ -15,7 +15,7 @@ use super::aws::backoff;
 use super::dynamo_batch::attributes;
 use super::dynamo_transaction::{Transacted, transact};
 use super::store_error::StoreError;
-use crate::core::item::{CONSEQUENCES_AT, Item, PURGING_AT};
+use crate::core::item::{CONSEQUENCES_AT, Item, NOBODY, PURGING_AT};
 use crate::core::millis::Millis;
 use crate::core::rule::{Guard, Stamp};
 
@@ -54,9 +54,6 @@ pub enum ClerkId {
     /// It goes.
     Goes,
 }
-
-/// What stands for Clerk's id of a user who is redacted.
-pub const NOBODY: &str = "deleted";
 
 /// What became of a write that depends on another item.
 #[derive(Clone, Copy, Debug, PartialEq)]

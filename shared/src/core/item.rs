@@ -15,6 +15,9 @@ pub const CONSEQUENCES_AT: &str = "consequences_at";
 /// The mark on a user's tombstone whose data is being removed: since when, in Unix ms. An undo comes too late then.
 pub const PURGING_AT: &str = "purging_at";
 
+/// What stands for Clerk's id of a user who is redacted.
+pub const NOBODY: &str = "deleted";
+
 /// Through which path a state reached the Directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -109,7 +112,7 @@ impl Item {
     pub fn entity(&self) -> Option<EntityId> {
         let text = |name: &str| self.fields.get(name).and_then(Value::as_str);
         Some(match Kind::of(&self.key)? {
-            Kind::User => EntityId::User(text("clerk_user_id")?.parse().ok()?),
+            Kind::User => EntityId::User(text("clerk_user_id").filter(|id| *id != NOBODY)?.parse().ok()?),
             Kind::Organization => EntityId::Organization(text("organization_id")?.parse().ok()?),
             Kind::Membership => EntityId::Membership {
                 user: text("clerk_user_id")?.parse().ok()?,

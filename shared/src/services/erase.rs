@@ -8,6 +8,7 @@ use super::deletion::{Followed, Own, log};
 use super::purge::PurgeError;
 use super::reconcile::{Reconciler, SAID};
 use super::undo::OperatorError;
+use crate::adapters::dynamo_directory::Put;
 use crate::core::decide::{self, Next};
 use crate::core::id::{EntityId, UserId};
 use crate::core::item::{Item, Writer};
@@ -15,6 +16,7 @@ use crate::core::millis::Millis;
 use crate::core::owned::Owner;
 use crate::core::projection::Context;
 use crate::core::purge::due_at;
+use crate::core::rule::Guard;
 use crate::core::subject::Subject;
 use crate::core::tombstone::{Deletion, DeletionPolicy};
 
@@ -82,8 +84,15 @@ impl Reconciler {
         let key = entity.key(&self.applier.instance);
         let read = || self.survey.read(std::slice::from_ref(&key));
         let stored = read().await.map_err(OperatorError::from)?.items.remove(&key);
+        // Without a mirror there is nothing to keep of a user but the fact of the deletion.
+        let policy = if self.mirror { self.deletions.cascade.deletion } else { DeletionPolicy::Purge };
         if let Some(tombstone) = stored.filter(Item::is_deleted) {
-            return Ok(tombstone);
+            let was_retained = tombstone.is_finished() && tombstone.entity().is_some();
+            return if was_retained && policy != DeletionPolicy::Retain {
+                Ok(self.strip_retained(&tombstone, policy, &context).await?)
+            } else {
+                Ok(tombstone)
+            };
         }
         let deletion = Deletion {
             entity: entity.clone(),
@@ -91,8 +100,6 @@ impl Reconciler {
             generation: Millis::ZERO,
             at: provenance.applied_at,
         };
-        // Without a mirror there is nothing to keep of a user but the fact of the deletion.
-        let policy = if self.mirror { self.deletions.cascade.deletion } else { DeletionPolicy::Purge };
         let next = Next::Again(Box::new(decide::tombstone(deletion, policy, &context)));
         self.applier.apply(entity, next, None, &SAID, &context, None).await.map_err(|failure| match failure.error {
             ApplyError::Store(error) => OperatorError::Store(error),
@@ -101,6 +108,46 @@ impl Reconciler {
         })?;
         let stored = read().await.map_err(OperatorError::from)?.items.remove(&key);
         Ok(stored.filter(Item::is_deleted).ok_or(OperatorError::Contended)?)
+    }
+
+    /// Takes out of a user's tombstone, and those of the memberships, what an earlier policy has kept: an erasure is asked for
+    /// more than that. The ranks stay. Answers with the tombstone, unfinished.
+    async fn strip_retained(
+        &self,
+        user: &Item,
+        policy: DeletionPolicy,
+        context: &Context<'_>,
+    ) -> Result<Item, OperatorError> {
+        let mut from = None;
+        loop {
+            let page = self.deletions.cascade.members.of(&user.key, from).await?;
+            for member in page.items.iter().filter(|item| item.is_deleted()) {
+                self.strip(member, policy, context).await?;
+            }
+            from = page.next;
+            if from.is_none() {
+                break;
+            }
+        }
+        // Last: as long as it is whole, this is done again.
+        self.strip(user, policy, context).await?.ok_or(OperatorError::Contended)
+    }
+
+    async fn strip(
+        &self,
+        tombstone: &Item,
+        policy: DeletionPolicy,
+        context: &Context<'_>,
+    ) -> Result<Option<Item>, OperatorError> {
+        let Some(entity) = tombstone.entity() else { return Ok(None) };
+        let (generation, at) = (tombstone.rank.generation, tombstone.rank.version);
+        let deletion = Deletion { entity, membership_id: tombstone.membership_id(), generation, at };
+        let bare = deletion.tombstone(policy, None, context);
+        let guard = Guard::Exactly(tombstone.rank, tombstone.digest.clone());
+        match self.applier.directory.put(&bare, &guard).await? {
+            Put::Applied { .. } => Ok(Some(bare)),
+            Put::Refused(_) => Err(OperatorError::Contended),
+        }
     }
 
     async fn remove_erased(&self, user: &UserId, tombstone: &Item, at_once: bool) -> Result<Own, EraseError> {
