@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use rollcall::core::reconcile::run::RunId;
+use rollcall::core::subject::Subject;
 
 /// Rollcall keeps a DynamoDB copy of Clerk's users, organizations and memberships in step with Clerk.
 #[derive(Debug, Parser)]
@@ -178,7 +179,7 @@ pub struct AnalyzeArgs {
 #[derive(Args, Debug)]
 pub struct UndoArgs {
     /// Clerk's id of a user or an organization, a user's internal id, or a membership as organization/user
-    pub id: String,
+    pub id: Subject,
     /// Say what would live again; write nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -222,7 +223,7 @@ pub struct RestoreArgs {
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct EraseArgs {
     /// Clerk's id of a user, or the internal id
-    pub id: String,
+    pub id: Subject,
     /// Remove the data at once: there is no way back but the backup
     #[arg(long)]
     pub now: bool,
@@ -232,7 +233,7 @@ pub struct EraseArgs {
     /// Do not ask
     #[arg(long, short)]
     pub yes: bool,
-    /// Print one JSON object; needs --yes
+    /// Print one JSON object; needs --yes or --dry-run
     #[arg(long)]
     pub json: bool,
     /// What to work on.
@@ -244,7 +245,7 @@ pub struct EraseArgs {
 #[derive(Args, Debug)]
 pub struct ExportArgs {
     /// Clerk's id of a user, or the internal id
-    pub id: String,
+    pub id: Subject,
     /// Print it on one line
     #[arg(long)]
     pub json: bool,

@@ -222,6 +222,7 @@ async fn e2_a_table_that_is_not_as_the_setting_says_leaves_the_purge_to_be_mende
         assert!(log.text().contains(problem), "{}", log.text());
         let copy = office.stored().await[0].clone().unwrap();
         assert!(copy["consequences_at"].is_null() && office.is_noted().await, "{copy}");
+        assert!(copy["purging_at"].is_null(), "nothing has begun that an undo could come too late for: {copy}");
         // Mended, the same purge goes on, whether by the hour or by night.
         let mended = office.world.beside(&[("DELETION_POLICY", "purge"), ("OWNED_TABLES", OWNED_TABLES)]).await;
         assert_eq!(mended.settle().await.settled.unwrap().purged, 1);
@@ -275,6 +276,20 @@ async fn e8_what_only_an_operator_can_mend_keeps_nobody_else_waiting() {
     office.world.wait_hours(1);
     assert_eq!(office.world.beside(&settings).await.settle().await.settled.unwrap().purged, 1);
     assert_eq!(office.rows().await, 0);
+}
+
+#[tokio::test]
+async fn e10_a_hold_that_is_made_longer_holds_what_waits_already() {
+    let office = Office::of("progress-and-purge", &[]).await;
+    office.ada_leaves().await;
+    let settings = [("DELETION_POLICY", "purge"), ("PURGE_AFTER_HOURS", "72"), ("OWNED_TABLES", OWNED_TABLES)];
+    let longer = office.world.beside(&settings).await;
+    longer.wait_hours(25);
+    let settled = longer.settle().await.settled.unwrap();
+    assert_eq!((settled.purged, settled.dropped, office.rows().await), (0, 1, ROWS));
+    assert!(office.is_noted().await, "under the hour of the longer hold");
+    longer.wait_hours(48);
+    assert_eq!((longer.settle().await.settled.unwrap().purged, office.rows().await), (1, 0));
 }
 
 #[tokio::test]

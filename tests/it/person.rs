@@ -58,7 +58,7 @@ async fn bug8_one_signed_deletion_erases_nothing_at_once_and_an_undo_leaves_ever
     let restored = world.told().iter().filter(|event| event["detail"]["kind"] == "restored").count();
     assert_eq!(restored, 3 + 4, "the application is told of each");
     // Whoever lives already is left alone, and the hold's note is about nobody any more.
-    let again = rollcall(&world, &["undo", &ada], &PURGE).await;
+    let again = rollcall(&world, &["undo", &ada, "--yes"], &PURGE).await;
     assert_eq!((again.status, again.out.contains("lived already")), (Some(0), true), "{}", again.out);
     world.wait_hours(49);
     let settled = world.settle().await.settled.unwrap();
@@ -93,7 +93,10 @@ async fn an_undo_is_refused_where_clerk_has_nothing_or_the_parent_has_ended_or_a
     };
     refused("user_nobody", "nothing is known of it").await;
     refused("1c1157ac-33d3-5114-bbd8-09b23e2ca922", "nothing is known of it").await;
-    refused("a b", "is no id").await;
+    let typo = rollcall(&world, &["undo", "a b", "--yes"], &PURGE).await;
+    assert_eq!((typo.status, typo.err.contains("an id is 1 to 255")), (Some(64), true), "{}", typo.err);
+    let unasked = rollcall(&world, &["undo", &ada], &PURGE).await;
+    assert_eq!((unasked.status, unasked.err.contains("add --yes")), (Some(64), true), "{}", unasked.err);
     delete(&world, "organization", &acme).await;
     refused(&format!("{acme}/{grace}"), "undo that first").await;
     world.clerk("DELETE", &format!("/users/{grace}"), Value::Null).await;
@@ -132,6 +135,10 @@ async fn after_the_deadline_the_rows_come_back_from_the_backup_and_the_user_by_a
     let file = backups.keys().next().unwrap();
     let plan = rollcall(&world, &["restore", file, "--dry-run"], &[]).await;
     assert_eq!((plan.status, plan.out.contains("tasks")), (Some(2), true), "{}", plan.out);
+    let plan = rollcall(&world, &["restore", file, "--dry-run", "--json"], &[]).await;
+    assert_eq!((plan.status, &plan.json()["rows"][0]["tasks"]), (Some(2), &json!(4)));
+    let unasked = rollcall(&world, &["restore", file], &[]).await;
+    assert_eq!((unasked.status, unasked.err.contains("add --yes")), (Some(64), true), "{}", unasked.err);
     assert!(world.owned().await.len() < before.1.len());
     let restored = rollcall(&world, &["restore", file, "--yes", "--json"], &[]).await;
     assert_eq!((restored.status, &restored.json()["restored"]["tasks"]), (Some(0), &json!(4)), "{}", restored.out);
@@ -205,7 +212,9 @@ async fn an_erasure_deletes_in_clerk_and_here_and_now_if_it_is_told_so() {
     assert_eq!(plan.status, Some(2), "{}", plan.err);
     assert!(plan.out.contains("all rows in 4 owned tables in 24 hours; backups go to"), "{}", plan.out);
     let unasked = rollcall(&world, &["erase", &ada], &PURGE).await;
-    assert_eq!((unasked.status, unasked.err.contains("add --yes")), (Some(1), true), "{}", unasked.err);
+    assert_eq!((unasked.status, unasked.err.contains("add --yes")), (Some(64), true), "{}", unasked.err);
+    let plan = rollcall(&world, &["erase", &ada, "--dry-run", "--json"], &PURGE).await;
+    assert_eq!((plan.status, plan.json()), (Some(2), json!({ "dry_run": true, "clerk_user_id": ada, "lives": true })));
     let refused = typed(&world, &["erase", &ada], "n\r").await;
     assert_eq!((refused.status, refused.out.contains("Nothing was deleted")), (Some(2), true), "{}", refused.out);
     assert!(clerk_has(&ada).await && of(&ada).await == 13);

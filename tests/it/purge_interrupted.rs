@@ -322,6 +322,40 @@ async fn i7_a_purge_killed_between_any_two_calls_and_begun_again_ends_the_same_a
     }
 }
 
+#[tokio::test]
+async fn i3_a_purge_that_others_have_overtaken_touches_nobody_who_lives_again() {
+    let world = world("purge").await;
+    let case = Case::open(&world, "purge").await;
+    world.wait_hours(25);
+    let slow = world.reconciler().await;
+    let mut held = world.wire.hold();
+    let overtaken = async {
+        // It has claimed the tombstone and read everything, and is about to remove it.
+        let (mut claimed, mut reads) = (false, 0);
+        let waiting = loop {
+            let request = held.recv().await.unwrap();
+            claimed |= request.operation == "UpdateItem";
+            reads += usize::from(claimed && request.operation == "BatchGetItem");
+            if reads == 2 || request.operation == "BatchWriteItem" {
+                break request;
+            }
+            request.release();
+        };
+        let others = world.beside(&[("DELETION_POLICY", "purge"), ("OWNED_TABLES", OWNED_TABLES)]).await;
+        assert_eq!(others.settle().await.settled.unwrap().purged, 1);
+        case.restore(false).await;
+        let subject: Subject = case.ada.parse().unwrap();
+        Box::pin(others.reconciler().await.reconciler().undo(&subject)).await.unwrap();
+        drop(held);
+        waiting.release();
+    };
+    let (settled, ()) = tokio::join!(slow.settle(None), overtaken);
+    assert_eq!(settled.unwrap().settled.unwrap().purged, 0);
+    assert!(case.copy().await["deleted_at"].is_null());
+    assert_eq!(case.copies().await, case.copies);
+    assert!(case.split().await.0 == case.rows, "rows of somebody who lives were removed");
+}
+
 #[test]
 fn i3_a_deletion_undone_repeated_cut_short_and_restored_ends_as_it_should() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -2,13 +2,13 @@
 
 use ::reconcile::Reconcile;
 use ::reconcile::settings::Settings;
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use rollcall::adapters::backups::Backups;
 use rollcall::adapters::clerk_api::ClerkError;
-use rollcall::core::subject::Subject;
 use rollcall::services::reconcile::ReconcileError;
 use rollcall::services::undo::OperatorError;
 
+use super::Screen;
 use super::reconcile::{explain, store};
 use super::target::{Environment, Target};
 use crate::Clock;
@@ -46,12 +46,11 @@ impl Desk {
     }
 }
 
-/// Reads an id as it was typed.
-pub(super) fn subject(text: &str) -> anyhow::Result<Subject> {
-    text.parse().with_context(|| {
-        format!(
-            "{text:?} is no id: give Clerk's id of a user or an organization, the internal id of a user, or a membership \
-             as organization/user"
-        )
-    })
+/// Whether a command must not go on: nobody can be asked whether to, and nobody has said so.
+pub(super) fn must_say_yes(yes: bool, dry_run: bool, json: bool, screen: &Screen) -> bool {
+    let must = !yes && !dry_run && (json || !screen.asks);
+    if must {
+        eprintln!("rollcall: nobody can be asked here: add --yes, or --dry-run");
+    }
+    must
 }

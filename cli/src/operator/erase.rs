@@ -6,7 +6,7 @@ use rollcall::services::erase::EraseError;
 use rollcall::services::purge::{PurgeError, Removed};
 use serde_json::json;
 
-use super::desk::{Desk, subject};
+use super::desk::{Desk, must_say_yes};
 use super::reconcile::store;
 use super::target::Environment;
 use super::text::{count, counted, moment, table};
@@ -20,11 +20,13 @@ use crate::{Clock, Status};
 ///
 /// If it cannot, with what to do about it.
 pub async fn run(args: EraseArgs, environment: Environment, clock: Clock, screen: &Screen) -> anyhow::Result<Status> {
-    let subject = subject(&args.id)?;
+    if must_say_yes(args.yes, args.dry_run, args.json, screen) {
+        return Ok(Status::Usage);
+    }
     let desk = Desk::open(&args.target, environment, clock).await?;
     let explain = |error| explain(&desk, error);
     let reconciler = desk.reconcile.reconciler();
-    let (user, stored) = reconciler.to_erase(&subject).await.map_err(explain)?;
+    let (user, stored) = reconciler.to_erase(&args.id).await.map_err(explain)?;
     if !args.json {
         let stands = match &stored {
             None => "is not known here",
@@ -35,19 +37,18 @@ pub async fn run(args: EraseArgs, environment: Environment, clock: Clock, screen
         say(format_args!("user {user} {stands}. {}", plan(&desk, args.now)));
     }
     if args.dry_run {
-        if !args.json {
+        if args.json {
+            say(
+                json!({ "dry_run": true, "clerk_user_id": user, "lives": stored.is_some_and(|stored| !stored.is_deleted()) }),
+            );
+        } else {
             say("Nothing was deleted.");
         }
         return Ok(Status::Left);
     }
-    if !args.yes {
-        if args.json || !screen.asks {
-            anyhow::bail!("this deletes a person in Clerk: add --yes");
-        }
-        if !screen.ask("Delete the user in Clerk and here?")? {
-            say("Nothing was deleted.");
-            return Ok(Status::Left);
-        }
+    if !args.yes && !screen.ask("Delete the user in Clerk and here?")? {
+        say("Nothing was deleted.");
+        return Ok(Status::Left);
     }
     let erasure = reconciler.erase(&user, args.now).await.map_err(explain)?;
     let missing = matches!(&erasure.own, Own::Removed(removed) if !removed.missing.is_empty());
@@ -60,18 +61,23 @@ pub async fn run(args: EraseArgs, environment: Environment, clock: Clock, screen
         say(json!({
             "clerk_user_id": user, "was_in_clerk": erasure.was_in_clerk, "waits_until": waits_until,
             "removed": removed.map(|removed| &removed.rows), "backups": removed.map(|removed| &removed.backups),
-            "missing_tables": removed.map(|removed| &removed.missing),
+            "missing_tables": removed.map(|removed| &removed.missing), "left": erasure.is_left,
         }));
     } else {
         let clerk = if erasure.was_in_clerk { "deleted in Clerk" } else { "gone from Clerk already" };
         say(format_args!("user {user} is {clerk}, and has ended here."));
         match &erasure.own {
+            Own::Nothing if erasure.is_left => {
+                say(
+                    "Not all of it is done, for a reason that the log gives. The schedule goes on with it, or this command.",
+                );
+            }
             Own::Nothing => say("DELETION_POLICY=retain: everything is kept."),
             Own::Waits(until) => say(format_args!("The data are removed after {}.", moment(*until))),
             Own::Removed(removed) => say(removed_text(removed, &desk)),
         }
     }
-    Ok(if missing { Status::Left } else { Status::Done })
+    Ok(if missing || erasure.is_left { Status::Left } else { Status::Done })
 }
 
 fn plan(desk: &Desk, now: bool) -> String {

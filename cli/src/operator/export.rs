@@ -5,7 +5,7 @@ use rollcall::adapters::dynamo_operations::DynamoOperations;
 use rollcall::adapters::dynamo_owned::DynamoOwned;
 use rollcall::services::export::{ExportError, Holdings};
 
-use super::desk::{Desk, subject};
+use super::desk::Desk;
 use super::say;
 use super::target::Environment;
 use crate::args::ExportArgs;
@@ -17,7 +17,6 @@ use crate::{Clock, Status};
 ///
 /// If it cannot, with what to do about it.
 pub async fn run(args: ExportArgs, environment: Environment, clock: Clock) -> anyhow::Result<Status> {
-    let subject = subject(&args.id)?;
     let desk = Desk::open(&args.target, environment, clock).await?;
     let (settings, client) = (&desk.settings, || desk.target.dynamodb.clone());
     let owned = settings.removal.owned.iter().cloned();
@@ -27,7 +26,7 @@ pub async fn run(args: ExportArgs, environment: Environment, clock: Clock) -> an
         owned: owned.map(|table| DynamoOwned::new(client(), table)).collect(),
         operations: DynamoOperations::new(client(), settings.operations_table.clone()),
     };
-    let export = desk.reconcile.reconciler().export(&subject, &holdings).await.map_err(|error| match error {
+    let export = desk.reconcile.reconciler().export(&args.id, &holdings).await.map_err(|error| match error {
         ExportError::Operator(error) => desk.explain(error),
         error => anyhow!(error),
     })?;

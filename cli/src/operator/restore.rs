@@ -8,6 +8,7 @@ use rollcall::core::removal::{BackupPlace, backup_place};
 use rollcall::services::restore::{Backup, Restored};
 use serde_json::json;
 
+use super::desk::must_say_yes;
 use super::reconcile::store;
 use super::target::{Environment, Target};
 use super::text::{count, moment, table};
@@ -21,6 +22,9 @@ use crate::args::RestoreArgs;
 ///
 /// If it cannot, with what to do about it.
 pub async fn run(args: RestoreArgs, environment: Environment, screen: &Screen) -> anyhow::Result<Status> {
+    if must_say_yes(args.yes, args.dry_run, args.json, screen) {
+        return Ok(Status::Usage);
+    }
     let target = Target::find(&args.target, environment, false).await?;
     let mut backups = Vec::new();
     // All of them are read before anything is written.
@@ -44,12 +48,15 @@ pub async fn run(args: RestoreArgs, environment: Environment, screen: &Screen) -
         }
     }
     if args.dry_run {
-        if !args.json {
+        if args.json {
+            let rows = backups.iter().map(Backup::rows).collect::<Vec<_>>();
+            say(json!({ "dry_run": true, "rows": rows }));
+        } else {
             say("Nothing was restored.");
         }
         return Ok(Status::Left);
     }
-    if !args.yes && !args.json && screen.asks && !screen.ask("Put these rows back?")? {
+    if !args.yes && !screen.ask("Put these rows back?")? {
         say("Nothing was restored.");
         return Ok(Status::Left);
     }

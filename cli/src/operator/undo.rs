@@ -4,7 +4,7 @@ use rollcall::core::id::EntityId;
 use rollcall::services::undo::Undo;
 use serde_json::json;
 
-use super::desk::{Desk, subject};
+use super::desk::{Desk, must_say_yes};
 use super::target::Environment;
 use super::text::counted;
 use super::{Screen, say};
@@ -17,15 +17,23 @@ use crate::{Clock, Status};
 ///
 /// If it cannot, with what to do about it.
 pub async fn run(args: UndoArgs, environment: Environment, clock: Clock, screen: &Screen) -> anyhow::Result<Status> {
-    let subject = subject(&args.id)?;
+    if must_say_yes(args.yes, args.dry_run, args.json, screen) {
+        return Ok(Status::Usage);
+    }
     let desk = Desk::open(&args.target, environment, clock).await?;
     let reconciler = desk.reconcile.reconciler();
-    if args.dry_run || (!args.yes && !args.json && screen.asks) {
-        let (entity, found) = reconciler.can_undo(&subject).await.map_err(|error| desk.explain(error))?;
+    if args.dry_run || !args.yes {
+        let (entity, found) = reconciler.can_undo(&args.id).await.map_err(|error| desk.explain(error))?;
         let stands = if found { "has ended here, and lives in Clerk" } else { "lives already" };
-        say(format_args!("{} {entity} {stands}.", entity.kind().name()));
+        if args.json {
+            say(json!({ "dry_run": true, "id": entity.to_string(), "kind": entity.kind().name(), "lived": !found }));
+        } else {
+            say(format_args!("{} {entity} {stands}.", entity.kind().name()));
+        }
         if args.dry_run {
-            say("Nothing was written.");
+            if !args.json {
+                say("Nothing was written.");
+            }
             return Ok(if found { Status::Left } else { Status::Done });
         }
         if !screen.ask("Let it live again, with the memberships that ended with it?")? {
@@ -33,7 +41,7 @@ pub async fn run(args: UndoArgs, environment: Environment, clock: Clock, screen:
             return Ok(Status::Left);
         }
     }
-    let undo = reconciler.undo(&subject).await.map_err(|error| desk.explain(error))?;
+    let undo = reconciler.undo(&args.id).await.map_err(|error| desk.explain(error))?;
     if args.json {
         say(json!({
             "id": undo.entity.to_string(), "kind": undo.entity.kind().name(), "lived": undo.lived,

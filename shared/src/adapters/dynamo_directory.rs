@@ -208,7 +208,8 @@ impl DynamoDirectory {
     pub async fn withdraw(&self, tombstone: &Item) -> Result<bool, StoreError> {
         let request = self.client.delete_item().table_name(&self.table).set_key(Some(attributes(&tombstone.key)));
         let request = request
-            .condition_expression("#rank = :rank AND attribute_not_exists(#purging)")
+            .condition_expression("#rank = :rank AND (attribute_exists(#finished) OR attribute_not_exists(#purging))")
+            .expression_attribute_names("#finished", CONSEQUENCES_AT)
             .expression_attribute_names("#rank", "rank")
             .expression_attribute_names("#purging", PURGING_AT)
             .expression_attribute_values(":rank", AttributeValue::S(tombstone.rank.to_string()));

@@ -104,6 +104,18 @@ impl DynamoOwned {
         &self.table.table
     }
 
+    /// Whether the table is as the setting says; one that does not exist is.
+    ///
+    /// # Errors
+    ///
+    /// [`OwnedError`], never for a missing table.
+    pub async fn check(&self) -> Result<(), OwnedError> {
+        match self.schema.get_or_try_init(|| self.describe()).await {
+            Ok(_) | Err(OwnedError::Missing(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// A page of a user's rows, whole and strongly consistent. By an index they are found a moment after they were written.
     ///
     /// # Errors

@@ -139,6 +139,12 @@ impl Item {
         self.fields.contains_key(CONSEQUENCES_AT)
     }
 
+    /// Whether this is the tombstone of a user whose data are being removed.
+    #[must_use]
+    pub fn is_purging(&self) -> bool {
+        self.fields.contains_key(PURGING_AT) && !self.is_finished()
+    }
+
     /// Whether this is a placeholder: of the entity only a session token is known so far.
     #[must_use]
     pub fn is_placeholder(&self) -> bool {

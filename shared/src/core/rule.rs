@@ -83,7 +83,9 @@ impl Guard {
                 newer(offered, stored) || (stored.rank == offered.rank && stored.digest == *seen)
             }
             Guard::Absent => false,
-            Guard::Exactly(rank, digest) => stored.rank == *rank && stored.digest == *digest && !stored.is_purging,
+            Guard::Exactly(rank, digest) => {
+                stored.rank == *rank && stored.digest == *digest && (stored.is_finished || !stored.is_purging)
+            }
         }
     }
 
@@ -105,7 +107,9 @@ impl Guard {
                 format!("attribute_not_exists(#rank) OR {newer} OR (#rank = :rank AND #digest = :seen)")
             }
             Guard::Absent => "attribute_not_exists(#rank)".to_owned(),
-            Guard::Exactly(..) => "#rank = :stored AND #digest = :seen AND attribute_not_exists(#purging)".to_owned(),
+            Guard::Exactly(..) => "#rank = :stored AND #digest = :seen \
+                 AND (attribute_exists(#finished) OR attribute_not_exists(#purging))"
+                .to_owned(),
         };
         let (stored, seen) = match self {
             Guard::NewerOrSeen(seen) => (None, Some(seen)),
@@ -250,7 +254,9 @@ mod tests {
                 }
                 let undo = Guard::Exactly(stored.rank, stored.digest.clone());
                 assert!(undo.admits(&offered, Some(&stored)));
-                assert!(!undo.admits(&offered, Some(&Stamp { is_purging: true, ..stored })));
+                let purging = Stamp { is_purging: true, is_finished: false, ..stored };
+                assert!(!undo.admits(&offered, Some(&purging)));
+                assert!(undo.admits(&offered, Some(&Stamp { is_finished: true, ..purging })));
             }
         }
     }

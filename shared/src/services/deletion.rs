@@ -277,10 +277,22 @@ impl Deletions {
     ) -> Result<One, StoreError> {
         let one = match stored.filter(|stored| due.is_about(stored)) {
             None => One::Dropped,
+            // The hold is a longer one by now.
+            Some(tombstone) if self.waits(&tombstone) => {
+                if let Some(due) = Due::of(&tombstone, self.hold) {
+                    self.purges.note(&due).await?;
+                }
+                One::Dropped
+            }
             Some(tombstone) => match self.purge(purger, &tombstone, until).await {
                 Ok(Purged::Done(removed)) => One::Purged(removed),
                 Ok(Purged::Changed) => One::Dropped,
-                Ok(Purged::Left(_)) => return Ok(One::Left),
+                Ok(Purged::Left(why)) => {
+                    if why == Left::Memberships {
+                        tracing::warn!(pk = tombstone.key.pk, "a membership keeps a purge from its end");
+                    }
+                    return Ok(One::Left);
+                }
                 Err(error) => {
                     failed(&tombstone, &error);
                     return Ok(One::Left);

@@ -29,6 +29,8 @@ pub struct Erasure {
     pub was_in_clerk: bool,
     /// What became of the data.
     pub own: Own,
+    /// Whether something could not be done, and is left to the schedule.
+    pub is_left: bool,
 }
 
 /// Why an erasure stopped. What it has done until then stays, and it can be begun again.
@@ -74,7 +76,8 @@ impl Reconciler {
         }
         let tombstone = self.end_erased(&entity).await?;
         let own = self.remove_erased(user, &tombstone, at_once).await?;
-        Ok(Erasure { user: user.clone(), was_in_clerk: deleted.is_some(), own })
+        let is_left = self.deletions.purger.is_some() && own == Own::Nothing;
+        Ok(Erasure { user: user.clone(), was_in_clerk: deleted.is_some(), own, is_left })
     }
 
     /// The tombstone of a user whom Clerk does not have: the one that is there, or a new one.

@@ -105,24 +105,31 @@ impl Purger {
                 left @ (Left::Time | Left::Memberships) => return Ok(Purged::Left(left)),
             }
             let Some(owner) = owner(&tombstone, cascade) else { return Ok(Purged::Changed) };
+            // What only an operator can mend is found before an undo comes too late.
+            for table in self.tables(cascade) {
+                table.check().await?;
+            }
             if cascade.directory.begin_purge(&tombstone, (self.clock)()).await?.is_some() {
                 if removed.is_none() {
                     removed = self.remove(&owner, &tombstone, cascade, until).await?;
                 }
-                let Some(found) = &removed else { return Ok(Purged::Left(Left::Time)) };
-                if !cascade.forget_members(&tombstone).await? {
-                    return Ok(Purged::Left(Left::Memberships));
-                }
-                let id = match cascade.deletion {
-                    DeletionPolicy::Redact => ClerkId::IsReplaced,
-                    DeletionPolicy::Purge => ClerkId::Goes,
-                    DeletionPolicy::Retain => ClerkId::Stays,
-                };
-                if cascade.directory.finish(&tombstone, (self.clock)(), id).await?.is_some() {
-                    return Ok(Purged::Done(found.clone()));
+                if let Some(found) = &removed {
+                    if !cascade.forget_members(&tombstone).await? {
+                        return Ok(Purged::Left(Left::Memberships));
+                    }
+                    let id = match cascade.deletion {
+                        DeletionPolicy::Redact => ClerkId::IsReplaced,
+                        DeletionPolicy::Purge => ClerkId::Goes,
+                        DeletionPolicy::Retain => ClerkId::Stays,
+                    };
+                    if cascade.directory.finish(&tombstone, (self.clock)(), id).await?.is_some() {
+                        return Ok(Purged::Done(found.clone()));
+                    }
+                } else if until.is_some_and(|until| (self.clock)() >= until) {
+                    return Ok(Purged::Left(Left::Time));
                 }
             }
-            // Deleted once more, or undone.
+            // Deleted once more, or undone, or somebody else has finished it.
             let stored = cascade.survey.read(std::slice::from_ref(&tombstone.key)).await?.items.remove(&tombstone.key);
             match stored.filter(Item::is_unfinished) {
                 Some(stored) => tombstone = stored,
@@ -132,7 +139,14 @@ impl Purger {
         Ok(Purged::Left(Left::Memberships))
     }
 
-    /// Removes whatever there is of a user; nothing if the time was over.
+    /// The tables of which rows are removed.
+    fn tables(&self, cascade: &Cascade) -> impl Iterator<Item = &DynamoOwned> {
+        let purges = cascade.deletion == DeletionPolicy::Purge;
+        std::iter::once(&self.profiles).chain(self.owned.iter().filter(move |_| purges))
+    }
+
+    /// Removes whatever there is of a user; nothing comes back if the time was over, or if the tombstone is not any more what
+    /// it was.
     ///
     /// # Errors
     ///
@@ -147,8 +161,7 @@ impl Purger {
         let mut removed = Removed::default();
         let mut batch = Batch::default();
         let redacts = cascade.deletion == DeletionPolicy::Redact;
-        let tables = self.owned.iter().filter(|_| !redacts);
-        for table in std::iter::once(&self.profiles).chain(tables) {
+        for table in self.tables(cascade) {
             let mut from = None;
             loop {
                 if until.is_some_and(|until| (self.clock)() >= until) {
@@ -164,8 +177,9 @@ impl Purger {
                 };
                 for row in rows {
                     self.add(&mut batch, row, redacts)?;
-                    if batch.rows.len() >= MOST_ROWS || batch.lines.len() >= MOST_BYTES {
-                        self.flush(&mut batch, owner, tombstone, cascade, &mut removed).await?;
+                    let is_full = batch.rows.len() >= MOST_ROWS || batch.lines.len() >= MOST_BYTES;
+                    if is_full && !self.flush(&mut batch, owner, tombstone, cascade, &mut removed).await? {
+                        return Ok(None);
                     }
                 }
                 from = next;
@@ -174,8 +188,8 @@ impl Purger {
                 }
             }
         }
-        self.flush(&mut batch, owner, tombstone, cascade, &mut removed).await?;
-        Ok(Some(removed))
+        let is_whole = self.flush(&mut batch, owner, tombstone, cascade, &mut removed).await?;
+        Ok(is_whole.then_some(removed))
     }
 
     fn add(&self, batch: &mut Batch, row: OwnedRow, redacts: bool) -> Result<(), BackupError> {
@@ -196,7 +210,7 @@ impl Purger {
         Ok(())
     }
 
-    /// Backs a batch up, and only then removes its rows.
+    /// Backs a batch up, and only then removes its rows. Not if another purge was faster: the user may live again by now.
     async fn flush(
         &self,
         batch: &mut Batch,
@@ -204,10 +218,15 @@ impl Purger {
         tombstone: &Item,
         cascade: &Cascade,
         removed: &mut Removed,
-    ) -> Result<(), PurgeError> {
+    ) -> Result<bool, PurgeError> {
         let Batch { lines, rows, .. } = std::mem::take(batch);
         if rows.is_empty() {
-            return Ok(());
+            return Ok(true);
+        }
+        let stored = cascade.survey.read(std::slice::from_ref(&tombstone.key)).await?.items.remove(&tombstone.key);
+        let is_same = |stored: &Item| stored.rank == tombstone.rank && stored.is_finished() == tombstone.is_finished();
+        if !stored.as_ref().is_some_and(is_same) {
+            return Ok(false);
         }
         let now = (self.clock)();
         let header = Header {
@@ -224,8 +243,12 @@ impl Purger {
         for doomed in &rows {
             *removed.rows.entry(doomed.owned.table.clone()).or_default() += 1;
         }
-        remove(&self.dynamodb, rows).await?;
-        Ok(())
+        match remove(&self.dynamodb, rows).await {
+            Ok(()) => Ok(true),
+            // Of one of the tables, as when it cannot be read: all others' purges go on.
+            Err(error @ StoreError::Refused(..)) => Err(OwnedError::Store(error).into()),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::adapters::dynamo_directory::Put;
 use crate::adapters::store_error::StoreError;
 use crate::core::clerk::Entity;
 use crate::core::id::{EntityId, InstanceId, Key, Kind};
-use crate::core::item::{Item, PURGING_AT, Writer};
+use crate::core::item::{Item, Writer};
 use crate::core::projection::Context;
 use crate::core::reconcile::run::Mode;
 use crate::core::rule::Guard;
@@ -97,7 +97,7 @@ impl Reconciler {
         let (entity, stored) = self.find(subject).await?;
         let stored = stored.ok_or(OperatorError::Unknown)?;
         self.applier.clerk.fetch(&entity).await?.ok_or(OperatorError::Gone)?;
-        if stored.is_deleted() && stored.fields.contains_key(PURGING_AT) {
+        if stored.is_deleted() && stored.is_purging() {
             return Err(OperatorError::Purging);
         }
         Ok((entity, stored.is_deleted()))
@@ -164,7 +164,7 @@ impl Reconciler {
             if !stored.is_deleted() {
                 return Ok(One::Lived);
             }
-            if stored.fields.contains_key(PURGING_AT) {
+            if stored.is_purging() {
                 return Err(OperatorError::Purging);
             }
             let is_kept = self.mirror || Kind::of(&stored.key) == Some(Kind::Organization);
