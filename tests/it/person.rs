@@ -127,10 +127,16 @@ async fn an_undo_is_refused_where_clerk_has_nothing_or_the_parent_has_ended_or_a
 async fn after_the_deadline_the_rows_come_back_from_the_backup_and_the_user_by_an_undo() {
     let (world, ada, _, acme) = office(&PURGE).await;
     let before = (world.profiles().await, world.owned().await);
+    let mut left =
+        rollcall_tests::membership_event("organizationMembership.deleted", "orgmem_left", 5, 6, world.now().get());
+    left["data"]["organization"]["id"] = "org_left".into();
+    left["data"]["public_user_data"]["user_id"] = ada.as_str().into();
+    assert_eq!(world.post(&left).await.status, 200);
     delete(&world, "user", &ada).await;
     world.wait_hours(25);
     assert_eq!(world.settle().await.settled.unwrap().purged, 1);
     world.follow().await;
+    assert!(world.item(&membership(&ada, "org_left")).await.unwrap()["consequences_at"].is_u64());
     let backups = world.backups();
     let file = backups.keys().next().unwrap();
     let plan = rollcall(&world, &["restore", file, "--dry-run"], &[]).await;
@@ -165,6 +171,9 @@ async fn after_the_deadline_the_rows_come_back_from_the_backup_and_the_user_by_a
     assert!(world.profiles().await == before.0 && world.owned().await == before.1);
     world.set_now(world.now().get() + 60 * 60 * 1000);
     assert!(world.reconcile().await.is_in_step());
+    // An organization that she had left before can be joined again.
+    let left = world.item(&membership(&ada, "org_left")).await.unwrap();
+    assert!(left["deleted_at"].is_u64() && left["consequences_at"].is_null(), "{left}");
 }
 
 #[tokio::test]
@@ -248,6 +257,8 @@ async fn an_erasure_deletes_in_clerk_and_here_and_now_if_it_is_told_so() {
     let erased = rollcall(&world, &["erase", &id, "--yes", "--now", "--json"], &redact).await;
     assert_eq!(erased.json()["removed"]["rollcall-profiles"], 2, "{}", erased.out);
     assert_eq!((of(&grace).await, clerk_has(&grace).await), (13, false));
+    let typo = rollcall(&world, &["erase", "user_typo", "--yes"], &PURGE).await;
+    assert_eq!((typo.status, typo.out.contains("is it the right one?")), (Some(2), true), "{}", typo.out);
     let organization = rollcall(&world, &["erase", "org_x", "--yes"], &PURGE).await;
     assert!(organization.err.contains("only a user can be erased"), "{}", organization.err);
 }

@@ -51,6 +51,7 @@ pub async fn run(args: EraseArgs, environment: Environment, clock: Clock, screen
         return Ok(Status::Left);
     }
     let erasure = reconciler.erase(&user, args.now).await.map_err(explain)?;
+    let is_unknown = stored.is_none() && !erasure.was_in_clerk;
     let missing = matches!(&erasure.own, Own::Removed(removed) if !removed.missing.is_empty());
     if args.json {
         let (waits_until, removed) = match &erasure.own {
@@ -61,9 +62,12 @@ pub async fn run(args: EraseArgs, environment: Environment, clock: Clock, screen
         say(json!({
             "clerk_user_id": user, "was_in_clerk": erasure.was_in_clerk, "waits_until": waits_until,
             "removed": removed.map(|removed| &removed.rows), "backups": removed.map(|removed| &removed.backups),
-            "missing_tables": removed.map(|removed| &removed.missing), "left": erasure.is_left,
+            "missing_tables": removed.map(|removed| &removed.missing), "left": erasure.is_left, "unknown": is_unknown,
         }));
     } else {
+        if is_unknown {
+            say("Neither Clerk nor the Directory knew this id: is it the right one?");
+        }
         let clerk = if erasure.was_in_clerk { "deleted in Clerk" } else { "gone from Clerk already" };
         say(format_args!("user {user} is {clerk}, and has ended here."));
         match &erasure.own {
@@ -77,7 +81,7 @@ pub async fn run(args: EraseArgs, environment: Environment, clock: Clock, screen
             Own::Removed(removed) => say(removed_text(removed, &desk)),
         }
     }
-    Ok(if missing || erasure.is_left { Status::Left } else { Status::Done })
+    Ok(if missing || erasure.is_left || is_unknown { Status::Left } else { Status::Done })
 }
 
 fn plan(desk: &Desk, now: bool) -> String {

@@ -31,6 +31,18 @@ pub async fn run(args: RestoreArgs, environment: Environment, screen: &Screen) -
     for file in &args.files {
         backups.push(read(file, &target).await.with_context(|| file.clone())?);
     }
+    // What was removed first is what there was: it comes first, or, where each replaces what is there, last.
+    backups.sort_by_key(|backup: &Backup| backup.header.written_at);
+    if args.replace {
+        backups.reverse();
+    }
+    for name in ["DIRECTORY_TABLE", "OPERATIONS_TABLE"] {
+        let table = target.setting(name);
+        let names_it = |backup: &Backup| backup.lines.iter().any(|line| Some(&line.table) == table.as_ref());
+        if backups.iter().any(names_it) {
+            bail!("a backup holds rows of {name}, which no purge removes: nothing was restored");
+        }
+    }
     let header = |backup: &Backup| {
         let header = &backup.header;
         format!("user {}, removed at {}", header.user, moment(header.written_at))

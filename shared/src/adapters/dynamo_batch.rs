@@ -18,6 +18,9 @@ pub(super) const MOST_WRITES: usize = 25;
 /// Requests for the keys that DynamoDB leaves out when it is short of capacity.
 pub(super) const MOST_REQUESTS: u32 = 6;
 
+/// Requests for the writes that it leaves out: some seconds, as a table of the application's may have little capacity.
+const MOST_WRITE_REQUESTS: u32 = 16;
+
 /// A row as DynamoDB gives it.
 pub(super) type Row = HashMap<String, AttributeValue>;
 
@@ -72,7 +75,7 @@ pub(super) async fn write(client: &Client, wanted: Vec<(String, WriteRequest)>) 
     for (table, write) in wanted {
         left.entry(table).or_default().push(write);
     }
-    for attempt in 0..MOST_REQUESTS {
+    for attempt in 0..MOST_WRITE_REQUESTS {
         if attempt > 0 {
             backoff(attempt).await;
         }

@@ -220,6 +220,22 @@ impl DynamoDirectory {
         }
     }
 
+    /// Takes the mark off a tombstone of a membership whose user lives again, if it is still exactly that one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn reopen(&self, tombstone: &Item) -> Result<(), StoreError> {
+        let request = self.client.update_item().table_name(&self.table).set_key(Some(attributes(&tombstone.key)));
+        let request = request
+            .update_expression("REMOVE #finished")
+            .condition_expression("#rank = :rank")
+            .expression_attribute_names("#finished", CONSEQUENCES_AT)
+            .expression_attribute_names("#rank", "rank")
+            .expression_attribute_values(":rank", AttributeValue::S(tombstone.rank.to_string()));
+        send(request).await.map(drop)
+    }
+
     fn mark(&self, tombstone: &Item, expression: &str, now: Millis) -> UpdateItemFluentBuilder {
         let request = self.client.update_item().table_name(&self.table).set_key(Some(attributes(&tombstone.key)));
         request

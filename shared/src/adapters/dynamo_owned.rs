@@ -20,6 +20,8 @@ use crate::core::millis::Millis;
 use crate::core::owned::{IdKind, OwnedTable, Owner};
 use crate::core::purge::{REDACTED_AT, kept};
 
+/// Rows that are looked up in an index at once: as many as are read whole in one request.
+const MOST_FOUND: i32 = 100;
 /// Batches under way at once.
 const AT_ONCE: usize = 8;
 
@@ -133,6 +135,8 @@ impl DynamoOwned {
         if self.table.index.is_none() {
             request = request.consistent_read(true);
         } else {
+            // All of them are read whole at once.
+            request = request.limit(MOST_FOUND);
             let names: Vec<String> = (0..key.len()).map(|at| format!("#key{at}")).collect();
             request = request.projection_expression(names.join(", "));
             for (placeholder, name) in names.into_iter().zip(key) {
@@ -195,7 +199,7 @@ impl DynamoOwned {
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
         match error.code() {
-            Some("ResourceNotFoundException") => OwnedError::Missing(self.name().to_owned()),
+            Some("ResourceNotFoundException") if !self.by_partition => OwnedError::Missing(self.name().to_owned()),
             _ => OwnedError::Store(StoreError::of(error)),
         }
     }

@@ -103,5 +103,5 @@ pub fn backup_place(text: &str) -> Option<BackupPlace> {
 }
 
 fn whole(text: &str, least: u64, most: u64) -> Option<u64> {
-    text.parse().ok().filter(|number| (least..=most).contains(number))
+    text.parse().ok().filter(|number: &u64| (least..=most).contains(number) && number.to_string() == text)
 }

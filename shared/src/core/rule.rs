@@ -94,9 +94,9 @@ impl Guard {
     pub fn condition(&self, offered: &Stamp) -> Condition {
         // Users and organizations have one generation and one id; only a membership must tell which one it is.
         let newer = match offered.membership_id {
-            None => "(#rank < :rank AND attribute_not_exists(#finished))",
+            None => "(#rank < :rank AND attribute_not_exists(#finished) AND attribute_not_exists(#purging))",
             Some(_) => {
-                "(#rank < :rank AND attribute_not_exists(#finished) \
+                "(#rank < :rank AND attribute_not_exists(#finished) AND attribute_not_exists(#purging) \
                  AND (#rank < :generation OR #membership_id = :membership_id))"
             }
         };
@@ -149,7 +149,7 @@ impl Guard {
         let Some(stored) = stored else {
             return Outcome::Unproven;
         };
-        if stored.is_finished {
+        if stored.is_finished || stored.is_purging {
             return Outcome::Superseded;
         }
         // A placeholder is settled by whatever is there, another placeholder included.
@@ -180,7 +180,8 @@ pub fn same_generation_other_membership(offered: &Stamp, stored: &Stamp) -> bool
 }
 
 fn newer(offered: &Stamp, stored: &Stamp) -> bool {
-    stored.rank < offered.rank && !stored.is_finished && !same_generation_other_membership(offered, stored)
+    let is_final = stored.is_finished || stored.is_purging;
+    stored.rank < offered.rank && !is_final && !same_generation_other_membership(offered, stored)
 }
 
 impl From<&Item> for Stamp {

@@ -148,7 +148,8 @@ impl Deletions {
             return self.follow_or_note(tombstone, until).await;
         }
         let cascade = self.cascade.finish(tombstone, until).await?;
-        if cascade.left == Left::Own
+        if matches!(cascade.left, Left::Own | Left::Memberships)
+            && self.purger.is_some()
             && let Some(due) = Due::of(tombstone, self.hold)
         {
             self.purges.note(&due).await?;
@@ -244,8 +245,14 @@ impl Deletions {
         }
         let keys: Vec<Key> = due.iter().map(Due::tombstone).collect();
         let mut stored = self.cascade.survey.read(&keys).await?;
+        for key in &stored.unreadable {
+            tracing::error!(pk = key.pk, "a tombstone cannot be read, so nothing of its user is removed");
+            settled.left += 1;
+        }
+        let is_readable = |(_, key): &(&Due, &Key)| !stored.unreadable.contains(key);
+        let readable: Vec<(&Due, &Key)> = due.iter().zip(&keys).filter(is_readable).collect();
         let one = |(due, key)| self.settle_one(purger, due, stored.items.remove(key), until);
-        let work: Vec<_> = due.iter().zip(&keys).map(one).collect();
+        let work: Vec<_> = readable.into_iter().map(one).collect();
         let mut done = stream::iter(work).buffer_unordered(AT_ONCE);
         while let Some(one) = done.next().await {
             match one? {

@@ -22,8 +22,6 @@ use crate::core::tombstone::DeletionPolicy;
 const MOST_ROWS: usize = 1_000;
 /// or so many bytes. A row may have 400 KB.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
-/// Attempts at a tombstone that is deleted once more meanwhile.
-const MOST_ATTEMPTS: usize = 4;
 
 /// What removing needs.
 pub struct Purger {
@@ -96,47 +94,40 @@ impl Purger {
         cascade: &Cascade,
         until: Option<Millis>,
     ) -> Result<Purged, PurgeError> {
-        let mut tombstone = tombstone.clone();
-        let mut removed = None;
-        for _ in 0..MOST_ATTEMPTS {
-            match cascade.finish(&tombstone, until).await?.left {
-                Left::Own => {}
-                Left::Nothing | Left::Changed => return Ok(Purged::Changed),
-                left @ (Left::Time | Left::Memberships) => return Ok(Purged::Left(left)),
-            }
-            let Some(owner) = owner(&tombstone, cascade) else { return Ok(Purged::Changed) };
-            // What only an operator can mend is found before an undo comes too late.
-            for table in self.tables(cascade) {
-                table.check().await?;
-            }
-            if cascade.directory.begin_purge(&tombstone, (self.clock)()).await?.is_some() {
-                if removed.is_none() {
-                    removed = self.remove(&owner, &tombstone, cascade, until).await?;
-                }
-                if let Some(found) = &removed {
-                    if !cascade.forget_members(&tombstone).await? {
-                        return Ok(Purged::Left(Left::Memberships));
-                    }
-                    let id = match cascade.deletion {
-                        DeletionPolicy::Redact => ClerkId::IsReplaced,
-                        DeletionPolicy::Purge => ClerkId::Goes,
-                        DeletionPolicy::Retain => ClerkId::Stays,
-                    };
-                    if cascade.directory.finish(&tombstone, (self.clock)(), id).await?.is_some() {
-                        return Ok(Purged::Done(found.clone()));
-                    }
-                } else if until.is_some_and(|until| (self.clock)() >= until) {
-                    return Ok(Purged::Left(Left::Time));
-                }
-            }
-            // Deleted once more, or undone, or somebody else has finished it.
-            let stored = cascade.survey.read(std::slice::from_ref(&tombstone.key)).await?.items.remove(&tombstone.key);
-            match stored.filter(Item::is_unfinished) {
-                Some(stored) => tombstone = stored,
-                None => return Ok(Purged::Changed),
-            }
+        // It may have been read a while ago, and undone and deleted once more since, at the same rank: then its hold is another.
+        let stored = cascade.survey.read(std::slice::from_ref(&tombstone.key)).await?.items.remove(&tombstone.key);
+        let is_same = |stored: &Item| {
+            let times = (stored.provenance.applied_at, tombstone.provenance.applied_at);
+            stored.is_unfinished() && stored.rank == tombstone.rank && times.0 == times.1
+        };
+        let Some(tombstone) = stored.filter(is_same) else { return Ok(Purged::Changed) };
+        match cascade.finish(&tombstone, until).await?.left {
+            Left::Own => {}
+            Left::Nothing | Left::Changed => return Ok(Purged::Changed),
+            left @ (Left::Time | Left::Memberships) => return Ok(Purged::Left(left)),
         }
-        Ok(Purged::Left(Left::Memberships))
+        let Some(owner) = owner(&tombstone, cascade) else { return Ok(Purged::Changed) };
+        // What only an operator can mend is found before an undo comes too late.
+        for table in self.tables(cascade) {
+            table.check().await?;
+        }
+        if cascade.directory.begin_purge(&tombstone, (self.clock)()).await?.is_none() {
+            return Ok(Purged::Changed);
+        }
+        let Some(removed) = self.remove(&owner, &tombstone, cascade, until).await? else {
+            let is_over = until.is_some_and(|until| (self.clock)() >= until);
+            return Ok(if is_over { Purged::Left(Left::Time) } else { Purged::Changed });
+        };
+        if !cascade.forget_members(&tombstone).await? {
+            return Ok(Purged::Left(Left::Memberships));
+        }
+        let id = match cascade.deletion {
+            DeletionPolicy::Redact => ClerkId::IsReplaced,
+            DeletionPolicy::Purge => ClerkId::Goes,
+            DeletionPolicy::Retain => ClerkId::Stays,
+        };
+        let finished = cascade.directory.finish(&tombstone, (self.clock)(), id).await?;
+        Ok(if finished.is_some() { Purged::Done(removed) } else { Purged::Changed })
     }
 
     /// The tables of which rows are removed.
@@ -223,11 +214,6 @@ impl Purger {
         if rows.is_empty() {
             return Ok(true);
         }
-        let stored = cascade.survey.read(std::slice::from_ref(&tombstone.key)).await?.items.remove(&tombstone.key);
-        let is_same = |stored: &Item| stored.rank == tombstone.rank && stored.is_finished() == tombstone.is_finished();
-        if !stored.as_ref().is_some_and(is_same) {
-            return Ok(false);
-        }
         let now = (self.clock)();
         let header = Header {
             rollcall_backup: FORMAT,
@@ -239,16 +225,18 @@ impl Purger {
         let header = serde_json::to_string(&header).map_err(BackupError::Unwritable)?;
         let name = format!("{}/{}/{}-{:08x}.ndjson", now.utc_date(), owner.internal, now.get(), fastrand::u32(..));
         self.backups.keep(&name, format!("{header}\n{lines}")).await?;
+        let stored = cascade.survey.read(std::slice::from_ref(&tombstone.key)).await?.items.remove(&tombstone.key);
+        let is_same = |stored: &Item| stored.rank == tombstone.rank && stored.is_finished() == tombstone.is_finished();
+        if !stored.as_ref().is_some_and(is_same) {
+            return Ok(false);
+        }
         removed.backups.push(name);
         for doomed in &rows {
             *removed.rows.entry(doomed.owned.table.clone()).or_default() += 1;
         }
-        match remove(&self.dynamodb, rows).await {
-            Ok(()) => Ok(true),
-            // Of one of the tables, as when it cannot be read: all others' purges go on.
-            Err(error @ StoreError::Refused(..)) => Err(OwnedError::Store(error).into()),
-            Err(error) => Err(error.into()),
-        }
+        // A failure of one of the tables, as when it cannot be read: all others' purges go on.
+        remove(&self.dynamodb, rows).await.map_err(OwnedError::Store)?;
+        Ok(true)
     }
 }
 

@@ -126,6 +126,9 @@ impl Reconciler {
         if self.mirror && entity_has_members(&undo.entity) {
             self.revive_members(&mut undo).await?;
         }
+        if let EntityId::User(_) = &undo.entity {
+            self.reopen_members(&undo.entity).await?;
+        }
         Ok(undo)
     }
 
@@ -233,6 +236,21 @@ impl Reconciler {
             }
             offset += u64::try_from(rows).unwrap_or(u64::MAX);
             if rows < PAGE || page.total.is_some_and(|total| offset >= total) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Lets memberships that ended before their user did come back some day: while the user was finished, nothing could.
+    async fn reopen_members(&self, user: &EntityId) -> Result<(), OperatorError> {
+        let (key, mut from) = (user.key(&self.applier.instance), None);
+        loop {
+            let page = self.deletions.cascade.members.of(&key, from).await?;
+            for item in page.items.iter().filter(|item| item.is_deleted() && item.is_finished()) {
+                self.applier.directory.reopen(item).await?;
+            }
+            from = page.next;
+            if from.is_none() {
                 return Ok(());
             }
         }
