@@ -11,7 +11,7 @@ use rollcall::core::purge::Due;
 use rollcall::core::tombstone::{Deletion, DeletionPolicy};
 use rollcall_cli::dev::tables;
 use rollcall_tests::owned::Row;
-use rollcall_tests::{OWNED_TABLES, TABLES, World};
+use rollcall_tests::{OWNED_TABLES, TABLES, World, killed_after};
 
 /// Users who are deleted, each with a hundred rows in four tables: one in the table that is keyed by the user alone, so many in
 /// each of the others.
@@ -107,4 +107,59 @@ async fn i14_a_thousand_users_are_purged_in_as_few_requests_as_there_are_batches
     assert_eq!(unfinished, 0);
     assert!(world.operations().await.iter().all(|row| !row["pk"].as_str().unwrap().starts_with("PURGE#")));
     assert_eq!(world.backups().len(), USERS);
+}
+
+#[tokio::test]
+async fn e2_a_user_with_more_rows_than_a_page_or_a_backup_holds_is_purged_in_pieces_and_comes_back_whole() {
+    let world = World::with(&[("DELETION_POLICY", "purge"), ("OWNED_TABLES", OWNED_TABLES)]).await;
+    world.make_owned_tables().await;
+    let (directory, operations) = (&world.stack.addresses.directory_table, &world.stack.addresses.operations_table);
+    let (ada, other) = ("user_ada", "user_other");
+    let internal = world.internal(ada).to_string();
+    // Three megabytes in one table, three pages of an index in another; more rows than a backup holds.
+    let mut rows = rows_of(&world, other);
+    for at in 0..600 {
+        let keys = [("user_id", ada.to_owned()), ("task_id", format!("{at}")), ("text", "x".repeat(5_000))];
+        rows.push(("tasks", row(&keys)));
+        if at < 350 {
+            rows.push(("daily_checkins", row(&[("user_id", internal.clone()), ("date", format!("{at}"))])));
+        }
+        if at < 250 {
+            rows.push(("moods", row(&[("mood_id", format!("{at}")), ("user_id", ada.to_owned())])));
+        }
+    }
+    let tombstone = tombstone(&world, ada);
+    let due = Due::of(&tombstone, 24).unwrap();
+    let mut note = serde_json::to_value(&due).unwrap().as_object().unwrap().clone();
+    note.insert("pk".to_owned(), due.partition().into());
+    rows.push((directory, attributes(tombstone.to_attributes())));
+    rows.push((operations, attributes(note)));
+    world.put_rows(rows).await;
+    let before = world.owned().await;
+    world.wait_hours(25);
+    // Killed a little later each time, until some of the rows are gone.
+    let mut polls = 20;
+    while world.owned().await.len() == before.len() {
+        let reconciler = world.reconciler().await;
+        assert_eq!(killed_after(polls, reconciler.settle(None)).await.map(drop), None, "done before it was killed");
+        // What was on its way to the store arrives, as it would.
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        polls += 2;
+    }
+    let left = world.owned().await.len() - (3 * ROWS + 1);
+    assert!(left > 0, "killed too late");
+    let _ = world.wire.take();
+    let settled = world.settle().await.settled.unwrap();
+    assert_eq!((settled.purged, settled.rows), (1, left as u64), "what is gone is not found again: {settled:?}");
+    let queries = world.wire.take().iter().filter(|call| call.operation == "Query").count();
+    assert!(queries > 26 + 2 + 1 + TABLES.len(), "{queries}");
+    assert_eq!(world.owned().await.len(), 3 * ROWS + 1, "the other's");
+    let backups = world.backups();
+    assert!(backups.len() >= 2, "{}", backups.len());
+    for text in backups.values() {
+        let backup = rollcall::services::restore::Backup::parse(text).unwrap();
+        assert!(backup.lines.len() <= 1_000);
+        backup.restore(&world.stack.dynamodb, false).await.unwrap();
+    }
+    assert!(world.owned().await == before, "not all came back");
 }
