@@ -48,6 +48,16 @@ fn tombstone(world: &World, user: &str) -> Item {
     )
 }
 
+/// What a deletion has left of a user: the tombstone, and the note of what is due.
+fn ended<'a>(world: &'a World, user: &str) -> [(&'a str, Row); 2] {
+    let tombstone = tombstone(world, user);
+    let due = Due::of(&tombstone, 24).unwrap();
+    let mut note = serde_json::to_value(&due).unwrap().as_object().unwrap().clone();
+    note.insert("pk".to_owned(), due.partition().into());
+    let (directory, operations) = (&world.stack.addresses.directory_table, &world.stack.addresses.operations_table);
+    [(directory, attributes(tombstone.to_attributes())), (operations, attributes(note))]
+}
+
 fn attributes(row: serde_json::Map<String, serde_json::Value>) -> Row {
     let row: std::collections::HashMap<String, AttributeValue> = serde_dynamo::to_item(row).unwrap();
     row.into_iter().collect()
@@ -57,19 +67,13 @@ fn attributes(row: serde_json::Map<String, serde_json::Value>) -> Row {
 async fn i14_a_thousand_users_are_purged_in_as_few_requests_as_there_are_batches() {
     let world = World::with(&[("DELETION_POLICY", "purge"), ("OWNED_TABLES", OWNED_TABLES)]).await;
     world.make_owned_tables().await;
-    let (directory, operations) = (&world.stack.addresses.directory_table, &world.stack.addresses.operations_table);
-    tables::end_stream(&world.stack.dynamodb, directory).await.unwrap();
+    tables::end_stream(&world.stack.dynamodb, &world.stack.addresses.directory_table).await.unwrap();
     let user = |at: usize| format!("user_{at}");
     let mut rows = Vec::new();
     for at in 0..USERS + OTHERS {
         rows.extend(rows_of(&world, &user(at)));
         if at < USERS {
-            let tombstone = tombstone(&world, &user(at));
-            let due = Due::of(&tombstone, 24).unwrap();
-            let mut note = serde_json::to_value(&due).unwrap().as_object().unwrap().clone();
-            note.insert("pk".to_owned(), due.partition().into());
-            rows.push((directory, attributes(tombstone.to_attributes())));
-            rows.push((operations, attributes(note)));
+            rows.extend(ended(&world, &user(at)));
         }
     }
     world.put_rows(rows).await;
@@ -113,7 +117,6 @@ async fn i14_a_thousand_users_are_purged_in_as_few_requests_as_there_are_batches
 async fn e2_a_user_with_more_rows_than_a_page_or_a_backup_holds_is_purged_in_pieces_and_comes_back_whole() {
     let world = World::with(&[("DELETION_POLICY", "purge"), ("OWNED_TABLES", OWNED_TABLES)]).await;
     world.make_owned_tables().await;
-    let (directory, operations) = (&world.stack.addresses.directory_table, &world.stack.addresses.operations_table);
     let (ada, other) = ("user_ada", "user_other");
     let internal = world.internal(ada).to_string();
     // Three megabytes in one table, three pages of an index in another; more rows than a backup holds.
@@ -128,12 +131,7 @@ async fn e2_a_user_with_more_rows_than_a_page_or_a_backup_holds_is_purged_in_pie
             rows.push(("moods", row(&[("mood_id", format!("{at}")), ("user_id", ada.to_owned())])));
         }
     }
-    let tombstone = tombstone(&world, ada);
-    let due = Due::of(&tombstone, 24).unwrap();
-    let mut note = serde_json::to_value(&due).unwrap().as_object().unwrap().clone();
-    note.insert("pk".to_owned(), due.partition().into());
-    rows.push((directory, attributes(tombstone.to_attributes())));
-    rows.push((operations, attributes(note)));
+    rows.extend(ended(&world, ada));
     world.put_rows(rows).await;
     let before = world.owned().await;
     world.wait_hours(25);

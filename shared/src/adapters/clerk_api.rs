@@ -209,7 +209,8 @@ impl ClerkApi {
         Ok(read::<IgnoredAny>(answer).await?.map(drop))
     }
 
-    /// Deletes a user; nothing if there is no such user. Sent once: after a failure it is for the caller to ask what has become of the user.
+    /// Deletes a user; nothing if there is no such user. Sent once: after a failure it is for the caller to ask what has
+    /// become of the user.
     ///
     /// # Errors
     ///

@@ -16,6 +16,7 @@ use crate::core::id::{EntityId, Kind};
 use crate::core::item::Item;
 use crate::core::millis::Millis;
 use crate::core::owned::Owner;
+use crate::core::purge::is_still;
 use crate::core::tombstone::DeletionPolicy;
 
 /// A backup is written, and its rows are removed, when it has so many rows,
@@ -94,13 +95,9 @@ impl Purger {
         cascade: &Cascade,
         until: Option<Millis>,
     ) -> Result<Purged, PurgeError> {
-        // It may have been read a while ago, and undone and deleted once more since, at the same rank: then its hold is another.
-        let stored = cascade.survey.read(std::slice::from_ref(&tombstone.key)).await?.items.remove(&tombstone.key);
-        let is_same = |stored: &Item| {
-            let times = (stored.provenance.applied_at, tombstone.provenance.applied_at);
-            stored.is_unfinished() && stored.rank == tombstone.rank && times.0 == times.1
-        };
-        let Some(tombstone) = stored.filter(is_same) else { return Ok(Purged::Changed) };
+        // It may have been read a while ago.
+        let stored = again(tombstone, cascade).await?.filter(Item::is_unfinished);
+        let Some(tombstone) = stored else { return Ok(Purged::Changed) };
         match cascade.finish(&tombstone, until).await?.left {
             Left::Own => {}
             Left::Nothing | Left::Changed => return Ok(Purged::Changed),
@@ -225,9 +222,7 @@ impl Purger {
         let header = serde_json::to_string(&header).map_err(BackupError::Unwritable)?;
         let name = format!("{}/{}/{}-{:08x}.ndjson", now.utc_date(), owner.internal, now.get(), fastrand::u32(..));
         self.backups.keep(&name, format!("{header}\n{lines}")).await?;
-        let stored = cascade.survey.read(std::slice::from_ref(&tombstone.key)).await?.items.remove(&tombstone.key);
-        let is_same = |stored: &Item| stored.rank == tombstone.rank && stored.is_finished() == tombstone.is_finished();
-        if !stored.as_ref().is_some_and(is_same) {
+        if again(tombstone, cascade).await?.is_none() {
             return Ok(false);
         }
         removed.backups.push(name);
@@ -238,6 +233,12 @@ impl Purger {
         remove(&self.dynamodb, rows).await.map_err(OwnedError::Store)?;
         Ok(true)
     }
+}
+
+/// A tombstone as it is now; nothing if it is another one, or none.
+async fn again(tombstone: &Item, cascade: &Cascade) -> Result<Option<Item>, StoreError> {
+    let stored = cascade.survey.read(std::slice::from_ref(&tombstone.key)).await?.items.remove(&tombstone.key);
+    Ok(stored.filter(|stored| is_still(tombstone, stored)))
 }
 
 /// Whose tombstone it is, by both ids; nothing for one that holds no id of Clerk's any more.
