@@ -71,11 +71,12 @@ impl Secrets {
         let now = (self.clock)();
         if now.since(held.tried_at) >= most {
             held.tried_at = now;
-            match timeout(PATIENCE, read(&self.client, &self.arn)).await {
+            // Boxed: it is seldom needed, and would make every future around it as large as the SDK's.
+            match timeout(PATIENCE, Box::pin(read(&self.client, &self.arn))).await {
                 Ok(Ok(values)) => match unusable(&held.values, &values) {
                     None => held.values = values,
                     Some(name) => {
-                        tracing::error!(outcome = "failed", name, "the secret is not usable, the last one is used")
+                        tracing::error!(outcome = "failed", name, "the secret is not usable, the last one is used");
                     }
                 },
                 Ok(Err(error)) => tracing::error!(outcome = "failed", %error, "the last secret is used"),
