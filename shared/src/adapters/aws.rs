@@ -2,32 +2,62 @@
 
 use std::time::Duration;
 
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
+use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
+use aws_sdk_dynamodb::config::{SharedCredentialsProvider, SharedHttpClient};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
 /// The longest that one store operation may take, retries included. Svix waits 15 s, the webhook function lives 10 s.
 pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(5);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The configuration of every AWS client, from AWS's own variables.
+/// The configuration of a function's AWS clients, from the variables that Lambda sets, and `AWS_ENDPOINT_URL`.
+///
+/// Where an operator has profiles, roles and single sign-on, a function has its environment. What AWS's default chain
+/// brings to look for the others is as large as all of `DynamoDB`'s client.
+#[must_use]
+pub fn lambda(environment: impl Fn(&str) -> Option<String>) -> SdkConfig {
+    let set = |name: &str| environment(name).filter(|value| !value.is_empty());
+    let credentials = SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new());
+    let mut builder = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .credentials_provider(credentials)
+        .region(set("AWS_REGION").map(Region::new))
+        .use_fips(set("AWS_USE_FIPS_ENDPOINT").as_deref() == Some("true"))
+        .http_client(https())
+        .timeout_config(limits())
+        .retry_config(retries());
+    builder.set_endpoint_url(set("AWS_ENDPOINT_URL"));
+    builder.build()
+}
+
+/// The configuration of an operator's AWS clients, from everything that AWS's tools go by.
 pub async fn config() -> SdkConfig {
     loader().load().await
 }
 
 /// The same before it is loaded, for an endpoint and credentials of one's own.
-///
-/// TLS is rustls with ring: aws-lc gathers entropy at its first use, which costs a cold function over 150 ms at 256 MB.
 #[must_use]
 pub fn loader() -> ConfigLoader {
-    let https = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    let limits =
-        TimeoutConfig::builder().operation_timeout(OPERATION_TIMEOUT).operation_attempt_timeout(ATTEMPT_TIMEOUT);
     aws_config::defaults(BehaviorVersion::latest())
-        .http_client(https)
-        .timeout_config(limits.build())
-        .retry_config(RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(50)))
+        .http_client(https())
+        .timeout_config(limits())
+        .retry_config(retries())
+}
+
+/// TLS is rustls with ring: aws-lc gathers entropy at its first use, which costs a cold function over 150 ms at 256 MB.
+fn https() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
+}
+
+fn limits() -> TimeoutConfig {
+    TimeoutConfig::builder().operation_timeout(OPERATION_TIMEOUT).operation_attempt_timeout(ATTEMPT_TIMEOUT).build()
+}
+
+fn retries() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(50))
 }
 
 /// Waits before another attempt at what others got in the way of: up to 25 ms after the first, twice as long after each
