@@ -254,6 +254,14 @@ def check_logs(resources):
         assert group in groups and group not in used, f"{name} has no log group of its own"
 
 
+def check_tracing(resources):
+    """Whoever is called is traced; that the roles allow it is looked at with the permissions."""
+    for name, function in properties(resources, LAMBDA).items():
+        same(f"tracing of {name}", function.get("TracingConfig"), {"Mode": "Active"})
+    for name, machine in properties(resources, MACHINE).items():
+        same(f"tracing of {name}", machine.get("TracingConfiguration"), {"Enabled": True})
+
+
 def check_rules(template):
     """Parameters that contradict each other are refused, and no others."""
     named = ("EnsurePolicy", "Mirror", "ReconcilePolicy", "DeletionPolicy")
