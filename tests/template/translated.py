@@ -3,6 +3,7 @@ without AWS.
 """
 
 import json
+import math
 import os
 import re
 from functools import lru_cache
@@ -68,7 +69,7 @@ def refusals(template, parameters):
 def takes(parameter, value):
     """Whether CloudFormation takes a value for a parameter."""
     if parameter["Type"] == "Number":
-        return parameter["MinValue"] <= int(value) <= parameter["MaxValue"]
+        return parameter["MinValue"] <= int(value) <= parameter.get("MaxValue", math.inf)
     if "AllowedValues" in parameter:
         return value in parameter["AllowedValues"]
     return bool(re.fullmatch(parameter["AllowedPattern"], value))
