@@ -66,3 +66,29 @@ pub async fn backoff(attempts: u32) {
     let most = 25_u64 << attempts.saturating_sub(1).min(5);
     tokio::time::sleep(Duration::from_millis(fastrand::u64(1..=most))).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(set: &'static [(&str, &str)]) -> SdkConfig {
+        lambda(move |name| set.iter().find(|(it, _)| *it == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    #[test]
+    fn a_function_is_configured_by_the_variables_that_lambda_sets() {
+        let config = with(&[("AWS_REGION", "eu-west-1"), ("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")]);
+        assert_eq!(config.region().map(AsRef::as_ref), Some("eu-west-1"));
+        assert_eq!((config.endpoint_url(), config.use_fips()), (Some("http://127.0.0.1:4566"), Some(false)));
+        assert_eq!(config.retry_config().map(RetryConfig::max_attempts), Some(3));
+        let limits = config.timeout_config().and_then(TimeoutConfig::operation_timeout);
+        assert_eq!(limits, Some(OPERATION_TIMEOUT));
+        assert!(config.credentials_provider().is_some());
+    }
+
+    #[test]
+    fn an_empty_variable_counts_as_none_and_a_fips_endpoint_is_used_where_it_is_asked_for() {
+        let config = with(&[("AWS_REGION", ""), ("AWS_ENDPOINT_URL", ""), ("AWS_USE_FIPS_ENDPOINT", "true")]);
+        assert_eq!((config.region(), config.endpoint_url(), config.use_fips()), (None, None, Some(true)));
+    }
+}
