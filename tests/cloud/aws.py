@@ -1,15 +1,14 @@
 """MiniStack: AWS in one process on 127.0.0.1, with IAM evaluated."""
 
 import sys
-import urllib.error
-import urllib.request
 from functools import lru_cache
 from pathlib import Path
 
 import boto3
+import requests
 from botocore.config import Config
 
-from processes import Program, free_port
+from processes import AUTHORITY, CERTIFICATE, KEY, Program, free_port
 
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
@@ -23,12 +22,15 @@ class Aws:
 
     def __init__(self):
         port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"https://127.0.0.1:{port}"
         environment = {
             "GATEWAY_PORT": str(port),
             "BIND_HOST": "127.0.0.1",
             # Names in answers that clients follow, such as the URL of a queue.
             "MINISTACK_HOST": "127.0.0.1",
+            "USE_SSL": "1",
+            "MINISTACK_SSL_CERT": str(CERTIFICATE),
+            "MINISTACK_SSL_KEY": str(KEY),
             # It listens beside its port for these two.
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
@@ -38,20 +40,19 @@ class Aws:
             "CLOUDTRAIL_RECORDING": "1",
             "MINISTACK_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
-            # What a state machine waits between two attempts, a twentieth of the time.
-            "SFN_WAIT_SCALE": "0.05",
+            # What a state machine waits between two attempts, a hundredth of the time.
+            "SFN_WAIT_SCALE": "0.01",
             # Functions run as processes of this machine, never in containers.
             "LAMBDA_EXECUTOR": "local",
             "LOG_LEVEL": "INFO",
         }
-        self.program = Program("ministack", [Path(sys.executable).parent / "ministack"], environment)
+        self.program = Program("ministack", [sys.executable, Path(__file__).parent / "local_aws.py"], environment)
         self.program.ready(self._answers, 30)
 
     def _answers(self):
         try:
-            with urllib.request.urlopen(f"{self.url}/_ministack/ready", timeout=5) as answer:
-                return answer.status == 200
-        except (urllib.error.URLError, OSError):
+            return requests.get(f"{self.url}/_ministack/ready", timeout=5, verify=AUTHORITY).ok
+        except requests.ConnectionError:
             return False
 
     @lru_cache
@@ -66,6 +67,7 @@ class Aws:
             aws_secret_access_key=secret,
             aws_session_token=token,
             config=PATIENT,
+            verify=str(AUTHORITY),
         )
 
     @lru_cache
@@ -78,6 +80,7 @@ class Aws:
             aws_access_key_id="test",
             aws_secret_access_key="test",
             config=PATIENT,
+            verify=str(AUTHORITY),
         )
 
     def stop(self):

@@ -2,13 +2,15 @@
 
 import json
 import os
+from pathlib import Path
 
 import requests
 
 from processes import ROOT, Program
 from waits import until
 
-EMULATOR = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug" / "clerk-emulator"
+DEBUG = Path(os.environ.get("ROLLCALL_DEBUG", ROOT / "target" / "debug"))
+EMULATOR = DEBUG / "clerk-emulator"
 # What the sessions of the emulator are for, unless told otherwise.
 FRONT_END = "http://localhost:5173"
 

@@ -1,26 +1,40 @@
 """Programs that run beside the tests: started with a log and a clean environment, ended by their own id."""
 
 import os
+import shutil
 import socket
 import subprocess
 from pathlib import Path
 
+import certificates
 from waits import until
 
 ROOT = Path(__file__).resolve().parents[2]
 LOGS = ROOT / "target" / "cloud-test"
+
+# Each run begins with an empty folder, and what it leaves there is for whoever looks for the reason of a failure.
+shutil.rmtree(LOGS, ignore_errors=True)
+LOGS.mkdir(parents=True)
+AUTHORITY, CERTIFICATE, KEY = certificates.make(LOGS)
 
 
 class Program:
     """A program under way, with its log in `target/cloud-test`."""
 
     def __init__(self, name, command, environment=None, wants_output=False):
-        LOGS.mkdir(parents=True, exist_ok=True)
         self.name = name
         self.log = LOGS / f"{name}.log"
         # Nothing of whoever runs the tests: no credentials, no proxy, no configuration of AWS.
-        environment = {"PATH": os.environ["PATH"], "HOME": str(LOGS), "TMPDIR": str(LOGS), **(environment or {})}
-        with self.log.open("wb") as log:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(LOGS),
+            "TMPDIR": str(LOGS),
+            # Whom programs of Rust trust, and so the functions, which inherit it.
+            "SSL_CERT_FILE": str(AUTHORITY),
+            **(environment or {}),
+        }
+        # Appended: a Clerk that is started anew goes on in its log.
+        with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [str(part) for part in command],
                 cwd=LOGS,

@@ -10,7 +10,7 @@ from io import BytesIO
 import requests
 
 from aws import Aws
-from processes import ROOT
+from processes import AUTHORITY, ROOT
 from waits import until
 
 FUNCTIONS = ["webhook", "ensure-profile", "reconcile", "react"]
@@ -231,4 +231,4 @@ class Stack:
         """A front end's request to the API."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         headers |= options.pop("headers", {})
-        return requests.post(self.url(path), headers=headers, timeout=20, **options)
+        return requests.post(self.url(path), headers=headers, timeout=20, verify=AUTHORITY, **options)
