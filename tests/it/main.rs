@@ -24,6 +24,7 @@ mod invariants;
 mod large;
 mod listing_faults;
 mod main_job;
+mod metrics;
 mod operator;
 mod peer_bugs;
 mod person;

@@ -51,7 +51,12 @@ impl Answer {
     }
 }
 
-pub(crate) async fn read(response: axum::response::Response) -> Answer {
+/// Reads an answer whole.
+///
+/// # Panics
+///
+/// If it breaks off, or its body is no text.
+pub async fn read(response: axum::response::Response) -> Answer {
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
     Answer {

@@ -13,7 +13,7 @@ pub mod tokens;
 pub mod wire;
 pub mod world;
 
-pub use answer::{Answer, gateway_event};
+pub use answer::{Answer, gateway_event, read};
 pub use events::{SAMPLE_TIME, Sent, deletion_event, event, membership_event, organization_event, sample, user_event};
 pub use killed::killed_after;
 pub use land::{Deed, Land, alive, projected};

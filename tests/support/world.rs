@@ -17,6 +17,7 @@ use rollcall::core::id::{EntityId, InstanceId, Key, OrganizationId, UserId};
 use rollcall::core::millis::Millis;
 use rollcall::core::profile;
 use rollcall::core::reconcile::run::Run;
+use rollcall::services::Clock;
 use rollcall_cli::dev::gateway::{self, Functions};
 use rollcall_cli::dev::stack::{self, Config, Stack};
 use rollcall_cli::dev::stream::Feed;
@@ -143,6 +144,13 @@ impl World {
         millis(self.now.load(Ordering::SeqCst))
     }
 
+    /// The clock, for a function of the test's own.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        let now = self.now.clone();
+        Arc::new(move || millis(now.load(Ordering::SeqCst)))
+    }
+
     /// Sets the clock, in Unix ms.
     pub fn set_now(&self, now: u64) {
         self.now.store(now, Ordering::SeqCst);
@@ -176,8 +184,8 @@ impl World {
     ///
     /// If the answer cannot be read.
     pub async fn invoke(&self, event: Value) -> Answer {
-        let now = self.now.clone();
-        let clock = move || millis(now.load(Ordering::SeqCst));
+        let clock = self.clock();
+        let clock = move || clock();
         read(gateway::invoke(webhook::service(self.webhook.clone(), clock), event).await).await
     }
 
@@ -187,8 +195,8 @@ impl World {
     ///
     /// If the answer cannot be read.
     pub async fn invoke_ensure(&self, event: Value) -> Answer {
-        let now = self.now.clone();
-        let clock = move || millis(now.load(Ordering::SeqCst));
+        let clock = self.clock();
+        let clock = move || clock();
         read(gateway::invoke(ensure_profile::service(self.ensure_profile.clone(), clock), event).await).await
     }
 
@@ -207,11 +215,10 @@ impl World {
     ///
     /// If the request is none.
     pub async fn call_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: String) -> Answer {
-        let now = self.now.clone();
         let functions = Functions {
             webhook: self.webhook.clone(),
             ensure_profile: self.ensure_profile.clone(),
-            clock: Arc::new(move || millis(now.load(Ordering::SeqCst))),
+            clock: self.clock(),
         };
         let mut request = http::Request::builder().method(method).uri(path).header("host", "api.example.com");
         for (name, value) in headers {
@@ -233,10 +240,8 @@ impl World {
     /// If its settings are not complete.
     pub async fn reconciler(&self) -> Reconcile {
         let settings = reconcile::settings::Settings::read(&*self.lookup).unwrap();
-        let now = self.now.clone();
-        let clock = Arc::new(move || millis(now.load(Ordering::SeqCst)));
         let backups = Backups::of(&settings.removal, &stack::local_config(self.wire.url()).await);
-        Reconcile::new(settings, &stack::client(self.wire.url()).await, backups, clock)
+        Reconcile::new(settings, &stack::client(self.wire.url()).await, backups, self.clock())
     }
 
     /// A run of reconcile, from its start or from where it was interrupted.

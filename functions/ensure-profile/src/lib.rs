@@ -18,9 +18,9 @@ use rollcall::adapters::clerk_api::ClerkApi;
 use rollcall::adapters::dynamo_caller::DynamoCaller;
 use rollcall::adapters::dynamo_directory::DynamoDirectory;
 use rollcall::adapters::dynamo_profiles::DynamoProfiles;
-use rollcall::adapters::http;
 use rollcall::adapters::session_tokens::Refused;
 use rollcall::adapters::sessions::{NoSession, Sessions};
+use rollcall::adapters::{http, metrics};
 use rollcall::core::ensure::{Ensured, Extent, Refusal};
 use rollcall::core::millis::Millis;
 use rollcall::core::session::Session;
@@ -179,6 +179,7 @@ fn log(session: &Session, outcomes: &Outcomes) {
         Ok(_) if outcomes.organization_missed => {
             let organization = session.organization.as_ref().map(|organization| organization.id.as_str());
             error!(%id, organization, outcome = "organization_not_synced", "the webhook has not brought it");
+            metrics::not_synced();
         }
         Ok(Ensured { created, needs_sync, .. }) => {
             let outcome = if created.is_empty() { "complete" } else { "created" };
@@ -191,6 +192,7 @@ fn log(session: &Session, outcomes: &Outcomes) {
         }
         Err(refusal @ Refusal::NotSynced) => {
             error!(%id, outcome = refusal.code(), "the webhook has not brought this user");
+            metrics::not_synced();
         }
         Err(refusal) => warn!(%id, outcome = refusal.code(), clerk_calls, error = silence, "turned away"),
     }

@@ -1,6 +1,9 @@
 //! What the ensure-profile function reads before its first event.
 
+use std::sync::Arc;
+
 use rollcall::adapters::clerk_api::DEFAULT_URL;
+use rollcall::adapters::secrets::{Secret, Secrets};
 use rollcall::adapters::sessions::Sessions;
 use rollcall::core::ensure::Policy;
 use rollcall::core::id::InstanceId;
@@ -60,7 +63,7 @@ pub struct Settings {
     /// Where Clerk's Backend API is.
     pub clerk_api_url: Url,
     /// The key to it; empty under `verify`, which asks nothing.
-    pub clerk_secret_key: SecretString,
+    pub clerk_secret_key: Secret,
 }
 
 impl Settings {
@@ -84,7 +87,7 @@ impl Settings {
         let clerk_api_url = reader.read(&CLERK_API_URL, api_url).or_else(|| api_url(DEFAULT_URL));
         let is_asked = policy == Policy::Create;
         let key = reader.read(&CLERK_SECRET_KEY.required_if(is_asked), secret_key);
-        let clerk_secret_key = if is_asked { key } else { Some(SecretString::default()) };
+        let clerk_secret_key = if is_asked { key } else { Some(SecretString::default()) }.map(Secret::from);
         if policy == Policy::Verify && !mirror {
             reader.contradicts(&ENSURE_POLICY, "is verify, but with MIRROR=off there is no copy to verify");
         }
@@ -119,5 +122,9 @@ impl Settings {
             clerk_api_url,
             clerk_secret_key,
         })
+    }
+    /// Goes on with the key that Secrets Manager holds.
+    pub fn follow(&mut self, secrets: Option<&Arc<Secrets>>) {
+        self.clerk_secret_key.follow(secrets, &CLERK_SECRET_KEY);
     }
 }

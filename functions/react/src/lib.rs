@@ -17,6 +17,7 @@ use rollcall::adapters::backups::Backups;
 use rollcall::adapters::bus::Bus;
 use rollcall::adapters::clerk_api::ClerkApi;
 use rollcall::adapters::dynamo_profiles::DynamoProfiles;
+use rollcall::adapters::metrics;
 use rollcall::core::item::Item;
 use rollcall::core::millis::Millis;
 use rollcall::core::reconcile::run::Mode;
@@ -92,6 +93,7 @@ impl React {
         let number = numbers.swap_remove(stopped.at);
         let cause = std::error::Error::source(&stopped.error).map(ToString::to_string);
         error!(outcome = "failed", error = %stopped.error, cause, record = number, "react");
+        metrics::failed();
         from_there(number)
     }
 }

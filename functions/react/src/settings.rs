@@ -1,7 +1,10 @@
 //! What the react function reads before it begins.
 
+use std::sync::Arc;
+
 use reqwest::Url;
 use rollcall::adapters::clerk_api::DEFAULT_URL;
+use rollcall::adapters::secrets::{Secret, Secrets};
 use rollcall::core::id::InstanceId;
 use rollcall::core::profile::Defaults;
 use rollcall::core::reconcile::run::Mode;
@@ -12,7 +15,6 @@ use rollcall::core::settings::{
     PROFILES_TABLE, RECONCILE_POLICY, ROLLCALL_SECRET_ARN, Reader, USUAL_RATE_SHARE, Variable, api_url, event_bus,
     percent, profile_defaults, reconcile_policy, secret_key, switch, table_name,
 };
-use secrecy::SecretString;
 
 /// Everything the function reads, `ROLLCALL_SECRET_ARN` included, which `main.rs` follows before it reads the rest.
 pub const VARIABLES: [Variable; 18] = [
@@ -66,7 +68,7 @@ pub struct WriteBack {
     /// Where Clerk's Backend API is.
     pub clerk_api_url: Url,
     /// The key to it.
-    pub clerk_secret_key: SecretString,
+    pub clerk_secret_key: Secret,
     /// The share of Clerk's rate that may be used, in percent.
     pub rate_share: u8,
 }
@@ -107,7 +109,7 @@ impl Settings {
         let write_back = clerk_api_url.zip(clerk_secret_key).filter(|_| is_on);
         let write_back = write_back.map(|(clerk_api_url, clerk_secret_key)| WriteBack {
             clerk_api_url,
-            clerk_secret_key,
+            clerk_secret_key: clerk_secret_key.into(),
             rate_share,
         });
         Ok(Settings {
@@ -121,5 +123,11 @@ impl Settings {
             defaults,
             event_bus,
         })
+    }
+    /// Goes on with the key that Secrets Manager holds.
+    pub fn follow(&mut self, secrets: Option<&Arc<Secrets>>) {
+        if let Some(write_back) = &mut self.write_back {
+            write_back.clerk_secret_key.follow(secrets, &CLERK_SECRET_KEY);
+        }
     }
 }

@@ -18,6 +18,7 @@ use rollcall::adapters::dynamo_profiles::DynamoProfiles;
 use rollcall::adapters::dynamo_records::DynamoRecords;
 use rollcall::adapters::dynamo_runs::{DynamoRuns, Lease};
 use rollcall::adapters::dynamo_survey::DynamoSurvey;
+use rollcall::adapters::metrics::{self, Finished};
 use rollcall::adapters::store_error::StoreError;
 use rollcall::core::millis::Millis;
 use rollcall::core::reconcile::pace::Pace;
@@ -158,12 +159,18 @@ impl Reconcile {
         // Boxed: with all that a page takes it is too large to be moved about.
         let ran = Box::pin(self.reconciler.run(order, until, watch)).await.map(Report::from);
         match &ran {
-            Ok(report) => log(report),
+            Ok(report) => {
+                log(report);
+                count(report);
+            }
             Err(failure @ ReconcileError::Foreign(_)) => error!(outcome = "refused", error = %failure, "reconcile"),
             Err(failure) => {
                 let cause = std::error::Error::source(failure).map(ToString::to_string);
                 error!(outcome = "failed", error = %failure, cause, "reconcile");
             }
+        }
+        if ran.is_err() {
+            metrics::failed();
         }
         ran
     }
@@ -196,11 +203,15 @@ impl Reconcile {
                     expired_backups = settled.expired_backups,
                     "settle"
                 );
+                if !settled.out_of_time {
+                    metrics::purges_left(settled.left);
+                }
                 Ok(Report { state, run: None, lease: None, settled: Some(settled) })
             }
             Err(failure) => {
                 let cause = std::error::Error::source(&failure).map(ToString::to_string);
                 error!(outcome = "failed", error = %failure, cause, "settle");
+                metrics::failed();
                 Err(failure)
             }
         }
@@ -256,6 +267,17 @@ fn log(report: &Report) {
         milliseconds = run.cost.milliseconds,
         "reconcile"
     );
+}
+
+fn count(report: &Report) {
+    let Some(run) = report.run.as_ref().filter(|_| report.state != Outcome::Continue) else { return };
+    let total = run.total();
+    metrics::run_finished(&Finished {
+        drift: total.drift,
+        healed: total.created + total.updated + total.deleted + total.ended,
+        held: total.held,
+        in_step: run.is_in_step(),
+    });
 }
 
 /// The function as a service over Lambda's own events: `{"order":"settle"}` settles what is due, everything else runs.

@@ -7,18 +7,22 @@ use std::time::SystemTime;
 use lambda_runtime::Error;
 use reconcile::{Reconcile, service, settings::Settings};
 use rollcall::adapters::backups::Backups;
-use rollcall::adapters::{aws, log, secrets};
+use rollcall::adapters::{aws, log, metrics, secrets};
 use rollcall::core::millis::Millis;
+use rollcall::services::Clock;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     log::start();
+    let environment = |name: &str| std::env::var(name).ok();
+    let metrics = metrics::start(environment("AWS_LAMBDA_FUNCTION_NAME"));
+    let clock: Clock = Arc::new(|| Millis::from(SystemTime::now()));
     let aws = aws::config().await;
-    let lookup = secrets::lookup(|name| std::env::var(name).ok(), &aws).await?;
-    let settings =
+    let (lookup, secrets) = secrets::followed(environment, &aws, clock.clone()).await?;
+    let mut settings =
         Settings::read(&lookup).inspect_err(|problems| tracing::error!(%problems, "the settings are not complete"))?;
-    let clock = Arc::new(|| Millis::from(SystemTime::now()));
+    settings.follow(secrets.as_ref());
     let backups = Backups::of(&settings.removal, &aws);
     let reconcile = Reconcile::new(settings, &aws_sdk_dynamodb::Client::new(&aws), backups, clock);
-    lambda_runtime::run(service(Arc::new(reconcile))).await
+    lambda_runtime::run(metrics.around(service(Arc::new(reconcile)))).await
 }

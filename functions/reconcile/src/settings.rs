@@ -1,7 +1,10 @@
 //! What the reconcile function, and the commands that do the same, read before they begin.
 
+use std::sync::Arc;
+
 use reqwest::Url;
 use rollcall::adapters::clerk_api::DEFAULT_URL;
+use rollcall::adapters::secrets::{Secret, Secrets};
 use rollcall::core::id::InstanceId;
 use rollcall::core::profile::Defaults;
 use rollcall::core::reconcile::run::Mode;
@@ -12,7 +15,6 @@ use rollcall::core::settings::{
     PROFILES_TABLE, RECONCILE_POLICY, ROLLCALL_SECRET_ARN, Reader, USUAL_RATE_SHARE, Variable, api_url, percent,
     profile_defaults, reconcile_policy, secret_key, switch, table_name,
 };
-use secrecy::SecretString;
 
 /// Everything the function reads, `ROLLCALL_SECRET_ARN` included, which `main.rs` follows before it reads the rest.
 pub const VARIABLES: [Variable; 18] = [
@@ -50,7 +52,7 @@ pub struct Settings {
     /// Where Clerk's Backend API is.
     pub clerk_api_url: Url,
     /// The key to it.
-    pub clerk_secret_key: SecretString,
+    pub clerk_secret_key: Secret,
     /// What deletions leave, and what they remove.
     pub removal: Removal,
     /// Whether live users and memberships are kept at all.
@@ -78,7 +80,7 @@ impl Settings {
         let operations_table = reader.read(&OPERATIONS_TABLE, table_name);
         let instance = reader.read(&CLERK_INSTANCE_ID, |text| text.parse().ok());
         let clerk_api_url = reader.read(&CLERK_API_URL, api_url).or_else(|| api_url(DEFAULT_URL));
-        let clerk_secret_key = reader.read(&CLERK_SECRET_KEY, secret_key);
+        let clerk_secret_key = reader.read(&CLERK_SECRET_KEY, secret_key).map(Secret::from);
         let ours = [directory_table.as_ref(), profiles_table.as_ref(), operations_table.as_ref()];
         let removal = Removal::read(&mut reader, &ours);
         let mirror = reader.read(&MIRROR, switch).unwrap_or(true);
@@ -118,5 +120,9 @@ impl Settings {
             writes_back,
             defaults,
         })
+    }
+    /// Goes on with the key that Secrets Manager holds.
+    pub fn follow(&mut self, secrets: Option<&Arc<Secrets>>) {
+        self.clerk_secret_key.follow(secrets, &CLERK_SECRET_KEY);
     }
 }

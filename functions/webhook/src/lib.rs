@@ -16,12 +16,13 @@ use lambda_http::{Body, Error, LambdaEvent, Request, Response};
 use rollcall::adapters::clerk_api::ClerkApi;
 use rollcall::adapters::dynamo_directory::DynamoDirectory;
 use rollcall::adapters::dynamo_operations::DynamoOperations;
-use rollcall::adapters::http;
-use rollcall::adapters::svix_signature::SvixSignature;
+use rollcall::adapters::svix_signature::Signatures;
+use rollcall::adapters::{http, metrics};
 use rollcall::core::event::{Envelope, Unprocessable};
 use rollcall::core::id::DeliveryId;
 use rollcall::core::millis::Millis;
-use rollcall::services::apply::{Applier, ApplyError};
+use rollcall::core::rule::Outcome;
+use rollcall::services::apply::{Applied, Applier, ApplyError};
 use rollcall::services::receive::{Receipt, Receiver};
 use tracing::{error, info, warn};
 
@@ -36,7 +37,7 @@ const DEADLINE: Duration = Duration::from_secs(9);
 /// The function, with everything that outlives an invocation.
 #[derive(Debug)]
 pub struct Webhook {
-    signature: SvixSignature,
+    signature: Signatures,
     receiver: Receiver,
     operations: DynamoOperations,
 }
@@ -78,7 +79,7 @@ impl Webhook {
             return Answer::TooLarge;
         }
         // Nothing of the body is parsed, written or logged before this passes.
-        let delivery = match self.signature.verify(body, request.headers(), now) {
+        let delivery = match self.signature.verify(body, request.headers(), now).await {
             Ok(delivery) => delivery,
             Err(untrusted) => {
                 warn!(outcome = "untrusted", reason = %untrusted, "refused");
@@ -99,6 +100,7 @@ impl Webhook {
             Ok(Some(dated)) => dated,
             Ok(None) => {
                 info!(svix_id = %delivery, outcome = "ignored", "an event of a type that is not followed");
+                metrics::event(Some(&envelope.kind), answers::name(None));
                 return Answer::Done(None);
             }
             Err(unprocessable) => return self.quarantine(&unprocessable, &delivery, now).await,
@@ -107,6 +109,7 @@ impl Webhook {
         match self.receiver.receive(dated, delivery.clone(), now).await {
             Ok(receipt) => {
                 log(&delivery, kind, &receipt);
+                count(kind, &receipt, now);
                 Answer::Done(receipt.applied.map(|applied| applied.outcome))
             }
             Err(ApplyError::Undated) => {
@@ -115,6 +118,7 @@ impl Webhook {
             Err(failure) => {
                 let cause = std::error::Error::source(&failure).map(ToString::to_string);
                 error!(svix_id = %delivery, kind, outcome = "failed", error = %failure, cause, "Svix delivers it again");
+                metrics::event(Some(kind), "failed");
                 Answer::of(&failure)
             }
         }
@@ -125,10 +129,13 @@ impl Webhook {
             Ok(()) => {
                 let failed_at = &event.failed_at;
                 error!(svix_id = %delivery, outcome = "quarantined", failed_at, "a signed event cannot be processed");
+                metrics::event(event.kind.as_deref(), "quarantined");
+                metrics::quarantined();
                 Answer::Unprocessable
             }
             Err(store) => {
                 error!(svix_id = %delivery, outcome = "failed", error = %store, "Svix delivers it again");
+                metrics::event(event.kind.as_deref(), "failed");
                 Answer::of_store(&store)
             }
         }
@@ -146,6 +153,14 @@ fn log(delivery: &DeliveryId, kind: &str, receipt: &Receipt) {
     let rank = applied.as_ref().and_then(|applied| applied.rank).map(|rank| rank.to_string());
     let (units, clerk_calls) = applied.as_ref().map(|applied| (applied.units, applied.clerk_calls)).unwrap_or_default();
     info!(svix_id = %delivery, kind, entity = entity.kind().name(), id = %entity, outcome, rank, units, clerk_calls, "event");
+}
+
+fn count(kind: &str, receipt: &Receipt, now: Millis) {
+    let applied = receipt.applied.as_ref();
+    metrics::event(Some(kind), answers::name(applied.map(|applied| applied.outcome)));
+    if let Some(Applied { outcome: Outcome::Applied, rank: Some(rank), .. }) = applied {
+        metrics::sync_lag(rank.version, now);
+    }
 }
 
 /// The function as a service over Lambda's own events.

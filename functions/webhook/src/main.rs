@@ -5,19 +5,22 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use lambda_runtime::Error;
-use rollcall::adapters::{aws, log, secrets};
+use rollcall::adapters::{aws, log, metrics, secrets};
 use rollcall::core::millis::Millis;
 use webhook::{Webhook, service, settings::Settings};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     log::start();
+    let environment = |name: &str| std::env::var(name).ok();
+    let metrics = metrics::start(environment("AWS_LAMBDA_FUNCTION_NAME"));
     let aws = aws::config().await;
-    let lookup = secrets::lookup(|name| std::env::var(name).ok(), &aws).await?;
-    let settings =
+    let (lookup, secrets) = secrets::followed(environment, &aws, Arc::new(now)).await?;
+    let mut settings =
         Settings::read(&lookup).inspect_err(|problems| tracing::error!(%problems, "the settings are not complete"))?;
+    settings.follow(secrets.as_ref());
     let webhook = Webhook::new(settings, &aws_sdk_dynamodb::Client::new(&aws));
-    lambda_runtime::run(service(Arc::new(webhook), now)).await
+    lambda_runtime::run(metrics.around(service(Arc::new(webhook), now))).await
 }
 
 fn now() -> Millis {

@@ -1,8 +1,11 @@
 //! What the webhook function reads before its first event.
 
+use std::sync::Arc;
+
 use reqwest::Url;
 use rollcall::adapters::clerk_api::DEFAULT_URL;
-use rollcall::adapters::svix_signature::SvixSignature;
+use rollcall::adapters::secrets::{Secret, Secrets};
+use rollcall::adapters::svix_signature::Signatures;
 use rollcall::core::decide::Policy;
 use rollcall::core::id::InstanceId;
 use rollcall::core::settings::{
@@ -11,7 +14,6 @@ use rollcall::core::settings::{
     secret_key, switch, table_name,
 };
 use rollcall::core::tombstone::DeletionPolicy;
-use secrecy::SecretString;
 
 /// Everything the function reads, `ROLLCALL_SECRET_ARN` included, which `main.rs` follows before it reads the rest.
 pub const VARIABLES: [Variable; 9] = [
@@ -38,9 +40,9 @@ pub struct Settings {
     /// Where Clerk's Backend API is.
     pub clerk_api_url: Url,
     /// The key to it.
-    pub clerk_secret_key: SecretString,
+    pub clerk_secret_key: Secret,
     /// The secrets with which Svix signs.
-    pub signature: SvixSignature,
+    pub signature: Signatures,
     /// What deletions leave, and whether anything is kept.
     pub policy: Policy,
 }
@@ -57,8 +59,8 @@ impl Settings {
         let operations_table = reader.read(&OPERATIONS_TABLE, table_name);
         let instance = reader.read(&CLERK_INSTANCE_ID, |text| text.parse().ok());
         let clerk_api_url = reader.read(&CLERK_API_URL, api_url).or_else(|| api_url(DEFAULT_URL));
-        let clerk_secret_key = reader.read(&CLERK_SECRET_KEY, secret_key);
-        let signature = reader.read(&CLERK_WEBHOOK_SECRET, |text| SvixSignature::new(text).ok());
+        let clerk_secret_key = reader.read(&CLERK_SECRET_KEY, secret_key).map(Secret::from);
+        let signature = reader.read(&CLERK_WEBHOOK_SECRET, |text| Signatures::new(text).ok());
         let deletion = reader.read(&DELETION_POLICY, deletion_policy).unwrap_or(DeletionPolicy::Redact);
         let mirror = reader.read(&MIRROR, switch).unwrap_or(true);
         let problems = reader.finish();
@@ -78,5 +80,11 @@ impl Settings {
         };
         let policy = Policy { deletion, mirror };
         Ok(Settings { directory_table, operations_table, instance, clerk_api_url, clerk_secret_key, signature, policy })
+    }
+
+    /// Goes on with the secrets that Secrets Manager holds.
+    pub fn follow(&mut self, secrets: Option<&Arc<Secrets>>) {
+        self.clerk_secret_key.follow(secrets, &CLERK_SECRET_KEY);
+        self.signature.follow(secrets);
     }
 }

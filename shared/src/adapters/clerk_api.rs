@@ -13,6 +13,8 @@ use serde_json::{Map, Value, json};
 use thiserror::Error;
 use tokio::time::Instant;
 
+use super::metrics;
+use super::secrets::Secret;
 use super::tls::HttpsClient;
 use crate::core::clerk::{Entity, Membership, Organization, User};
 use crate::core::id::{EntityId, UserId};
@@ -37,7 +39,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct ClerkApi {
     base: Url,
-    key: SecretString,
+    key: Secret,
     client: HttpsClient,
     calls: AtomicU64,
     patience: Option<Patience>,
@@ -74,8 +76,8 @@ pub enum ClerkError {
 impl ClerkApi {
     /// The API at `base` (without `/v1`), with the instance's secret key.
     #[must_use]
-    pub fn new(base: Url, key: SecretString) -> ClerkApi {
-        ClerkApi { base, key, client: HttpsClient::new(TIMEOUT), calls: AtomicU64::new(0), patience: None }
+    pub fn new(base: Url, key: impl Into<Secret>) -> ClerkApi {
+        ClerkApi { base, key: key.into(), client: HttpsClient::new(TIMEOUT), calls: AtomicU64::new(0), patience: None }
     }
 
     /// The same for work that nobody waits for: it keeps to its share of Clerk's rate, obeys `Retry-After`, and asks again
@@ -161,10 +163,10 @@ impl ClerkApi {
         let mut attempts = 1;
         loop {
             let Some(patience) = &self.patience else {
-                return read(self.send(self.request(Method::GET, url)?).await?).await;
+                return read(self.send(Method::GET, url, None).await?).await;
             };
             patience.turn().await;
-            let (error, asked_for) = match self.send(self.request(Method::GET, url.clone())?).await {
+            let (error, asked_for) = match self.send(Method::GET, url.clone(), None).await {
                 Ok(answer) => {
                     let asked_for = retry_after(&answer);
                     match read(answer).await {
@@ -201,8 +203,8 @@ impl ClerkApi {
         if let Some(patience) = &self.patience {
             patience.turn().await;
         }
-        let request = self.request(Method::PATCH, self.url(&["users", user.as_str(), "metadata"]))?;
-        let answer = self.send(request.json(&json!({ "public_metadata": keys }))).await?;
+        let (url, body) = (self.url(&["users", user.as_str(), "metadata"]), json!({ "public_metadata": keys }));
+        let answer = self.send(Method::PATCH, url, Some(&body)).await?;
         if let (Some(patience), Some(wait)) = (&self.patience, retry_after(&answer)) {
             patience.rest(wait);
         }
@@ -219,8 +221,7 @@ impl ClerkApi {
         if let Some(patience) = &self.patience {
             patience.turn().await;
         }
-        let request = self.request(Method::DELETE, self.url(&["users", user.as_str()]))?;
-        let answer = self.send(request).await?;
+        let answer = self.send(Method::DELETE, self.url(&["users", user.as_str()]), None).await?;
         if let (Some(patience), Some(wait)) = (&self.patience, retry_after(&answer)) {
             patience.rest(wait);
         }
@@ -235,14 +236,28 @@ impl ClerkApi {
         url
     }
 
-    fn request(&self, method: Method, url: Url) -> Result<RequestBuilder, ClerkError> {
+    /// Sends a request; once more, if Clerk refuses a key that has been replaced. What it refuses it has not done.
+    async fn send(&self, method: Method, url: Url, body: Option<&Value>) -> Result<Response, ClerkError> {
         let client = self.client.get().map_err(|error| ClerkError::Unavailable(Some(error)))?;
-        let request = client.request(method, url).bearer_auth(self.key.expose_secret());
-        Ok(request.header("Clerk-API-Version", API_VERSION))
+        let request = |key: &SecretString| {
+            let request = client.request(method.clone(), url.clone()).bearer_auth(key.expose_secret());
+            let request = request.header("Clerk-API-Version", API_VERSION);
+            if let Some(body) = body { request.json(body) } else { request }
+        };
+        let key = self.key.current().await;
+        let answer = self.send_once(request(&key)).await?;
+        if answer.status() != StatusCode::UNAUTHORIZED {
+            return Ok(answer);
+        }
+        match self.key.after_refusal(&key).await {
+            None => Ok(answer),
+            Some(newer) => self.send_once(request(&newer)).await,
+        }
     }
 
-    async fn send(&self, request: RequestBuilder) -> Result<Response, ClerkError> {
+    async fn send_once(&self, request: RequestBuilder) -> Result<Response, ClerkError> {
         self.calls.fetch_add(1, Ordering::Relaxed);
+        metrics::clerk_call();
         request.send().await.map_err(|error| ClerkError::Unavailable(Some(error.without_url())))
     }
 }

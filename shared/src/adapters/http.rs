@@ -15,6 +15,7 @@ use serde::Serialize;
 use tracing::{Instrument, info_span};
 use url::Url;
 
+use super::metrics;
 use crate::core::millis::Millis;
 use crate::core::problem::{MEDIA_TYPE, Problem};
 
@@ -128,15 +129,17 @@ pub fn problem(problem: &Problem, request_id: &str) -> Response<Body> {
     problem_with_support(problem, request_id, None)
 }
 
-/// A problem that says whom to ask.
+/// A problem that says whom to ask. Whatever form it takes, a problem is counted.
 #[must_use]
 pub fn problem_with_support(problem: &Problem, request_id: &str, support: Option<&str>) -> Response<Body> {
+    metrics::problem(problem);
     answer(problem.status, MEDIA_TYPE, &problem.body(request_id, support))
 }
 
 /// A problem as a page, for somebody who looks at it in a browser.
 #[must_use]
 pub fn problem_page(problem: &Problem, request_id: &str, support: Option<&str>) -> Response<Body> {
+    metrics::problem(problem);
     let Problem { status, title, detail, .. } = problem;
     let [title, detail, request_id] = [title, detail, request_id].map(html_escape::encode_text);
     let support = support.map(html_escape::encode_text);

@@ -7,7 +7,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// The crates whose lines are logged from `info` up: this one and the functions.
-const OURS: [&str; 4] = ["rollcall", "ensure_profile", "reconcile", "webhook"];
+const OURS: [&str; 5] = ["rollcall", "ensure_profile", "react", "reconcile", "webhook"];
 
 /// Starts the log of a function.
 pub fn start() {

@@ -19,6 +19,7 @@ pub mod dynamo_survey;
 mod dynamo_transaction;
 pub mod http;
 pub mod log;
+pub mod metrics;
 pub mod secrets;
 pub mod session_tokens;
 pub mod sessions;

@@ -1,11 +1,16 @@
 //! Svix's signature scheme, checked by Svix's crate on the raw bytes, with the tolerance held against a given moment.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use http::HeaderMap;
+use secrecy::{ExposeSecret, SecretString};
 use svix::webhooks::Webhook;
 use thiserror::Error;
 
+use super::secrets::{Secret, Secrets};
 use crate::core::id::DeliveryId;
 use crate::core::millis::Millis;
+use crate::core::settings::CLERK_WEBHOOK_SECRET;
 
 /// How far the attempt's time may lie from now, either way, in seconds. Source: Standard Webhooks specification; Svix's
 /// libraries.
@@ -68,6 +73,56 @@ impl SvixSignature {
             Ok(timestamp) if timestamp.abs_diff(seconds) <= TOLERANCE_SECONDS => Ok(delivery),
             _ => Err(Untrusted::Stale),
         }
+    }
+}
+
+/// The signature of secrets that may change while they are in use.
+#[derive(Debug)]
+pub struct Signatures {
+    secret: Secret,
+    parsed: Mutex<(SecretString, Arc<SvixSignature>)>,
+}
+
+impl Signatures {
+    /// Reads one or several secrets, as [`SvixSignature::new`].
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSecret`].
+    pub fn new(secrets: &str) -> Result<Signatures, InvalidSecret> {
+        let (signature, text) = (SvixSignature::new(secrets)?, SecretString::from(secrets));
+        Ok(Signatures { secret: text.clone().into(), parsed: Mutex::new((text, Arc::new(signature))) })
+    }
+
+    /// Goes on with what Secrets Manager holds.
+    pub fn follow(&mut self, secrets: Option<&Arc<Secrets>>) {
+        self.secret.follow(secrets, &CLERK_WEBHOOK_SECRET);
+    }
+
+    /// Verifies as [`SvixSignature::verify`], and once more if what refuses has been replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`Untrusted`].
+    pub async fn verify(&self, body: &[u8], headers: &HeaderMap, now: Millis) -> Result<DeliveryId, Untrusted> {
+        let text = self.secret.current().await;
+        match self.of(&text).verify(body, headers, now) {
+            Err(Untrusted::Signature) => {}
+            verdict => return verdict,
+        }
+        let newer = self.secret.after_refusal(&text).await.ok_or(Untrusted::Signature)?;
+        self.of(&newer).verify(body, headers, now)
+    }
+
+    /// Parsed once, as long as the text stays the same. One that is none is not followed: the one before stays.
+    fn of(&self, text: &SecretString) -> Arc<SvixSignature> {
+        let mut parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
+        if parsed.0.expose_secret() != text.expose_secret()
+            && let Ok(signature) = SvixSignature::new(text.expose_secret())
+        {
+            *parsed = (text.clone(), Arc::new(signature));
+        }
+        parsed.1.clone()
     }
 }
 

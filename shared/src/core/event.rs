@@ -20,6 +20,19 @@ pub struct Envelope {
     data: Option<Box<RawValue>>,
 }
 
+/// The types that Rollcall follows, and to which an endpoint in Clerk subscribes.
+pub const FOLLOWED: [&str; 9] = [
+    "user.created",
+    "user.updated",
+    "user.deleted",
+    "organization.created",
+    "organization.updated",
+    "organization.deleted",
+    "organizationMembership.created",
+    "organizationMembership.updated",
+    "organizationMembership.deleted",
+];
+
 /// What an event says. `created` and `updated` say the same: this is the entity now.
 #[derive(Debug)]
 pub enum Event {

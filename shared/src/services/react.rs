@@ -16,6 +16,7 @@ use super::link::Links;
 use super::provision::Provision;
 use super::purge::PurgeError;
 use crate::adapters::bus::{Bus, BusError, MOST_EVENTS};
+use crate::adapters::metrics;
 use crate::adapters::store_error::StoreError;
 use crate::core::change::{Change, What};
 use crate::core::id::{EntityId, Kind, UserId};
@@ -195,6 +196,7 @@ fn unlinked_user(item: &Item) -> Option<UserId> {
     let link = link::of_item(item);
     if link.conflicts {
         tracing::warn!(pk = item.key.pk, "a user's dbId is another one");
+        metrics::writeback_conflict();
     }
     match item.entity()? {
         EntityId::User(user) if !link.missing.is_empty() => Some(user),

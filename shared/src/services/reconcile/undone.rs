@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{ReconcileError, Walk, concerns_one, count};
 use crate::adapters::clerk_api::ClerkError;
 use crate::adapters::dynamo_runs::Doubtful;
+use crate::adapters::metrics;
 use crate::core::id::{EntityId, Key, Kind, UserId};
 use crate::core::item::Item;
 use crate::core::link;
@@ -162,6 +163,7 @@ impl Walk<'_> {
             let link = link::of_item(item);
             if link.conflicts {
                 tracing::warn!(pk = item.key.pk, "a user's dbId is another one");
+                metrics::writeback_conflict();
                 self.run.undone.conflicts += 1;
             }
             if !link.missing.is_empty()
