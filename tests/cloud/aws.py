@@ -11,7 +11,8 @@ from botocore.config import Config
 from processes import AUTHORITY, CERTIFICATE, KEY, Program, free_port
 
 REGION = "us-east-1"
-ACCOUNT = "000000000000"
+# The owner of the account: key and secret.
+OWNER = ("test", "test")
 
 # What a client does where MiniStack is slow: wait for it, and not ask twice, as the second answer would be another one.
 PATIENT = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=60, s3={"addressing_style": "path"})
@@ -58,7 +59,7 @@ class Aws:
     @lru_cache
     def client(self, service, credentials=None):
         """A client of a service: as the owner of the account, or with somebody's (key, secret, token)."""
-        key, secret, token = credentials or ("test", "test", None)
+        key, secret, token = credentials or (*OWNER, None)
         return boto3.client(
             service,
             endpoint_url=self.url,
@@ -77,8 +78,8 @@ class Aws:
             "dynamodb",
             endpoint_url=self.url,
             region_name=REGION,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
+            aws_access_key_id=OWNER[0],
+            aws_secret_access_key=OWNER[1],
             config=PATIENT,
             verify=str(AUTHORITY),
         )

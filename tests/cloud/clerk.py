@@ -37,6 +37,11 @@ class Clerk:
         """Ends it."""
         self.program.stop()
 
+    def restart(self, *arguments):
+        """Ends it, and starts it again where it was. What it delivers to is forgotten."""
+        self.stop()
+        self._start(*arguments, "--port", self.url.rsplit(":", 1)[1])
+
     # The Backend API.
 
     def call(self, method, path, body=None):
@@ -84,8 +89,8 @@ class Clerk:
     # Webhooks.
 
     def deliver_to(self, url, secret=None):
-        """Adds an endpoint, and answers with its id."""
-        return self._dial("POST", "endpoints", {"url": url, "secret": secret or self.webhook_secret})["id"]
+        """Adds an endpoint."""
+        self._dial("POST", "endpoints", {"url": url, "secret": secret or self.webhook_secret})
 
     def deliveries(self, entity_id=None, endpoint=None):
         """Messages and their attempts, of one entity or to one endpoint."""
@@ -105,6 +110,11 @@ class Clerk:
             return messages
 
         return until(f"{kind or 'everything'} about {entity_id} is delivered", arrived, seconds)
+
+    def replay(self, svix_id):
+        """Sends a message again, and waits until nothing is under way."""
+        self._dial("POST", f"deliveries/{svix_id}/replay")
+        self._dial("POST", "settle")
 
     # Dials.
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -43,6 +44,8 @@ class Program:
                 stdout=subprocess.PIPE if wants_output else log,
                 stderr=log,
                 text=True,
+                # A group of its own: a function is a child of the local AWS, and ends with it.
+                start_new_session=True,
             )
 
     def first_line(self):
@@ -62,13 +65,17 @@ class Program:
         until(f"{self.name} is ready", answers, seconds, pause=0.1)
 
     def stop(self):
-        """Ends it: asked first, then by force."""
+        """Ends it and what it has started: asked first, then by force. MiniStack may wait for its own threads for long."""
         self.process.terminate()
         try:
-            self.process.wait(10)
+            self.process.wait(3)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait(10)
+            pass
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait(10)
 
 
 def free_port():

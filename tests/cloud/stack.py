@@ -9,7 +9,7 @@ from io import BytesIO
 
 import requests
 
-from aws import Aws
+from aws import OWNER, Aws
 from processes import AUTHORITY, ROOT
 from waits import until
 
@@ -162,10 +162,34 @@ class Stack:
         assert "LastEvaluatedKey" not in pages, f"{table} has more rows than a page"
         return {(row["pk"], row["sk"]): row for row in pages["Items"]}
 
+    def user(self, clerk_user_id):
+        """The row of a user in the Directory, found by Clerk's id."""
+        rows = [it for it in self.rows("DirectoryTable").values() if it["sk"] == "USER"]
+        return next((it for it in rows if it.get("clerk_user_id") == clerk_user_id), None)
+
+    def stream(self):
+        """The records of the Directory's stream from its beginning, as Lambda hands them over."""
+        streams = self.client("dynamodbstreams")
+        arn = streams.list_streams(TableName=self.outputs["DirectoryTable"])["Streams"][0]["StreamArn"]
+        (shard,) = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
+        iterator = streams.get_shard_iterator(
+            StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
+        )
+        records = streams.get_records(ShardIterator=iterator["ShardIterator"])["Records"]
+        for record in records:
+            change = record["dynamodb"]
+            change["ApproximateCreationDateTime"] = change["ApproximateCreationDateTime"].timestamp()
+        return records
+
     def row(self, table, pk, sk):
         """One row, or None."""
         key = {"pk": pk, "sk": sk}
         return self.resource().Table(self.outputs[table]).get_item(Key=key, ConsistentRead=True).get("Item")
+
+    def ended_row(self, table, pk, sk):
+        """One row once it has ended."""
+        row = self.row(table, pk, sk)
+        return row if row and "deleted_at" in row else None
 
     def resource(self):
         """DynamoDB with values as Python has them."""
@@ -201,6 +225,19 @@ class Stack:
         assert "FunctionError" not in answer, body
         return body
 
+    def deny(self, role, *actions):
+        """Takes something away from a role, as an operator may do by mistake: a Deny beside what the template allows."""
+        statement = {"Effect": "Deny", "Action": actions, "Resource": "*"}
+        self.client("iam").put_role_policy(
+            RoleName=self.resources[role],
+            PolicyName="denied",
+            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+        )
+
+    def allow_again(self, role):
+        """Gives it back."""
+        self.client("iam").delete_role_policy(RoleName=self.resources[role], PolicyName="denied")
+
     def put_secret(self, **changes):
         """Puts new values into the secret, as an operator does it who rotates."""
         secrets = self.client("secretsmanager")
@@ -232,3 +269,21 @@ class Stack:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         headers |= options.pop("headers", {})
         return requests.post(self.url(path), headers=headers, timeout=20, verify=AUTHORITY, **options)
+
+    def get(self, path, **options):
+        """A browser's request to the API, which does not follow where it is sent."""
+        return requests.get(self.url(path), timeout=20, verify=AUTHORITY, allow_redirects=False, **options)
+
+    def store_requests(self):
+        """What the functions have asked DynamoDB for about the tables of this stack, the oldest first, as CloudTrail saw it."""
+        pages = self.client("cloudtrail").get_paginator("lookup_events").paginate(
+            LookupAttributes=[{"AttributeKey": "EventSource", "AttributeValue": "dynamodb.amazonaws.com"}]
+        )
+        events = [json.loads(event["CloudTrailEvent"]) for page in pages for event in page["Events"]]
+        tables = [self.outputs[it] for it in ("DirectoryTable", "ProfilesTable", "OperationsTable")]
+
+        def is_ours(event):
+            by_owner = event["userIdentity"]["accessKeyId"] == OWNER[0]
+            return not by_owner and any(table in json.dumps(event["requestParameters"]) for table in tables)
+
+        return [event["eventName"] for event in reversed(events) if is_ours(event)]
