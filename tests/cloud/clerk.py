@@ -111,6 +111,10 @@ class Clerk:
 
         return until(f"{kind or 'everything'} about {entity_id} is delivered", arrived, seconds)
 
+    def attempted(self, entity_id):
+        """Messages about an entity that were tried at least once."""
+        return [it for it in self.deliveries(entity_id) if it["attempts"]]
+
     def replay(self, svix_id):
         """Sends a message again, and waits until nothing is under way."""
         self._dial("POST", f"deliveries/{svix_id}/replay")

@@ -4,8 +4,9 @@ import pytest
 
 from aws import Aws
 from clerk import Clerk
+from monitored import Monitored, topic
 from stack import Stack, package
-from waiting import SCENES, given_up, rotated, scheduled  # noqa: F401 (pytest finds fixtures by their names here)
+from waiting import SCENES, given_up, late, rotated, scheduled  # noqa: F401 (pytest finds fixtures by their names here)
 
 
 def pytest_collection_modifyitems(items):
@@ -59,6 +60,17 @@ def deploy(aws, template_url, clerk):
         return stack
 
     return deploy
+
+
+@pytest.fixture(scope="session")
+def watch(deploy, aws):
+    """Deploys a stack whose alarms tell somebody."""
+
+    def watch(name, **parameters):
+        arn, queue = topic(aws, name)
+        return Monitored(deploy(name, AlarmTopicArn=arn, **parameters), queue)
+
+    return watch
 
 
 @pytest.fixture(scope="session")

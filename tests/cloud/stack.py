@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import zipfile
+from datetime import datetime, timezone
 from io import BytesIO
 
 import requests
@@ -13,11 +14,14 @@ from aws import OWNER, Aws
 from processes import AUTHORITY, ROOT
 from waits import until
 
+TABLES = ["DirectoryTable", "ProfilesTable", "OperationsTable"]
 FUNCTIONS = ["webhook", "ensure-profile", "reconcile", "react"]
 ARCHITECTURE = {"aarch64": "arm64", "arm64": "arm64", "x86_64": "x86_64"}[platform.machine()]
 BINARIES = ROOT / os.environ.get("ROLLCALL_BINARIES", f"target/lambda/{ARCHITECTURE}")
 # CloudFormation takes no longer template from a request itself.
 BUCKET = "deployment"
+# In ms.
+HOUR = 3_600_000
 
 
 def package(aws):
@@ -66,6 +70,8 @@ class Stack:
             "AllowedOrigins": clerk.front_end,
             "Architecture": ARCHITECTURE,
             "AwsEndpointUrl": aws.url,
+            # The emulator has no limit.
+            "ClerkRateShare": 100,
             # Nothing starts by itself where a test does not want it to.
             "ReconcileState": "DISABLED",
             **parameters,
@@ -162,6 +168,10 @@ class Stack:
         assert "LastEvaluatedKey" not in pages, f"{table} has more rows than a page"
         return {(row["pk"], row["sk"]): row for row in pages["Items"]}
 
+    def all_rows(self):
+        """All rows of all three tables."""
+        return {table: self.rows(table) for table in TABLES}
+
     def user(self, clerk_user_id):
         """The row of a user in the Directory, found by Clerk's id."""
         rows = [it for it in self.rows("DirectoryTable").values() if it["sk"] == "USER"]
@@ -190,6 +200,25 @@ class Stack:
         """One row once it has ended."""
         row = self.row(table, pk, sk)
         return row if row and "deleted_at" in row else None
+
+    def set(self, row, attribute, value):
+        """Changes an attribute of a row of the Directory behind Rollcall's back, so that time has passed."""
+        self.resource().Table(self.outputs["DirectoryTable"]).update_item(
+            Key={"pk": row["pk"], "sk": row["sk"]},
+            UpdateExpression="SET #it = :it",
+            ExpressionAttributeNames={"#it": attribute},
+            ExpressionAttributeValues={":it": value},
+        )
+
+    def let_pass(self, hours, tombstone, note):
+        """Makes the deletion of a user, and the note that the user's data are due, older by some hours."""
+        earlier = {it: int(note[it]) - hours * HOUR for it in ("applied_at", "due_at")}
+        self.set(tombstone, "applied_at", earlier["applied_at"])
+        # Notes are kept by the full hour after they are due.
+        due = datetime.fromtimestamp(-(-earlier["due_at"] // HOUR) * HOUR / 1000, timezone.utc)
+        table = self.resource().Table(self.outputs["OperationsTable"])
+        table.put_item(Item={**note, **earlier, "pk": f"PURGE#{due:%Y-%m-%dT%H}"})
+        table.delete_item(Key={"pk": note["pk"], "sk": note["sk"]})
 
     def resource(self):
         """DynamoDB with values as Python has them."""
@@ -280,7 +309,7 @@ class Stack:
             LookupAttributes=[{"AttributeKey": "EventSource", "AttributeValue": "dynamodb.amazonaws.com"}]
         )
         events = [json.loads(event["CloudTrailEvent"]) for page in pages for event in page["Events"]]
-        tables = [self.outputs[it] for it in ("DirectoryTable", "ProfilesTable", "OperationsTable")]
+        tables = [self.outputs[it] for it in TABLES]
 
         def is_ours(event):
             by_owner = event["userIdentity"]["accessKeyId"] == OWNER[0]

@@ -4,9 +4,9 @@ import pytest
 
 from presets import parameters
 from roles import Role
+from stack import TABLES
 
 ROLES = ["WebhookRole", "EnsureProfileRole", "ReactRole", "ReconcileRole"]
-TABLES = ["DirectoryTable", "ProfilesTable", "OperationsTable"]
 
 KEY = {"pk": {"S": "USER#probe"}, "sk": {"S": "USER"}}
 MEMBERSHIP_KEY = {"pk": {"S": "USER#probe"}, "sk": {"S": "ORG#org_probe"}}

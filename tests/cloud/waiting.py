@@ -8,7 +8,7 @@ import pytest
 from processes import LOGS
 from stack import Stack
 
-SCENES = {"scheduled", "given_up", "rotated"}
+SCENES = {"scheduled", "given_up", "rotated", "late"}
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +32,14 @@ def given_up(deploy):
     user = stack.clerk.create_user("Annie", "Easley")
     stack.clerk.delivered(user["id"], "user.created")
     return stack, user
+
+
+@pytest.fixture(scope="session")
+def late(watch):
+    """A change whose event takes more than a minute to come."""
+    late = watch("late")
+    late.stack.clerk.faults(webhooks={"delay_ms": 61_000})
+    return late, late.stack.clerk.create_user("Fran", "Bilas")
 
 
 @dataclass
