@@ -232,7 +232,7 @@ def test_b10_events_that_come_late_ring(late):
     """A change arrives after more than a minute, and such changes arrive for three periods: the same lines are published
     again as of 5 and 10 minutes before."""
     late, user = late
-    late.stack.clerk.delivered(user["id"], seconds=90)
+    late.stack.clerk.delivered(user["id"], "user.created", seconds=90)
     late.publish("WebhookLogs")
     assert late.state("SyncLag") == "OK"
     late.republish(5 * MINUTES, 10 * MINUTES)
