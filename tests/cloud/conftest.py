@@ -54,8 +54,8 @@ def clerk():
 def deploy(aws, template_url, clerk):
     """Deploys a stack, whose Clerk delivers to it."""
 
-    def deploy(name, arguments=(), **parameters):
-        stack = Stack(aws, name, template_url, clerk(name, *arguments), parameters)
+    def deploy(name, arguments=(), stand_in=None, **parameters):
+        stack = Stack(aws, name, template_url, clerk(name, *arguments), parameters, stand_in)
         stack.clerk.deliver_to(stack.webhook_url)
         return stack
 

@@ -52,14 +52,14 @@ def zipped(binary):
 class Stack:
     """A stack that stands, with its tables, functions, queues and its API."""
 
-    def __init__(self, aws: Aws, name, template_url, clerk, parameters):
+    def __init__(self, aws: Aws, name, template_url, clerk, parameters, stand_in=None):
         self.aws = aws
         self.name = name
         self.clerk = clerk
         self.secret = aws.client("secretsmanager").create_secret(
             Name=f"{name}-clerk",
             SecretString=json.dumps(
-                {"CLERK_SECRET_KEY": clerk.secret_key, "CLERK_WEBHOOK_SECRET": clerk.webhook_secret}
+                {"CLERK_SECRET_KEY": clerk.secret_key, "CLERK_WEBHOOK_SECRET": stand_in or clerk.webhook_secret}
             ),
         )["ARN"]
         self.parameters = {

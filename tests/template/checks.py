@@ -76,6 +76,14 @@ READ_BY_SDK = {"AWS_ENDPOINT_URL"}
 # It sounds like a secret, but verifies signatures and cannot make any.
 PUBLIC_KEYS = {"CLERK_JWT_KEY"}
 
+# What stays when the stack goes, and what goes with it.
+HOLDS_DATA = {
+    "AWS::DynamoDB::Table": "Retain",
+    "AWS::S3::Bucket": "Retain",
+    "AWS::Logs::LogGroup": "Delete",
+    "AWS::SQS::Queue": "Delete",
+}
+
 # Nothing of this says who called.
 ACCESS_LOG = {
     "$context.requestId",
@@ -260,6 +268,14 @@ def check_tracing(resources):
         same(f"tracing of {name}", function.get("TracingConfig"), {"Mode": "Active"})
     for name, machine in properties(resources, MACHINE).items():
         same(f"tracing of {name}", machine.get("TracingConfiguration"), {"Enabled": True})
+
+
+def check_deletion_policies(template):
+    """What becomes of everything that holds data is written down, for the end of the stack and for a replacement."""
+    for name, it in template["Resources"].items():
+        if it["Type"] in HOLDS_DATA:
+            for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
+                same(f"{name}: {policy}", it.get(policy), HOLDS_DATA[it["Type"]])
 
 
 def check_rules(template):
