@@ -4,8 +4,9 @@ import pytest
 
 from aws import Aws
 from clerk import Clerk
+from deployment import package
 from monitored import Monitored, topic
-from stack import Stack, package
+from stack import Stack
 from waiting import SCENES, given_up, late, rotated, scheduled  # noqa: F401 (pytest finds fixtures by their names here)
 
 
