@@ -29,7 +29,7 @@ ARCHITECTURES := arm64 x86_64
 MACHINE       := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 
 .PHONY: help dev test lint format clippy core links docs template checkov frontend rust deny bench bench-reconcile build
-.PHONY: build-arm64 build-x86_64 cloud-test
+.PHONY: build-arm64 build-x86_64 cloud cloud-test
 .NOTPARALLEL:
 
 help:
@@ -43,6 +43,7 @@ help:
 	@echo 'make bench         measure'
 	@echo 'make bench-reconcile [USERS=1000000]  reconcile a large instance, measured'
 	@echo 'make build [ARCHITECTURES=arm64]  build the functions for AWS, by default for both of its processors'
+	@echo 'make cloud         deploy template.yaml to a local AWS, with the emulator for Clerk, and wait for Ctrl-C'
 	@echo 'make cloud-test [ARGS=…]  deploy template.yaml to a local AWS and play the acceptance scenarios there'
 
 # Cargo's progress and the logs go to standard error; standard output belongs to the command.
@@ -147,6 +148,11 @@ build-arm64 build-x86_64: build-%: $(VENV)/.installed-build
 	@date '+--- %T build for $*'
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(CARGO) lambda build --locked --release --$(subst _,-,$*) \
 	  --lambda-dir target/lambda/$* $(addprefix -p ,$(FUNCTIONS))
+
+# The same stack, for somebody who wants to look at it.
+cloud: build-$(MACHINE) $(CLOUD)/.installed $(VENV)/.installed
+	@$(CARGO) build --locked -q --workspace --bins
+	@ROLLCALL_CLOUD=cloud-up ROLLCALL_DEBUG=$(abspath $(BUILD))/debug $(CLOUD)/bin/python tests/cloud/up.py
 
 # The functions as they ship, on a local AWS that evaluates IAM, and the emulator for Clerk.
 cloud-test: build-$(MACHINE) $(CLOUD)/.installed

@@ -11,7 +11,8 @@ import certificates
 from waits import until
 
 ROOT = Path(__file__).resolve().parents[2]
-LOGS = ROOT / "target" / "cloud-test"
+# A stack that somebody looks at is not disturbed by the tests.
+LOGS = ROOT / "target" / os.environ.get("ROLLCALL_CLOUD", "cloud-test")
 
 # Each run begins with an empty folder, and what it leaves there is for whoever looks for the reason of a failure.
 shutil.rmtree(LOGS, ignore_errors=True)
@@ -20,7 +21,7 @@ AUTHORITY, CERTIFICATE, KEY = certificates.make(LOGS)
 
 
 class Program:
-    """A program under way, with its log in `target/cloud-test`."""
+    """A program under way, with its log in `LOGS`."""
 
     def __init__(self, name, command, environment=None, wants_output=False):
         self.name = name
