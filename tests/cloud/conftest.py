@@ -1,5 +1,7 @@
 """What the scenarios share: one local AWS, and for each theme a stack with a Clerk of its own."""
 
+import signal
+
 import pytest
 
 from aws import Aws
@@ -8,6 +10,11 @@ from deployment import package
 from monitored import Monitored, topic
 from stack import Stack
 from waiting import SCENES, given_up, late, rotated, scheduled  # noqa: F401 (pytest finds fixtures by their names here)
+
+
+def pytest_configure():
+    """Whoever ends the tests ends what they have started, too."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):
