@@ -1,12 +1,20 @@
 """What the scenarios share: one local AWS, and for each theme a stack with a Clerk of its own."""
 
+import signal
+
 import pytest
 
 from aws import Aws
 from clerk import Clerk
+from deployment import package
 from monitored import Monitored, topic
-from stack import Stack, package
+from stack import Stack
 from waiting import SCENES, given_up, late, rotated, scheduled  # noqa: F401 (pytest finds fixtures by their names here)
+
+
+def pytest_configure():
+    """Whoever ends the tests ends what they have started, too."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):

@@ -9,7 +9,7 @@ from clerk import DEBUG
 from processes import AUTHORITY
 
 
-def rollcall(stack, *arguments):
+def rollcall(stack, *arguments, settings=None):
     """Runs a command that takes `--json`. Answers with its exit status and what it has printed."""
     environment = {
         **stack.function("ReconcileFunction")["Environment"]["Variables"],
@@ -18,6 +18,7 @@ def rollcall(stack, *arguments):
         "AWS_ACCESS_KEY_ID": OWNER[0],
         "AWS_SECRET_ACCESS_KEY": OWNER[1],
         "AWS_REGION": REGION,
+        **(settings or {}),
     }
     command = [DEBUG / "rollcall", *arguments, "--json"]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)

@@ -31,6 +31,7 @@ class Program:
             "PATH": os.environ["PATH"],
             "HOME": str(LOGS),
             "TMPDIR": str(LOGS),
+            "PYTHONDONTWRITEBYTECODE": "1",
             # Whom programs of Rust trust, and so the functions, which inherit it.
             "SSL_CERT_FILE": str(AUTHORITY),
             **(environment or {}),

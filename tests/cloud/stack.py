@@ -1,56 +1,22 @@
-"""template.yaml, deployed: packaged as `sam deploy` does it, created by CloudFormation, and where its parts are."""
+"""A stack that stands: its tables, functions, queues and its API, and what is done to them from outside."""
 
 import json
-import os
-import platform
-import re
-import zipfile
 from datetime import datetime, timezone
-from io import BytesIO
 
 import requests
 
+import deployment
 from aws import OWNER, Aws
-from processes import AUTHORITY, ROOT
+from processes import AUTHORITY
 from waits import until
 
 TABLES = ["DirectoryTable", "ProfilesTable", "OperationsTable"]
-FUNCTIONS = ["webhook", "ensure-profile", "reconcile", "react"]
-ARCHITECTURE = {"aarch64": "arm64", "arm64": "arm64", "x86_64": "x86_64"}[platform.machine()]
-BINARIES = ROOT / os.environ.get("ROLLCALL_BINARIES", f"target/lambda/{ARCHITECTURE}")
-# CloudFormation takes no longer template from a request itself.
-BUCKET = "deployment"
 # In ms.
 HOUR = 3_600_000
 
 
-def package(aws):
-    """Uploads the functions, and the template that names where they are. Answers with the template's URL."""
-    s3 = aws.client("s3")
-    s3.create_bucket(Bucket=BUCKET)
-    template = (ROOT / "template.yaml").read_text()
-    for function in FUNCTIONS:
-        local = f"CodeUri: functions/{function}\n"
-        assert template.count(local) == 1, f"template.yaml has another CodeUri than {local}"
-        template = template.replace(local, f"CodeUri: s3://{BUCKET}/{function}.zip\n")
-        s3.put_object(Bucket=BUCKET, Key=f"{function}.zip", Body=zipped(BINARIES / function / "bootstrap"))
-    s3.put_object(Bucket=BUCKET, Key="template.yaml", Body=template.encode())
-    return f"{aws.url}/{BUCKET}/template.yaml"
-
-
-def zipped(binary):
-    """A function's deployment package: the binary, executable, and nothing else."""
-    buffer = BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as package:
-        entry = zipfile.ZipInfo("bootstrap")
-        entry.external_attr = 0o755 << 16
-        entry.compress_type = zipfile.ZIP_DEFLATED
-        package.writestr(entry, binary.read_bytes())
-    return buffer.getvalue()
-
-
 class Stack:
-    """A stack that stands, with its tables, functions, queues and its API."""
+    """A stack with a Clerk."""
 
     def __init__(self, aws: Aws, name, template_url, clerk, parameters, stand_in=None):
         self.aws = aws
@@ -68,7 +34,7 @@ class Stack:
             "ClerkIssuer": clerk.issuer,
             "SecretArn": self.secret,
             "AllowedOrigins": clerk.front_end,
-            "Architecture": ARCHITECTURE,
+            "Architecture": deployment.ARCHITECTURE,
             "AwsEndpointUrl": aws.url,
             # The emulator has no limit.
             "ClerkRateShare": 100,
@@ -76,68 +42,10 @@ class Stack:
             "ReconcileState": "DISABLED",
             **parameters,
         }
-        self._deploy(template_url)
+        self.outputs = deployment.create(aws, name, template_url, self.parameters)
         resources = aws.client("cloudformation").describe_stack_resources(StackName=name)["StackResources"]
         self.resources = {it["LogicalResourceId"]: it["PhysicalResourceId"] for it in resources}
-        self._route()
-
-    def _deploy(self, template_url):
-        """By a change set, as `sam deploy` does it."""
-        cloudformation = self.aws.client("cloudformation")
-        cloudformation.create_change_set(
-            StackName=self.name,
-            ChangeSetName="create",
-            ChangeSetType="CREATE",
-            TemplateURL=template_url,
-            Capabilities=["CAPABILITY_IAM"],
-            Parameters=[{"ParameterKey": key, "ParameterValue": str(it)} for key, it in self.parameters.items()],
-        )
-
-        def status():
-            return cloudformation.describe_change_set(StackName=self.name, ChangeSetName="create")["Status"]
-
-        until("the change set is made", lambda: status() in ("CREATE_COMPLETE", "FAILED"))
-        cloudformation.execute_change_set(StackName=self.name, ChangeSetName="create")
-
-        def stands():
-            stack = cloudformation.describe_stacks(StackName=self.name)["Stacks"][0]
-            return not stack["StackStatus"].endswith("_IN_PROGRESS") and stack
-
-        stack = until(f"the stack {self.name} is created", stands, 60)
-        if stack["StackStatus"] != "CREATE_COMPLETE":
-            events = cloudformation.describe_stack_events(StackName=self.name)["StackEvents"]
-            failed = [
-                f"{it['LogicalResourceId']}: {it.get('ResourceStatusReason')}"
-                for it in events
-                if it["ResourceStatus"].endswith("_FAILED")
-            ]
-            raise AssertionError(f"{self.name} is {stack['StackStatus']}: {failed}")
-        self.outputs = {it["OutputKey"]: it["OutputValue"] for it in stack["Outputs"]}
-
-    def _route(self):
-        """Makes the API's routes by its OpenAPI document, which MiniStack keeps and does not follow."""
-        api = self.aws.client("apigatewayv2")
-        document = self.template()["Resources"]["Api"]["Properties"]["Body"]
-        for path, methods in document["paths"].items():
-            for method, operation in methods.items():
-                integration = operation["x-amazon-apigateway-integration"]
-                function = re.search(r"\$\{(\w+)\.Arn\}", integration["uri"]["Fn::Sub"])[1]
-                created = api.create_integration(
-                    ApiId=self.resources["Api"],
-                    IntegrationType="AWS_PROXY",
-                    IntegrationUri=self.arn(function),
-                    PayloadFormatVersion=integration["payloadFormatVersion"],
-                )
-                api.create_route(
-                    ApiId=self.resources["Api"],
-                    RouteKey=f"{method.upper()} {path}",
-                    Target=f"integrations/{created['IntegrationId']}",
-                )
-
-    def template(self):
-        """The template as CloudFormation deployed it, after SAM's transform."""
-        template = self.aws.client("cloudformation").get_template(StackName=self.name, TemplateStage="Processed")
-        return template["TemplateBody"]
+        deployment.route(aws, name, self.resources)
 
     # Where the parts are.
 
@@ -177,10 +85,15 @@ class Stack:
         rows = [it for it in self.rows("DirectoryTable").values() if it["sk"] == "USER"]
         return next((it for it in rows if it.get("clerk_user_id") == clerk_user_id), None)
 
+    def stream_arn(self):
+        """The ARN of the Directory's stream."""
+        table = self.client("dynamodb").describe_table(TableName=self.outputs["DirectoryTable"])
+        return table["Table"]["LatestStreamArn"]
+
     def stream(self):
         """The records of the Directory's stream from its beginning, as Lambda hands them over."""
         streams = self.client("dynamodbstreams")
-        arn = streams.list_streams(TableName=self.outputs["DirectoryTable"])["Streams"][0]["StreamArn"]
+        arn = self.stream_arn()
         (shard,) = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
         iterator = streams.get_shard_iterator(
             StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
@@ -244,6 +157,18 @@ class Stack:
             QueueUrl=self.outputs.get(queue, queue), MaxNumberOfMessages=10, WaitTimeSeconds=0
         )
         return [json.loads(it["Body"]) for it in taken.get("Messages", [])]
+
+    def queue_arn(self, queue):
+        """The ARN of a queue."""
+        attributes = self.client("sqs").get_queue_attributes(QueueUrl=self.outputs[queue], AttributeNames=["QueueArn"])
+        return attributes["Attributes"]["QueueArn"]
+
+    def role_allows(self, role, action, resource):
+        """What IAM's simulator says of an action in a role."""
+        iam = self.client("iam")
+        arn = iam.get_role(RoleName=self.resources[role])["Role"]["Arn"]
+        simulated = iam.simulate_principal_policy(PolicySourceArn=arn, ActionNames=[action], ResourceArns=[resource])
+        return {it["EvalDecision"] for it in simulated["EvaluationResults"]} == {"allowed"}
 
     def invoke(self, logical, payload):
         """Calls a function, and answers with what it answers."""

@@ -193,6 +193,33 @@ def test_c1_what_the_webhook_has_not_brought_stays_missing_and_is_said(read_only
     assert read_only.post("/profiles/ensure", clerk.session_token(user["id"])).status_code == 200
 
 
+def test_what_services_do_in_a_role_the_role_allows(stack):
+    """MiniStack's services act as themselves where AWS's act in the roles that they were given. So IAM is asked instead."""
+    needed = {
+        "ReconcileStateMachineRole": [
+            ("lambda:InvokeFunction", stack.arn("ReconcileFunction")),
+            ("sqs:SendMessage", stack.queue_arn("ReconcileFailures")),
+        ],
+        "ReconcileStartRole": [
+            ("states:StartExecution", stack.outputs["ReconcileStateMachine"]),
+            ("sqs:SendMessage", stack.queue_arn("ReconcileFailures")),
+        ],
+        "SettleStartRole": [
+            ("states:StartExecution", stack.outputs["ReconcileStateMachine"]),
+            ("sqs:SendMessage", stack.queue_arn("ReconcileFailures")),
+        ],
+        "ReactRole": [
+            *((f"dynamodb:{it}", stack.stream_arn()) for it in ("DescribeStream", "GetRecords", "GetShardIterator")),
+            ("sqs:SendMessage", stack.queue_arn("ReactFailures")),
+        ],
+    }
+    for role, permissions in needed.items():
+        assert [it for it in permissions if not stack.role_allows(role, *it)] == [], role
+        # None of them may do what another one does.
+        others = {it for them in needed.values() for it in them} - set(permissions)
+        assert [it for it in others if stack.role_allows(role, *it)] == [], role
+
+
 def allowed(stack, role, calls):
     """Those of the calls that are let through."""
     return [(name, make(stack)) for name, make in calls if role.may("dynamodb", name, **make(stack))]

@@ -6,8 +6,9 @@ import sys
 
 from aws import OWNER, REGION, Aws
 from clerk import Clerk
+from deployment import package
 from processes import AUTHORITY, LOGS, ROOT
-from stack import Stack, package
+from stack import Stack
 
 
 def main():
