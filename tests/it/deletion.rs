@@ -8,6 +8,7 @@ use rollcall_cli::presets;
 use rollcall_tests::{Fault, OWNED_TABLES, TABLES, World, deletion_event, membership_event, user_event};
 use serde_json::{Value, json};
 
+use crate::metrics::counted;
 use crate::{membership, organization, user};
 
 /// Ada, her colleague, their organization, and rows of both of them in four tables of the application's.
@@ -228,9 +229,10 @@ async fn e2_a_table_that_is_not_as_the_setting_says_leaves_the_purge_to_be_mende
         office.world.wait_hours(25);
         let log = crate::failures::Log::default();
         let listening = log.listen();
-        let report = office.settle().await;
+        let (report, counts) = counted(office.settle()).await;
         drop(listening);
         assert_eq!((report.state, report.settled.unwrap().left), (Outcome::Incomplete, 1), "{wrong}");
+        assert_eq!((counts.get("PurgesLeft"), counts.get("Failures")), (Some(&1), None), "{counts:?}");
         assert!(log.text().contains(problem), "{}", log.text());
         let copy = office.stored().await[0].clone().unwrap();
         assert!(copy["consequences_at"].is_null() && office.is_noted().await, "{copy}");

@@ -16,10 +16,10 @@ use crate::failures::Log;
 use crate::{ADA, user};
 
 /// What one thing counts, as `Events{Outcome=applied,Type=user.created}`, and how much.
-type Counts = BTreeMap<String, u64>;
+pub(crate) type Counts = BTreeMap<String, u64>;
 
 /// What a deed counts, all of it done on this thread.
-fn counted<'a, T>(deed: impl Future<Output = T> + 'a) -> Pin<Box<dyn Future<Output = (T, Counts)> + 'a>> {
+pub(crate) fn counted<'a, T>(deed: impl Future<Output = T> + 'a) -> Pin<Box<dyn Future<Output = (T, Counts)> + 'a>> {
     Box::pin(async {
         let recorder = DebuggingRecorder::new();
         let counting = metrics::set_default_local_recorder(&recorder);

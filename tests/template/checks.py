@@ -76,51 +76,12 @@ READ_BY_SDK = {"AWS_ENDPOINT_URL"}
 # It sounds like a secret, but verifies signatures and cannot make any.
 PUBLIC_KEYS = {"CLERK_JWT_KEY"}
 
-
-def metric(name, logs, pattern):
-    """A metric that counts the lines of a log, and is 0 where there are others only."""
-    return {
-        "LogGroupName": {"Ref": logs},
-        "FilterPattern": pattern,
-        "MetricTransformations": [
-            {
-                "MetricNamespace": "Rollcall",
-                "MetricName": name,
-                "MetricValue": "1",
-                "DefaultValue": 0,
-                "Unit": "Count",
-            }
-        ],
-    }
-
-
-METRICS = {
-    # What ensure-profile misses under `verify`, from the lines that it logs at the same time.
-    "NotSyncedMetric": metric(
-        "NotSynced",
-        "EnsureProfileLogs",
-        '{ ($.outcome = "user_not_synced") || ($.outcome = "organization_not_synced") }',
-    ),
-    "ReactFailedMetric": metric("ReactFailed", "ReactLogs", '{ ($.message = "react") && ($.outcome = "failed") }'),
-    "WritebackConflictMetric": metric(
-        "WritebackConflict", "ReactLogs", "{ ($.message = \"a user's dbId is another one\") }"
-    ),
-    "ReconcileOutOfStepMetric": metric(
-        "ReconcileOutOfStep",
-        "ReconcileLogs",
-        '{ ($.message = "reconcile") && ($.in_step IS FALSE) && ($.outcome != "continue") }',
-    ),
-    "ReconcileHeldMetric": metric(
-        "ReconcileHeld", "ReconcileLogs", '{ ($.message = "reconcile") && ($.outcome = "held") }'
-    ),
-    "ReconcileFinishedMetric": metric(
-        "ReconcileFinished",
-        "ReconcileLogs",
-        '{ ($.message = "reconcile") && (($.outcome = "done") || ($.outcome = "held") || ($.outcome = "incomplete")) }',
-    ),
-    "SettleLeftMetric": metric(
-        "SettleLeft", "ReconcileLogs", '{ ($.message = "settle") && ($.outcome = "incomplete") }'
-    ),
+# What stays when the stack goes, and what goes with it.
+HOLDS_DATA = {
+    "AWS::DynamoDB::Table": "Retain",
+    "AWS::S3::Bucket": "Retain",
+    "AWS::Logs::LogGroup": "Delete",
+    "AWS::SQS::Queue": "Delete",
 }
 
 # Nothing of this says who called.
@@ -301,9 +262,20 @@ def check_logs(resources):
         assert group in groups and group not in used, f"{name} has no log group of its own"
 
 
-def check_metrics(resources):
-    """What nobody may overlook in the logs is counted."""
-    same("metrics", properties(resources, "AWS::Logs::MetricFilter"), METRICS)
+def check_tracing(resources):
+    """Whoever is called is traced; that the roles allow it is looked at with the permissions."""
+    for name, function in properties(resources, LAMBDA).items():
+        same(f"tracing of {name}", function.get("TracingConfig"), {"Mode": "Active"})
+    for name, machine in properties(resources, MACHINE).items():
+        same(f"tracing of {name}", machine.get("TracingConfiguration"), {"Enabled": True})
+
+
+def check_deletion_policies(template):
+    """What becomes of everything that holds data is written down, for the end of the stack and for a replacement."""
+    for name, it in template["Resources"].items():
+        if it["Type"] in HOLDS_DATA:
+            for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
+                same(f"{name}: {policy}", it.get(policy), HOLDS_DATA[it["Type"]])
 
 
 def check_rules(template):

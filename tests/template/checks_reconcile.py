@@ -1,12 +1,13 @@
 """What must hold of how reconcile is started and called, as in checks.py."""
 
 import json
+import re
 from itertools import chain, product, repeat
 
 from checks import LAMBDA, MACHINE, SCHEDULE, same, target
 from machine import Refused, play, successors
 from policies import removes
-from translated import properties
+from translated import properties, takes
 
 # What the state machine does with the answers of reconcile, the last of which is repeated for ever: how it ends, how
 # often it called, for how many seconds it waited, and the error that it sent to the queue.
@@ -34,6 +35,19 @@ NIGHTLY, HOURLY = {}, {"order": "settle"}
 
 # How long a run that was killed keeps the others out.
 LEASE = 300
+
+# How EventBridge writes when something starts. A mistake in it would show when the stack is half deployed.
+EXPRESSION = r"rate\(1 (minute|hour|day)\)|rate\(([2-9]|[1-9]\d+) (minutes|hours|days)\)|cron\(\S+( \S+){5}\)"
+WRONG_RATES = [
+    "rate(1 hours)",
+    "rate(12 hour)",
+    "rate(0 hours)",
+    "rate(-1 hours)",
+    "rate(2 weeks)",
+    "rate(hour)",
+    "1 hour",
+]
+
 
 def schedule(description, expression, role, order):
     """A schedule that starts the state machine, whose role is its own, and that tells if it could not."""
@@ -140,6 +154,17 @@ def check_state_machine(resources):
     # Full jitter takes any part of a delay, half of it on average.
     _, _, waited, _ = run(machine, [CRASH])
     assert waited / 2 > LEASE, f"a killed run's lease outlives the retries, which take {waited / 2} s"
+
+
+def check_expressions(resources, parameters, template):
+    """Each schedule has an expression that is one, and so has whoever deploys the stack."""
+    given = template["Parameters"] | {name: {"Default": value} for name, value in parameters.items()}
+    for name, it in properties(resources, SCHEDULE).items():
+        expression = it["ScheduleExpression"]
+        text = given[expression["Ref"]]["Default"] if isinstance(expression, dict) else expression
+        assert re.fullmatch(EXPRESSION, text), f"{name} starts at {text}"
+    taken = [it for it in WRONG_RATES if takes(template["Parameters"]["ReconcileSchedule"], it)]
+    same("rates that are taken and none", taken, [])
 
 
 def check_schedule(resources, parameters, template):

@@ -22,14 +22,10 @@ LIMITS = ("Api", "Properties", "RouteSettings")
 ENSURE = ("EnsureProfileFunction", "Properties")
 ENSURE_EVENTS = (*ENSURE, "Events")
 ENSURE_VARIABLES = (*ENSURE, "Environment", "Variables")
-METRIC = ("NotSyncedMetric", "Properties")
-USERS_ONLY = '{ $.outcome = "user_not_synced" }'
-NESTED = '{ ($.fields.outcome = "user_not_synced") || ($.fields.outcome = "organization_not_synced") }'
 PRIVATE_KEY = "-----BEGIN PRIVATE KEY-----\\nMIIEv\\n-----END PRIVATE KEY-----"
 RESOLVED = {"Fn::Sub": "{{resolve:secretsmanager:${SecretArn}:SecretString:CLERK_SECRET_KEY}}"}
 RECONCILE = ("ReconcileFunction", "Properties")
 RECONCILE_VARIABLES = (*RECONCILE, "Environment", "Variables")
-HELD, FINISHED = (("Reconcile" + name, "Properties") for name in ("HeldMetric", "FinishedMetric"))
 
 MISTAKES = [
     ("another path", checks.check_routes, put(*ROUTE, "Path", "/webhook/clerk")),
@@ -152,20 +148,16 @@ MISTAKES = [
         put("EnsureProfileLogs", "Properties", "LogGroupName", {"Fn::Sub": "/aws/lambda/${AWS::StackName}-webhook"}),
     ),
     ("its logs for ever", checks.check_logs, drop("EnsureProfileLogs", "Properties", "RetentionInDays")),
-    ("no metric", checks.check_metrics, drop("NotSyncedMetric")),
-    ("no metric under verify", checks.check_metrics, put("NotSyncedMetric", "Condition", "EnsureCreates"), "verify"),
-    ("organizations not counted", checks.check_metrics, put(*METRIC, "FilterPattern", USERS_ONLY)),
-    ("a field that is not there", checks.check_metrics, put(*METRIC, "FilterPattern", NESTED)),
-    ("every line counted", checks.check_metrics, put(*METRIC, "FilterPattern", "")),
-    ("another's log counted", checks.check_metrics, put(*METRIC, "LogGroupName", {"Ref": "WebhookLogs"})),
-    ("another name", checks.check_metrics, put(*METRIC, "MetricTransformations", 0, "MetricName", "Misses")),
-    ("the value not one", checks.check_metrics, put(*METRIC, "MetricTransformations", 0, "MetricValue", "0")),
-    ("no data on good days", checks.check_metrics, drop(*METRIC, "MetricTransformations", 0, "DefaultValue")),
-    ("held not counted", checks.check_metrics, drop("ReconcileHeldMetric")),
-    ("out of step not counted", checks.check_metrics, drop("ReconcileOutOfStepMetric")),
-    ("any line that says held", checks.check_metrics, put(*HELD, "FilterPattern", '{ $.outcome = "held" }')),
-    ("failures are finished", checks.check_metrics, put(*FINISHED, "FilterPattern", '{ $.message = "reconcile" }')),
-    ("the webhook's runs", checks.check_metrics, put(*FINISHED, "LogGroupName", {"Ref": "WebhookLogs"})),
+    ("no traces", checks.check_tracing, lambda t: t["Globals"]["Function"].pop("Tracing")),
+    ("one function without", checks.check_tracing, put(*ENSURE, "Tracing", "PassThrough")),
+    ("executions without", checks.check_tracing, drop("ReconcileStateMachine", "Properties", "Tracing")),
+    ("no word of what stays", checks.check_deletion_policies, drop("DirectoryTable", "DeletionPolicy")),
+    ("gone when replaced", checks.check_deletion_policies, drop("OperationsTable", "UpdateReplacePolicy")),
+    ("a snapshot of it", checks.check_deletion_policies, put("ProfilesTable", "DeletionPolicy", "Snapshot")),
+    ("no word of the backups", checks.check_deletion_policies, drop("BackupBucket", "DeletionPolicy")),
+    ("logs that outlive the stack", checks.check_deletion_policies, put("ReactLogs", "DeletionPolicy", "Retain")),
+    ("no word of a queue", checks.check_deletion_policies, drop("ReconcileFailures", "UpdateReplacePolicy")),
+    ("a table nobody thought of", checks.check_deletion_policies, put("More", {"Type": "AWS::DynamoDB::Table"})),
     ("nothing to verify", checks.check_rules, lambda t: t.pop("Rules")),
     ("no mirror, no stack", checks.check_rules, lambda t: t["Rules"]["VerifyNeedsMirror"].pop("RuleCondition")),
     ("no stream", checks.check_tables, drop(*STREAM)),

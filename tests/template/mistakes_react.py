@@ -15,7 +15,6 @@ ALLOWED = ("Fn::If", 1)
 END, MARK = (*TO_END, *ALLOWED, "Condition"), (*TO_MARK, *ALLOWED, "Condition")
 ATTRIBUTES = ("ForAllValues:StringEquals", "dynamodb:Attributes")
 LEADING = ("ForAllValues:StringLike", "dynamodb:LeadingKeys")
-FAILED, CONFLICT = (("ReactFailedMetric", "Properties"), ("WritebackConflictMetric", "Properties"))
 QUEUE = ("ReactFailures", "Properties")
 BUS = ("EventBus", "Properties")
 OTHER_EVENT = {"Type": "DynamoDB", "Properties": {"Stream": "arn:x", "StartingPosition": "LATEST"}}
@@ -155,9 +154,4 @@ MISTAKES = [
     ("as short as a request", checks.check_time_limits, drop(*REACT, "Timeout")),
     ("changes logged for ever", checks.check_logs, drop("ReactLogs", "Properties", "RetentionInDays")),
     ("the webhook's log", checks.check_logs, put(*REACT, "LoggingConfig", "LogGroup", {"Ref": "WebhookLogs"})),
-    ("failures not counted", checks.check_metrics, drop("ReactFailedMetric")),
-    ("conflicts not counted", checks.check_metrics, drop("WritebackConflictMetric")),
-    ("others' failures counted", checks.check_metrics, put(*FAILED, "FilterPattern", '{ $.outcome = "failed" }')),
-    ("every warning counted", checks.check_metrics, put(*CONFLICT, "FilterPattern", '{ $.level = "WARN" }')),
-    ("reconcile's conflicts", checks.check_metrics, put(*CONFLICT, "LogGroupName", {"Ref": "ReconcileLogs"})),
 ]

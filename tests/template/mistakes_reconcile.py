@@ -2,11 +2,17 @@
 
 import checks_reconcile
 from changes import drop, put
+from variants import REMOVING
 
 
 def says(state):
     """The condition that reconcile answered with one state."""
     return f"{{% $states.input.state = '{state}' %}}"
+
+
+def expression(**changes):
+    """Changes the parameter that says when reconcile starts."""
+    return lambda t: t["Parameters"]["ReconcileSchedule"].update(changes)
 
 
 MACHINE = ("ReconcileStateMachine", "Properties")
@@ -16,6 +22,8 @@ IF_FINISHED, IF_TOO_MANY, IF_CONTINUE, IF_BUSY = ((*DECIDE, "Choices", at) for a
 RETRY = (*CALL, "Retry", 0)
 MESSAGE = (*TELL, "Arguments", "MessageBody")
 START = ("ReconcileStart", "Properties")
+SETTLE = ("SettleStart", "Properties", "ScheduleExpression")
+ANY_RATE = r"(cron\(([^\s()]+ ){5}[^\s()]+\)|rate\([1-9][0-9]* (minute|hour|day)s?\))"
 
 MISTAKES = [
     ("not waited for", checks_reconcile.check_time_for_all_calls, put(*CALL, "TimeoutSeconds", 600)),
@@ -87,6 +95,17 @@ MISTAKES = [
     ),
     ("which execution is not said", checks_reconcile.check_state_machine, drop(*MESSAGE, "execution")),
     ("no machine", checks_reconcile.check_state_machine, drop("ReconcileStateMachine")),
+    (
+        "a rate in the wrong number",
+        checks_reconcile.check_expressions,
+        put(*START, "ScheduleExpression", "rate(1 hours)"),
+    ),
+    ("a rate of nothing", checks_reconcile.check_expressions, put(*START, "ScheduleExpression", "rate(0 hours)")),
+    ("a rate of weeks", checks_reconcile.check_expressions, put(*START, "ScheduleExpression", "rate(2 weeks)")),
+    ("five fields", checks_reconcile.check_expressions, put(*START, "ScheduleExpression", "cron(0 3 * * *)")),
+    ("a bad rate to settle", checks_reconcile.check_expressions, put(*SETTLE, "rate(1 hours)"), *REMOVING),
+    ("a bad rate by default", checks_reconcile.check_expressions, expression(Default="rate(12 hour)")),
+    ("any rate taken", checks_reconcile.check_expressions, expression(AllowedPattern=ANY_RATE)),
     ("no schedule", checks_reconcile.check_schedule, drop("ReconcileStart")),
     ("a disabled schedule", checks_reconcile.check_schedule, put(*START, "State", "DISABLED")),
     (

@@ -24,7 +24,7 @@ ATTRIBUTES = (*ALLOWED, "Condition", "ForAllValues:StringEquals", "dynamodb:Attr
 MARK, REACT_MARK = (*RECONCILE, 7, *ATTRIBUTES), (*REACT, 9, *ATTRIBUTES)
 REMOVAL_MARK, REACT_REMOVAL_MARK = (*MARK, *ALLOWED), (*REACT_MARK, *ALLOWED)
 LEADING = (*ALLOWED, "Condition", "ForAllValues:StringLike", "dynamodb:LeadingKeys")
-SETTLE, SETTLE_METRIC = ("SettleStart", "Properties"), ("SettleLeftMetric", "Properties")
+SETTLE = ("SettleStart", "Properties")
 SETTLE_STATEMENTS = ("SettleStartRole", "Properties", "Policies", 0, "PolicyDocument", "Statement")
 CALL = ("ReconcileStateMachine", "Properties", "Definition", "States", "Reconcile")
 PAYLOAD = (*CALL, "Arguments", "Payload")
@@ -205,12 +205,4 @@ MISTAKES = [
     ("no order", checks_reconcile.check_state_machine, put(*PAYLOAD, {})),
     ("always the same order", checks_reconcile.check_state_machine, put(*PAYLOAD, {"order": "settle"})),
     ("its answer for an order", checks_reconcile.check_state_machine, put(*PAYLOAD, "{% $states.input %}")),
-    ("left over and not counted", checks.check_metrics, drop("SettleLeftMetric")),
-    ("a metric that comes and goes", checks.check_metrics, put("SettleLeftMetric", "Condition", "Removes"), *KEEPING),
-    (
-        "nights that are incomplete",
-        checks.check_metrics,
-        put(*SETTLE_METRIC, "FilterPattern", '{ $.outcome = "incomplete" }'),
-    ),
-    ("what is gone on with", checks.check_metrics, put(*SETTLE_METRIC, "FilterPattern", '{ $.message = "settle" }')),
 ]

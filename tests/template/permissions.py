@@ -51,6 +51,11 @@ REMOVED_OWNED = {
     ("dynamodb:BatchWriteItem", "OwnedTableArns"),
 }
 
+# What is traced, and what Step Functions asks before it traces. These actions know no resource.
+ANY = json.dumps("*")
+TRACED = {("xray:PutTraceSegments", ANY), ("xray:PutTelemetryRecords", ANY)}
+SAMPLED = {("xray:GetSamplingRules", ANY), ("xray:GetSamplingTargets", ANY)}
+
 # A permission is an action and what it is on; where it is allowed under a condition only, that as well.
 PERMISSIONS = {
     "WebhookFunction": {
@@ -59,12 +64,14 @@ PERMISSIONS = {
         ("secretsmanager:GetSecretValue", "SecretArn"),
         ("logs:CreateLogStream", "WebhookLogs.Arn"),
         ("logs:PutLogEvents", "WebhookLogs.Arn"),
+        *TRACED,
     },
     "EnsureProfileFunction": {
         ("dynamodb:BatchGetItem", "DirectoryTable.Arn"),
         ("dynamodb:BatchGetItem", "ProfilesTable.Arn"),
         ("logs:CreateLogStream", "EnsureProfileLogs.Arn"),
         ("logs:PutLogEvents", "EnsureProfileLogs.Arn"),
+        *TRACED,
     },
     "ReactFunction": {
         ("dynamodb:DescribeStream", "DirectoryTable.StreamArn"),
@@ -80,6 +87,7 @@ PERMISSIONS = {
         ("sqs:SendMessage", "ReactFailures.Arn"),
         ("logs:CreateLogStream", "ReactLogs.Arn"),
         ("logs:PutLogEvents", "ReactLogs.Arn"),
+        *TRACED,
     },
     "ReconcileFunction": {
         ("dynamodb:Scan", "DirectoryTable.Arn"),
@@ -92,10 +100,13 @@ PERMISSIONS = {
         ("secretsmanager:GetSecretValue", "SecretArn"),
         ("logs:CreateLogStream", "ReconcileLogs.Arn"),
         ("logs:PutLogEvents", "ReconcileLogs.Arn"),
+        *TRACED,
     },
     "ReconcileStateMachine": {
         ("lambda:InvokeFunction", "ReconcileFunction.Arn"),
         ("sqs:SendMessage", "ReconcileFailures.Arn"),
+        *TRACED,
+        *SAMPLED,
     },
     "ReconcileStart": {
         ("states:StartExecution", "ReconcileStateMachine"),

@@ -21,6 +21,11 @@ def repairs(given):
     return chosen(given, "ReconcilePolicy", "repair") == "repair"
 
 
+def starts(given):
+    """Whether reconcile starts by itself."""
+    return chosen(given, "ReconcileState", "ENABLED") == "ENABLED"
+
+
 def removes(given):
     """Whether a deletion ends in the removal of data."""
     return repairs(given) and chosen(given, "DeletionPolicy", "redact") != "retain"

@@ -6,17 +6,21 @@ import os
 from pathlib import Path
 
 import checks
+import checks_alarms
 import checks_backups
+import checks_dashboard
 import checks_react
 import checks_reconcile
 import mistakes
+import mistakes_alarms
+import mistakes_dashboard
 import mistakes_permissions
 import mistakes_react
 import mistakes_reconcile
 import mistakes_removal
 import pytest
 from translated import ROOT, source, takes, translate
-from variants import TASKS, VARIANTS
+from variants import TASKS, TOPIC, VARIANTS
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +57,7 @@ def run(check, template, parameters, settings):
 
 CHECKS = [
     value
-    for module in (checks, checks_backups, checks_react, checks_reconcile)
+    for module in (checks, checks_alarms, checks_backups, checks_dashboard, checks_react, checks_reconcile)
     for name, value in vars(module).items()
     if name.startswith("check_")
 ]
@@ -120,19 +124,29 @@ PARAMETERS = {
     "BackupDays": (["30", "1", "3650"], ["0", "3651"]),
     "ReconcilePolicy": (["repair", "report"], ["", "off"]),
     "ReconcileSchedule": (
-        ["cron(0 3 * * ? *)", "cron(15 0/6 ? * MON-FRI *)", "rate(1 day)", "rate(12 hours)"],
+        ["cron(0 3 * * ? *)", "cron(15 0/6 ? * MON-FRI *)", "rate(1 day)", "rate(2 days)", "rate(12 hours)"],
         [
             "",
             "0 3 * * *",
             "cron(0 3 * * *)",
             "cron(0 3 * * ? * *)",
             "rate(0 hours)",
+            "rate(1 hours)",
+            "rate(12 hour)",
+            "rate(12hours)",
+            "rate(1.5 hours)",
+            "rate(2 weeks)",
             "rate(daily)",
             "at(2026-01-01T03:00:00)",
         ],
     ),
     "ReconcileState": (["ENABLED", "DISABLED"], ["", "enabled"]),
     "ClerkRateShare": (["20", "1", "100"], ["0", "101", "-1"]),
+    "AlarmTopicArn": (
+        ["", TOPIC, TOPIC.replace("aws", "aws-cn")],
+        ["operators", "*", TOPIC.replace("sns", "sqs"), f"{TOPIC}.fifo", f"{TOPIC}:1a2b"],
+    ),
+    "DriftAlarm": (["10", "1", "100000"], ["0", "-1"]),
 }
 
 
@@ -154,7 +168,15 @@ def test_the_console_shows_every_parameter_in_one_group():
 
 MISTAKES = [
     mistake
-    for module in (mistakes, mistakes_permissions, mistakes_react, mistakes_reconcile, mistakes_removal)
+    for module in (
+        mistakes,
+        mistakes_alarms,
+        mistakes_dashboard,
+        mistakes_permissions,
+        mistakes_react,
+        mistakes_reconcile,
+        mistakes_removal,
+    )
     for mistake in module.MISTAKES
 ]
 

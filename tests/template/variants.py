@@ -1,6 +1,7 @@
 """What the checks are run on: the template with these parameters, and defaults for the rest."""
 
 TASKS = "arn:aws:dynamodb:eu-central-1:123456789012:table/tasks"
+TOPIC = "arn:aws:sns:eu-central-1:123456789012:operators"
 OWNED = {"OwnedTableArns": f"{TASKS},{TASKS}/index/by_user"}
 
 VARIANTS = {
@@ -10,10 +11,10 @@ VARIANTS = {
     "report": {"ReconcilePolicy": "report", "DeletionPolicy": "retain"},
     # A rule refuses it. Without the rule, too, it would let nobody but the webhook write.
     "refused": {"ReconcilePolicy": "report", "DeletionPolicy": "purge", "PurgeAfterHours": "0", **OWNED},
-    "purged": {"DeletionPolicy": "purge", **OWNED},
+    "purged": {"DeletionPolicy": "purge", "AlarmTopicArn": TOPIC, **OWNED},
     "purged at once": {"DeletionPolicy": "purge", "PurgeAfterHours": "0", **OWNED},
     "redacted at once": {"PurgeAfterHours": "0", **OWNED},
-    "untouched": {"MetadataWriteback": "off"},
+    "untouched": {"MetadataWriteback": "off", "ReconcileState": "DISABLED"},
     # Whose tables are not said.
     "emulated": {"AwsEndpointUrl": "http://localhost:4566", "DeletionPolicy": "purge", "PurgeAfterHours": "0"},
 }
@@ -26,6 +27,9 @@ def all_but(*names):
 
 # Where ensure-profile creates, where reconcile and react repair, and where Clerk is written.
 CREATING, REPAIRING, WRITING = all_but("verify"), all_but("report", "refused"), all_but("untouched")
+
+# Where reconcile starts by itself, and where somebody is told of alarms.
+STARTING, TELLING = all_but("untouched"), ["purged"]
 
 # Where deletions remove nothing, and where they do; where that is at once; and where rows of the application's tables
 # are among them.

@@ -18,7 +18,7 @@ async fn main() -> Result<(), Error> {
     let environment = |name: &str| std::env::var(name).ok();
     let metrics = metrics::start(environment("AWS_LAMBDA_FUNCTION_NAME"));
     let clock: Clock = Arc::new(|| Millis::from(SystemTime::now()));
-    let aws = aws::config().await;
+    let aws = aws::lambda(environment);
     let (lookup, secrets) = secrets::followed(environment, &aws, clock.clone()).await?;
     let mut settings =
         Settings::read(&lookup).inspect_err(|problems| tracing::error!(%problems, "the settings are not complete"))?;

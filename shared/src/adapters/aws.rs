@@ -2,32 +2,62 @@
 
 use std::time::Duration;
 
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
+use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
+use aws_sdk_dynamodb::config::{SharedCredentialsProvider, SharedHttpClient};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
 /// The longest that one store operation may take, retries included. Svix waits 15 s, the webhook function lives 10 s.
 pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(5);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The configuration of every AWS client, from AWS's own variables.
+/// The configuration of a function's AWS clients, from the variables that Lambda sets, and `AWS_ENDPOINT_URL`.
+///
+/// Where an operator has profiles, roles and single sign-on, a function has its environment. What AWS's default chain
+/// brings to look for the others is as large as all of `DynamoDB`'s client.
+#[must_use]
+pub fn lambda(environment: impl Fn(&str) -> Option<String>) -> SdkConfig {
+    let set = |name: &str| environment(name).filter(|value| !value.is_empty());
+    let credentials = SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new());
+    let mut builder = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .credentials_provider(credentials)
+        .region(set("AWS_REGION").map(Region::new))
+        .use_fips(set("AWS_USE_FIPS_ENDPOINT").as_deref() == Some("true"))
+        .http_client(https())
+        .timeout_config(limits())
+        .retry_config(retries());
+    builder.set_endpoint_url(set("AWS_ENDPOINT_URL"));
+    builder.build()
+}
+
+/// The configuration of an operator's AWS clients, from everything that AWS's tools go by.
 pub async fn config() -> SdkConfig {
     loader().load().await
 }
 
 /// The same before it is loaded, for an endpoint and credentials of one's own.
-///
-/// TLS is rustls with ring: aws-lc gathers entropy at its first use, which costs a cold function over 150 ms at 256 MB.
 #[must_use]
 pub fn loader() -> ConfigLoader {
-    let https = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    let limits =
-        TimeoutConfig::builder().operation_timeout(OPERATION_TIMEOUT).operation_attempt_timeout(ATTEMPT_TIMEOUT);
     aws_config::defaults(BehaviorVersion::latest())
-        .http_client(https)
-        .timeout_config(limits.build())
-        .retry_config(RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(50)))
+        .http_client(https())
+        .timeout_config(limits())
+        .retry_config(retries())
+}
+
+/// TLS is rustls with ring: aws-lc gathers entropy at its first use, which costs a cold function over 150 ms at 256 MB.
+fn https() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
+}
+
+fn limits() -> TimeoutConfig {
+    TimeoutConfig::builder().operation_timeout(OPERATION_TIMEOUT).operation_attempt_timeout(ATTEMPT_TIMEOUT).build()
+}
+
+fn retries() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(50))
 }
 
 /// Waits before another attempt at what others got in the way of: up to 25 ms after the first, twice as long after each
@@ -35,4 +65,30 @@ pub fn loader() -> ConfigLoader {
 pub async fn backoff(attempts: u32) {
     let most = 25_u64 << attempts.saturating_sub(1).min(5);
     tokio::time::sleep(Duration::from_millis(fastrand::u64(1..=most))).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(set: &'static [(&str, &str)]) -> SdkConfig {
+        lambda(move |name| set.iter().find(|(it, _)| *it == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    #[test]
+    fn a_function_is_configured_by_the_variables_that_lambda_sets() {
+        let config = with(&[("AWS_REGION", "eu-west-1"), ("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")]);
+        assert_eq!(config.region().map(AsRef::as_ref), Some("eu-west-1"));
+        assert_eq!((config.endpoint_url(), config.use_fips()), (Some("http://127.0.0.1:4566"), Some(false)));
+        assert_eq!(config.retry_config().map(RetryConfig::max_attempts), Some(3));
+        let limits = config.timeout_config().and_then(TimeoutConfig::operation_timeout);
+        assert_eq!(limits, Some(OPERATION_TIMEOUT));
+        assert!(config.credentials_provider().is_some());
+    }
+
+    #[test]
+    fn an_empty_variable_counts_as_none_and_a_fips_endpoint_is_used_where_it_is_asked_for() {
+        let config = with(&[("AWS_REGION", ""), ("AWS_ENDPOINT_URL", ""), ("AWS_USE_FIPS_ENDPOINT", "true")]);
+        assert_eq!((config.region(), config.endpoint_url(), config.use_fips()), (None, None, Some(true)));
+    }
 }

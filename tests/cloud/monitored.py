@@ -1,0 +1,99 @@
+"""A stack with somebody whom its alarms tell."""
+
+import json
+import time
+from datetime import datetime, timezone
+
+import emf
+from waits import until
+
+
+class Monitored:
+    """The alarms of a stack, and what reaches the topic that they tell."""
+
+    def __init__(self, stack, queue):
+        self.stack = stack
+        self.queue = queue
+        self.lines = {}
+        self.told = set()
+        self.published = []
+
+    def emitted(self, log):
+        """The lines with metrics that a function has written and that were not taken before."""
+        lines = [it for it in self.stack.log(log) if "_aws" in it]
+        taken = self.lines.get(log, 0)
+        self.lines[log] = len(lines)
+        return lines[taken:]
+
+    def publish(self, log):
+        """Publishes what a function has emitted since, as CloudWatch extracts it."""
+        lines = until(f"{log} has metrics", lambda: self.emitted(log), 10)
+        self.published = [one for line in lines for one in emf.data(line)]
+        self.republish(0)
+
+    def republish(self, *ages):
+        """Publishes the same as of some seconds before."""
+        for age in ages:
+            for namespace, metrics in self.published:
+                self.put(namespace, [{**it, "Timestamp": moment(it["Timestamp"] - age)} for it in metrics])
+
+    def put(self, namespace, metrics):
+        """Publishes metrics."""
+        self.stack.client("cloudwatch").put_metric_data(Namespace=namespace, MetricData=metrics)
+
+    def put_one(self, alarm, value, *ages):
+        """Publishes a value of the very metric that an alarm is about, for what MiniStack does not measure."""
+        it = self.alarm(alarm)
+        metric = {"MetricName": it["MetricName"], "Dimensions": it["Dimensions"], "Value": value}
+        for age in (0, *ages):
+            self.put(it["Namespace"], [{**metric, "Timestamp": moment(time.time() - age)}])
+
+    def evaluate(self):
+        """Has all alarms looked at: CloudWatch does so by itself."""
+        self.put("Nothing", [{"MetricName": "Nothing", "Value": 0}])
+
+    def alarm(self, name):
+        """An alarm, as it was deployed and as it stands."""
+        found = self.stack.client("cloudwatch").describe_alarms(AlarmNames=[self.stack.resources[name]])
+        return found["MetricAlarms"][0]
+
+    def state(self, name):
+        """Whether it is OK or in ALARM."""
+        return self.alarm(name)["StateValue"]
+
+    def rings(self, name):
+        """Asserts that an alarm is in ALARM, and that the topic was told."""
+        assert self.state(name) == "ALARM", self.alarm(name)
+        physical = self.stack.resources[name]
+
+        def heard():
+            messages = self.stack.messages(self.queue)
+            states = [json.loads(it["Message"]) for it in messages]
+            self.told |= {it["AlarmName"] for it in states if it["NewStateValue"] == "ALARM"}
+            return physical in self.told
+
+        until(f"the topic is told of {name}", heard, 10)
+
+
+def topic(aws, name):
+    """A topic, and the queue of somebody who has subscribed to it."""
+    sns, sqs = aws.client("sns"), aws.client("sqs")
+    arn = sns.create_topic(Name=name)["TopicArn"]
+    queue = sqs.create_queue(QueueName=name)["QueueUrl"]
+    queue_arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": queue_arn,
+        "Condition": {"ArnEquals": {"aws:SourceArn": arn}},
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
+    sns.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=queue_arn)
+    return arn, queue
+
+
+def moment(seconds):
+    """A time as boto3 sends it."""
+    return datetime.fromtimestamp(seconds, timezone.utc)

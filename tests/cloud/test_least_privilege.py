@@ -1,0 +1,248 @@
+"""Each function may do what it must, and nothing else: tried with its own credentials (roles.py)."""
+
+import pytest
+
+from presets import parameters
+from roles import Role
+from stack import TABLES
+
+ROLES = ["WebhookRole", "EnsureProfileRole", "ReactRole", "ReconcileRole"]
+
+KEY = {"pk": {"S": "USER#probe"}, "sk": {"S": "USER"}}
+MEMBERSHIP_KEY = {"pk": {"S": "USER#probe"}, "sk": {"S": "ORG#org_probe"}}
+RANK = {"rank": {"S": "0000000000000.1.0000000000001"}, "digest": {"S": "tombstone"}}
+LIVE_USER = {**KEY, **RANK, "name": {"S": "Eve"}, "email": {"S": "eve@example.com"}}
+LIVE_MEMBERSHIP = {**MEMBERSHIP_KEY, **RANK, "user_pk": KEY["pk"], "organization_id": {"S": "org_probe"}}
+ENDED_MEMBERSHIP = {**MEMBERSHIP_KEY, **RANK, "deleted_at": {"N": "1"}, "organization_id": {"S": "org_probe"}}
+# Nothing that is let through in a test changes a row.
+NEVER = {"ConditionExpression": "attribute_exists(#rank)", "ExpressionAttributeNames": {"#rank": "rank"}}
+
+
+def put(table, item):
+    """A conditional PutItem, as the functions make it."""
+    return "put_item", lambda stack: {"TableName": stack.outputs[table], "Item": item, **NEVER}
+
+
+def update(table, attribute, key=KEY):
+    """An UpdateItem of one attribute."""
+    return "update_item", lambda stack: {
+        "TableName": stack.outputs[table],
+        "Key": key,
+        "UpdateExpression": "SET #it = :it",
+        "ConditionExpression": "attribute_exists(#rank)",
+        "ExpressionAttributeNames": {"#it": attribute, "#rank": "rank"},
+        "ExpressionAttributeValues": {":it": {"N": "1"}},
+    }
+
+
+def delete(table):
+    """A DeleteItem."""
+    return "delete_item", lambda stack: {"TableName": stack.outputs[table], "Key": KEY}
+
+
+def batch_write(table):
+    """A BatchWriteItem, which can have no condition."""
+    requests = [{"PutRequest": {"Item": LIVE_USER}}]
+    return "batch_write_item", lambda stack: {"RequestItems": {stack.outputs[table]: requests}}
+
+
+def transact(table, item):
+    """A PutItem in a transaction, whose writes are judged one by one."""
+    return "transact_write_items", lambda stack: {
+        "TransactItems": [{"Put": {"TableName": stack.outputs[table], "Item": item, **NEVER}}]
+    }
+
+
+def get(table):
+    """A GetItem."""
+    return "get_item", lambda stack: {"TableName": stack.outputs[table], "Key": KEY}
+
+
+def batch_get(table):
+    """A BatchGetItem."""
+    return "batch_get_item", lambda stack: {"RequestItems": {stack.outputs[table]: {"Keys": [KEY]}}}
+
+
+def query(table):
+    """A Query."""
+    return "query", lambda stack: {
+        "TableName": stack.outputs[table],
+        "KeyConditionExpression": "pk = :pk",
+        "ExpressionAttributeValues": {":pk": KEY["pk"]},
+    }
+
+
+def scan(table):
+    """A Scan."""
+    return "scan", lambda stack: {"TableName": stack.outputs[table]}
+
+
+READS = [get, batch_get, query, scan]
+MUST = {
+    "WebhookRole": [put("DirectoryTable", LIVE_USER), put("OperationsTable", KEY)],
+    "EnsureProfileRole": [batch_get("DirectoryTable"), put("DirectoryTable", LIVE_USER), put("ProfilesTable", KEY)],
+    "ReactRole": [
+        query("DirectoryTable"),
+        transact("DirectoryTable", ENDED_MEMBERSHIP),
+        update("DirectoryTable", "consequences_at"),
+        put("ProfilesTable", KEY),
+        put("OperationsTable", {"pk": {"S": "PURGE#2026-01-01T00"}, "sk": {"S": "probe"}}),
+    ],
+    "ReconcileRole": [scan("DirectoryTable"), put("DirectoryTable", LIVE_USER), update("DirectoryTable", "purging_at")],
+}
+MUST_NOT = {
+    "WebhookRole": [
+        *(read(table) for read in READS for table in TABLES),
+        *(write for table in TABLES for write in (update(table, "rank"), delete(table), batch_write(table))),
+        put("ProfilesTable", KEY),
+    ],
+    "EnsureProfileRole": [
+        *(read(table) for read in (query, scan) for table in TABLES),
+        *(write for table in TABLES for write in (update(table, "rank"), delete(table), batch_write(table))),
+        put("OperationsTable", KEY),
+    ],
+    "ReactRole": [
+        put("DirectoryTable", LIVE_USER),
+        put("DirectoryTable", LIVE_MEMBERSHIP),
+        transact("DirectoryTable", LIVE_USER),
+        # An organization's key, even with nothing but what a tombstone has.
+        put("DirectoryTable", {**RANK, "pk": {"S": "ORG#org_probe"}, "sk": {"S": "ORG"}}),
+        update("DirectoryTable", "name"),
+        delete("DirectoryTable"),
+        batch_write("DirectoryTable"),
+        scan("DirectoryTable"),
+        # What reconcile's runs remember.
+        put("OperationsTable", {"pk": {"S": "LEASE"}, "sk": {"S": "LEASE"}}),
+        delete("ProfilesTable"),
+        # Only where there is nothing to wait for.
+        batch_write("ProfilesTable"),
+    ],
+    "ReconcileRole": [
+        update("DirectoryTable", "name"),
+        delete("DirectoryTable"),
+        batch_write("DirectoryTable"),
+        delete("ProfilesTable"),
+        scan("ProfilesTable"),
+    ],
+}
+# Every way to write a row there is.
+WRITES = [
+    put("DirectoryTable", LIVE_USER),
+    put("DirectoryTable", ENDED_MEMBERSHIP),
+    transact("DirectoryTable", ENDED_MEMBERSHIP),
+    update("DirectoryTable", "name"),
+    update("DirectoryTable", "consequences_at"),
+    delete("DirectoryTable"),
+    batch_write("DirectoryTable"),
+]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_function_may_do_what_it_must(stack, roles, role):
+    assert refused(stack, roles[role], MUST[role]) == []
+    assert roles[role].may("secretsmanager", "get_secret_value", SecretId=stack.secret)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_function_may_not_do_what_others_do(stack, roles, role):
+    assert allowed(stack, roles[role], MUST_NOT[role]) == []
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_nobody_may_delete_a_table_or_read_a_backup_or_another_secret(stack, roles, role, another_secret):
+    for table in TABLES:
+        assert not roles[role].may("dynamodb", "delete_table", TableName=stack.outputs[table])
+    assert not roles[role].may("secretsmanager", "get_secret_value", SecretId=another_secret)
+    bucket = stack.outputs["BackupBucket"]
+    assert not roles[role].may("s3", "get_object", Bucket=bucket, Key="any")
+    assert not roles[role].may("s3", "list_objects_v2", Bucket=bucket)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_nobody_may_give_themselves_more(stack, roles, role):
+    policy = {"RoleName": stack.resources[role], "PolicyName": "more", "PolicyDocument": "{}"}
+    assert not roles[role].may("iam", "put_role_policy", **policy)
+
+
+def test_c1_where_the_webhook_is_the_only_writer_nobody_else_can_write_the_directory(read_only):
+    """The policy set presets/read-only-copy.toml."""
+    may = {role: Role(read_only, role) for role in ROLES}
+    assert refused(read_only, may["WebhookRole"], [put("DirectoryTable", LIVE_USER)]) == []
+    for role in ["EnsureProfileRole", "ReactRole", "ReconcileRole"]:
+        assert allowed(read_only, may[role], WRITES) == [], role
+    # ensure-profile only verifies, so it needs no key to Clerk, and has none.
+    assert not may["EnsureProfileRole"].may("secretsmanager", "get_secret_value", SecretId=read_only.secret)
+    assert refused(read_only, may["EnsureProfileRole"], [batch_get("DirectoryTable")]) == []
+
+
+def test_c1_what_the_webhook_has_not_brought_stays_missing_and_is_said(read_only):
+    clerk = read_only.clerk
+    clerk.faults(webhooks={"drop": 1})
+    user = clerk.create_user("Joan", "Clarke")
+    answer = read_only.post("/profiles/ensure", clerk.session_token(user["id"]))
+    assert (answer.status_code, answer.json()["code"]) == (404, "user_not_synced")
+    # reconcile finds it, and says so, too.
+    ended = read_only.reconcile()
+    assert '"missing":1' in ended["output"].replace(" ", "")
+    assert read_only.user(user["id"]) is None
+
+    clerk.faults()
+    clerk.update_user(user["id"], last_name="Murray")
+    clerk.delivered(user["id"], "user.updated")
+    assert read_only.user(user["id"])["applied_by"] == "webhook"
+    assert read_only.post("/profiles/ensure", clerk.session_token(user["id"])).status_code == 200
+
+
+def test_what_services_do_in_a_role_the_role_allows(stack):
+    """MiniStack's services act as themselves where AWS's act in the roles that they were given. So IAM is asked instead."""
+    needed = {
+        "ReconcileStateMachineRole": [
+            ("lambda:InvokeFunction", stack.arn("ReconcileFunction")),
+            ("sqs:SendMessage", stack.queue_arn("ReconcileFailures")),
+        ],
+        "ReconcileStartRole": [
+            ("states:StartExecution", stack.outputs["ReconcileStateMachine"]),
+            ("sqs:SendMessage", stack.queue_arn("ReconcileFailures")),
+        ],
+        "SettleStartRole": [
+            ("states:StartExecution", stack.outputs["ReconcileStateMachine"]),
+            ("sqs:SendMessage", stack.queue_arn("ReconcileFailures")),
+        ],
+        "ReactRole": [
+            *((f"dynamodb:{it}", stack.stream_arn()) for it in ("DescribeStream", "GetRecords", "GetShardIterator")),
+            ("sqs:SendMessage", stack.queue_arn("ReactFailures")),
+        ],
+    }
+    for role, permissions in needed.items():
+        assert [it for it in permissions if not stack.role_allows(role, *it)] == [], role
+        # None of them may do what another one does.
+        others = {it for them in needed.values() for it in them} - set(permissions)
+        assert [it for it in others if stack.role_allows(role, *it)] == [], role
+
+
+def allowed(stack, role, calls):
+    """Those of the calls that are let through."""
+    return [(name, make(stack)) for name, make in calls if role.may("dynamodb", name, **make(stack))]
+
+
+def refused(stack, role, calls):
+    """Those of the calls that are not."""
+    return [(name, make(stack)) for name, make in calls if not role.may("dynamodb", name, **make(stack))]
+
+
+@pytest.fixture(scope="module")
+def roles(stack):
+    """The roles of the four functions."""
+    return {role: Role(stack, role) for role in ROLES}
+
+
+@pytest.fixture(scope="module")
+def another_secret(aws):
+    """A secret of somebody else's."""
+    return aws.client("secretsmanager").create_secret(Name="another", SecretString="{}")["ARN"]
+
+
+@pytest.fixture(scope="module")
+def read_only(deploy):
+    """A stack where the webhook is the only writer."""
+    return deploy("read-only", **parameters("read-only-copy"))

@@ -1,0 +1,179 @@
+"""What must hold of the alarms, as in checks.py."""
+
+import json
+import re
+
+from checks import LAMBDA, MACHINE, SCHEDULE, same, target
+from metrics import ALL, ENSURE, NAMESPACE, REACT, RECONCILE, WEBHOOK, unknown
+from policies import creates, removes, starts, writes_back
+from translated import properties
+
+ALARM = "AWS::CloudWatch::Alarm"
+AT_LEAST, MORE_THAN, LESS_THAN = "GreaterThanOrEqualToThreshold", "GreaterThanThreshold", "LessThanThreshold"
+MINUTES, HOUR, DAY = 300, 3600, 24 * 3600
+# Who is told, where there is somebody.
+TOLD = [{"Ref": "AlarmTopicArn"}]
+
+
+def alarm(metric, whose, sign, threshold, namespace=NAMESPACE, statistic="Sum", period=MINUTES, periods=1, **further):
+    """An alarm on a metric of a function, or of a queue."""
+    kind = "QueueName" if "." in whose else "FunctionName"
+    named = {"ExtendedStatistic": statistic} if statistic.startswith("p") else {"Statistic": statistic}
+    return named | {
+        "Namespace": namespace,
+        "MetricName": metric,
+        "Dimensions": {kind: whose},
+        "Period": period,
+        "EvaluationPeriods": periods,
+        # By default all of them.
+        "DatapointsToAlarm": periods,
+        "ComparisonOperator": sign,
+        "Threshold": threshold,
+        "TreatMissingData": "notBreaching",
+        **further,
+    }
+
+
+def visible(queue):
+    """An alarm on the messages in a queue."""
+    metric = ("ApproximateNumberOfMessagesVisible", f"{queue}.QueueName")
+    return alarm(*metric, AT_LEAST, 1, namespace="AWS/SQS", statistic="Maximum")
+
+
+# How many failures of a function in five minutes are too many.
+FAILING = {WEBHOOK: 5, ENSURE: 5, REACT: 3, RECONCILE: 1}
+
+ALARMS = {
+    **{
+        f"{function.removesuffix('Function')}{metric}": alarm(metric, function, AT_LEAST, 1, namespace="AWS/Lambda")
+        for function in ALL
+        for metric in ("Errors", "Throttles")
+    },
+    **{
+        f"{function.removesuffix('Function')}Failing": alarm("Failures", function, AT_LEAST, count)
+        for function, count in FAILING.items()
+    },
+    "SyncLag": alarm("SyncLag", WEBHOOK, MORE_THAN, 60_000, statistic="p90", periods=3),
+    "StreamLag": alarm(
+        "IteratorAge", REACT, MORE_THAN, 3_600_000, namespace="AWS/Lambda", statistic="Maximum", periods=3
+    ),
+    "EventsQuarantined": alarm("Quarantined", WEBHOOK, AT_LEAST, 1),
+    "DriftHealed": alarm("DriftHealed", RECONCILE, AT_LEAST, {"Ref": "DriftAlarm"}, period=HOUR),
+    "DeletionsHeld": alarm("DeletionsHeld", RECONCILE, AT_LEAST, 1, period=HOUR),
+    "OutOfStep": alarm("OutOfStep", RECONCILE, AT_LEAST, 1, period=HOUR),
+    "ReactGaveUp": visible("ReactFailures"),
+    "ReconcileGaveUp": visible("ReconcileFailures"),
+}
+
+# Those that there are where something is so: elsewhere they would have nothing to say, or never be silent.
+ALARMS_WHERE = {
+    "PurgesLeft": (removes, alarm("PurgesLeft", RECONCILE, AT_LEAST, 1, period=HOUR)),
+    "WritebackConflicts": (writes_back, alarm("WritebackConflicts", RECONCILE, AT_LEAST, 1, period=HOUR)),
+    "NotSynced": (lambda given: not creates(given), alarm("NotSynced", ENSURE, AT_LEAST, 1)),
+    "RunsMissing": (
+        starts,
+        alarm("RunsFinished", RECONCILE, LESS_THAN, 1, period=HOUR, periods=26, TreatMissingData="breaching"),
+    ),
+}
+
+# Where the runbook goes on: those of one kind share a heading, and the others have their own name for it.
+SHARED = ("Errors", "Throttles", "Failing", "GaveUp")
+HEADINGS = {*SHARED, *(name for name in (*ALARMS, *ALARMS_WHERE) if not name.endswith(SHARED))}
+
+# Nothing here decides when an alarm goes off.
+BESIDE = {"AlarmDescription", "AlarmActions", "OKActions"}
+
+
+def dimensions(it):
+    """An alarm's dimensions, with references as text."""
+    pairs = [(one.get("Name"), target(one.get("Value"))) for one in it.get("Dimensions", [])]
+    same("dimensions that are named twice", len(dict(pairs)), len(pairs))
+    return dict(pairs)
+
+
+def check_alarms(resources, parameters):
+    """There are these alarms and no others, and each goes off when it should."""
+    expected = ALARMS | {name: it for name, (is_so, it) in ALARMS_WHERE.items() if is_so(parameters)}
+    alarms = properties(resources, ALARM)
+    same("alarms", set(alarms), set(expected))
+    for name, it in alarms.items():
+        decides = {one: value for one, value in it.items() if one not in BESIDE}
+        decides |= {"Dimensions": dimensions(it)}
+        decides.setdefault("DatapointsToAlarm", it.get("EvaluationPeriods"))
+        same(name, decides, expected[name])
+
+
+def check_alarms_have_data(resources):
+    """Each is on a metric that somebody writes, under exactly the dimensions that it is written with."""
+    for name, it in properties(resources, ALARM).items():
+        wrong = unknown(it.get("Namespace"), it.get("MetricName"), dimensions(it))
+        assert not wrong, f"{name}: {wrong}"
+        for one in it["Dimensions"]:
+            # A name that is written out is another stack's, or nobody's.
+            assert set(one["Value"]) <= {"Ref", "Fn::GetAtt"}, f"{name}: {one['Value']} is no reference"
+            assert target(one["Value"]).split(".")[0] in resources, f"{name}: {one['Value']} is not deployed"
+
+
+def check_alarms_can_be_evaluated(resources):
+    """What they look back on is no longer than CloudWatch allows: a day, and seven where periods are an hour or more."""
+    for name, it in properties(resources, ALARM).items():
+        period, periods = it.get("Period", 0), it.get("EvaluationPeriods", 0)
+        assert period > 0 and period % 60 == 0, f"{name}: a period of {period} s"
+        longest = 7 * DAY if period >= HOUR else DAY
+        assert 0 < period * periods <= longest, f"{name} looks back on {period * periods} s of {longest} s"
+        points = it.get("DatapointsToAlarm", periods)
+        assert 0 < points <= periods, f"{name} takes {points} points of {periods}"
+        same(f"{name}: kinds of statistic", len({"Statistic", "ExtendedStatistic"} & set(it)), 1)
+
+
+def check_alarms_are_told(resources, parameters):
+    """They go to the operator's topic and nowhere else, and so does the news that all is well again."""
+    expected = TOLD if parameters.get("AlarmTopicArn") else None
+    for name, it in properties(resources, ALARM).items():
+        for actions in ("AlarmActions", "OKActions"):
+            same(f"{name}: {actions}", it.get(actions), expected)
+        same(f"{name}: other actions", {"InsufficientDataActions", "ActionsEnabled"} & set(it), set())
+
+
+def check_alarms_are_explained(resources):
+    """Each says in one sentence what it means, and where the runbook goes on."""
+    for name, it in properties(resources, ALARM).items():
+        text = it.get("AlarmDescription", "")
+        found = re.fullmatch(r"[^.()]+ \(docs/runbook\.md, (\w+)\)", text)
+        assert found, f"{name} does not say what it means and where to read on: {text!r}"
+        assert found[1] in HEADINGS and name.endswith(found[1]), f"{name} sends its reader to {found[1]}"
+
+
+def check_nothing_fails_in_silence(resources):
+    """Every function and every queue of what was given up has its alarms, whatever is added."""
+    watched = {
+        (it["Namespace"], it["MetricName"], *dimensions(it).values()) for it in properties(resources, ALARM).values()
+    }
+    for function in properties(resources, LAMBDA):
+        for metric in (("AWS/Lambda", "Errors"), ("AWS/Lambda", "Throttles"), (NAMESPACE, "Failures")):
+            assert (*metric, function) in watched, f"nobody hears of {metric[1]} of {function}"
+    for queue in destinations(resources):
+        visible = ("AWS/SQS", "ApproximateNumberOfMessagesVisible", f"{queue}.QueueName")
+        assert visible in watched, f"nobody hears of messages in {queue}"
+
+
+def destinations(resources):
+    """The queues that something is sent to when it is given up."""
+    mappings = properties(resources, "AWS::Lambda::EventSourceMapping").values()
+    arns = [target(it["DestinationConfig"]["OnFailure"]["Destination"]) for it in mappings if "DestinationConfig" in it]
+    schedules = properties(resources, SCHEDULE).values()
+    arns += [target(it["Target"]["DeadLetterConfig"]["Arn"]) for it in schedules if "DeadLetterConfig" in it["Target"]]
+    # Those that a state machine sends to are among its references.
+    given = [
+        value for it in properties(resources, MACHINE).values() for value in it["DefinitionSubstitutions"].values()
+    ]
+    queues = properties(resources, "AWS::SQS::Queue")
+    named = {it.removesuffix(".Arn") for it in (*arns, *map(target, given))} & set(queues)
+    assert named and all(it.removesuffix(".Arn") in queues for it in arns), f"no queue of this stack: {arns}"
+    return named
+
+
+def check_drift_alarm(template):
+    """How much drift is too much is decided where the stack is deployed, and none is never too much."""
+    parameter = template["Parameters"]["DriftAlarm"]
+    same("DriftAlarm", json.dumps([parameter.get("Default"), parameter.get("MinValue")]), "[10, 1]")
