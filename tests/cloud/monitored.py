@@ -52,6 +52,12 @@ class Monitored:
         """Has all alarms looked at: CloudWatch does so by itself."""
         self.put("Nothing", [{"MetricName": "Nothing", "Value": 0}])
 
+    def alarms(self):
+        """The names of all alarms in the template, as far as they are deployed."""
+        resources = self.stack.client("cloudformation").describe_stack_resources(StackName=self.stack.name)
+        kind = "AWS::CloudWatch::Alarm"
+        return [it["LogicalResourceId"] for it in resources["StackResources"] if it["ResourceType"] == kind]
+
     def alarm(self, name):
         """An alarm, as it was deployed and as it stands."""
         found = self.stack.client("cloudwatch").describe_alarms(AlarmNames=[self.stack.resources[name]])
