@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import re
 from pathlib import Path
 
 import checks
@@ -179,6 +180,19 @@ MISTAKES = [
     )
     for mistake in module.MISTAKES
 ]
+
+
+def test_the_readme_explains_every_parameter_in_the_order_in_which_it_is_asked_for():
+    rows = re.findall(r"^\| (?:\*\*[\w ]+\*\*)? ?\| `(\w+)` \| (\S.*?|) ?\| \S", (ROOT / "README.md").read_text(), re.MULTILINE)
+    groups = source()["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    parameters = source()["Parameters"]
+
+    def default(name):
+        value = parameters[name].get("Default")
+        return "" if value is None else f"`{value}`" if value != "" else "empty"
+
+    expected = [(name, default(name)) for group in groups for name in group["Parameters"]]
+    assert rows == expected
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=[it[0] for it in MISTAKES])
