@@ -9,7 +9,7 @@ import re
 from itertools import product
 
 from permissions import permissions, users, where
-from policies import removes
+from policies import removes, traces
 from translated import of_type, properties, refusals
 
 # What is expected: change these together with template.yaml.
@@ -262,12 +262,12 @@ def check_logs(resources):
         assert group in groups and group not in used, f"{name} has no log group of its own"
 
 
-def check_tracing(resources):
-    """Whoever is called is traced; that the roles allow it is looked at with the permissions."""
+def check_tracing(resources, parameters):
+    """Whoever is called is traced where that is wanted; that the roles allow it is looked at with the permissions."""
     for name, function in properties(resources, LAMBDA).items():
-        same(f"tracing of {name}", function.get("TracingConfig"), {"Mode": "Active"})
+        same(f"tracing of {name}", function.get("TracingConfig"), {"Mode": {"Ref": "Tracing"}})
     for name, machine in properties(resources, MACHINE).items():
-        same(f"tracing of {name}", machine.get("TracingConfiguration"), {"Enabled": True})
+        same(f"tracing of {name}", machine.get("TracingConfiguration"), {"Enabled": traces(parameters)})
 
 
 def check_deletion_policies(template):

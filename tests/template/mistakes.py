@@ -151,6 +151,12 @@ MISTAKES = [
     ("no traces", checks.check_tracing, lambda t: t["Globals"]["Function"].pop("Tracing")),
     ("one function without", checks.check_tracing, put(*ENSURE, "Tracing", "PassThrough")),
     ("executions without", checks.check_tracing, drop("ReconcileStateMachine", "Properties", "Tracing")),
+    (
+        "executions that are traced whatever is asked for",
+        checks.check_tracing,
+        put("ReconcileStateMachine", "Properties", "Tracing", {"Enabled": True}),
+        "untouched",
+    ),
     ("no word of what stays", checks.check_deletion_policies, drop("DirectoryTable", "DeletionPolicy")),
     ("gone when replaced", checks.check_deletion_policies, drop("OperationsTable", "UpdateReplacePolicy")),
     ("a snapshot of it", checks.check_deletion_policies, put("ProfilesTable", "DeletionPolicy", "Snapshot")),

@@ -26,6 +26,11 @@ def starts(given):
     return chosen(given, "ReconcileState", "ENABLED") == "ENABLED"
 
 
+def traces(given):
+    """Whether invocations are traced whoever makes them."""
+    return chosen(given, "Tracing", "Active") == "Active"
+
+
 def removes(given):
     """Whether a deletion ends in the removal of data."""
     return repairs(given) and chosen(given, "DeletionPolicy", "redact") != "retain"

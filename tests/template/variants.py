@@ -14,7 +14,7 @@ VARIANTS = {
     "purged": {"DeletionPolicy": "purge", "AlarmTopicArn": TOPIC, **OWNED},
     "purged at once": {"DeletionPolicy": "purge", "PurgeAfterHours": "0", **OWNED},
     "redacted at once": {"PurgeAfterHours": "0", **OWNED},
-    "untouched": {"MetadataWriteback": "off", "ReconcileState": "DISABLED"},
+    "untouched": {"MetadataWriteback": "off", "ReconcileState": "DISABLED", "Tracing": "PassThrough"},
     # Whose tables are not said.
     "emulated": {"AwsEndpointUrl": "http://localhost:4566", "DeletionPolicy": "purge", "PurgeAfterHours": "0"},
 }
