@@ -1,4 +1,4 @@
-"""Scenes that take a minute: begun before all tests, and looked at after all others. AWS and Rollcall set these times."""
+"""Scenes that take a minute: begun before all tests, and looked at after them. AWS and Rollcall set these times."""
 
 import time
 from dataclasses import dataclass
