@@ -158,8 +158,7 @@ cloud: build-$(MACHINE) $(CLOUD)/.installed $(VENV)/.installed
 cloud-test: build-$(MACHINE) $(CLOUD)/.installed
 	@date '+--- %T cloud'
 	$(CARGO) build --locked -q --workspace --bins
-	ROLLCALL_DEBUG=$(abspath $(BUILD))/debug $(CLOUD)/bin/pytest -q -p no:cacheprovider tests/cloud $(ARGS)
-	@date '+--- %T cloud ended'
+	ROLLCALL_DEBUG=$(abspath $(BUILD))/debug $(CLOUD)/bin/pytest -p no:cacheprovider tests/cloud $(ARGS)
 
 $(CLOUD)/.installed: tests/cloud/requirements.txt
 	@date '+--- %T python for the local AWS'

@@ -25,7 +25,7 @@ def test_b10_the_status_of_a_delivery_is_with_clerk_in_the_log_and_in_the_metric
     (message,) = stack.clerk.delivered(user["id"], "user.created")
     assert [it["status"] for it in message["attempts"]] == [200]
     (line,) = [it for it in stack.log("WebhookLogs") if it.get("svix_id") == message["svix_id"]]
-    assert (line["kind"], line["outcome"], line["id"]) == ("user.created", "applied", user["id"])
+    assert (line["type"], line["outcome"], line["id"]) == ("user.created", "applied", user["id"])
 
     emitted = until("the metrics are written", lambda: monitored.emitted("WebhookLogs"))
     (event,) = [it for it in emitted if it.get("Type") == "user.created"]

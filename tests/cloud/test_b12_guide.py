@@ -77,7 +77,7 @@ def outcomes(stack):
     found = {}
     for line in stack.log("WebhookLogs"):
         if line.get("message") == "event":
-            found.setdefault(line["kind"], set()).add(line["outcome"])
+            found.setdefault(line["type"], set()).add(line["outcome"])
     return found
 
 

@@ -160,9 +160,9 @@ BY_CHECK = {
     checks_alarms.check_alarms_are_explained: [
         ("no explanation", no("AlarmDescription", "SyncLag")),
         ("nowhere to read on", of("SyncLag", "AlarmDescription", "Events take long")),
-        ("another's page", of("SyncLag", "AlarmDescription", "Events take long (docs/runbook.md, StreamLag)")),
+        ("another's page", of("SyncLag", "AlarmDescription", "Events take long (docs/runbook.md, The stream is behind)")),
         ("a page that is not there", of("SyncLag", "AlarmDescription", "Events take long (docs/runbook.md, Lag)")),
-        ("two sentences", of("SyncLag", "AlarmDescription", "It is late. It is slow (docs/runbook.md, SyncLag)")),
+        ("two sentences", of("SyncLag", "AlarmDescription", "It is late. It is slow (docs/runbook.md, Events come late)")),
     ],
     checks_alarms.check_nothing_fails_in_silence: [
         ("a function without alarms", put("MoreFunction", FUNCTION)),

@@ -183,11 +183,11 @@ fn log(session: &Session, outcomes: &Outcomes) {
         }
         Ok(Ensured { created, needs_sync, .. }) => {
             let outcome = if created.is_empty() { "complete" } else { "created" };
-            let created = created.join(",");
+            let made = created.join(",");
             if let Some(error) = silence {
-                error!(%id, outcome, created, needs_sync, clerk_calls, error, "Clerk could not be asked");
+                error!(%id, outcome, made, needs_sync, clerk_calls, error, "Clerk could not be asked");
             } else {
-                info!(%id, outcome, created, needs_sync, clerk_calls, "ensured");
+                info!(%id, outcome, made, needs_sync, clerk_calls, "ensured");
             }
         }
         Err(refusal @ Refusal::NotSynced) => {

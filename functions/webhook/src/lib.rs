@@ -117,7 +117,7 @@ impl Webhook {
             }
             Err(failure) => {
                 let cause = std::error::Error::source(&failure).map(ToString::to_string);
-                error!(svix_id = %delivery, kind, outcome = "failed", error = %failure, cause, "Svix delivers it again");
+                error!(svix_id = %delivery, r#type = kind, outcome = "failed", error = %failure, cause, "Svix delivers it again");
                 metrics::event(Some(kind), "failed");
                 Answer::of(&failure)
             }
@@ -152,7 +152,7 @@ fn log(delivery: &DeliveryId, kind: &str, receipt: &Receipt) {
     let outcome = answers::name(applied.as_ref().map(|applied| applied.outcome));
     let rank = applied.as_ref().and_then(|applied| applied.rank).map(|rank| rank.to_string());
     let (units, clerk_calls) = applied.as_ref().map(|applied| (applied.units, applied.clerk_calls)).unwrap_or_default();
-    info!(svix_id = %delivery, kind, entity = entity.kind().name(), id = %entity, outcome, rank, units, clerk_calls, "event");
+    info!(svix_id = %delivery, r#type = kind, entity = entity.kind().name(), id = %entity, outcome, rank, units, clerk_calls, "event");
 }
 
 fn count(kind: &str, receipt: &Receipt, now: Millis) {

@@ -13,7 +13,7 @@ use rollcall::core::projection::Context;
 use serde_json::{Map, Value, json};
 
 use crate::events::INSTANCE;
-use crate::hot_path::{self, DIRECTORY_TABLE, HotPath, PROFILES_TABLE};
+use crate::hot_path::{self, Answered, DIRECTORY_TABLE, HotPath, PROFILES_TABLE};
 
 const USER: &str = include_str!("../../../events/user.updated.json");
 const ORGANIZATION: &str = include_str!("../../../events/organization.updated.json");
@@ -29,8 +29,9 @@ const ORIGIN: &str = "https://app.example.com";
 const LIFETIME: u64 = 600;
 
 /// What is stored about the caller.
-struct Caller {
-    user: Item,
+pub(crate) struct Caller {
+    /// The copy of the user.
+    pub(crate) user: Item,
     organization: Item,
     membership: Item,
     profile: Profile,
@@ -57,8 +58,9 @@ pub(crate) fn hot_path() -> anyhow::Result<HotPath> {
         function: "ensure-profile",
         settings: settings.map(|(name, value)| (name, value.to_owned())).to_vec(),
         operation: "BatchGetItem",
+        times: 1,
         stored: caller.stored()?.to_string(),
-        answer: caller.answer()?,
+        answer: Answered::Body(caller.answer()?),
         events,
     })
 }
@@ -102,7 +104,12 @@ fn token(caller: &Caller, now: Millis) -> anyhow::Result<String> {
 }
 
 impl Caller {
-    fn of_samples() -> anyhow::Result<Caller> {
+    /// Everything about one person, of whom several samples are made to tell.
+    ///
+    /// # Errors
+    ///
+    /// If a sample is not what it was.
+    pub(crate) fn of_samples() -> anyhow::Result<Caller> {
         let (user, organization, mut membership) = (sample(USER)?, sample(ORGANIZATION)?, sample(MEMBERSHIP)?);
         // The samples are about different people.
         membership["data"]["public_user_data"]["user_id"] = user["data"]["id"].clone();
@@ -130,7 +137,6 @@ impl Caller {
 
     /// DynamoDB's answer to the question for all of it.
     fn stored(&self) -> anyhow::Result<Value> {
-        let row = |attributes: &Map<String, Value>| serde_dynamo::to_item::<_, serde_dynamo::Item>(attributes);
         let copies = [&self.user, &self.organization, &self.membership].map(|item| row(&item.to_attributes()));
         let profiles = [&self.profile, &self.membership_profile].map(|record| row(&record.0));
         let copies: Vec<_> = copies.into_iter().collect::<Result<_, _>>()?;
@@ -149,6 +155,15 @@ impl Caller {
             needs_sync: false,
         })?)
     }
+}
+
+/// A row in DynamoDB's JSON.
+///
+/// # Errors
+///
+/// If it is none.
+pub(crate) fn row(attributes: &Map<String, Value>) -> anyhow::Result<serde_dynamo::Item> {
+    Ok(serde_dynamo::to_item(attributes)?)
 }
 
 fn sample(text: &str) -> anyhow::Result<Value> {

@@ -3,6 +3,8 @@
 use rollcall::core::millis::Millis;
 use serde_json::{Value, json};
 
+use crate::runtime_api::Answer;
+
 /// The tables of a measurement.
 pub(crate) const DIRECTORY_TABLE: &str = "rollcall-directory";
 /// See [`DIRECTORY_TABLE`].
@@ -18,14 +20,34 @@ pub(crate) struct HotPath {
     pub(crate) function: &'static str,
     /// Its own settings.
     pub(crate) settings: Vec<(&'static str, String)>,
-    /// The operation of DynamoDB that each event must ask for, once, and no other.
+    /// The operation of AWS that each event must ask for, and no other.
     pub(crate) operation: &'static str,
-    /// What DynamoDB says to it, as JSON.
+    /// How often.
+    pub(crate) times: usize,
+    /// What AWS says to it, as JSON.
     pub(crate) stored: String,
-    /// The body of its answer, whatever the event's number.
-    pub(crate) answer: Value,
+    /// Its answer, whatever the event's number.
+    pub(crate) answer: Answered,
     /// So many events for one process, sent now.
     pub(crate) events: fn(Millis, usize) -> anyhow::Result<Vec<String>>,
+}
+
+/// What a function must answer.
+pub(crate) enum Answered {
+    /// To API Gateway: status 200 and this body.
+    Body(Value),
+    /// To whoever invokes it: just this.
+    Plain(Value),
+}
+
+impl Answered {
+    /// Whether this is it.
+    pub(crate) fn is(&self, answer: &Answer) -> bool {
+        match self {
+            Answered::Body(body) => answer.status == 200 && answer.body == *body,
+            Answered::Plain(whole) => answer.whole == *whole,
+        }
+    }
 }
 
 /// The event of Lambda for a `POST` to `path` at the moment `at`. Source: AWS, "AWS Lambda integration payload format",

@@ -3,7 +3,8 @@
 //!
 //! A tour in reading order:
 //!
-//! 1. [`hot_path`]: what a function is handed, asks and answers: [`events`] of the webhook, [`callers`] of ensure-profile.
+//! 1. [`hot_path`]: what a function is handed, asks and answers: [`events`] of the webhook, [`callers`] of ensure-profile,
+//!    [`changes`] of react, [`hours`] of reconcile.
 //! 2. [`starts`]: cold starts and warm invocations of fresh processes on that path; [`node`]: the same handlers on Node.js.
 //! 3. [`process`] and [`runtime_api`]: one process of a function, and Lambda's side of it.
 //! 4. [`decide`]: verify, parse and decide alone, within this process.
@@ -15,9 +16,11 @@
 #![expect(clippy::disallowed_methods, reason = "only a main.rs reads the environment and the clock")]
 
 mod callers;
+mod changes;
 mod decide;
 mod events;
 mod hot_path;
+mod hours;
 mod node;
 mod process;
 mod reconcile;
@@ -39,8 +42,7 @@ use crate::process::Program;
 use crate::report::{Measured, Report, Verdict};
 use crate::starts::Store;
 
-const USAGE: &str = "usage: rollcall-bench [--json] [FUNCTION…]   (the functions whose binaries are weighed, by default those \
-                     that are started, too: webhook and ensure-profile)\n       rollcall-bench --reconcile USERS";
+const USAGE: &str = "usage: rollcall-bench [--json] [FUNCTION…]   (the functions whose binaries are weighed, by default all four)\n       rollcall-bench --reconcile USERS";
 /// Where the system keeps its authorities: Debian and Amazon Linux.
 const ROOTS: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
@@ -67,7 +69,7 @@ async fn main() -> ExitCode {
         return ExitCode::from(64);
     }
     if functions.is_empty() {
-        functions.extend(["webhook", "ensure-profile"].map(str::to_owned));
+        functions.extend(["webhook", "ensure-profile", "react", "reconcile"].map(str::to_owned));
     }
     let report = match measure(&functions).await {
         Ok(report) => report,
@@ -120,7 +122,7 @@ async fn measure(functions: &[String]) -> anyhow::Result<Report> {
         None
     });
 
-    let paths = [events::hot_path(), callers::hot_path()?];
+    let paths = [events::hot_path(), callers::hot_path()?, changes::hot_path(), hours::hot_path(now())];
     let store = Store::start(&paths).await?;
     let (authority, authorities) = (work.join("authority.pem"), work.join("authorities.pem"));
     std::fs::write(&authority, &store.authority)?;
@@ -153,7 +155,7 @@ async fn measure(functions: &[String]) -> anyhow::Result<Report> {
     let decide_us = decide::measure(now())?;
 
     eprintln!("counting requests …");
-    let [webhook, _] = &paths;
+    let [webhook, ..] = &paths;
     let program = |dynamodb: &str, clerk: &str, directory: &str, operations: &str| {
         let mut environment = environment(webhook, dynamodb);
         // The last value of a name is the one that counts.
@@ -175,7 +177,7 @@ fn environment(path: &HotPath, dynamodb: &str) -> Vec<(&'static str, String)> {
         ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
         ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
         ("AWS_SESSION_TOKEN", "invented"),
-        ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb),
+        ("AWS_ENDPOINT_URL", dynamodb),
     ];
     set.into_iter().map(|(name, value)| (name, value.to_owned())).chain(path.settings.iter().cloned()).collect()
 }

@@ -6,12 +6,14 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 
-const SOURCES: [(&str, &str); 7] = [
+const SOURCES: [(&str, &str); 9] = [
     ("package.json", include_str!("../node/package.json")),
     ("package-lock.json", include_str!("../node/package-lock.json")),
     (".npmrc", include_str!("../node/.npmrc")),
     ("ensure-profile.js", include_str!("../node/ensure-profile.js")),
     ("internal-id.js", include_str!("../node/internal-id.js")),
+    ("react.js", include_str!("../node/react.js")),
+    ("reconcile.js", include_str!("../node/reconcile.js")),
     ("runtime.js", include_str!("../node/runtime.js")),
     ("webhook.js", include_str!("../node/webhook.js")),
 ];
@@ -59,7 +61,8 @@ pub(crate) fn prepare(folder: &Path) -> anyhow::Result<Option<Baseline>> {
     // starts faster.
     let output = format!("--outdir={BUNDLES}");
     let banner = "--banner:js=import{createRequire}from'node:module';const require=createRequire(import.meta.url);";
-    let mut arguments = vec!["node_modules/esbuild/bin/esbuild", "webhook.js", "ensure-profile.js"];
+    let mut arguments = vec!["node_modules/esbuild/bin/esbuild"];
+    arguments.extend(["webhook.js", "ensure-profile.js", "react.js", "reconcile.js"]);
     arguments.extend(["--bundle", "--minify", &output, "--out-extension:.js=.mjs", banner]);
     arguments.extend(["--platform=node", "--target=node20", "--format=esm", "--main-fields=module,main"]);
     arguments.push("--log-level=warning");

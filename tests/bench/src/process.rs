@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 use crate::runtime_api::{Answer, Clock, LIMIT, RuntimeApi};
 
 /// Longer than any start or invocation could reasonably take.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// What an idle process still does (collect garbage, compile, close what it opened) belongs to what it did before.
 const SETTLE: Duration = Duration::from_millis(3);
 

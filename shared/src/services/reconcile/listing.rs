@@ -130,7 +130,7 @@ impl Walk<'_> {
                 Presence::Conflict => "it has ended here and lives in Clerk",
                 _ => "what is stored is newer than Clerk's",
             };
-            tracing::warn!(kind = kind.name(), id = %entity, "{what}");
+            tracing::warn!(entity = kind.name(), id = %entity, "{what}");
         }
         if self.writes() {
             let writes = writes.into_iter().map(|change| {
@@ -167,7 +167,7 @@ impl Walk<'_> {
                 }
                 Row::Unreadable(entity) => {
                     let id = entity.as_ref().map(ToString::to_string);
-                    tracing::error!(kind = kind.name(), id, "a row of Clerk's list cannot be read");
+                    tracing::error!(entity = kind.name(), id, "a row of Clerk's list cannot be read");
                     nameless += u64::from(entity.is_none());
                     unreadable.extend(entity);
                 }

@@ -283,14 +283,14 @@ impl Walk<'_> {
         match failure {
             // This one row is what the store does not take; the others are none the worse for it.
             ApplyError::Store(StoreError::Refused(code, _)) if code == "ValidationException" => {
-                tracing::error!(kind = kind.name(), code, "a row cannot be stored");
+                tracing::error!(entity = kind.name(), code, "a row cannot be stored");
                 self.run.tally.of_mut(kind).drift.unreadable += 1;
                 Ok(None)
             }
             ApplyError::Store(error) => Err(error.into()),
             ApplyError::Clerk(error) if !concerns_one(&error) => Err(error.into()),
             error => {
-                tracing::warn!(kind = kind.name(), %error, "an entity is left to the next run");
+                tracing::warn!(entity = kind.name(), %error, "an entity is left to the next run");
                 self.run.tally.of_mut(kind).drift.unproven += 1;
                 Ok(None)
             }

@@ -36,7 +36,7 @@ impl Walk<'_> {
         let Some((place, doubts)) = page else {
             let held = self.run.tally.of(kind).held;
             if held > 0 {
-                tracing::warn!(kind = kind.name(), held, "so many absences wait for an operator");
+                tracing::warn!(entity = kind.name(), held, "so many absences wait for an operator");
             }
             self.run.next = self.run.after_sifting(kind);
             return Ok(());
@@ -94,7 +94,7 @@ impl Walk<'_> {
                     proven.push(Doubt { entity: id, absent: true });
                 }
                 Err(error) if concerns_one(&error) => {
-                    tracing::warn!(kind = kind.name(), id = %id, %error, "Clerk gives no proof");
+                    tracing::warn!(entity = kind.name(), id = %id, %error, "Clerk gives no proof");
                     self.run.tally.of_mut(kind).drift.unproven += 1;
                 }
                 Err(error) => return Err(error.into()),
@@ -298,7 +298,7 @@ impl Walk<'_> {
         let applied = reconciler.applier.apply(id, next, Some(stored), &SAID, &context, None).await;
         if self.settled(kind, applied)? == Some(Outcome::Applied) {
             self.run.tally.of_mut(kind).deleted += 1;
-            tracing::info!(kind = kind.name(), id = %id, %rank, "it has ended: Clerk does not have it any more");
+            tracing::info!(entity = kind.name(), id = %id, %rank, "it has ended: Clerk does not have it any more");
         }
         Ok(())
     }
