@@ -229,7 +229,7 @@ class Stack:
         return requests.get(self.url(path), timeout=20, verify=AUTHORITY, allow_redirects=False, **options)
 
     def store_requests(self):
-        """What the functions have asked DynamoDB for about this stack's tables, the oldest first, as CloudTrail saw it."""
+        """What the functions have asked DynamoDB for about this stack's tables, oldest first, by CloudTrail."""
         pages = self.client("cloudtrail").get_paginator("lookup_events").paginate(
             LookupAttributes=[{"AttributeKey": "EventSource", "AttributeValue": "dynamodb.amazonaws.com"}]
         )
