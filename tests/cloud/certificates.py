@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 
 def make(folder):
-    """Writes the authority's certificate, and the certificate and the key of 127.0.0.1. Answers with the three files."""
+    """Writes the authority's certificate, and certificate and key of 127.0.0.1. Answers with the three files."""
     authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     authority = certificate("Rollcall's tests", authority_key.public_key(), authority_key, "Rollcall's tests", True)
     server = certificate("127.0.0.1", key.public_key(), authority_key, "Rollcall's tests", False)

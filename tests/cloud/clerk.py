@@ -100,20 +100,20 @@ class Clerk:
             if entity_id in (None, it["entity_id"]) and endpoint in (None, it["endpoint"])
         ]
 
-    def delivered(self, entity_id, kind=None, endpoint=None, seconds=30):
+    def delivered(self, entity_id, kind=None, seconds=30):
         """Waits until a message about an entity is delivered."""
 
         def arrived():
-            messages = self.deliveries(entity_id, endpoint)
+            messages = self.deliveries(entity_id)
             messages = [it for it in messages if kind in (None, it["type"])]
             assert messages and all(it["state"] == "delivered" for it in messages), messages
             return messages
 
         return until(f"{kind or 'everything'} about {entity_id} is delivered", arrived, seconds)
 
-    def attempted(self, entity_id):
+    def attempted(self, entity_id, endpoint=None):
         """Messages about an entity that were tried at least once."""
-        return [it for it in self.deliveries(entity_id) if it["attempts"]]
+        return [it for it in self.deliveries(entity_id, endpoint) if it["attempts"]]
 
     def replay(self, svix_id):
         """Sends a message again, and waits until nothing is under way."""

@@ -67,7 +67,7 @@ class Program:
         until(f"{self.name} is ready", answers, seconds, pause=0.1)
 
     def stop(self):
-        """Ends it and what it has started: asked first, then by force. MiniStack may wait for its own threads for long."""
+        """Ends it and what it has started: asked first, then by force. MiniStack waits for its threads."""
         self.process.terminate()
         try:
             self.process.wait(3)

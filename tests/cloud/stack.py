@@ -180,7 +180,7 @@ class Stack:
         return body
 
     def deny(self, role, *actions):
-        """Takes something away from a role, as an operator may do by mistake: a Deny beside what the template allows."""
+        """Takes something away from a role, as an operator may by mistake: a Deny beside what the template allows."""
         statement = {"Effect": "Deny", "Action": actions, "Resource": "*"}
         self.client("iam").put_role_policy(
             RoleName=self.resources[role],
@@ -229,7 +229,7 @@ class Stack:
         return requests.get(self.url(path), timeout=20, verify=AUTHORITY, allow_redirects=False, **options)
 
     def store_requests(self):
-        """What the functions have asked DynamoDB for about the tables of this stack, the oldest first, as CloudTrail saw it."""
+        """What the functions have asked DynamoDB for about this stack's tables, oldest first, by CloudTrail."""
         pages = self.client("cloudtrail").get_paginator("lookup_events").paginate(
             LookupAttributes=[{"AttributeKey": "EventSource", "AttributeValue": "dynamodb.amazonaws.com"}]
         )

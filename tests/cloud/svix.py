@@ -1,4 +1,7 @@
-"""Events that the emulator does not send, signed as Svix signs: https://docs.svix.com/receiving/verifying-payloads/how-manual"""
+"""Events that the emulator does not send, signed as Svix signs.
+
+https://docs.svix.com/receiving/verifying-payloads/how-manual
+"""
 
 import base64
 import hashlib

@@ -1,8 +1,8 @@
 """Delivery status, sync lag, and every alarm, each set off by what it is for.
 
 What Rollcall counts, the functions really emit: the lines are read from their log groups and published as CloudWatch
-extracts them (emf.py). Errors and throttles of Lambda are MiniStack's own figures. The age of the stream and the length of
-the queues it does not measure, so these are published by the tests, under the dimensions that AWS documents.
+extracts them (emf.py). Errors and throttles of Lambda are MiniStack's own figures. The age of the stream and the
+length of the queues it does not measure, so these are published by the tests, under the dimensions that AWS documents.
 """
 
 import time
@@ -140,8 +140,8 @@ def test_b10_another_id_in_clerk_rings(monitored):
 
 
 def test_b10_too_many_deletions_at_once_are_held_and_ring(wiped):
-    """All users are gone from Clerk, and no event says so. Rollcall believes it of rows that have been there for a quarter
-    of an hour, so the test makes them older."""
+    """All users are gone from Clerk, and no event says so. Rollcall believes it of rows that have been there for a
+    quarter of an hour, so the test makes them older."""
     stack, clerk = wiped.stack, wiped.stack.clerk
     users = [clerk.create_user("Margaret", f"Hamilton{it}") for it in range(4)]
     for user in users:
@@ -159,7 +159,7 @@ def test_b10_too_many_deletions_at_once_are_held_and_ring(wiped):
 
 
 def test_b10_what_is_due_and_stays_rings(monitored):
-    """No backup can be written, so nothing is removed. The hold of a day is over because the test makes it all older."""
+    """No backup can be written, so nothing is removed. The hold of a day is over because the test makes all older."""
     stack, clerk = monitored.stack, monitored.stack.clerk
     user = clerk.create_user("Evelyn", "Boyd")
     clerk.delivered(user["id"])
@@ -235,8 +235,8 @@ def test_b10_there_is_no_alarm_that_no_test_sets_off(monitored, verifying, start
 
 
 def test_b10_events_that_come_late_ring(late):
-    """A change arrives after more than a minute, and such changes arrive for three periods: the same lines are published
-    again as of 5 and 10 minutes before."""
+    """A change arrives after more than a minute, and such changes arrive for three periods: the same lines are
+    published again as of 5 and 10 minutes before."""
     late, user = late
     late.stack.clerk.delivered(user["id"], "user.created", seconds=90)
     late.publish("WebhookLogs")

@@ -46,7 +46,7 @@ def test_b12_other_events_are_acknowledged_and_ignored(guided):
 
 
 def test_b12_the_dashboards_example_is_answered_403_which_shows_that_the_secret_is_right(guided):
-    """The example as Clerk publishes it. It names an instance that is nobody's, which the sample in events/ does not."""
+    """The example as Clerk publishes it. It names nobody's instance, which the sample in events/ does not."""
     status, problem = trigger(guided, "user.created.dashboard-example", "--instance-id", "ins_0")
     assert (status, problem["code"]) == (403, "foreign_instance")
     example = json.loads((ROOT / "events/variants/user.created.dashboard-example.json").read_text())
@@ -83,7 +83,7 @@ def outcomes(stack):
 
 @pytest.fixture(scope="module")
 def guided(deploy):
-    """The steps: a stand-in for the signing secret, the stack, the endpoint, and its secret in place of the stand-in."""
+    """The steps: a stand-in for the signing secret, the stack, the endpoint, its secret in place of the stand-in."""
     stack = deploy("guided", stand_in="whsec_c3RhbmQtaW4=")
     stack.put_secret(CLERK_WEBHOOK_SECRET=stack.clerk.webhook_secret)
     return stack

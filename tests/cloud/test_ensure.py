@@ -44,16 +44,17 @@ def test_a_browser_is_sent_back_to_an_allowed_site_only(stack):
 
 
 def test_b13_an_event_costs_one_request_and_so_does_a_caller_who_lacks_nothing(counted):
-    """The figures of B13 are times, which `make bench` measures; what makes them is counted here, as CloudTrail saw it."""
+    """The figures of B13 are times, which `make bench` measures; what makes them is counted here, by CloudTrail."""
     clerk = counted.clerk
+    before = counted.store_requests()
     user = clerk.create_user("Hedy", "Lamarr")
     clerk.delivered(user["id"], "user.created")
-    assert counted.store_requests() == ["PutItem"]
+    assert counted.store_requests() == [*before, "PutItem"]
 
     # The same message again, as Svix may send it.
     (message,) = clerk.deliveries(user["id"])
     clerk.replay(message["svix_id"])
-    assert counted.store_requests() == ["PutItem"] * 2
+    assert counted.store_requests() == [*before, *["PutItem"] * 2]
 
     token = clerk.session_token(user["id"])
     assert counted.post("/profiles/ensure", token).status_code == 201

@@ -8,7 +8,7 @@ from waits import until
 def test_what_react_cannot_do_it_is_handed_again_from_there(counted):
     """react names the change that it cannot follow. Lambda hands that one over again, and all after it.
 
-    MiniStack does not read the answer and takes the batch for done. So here the test reads the stream and hands it over.
+    MiniStack does not read the answer and takes the batch for done. So the test reads the stream and hands it over.
     """
     clerk = counted.clerk
     users = [clerk.create_user("Lois", f"Haibt{it}") for it in range(2)]

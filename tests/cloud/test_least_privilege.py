@@ -194,7 +194,7 @@ def test_c1_what_the_webhook_has_not_brought_stays_missing_and_is_said(read_only
 
 
 def test_what_services_do_in_a_role_the_role_allows(stack):
-    """MiniStack's services act as themselves where AWS's act in the roles that they were given. So IAM is asked instead."""
+    """MiniStack's services act as themselves where AWS's act in the roles that they were given. So IAM is asked."""
     needed = {
         "ReconcileStateMachineRole": [
             ("lambda:InvokeFunction", stack.arn("ReconcileFunction")),

@@ -1,4 +1,4 @@
-"""reconcile through Step Functions and the schedule. What waits between two calls waits a hundredth of the time here."""
+"""reconcile through Step Functions and the schedule. Waits between calls take a hundredth of their time here."""
 
 import json
 
