@@ -11,6 +11,7 @@ use rollcall_tests::{Sent, World, gateway_event, read, serve, user_event};
 use serde_json::{Value, json};
 
 use crate::failures::Log;
+use crate::metrics::counted;
 use crate::{ADA, user};
 
 const ARN: &str = "arn:aws:secretsmanager:eu-west-1:000000000000:secret:rollcall-AbCdEf";
@@ -66,9 +67,12 @@ async fn a_secret_that_cannot_be_read_is_an_error_that_quotes_nothing_of_it() {
         (200, json!({ "ARN": ARN, "SecretBinary": "c2tfbGl2ZV8x" })),
         (200, json!({ "ARN": ARN, "SecretString": "sk_live_1" })),
         (200, secret(&json!(["sk_live_1"]))),
+        // What the SDK itself cannot read it keeps in its error.
+        (200, json!([ARN, "sk_live_1"])),
         (200, secret(&json!({ "CLERK_SECRET_KEY": { "value": "sk_live_1" } }))),
     ] {
         let error = secrets::lookup(environment, &manager(status, answer).await).await.err().expect("it is no good");
+        // A function that cannot start says both: it logs the one, and Rust prints the other.
         let shown = format!("{error} {error:?}");
         assert!(shown.contains("ROLLCALL_SECRET_ARN") || shown.contains("Malformed"), "{shown}");
         assert!(!shown.contains("sk_live_1"), "{shown}");
@@ -195,8 +199,9 @@ async fn a_secret_that_cannot_be_read_again_or_is_none_leaves_the_last_one_in_us
         function.pass(5 * MINUTES);
         let log = Log::default();
         let listening = log.listen();
-        assert_eq!(function.deliver(FIRST).await, 200, "{answer}");
+        let (status, counts) = counted(function.deliver(FIRST)).await;
         drop(listening);
+        assert_eq!((status, counts.get("Failures")), (200, Some(&1)), "{answer}: somebody must look");
         assert!(log.text().contains(r#""level":"ERROR""#), "{answer}: {}", log.text());
         assert!(!log.text().contains("sk_live_1") && !log.text().contains("no signing"), "{}", log.text());
     }

@@ -17,7 +17,7 @@ TOLD = [{"Ref": "AlarmTopicArn"}]
 
 def alarm(metric, whose, sign, threshold, namespace=NAMESPACE, statistic="Sum", period=MINUTES, periods=1, **further):
     """An alarm on a metric of a function, or of a queue."""
-    kind = "QueueName" if "." in whose else "FunctionName"
+    kind = "QueueName" if "." in whose else "ApiId" if whose == "Api" else "FunctionName"
     named = {"ExtendedStatistic": statistic} if statistic.startswith("p") else {"Statistic": statistic}
     return named | {
         "Namespace": namespace,
@@ -40,8 +40,9 @@ def visible(queue):
     return alarm(*metric, AT_LEAST, 1, namespace="AWS/SQS", statistic="Maximum")
 
 
-# How many failures of a function in five minutes are too many.
-FAILING = {WEBHOOK: 5, ENSURE: 5, REACT: 3, RECONCILE: 1}
+# Single failures pass; what stays is met in three periods of an hour, however little happens.
+STAYS = {"periods": 12, "DatapointsToAlarm": 3}
+FAILING = {WEBHOOK: STAYS, ENSURE: STAYS, REACT: STAYS, RECONCILE: {}}
 
 ALARMS = {
     **{
@@ -50,10 +51,12 @@ ALARMS = {
         for metric in ("Errors", "Throttles")
     },
     **{
-        f"{function.removesuffix('Function')}Failing": alarm("Failures", function, AT_LEAST, count)
-        for function, count in FAILING.items()
+        f"{function.removesuffix('Function')}Failing": alarm("Failures", function, AT_LEAST, 1, **stays)
+        for function, stays in FAILING.items()
     },
-    "SyncLag": alarm("SyncLag", WEBHOOK, MORE_THAN, 60_000, statistic="p90", periods=3),
+    "BadSignatures": alarm("BadSignatures", WEBHOOK, AT_LEAST, 1, **STAYS),
+    "ApiErrors": alarm("5xx", "Api", AT_LEAST, 1, namespace="AWS/ApiGateway", **STAYS),
+    "SyncLag": alarm("SyncLag", WEBHOOK, MORE_THAN, 60_000, statistic="p90", **STAYS),
     "StreamLag": alarm(
         "IteratorAge", REACT, MORE_THAN, 3_600_000, namespace="AWS/Lambda", statistic="Maximum", periods=3
     ),

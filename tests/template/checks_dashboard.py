@@ -10,8 +10,9 @@ from translated import of_type, properties
 
 DASHBOARD = "AWS::CloudWatch::Dashboard"
 
-# A graph of these is one of others: an event that is quarantined has that outcome, and who is not synchronised is refused.
-SEEN_ELSEWHERE = {"Quarantined", "NotSynced"}
+# A graph of these is one of others: an event that is quarantined has that outcome, and who is not synchronised is refused, as
+# is a signature.
+SEEN_ELSEWHERE = {"BadSignatures", "Quarantined", "NotSynced"}
 # What is shown of AWS's own; whoever is throttled is late, and has an alarm.
 OF_AWS = {("AWS/Lambda", "Errors"), ("AWS/Lambda", "Duration"), ("AWS/Lambda", "IteratorAge")} | {
     ("AWS/SQS", "ApproximateNumberOfMessagesVisible")

@@ -14,6 +14,7 @@ NAMESPACE = "Rollcall"
 WRITTEN_BY = {
     "Events": [WEBHOOK],
     "SyncLag": [WEBHOOK],
+    "BadSignatures": [WEBHOOK],
     "Quarantined": [WEBHOOK],
     "Refusals": [WEBHOOK, ENSURE],
     "NotSynced": [ENSURE],
@@ -35,12 +36,14 @@ OUTCOMES = ["applied", "duplicate", "superseded", "ignored", "quarantined", "fai
 
 # AWS's own: the namespace, the dimension, and who has it. IteratorAge is of who reads a stream.
 OF_FUNCTIONS = {"Errors": ALL, "Throttles": ALL, "Duration": ALL, "IteratorAge": [REACT]}
+OF_APIS = {"5xx": ["Api"]}
 OF_QUEUES = {"ApproximateNumberOfMessagesVisible": ["ReactFailures.QueueName", "ReconcileFailures.QueueName"]}
 
 # For each namespace: the dimension, and whose each metric is.
 KNOWN = {
     NAMESPACE: ("FunctionName", {name: whose for name, whose in WRITTEN_BY.items() if name not in FURTHER}),
     "AWS/Lambda": ("FunctionName", OF_FUNCTIONS),
+    "AWS/ApiGateway": ("ApiId", OF_APIS),
     "AWS/SQS": ("QueueName", OF_QUEUES),
 }
 

@@ -12,6 +12,7 @@ ENSURE_STATEMENTS = ("EnsureProfileRole", "Properties", "Policies", 0, "PolicyDo
 CALLER = (*ENSURE_STATEMENTS, 0)
 TO_DIRECTORY, TO_PROFILES, TO_SECRET = ((*ENSURE_STATEMENTS, at) for at in (2, 3, 4))
 CREATED = ("Fn::If", 1)
+KEYS = ("Condition", "ForAllValues:StringLike", "dynamodb:LeadingKeys")
 ATTRIBUTES = ("Condition", "ForAllValues:StringEquals", "dynamodb:Attributes")
 RECONCILE_STATEMENTS = ("ReconcileRole", "Properties", "Policies", 0, "PolicyDocument", "Statement")
 STORED, RECORDS, RUNS, TO_REPAIR = ((*RECONCILE_STATEMENTS, at) for at in (0, 1, 2, 5))
@@ -28,6 +29,9 @@ MISTAKES = [
     ("one action more", checks.check_permissions, put(*STATEMENTS, 0, "Action", ["dynamodb:PutItem", "dynamodb:Scan"])),
     ("any table", checks.check_permissions, put(*STATEMENTS, 0, "Resource", "*")),
     ("any secret", checks.check_permissions, put(*STATEMENTS, 2, "Resource", "*")),
+    ("whatever reconcile remembers written", checks.check_permissions, drop(*STATEMENTS, 1, "Condition")),
+    ("what is due written", checks.check_permissions, put(*STATEMENTS, 1, *KEYS, 0, "PURGE#*")),
+    ("any note", checks.check_permissions, put(*STATEMENTS, 1, *KEYS, 0, "*")),
     ("one permission less", checks.check_permissions, drop(*STATEMENTS, 1)),
     ("all but one action", checks.check_permissions, put(*STATEMENTS, 0, "NotAction", "dynamodb:DeleteTable")),
     ("a policy of AWS's", checks.check_permissions, put("WebhookRole", "Properties", "ManagedPolicyArns", ["arn:x"])),

@@ -30,13 +30,17 @@ TOMBSTONE = names_only(
 MARK = names_only("pk sk rank consequences_at")
 # Where data are removed, the mark is set at the beginning and the end of that, and then Clerk's id goes.
 REMOVAL_MARK = names_only("pk sk rank consequences_at purging_at clerk_user_id")
-# The notes of what is due, which are beside reconcile's runs.
-DUE = where(
-    {
-        "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["PURGE#*"]},
-        "Null": {"dynamodb:LeadingKeys": "false"},
-    }
-)
+
+
+def kept_under(keys):
+    """The condition that rows lie under such keys, which are beside reconcile's runs."""
+    return where(
+        {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [keys]}, "Null": {"dynamodb:LeadingKeys": "false"}}
+    )
+
+
+# The notes of what is due, and of events that cannot be read.
+DUE, NOTE = kept_under("PURGE#*"), kept_under("QUARANTINE#*")
 
 # How the rows of a user are removed, in Profiles and in the application's own tables, and where they are kept.
 REMOVED = {
@@ -60,7 +64,7 @@ SAMPLED = {("xray:GetSamplingRules", ANY), ("xray:GetSamplingTargets", ANY)}
 PERMISSIONS = {
     "WebhookFunction": {
         ("dynamodb:PutItem", "DirectoryTable.Arn"),
-        ("dynamodb:PutItem", "OperationsTable.Arn"),
+        ("dynamodb:PutItem", "OperationsTable.Arn", NOTE),
         ("secretsmanager:GetSecretValue", "SecretArn"),
         ("logs:CreateLogStream", "WebhookLogs.Arn"),
         ("logs:PutLogEvents", "WebhookLogs.Arn"),

@@ -15,7 +15,9 @@ async fn main() -> Result<(), Error> {
     let environment = |name: &str| std::env::var(name).ok();
     let metrics = metrics::start(environment("AWS_LAMBDA_FUNCTION_NAME"));
     let aws = aws::lambda(environment);
-    let (lookup, secrets) = secrets::followed(environment, &aws, Arc::new(now)).await?;
+    let (lookup, secrets) = secrets::followed(environment, &aws, Arc::new(now))
+        .await
+        .inspect_err(|error| tracing::error!(%error, "the settings are not complete"))?;
     let mut settings =
         Settings::read(&lookup).inspect_err(|problems| tracing::error!(%problems, "the settings are not complete"))?;
     settings.follow(secrets.as_ref());

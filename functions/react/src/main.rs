@@ -19,7 +19,9 @@ async fn main() -> Result<(), Error> {
     let metrics = metrics::start(environment("AWS_LAMBDA_FUNCTION_NAME"));
     let clock: Clock = Arc::new(|| Millis::from(SystemTime::now()));
     let aws = aws::lambda(environment);
-    let (lookup, secrets) = secrets::followed(environment, &aws, clock.clone()).await?;
+    let (lookup, secrets) = secrets::followed(environment, &aws, clock.clone())
+        .await
+        .inspect_err(|error| tracing::error!(%error, "the settings are not complete"))?;
     let mut settings =
         Settings::read(&lookup).inspect_err(|problems| tracing::error!(%problems, "the settings are not complete"))?;
     let bus = match settings.event_bus.take() {

@@ -16,7 +16,7 @@ use lambda_http::{Body, Error, LambdaEvent, Request, Response};
 use rollcall::adapters::clerk_api::ClerkApi;
 use rollcall::adapters::dynamo_directory::DynamoDirectory;
 use rollcall::adapters::dynamo_operations::DynamoOperations;
-use rollcall::adapters::svix_signature::Signatures;
+use rollcall::adapters::svix_signature::{Signatures, Untrusted};
 use rollcall::adapters::{http, metrics};
 use rollcall::core::event::{Envelope, Unprocessable};
 use rollcall::core::id::DeliveryId;
@@ -24,6 +24,7 @@ use rollcall::core::millis::Millis;
 use rollcall::core::rule::Outcome;
 use rollcall::services::apply::{Applied, Applier, ApplyError};
 use rollcall::services::receive::{Receipt, Receiver};
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::answers::Answer;
@@ -83,6 +84,9 @@ impl Webhook {
             Ok(delivery) => delivery,
             Err(untrusted) => {
                 warn!(outcome = "untrusted", reason = %untrusted, "refused");
+                if untrusted == Untrusted::Signature {
+                    metrics::bad_signature();
+                }
                 return Answer::Untrusted(untrusted);
             }
         };
@@ -105,11 +109,11 @@ impl Webhook {
             }
             Err(unprocessable) => return self.quarantine(&unprocessable, &delivery, now).await,
         };
-        let kind = envelope.kind.as_str();
+        let (kind, begun) = (envelope.kind.as_str(), Instant::now());
         match self.receiver.receive(dated, delivery.clone(), now).await {
             Ok(receipt) => {
                 log(&delivery, kind, &receipt);
-                count(kind, &receipt, now);
+                count(kind, &receipt, now, begun.elapsed());
                 Answer::Done(receipt.applied.map(|applied| applied.outcome))
             }
             Err(ApplyError::Undated) => {
@@ -155,11 +159,11 @@ fn log(delivery: &DeliveryId, kind: &str, receipt: &Receipt) {
     info!(svix_id = %delivery, r#type = kind, entity = entity.kind().name(), id = %entity, outcome, rank, units, clerk_calls, "event");
 }
 
-fn count(kind: &str, receipt: &Receipt, now: Millis) {
+fn count(kind: &str, receipt: &Receipt, now: Millis, taken: Duration) {
     let applied = receipt.applied.as_ref();
     metrics::event(Some(kind), answers::name(applied.map(|applied| applied.outcome)));
     if let Some(Applied { outcome: Outcome::Applied, rank: Some(rank), .. }) = applied {
-        metrics::sync_lag(rank.version, now);
+        metrics::sync_lag(rank.version, now, taken);
     }
 }
 

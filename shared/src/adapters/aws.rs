@@ -15,17 +15,19 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The configuration of a function's AWS clients, from the variables that Lambda sets, and `AWS_ENDPOINT_URL`.
 ///
-/// Where an operator has profiles, roles and single sign-on, a function has its environment. What AWS's default chain
+/// What is special to one service, as `AWS_ENDPOINT_URL_DYNAMODB`, has no effect. Where an operator has profiles, roles and single sign-on, a function has its environment. What AWS's default chain
 /// brings to look for the others is as large as all of `DynamoDB`'s client.
 #[must_use]
 pub fn lambda(environment: impl Fn(&str) -> Option<String>) -> SdkConfig {
     let set = |name: &str| environment(name).filter(|value| !value.is_empty());
+    let is_on = |name: &str| set(name).as_deref() == Some("true");
     let credentials = SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new());
     let mut builder = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .credentials_provider(credentials)
         .region(set("AWS_REGION").map(Region::new))
-        .use_fips(set("AWS_USE_FIPS_ENDPOINT").as_deref() == Some("true"))
+        .use_fips(is_on("AWS_USE_FIPS_ENDPOINT"))
+        .use_dual_stack(is_on("AWS_USE_DUALSTACK_ENDPOINT"))
         .http_client(https())
         .timeout_config(limits())
         .retry_config(retries());

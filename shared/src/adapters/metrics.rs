@@ -5,6 +5,7 @@
 //! Where nobody has called [`start`], as in the local stack, nothing is counted.
 
 use std::io::Write;
+use std::time::Duration;
 
 use lambda_http::tower::{Service, ServiceExt};
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
@@ -21,6 +22,7 @@ const NAMESPACE: &str = "Rollcall";
 /// metrics".
 const FUNCTION_NAME: &str = "FunctionName";
 
+const BAD_SIGNATURES: &str = "BadSignatures";
 const CLERK_CALLS: &str = "ClerkCalls";
 const DELETIONS_HELD: &str = "DeletionsHeld";
 const DRIFT: &str = "Drift";
@@ -37,7 +39,8 @@ const SYNC_LAG: &str = "SyncLag";
 const WRITEBACK_CONFLICTS: &str = "WritebackConflicts";
 
 /// All but the lag.
-const COUNTERS: [&str; 13] = [
+const COUNTERS: [&str; 14] = [
+    BAD_SIGNATURES,
     CLERK_CALLS,
     DELETIONS_HELD,
     DRIFT,
@@ -78,9 +81,9 @@ impl Metrics {
         S: Service<R> + Clone,
     {
         function.map_future(move |invocation: S::Future| async move {
-            let answer = invocation.await;
-            self.write();
-            answer
+            // Also after a panic: an alarm is for such days.
+            let _written = AtEnd(self);
+            invocation.await
         })
     }
 
@@ -95,6 +98,15 @@ impl Metrics {
     }
 }
 
+/// Writes what was counted when it goes.
+struct AtEnd(Metrics);
+
+impl Drop for AtEnd {
+    fn drop(&mut self) {
+        self.0.write();
+    }
+}
+
 /// A signed event, by its type and by what became of it.
 pub fn event(kind: Option<&str>, outcome: &'static str) {
     // Whoever signs may name any type; each value of a dimension is a metric that costs money.
@@ -102,10 +114,16 @@ pub fn event(kind: Option<&str>, outcome: &'static str) {
     counter!(EVENTS, "Type" => kind, "Outcome" => outcome).increment(1);
 }
 
-/// A change that was applied `now`, and of which Clerk says that it is of the moment `version`.
+/// A change that was applied `taken` after `now`, and of which Clerk says that it is of the moment `version`.
 #[expect(clippy::cast_precision_loss, reason = "a lag in milliseconds is far below 2^52")]
-pub fn sync_lag(version: Millis, now: Millis) {
-    histogram!(SYNC_LAG).record(now.since(version) as f64);
+pub fn sync_lag(version: Millis, now: Millis, taken: Duration) {
+    let taken = u64::try_from(taken.as_millis()).unwrap_or(u64::MAX);
+    histogram!(SYNC_LAG).record(now.since(version).saturating_add(taken) as f64);
+}
+
+/// A signature that no secret has made: somebody else's, or the secret is another one by now.
+pub fn bad_signature() {
+    counter!(BAD_SIGNATURES).increment(1);
 }
 
 /// A problem as an answer: a failure on this side, or a refusal by its code.

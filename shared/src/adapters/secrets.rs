@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use super::metrics;
 use super::svix_signature::SvixSignature;
 use crate::core::millis::Millis;
 use crate::core::settings::{CLERK_SECRET_KEY, CLERK_WEBHOOK_SECRET, ROLLCALL_SECRET_ARN, Variable, secret_key};
@@ -29,14 +31,17 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Why the secret could not be read.
 #[derive(Debug, Error)]
 pub enum SecretError {
-    /// Secrets Manager did not give it.
-    #[error("the secret of ROLLCALL_SECRET_ARN cannot be read: check the ARN and secretsmanager:GetSecretValue")]
-    Unreadable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Secrets Manager did not give it, by its error code. The answer itself is left out: it could hold the secret.
+    #[error("the secret of ROLLCALL_SECRET_ARN cannot be read ({0}): check the ARN and secretsmanager:GetSecretValue")]
+    Unreadable(String),
     /// It is not a JSON object of strings. The cause is left out: it could quote the secret.
     #[error(
         "the secret that ROLLCALL_SECRET_ARN names is not a JSON object with CLERK_SECRET_KEY and CLERK_WEBHOOK_SECRET"
     )]
     Malformed,
+    /// One of its values was good before and is none any more.
+    #[error("the secret that ROLLCALL_SECRET_ARN names holds no usable {0}")]
+    Unusable(&'static str),
 }
 
 type Values = HashMap<String, SecretString>;
@@ -72,19 +77,23 @@ impl Secrets {
         if now.since(held.tried_at) >= most {
             held.tried_at = now;
             // Boxed: it is seldom needed, and would make every future around it as large as the SDK's.
-            match timeout(PATIENCE, Box::pin(read(&self.client, &self.arn))).await {
-                Ok(Ok(values)) => match unusable(&held.values, &values) {
+            let read = timeout(PATIENCE, Box::pin(read(&self.client, &self.arn))).await;
+            match read.unwrap_or_else(|_| Err(SecretError::Unreadable("no answer in time".to_owned()))) {
+                Ok(values) => match unusable(&held.values, &values) {
                     None => held.values = values,
-                    Some(name) => {
-                        tracing::error!(outcome = "failed", name, "the secret is not usable, the last one is used");
-                    }
+                    Some(name) => stays(&SecretError::Unusable(name)),
                 },
-                Ok(Err(error)) => tracing::error!(outcome = "failed", %error, "the last secret is used"),
-                Err(_) => tracing::error!(outcome = "failed", error = "no answer in time", "the last secret is used"),
+                Err(error) => stays(&error),
             }
         }
         held.values.get(name).cloned()
     }
+}
+
+/// The last values stay in use, and an operator is told: a value that was withdrawn is still accepted.
+fn stays(error: &SecretError) {
+    tracing::error!(outcome = "failed", %error, "the last secret is used");
+    metrics::failed();
 }
 
 /// The name of a value that was good before and is none any more.
@@ -150,7 +159,10 @@ fn over<E: Fn(&str) -> Option<String>>(environment: E, values: Option<Values>) -
 
 async fn read(client: &Client, arn: &str) -> Result<Values, SecretError> {
     let answer = client.get_secret_value().secret_id(arn).send().await;
-    let answer = answer.map_err(|error| SecretError::Unreadable(error.into()))?;
+    let answer = answer.map_err(|error| {
+        let code = error.code().map_or_else(|| error.to_string(), str::to_owned);
+        SecretError::Unreadable(code)
+    })?;
     let values: HashMap<String, String> =
         serde_json::from_str(answer.secret_string().unwrap_or_default()).map_err(|_| SecretError::Malformed)?;
     Ok(values.into_iter().map(|(name, value)| (name, SecretString::from(value))).collect())
