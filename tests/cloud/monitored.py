@@ -67,6 +67,13 @@ class Monitored:
         """Whether it is OK or in ALARM."""
         return self.alarm(name)["StateValue"]
 
+    def rings_if_it_stays(self, name):
+        """Asserts that an alarm is silent about one period, and rings where the same happens in three of an hour: what a
+        function has emitted is published again as of 5 and 10 minutes before."""
+        assert self.state(name) == "OK", self.alarm(name)
+        self.republish(5 * 60, 10 * 60)
+        self.rings(name)
+
     def rings(self, name):
         """Asserts that an alarm is in ALARM, and that the topic was told."""
         assert self.state(name) == "ALARM", self.alarm(name)

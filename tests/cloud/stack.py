@@ -181,16 +181,19 @@ class Stack:
 
     def deny(self, role, *actions):
         """Takes something away from a role, as an operator may by mistake: a Deny beside what the template allows."""
-        statement = {"Effect": "Deny", "Action": actions, "Resource": "*"}
-        self.client("iam").put_role_policy(
-            RoleName=self.resources[role],
-            PolicyName="denied",
-            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
-        )
+        self._attach(role, {"Effect": "Deny", "Action": actions, "Resource": "*"})
+
+    def allow(self, role, action, resource):
+        """Gives a role something more."""
+        self._attach(role, {"Effect": "Allow", "Action": action, "Resource": resource})
+
+    def _attach(self, role, statement):
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        self.client("iam").put_role_policy(RoleName=self.resources[role], PolicyName="beside", PolicyDocument=document)
 
     def allow_again(self, role):
-        """Gives it back."""
-        self.client("iam").delete_role_policy(RoleName=self.resources[role], PolicyName="denied")
+        """Leaves it with what the template allows."""
+        self.client("iam").delete_role_policy(RoleName=self.resources[role], PolicyName="beside")
 
     def put_secret(self, **changes):
         """Puts new values into the secret, as an operator does it who rotates."""

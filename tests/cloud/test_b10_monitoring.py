@@ -51,6 +51,9 @@ def test_b10_a_function_that_breaks_rings(monitored, function):
     stack.deny(f"{function}Role", "secretsmanager:GetSecretValue")
     touch(stack, function)
     assert "FunctionError" in invoke(stack, function)
+    # What the runbook looks for.
+    said = [it for it in stack.log(f"{function}Logs") if it.get("message") == "the settings are not complete"]
+    assert "(AccessDeniedException)" in said[-1]["error"]
     stack.allow_again(f"{function}Role")
     touch(stack, function)
     monitored.evaluate()
@@ -71,31 +74,47 @@ def test_b10_a_function_that_is_throttled_rings(monitored, function):
 def test_b10_events_that_cannot_be_stored_ring(monitored):
     stack, clerk = monitored.stack, monitored.stack.clerk
     stack.deny("WebhookRole", "dynamodb:PutItem")
-    users = [clerk.create_user("Marlyn", f"Meltzer{it}") for it in range(3)]
-    until("each was tried twice", lambda: all(tries(clerk, it) >= 2 for it in users))
+    user = clerk.create_user("Marlyn", "Meltzer")
+    until("it was tried twice", lambda: tries(clerk, user) >= 2)
     stack.allow_again("WebhookRole")
     monitored.publish("WebhookLogs")
-    monitored.rings("WebhookFailing")
+    monitored.rings_if_it_stays("WebhookFailing")
+
+
+def test_b10_events_that_are_signed_with_another_secret_ring(monitored):
+    event = {"type": "user.created", "object": "event", "instance_id": monitored.stack.clerk.instance_id, "data": {}}
+    answer = svix.deliver(monitored.stack.webhook_url, "whsec_YW5vdGhlciBzZWNyZXQgb2YgQ2xlcmsncw==", event)
+    assert answer.status_code == 400
+    monitored.publish("WebhookLogs")
+    monitored.rings_if_it_stays("BadSignatures")
+
+
+def test_b10_an_api_that_fails_rings(monitored):
+    """API Gateway counts by itself, which MiniStack does not."""
+    api = [{"Name": "ApiId", "Value": monitored.stack.resources["Api"]}]
+    assert about(monitored.alarm("ApiErrors")) == ("AWS/ApiGateway", "5xx", api)
+    monitored.put_one("ApiErrors", 1, 5 * MINUTES, 10 * MINUTES)
+    monitored.rings("ApiErrors")
 
 
 def test_b10_callers_who_cannot_be_served_ring(monitored):
     stack, clerk = monitored.stack, monitored.stack.clerk
     token = clerk.session_token(clerk.create_user("Betty", "Holberton")["id"])
     stack.deny("EnsureProfileRole", "dynamodb:BatchGetItem")
-    assert {stack.post("/profiles/ensure", token).status_code for _ in range(5)} == {500}
+    assert stack.post("/profiles/ensure", token).status_code == 500
     stack.allow_again("EnsureProfileRole")
     monitored.publish("EnsureProfileLogs")
-    monitored.rings("EnsureProfileFailing")
+    monitored.rings_if_it_stays("EnsureProfileFailing")
 
 
 def test_b10_changes_that_cannot_be_followed_ring(monitored):
     stack = monitored.stack
     change = {"Records": stack.stream()[-1:]}
     stack.deny("ReactRole", "events:PutEvents", "dynamodb:PutItem")
-    assert all(stack.invoke("ReactFunction", change)["batchItemFailures"] for _ in range(3))
+    assert stack.invoke("ReactFunction", change)["batchItemFailures"]
     stack.allow_again("ReactRole")
     monitored.publish("ReactLogs")
-    monitored.rings("ReactFailing")
+    monitored.rings_if_it_stays("ReactFailing")
 
 
 def test_b10_a_run_that_fails_rings(monitored):
@@ -180,6 +199,8 @@ def test_b10_what_is_due_and_stays_rings(monitored):
 
 
 def test_b10_a_stream_that_falls_behind_rings(monitored):
+    react = [{"Name": "FunctionName", "Value": monitored.stack.resources["ReactFunction"]}]
+    assert about(monitored.alarm("StreamLag")) == ("AWS/Lambda", "IteratorAge", react)
     monitored.put_one("StreamLag", 3_600_001, 5 * MINUTES, 10 * MINUTES)
     monitored.rings("StreamLag")
 
@@ -194,7 +215,8 @@ def test_b10_what_was_given_up_rings(monitored, alarm, queue):
     sqs.send_message(QueueUrl=url, MessageBody="{}")
     attribute = "ApproximateNumberOfMessages"
     count = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[attribute])["Attributes"][attribute]
-    assert monitored.alarm(alarm)["Dimensions"] == [{"Name": "QueueName", "Value": url.rsplit("/", 1)[1]}]
+    name = [{"Name": "QueueName", "Value": url.rsplit("/", 1)[1]}]
+    assert about(monitored.alarm(alarm)) == ("AWS/SQS", "ApproximateNumberOfMessagesVisible", name)
     monitored.put_one(alarm, int(count))
     monitored.rings(alarm)
 
@@ -235,14 +257,16 @@ def test_b10_there_is_no_alarm_that_no_test_sets_off(monitored, verifying, start
 
 
 def test_b10_events_that_come_late_ring(late):
-    """A change arrives after more than a minute, and such changes arrive for three periods: the same lines are
-    published again as of 5 and 10 minutes before."""
+    """A change arrives after more than a minute."""
     late, user = late
     late.stack.clerk.delivered(user["id"], "user.created", seconds=90)
     late.publish("WebhookLogs")
-    assert late.state("SyncLag") == "OK"
-    late.republish(5 * MINUTES, 10 * MINUTES)
-    late.rings("SyncLag")
+    late.rings_if_it_stays("SyncLag")
+
+
+def about(alarm):
+    """What an alarm looks at."""
+    return alarm["Namespace"], alarm["MetricName"], alarm["Dimensions"]
 
 
 def invoke(stack, function):

@@ -50,10 +50,16 @@ def test_b3_a_store_that_is_not_there_is_answered_5xx(watched):
             FunctionName=function, Environment={"Variables": {**variables, "DIRECTORY_TABLE": table}}
         )
 
+    # Otherwise it would not even be told that there is no such table.
+    table = watched.client("dynamodb").describe_table(TableName=variables["DIRECTORY_TABLE"])["Table"]["TableArn"]
+    watched.allow("WebhookRole", "dynamodb:PutItem", table.replace(variables["DIRECTORY_TABLE"], "gone"))
     over("gone")
     user = watched.clerk.create_user("Kay", "McNulty")
     (message,) = until("there is an attempt", lambda: watched.clerk.attempted(user["id"]))
     over(variables["DIRECTORY_TABLE"])
+    watched.allow_again("WebhookRole")
+    said = [it["error"] for it in watched.log("WebhookLogs") if it.get("svix_id") == message["svix_id"] and "error" in it]
+    assert "ResourceNotFoundException" in said[0]
     assert message["attempts"][0]["status"] in range(500, 600)
     watched.clerk.delivered(user["id"], "user.created")
 

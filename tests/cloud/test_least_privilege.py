@@ -14,6 +14,10 @@ RANK = {"rank": {"S": "0000000000000.1.0000000000001"}, "digest": {"S": "tombsto
 LIVE_USER = {**KEY, **RANK, "name": {"S": "Eve"}, "email": {"S": "eve@example.com"}}
 LIVE_MEMBERSHIP = {**MEMBERSHIP_KEY, **RANK, "user_pk": KEY["pk"], "organization_id": {"S": "org_probe"}}
 ENDED_MEMBERSHIP = {**MEMBERSHIP_KEY, **RANK, "deleted_at": {"N": "1"}, "organization_id": {"S": "org_probe"}}
+# In Operations: an event that cannot be read, a user's data that are due, and what reconcile's runs remember.
+NOTE = {"pk": {"S": "QUARANTINE#2026-01-01"}, "sk": {"S": "msg_probe"}}
+DUE = {"pk": {"S": "PURGE#2026-01-01T00"}, "sk": {"S": "probe"}}
+LEASE = {"pk": {"S": "LEASE"}, "sk": {"S": "LEASE"}}
 # Nothing that is let through in a test changes a row.
 NEVER = {"ConditionExpression": "attribute_exists(#rank)", "ExpressionAttributeNames": {"#rank": "rank"}}
 
@@ -79,14 +83,14 @@ def scan(table):
 
 READS = [get, batch_get, query, scan]
 MUST = {
-    "WebhookRole": [put("DirectoryTable", LIVE_USER), put("OperationsTable", KEY)],
+    "WebhookRole": [put("DirectoryTable", LIVE_USER), put("OperationsTable", NOTE)],
     "EnsureProfileRole": [batch_get("DirectoryTable"), put("DirectoryTable", LIVE_USER), put("ProfilesTable", KEY)],
     "ReactRole": [
         query("DirectoryTable"),
         transact("DirectoryTable", ENDED_MEMBERSHIP),
         update("DirectoryTable", "consequences_at"),
         put("ProfilesTable", KEY),
-        put("OperationsTable", {"pk": {"S": "PURGE#2026-01-01T00"}, "sk": {"S": "probe"}}),
+        put("OperationsTable", DUE),
     ],
     "ReconcileRole": [scan("DirectoryTable"), put("DirectoryTable", LIVE_USER), update("DirectoryTable", "purging_at")],
 }
@@ -95,6 +99,8 @@ MUST_NOT = {
         *(read(table) for read in READS for table in TABLES),
         *(write for table in TABLES for write in (update(table, "rank"), delete(table), batch_write(table))),
         put("ProfilesTable", KEY),
+        put("OperationsTable", LEASE),
+        put("OperationsTable", DUE),
     ],
     "EnsureProfileRole": [
         *(read(table) for read in (query, scan) for table in TABLES),
@@ -112,7 +118,7 @@ MUST_NOT = {
         batch_write("DirectoryTable"),
         scan("DirectoryTable"),
         # What reconcile's runs remember.
-        put("OperationsTable", {"pk": {"S": "LEASE"}, "sk": {"S": "LEASE"}}),
+        put("OperationsTable", LEASE),
         delete("ProfilesTable"),
         # Only where there is nothing to wait for.
         batch_write("ProfilesTable"),
