@@ -1,5 +1,6 @@
 // The reconcile function's path in an hour in which nothing is due, as one would write it for Node.js: a Query for each hour
-// of the last day. Everything that a run needs is left out, in Node.js's favour.
+// of the last day. One after the other: all at once, each would set up a connection of its own. Everything that a run and a
+// removal need is left out, in Node.js's favour.
 
 import { DynamoDBClient, QueryCommand } from "@aws-sdk/client-dynamodb";
 import { serve } from "./runtime.js";
@@ -22,16 +23,21 @@ async function due(partition) {
   return Items;
 }
 
-async function handler({ order }) {
-  if (order !== "settle") return { state: "unknown" };
-  const settled = {
-    purged: 0, rows: 0, dropped: 0, left: 0, missing_tables: [], expired_backups: 0, out_of_time: false,
-  };
+async function settle() {
   const now = Date.now();
   for (let back = 0; back <= LOOKS_BACK; back += 1) {
     const hour = new Date(now - back * HOUR).toISOString().slice(0, 13);
-    settled.left += (await due(`PURGE#${hour}`)).length;
+    // Removing would begin here.
+    if ((await due(`PURGE#${hour}`)).length > 0) throw new Error("something is due");
   }
+  return {
+    purged: 0, rows: 0, dropped: 0, left: 0, out_of_time: false, missing_tables: [], expired_backups: 0,
+  };
+}
+
+async function handler({ order }) {
+  if (order !== "settle") throw new Error("a run is not made here");
+  const settled = await settle();
   console.log(JSON.stringify({ message: "settle", outcome: "done", ...settled }));
   return { state: "done", settled };
 }

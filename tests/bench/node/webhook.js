@@ -5,26 +5,13 @@ import { createHash } from "node:crypto";
 import { ConditionalCheckFailedException, DynamoDBClient, PutItemCommand } from "@aws-sdk/client-dynamodb";
 // What Clerk's own `verifyWebhook` uses, and lighter than Svix's package, which is a client of Svix's whole API.
 import { Webhook } from "standardwebhooks";
+import { attributes } from "./attributes.js";
 import { internalId } from "./internal-id.js";
 import { serve } from "./runtime.js";
 
 const instance = process.env.CLERK_INSTANCE_ID;
 const signature = new Webhook(process.env.CLERK_WEBHOOK_SECRET);
 const dynamodb = new DynamoDBClient();
-
-function attribute(value) {
-  if (typeof value === "string") return { S: value };
-  if (typeof value === "number") return { N: String(value) };
-  if (typeof value === "boolean") return { BOOL: value };
-  if (Array.isArray(value)) return { L: value.map(attribute) };
-  if (value === null) return { NULL: true };
-  return { M: attributes(value) };
-}
-
-function attributes(fields) {
-  const present = Object.entries(fields).filter(([, value]) => value !== null && value !== undefined);
-  return Object.fromEntries(present.map(([name, value]) => [name, attribute(value)]));
-}
 
 // Keys in order, as the digest needs them.
 function canonical(value) {

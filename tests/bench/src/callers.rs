@@ -1,19 +1,17 @@
 //! The hot path of ensure-profile: a caller whom nothing is missing. A session token as Clerk signs it, and everything that
 //! is stored about its user: projected from Clerk's samples, in DynamoDB's JSON.
 
-use anyhow::Context as _;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rollcall::core::ensure::Ensured;
-use rollcall::core::event::{Envelope, Event};
-use rollcall::core::id::{InstanceId, OrganizationId, UserId};
-use rollcall::core::item::{Item, Provenance, Writer};
+use rollcall::core::id::{InstanceId, OrganizationId};
+use rollcall::core::item::Item;
 use rollcall::core::millis::Millis;
 use rollcall::core::profile::{Defaults, Profile};
-use rollcall::core::projection::Context;
 use serde_json::{Map, Value, json};
 
 use crate::events::INSTANCE;
-use crate::hot_path::{self, Answered, DIRECTORY_TABLE, HotPath, PROFILES_TABLE};
+use crate::hot_path::{self, Answered, Asked, DIRECTORY_TABLE, HotPath, PROFILES_TABLE, SOMEBODY_WAITS};
+use crate::rows;
 
 const USER: &str = include_str!("../../../events/user.updated.json");
 const ORGANIZATION: &str = include_str!("../../../events/organization.updated.json");
@@ -29,9 +27,8 @@ const ORIGIN: &str = "https://app.example.com";
 const LIFETIME: u64 = 600;
 
 /// What is stored about the caller.
-pub(crate) struct Caller {
-    /// The copy of the user.
-    pub(crate) user: Item,
+struct Caller {
+    user: Item,
     organization: Item,
     membership: Item,
     profile: Profile,
@@ -57,9 +54,8 @@ pub(crate) fn hot_path() -> anyhow::Result<HotPath> {
     Ok(HotPath {
         function: "ensure-profile",
         settings: settings.map(|(name, value)| (name, value.to_owned())).to_vec(),
-        operation: "BatchGetItem",
-        times: 1,
-        stored: caller.stored()?.to_string(),
+        limit: SOMEBODY_WAITS,
+        asks: vec![Asked::of("BatchGetItem", caller.stored()?.to_string())],
         answer: Answered::Body(caller.answer()?),
         events,
     })
@@ -105,40 +101,34 @@ fn token(caller: &Caller, now: Millis) -> anyhow::Result<String> {
 
 impl Caller {
     /// Everything about one person, of whom several samples are made to tell.
-    ///
-    /// # Errors
-    ///
-    /// If a sample is not what it was.
-    pub(crate) fn of_samples() -> anyhow::Result<Caller> {
-        let (user, organization, mut membership) = (sample(USER)?, sample(ORGANIZATION)?, sample(MEMBERSHIP)?);
+    fn of_samples() -> anyhow::Result<Caller> {
+        let (user, organization, mut membership) =
+            (rows::sample(USER)?, rows::sample(ORGANIZATION)?, rows::sample(MEMBERSHIP)?);
         // The samples are about different people.
         membership["data"]["public_user_data"]["user_id"] = user["data"]["id"].clone();
         membership["data"]["organization"]["id"] = organization["data"]["id"].clone();
 
         let instance: InstanceId = INSTANCE.parse()?;
-        let applied_at: Millis = serde_json::from_value(user["timestamp"].clone())?;
-        let delivery_id = Some("msg_2nYgKkHKhA1dlGO7rC4b0000000".parse()?);
-        let provenance = Provenance { applied_at, applied_by: Writer::Webhook, delivery_id };
-        let context = Context { instance: &instance, provenance: &provenance };
-        let user_id: UserId = serde_json::from_value(user["data"]["id"].clone())?;
+        let created_at = rows::sent_at(&user)?;
+        let user_id = rows::user_id(&user)?;
         let organization_id: OrganizationId = serde_json::from_value(organization["data"]["id"].clone())?;
         let defaults = Defaults {
             user: object(json!({ "level": 1, "locale": "en", "badges": [], "settings": { "newsletter": false } })),
             membership: object(json!({ "seat": "free" })),
         };
         Ok(Caller {
-            user: item(&user, &context)?,
-            organization: item(&organization, &context)?,
-            membership: item(&membership, &context)?,
-            profile: Profile::of_user(&instance, &user_id, &defaults, applied_at),
-            membership_profile: Profile::of_membership(&instance, &user_id, &organization_id, &defaults, applied_at),
+            user: rows::item(&user)?,
+            organization: rows::item(&organization)?,
+            membership: rows::item(&membership)?,
+            profile: Profile::of_user(&instance, &user_id, &defaults, created_at),
+            membership_profile: Profile::of_membership(&instance, &user_id, &organization_id, &defaults, created_at),
         })
     }
 
     /// DynamoDB's answer to the question for all of it.
     fn stored(&self) -> anyhow::Result<Value> {
-        let copies = [&self.user, &self.organization, &self.membership].map(|item| row(&item.to_attributes()));
-        let profiles = [&self.profile, &self.membership_profile].map(|record| row(&record.0));
+        let copies = [&self.user, &self.organization, &self.membership].map(|item| rows::stored(&item.to_attributes()));
+        let profiles = [&self.profile, &self.membership_profile].map(|record| rows::stored(&record.0));
         let copies: Vec<_> = copies.into_iter().collect::<Result<_, _>>()?;
         let profiles: Vec<_> = profiles.into_iter().collect::<Result<_, _>>()?;
         Ok(json!({ "Responses": { DIRECTORY_TABLE: copies, PROFILES_TABLE: profiles }, "UnprocessedKeys": {} }))
@@ -157,33 +147,8 @@ impl Caller {
     }
 }
 
-/// A row in DynamoDB's JSON.
-///
-/// # Errors
-///
-/// If it is none.
-pub(crate) fn row(attributes: &Map<String, Value>) -> anyhow::Result<serde_dynamo::Item> {
-    Ok(serde_dynamo::to_item(attributes)?)
-}
-
-fn sample(text: &str) -> anyhow::Result<Value> {
-    serde_json::from_str(text).context("a sample in events/")
-}
-
 fn object(value: Value) -> Map<String, Value> {
     if let Value::Object(map) = value { map } else { Map::new() }
-}
-
-/// The row that an event about a live entity leaves.
-fn item(event: &Value, context: &Context<'_>) -> anyhow::Result<Item> {
-    let dated = Envelope::parse(event.to_string().as_bytes()).ok().and_then(|envelope| envelope.open().ok().flatten());
-    let item = match dated.context("a sample cannot be opened")?.event {
-        Event::User(user) => Some(context.user(user)),
-        Event::Organization(organization) => Some(context.organization(organization)),
-        Event::Membership(membership) => context.membership(membership),
-        _ => None,
-    };
-    item.with_context(|| format!("{} is about no live entity", event["type"]))
 }
 
 #[cfg(test)]

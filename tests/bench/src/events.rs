@@ -7,7 +7,7 @@ use rollcall::core::millis::Millis;
 use serde_json::{Value, json};
 use svix::webhooks::Webhook;
 
-use crate::hot_path::{self, Answered, DIRECTORY_TABLE, HotPath, OPERATIONS_TABLE};
+use crate::hot_path::{self, Answered, Asked, DIRECTORY_TABLE, HotPath, OPERATIONS_TABLE, SOMEBODY_WAITS};
 
 const SAMPLE: &str = include_str!("../../../events/user.updated.json");
 /// Whose events they are.
@@ -30,9 +30,8 @@ pub(crate) fn hot_path() -> HotPath {
     HotPath {
         function: "webhook",
         settings: settings.map(|(name, value)| (name, value.to_owned())).to_vec(),
-        operation: "PutItem",
-        times: 1,
-        stored: STORED.to_owned(),
+        limit: SOMEBODY_WAITS,
+        asks: vec![Asked::of("PutItem", STORED)],
         answer: Answered::Body(json!({ "outcome": "applied" })),
         events: |now, count| (0..count).map(|number| Ok(user_updated(now, now, number)?.gateway_event())).collect(),
     }

@@ -1,4 +1,6 @@
-//! The hot path of a function: what it is handed, what it asks of the store, and what it must answer.
+//! The hot path of a function: what it is handed, what it asks of AWS, and what it must answer.
+
+use std::time::Duration;
 
 use rollcall::core::millis::Millis;
 use serde_json::{Value, json};
@@ -12,6 +14,11 @@ pub(crate) const PROFILES_TABLE: &str = "rollcall-profiles";
 /// See [`DIRECTORY_TABLE`].
 pub(crate) const OPERATIONS_TABLE: &str = "rollcall-operations";
 
+/// What an invocation may take where somebody waits for the answer.
+pub(crate) const SOMEBODY_WAITS: Duration = Duration::from_secs(10);
+/// The same for react, whose answer is for nobody.
+pub(crate) const NOBODY_WAITS: Duration = Duration::from_mins(5);
+
 const DOMAIN: &str = "example.execute-api.us-east-1.amazonaws.com";
 
 /// One function on the path that nearly all of its invocations take.
@@ -20,16 +27,29 @@ pub(crate) struct HotPath {
     pub(crate) function: &'static str,
     /// Its own settings.
     pub(crate) settings: Vec<(&'static str, String)>,
-    /// The operation of AWS that each event must ask for, and no other.
-    pub(crate) operation: &'static str,
-    /// How often.
-    pub(crate) times: usize,
-    /// What AWS says to it, as JSON.
-    pub(crate) stored: String,
+    /// What an invocation may take, as template.yaml has it. A function that is about to run out of time begins nothing.
+    pub(crate) limit: Duration,
+    /// What each event must ask of AWS, in this order, and nothing else.
+    pub(crate) asks: Vec<Asked>,
     /// Its answer, whatever the event's number.
     pub(crate) answer: Answered,
     /// So many events for one process, sent now.
     pub(crate) events: fn(Millis, usize) -> anyhow::Result<Vec<String>>,
+}
+
+/// A request to AWS.
+pub(crate) struct Asked {
+    /// The operation.
+    pub(crate) operation: &'static str,
+    /// What AWS says to it, as JSON.
+    pub(crate) answer: String,
+}
+
+impl Asked {
+    /// This operation, answered so.
+    pub(crate) fn of(operation: &'static str, answer: impl Into<String>) -> Asked {
+        Asked { operation, answer: answer.into() }
+    }
 }
 
 /// What a function must answer.

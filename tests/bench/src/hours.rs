@@ -1,13 +1,16 @@
-//! The hot path of reconcile: an hour in which nothing is due. (A run of a whole instance is measured by [`crate::reconcile`].)
+//! The hot path of reconcile: an hour in which nothing is due. (A run over a whole instance is measured by [`crate::reconcile`].)
 
 use rollcall::core::millis::Millis;
 use rollcall::core::purge;
 use serde_json::json;
 
 use crate::events::INSTANCE;
-use crate::hot_path::{Answered, DIRECTORY_TABLE, HotPath, OPERATIONS_TABLE, PROFILES_TABLE};
+use crate::hot_path::{Answered, Asked, DIRECTORY_TABLE, HotPath, OPERATIONS_TABLE, PROFILES_TABLE};
+use crate::reconcile::LIMIT;
 
-/// The path: a question for each hour of the last day.
+const NOTHING_DUE: &str = r#"{"Items":[],"Count":0,"ScannedCount":0}"#;
+
+/// The path: a question for each hour of the last day, each after the other.
 pub(crate) fn hot_path(now: Millis) -> HotPath {
     let settings = [
         ("DIRECTORY_TABLE", DIRECTORY_TABLE),
@@ -17,19 +20,15 @@ pub(crate) fn hot_path(now: Millis) -> HotPath {
         ("CLERK_SECRET_KEY", "sk_test_invented"),
         ("BACKUP_BUCKET", "rollcall-backups"),
     ];
+    let settled = json!({
+        "purged": 0, "rows": 0, "dropped": 0, "left": 0, "out_of_time": false, "missing_tables": [], "expired_backups": 0,
+    });
     HotPath {
         function: "reconcile",
         settings: settings.map(|(name, value)| (name, value.to_owned())).to_vec(),
-        operation: "Query",
-        times: purge::partitions(now).len(),
-        stored: r#"{"Items":[],"Count":0,"ScannedCount":0}"#.to_owned(),
-        answer: Answered::Plain(json!({
-            "state": "done",
-            "settled": {
-                "purged": 0, "rows": 0, "dropped": 0, "left": 0, "missing_tables": [], "expired_backups": 0,
-                "out_of_time": false,
-            },
-        })),
+        limit: LIMIT,
+        asks: purge::partitions(now).iter().map(|_| Asked::of("Query", NOTHING_DUE)).collect(),
+        answer: Answered::Plain(json!({ "state": "done", "settled": settled })),
         events: |_, count| Ok(vec![json!({ "order": "settle" }).to_string(); count]),
     }
 }

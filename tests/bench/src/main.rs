@@ -4,7 +4,7 @@
 //! A tour in reading order:
 //!
 //! 1. [`hot_path`]: what a function is handed, asks and answers: [`events`] of the webhook, [`callers`] of ensure-profile,
-//!    [`changes`] of react, [`hours`] of reconcile.
+//!    [`changes`] of react, [`hours`] of reconcile; [`rows`] is what is stored.
 //! 2. [`starts`]: cold starts and warm invocations of fresh processes on that path; [`node`]: the same handlers on Node.js.
 //! 3. [`process`] and [`runtime_api`]: one process of a function, and Lambda's side of it.
 //! 4. [`decide`]: verify, parse and decide alone, within this process.
@@ -26,6 +26,7 @@ mod process;
 mod reconcile;
 mod report;
 mod requests;
+mod rows;
 mod runtime_api;
 mod serve;
 mod starts;
@@ -42,7 +43,8 @@ use crate::process::Program;
 use crate::report::{Measured, Report, Verdict};
 use crate::starts::Store;
 
-const USAGE: &str = "usage: rollcall-bench [--json] [FUNCTION…]   (the functions whose binaries are weighed, by default all four)\n       rollcall-bench --reconcile USERS";
+const USAGE: &str = "usage: rollcall-bench [--json] [FUNCTION…]   (whose binaries are weighed, by default all four)\n       \
+                     rollcall-bench --reconcile USERS";
 /// Where the system keeps its authorities: Debian and Amazon Linux.
 const ROOTS: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
@@ -139,11 +141,13 @@ async fn measure(functions: &[String]) -> anyhow::Result<Report> {
             environment
         };
         let environment = cold("SSL_CERT_FILE", &authorities);
-        let mut programs = vec![Program { path: release.join(path.function), arguments: vec![], environment }];
+        let limit = path.limit;
+        let mut programs = vec![Program { path: release.join(path.function), arguments: vec![], environment, limit }];
         programs.extend(baseline.iter().map(|node| Program {
             path: node.path.clone(),
             arguments: vec![node.bundle(path.function)],
             environment: cold("NODE_EXTRA_CA_CERTS", &authority),
+            limit,
         }));
         let mut figures = starts::measure(path, &programs, &store, now).await?;
         let node = baseline.as_ref().and_then(|_| figures.pop());
@@ -161,25 +165,19 @@ async fn measure(functions: &[String]) -> anyhow::Result<Report> {
         // The last value of a name is the one that counts.
         let set = [("CLERK_API_URL", clerk), ("DIRECTORY_TABLE", directory), ("OPERATIONS_TABLE", operations)];
         environment.extend(set.map(|(name, value)| (name, value.to_owned())));
-        Program { path: release.join(webhook.function), arguments: vec![], environment }
+        Program { path: release.join(webhook.function), arguments: vec![], environment, limit: webhook.limit }
     };
     let costs = requests::measure(&target.join("debug/rollcall"), program, now).await?;
     Ok(Report { binaries, functions: measured, node: baseline.map(|node| node.version), decide_us, costs })
 }
 
-/// What Lambda and template.yaml set, with invented credentials. `ROLLCALL_SECRET_ARN` is left out: Secrets Manager's time is not the function's.
-fn environment(path: &HotPath, dynamodb: &str) -> Vec<(&'static str, String)> {
-    let set = [
-        ("AWS_LAMBDA_FUNCTION_NAME", path.function),
-        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
-        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
-        ("AWS_REGION", "us-east-1"),
-        ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
-        ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
-        ("AWS_SESSION_TOKEN", "invented"),
-        ("AWS_ENDPOINT_URL", dynamodb),
-    ];
-    set.into_iter().map(|(name, value)| (name, value.to_owned())).chain(path.settings.iter().cloned()).collect()
+/// What Lambda and template.yaml set. `ROLLCALL_SECRET_ARN` is left out: Secrets Manager's time is not the function's. Clerk is
+/// where AWS is, so that whoever asks it is noticed.
+fn environment(path: &HotPath, aws: &str) -> Vec<(&'static str, String)> {
+    let mut environment = process::environment(path.function, aws);
+    environment.push(("CLERK_API_URL", aws.to_owned()));
+    environment.extend(path.settings.iter().cloned());
+    environment
 }
 
 /// The system's authorities. A deployed function reads all of them when it makes its client, so a measured one does, too.

@@ -6,10 +6,11 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 
-const SOURCES: [(&str, &str); 9] = [
+const SOURCES: [(&str, &str); 10] = [
     ("package.json", include_str!("../node/package.json")),
     ("package-lock.json", include_str!("../node/package-lock.json")),
     (".npmrc", include_str!("../node/.npmrc")),
+    ("attributes.js", include_str!("../node/attributes.js")),
     ("ensure-profile.js", include_str!("../node/ensure-profile.js")),
     ("internal-id.js", include_str!("../node/internal-id.js")),
     ("react.js", include_str!("../node/react.js")),

@@ -9,7 +9,7 @@ use nix::time::ClockId;
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 
-use crate::runtime_api::{Answer, Clock, LIMIT, RuntimeApi};
+use crate::runtime_api::{Answer, Clock, RuntimeApi};
 
 /// Longer than any start or invocation could reasonably take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -25,6 +25,23 @@ pub(crate) struct Program {
     pub(crate) arguments: Vec<PathBuf>,
     /// Its whole environment but for `AWS_LAMBDA_RUNTIME_API`: nothing of this process's own reaches it.
     pub(crate) environment: Vec<(&'static str, String)>,
+    /// What an invocation may take.
+    pub(crate) limit: Duration,
+}
+
+/// What Lambda sets for every function, with invented credentials, and where AWS answers.
+pub(crate) fn environment(function: &str, aws: &str) -> Vec<(&'static str, String)> {
+    let set = [
+        ("AWS_LAMBDA_FUNCTION_NAME", function),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
+        ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+        ("AWS_SESSION_TOKEN", "invented"),
+        ("AWS_ENDPOINT_URL", aws),
+    ];
+    set.map(|(name, value)| (name, value.to_owned())).into()
 }
 
 /// A running function that waits for an event. Dropping it ends it.
@@ -52,16 +69,7 @@ impl Process {
     ///
     /// If it cannot be started, ends, or takes too long.
     pub(crate) async fn start(program: &Program, clock: Clock) -> anyhow::Result<Process> {
-        Process::start_limited(program, clock, LIMIT).await
-    }
-
-    /// The same for a function whose invocations may take so long.
-    ///
-    /// # Errors
-    ///
-    /// Likewise.
-    pub(crate) async fn start_limited(program: &Program, clock: Clock, limit: Duration) -> anyhow::Result<Process> {
-        let mut api = RuntimeApi::start(clock, limit).await?;
+        let mut api = RuntimeApi::start(clock, program.limit).await?;
         let mut command = Command::new(&program.path);
         command
             .args(&program.arguments)

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
-use crate::process::{Process, Program};
+use crate::process::{self, Process, Program};
 use crate::requests::{self, Addresses};
 use crate::runtime_api::Clock;
 
 /// What an invocation may take, as template.yaml has it.
-const LIMIT: Duration = Duration::from_mins(15);
+pub(crate) const LIMIT: Duration = Duration::from_mins(15);
 /// Longer than that, because what is killed has no figures.
 const PATIENCE: Duration = Duration::from_mins(16);
 /// When to give up on a run.
@@ -31,7 +31,8 @@ pub(crate) async fn measure(function: &Path, rollcall: &Path, users: u64, clock:
     rollcall::adapters::tls::use_ring();
     eprintln!("starting the local stack with {users} users …");
     let (_stack, addresses) = requests::start(rollcall, users).await?;
-    let program = Program { path: function.to_owned(), arguments: Vec::new(), environment: environment(&addresses) };
+    let environment = environment(&addresses);
+    let program = Program { path: function.to_owned(), arguments: Vec::new(), environment, limit: LIMIT };
     let mut holds = true;
     let mut rows = None;
     for (name, is_empty) in [("into an empty Directory", true), ("with nothing changed", false)] {
@@ -47,7 +48,7 @@ pub(crate) async fn measure(function: &Path, rollcall: &Path, users: u64, clock:
 /// One run, in as many invocations as it takes; whether it kept to its budgets, and how many entities it has seen.
 async fn one(program: &Program, clock: Clock, name: &str, is_empty: bool) -> anyhow::Result<(bool, u64)> {
     let began = Instant::now();
-    let mut process = Process::start_limited(program, clock, LIMIT).await?;
+    let mut process = Process::start(program, clock).await?;
     let mut invocations = 0_u64;
     let report = loop {
         ensure!(began.elapsed() < LONGEST, "the run did not end in {} minutes", LONGEST.as_secs() / 60);
@@ -94,17 +95,10 @@ fn seen(run: &Value) -> anyhow::Result<u64> {
     Ok(listings.values().filter_map(|listing| listing["seen"].as_u64()).sum())
 }
 
-/// What Lambda and template.yaml set, with invented credentials, and all of Clerk's rate: nobody else asks here.
+/// What Lambda and template.yaml set, and all of Clerk's rate: nobody else asks here.
 fn environment(addresses: &Addresses) -> Vec<(&'static str, String)> {
     let set = [
-        ("AWS_LAMBDA_FUNCTION_NAME", "reconcile"),
-        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
-        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
-        ("AWS_REGION", "us-east-1"),
-        ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
-        ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
-        ("AWS_ENDPOINT_URL_DYNAMODB", addresses.dynamodb.as_str()),
-        ("CLERK_API_URL", &addresses.clerk),
+        ("CLERK_API_URL", addresses.clerk.as_str()),
         ("CLERK_INSTANCE_ID", &addresses.clerk_instance_id),
         ("CLERK_SECRET_KEY", &addresses.clerk_secret_key),
         ("CLERK_RATE_SHARE", "100"),
@@ -115,5 +109,7 @@ fn environment(addresses: &Addresses) -> Vec<(&'static str, String)> {
         // Two requests for each user: that is another budget.
         ("METADATA_WRITEBACK", "off"),
     ];
-    set.map(|(name, value)| (name, value.to_owned())).into()
+    let mut environment = process::environment("reconcile", &addresses.dynamodb);
+    environment.extend(set.map(|(name, value)| (name, value.to_owned())));
+    environment
 }

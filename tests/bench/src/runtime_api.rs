@@ -18,8 +18,6 @@ use crate::serve::{self, Server};
 pub(crate) type Clock = fn() -> Millis;
 
 const NEXT: &str = "/2018-06-01/runtime/invocation/next";
-/// What an invocation of a function behind the API may take, as template.yaml has it.
-pub(crate) const LIMIT: Duration = Duration::from_secs(10);
 
 /// The Runtime API of one process.
 pub(crate) struct RuntimeApi {

@@ -19,7 +19,7 @@ const PROCESSES: usize = 15;
 /// Warm invocations of each process.
 const WARM: usize = 300;
 
-/// Stands in for DynamoDB and EventBridge: TLS as there, but every answer is ready. A real store's time would hide the function's.
+/// Stands in for DynamoDB and EventBridge: TLS as there, but every answer is ready. Their time would hide the function's.
 pub(crate) struct Store {
     /// The authority that its clients must trust, as PEM.
     pub(crate) authority: String,
@@ -28,20 +28,22 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Starts it, with an answer to each path's operation and to no other.
+    /// Starts it, with an answer to each path's operations and to no other.
     ///
     /// # Errors
     ///
     /// If no port is free.
     pub(crate) async fn start(paths: &[HotPath]) -> anyhow::Result<Store> {
-        let answers = paths.iter().map(|path| (path.operation, Bytes::from(path.stored.clone())));
+        let asks = paths.iter().flat_map(|path| &path.asks);
+        let answers = asks.map(|asked| (asked.operation, Bytes::from(asked.answer.clone())));
         let answers: Arc<HashMap<_, _>> = Arc::new(answers.collect());
         let asked = Arc::new(Mutex::new(Vec::new()));
         let noted = asked.clone();
         let (tls, authority) = serve::certify()?;
         let server = serve::serve(Some(tls), move |request| {
             let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
-            let operation = target.unwrap_or_default().rsplit('.').next().unwrap_or_default();
+            // Such as `DynamoDB_20120810.PutItem`. Only AWS is asked like this.
+            let operation = target.and_then(|target| target.split('.').nth(1)).unwrap_or(request.uri().path());
             noted.lock().unwrap_or_else(PoisonError::into_inner).push(operation.to_owned());
             let (status, body) = match answers.get(operation) {
                 Some(answer) => (StatusCode::OK, answer.clone()),
@@ -53,7 +55,7 @@ impl Store {
         Ok(Store { authority, server, asked })
     }
 
-    /// `AWS_ENDPOINT_URL`.
+    /// Where it is.
     pub(crate) fn url(&self) -> String {
         format!("https://{}", self.server.address)
     }
@@ -107,7 +109,7 @@ pub(crate) struct Figures {
 ///
 /// # Errors
 ///
-/// If a process fails, gives another answer, or asks the store for anything but the path's operation.
+/// If a process fails, gives another answer, or asks AWS for anything but what the path asks.
 pub(crate) async fn measure(
     path: &HotPath,
     programs: &[Program],
@@ -129,6 +131,7 @@ pub(crate) async fn measure(
 
 async fn one(path: &HotPath, program: &Program, store: &Store, clock: Clock) -> anyhow::Result<Run> {
     let events = (path.events)(clock(), 1 + WARM)?;
+    let asks: Vec<_> = path.asks.iter().map(|asked| asked.operation).collect();
     let mut process = Process::start(program, clock).await?;
     let init = process.init;
     let cpu_init = process.cpu().await?;
@@ -138,8 +141,7 @@ async fn one(path: &HotPath, program: &Program, store: &Store, clock: Clock) -> 
         let answer = process.invoke_within(event, PATIENCE).await?;
         let (name, asked) = (program.path.display(), store.take());
         ensure!(path.answer.is(&answer), "{name} answered {}", answer.whole);
-        let is_asked = asked.len() == path.times && asked.iter().all(|operation| operation == path.operation);
-        ensure!(is_asked, "{name} asked for {asked:?}, not for {} {}", path.times, path.operation);
+        ensure!(asked == asks, "{name} asked for {asked:?}, not for {asks:?}");
         if latencies.is_empty() {
             cpu_cold = process.cpu().await?;
         }
