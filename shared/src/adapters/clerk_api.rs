@@ -236,7 +236,8 @@ impl ClerkApi {
         url
     }
 
-    /// Sends a request; once more, if Clerk refuses a key that has been replaced. What it refuses it has not done.
+    /// Sends a request; once more, if Clerk refuses a key that has been replaced. What it refuses it has not done. That is
+    /// once for each rotation, and takes no turn of the pace.
     async fn send(&self, method: Method, url: Url, body: Option<&Value>) -> Result<Response, ClerkError> {
         let client = self.client.get().map_err(|error| ClerkError::Unavailable(Some(error)))?;
         let request = |key: &SecretString| {
