@@ -277,9 +277,10 @@ def invoke(stack, function):
 
 
 def touch(stack, function):
-    """Has a function start anew, as a change of its configuration does."""
+    """Has a function start anew, as any change of its configuration does on AWS; here only one of its environment does."""
+    variables = {**stack.function(f"{function}Function")["Environment"]["Variables"], "ANEW": str(time.time())}
     stack.client("lambda").update_function_configuration(
-        FunctionName=stack.resources[f"{function}Function"], Description=f"started anew at {time.time()}"
+        FunctionName=stack.resources[f"{function}Function"], Environment={"Variables": variables}
     )
 
 
