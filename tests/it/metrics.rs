@@ -221,6 +221,16 @@ async fn b10_a_run_that_fails_or_goes_on_is_no_finished_one() {
     assert_eq!((goes_on.get("Failures"), goes_on.get("RunsFinished")), (None, None), "{goes_on:?}");
 }
 
+#[tokio::test]
+async fn b10_a_settling_that_fails_counts_as_a_failure() {
+    let world = World::start().await;
+    let reconciler = world.reconciler().await;
+    world.wire.fail([Fault::Unavailable; 3]);
+    let (settled, failed) = counted(reconciler.settle(None)).await;
+    assert!(settled.is_err());
+    assert_eq!(failed, counts([("Failures", 1)]));
+}
+
 /// The names and values of dimensions are words of the code; what people are called and who they are is in none.
 #[tokio::test]
 async fn i13_no_metric_holds_anything_of_anybody() {
