@@ -217,7 +217,7 @@ async fn c3_verify_creates_nothing_and_names_support() {
     assert!(world.directory().await.is_empty() && world.profiles().await.is_empty());
     let requests: Vec<String> = world.wire.take().into_iter().map(|call| call.operation).collect();
     assert_eq!((requests, world.clerk_calls() - before), (vec!["BatchGetItem".to_owned()], 0));
-    // What the deployment's metric counts.
+    // What an operator finds, once the alarm on NotSynced has gone off.
     let line: Value = serde_json::from_str(&log.text()).unwrap();
     assert_eq!(
         (&line["level"], &line["outcome"], &line["id"]),

@@ -101,7 +101,7 @@ async fn found(world: &World, log: &Log, owned: bool) -> BTreeSet<String> {
     let index = world.stack.dynamodb.scan().table_name(&addresses.directory_table).index_name("members");
     look("members", &format!("{:?}", index.send().await.unwrap().items()));
     look("bus", &std::fs::read_to_string(&addresses.event_bus).unwrap());
-    // Metrics are counted from the log's lines, so they can say no more than those.
+    // Metrics hold fixed words alone: metrics.rs looks.
     look("log", &log.text());
     look("backups", &format!("{:?}", world.backups()));
     found
