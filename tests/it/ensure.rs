@@ -6,6 +6,7 @@ use clerk_emulator::{ApiFaults, TokenRequest};
 use rollcall_tests::World;
 use serde_json::{Value, json};
 
+use crate::metrics::counted;
 use crate::{membership, organization, user};
 
 /// A user, and an organization that the user administrates, of whom nothing has arrived yet.
@@ -232,9 +233,9 @@ async fn c3_verify_creates_nothing_and_names_support() {
     let log = crate::failures::Log::default();
     {
         let _listening = log.listen();
-        let answer = world.ensure(&world.session(&ada, Some(&acme))).await;
+        let (answer, counts) = counted(world.ensure(&world.session(&ada, Some(&acme)))).await;
         assert_eq!((answer.status, &answer.body["organization"]), (200, &Value::Null));
-        assert_eq!(answer.body["needs_sync"], true);
+        assert_eq!((&answer.body["needs_sync"], counts.get("NotSynced")), (&json!(true), Some(&1)));
     }
     assert!(log.text().contains("organization_not_synced"), "{}", log.text());
     assert!(world.profiles().await.is_empty());

@@ -178,6 +178,9 @@ async fn b10_a_batch_of_changes_that_stops_counts_as_a_failure_and_a_conflict_as
     world.post(&linked).await;
     let (_, conflict) = counted(world.follow()).await;
     assert_eq!(conflict, counts([("WritebackConflicts", 1)]));
+    // Reconcile meets it again every night, and the alarm is on that.
+    let (_, again) = counted(world.reconcile()).await;
+    assert_eq!(again.get("WritebackConflicts"), Some(&1), "{again:?}");
 }
 
 #[tokio::test]

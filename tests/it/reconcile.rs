@@ -148,8 +148,9 @@ async fn i4_many_absences_wait_for_an_operator_and_are_proven_again() {
     land.happen(Deed::Wait(24 * 60), true).await;
     let held = world.reconcile().await;
     assert_eq!((held.state, held.total().held), (State::Held, 60));
-    let approved = world.approve(&held).await;
+    let (approved, counts) = crate::metrics::counted(world.approve(&held)).await;
     assert_eq!((approved.state, approved.tally.user.deleted, approved.tally.membership.ended), (State::Done, 30, 30));
+    assert_eq!(counts["DriftHealed"], 60, "{counts:?}");
     assert_eq!(alive(&world).await, projected(&world).await);
     // What is over cannot be approved again, what never was neither.
     let again = world.reconciler().await.run(&Order::Approve(held.run), None, &|_| ()).await;
