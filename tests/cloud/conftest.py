@@ -8,7 +8,7 @@ from aws import Aws
 from clerk import Clerk
 from deployment import package
 from monitored import Monitored, topic
-from stack import Stack
+from stack import Stack, without_react
 from waiting import SCENES, given_up, late, rotated, scheduled  # noqa: F401 (pytest finds fixtures by their names here)
 
 
@@ -90,7 +90,4 @@ def stack(deploy):
 @pytest.fixture(scope="session")
 def counted(deploy):
     """A stack without react: what else its functions ask for can be counted."""
-    stack = deploy("counted")
-    mapping = stack.resources["ReactFunctionDirectory"]
-    stack.client("lambda").update_event_source_mapping(UUID=mapping, Enabled=False)
-    return stack
+    return without_react(deploy("counted"))

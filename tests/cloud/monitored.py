@@ -5,6 +5,7 @@ import time
 from datetime import datetime, timezone
 
 import emf
+from queues import listening
 from waits import until
 
 
@@ -92,17 +93,7 @@ def topic(aws, name):
     """A topic, and the queue of somebody who has subscribed to it."""
     sns, sqs = aws.client("sns"), aws.client("sqs")
     arn = sns.create_topic(Name=name)["TopicArn"]
-    queue = sqs.create_queue(QueueName=name)["QueueUrl"]
-    queue_arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    statement = {
-        "Effect": "Allow",
-        "Principal": {"Service": "sns.amazonaws.com"},
-        "Action": "sqs:SendMessage",
-        "Resource": queue_arn,
-        "Condition": {"ArnEquals": {"aws:SourceArn": arn}},
-    }
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
+    queue, queue_arn = listening(sqs, name, "sns", arn)
     sns.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=queue_arn)
     return arn, queue
 

@@ -244,3 +244,10 @@ class Stack:
             return not by_owner and any(table in json.dumps(event["requestParameters"]) for table in tables)
 
         return [event["eventName"] for event in reversed(events) if is_ours(event)]
+
+
+def without_react(stack):
+    """The stack, whose react is not handed anything from now on."""
+    mapping = stack.resources["ReactFunctionDirectory"]
+    stack.client("lambda").update_event_source_mapping(UUID=mapping, Enabled=False)
+    return stack

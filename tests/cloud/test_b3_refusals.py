@@ -4,6 +4,7 @@ import pytest
 import requests
 
 from processes import AUTHORITY
+from stack import without_react
 from waits import until
 
 
@@ -67,7 +68,4 @@ def test_b3_a_store_that_is_not_there_is_answered_5xx(watched):
 @pytest.fixture(scope="module")
 def watched(deploy):
     """A stack where nothing is written but by these tests: react is not handed anything."""
-    stack = deploy("watched")
-    mapping = stack.resources["ReactFunctionDirectory"]
-    stack.client("lambda").update_event_source_mapping(UUID=mapping, Enabled=False)
-    return stack
+    return without_react(deploy("watched"))

@@ -1,7 +1,6 @@
 """A change in Clerk, and what follows from it, through every deployed part."""
 
-import json
-
+from queues import listening
 from waits import until
 
 
@@ -53,18 +52,8 @@ def test_the_end_of_an_organization_ends_its_memberships(stack):
 def listen(stack):
     """A queue of an application's own, to which a rule brings everything from the bus."""
     sqs, events = stack.client("sqs"), stack.client("events")
-    url = sqs.create_queue(QueueName=f"{stack.name}-told")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     bus = stack.outputs["EventBus"]
     rule = events.put_rule(Name="told", EventBusName=bus, EventPattern='{"source":["rollcall"]}')["RuleArn"]
-    statement = {
-        "Effect": "Allow",
-        "Principal": {"Service": "events.amazonaws.com"},
-        "Action": "sqs:SendMessage",
-        "Resource": arn,
-        "Condition": {"ArnEquals": {"aws:SourceArn": rule}},
-    }
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+    url, arn = listening(sqs, f"{stack.name}-told", "events", rule)
     events.put_targets(Rule="told", EventBusName=bus, Targets=[{"Id": "queue", "Arn": arn}])
     return url
