@@ -114,7 +114,7 @@ pub struct DevArgs {
     #[arg(long)]
     pub memory: bool,
     /// Sample users to begin with, in a few organizations; from 10,000 up they are generated on demand, take no memory,
-    /// and are announced by no webhook: the Directory, which has no stream then, is empty until `rollcall reconcile
+    /// and are announced by no webhook: the Directory is empty until `rollcall reconcile
     /// --local`. Not with --data
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub users: usize,

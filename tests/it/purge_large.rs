@@ -9,7 +9,6 @@ use rollcall::core::millis::Millis;
 use rollcall::core::projection::Context;
 use rollcall::core::purge::Due;
 use rollcall::core::tombstone::{Deletion, DeletionPolicy};
-use rollcall_cli::dev::tables;
 use rollcall_tests::owned::Row;
 use rollcall_tests::{OWNED_TABLES, TABLES, World, killed_after};
 
@@ -67,7 +66,6 @@ fn attributes(row: serde_json::Map<String, serde_json::Value>) -> Row {
 async fn i14_a_thousand_users_are_purged_in_as_few_requests_as_there_are_batches() {
     let world = World::with(&[("DELETION_POLICY", "purge"), ("OWNED_TABLES", OWNED_TABLES)]).await;
     world.make_owned_tables().await;
-    tables::end_stream(&world.stack.dynamodb, &world.stack.addresses.directory_table).await.unwrap();
     let user = |at: usize| format!("user_{at}");
     let mut rows = Vec::new();
     for at in 0..USERS + OTHERS {

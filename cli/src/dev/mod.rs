@@ -1,5 +1,6 @@
 //! `rollcall dev`: the local stack, and what a developer sees of it.
 
+mod engine;
 pub mod gateway;
 pub mod places;
 mod schedule;
@@ -62,8 +63,7 @@ fn config(args: DevArgs, environment: fn(&str) -> Option<String>, clock: Clock) 
     config.clerk_port = args.clerk_port;
     config.dynamodb_port = args.dynamodb_port;
     populate(&mut config.clerk, args.users);
-    config.stream = config.clerk.generated == Generated::default();
-    if args.data.is_some() && !config.stream {
+    if args.data.is_some() && config.clerk.generated != Generated::default() {
         bail!(
             "--users {} excludes --data: from {MANY} users up they are generated on demand and kept in no folder",
             args.users
@@ -105,7 +105,7 @@ fn welcome(addresses: &Addresses, user: Option<&str>, generated: Generated) -> S
         format!(
             "
   Clerk has {users} generated users in {organizations} organizations ({memberships} memberships). No webhook announces
-  them: the Directory is empty until you reconcile. It has no stream here.
+  them: the Directory is empty until you reconcile.
 "
         )
     };
@@ -160,15 +160,12 @@ mod tests {
 
     #[test]
     fn many_users_are_generated_and_few_are_announced() {
-        let of = |users: &str| {
-            let config = configured(&["--users", users]).unwrap();
-            (config.clerk, config.stream)
-        };
-        let (few, stream) = of("9999");
-        assert_eq!((few.users, few.generated, few.production, stream), (9_999, Generated::default(), false, true));
-        let (many, stream) = of("10000");
+        let of = |users: &str| configured(&["--users", users]).unwrap().clerk;
+        let few = of("9999");
+        assert_eq!((few.users, few.generated, few.production), (9_999, Generated::default(), false));
+        let many = of("10000");
         let generated = Generated { users: 10_000, organizations: 10, memberships: 10_000 };
-        assert_eq!((many.users, many.generated, many.production, stream), (0, generated, true, false));
+        assert_eq!((many.users, many.generated, many.production), (0, generated, true));
     }
 
     #[test]

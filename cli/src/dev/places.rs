@@ -6,12 +6,14 @@ use anyhow::Context;
 use dynoxide::Database;
 use tempfile::TempPath;
 
+use super::engine;
+
 /// The tables, in a file of the folder or in memory.
 pub(super) fn database(data: Option<&Path>) -> anyhow::Result<Database> {
-    let Some(data) = data else { return Ok(Database::memory()?) };
+    let Some(data) = data else { return engine::in_memory().context("starting DynamoDB in memory") };
     std::fs::create_dir_all(data).with_context(|| format!("creating the folder {} (--data)", data.display()))?;
     let file = data.join("dynamodb.sqlite");
-    Database::new(&file.to_string_lossy()).with_context(|| format!("opening {} (--data)", file.display()))
+    engine::in_file(&file).with_context(|| format!("opening {} (--data)", file.display()))
 }
 
 /// The file that stands for the bus, and what removes it in the end.

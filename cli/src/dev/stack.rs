@@ -53,8 +53,6 @@ pub struct Config {
     pub dynamodb_port: u16,
     /// The folder that outlives the stack; nothing for memory alone.
     pub data: Option<PathBuf>,
-    /// Whether the Directory keeps the stream that the template gives it: see [`tables::end_stream`].
-    pub stream: bool,
     /// Whether reconcile runs every night.
     pub nightly: bool,
     /// Whether the stream's records are followed.
@@ -78,7 +76,6 @@ impl Config {
             clerk_port: 0,
             dynamodb_port: 0,
             data: None,
-            stream: true,
             nightly: true,
             reacts: true,
             clerk: clerk_emulator::Config::default(),
@@ -196,9 +193,6 @@ impl Stack {
         });
         let dynamodb = client(&dynamodb_url).await;
         tables::create(&dynamodb, &tables).await?;
-        if !config.stream {
-            tables::end_stream(&dynamodb, &tables.directory).await?;
-        }
 
         // The emulator must know the functions' address before they run: what it sends meanwhile waits in the
         // listener's queue.
@@ -255,7 +249,7 @@ impl Stack {
         let backups = Backups::of(&settings.removal, &aws);
         let react = Arc::new(React::new(settings, &dynamodb, backups, Bus::File(event_bus), config.clock.clone()));
         let (looked, looks) = watch::channel(Looks::default());
-        let stream = if config.reacts && config.stream {
+        let stream = if config.reacts {
             let file = config.data.as_deref().map(|data| data.join("stream.json"));
             let streams = streams(&addresses.dynamodb).await;
             let feed = Feed::open(&dynamodb, streams, &addresses.directory_table, file).await?;

@@ -51,18 +51,6 @@ pub async fn create(client: &Client, tables: &Tables) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Ends a table's stream. For each record the embedded DynamoDB looks at all earlier ones, so that the time for many
-/// writes grows with the square of their number.
-///
-/// # Errors
-///
-/// If DynamoDB refuses.
-pub async fn end_stream(client: &Client, table: &str) -> anyhow::Result<()> {
-    let none = StreamSpecification::builder().stream_enabled(false).build()?;
-    let ended = client.update_table().table_name(table).stream_specification(none).send().await;
-    ended.map(drop).with_context(|| format!("ending the stream of table {table}"))
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Described {
