@@ -28,7 +28,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 ARCHITECTURES := arm64 x86_64
 MACHINE       := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 
-.PHONY: help dev test lint format clippy core links docs template checkov frontend rust deny bench bench-reconcile build
+.PHONY: help dev test controls lint format clippy core links docs template checkov frontend rust deny bench bench-reconcile build
 .PHONY: build-arm64 build-x86_64 cloud cloud-test
 .NOTPARALLEL:
 
@@ -40,6 +40,7 @@ help:
 	@echo 'make checkov       check it for what is insecure, which `make template` does, too'
 	@echo 'make frontend      test the TypeScript client, type-check its examples'
 	@echo 'make deny          check licences, sources and bans of all dependencies'
+	@echo 'make controls      remove the guard of one invariant after another, and see a test of it fail'
 	@echo 'make bench         measure'
 	@echo 'make bench-reconcile [USERS=1000000]  reconcile a large instance, measured'
 	@echo 'make build [ARCHITECTURES=arm64]  build the functions for AWS, by default for both of its processors'
@@ -78,6 +79,10 @@ links:
 	for function in $(FUNCTIONS); do \
 	  $(CARGO) tree --locked -p $$function -e normal --prefix none > target/$$function.tree || exit 1; \
 	  ! grep -nE '^($(NOT_IN_FUNCTION)) ' target/$$function.tree || exit 1; \
+	done
+	for package in $(FUNCTIONS) rollcall-cli; do \
+	  $(CARGO) tree --locked -p $$package -e features --prefix none > target/$$package.features || exit 1; \
+	  ! grep -n 'rollcall feature "controls"' target/$$package.features || exit 1; \
 	done
 
 docs:
@@ -121,6 +126,10 @@ rust: $(VENV)/.installed
 	@date '+--- %T integration'
 	$(CARGO) build --locked -q --workspace --bins
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(CARGO) test --locked --workspace --test it
+
+# Each invariant once without its guard: a test of it must fail. Not a part of `make test`, as it takes a quarter of an hour.
+controls:
+	@$(PYTHON) tests/controls/run.py $(ARGS)
 
 # Advisories are left out: their database is fetched from the network on every run, and the tests must not depend on
 # what was published today. With a network: target/tools/bin/cargo-deny check advisories

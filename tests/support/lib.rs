@@ -2,6 +2,8 @@
 //! can fail, and events signed like Clerk's.
 
 pub mod answer;
+#[cfg(feature = "controls")]
+pub mod controls;
 pub mod events;
 pub mod follow;
 pub mod killed;

@@ -16,6 +16,7 @@ use tokio::sync::OnceCell;
 use super::backups::Line;
 use super::dynamo_batch::{self, MOST_WRITES, Row};
 use super::store_error::StoreError;
+use crate::core::controls::{Invariant, guards};
 use crate::core::millis::Millis;
 use crate::core::owned::{IdKind, OwnedTable, Owner};
 use crate::core::purge::{REDACTED_AT, kept};
@@ -243,7 +244,7 @@ impl OwnedRow {
             return None;
         }
         let mut row: Row = self.row.clone();
-        row.retain(|name, _| left.contains(&name.as_str()));
+        row.retain(|name, _| left.contains(&name.as_str()) || !guards(Invariant::I13));
         row.insert(REDACTED_AT.to_owned(), AttributeValue::N(now.get().to_string()));
         Some(row)
     }

@@ -13,6 +13,7 @@ use serde_json::{Map, Number, Value};
 use super::dynamo_batch::attributes;
 use super::dynamo_transaction::{Transacted, is_refused, transact};
 use super::store_error::StoreError;
+use crate::core::controls::{Invariant, guards};
 use crate::core::id::Key;
 use crate::core::item::Item;
 use crate::core::profile::Profile;
@@ -149,7 +150,7 @@ impl DynamoProfiles {
         let put = Put::builder()
             .table_name(&self.profiles)
             .set_item(Some(attributes))
-            .condition_expression("attribute_not_exists(pk)")
+            .set_condition_expression(guards(Invariant::I6).then(|| "attribute_not_exists(pk)".to_owned()))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let put = put.build().map_err(|error| StoreError::Unreadable(error.into()))?;
         Ok(TransactWriteItem::builder().put(put).build())

@@ -4,6 +4,7 @@
 
 use serde_json::{Map, Value};
 
+use super::controls::{Invariant, guards};
 use super::id::{InternalId, Kind};
 use super::item::Item;
 use super::projection::Role;
@@ -26,7 +27,7 @@ pub struct Link {
 #[must_use]
 pub fn link(metadata: &Map<String, Value>, id: InternalId) -> Link {
     // Clerk's way of removing a key is to set it to null.
-    let present = |name: &str| metadata.get(name).filter(|value| !value.is_null());
+    let present = |name: &str| metadata.get(name).filter(|value| !value.is_null() && guards(Invariant::I10));
     let mut link = Link::default();
     let id = Value::from(id.to_string());
     match present(ID) {

@@ -5,11 +5,12 @@
 //! write an event asks for, and what a refused write means). [`session`] says who a caller is, [`ensure`] what a caller is
 //! owed, [`sync`] where a browser may be sent back to. [`reconcile`] is about whole listings,
 //! [`analysis`] about whole tables. [`purge`] is what follows from a deletion once its hold is over, [`owned`] in which
-//! tables of the application's.
+//! tables of the application's. [`controls`] lets the tests remove one guard at a time.
 
 pub mod analysis;
 pub mod change;
 pub mod clerk;
+pub mod controls;
 pub mod decide;
 pub mod digest;
 pub mod ensure;

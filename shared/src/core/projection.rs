@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Number, Value, json};
 
 use super::clerk;
+use super::controls::{Invariant, guards};
 use super::digest::Digest;
 use super::id::{EntityId, InstanceId, InternalId, MembershipId, OrganizationId, UserId, user_pk};
 use super::item::{Item, Provenance};
@@ -283,7 +284,9 @@ impl Context<'_> {
                 json!({ "organization_id": organization, "name": name, "slug": slug })
             }
             EntityId::Membership { user, organization } => {
-                json!({ "organization_id": organization, "clerk_user_id": user })
+                let claimed = session.organization.as_ref().and_then(|active| active.role.as_deref());
+                let granted = claimed.filter(|_| !guards(Invariant::I8));
+                json!({ "organization_id": organization, "clerk_user_id": user, "role": granted })
             }
         };
         let fields = object(&fields).into_iter().filter(|(_, value)| !value.is_null()).collect();

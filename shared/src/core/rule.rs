@@ -5,6 +5,9 @@
 //! values, [`Guard::condition`] says the same to DynamoDB. Test `i15_…` holds the two against each other on a real
 //! engine.
 
+use std::borrow::Cow;
+
+use super::controls::{Invariant, guards};
 use super::digest::Digest;
 use super::id::MembershipId;
 use super::item::{CONSEQUENCES_AT, Item, PURGING_AT};
@@ -100,6 +103,7 @@ impl Guard {
                  AND (#rank < :generation OR #membership_id = :membership_id))"
             }
         };
+        let newer = without_guards(newer, offered);
         let expression = match self {
             Guard::Newer => format!("attribute_not_exists(#rank) OR {newer}"),
             Guard::NewerAndKnown => format!("attribute_exists(#rank) AND #rank >= :generation AND {newer}"),
@@ -171,6 +175,19 @@ impl Guard {
     }
 }
 
+/// The condition as it is, but where a negative control has removed a guard.
+fn without_guards<'a>(newer: &'a str, offered: &Stamp) -> Cow<'a, str> {
+    if !guards(Invariant::I2) {
+        newer.replace("#rank < :rank", "#rank <> :rank").into()
+    } else if !guards(Invariant::I3) && !offered.rank.is_deleted() {
+        format!("({newer} OR attribute_exists(deleted_at))").into()
+    } else if !guards(Invariant::I7) {
+        newer.replace("#rank < :rank", "#rank <= :rank").into()
+    } else {
+        newer.into()
+    }
+}
+
 /// Whether the two stamps are of different memberships that Clerk created in the same millisecond.
 #[must_use]
 pub fn same_generation_other_membership(offered: &Stamp, stored: &Stamp) -> bool {
@@ -181,7 +198,8 @@ pub fn same_generation_other_membership(offered: &Stamp, stored: &Stamp) -> bool
 
 fn newer(offered: &Stamp, stored: &Stamp) -> bool {
     let is_final = stored.is_finished || stored.is_purging;
-    stored.rank < offered.rank && !is_final && !same_generation_other_membership(offered, stored)
+    let is_newer = stored.rank < offered.rank || (stored.rank == offered.rank && !guards(Invariant::I15));
+    is_newer && !is_final && !same_generation_other_membership(offered, stored)
 }
 
 impl From<&Item> for Stamp {

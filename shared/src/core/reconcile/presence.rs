@@ -1,5 +1,6 @@
 //! What a row of Clerk's listing asks for, given what is stored.
 
+use crate::core::controls::{Invariant, guards};
 use crate::core::item::Item;
 use crate::core::millis::Millis;
 use crate::core::rule::{Guard, Outcome, Stamp};
@@ -34,10 +35,15 @@ pub fn presence(row: &Item, stored: Option<&Item>, start: Millis) -> Presence {
     let Some(stored) = stored else { return Presence::Missing };
     let (offered, seen) = (Stamp::from(row), Stamp::from(stored));
     if Guard::Newer.admits(&offered, Some(&seen)) {
-        return if seen.digest == offered.digest { Presence::Behind } else { Presence::Outdated };
+        return match seen.digest == offered.digest {
+            false => Presence::Outdated,
+            true if guards(Invariant::I1) => Presence::Behind,
+            true => Presence::Unchanged,
+        };
     }
     match Guard::Newer.refusal(&offered, Some(&seen)) {
         Outcome::Tie => Presence::Tied,
+        Outcome::Duplicate if !guards(Invariant::I14) => Presence::Tied,
         Outcome::Superseded if !is_settled(stored, start) => Presence::Unchanged,
         Outcome::Superseded if stored.is_deleted() => Presence::Conflict,
         Outcome::Superseded if seen.digest != offered.digest => Presence::Ahead,
