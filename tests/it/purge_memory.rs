@@ -26,8 +26,8 @@ async fn fault_s18_eight_users_with_nested_rows_are_read_a_small_page_at_a_time(
     world.make_owned_tables().await;
     tables::end_stream(&world.stack.dynamodb, &world.stack.addresses.directory_table).await.unwrap();
     for user in (0..USERS).map(|at| format!("user_{at}")) {
-        for at in 0..ROWS / 20 {
-            world.put_rows((0..20).map(|row| ("tasks", heavy(&user, 20 * at + row))).collect()).await;
+        for at in 0..ROWS / 4 {
+            world.put_rows((0..4).map(|row| ("tasks", heavy(&user, 4 * at + row))).collect()).await;
         }
         world.put_rows(ended(&world, &user).into()).await;
     }
