@@ -386,10 +386,11 @@ async fn e10_what_cannot_be_backed_up_is_not_removed_and_what_is_removed_can_be_
         assert_eq!(office.settle().await.settled.unwrap().purged, 1);
         let backups = world.backups();
         assert_eq!(backups.len(), 1);
-        let backup = Backup::parse(backups.values().next().unwrap()).unwrap();
+        let text = backups.values().next().unwrap();
+        let backup = Backup::parse(text).unwrap();
         let rows: u64 = backup.rows().values().sum();
         assert_eq!(rows, if policy == "purge" { ROWS as u64 + 2 } else { 2 });
-        let restored = backup.restore(&world.stack.dynamodb, false).await.unwrap();
+        let restored = world.restore(text, false).await;
         assert_eq!(restored.restored.values().sum::<u64>(), rows, "{restored:?}");
         assert_eq!(world.owned().await, before.0, "{policy}");
         assert_eq!(world.exactly(&[&world.stack.addresses.profiles_table]).await, before.1, "{policy}");

@@ -139,21 +139,21 @@ async fn after_the_deadline_the_rows_come_back_from_the_backup_and_the_user_by_a
     assert!(world.item(&membership(&ada, "org_left")).await.unwrap()["consequences_at"].is_u64());
     let backups = world.backups();
     let file = backups.keys().next().unwrap();
-    let plan = rollcall(&world, &["restore", file, "--dry-run"], &[]).await;
+    let plan = rollcall(&world, &["restore", file, "--dry-run"], &PURGE).await;
     assert_eq!((plan.status, plan.out.contains("tasks")), (Some(2), true), "{}", plan.out);
-    let plan = rollcall(&world, &["restore", file, "--dry-run", "--json"], &[]).await;
+    let plan = rollcall(&world, &["restore", file, "--dry-run", "--json"], &PURGE).await;
     assert_eq!((plan.status, &plan.json()["rows"][0]["tasks"]), (Some(2), &json!(4)));
     let unasked = rollcall(&world, &["restore", file], &[]).await;
     assert_eq!((unasked.status, unasked.err.contains("add --yes")), (Some(64), true), "{}", unasked.err);
     assert!(world.owned().await.len() < before.1.len());
-    let restored = rollcall(&world, &["restore", file, "--yes", "--json"], &[]).await;
+    let restored = rollcall(&world, &["restore", file, "--yes", "--json"], &PURGE).await;
     assert_eq!((restored.status, &restored.json()["restored"]["tasks"]), (Some(0), &json!(4)), "{}", restored.out);
     assert!(world.profiles().await == before.0 && world.owned().await == before.1);
     assert!(world.item(&user(&ada)).await.unwrap()["deleted_at"].is_u64(), "who lives is Clerk's to say");
     // Rows that are there are left as they are, unless they are to be replaced.
-    let again = rollcall(&world, &["restore", file, "--yes"], &[]).await;
+    let again = rollcall(&world, &["restore", file, "--yes"], &PURGE).await;
     assert_eq!((again.status, again.out.contains("--replace")), (Some(2), true), "{}", again.out);
-    assert_eq!(rollcall(&world, &["restore", file, "--yes", "--replace"], &[]).await.status, Some(0));
+    assert_eq!(rollcall(&world, &["restore", file, "--yes", "--replace"], &PURGE).await.status, Some(0));
     // The internal id leads to nobody any more; Clerk's does.
     let nameless = rollcall(&world, &["undo", &world.internal(&ada).to_string(), "--yes"], &PURGE).await;
     assert!(nameless.err.contains("name it by Clerk's id"), "{}", nameless.err);
@@ -177,6 +177,77 @@ async fn after_the_deadline_the_rows_come_back_from_the_backup_and_the_user_by_a
 }
 
 #[tokio::test]
+async fn fault_s15_an_undo_after_a_purge_names_the_order_in_which_every_row_comes_back() {
+    let (world, ada, _, _) = office(&PURGE).await;
+    let before = (world.profiles().await, world.owned().await);
+    delete(&world, "user", &ada).await;
+    world.wait_hours(25);
+    assert_eq!(world.settle().await.settled.unwrap().purged, 1);
+    let backups = world.backups();
+    let file = backups.keys().next().unwrap();
+    // Before the undo: restore comes first.
+    let plan = rollcall(&world, &["undo", &ada, "--dry-run"], &PURGE).await;
+    assert!(plan.out.contains("first bring them back by `rollcall restore FILE... --local"), "{}", plan.out);
+    let plan = rollcall(&world, &["undo", &ada, "--dry-run", "--json"], &PURGE).await;
+    assert_eq!((plan.status, &plan.json()["was_purged"]), (Some(2), &json!(true)), "{}", plan.out);
+    // After it: new records are in the place of the old ones, and only --replace brings those back.
+    let undone = rollcall(&world, &["undo", &ada, "--yes"], &PURGE).await;
+    assert!(undone.out.contains("`rollcall restore FILE... --replace --local"), "{}", undone.out);
+    world.follow().await;
+    let without = rollcall(&world, &["restore", file, "--yes"], &PURGE).await;
+    assert_eq!((without.status, world.profiles().await == before.0), (Some(2), false), "new records are in the way");
+    let restored = rollcall(&world, &["restore", file, "--replace", "--yes"], &PURGE).await;
+    assert_eq!(restored.status, Some(0), "{}", restored.err);
+    assert!(world.profiles().await == before.0 && world.owned().await == before.1);
+}
+
+#[tokio::test]
+async fn fault_s14_a_row_dated_ahead_of_clerk_is_replaced_by_what_clerk_shows() {
+    let (world, ada, _, acme) = office(&PURGE).await;
+    let directory = &world.stack.addresses.directory_table;
+    let settings = [PURGE[0], PURGE[1]];
+    for entity in [user(&ada), organization(&acme), membership(&ada, &acme)] {
+        let before = world.item(&entity).await.unwrap();
+        let generation = &before["rank"].as_str().unwrap()[..13];
+        // What one signed event with this time has left, applied by a version that took it.
+        let mut ahead = before.clone();
+        ahead["rank"] = format!("{generation}.0.9999999999999").into();
+        ahead["updated_at"] = 9_999_999_999_999_u64.into();
+        ahead["digest"] = "of another state".into();
+        world.put(directory, &ahead).await;
+        let ahead = world.item(&entity).await.unwrap();
+        let id = match &entity {
+            rollcall::core::id::EntityId::Membership { .. } => format!("{acme}/{ada}"),
+            entity => entity.to_string(),
+        };
+        let report = [("DELETION_POLICY", "retain"), ("RECONCILE_POLICY", "report")];
+        let refused = rollcall(&world, &["undo", &id, "--yes"], &report).await;
+        assert!(refused.err.contains("nothing but the webhook may write"), "{}", refused.err);
+        let plan = rollcall(&world, &["undo", &id, "--dry-run"], &settings).await;
+        assert_eq!(plan.status, Some(2), "{id}: {} {}", plan.out, plan.err);
+        assert!(plan.out.contains("dated ahead of Clerk: the row says 2286-11-20T17:46:39Z"), "{}", plan.out);
+        assert_eq!(world.item(&entity).await.unwrap(), ahead, "a plan writes nothing");
+        let undone = rollcall(&world, &["undo", &id, "--yes", "--json"], &settings).await;
+        assert_eq!(
+            (undone.status, &undone.json()["was_ahead"]),
+            (Some(0), &json!(true)),
+            "{} {}",
+            undone.out,
+            undone.err
+        );
+        let after = world.item(&entity).await.unwrap();
+        assert_eq!(state(after.clone()), state(before), "{id}");
+        assert_eq!(after["applied_by"], "operator");
+        // What is not ahead is left alone.
+        let again = rollcall(&world, &["undo", &id, "--yes"], &settings).await;
+        assert_eq!((again.status, again.out.contains("lived already")), (Some(0), true), "{}", again.out);
+        assert_eq!(world.item(&entity).await.unwrap(), after);
+    }
+    world.set_now(world.now().get() + 60 * 60 * 1000);
+    assert!(world.reconcile().await.is_in_step());
+}
+
+#[tokio::test]
 async fn a_file_that_is_no_backup_or_a_broken_one_restores_nothing() {
     let (world, ada, _, _) = office(&PURGE).await;
     delete(&world, "user", &ada).await;
@@ -197,7 +268,7 @@ async fn a_file_that_is_no_backup_or_a_broken_one_restores_nothing() {
     ] {
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();
-        let said = rollcall(&world, &["restore", path.to_str().unwrap(), "--yes"], &[]).await;
+        let said = rollcall(&world, &["restore", path.to_str().unwrap(), "--yes"], &PURGE).await;
         assert_eq!(said.status, Some(1), "{name}: {}", said.out);
         assert!(said.err.contains(expected), "{name}: {}", said.err);
     }

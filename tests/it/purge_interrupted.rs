@@ -4,7 +4,6 @@
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use rollcall::core::subject::Subject;
-use rollcall::services::restore::Backup;
 use rollcall::services::undo::OperatorError;
 use rollcall_tests::owned::Row;
 use rollcall_tests::{Fault, OWNED_TABLES, TABLES, World, deletion_event, killed_after, user_event};
@@ -241,8 +240,7 @@ impl<'a> Case<'a> {
             hers.reverse();
         }
         for text in hers {
-            let backup = Backup::parse(text).unwrap();
-            backup.restore(&self.world.stack.dynamodb, replaces).await.unwrap();
+            self.world.restore(text, replaces).await;
         }
     }
 

@@ -8,7 +8,9 @@ use aws_sdk_dynamodb::types::{
     ProjectionType, PutRequest, ScalarAttributeType, WriteRequest,
 };
 use reconcile::Report;
+use rollcall::adapters::dynamo_owned::DynamoOwned;
 use rollcall::core::id::{InstanceId, InternalId, UserId};
+use rollcall::services::restore::{Backup, Places, Restored};
 
 use crate::world::World;
 
@@ -159,6 +161,25 @@ impl World {
     /// Lets so many hours go by.
     pub fn wait_hours(&self, hours: u64) {
         self.set_now(self.now().get() + hours * 60 * 60 * 1000);
+    }
+
+    /// Puts a backup back as `rollcall restore` does, into Profiles and the tables of [`OWNED_TABLES`].
+    ///
+    /// # Panics
+    ///
+    /// If it may not be restored, or DynamoDB does not take it.
+    pub async fn restore(&self, text: &str, replaces: bool) -> Restored {
+        let client = || self.stack.dynamodb.clone();
+        let profiles = DynamoOwned::partition(client(), self.stack.addresses.profiles_table.clone());
+        let owned: Vec<DynamoOwned> = rollcall::core::removal::owned_tables(OWNED_TABLES)
+            .unwrap()
+            .into_iter()
+            .map(|table| DynamoOwned::new(client(), table))
+            .collect();
+        let instance = self.stack.addresses.clerk_instance_id.parse().unwrap();
+        let places = Places::of(instance, &profiles, &owned).await.unwrap();
+        let checked = Backup::parse(text).unwrap().check(&places).unwrap();
+        checked.restore(&self.stack.dynamodb, replaces).await.unwrap()
     }
 
     /// All backups, by their paths.

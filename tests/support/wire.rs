@@ -58,6 +58,8 @@ pub enum Fault {
 pub struct Held {
     /// The operation, as [`Call`] has it.
     pub operation: String,
+    /// The table, as [`Call`] has it.
+    pub table: Option<String>,
     going: oneshot::Sender<()>,
 }
 
@@ -74,6 +76,13 @@ struct Log {
     calls: Vec<Call>,
     faults: VecDeque<Option<Fault>>,
     holding: Option<mpsc::UnboundedSender<Held>>,
+    lagging: Option<Lagging>,
+}
+
+/// An index that lags: the table, and what was answered to the first query of it and all like it.
+struct Lagging {
+    table: String,
+    answers: Vec<(Value, Bytes)>,
 }
 
 /// The proxy.
@@ -134,6 +143,15 @@ impl Wire {
         self.log.lock().unwrap().faults = faults.collect();
     }
 
+    /// Lets the indexes of a table lag: a query that was asked before is answered as it was then.
+    ///
+    /// # Panics
+    ///
+    /// If another thread panicked with the log in hand.
+    pub fn lag(&self, table: &str) {
+        self.log.lock().unwrap().lagging = Some(Lagging { table: table.to_owned(), answers: Vec::new() });
+    }
+
     /// Holds every request from now on until it is released; once nobody listens any more, none is held.
     ///
     /// # Panics
@@ -162,12 +180,16 @@ async fn forward(State((upstream, log, client)): State<Shared>, request: Request
     let holding = log.lock().unwrap().holding.clone();
     if let Some(holding) = holding {
         let (going, gone) = oneshot::channel();
-        if holding.send(Held { operation: operation.clone(), going }).is_ok() {
+        if holding.send(Held { operation: operation.clone(), table: table.clone(), going }).is_ok() {
             let _ = gone.await;
         }
     }
     let fault = log.lock().unwrap().faults.pop_front().flatten();
+    let stale = log.lock().unwrap().lagging.as_ref().and_then(|lagging| {
+        lagging.answers.iter().find(|(before, _)| *before == asked).map(|(_, answer)| answer.clone())
+    });
     let (status, headers, answer) = match fault {
+        None if stale.is_some() => (StatusCode::OK, HeaderMap::new(), stale.unwrap_or_default()),
         None => pass(&upstream, &client, &parts, body).await,
         Some(Fault::Throttled) => refusal(400, "ProvisionedThroughputExceededException"),
         Some(Fault::ServerError) => refusal(500, "InternalServerError"),
@@ -193,6 +215,13 @@ async fn forward(State((upstream, log, client)): State<Shared>, request: Request
             refusal(500, "InternalServerError")
         }
     };
+    if let Some(lagging) = &mut log.lock().unwrap().lagging
+        && asked["IndexName"].is_string()
+        && asked["TableName"] == lagging.table.as_str()
+        && status.is_success()
+    {
+        lagging.answers.push((asked, answer.clone()));
+    }
     let units = serde_json::from_slice::<Value>(&answer)
         .ok()
         .and_then(|answer| answer["ConsumedCapacity"]["CapacityUnits"].as_f64());

@@ -59,7 +59,7 @@ MEMBERS = {
     }
 }
 TABLES = {
-    "DirectoryTable": {"indexes": MEMBERS, "stream": "NEW_AND_OLD_IMAGES", "ttl": "expires_at"},
+    "DirectoryTable": {"indexes": MEMBERS, "stream": "NEW_AND_OLD_IMAGES", "ttl": None},
     "ProfilesTable": {"indexes": {}, "stream": None, "ttl": None},
     "OperationsTable": {"indexes": {}, "stream": None, "ttl": "expires_at"},
 }

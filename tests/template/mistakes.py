@@ -169,6 +169,11 @@ MISTAKES = [
     ("no stream", checks.check_tables, drop(*STREAM)),
     ("half a stream", checks.check_tables, put(*STREAM, "StreamViewType", "NEW_IMAGE")),
     ("another expiry", checks.check_tables, put(*EXPIRY, "AttributeName", "ttl")),
+    (
+        "tombstones that expire",
+        checks.check_tables,
+        put("DirectoryTable", "Properties", "TimeToLiveSpecification", {"AttributeName": "expires_at", "Enabled": True}),
+    ),
     ("expiry switched off", checks.check_tables, put(*EXPIRY, "Enabled", False)),
     ("keys swapped", checks.check_tables, put(*PROFILES, "KeySchema", 0, "AttributeName", "sk")),
     ("numeric key", checks.check_tables, put(*PROFILES, "AttributeDefinitions", 0, "AttributeType", "N")),

@@ -27,9 +27,9 @@ TOMBSTONE = names_only(
     "organization_id clerk_user_id membership_id role permissions public_metadata consequences_at purging_at",
     **{"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["USER#*"]}},
 )
-MARK = names_only("pk sk rank consequences_at")
+MARK = names_only("pk sk rank applied_at consequences_at")
 # Where data are removed, the mark is set at the beginning and the end of that, and then Clerk's id goes.
-REMOVAL_MARK = names_only("pk sk rank consequences_at purging_at clerk_user_id")
+REMOVAL_MARK = names_only("pk sk rank applied_at consequences_at purging_at clerk_user_id")
 
 
 def kept_under(keys):
@@ -53,6 +53,7 @@ REMOVED_OWNED = {
     ("dynamodb:Query", "OwnedTableArns"),
     ("dynamodb:BatchGetItem", "OwnedTableArns"),
     ("dynamodb:BatchWriteItem", "OwnedTableArns"),
+    ("dynamodb:DeleteItem", "OwnedTableArns"),
 }
 
 # What is traced, and what Step Functions asks before it traces. These actions know no resource.

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, Projection, ProjectionType,
-    StreamSpecification, StreamViewType, TimeToLiveSpecification,
+    StreamSpecification, StreamViewType, TimeToLiveSpecification, TimeToLiveStatus,
 };
 use serde::Deserialize;
 use serde_yaml_ng::Value;
@@ -139,9 +139,12 @@ async fn create_one(client: &Client, name: &str, described: Described) -> anyhow
     }
     match request.send().await {
         Ok(_) => {}
-        // Kept from an earlier start, its time to live included.
+        // Kept from an earlier start.
         Err(error) if matches!(error.as_service_error(), Some(CreateTableError::ResourceInUseException(_))) => {
-            return Ok(());
+            return match described.time_to_live_specification {
+                Some(_) => Ok(()),
+                None => end_time_to_live(client, name).await,
+            };
         }
         Err(error) => return Err(error.into()),
     }
@@ -150,6 +153,16 @@ async fn create_one(client: &Client, name: &str, described: Described) -> anyhow
             TimeToLiveSpecification::builder().enabled(true).attribute_name(time_to_live.attribute_name);
         client.update_time_to_live().table_name(name).time_to_live_specification(specification.build()?).send().await?;
     }
+    Ok(())
+}
+
+/// Switches the time to live of a table off that an earlier version has made with one.
+async fn end_time_to_live(client: &Client, name: &str) -> anyhow::Result<()> {
+    let described = client.describe_time_to_live().table_name(name).send().await?.time_to_live_description;
+    let described = described.filter(|it| it.time_to_live_status == Some(TimeToLiveStatus::Enabled));
+    let Some(attribute) = described.and_then(|it| it.attribute_name) else { return Ok(()) };
+    let off = TimeToLiveSpecification::builder().enabled(false).attribute_name(attribute).build()?;
+    client.update_time_to_live().table_name(name).time_to_live_specification(off).send().await?;
     Ok(())
 }
 

@@ -2,10 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, bail};
-use rollcall::adapters::backups::Backups;
-use rollcall::core::removal::{BackupPlace, backup_place};
-use rollcall::services::restore::{Backup, Restored};
+use anyhow::{Context, anyhow, bail};
+use rollcall::adapters::backups::{Backups, read_file};
+use rollcall::adapters::dynamo_owned::{DynamoOwned, OwnedError};
+use rollcall::core::id::InstanceId;
+use rollcall::core::removal::{BackupPlace, Removal, backup_place};
+use rollcall::core::settings::{
+    CLERK_INSTANCE_ID, DIRECTORY_TABLE, OPERATIONS_TABLE, PROFILES_TABLE, Reader, table_name,
+};
+use rollcall::services::restore::{Backup, Places, Restored};
 use serde_json::json;
 
 use super::desk::must_say_yes;
@@ -26,8 +31,9 @@ pub async fn run(args: RestoreArgs, environment: Environment, screen: &Screen) -
         return Ok(Status::Usage);
     }
     let target = Target::find(&args.target, environment, false).await?;
+    let places = places(&target).await?;
     let mut backups = Vec::new();
-    // All of them are read before anything is written.
+    // All of them are read and checked before anything is written.
     for file in &args.files {
         backups.push(read(file, &target).await.with_context(|| file.clone())?);
     }
@@ -36,32 +42,22 @@ pub async fn run(args: RestoreArgs, environment: Environment, screen: &Screen) -
     if args.replace {
         backups.reverse();
     }
-    for name in ["DIRECTORY_TABLE", "OPERATIONS_TABLE"] {
-        let table = target.setting(name);
-        let names_it = |backup: &Backup| backup.lines.iter().any(|line| Some(&line.table) == table.as_ref());
-        if backups.iter().any(names_it) {
-            bail!("a backup holds rows of {name}, which no purge removes: nothing was restored");
-        }
-    }
     let header = |backup: &Backup| {
         let header = &backup.header;
         format!("user {}, removed at {}", header.user, moment(header.written_at))
     };
-    if let Some(instance) = target.setting("CLERK_INSTANCE_ID")
-        && let Some(other) = backups.iter().find(|backup| backup.header.instance.as_str() != instance)
-    {
-        bail!("the backup is of another Clerk instance ({}): check CLERK_INSTANCE_ID", other.header.instance);
-    }
+    let shown = |backup: &Backup| {
+        let rows: Vec<Vec<String>> = backup.rows().into_iter().map(|(table, rows)| vec![table, count(rows)]).collect();
+        format!("{}\n{}", header(backup), table(&["table", "rows"], &rows, 1))
+    };
+    let plan: Vec<String> = backups.iter().map(shown).collect();
+    let rows = backups.iter().map(Backup::rows).collect::<Vec<_>>();
+    let checked = backups.into_iter().map(|backup| backup.check(&places)).collect::<Result<Vec<_>, _>>()?;
     if !args.json {
-        for backup in &backups {
-            let rows: Vec<Vec<String>> =
-                backup.rows().into_iter().map(|(table, rows)| vec![table, count(rows)]).collect();
-            say(format_args!("{}\n{}", header(backup), table(&["table", "rows"], &rows, 1)));
-        }
+        plan.iter().for_each(say);
     }
     if args.dry_run {
         if args.json {
-            let rows = backups.iter().map(Backup::rows).collect::<Vec<_>>();
             say(json!({ "dry_run": true, "rows": rows }));
         } else {
             say("Nothing was restored.");
@@ -73,7 +69,7 @@ pub async fn run(args: RestoreArgs, environment: Environment, screen: &Screen) -
         return Ok(Status::Left);
     }
     let mut all = Restored::default();
-    for backup in backups {
+    for backup in checked {
         let restored = backup.restore(&target.dynamodb, args.replace).await;
         let restored = restored.map_err(|error| store(&error, &target.options))?;
         add(&mut all.restored, restored.restored);
@@ -89,6 +85,29 @@ pub async fn run(args: RestoreArgs, environment: Environment, screen: &Screen) -
     Ok(if is_left { Status::Left } else { Status::Done })
 }
 
+/// Where this deployment's backups may write, as its settings say: nowhere else, whatever a file names.
+async fn places(target: &Target) -> anyhow::Result<Places> {
+    let (instance, profiles, owned) = target.settings(|lookup| {
+        let mut reader = Reader::new(lookup);
+        let ours = [DIRECTORY_TABLE, PROFILES_TABLE, OPERATIONS_TABLE].map(|it| reader.read(&it, table_name));
+        let instance: Option<InstanceId> = reader.read(&CLERK_INSTANCE_ID, |text| text.parse().ok());
+        let owned = Removal::read_owned(&mut reader, &ours.each_ref().map(Option::as_ref));
+        let problems = reader.finish();
+        let [_, profiles, _] = ours;
+        match (instance, profiles) {
+            (Some(instance), Some(profiles)) if problems.names().is_empty() => Ok((instance, profiles, owned)),
+            _ => Err(problems),
+        }
+    })?;
+    let client = || target.dynamodb.clone();
+    let profiles = DynamoOwned::partition(client(), profiles);
+    let owned: Vec<DynamoOwned> = owned.into_iter().map(|table| DynamoOwned::new(client(), table)).collect();
+    Places::of(instance, &profiles, &owned).await.map_err(|error| match error {
+        OwnedError::Store(error) => store(&error, &target.options),
+        error => anyhow!(error),
+    })
+}
+
 fn add(all: &mut BTreeMap<String, u64>, more: BTreeMap<String, u64>) {
     for (table, rows) in more {
         *all.entry(table).or_default() += rows;
@@ -98,7 +117,7 @@ fn add(all: &mut BTreeMap<String, u64>, more: BTreeMap<String, u64>) {
 /// A file of this machine, or `s3://bucket/name`.
 async fn read(file: &str, target: &Target) -> anyhow::Result<Backup> {
     let bytes = match file.strip_prefix("s3://").map(|rest| rest.split_once('/')) {
-        None => std::fs::read(file).context("reading the backup")?,
+        None => read_file(file.as_ref()).context("reading the backup")?.context("reading the backup: no such file")?,
         Some(None) => bail!("name the backup as s3://bucket/name"),
         Some(Some((bucket, name))) => {
             let place = backup_place(bucket).filter(|place| matches!(place, BackupPlace::Bucket(_)));

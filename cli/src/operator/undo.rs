@@ -1,12 +1,12 @@
 //! `rollcall undo`: takes the end of a user, an organization or a membership back, as long as Clerk has it.
 
 use rollcall::core::id::EntityId;
-use rollcall::services::undo::Undo;
+use rollcall::services::undo::{Stands, Undo, UndoPlan};
 use serde_json::json;
 
 use super::desk::{Desk, must_say_yes};
 use super::target::Environment;
-use super::text::counted;
+use super::text::{counted, moment};
 use super::{Screen, say};
 use crate::args::UndoArgs;
 use crate::{Clock, Status};
@@ -23,20 +23,32 @@ pub async fn run(args: UndoArgs, environment: Environment, clock: Clock, screen:
     let desk = Desk::open(&args.target, environment, clock).await?;
     let reconciler = desk.reconcile.reconciler();
     if args.dry_run || !args.yes {
-        let (entity, found) = reconciler.can_undo(&args.id).await.map_err(|error| desk.explain(error))?;
-        let stands = if found { "has ended here, and lives in Clerk" } else { "lives already" };
+        let UndoPlan { entity, stands } = reconciler.can_undo(&args.id).await.map_err(|error| desk.explain(error))?;
+        let does = stands != Stands::Alive;
         if args.json {
-            say(json!({ "dry_run": true, "id": entity.to_string(), "kind": entity.kind().name(), "lived": !found }));
+            let (was_purged, ahead) = match stands {
+                Stands::Ended { was_purged } => (was_purged, None),
+                Stands::Ahead { stored, clerk } => (false, Some(json!({ "stored": stored, "clerk": clerk }))),
+                Stands::Alive => (false, None),
+            };
+            say(json!({
+                "dry_run": true, "id": entity.to_string(), "kind": entity.kind().name(), "lived": stands_alive(stands),
+                "was_purged": was_purged, "ahead": ahead,
+            }));
         } else {
-            say(format_args!("{} {entity} {stands}.", entity.kind().name()));
+            say(format_args!("{} {entity} {}", entity.kind().name(), plan(stands, &desk.target.options)));
         }
         if args.dry_run {
             if !args.json {
                 say("Nothing was written.");
             }
-            return Ok(if found { Status::Left } else { Status::Done });
+            return Ok(if does { Status::Left } else { Status::Done });
         }
-        if !screen.ask("Let it live again, with the memberships that ended with it?")? {
+        let question = match stands {
+            Stands::Ahead { .. } => "Put what Clerk shows in its place?",
+            Stands::Ended { .. } | Stands::Alive => "Let it live again, with the memberships that ended with it?",
+        };
+        if !screen.ask(question)? {
             say("Nothing was written.");
             return Ok(Status::Left);
         }
@@ -45,7 +57,7 @@ pub async fn run(args: UndoArgs, environment: Environment, clock: Clock, screen:
     if args.json {
         say(json!({
             "id": undo.entity.to_string(), "kind": undo.entity.kind().name(), "lived": undo.lived,
-            "was_purged": undo.was_purged, "memberships": undo.memberships, "left": undo.left,
+            "was_ahead": undo.was_ahead, "was_purged": undo.was_purged, "memberships": undo.memberships, "left": undo.left,
         }));
     } else {
         say(text(&undo, &desk.target.options));
@@ -53,15 +65,45 @@ pub async fn run(args: UndoArgs, environment: Environment, clock: Clock, screen:
     Ok(if undo.left > 0 { Status::Left } else { Status::Done })
 }
 
+fn stands_alive(stands: Stands) -> bool {
+    !matches!(stands, Stands::Ended { .. })
+}
+
+fn plan(stands: Stands, options: &str) -> String {
+    match stands {
+        Stands::Ended { was_purged: false } => "has ended here, and lives in Clerk.".to_owned(),
+        Stands::Ended { was_purged: true } => format!(
+            "has ended here, and lives in Clerk. Its data were removed: first bring them back by \
+             `rollcall restore FILE...{options}` with all backups of this user, and undo after that. The other way round new \
+             records with your defaults are in the place of the old ones."
+        ),
+        Stands::Ahead { stored, clerk } => format!(
+            "lives here, dated ahead of Clerk: the row says {}, Clerk says {}. Until then no change in Clerk is applied. \
+             What Clerk shows takes its place.",
+            moment(stored),
+            moment(clerk)
+        ),
+        Stands::Alive => "lives already.".to_owned(),
+    }
+}
+
 fn text(undo: &Undo, options: &str) -> String {
-    let Undo { entity, lived, was_purged, memberships, left } = undo;
-    let verb = if *lived { "lived already" } else { "lives again" };
+    let Undo { entity, lived, was_ahead, was_purged, memberships, left } = undo;
+    let verb = match (was_ahead, lived) {
+        (true, _) => "was dated ahead of Clerk, and is now as Clerk shows it",
+        (false, true) => "lived already",
+        (false, false) => "lives again",
+    };
     let mut sentences = vec![format!("{} {entity} {verb}.", entity.kind().name())];
-    if !matches!(entity, EntityId::Membership { .. }) {
+    if !matches!(entity, EntityId::Membership { .. }) && !was_ahead {
         sentences.push(format!("{} came back with it.", counted(*memberships, "membership")));
     }
     if *was_purged {
-        sentences.push(format!("Its data had been removed: `rollcall restore FILE{options}` brings its rows back."));
+        sentences.push(format!(
+            "Its data had been removed. If you have not restored them before this undo, new records with your defaults may be in \
+             the place of the old ones: run `rollcall restore FILE... --replace{options}` with all backups of this user at \
+             once. What your application has written into those rows since the undo is lost then."
+        ));
     }
     if *left > 0 {
         sentences.push(format!("{} could not be brought back: the log names them.", counted(*left, "membership")));

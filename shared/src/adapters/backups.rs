@@ -3,8 +3,10 @@
 //! A file is NDJSON. Its first line says whose rows they are and when they were removed, each further line holds one row in
 //! DynamoDB's own JSON, with the names of its key attributes: all that is needed to put it back.
 
+use std::collections::HashMap;
+use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,7 +16,8 @@ use aws_sdk_dynamodb::config::ProvideCredentials;
 use reqwest::{RequestBuilder, StatusCode, Url};
 use rusty_s3::actions::{GetObject, PutObject};
 use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
-use serde::{Deserialize, Serialize};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
 use super::aws::backoff;
@@ -32,6 +35,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const SIGNED_FOR: Duration = Duration::from_mins(5);
 /// Attempts at a request to S3.
 const MOST_ATTEMPTS: u32 = 4;
+/// The largest file that is read as a backup, in bytes. One that was written holds a few megabytes of rows, and a page more.
+pub const MOST_READ: usize = 64 * 1024 * 1024;
 
 /// A place for backups.
 #[derive(Debug)]
@@ -56,6 +61,9 @@ pub enum BackupError {
     /// The folder.
     #[error("the folder of the backups cannot be used: check BACKUP_BUCKET")]
     Folder(#[from] io::Error),
+    /// Larger than any backup.
+    #[error("the file has more than {} MB, which no backup has", MOST_READ / 1024 / 1024)]
+    TooLarge,
     /// A row that cannot be written as a line.
     #[error("a row cannot be written into a backup")]
     Unwritable(#[source] serde_json::Error),
@@ -63,6 +71,7 @@ pub enum BackupError {
 
 /// The first line of a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Header {
     /// The version of the format.
     pub rollcall_backup: u32,
@@ -81,6 +90,7 @@ pub const FORMAT: u32 = 1;
 
 /// A row as a line of a backup.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Line {
     /// Its table.
     pub table: String,
@@ -90,14 +100,38 @@ pub struct Line {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redacted_at: Option<Millis>,
     /// All of it.
+    #[serde(deserialize_with = "each_once")]
     pub row: serde_dynamo::Item,
+}
+
+/// Reads a row that names no attribute twice: which of the two values counts would be anybody's guess.
+fn each_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<serde_dynamo::Item, D::Error> {
+    struct Attributes;
+    impl<'de> Visitor<'de> for Attributes {
+        type Value = HashMap<String, serde_dynamo::AttributeValue>;
+
+        fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+            out.write_str("the attributes of a row")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut attributes = HashMap::new();
+            while let Some((name, value)) = map.next_entry::<String, serde_dynamo::AttributeValue>()? {
+                if attributes.insert(name, value).is_some() {
+                    return Err(serde::de::Error::custom("an attribute is there twice"));
+                }
+            }
+            Ok(attributes)
+        }
+    }
+    deserializer.deserialize_map(Attributes).map(Into::into)
 }
 
 impl Line {
     /// The line of a row.
     #[must_use]
-    pub fn of(owned: &OwnedRow, redacted_at: Option<Millis>) -> Line {
-        let OwnedRow { table, key, row } = owned.clone();
+    pub fn of(owned: OwnedRow, redacted_at: Option<Millis>) -> Line {
+        let OwnedRow { table, key, row, .. } = owned;
         Line { table, key, redacted_at, row: row.into() }
     }
 
@@ -141,7 +175,7 @@ impl Backups {
             BackupPlace::Bucket(bucket) => {
                 let (bucket, credentials) = self.bucket(bucket).await?;
                 let url = PutObject::new(&bucket, Some(&credentials), name).sign(SIGNED_FOR);
-                match self.send(|client| client.put(url.clone()).body(text.clone())).await? {
+                match self.send(self.client()?.put(url).body(text)).await? {
                     (status, _) if status.is_success() => Ok(()),
                     (status, _) => Err(BackupError::Refused(status.as_u16())),
                 }
@@ -149,22 +183,18 @@ impl Backups {
         }
     }
 
-    /// Reads a backup in a bucket; nothing if there is none of that name.
+    /// Reads a backup, [`MOST_READ`] bytes at most; nothing if there is none of that name.
     ///
     /// # Errors
     ///
     /// [`BackupError`].
     pub async fn read(&self, name: &str) -> Result<Option<Vec<u8>>, BackupError> {
         match &self.place {
-            BackupPlace::Folder(folder) => match fs::read(Path::new(folder).join(name)) {
-                Ok(bytes) => Ok(Some(bytes)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-                Err(error) => Err(error.into()),
-            },
+            BackupPlace::Folder(folder) => read_file(&Path::new(folder).join(name)),
             BackupPlace::Bucket(bucket) => {
                 let (bucket, credentials) = self.bucket(bucket).await?;
                 let url = GetObject::new(&bucket, Some(&credentials), name).sign(SIGNED_FOR);
-                match self.send(|client| client.get(url.clone())).await? {
+                match self.send(self.client()?.get(url)).await? {
                     (status, bytes) if status.is_success() => Ok(Some(bytes)),
                     (StatusCode::NOT_FOUND, _) => Ok(None),
                     (status, _) => Err(BackupError::Refused(status.as_u16())),
@@ -221,24 +251,19 @@ impl Backups {
         Ok((bucket, credentials))
     }
 
+    fn client(&self) -> Result<&reqwest::Client, BackupError> {
+        self.client.get().map_err(|error| BackupError::Unreachable(Some(error)))
+    }
+
     /// Sends a request again as long as the failure may pass. The URL is left out of errors: it is signed.
-    async fn send(
-        &self,
-        request: impl Fn(&reqwest::Client) -> RequestBuilder,
-    ) -> Result<(StatusCode, Vec<u8>), BackupError> {
-        let client = self.client.get().map_err(|error| BackupError::Unreachable(Some(error)))?;
+    async fn send(&self, request: RequestBuilder) -> Result<(StatusCode, Vec<u8>), BackupError> {
         let mut attempts = 1;
         loop {
-            let answer = match request(client).send().await {
-                Ok(answer) => {
-                    let status = answer.status();
-                    answer.bytes().await.map(|bytes| (status, bytes.to_vec()))
-                }
-                Err(error) => Err(error),
-            };
-            match answer {
+            // The body is shared by all attempts.
+            let again = request.try_clone().ok_or(BackupError::Unreachable(None))?;
+            match answer(again).await {
                 Ok((status, bytes)) if !status.is_server_error() && status != StatusCode::TOO_MANY_REQUESTS => {
-                    return Ok((status, bytes));
+                    return Ok((status, bytes.ok_or(BackupError::TooLarge)?));
                 }
                 Ok(_) if attempts == MOST_ATTEMPTS => return Err(BackupError::Unreachable(None)),
                 Err(error) if attempts == MOST_ATTEMPTS => {
@@ -249,6 +274,38 @@ impl Backups {
             attempts += 1;
         }
     }
+}
+
+/// An answer's status and body; no body if it is larger than any backup.
+async fn answer(request: RequestBuilder) -> Result<(StatusCode, Option<Vec<u8>>), reqwest::Error> {
+    let mut answer = request.send().await?;
+    let (status, mut bytes) = (answer.status(), Vec::new());
+    while let Some(some) = answer.chunk().await? {
+        if bytes.len() + some.len() > MOST_READ {
+            return Ok((status, None));
+        }
+        bytes.extend_from_slice(&some);
+    }
+    Ok((status, Some(bytes)))
+}
+
+/// Reads a backup in a file, [`MOST_READ`] bytes at most; nothing if there is no such file.
+///
+/// # Errors
+///
+/// [`BackupError`].
+pub fn read_file(path: &Path) -> Result<Option<Vec<u8>>, BackupError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let mut bytes = Vec::new();
+    let most = u64::try_from(MOST_READ).unwrap_or(u64::MAX);
+    if file.take(most + 1).read_to_end(&mut bytes)? > MOST_READ {
+        return Err(BackupError::TooLarge);
+    }
+    Ok(Some(bytes))
 }
 
 /// Writes a file for its owner alone, under its name only once it is whole.

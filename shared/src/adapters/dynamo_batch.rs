@@ -19,7 +19,7 @@ pub(super) const MOST_WRITES: usize = 25;
 pub(super) const MOST_REQUESTS: u32 = 6;
 
 /// Requests for the writes that it leaves out: some seconds, as a table of the application's may have little capacity.
-const MOST_WRITE_REQUESTS: u32 = 16;
+pub(super) const MOST_WRITE_REQUESTS: u32 = 16;
 
 /// A row as DynamoDB gives it.
 pub(super) type Row = HashMap<String, AttributeValue>;

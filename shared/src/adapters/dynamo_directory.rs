@@ -1,6 +1,8 @@
 //! The Directory on DynamoDB. Its operations carry their condition inside; a refused write is an outcome with the item
 //! that stood in the way.
 
+use std::collections::HashMap;
+
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
@@ -24,6 +26,9 @@ const MOST_ATTEMPTS: u32 = 4;
 /// The items that may be put under one parent together: a transaction has 100 actions, and one is the check.
 /// Source: AWS, API reference of `TransactWriteItems`.
 pub const MOST_TOGETHER: i32 = 99;
+/// The condition that a row is exactly the one that was read. Undone, and ended once more by the same message, a tombstone has
+/// the same rank and the same digest; only when it was stored is another moment.
+const IS_EXACTLY: &str = "#rank = :rank AND #applied_at = :applied_at";
 
 /// The Directory's table.
 #[derive(Clone, Debug)]
@@ -137,9 +142,9 @@ impl DynamoDirectory {
         let check = ConditionCheck::builder()
             .table_name(&self.table)
             .set_key(Some(attributes(&parent.key)))
-            .condition_expression("#rank = :rank")
-            .expression_attribute_names("#rank", "rank")
-            .expression_attribute_values(":rank", AttributeValue::S(parent.rank.to_string()));
+            .condition_expression(IS_EXACTLY)
+            .set_expression_attribute_names(Some(exact_names()))
+            .set_expression_attribute_values(Some(exact_values(parent)));
         let mut actions =
             vec![TransactWriteItem::builder().condition_check(check.build().map_err(unreadable)?).build()];
         for (item, guard) in items {
@@ -208,11 +213,13 @@ impl DynamoDirectory {
     pub async fn withdraw(&self, tombstone: &Item) -> Result<bool, StoreError> {
         let request = self.client.delete_item().table_name(&self.table).set_key(Some(attributes(&tombstone.key)));
         let request = request
-            .condition_expression("#rank = :rank AND (attribute_exists(#finished) OR attribute_not_exists(#purging))")
+            .condition_expression(format!(
+                "{IS_EXACTLY} AND (attribute_exists(#finished) OR attribute_not_exists(#purging))"
+            ))
+            .set_expression_attribute_names(Some(exact_names()))
+            .set_expression_attribute_values(Some(exact_values(tombstone)))
             .expression_attribute_names("#finished", CONSEQUENCES_AT)
-            .expression_attribute_names("#rank", "rank")
-            .expression_attribute_names("#purging", PURGING_AT)
-            .expression_attribute_values(":rank", AttributeValue::S(tombstone.rank.to_string()));
+            .expression_attribute_names("#purging", PURGING_AT);
         match request.send().await {
             Ok(_) => Ok(true),
             Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
@@ -229,10 +236,10 @@ impl DynamoDirectory {
         let request = self.client.update_item().table_name(&self.table).set_key(Some(attributes(&tombstone.key)));
         let request = request
             .update_expression("REMOVE #finished")
-            .condition_expression("#rank = :rank")
-            .expression_attribute_names("#finished", CONSEQUENCES_AT)
-            .expression_attribute_names("#rank", "rank")
-            .expression_attribute_values(":rank", AttributeValue::S(tombstone.rank.to_string()));
+            .condition_expression(IS_EXACTLY)
+            .set_expression_attribute_names(Some(exact_names()))
+            .set_expression_attribute_values(Some(exact_values(tombstone)))
+            .expression_attribute_names("#finished", CONSEQUENCES_AT);
         send(request).await.map(drop)
     }
 
@@ -240,13 +247,26 @@ impl DynamoDirectory {
         let request = self.client.update_item().table_name(&self.table).set_key(Some(attributes(&tombstone.key)));
         request
             .update_expression(expression)
-            .condition_expression("#rank = :rank AND attribute_not_exists(#finished)")
+            .condition_expression(format!("{IS_EXACTLY} AND attribute_not_exists(#finished)"))
+            .set_expression_attribute_names(Some(exact_names()))
+            .set_expression_attribute_values(Some(exact_values(tombstone)))
             .expression_attribute_names("#finished", CONSEQUENCES_AT)
-            .expression_attribute_names("#rank", "rank")
             .expression_attribute_values(":now", AttributeValue::N(now.get().to_string()))
-            .expression_attribute_values(":rank", AttributeValue::S(tombstone.rank.to_string()))
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
     }
+}
+
+/// The names in [`IS_EXACTLY`].
+fn exact_names() -> HashMap<String, String> {
+    [("#rank", "rank"), ("#applied_at", "applied_at")].map(|(it, name)| (it.to_owned(), name.to_owned())).into()
+}
+
+/// The values in [`IS_EXACTLY`].
+fn exact_values(read: &Item) -> HashMap<String, AttributeValue> {
+    let applied_at = AttributeValue::N(read.provenance.applied_at.get().to_string());
+    [(":rank", AttributeValue::S(read.rank.to_string())), (":applied_at", applied_at)]
+        .map(|(it, value)| (it.to_owned(), value))
+        .into()
 }
 
 /// Sends a mark, again while others' transactions are in its way.

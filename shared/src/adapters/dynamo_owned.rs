@@ -1,20 +1,19 @@
 //! Rows of one user, wherever they are: in Profiles and in the application's own tables, read whole so that they can be
-//! put back, and removed in batches.
+//! put back. [`super::dynamo_removal`] removes them.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, DeleteRequest, KeySchemaElement, KeyType, KeysAndAttributes, PutRequest, TableDescription,
-    WriteRequest,
+    AttributeValue, KeySchemaElement, KeyType, KeysAndAttributes, ScalarAttributeType, TableDescription,
 };
-use futures_util::{StreamExt, TryStreamExt, stream};
 use thiserror::Error;
 use tokio::sync::OnceCell;
 
-use super::backups::Line;
-use super::dynamo_batch::{self, MOST_WRITES, Row};
+use super::dynamo_batch::{self, Row};
+use super::row_size::in_memory;
 use super::store_error::StoreError;
 use crate::core::controls::{Invariant, guards};
 use crate::core::millis::Millis;
@@ -22,9 +21,11 @@ use crate::core::owned::{IdKind, OwnedTable, Owner};
 use crate::core::purge::{REDACTED_AT, kept};
 
 /// Rows that are looked up in an index at once: as many as are read whole in one request.
-const MOST_FOUND: i32 = 100;
-/// Batches under way at once.
-const AT_ONCE: usize = 8;
+const MOST_FOUND: usize = 100;
+/// What a page should take in memory, in bytes, if its rows are like those before.
+const PAGE: usize = 8 * 1024 * 1024;
+/// What the largest row of a page is taken for, in bytes, before there was one: so the first page has ten rows.
+const UNKNOWN: usize = PAGE / 10;
 
 /// A table with rows of users.
 #[derive(Debug)]
@@ -34,6 +35,17 @@ pub struct DynamoOwned {
     /// Whether `key` holds the user's partition, and not the bare id.
     by_partition: bool,
     schema: OnceCell<Vec<String>>,
+    /// The largest row of late, in bytes of memory: so few are asked for that a page stays small.
+    largest: AtomicUsize,
+}
+
+/// The attributes of a table's keys and of its indexes' keys, as the table itself says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schema {
+    /// The names of the table's own key attributes.
+    pub key: Vec<String>,
+    /// The type of each attribute that is in a key.
+    pub types: HashMap<String, ScalarAttributeType>,
 }
 
 /// One row, with what is needed to put it back.
@@ -43,17 +55,10 @@ pub struct OwnedRow {
     pub table: String,
     /// The names of its key attributes.
     pub key: Vec<String>,
+    /// The attribute that says whose it is, and the user's id there; nothing if that is part of the key, which never changes.
+    pub owner: Option<(String, String)>,
     /// All of it.
     pub row: Row,
-}
-
-/// A row that is about to be removed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Doomed {
-    /// The row.
-    pub owned: OwnedRow,
-    /// What is put in its place; nothing if it goes.
-    pub left: Option<Row>,
 }
 
 /// A place between two pages.
@@ -83,7 +88,7 @@ impl DynamoOwned {
     /// A table of the application's.
     #[must_use]
     pub fn new(client: Client, table: OwnedTable) -> DynamoOwned {
-        DynamoOwned { client, table, by_partition: false, schema: OnceCell::new() }
+        DynamoOwned { client, table, by_partition: false, schema: OnceCell::new(), largest: AtomicUsize::new(UNKNOWN) }
     }
 
     /// One of Rollcall's own tables: all rows of a user's partition.
@@ -98,7 +103,7 @@ impl DynamoOwned {
             unique_per_user: false,
         };
         let schema = OnceCell::new_with(Some(vec!["pk".to_owned(), "sk".to_owned()]));
-        DynamoOwned { client, table, by_partition: true, schema }
+        DynamoOwned { client, table, by_partition: true, schema, largest: AtomicUsize::new(UNKNOWN) }
     }
 
     /// Its name.
@@ -107,37 +112,43 @@ impl DynamoOwned {
         &self.table.table
     }
 
+    /// What the setting says of it.
+    #[must_use]
+    pub fn setting(&self) -> &OwnedTable {
+        &self.table
+    }
+
     /// Whether the table is as the setting says; one that does not exist is.
     ///
     /// # Errors
     ///
     /// [`OwnedError`], never for a missing table.
     pub async fn check(&self) -> Result<(), OwnedError> {
-        match self.schema.get_or_try_init(|| self.describe()).await {
+        match self.schema.get_or_try_init(|| self.own_key()).await {
             Ok(_) | Err(OwnedError::Missing(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    /// A page of a user's rows, whole and strongly consistent. By an index they are found a moment after they were written.
+    /// A page of a user's rows, whole and strongly consistent. By an index they are found a moment after they were written;
+    /// what it shows is read again, and what is not the user's any more is left out.
     ///
     /// # Errors
     ///
     /// [`OwnedError`].
     pub async fn page(&self, owner: &Owner, from: Option<Place>) -> Result<(Vec<OwnedRow>, Option<Place>), OwnedError> {
-        let key = self.schema.get_or_try_init(|| self.describe()).await?;
-        let id = if self.by_partition { owner.partition() } else { owner.id(self.table.id) };
+        let key = self.schema.get_or_try_init(|| self.own_key()).await?;
+        let id = self.id_of(owner);
         let request = self.client.query().table_name(self.name()).set_index_name(self.table.index.clone());
         let mut request = request
+            .limit(self.most())
             .set_exclusive_start_key(from.map(|place| place.0))
             .key_condition_expression("#owner = :id")
             .expression_attribute_names("#owner", &self.table.key)
-            .expression_attribute_values(":id", AttributeValue::S(id));
+            .expression_attribute_values(":id", AttributeValue::S(id.clone()));
         if self.table.index.is_none() {
             request = request.consistent_read(true);
         } else {
-            // All of them are read whole at once.
-            request = request.limit(MOST_FOUND);
             let names: Vec<String> = (0..key.len()).map(|at| format!("#key{at}")).collect();
             request = request.projection_expression(names.join(", "));
             for (placeholder, name) in names.into_iter().zip(key) {
@@ -149,9 +160,34 @@ impl DynamoOwned {
         let mut rows = found.items.unwrap_or_default();
         if self.table.index.is_some() {
             rows = self.whole(rows).await?;
+            // An index lags, and an application may hand a row to somebody else at any moment.
+            rows.retain(|row| row.get(&self.table.key).and_then(|value| value.as_s().ok()) == Some(&id));
         }
-        let of_table = |row| OwnedRow { table: self.name().to_owned(), key: key.clone(), row };
+        self.learn(&rows);
+        let owner = Some((self.table.key.clone(), id)).filter(|(name, _)| !key.contains(name));
+        let of_table = |row| OwnedRow { table: self.name().to_owned(), key: key.clone(), owner: owner.clone(), row };
         Ok((rows.into_iter().map(of_table).collect(), next))
+    }
+
+    /// The user's id as the rows have it.
+    fn id_of(&self, owner: &Owner) -> String {
+        if self.by_partition { owner.partition() } else { owner.id(self.table.id) }
+    }
+
+    /// How many rows to ask for.
+    fn most(&self) -> i32 {
+        let most = (PAGE / self.largest.load(Ordering::Relaxed).max(1)).max(1);
+        // What an index finds is read whole in one request.
+        let most = if self.table.index.is_some() { most.min(MOST_FOUND) } else { most };
+        i32::try_from(most).unwrap_or(i32::MAX)
+    }
+
+    /// Remembers the largest row. Half of that is forgotten with each page, so that one large row is not for ever.
+    fn learn(&self, rows: &[Row]) {
+        if let Some(largest) = rows.iter().map(in_memory).max() {
+            let _ =
+                self.largest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |before| Some(largest.max(before / 2)));
+        }
     }
 
     /// The rows that an index has found, as they are in the table.
@@ -167,8 +203,16 @@ impl DynamoOwned {
         Ok(rows)
     }
 
-    /// The names of the table's key attributes, if it is as the setting says.
-    async fn describe(&self) -> Result<Vec<String>, OwnedError> {
+    async fn own_key(&self) -> Result<Vec<String>, OwnedError> {
+        Ok(self.describe().await?.key)
+    }
+
+    /// The table's keys as the table itself says, if it is as the setting says.
+    ///
+    /// # Errors
+    ///
+    /// [`OwnedError`].
+    pub async fn describe(&self) -> Result<Schema, OwnedError> {
         let described = self.client.describe_table().table_name(self.name()).send().await;
         let described = described.map_err(|error| self.failure(error))?.table;
         let described = described.ok_or_else(|| OwnedError::Missing(self.name().to_owned()))?;
@@ -189,7 +233,9 @@ impl DynamoOwned {
         if let Some(sort_key) = sort_key.as_ref().filter(|sort_key| !names.contains(sort_key)) {
             return Err(misnamed(format!("{sort_key} is no key of it")));
         }
-        Ok(names)
+        let types = described.attribute_definitions().iter();
+        let types = types.map(|it| (it.attribute_name().to_owned(), it.attribute_type().clone())).collect();
+        Ok(Schema { key: names, types })
     }
 
     fn failure<E>(
@@ -218,13 +264,11 @@ fn schema_of(table: &TableDescription, index: &str) -> Option<Vec<KeySchemaEleme
 }
 
 impl OwnedRow {
-    /// How to remove it.
-    fn removed(&self) -> Result<WriteRequest, StoreError> {
+    /// Its key.
+    #[must_use]
+    pub fn key(&self) -> Row {
         let key = self.row.iter().filter(|(name, _)| self.key.contains(name));
-        let key = key.map(|(name, value)| (name.clone(), value.clone())).collect();
-        let delete = DeleteRequest::builder().set_key(Some(key)).build();
-        let delete = delete.map_err(|error| StoreError::Unreadable(error.into()))?;
-        Ok(WriteRequest::builder().delete_request(delete).build())
+        key.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
     /// Its key as text, for telling rows of one table apart.
@@ -248,65 +292,4 @@ impl OwnedRow {
         row.insert(REDACTED_AT.to_owned(), AttributeValue::N(now.get().to_string()));
         Some(row)
     }
-}
-
-/// What became of a row that was put back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PutBack {
-    /// It is there again.
-    Done,
-    /// There is another one in its place.
-    Taken,
-    /// Its table does not exist.
-    NoTable,
-}
-
-/// Puts a row back: where nothing is, where only what was left of it is, or whatever is there.
-///
-/// # Errors
-///
-/// [`StoreError`].
-pub async fn put_back(client: &Client, line: Line, replaces: bool) -> Result<PutBack, StoreError> {
-    let mut request = client.put_item().table_name(&line.table);
-    if !replaces {
-        let key = line.key.first().cloned().unwrap_or_default();
-        let mut condition = "attribute_not_exists(#key)".to_owned();
-        if let Some(at) = line.redacted_at {
-            condition += " OR #redacted = :redacted";
-            request = request
-                .expression_attribute_names("#redacted", REDACTED_AT)
-                .expression_attribute_values(":redacted", AttributeValue::N(at.get().to_string()));
-        }
-        request = request.condition_expression(condition).expression_attribute_names("#key", key);
-    }
-    match request.set_item(Some(line.row())).send().await {
-        Ok(_) => Ok(PutBack::Done),
-        Err(error) => match error.code() {
-            Some("ConditionalCheckFailedException") => Ok(PutBack::Taken),
-            Some("ResourceNotFoundException") => Ok(PutBack::NoTable),
-            _ => Err(StoreError::of(error)),
-        },
-    }
-}
-
-/// Removes these rows, or puts what is left of them, in batches of 25, some of them at once.
-///
-/// # Errors
-///
-/// [`StoreError`]: what is removed until then stays removed.
-pub async fn remove(client: &Client, rows: Vec<Doomed>) -> Result<(), StoreError> {
-    let mut writes = Vec::with_capacity(rows.len());
-    for Doomed { owned, left } in rows {
-        let write = match left {
-            None => owned.removed()?,
-            Some(row) => {
-                let put = PutRequest::builder().set_item(Some(row)).build();
-                let put = put.map_err(|error| StoreError::Unreadable(error.into()))?;
-                WriteRequest::builder().put_request(put).build()
-            }
-        };
-        writes.push((owned.table, write));
-    }
-    let batches: Vec<_> = writes.chunks(MOST_WRITES).map(|batch| dynamo_batch::write(client, batch.to_vec())).collect();
-    stream::iter(batches).buffer_unordered(AT_ONCE).try_collect().await
 }

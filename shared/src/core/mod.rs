@@ -27,6 +27,7 @@ pub mod purge;
 pub mod rank;
 pub mod reconcile;
 pub mod removal;
+pub mod restore;
 pub mod rule;
 pub mod session;
 pub mod session_problems;

@@ -2,7 +2,9 @@
 
 use super::owned::OwnedTable;
 use super::purge::{LONGEST_HOLD, USUAL_BACKUP_DAYS, USUAL_HOLD};
-use super::settings::{DELETION_POLICY, Reader, Source, Variable, deletion_policy, table_name, variable};
+use super::settings::{
+    DELETION_POLICY, Reader, Source, Variable, bare_table_name, deletion_policy, table_name, variable,
+};
 use super::tombstone::DeletionPolicy;
 
 /// How long a deletion can be taken back.
@@ -66,14 +68,23 @@ impl Removal {
     pub fn read(reader: &mut Reader<'_>, ours: &[Option<&String>]) -> Removal {
         let policy = reader.read(&DELETION_POLICY, deletion_policy).unwrap_or(DeletionPolicy::Redact);
         let hold = reader.read(&PURGE_AFTER_HOURS, |text| whole(text, 0, LONGEST_HOLD)).unwrap_or(USUAL_HOLD);
-        let owned = reader.read(&OWNED_TABLES, owned_tables).unwrap_or_default();
+        let owned = Removal::read_owned(reader, ours);
         let bucket = BACKUP_BUCKET.required_if(policy != DeletionPolicy::Retain);
         let backups = reader.read(&bucket, backup_place);
         let backup_days = reader.read(&BACKUP_DAYS, |text| whole(text, 1, 3650)).unwrap_or(USUAL_BACKUP_DAYS);
-        if owned.iter().any(|owned| ours.contains(&Some(&owned.table))) {
+        Removal { policy, hold, owned, backups, backup_days }
+    }
+
+    /// Reads the application's tables alone. `ours` are the tables that cannot be owned ones, under whatever name.
+    pub fn read_owned(reader: &mut Reader<'_>, ours: &[Option<&String>]) -> Vec<OwnedTable> {
+        let owned = reader.read(&OWNED_TABLES, owned_tables).unwrap_or_default();
+        let is_ours = |owned: &OwnedTable| {
+            ours.iter().flatten().any(|ours| bare_table_name(ours) == bare_table_name(&owned.table))
+        };
+        if owned.iter().any(is_ours) {
             reader.contradicts(&OWNED_TABLES, "names one of Rollcall's own tables");
         }
-        Removal { policy, hold, owned, backups, backup_days }
+        owned
     }
 }
 
@@ -83,7 +94,8 @@ pub fn owned_tables(text: &str) -> Option<Vec<OwnedTable>> {
     let tables: Vec<OwnedTable> = serde_json::from_str(text).ok()?;
     let is_name = |text: &str| (1..=255).contains(&text.len());
     let is_one = |at: usize, table: &OwnedTable| {
-        let of = |table: &OwnedTable| (table.table.clone(), table.key.clone(), table.index.clone());
+        let of =
+            |table: &OwnedTable| (bare_table_name(&table.table).to_owned(), table.key.clone(), table.index.clone());
         let texts = [Some(&table.key), table.sort_key.as_ref(), table.index.as_ref()];
         table_name(&table.table).is_some()
             && texts.into_iter().flatten().all(|text| is_name(text))

@@ -213,16 +213,34 @@ impl Cascade {
         loop {
             let page = self.members.of(&user.key, from).await?;
             for item in page.items.iter().filter(|item| !item.is_finished()) {
-                // One that lives again, or has ended again, is looked at anew.
-                let is_marked =
-                    item.is_deleted() && self.directory.finish(item, (self.clock)(), ClerkId::Goes).await?.is_some();
-                is_whole &= is_marked;
+                is_whole &= self.forget_member(item).await?;
             }
             from = page.next;
             if from.is_none() {
                 return Ok(is_whole);
             }
         }
+    }
+
+    /// Does that with one of them. Somebody else may have marked it meanwhile, or it has ended once more: what is stored counts.
+    /// One that lives again is not done.
+    async fn forget_member(&self, membership: &Item) -> Result<bool, StoreError> {
+        let mut stored = membership.clone();
+        for _ in 0..MOST_ATTEMPTS {
+            if stored.is_finished() || !stored.is_deleted() {
+                return Ok(stored.is_finished());
+            }
+            if self.directory.finish(&stored, (self.clock)(), ClerkId::Goes).await?.is_some() {
+                return Ok(true);
+            }
+            let mut now = self.survey.read(std::slice::from_ref(&stored.key)).await?;
+            match now.items.remove(&stored.key) {
+                Some(item) => stored = item,
+                // Gone is as good; what cannot be read is not done.
+                None => return Ok(now.unreadable.is_empty()),
+            }
+        }
+        Ok(false)
     }
 
     /// Does the same with one tombstone of a membership that has come after its user was finished.

@@ -6,10 +6,11 @@
 
 use aws_sdk_dynamodb::Client;
 use futures_util::{StreamExt, stream};
+use tokio::sync::Semaphore;
 
 use super::Clock;
 use super::cascade::{Cascade, Finished, Left};
-use super::purge::{PurgeError, Purged, Purger, Removed};
+use super::purge::{MOST_PAGES, PurgeError, Purged, Purger, Removed};
 use crate::adapters::backups::Backups;
 use crate::adapters::dynamo_directory::DynamoDirectory;
 use crate::adapters::dynamo_members::DynamoMembers;
@@ -119,6 +120,7 @@ impl Deletions {
             owned: removal.owned.into_iter().map(|table| DynamoOwned::new(client(), table)).collect(),
             backups,
             clock: clock.clone(),
+            pages: Semaphore::new(MOST_PAGES),
         });
         Deletions {
             cascade: Cascade {
@@ -333,6 +335,9 @@ pub(super) fn failed(tombstone: &Item, error: &PurgeError) {
 pub(super) fn log(tombstone: &Key, removed: &Removed) {
     for table in &removed.missing {
         tracing::warn!(pk = tombstone.pk, table, "an owned table does not exist");
+    }
+    for (table, rows) in &removed.kept {
+        tracing::info!(pk = tombstone.pk, table, rows, "rows that belong to somebody else by now are kept");
     }
     for (table, rows) in &removed.rows {
         tracing::info!(pk = tombstone.pk, table, rows, "rows of a deleted user are removed");

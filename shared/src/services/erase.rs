@@ -76,8 +76,15 @@ impl Reconciler {
         }
         let tombstone = self.end_erased(&entity).await?;
         let own = self.remove_erased(user, &tombstone, at_once).await?;
-        let is_left = self.deletions.purger.is_some() && own == Own::Nothing;
+        // Another purge may have been faster: then nothing is left.
+        let is_left = self.deletions.purger.is_some() && own == Own::Nothing && !self.is_finished(&tombstone).await?;
         Ok(Erasure { user: user.clone(), was_in_clerk: deleted.is_some(), own, is_left })
+    }
+
+    /// Whether somebody else has finished a tombstone meanwhile.
+    async fn is_finished(&self, tombstone: &Item) -> Result<bool, OperatorError> {
+        let stored = self.survey.read(std::slice::from_ref(&tombstone.key)).await?.items.remove(&tombstone.key);
+        Ok(stored.is_some_and(|stored| stored.is_deleted() && stored.is_finished()))
     }
 
     /// The tombstone of a user whom Clerk does not have: the one that is there, or a new one.

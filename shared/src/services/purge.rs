@@ -2,15 +2,17 @@
 //!
 //! It can be killed anywhere and begun again: what is removed is not found any more, what is not yet noted is done again.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use thiserror::Error;
+use tokio::sync::Semaphore;
 
 use super::Clock;
 use super::cascade::{Cascade, Left};
 use crate::adapters::backups::{BackupError, Backups, FORMAT, Header, Line};
 use crate::adapters::dynamo_directory::ClerkId;
-use crate::adapters::dynamo_owned::{Doomed, DynamoOwned, OwnedError, OwnedRow, remove};
+use crate::adapters::dynamo_owned::{DynamoOwned, OwnedError, OwnedRow, Place};
+use crate::adapters::dynamo_removal::{Doomed, remove};
 use crate::adapters::store_error::StoreError;
 use crate::core::id::{EntityId, Kind};
 use crate::core::item::Item;
@@ -21,8 +23,11 @@ use crate::core::tombstone::DeletionPolicy;
 
 /// A backup is written, and its rows are removed, when it has so many rows,
 const MOST_ROWS: usize = 1_000;
-/// or so many bytes. A row may have 400 KB.
+/// or takes so many bytes of memory. A row may have 400 KB.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
+/// Pages that all purges together hold at once as DynamoDB's client has them. A page is a megabyte in the table, and up to
+/// eighty times as much in memory if it is made of small maps; as lines of a backup it is a few megabytes again.
+pub const MOST_PAGES: usize = 2;
 
 /// What removing needs.
 pub struct Purger {
@@ -36,6 +41,8 @@ pub struct Purger {
     pub backups: Backups,
     /// What time it is.
     pub clock: Clock,
+    /// A place for each page that may be held at once: [`MOST_PAGES`].
+    pub pages: Semaphore,
 }
 
 /// What was removed.
@@ -43,6 +50,8 @@ pub struct Purger {
 pub struct Removed {
     /// Rows, by table.
     pub rows: BTreeMap<String, u64>,
+    /// Rows that the application has handed to somebody else meanwhile, by table. They stay.
+    pub kept: BTreeMap<String, u64>,
     /// Tables that do not exist.
     pub missing: Vec<String>,
     /// Backups written, by name.
@@ -79,8 +88,16 @@ pub enum PurgeError {
 struct Batch {
     lines: String,
     rows: Vec<Doomed>,
-    /// What it holds already. A row that is found in two ways may not be in one request twice.
-    keys: HashSet<(String, String)>,
+    /// What the rows take in memory, in bytes.
+    size: usize,
+    /// What it holds already, and where. A row that is found in two ways may not be in one request twice.
+    keys: HashMap<(String, String), usize>,
+}
+
+impl Batch {
+    fn is_full(&self) -> bool {
+        self.rows.len() >= MOST_ROWS || self.lines.len() + self.size >= MOST_BYTES
+    }
 }
 
 impl Purger {
@@ -101,7 +118,8 @@ impl Purger {
         match cascade.finish(&tombstone, until).await?.left {
             Left::Own => {}
             Left::Nothing | Left::Changed => return Ok(Purged::Changed),
-            left @ (Left::Time | Left::Memberships) => return Ok(Purged::Left(left)),
+            Left::Time => return Ok(Purged::Left(Left::Time)),
+            Left::Memberships => return Ok(left(&tombstone, cascade).await?),
         }
         let Some(owner) = owner(&tombstone, cascade) else { return Ok(Purged::Changed) };
         // What only an operator can mend is found before an undo comes too late.
@@ -116,7 +134,7 @@ impl Purger {
             return Ok(if is_over { Purged::Left(Left::Time) } else { Purged::Changed });
         };
         if !cascade.forget_members(&tombstone).await? {
-            return Ok(Purged::Left(Left::Memberships));
+            return Ok(left(&tombstone, cascade).await?);
         }
         let id = match cascade.deletion {
             DeletionPolicy::Redact => ClerkId::IsReplaced,
@@ -147,26 +165,24 @@ impl Purger {
         until: Option<Millis>,
     ) -> Result<Option<Removed>, PurgeError> {
         let mut removed = Removed::default();
-        let mut batch = Batch::default();
-        let redacts = cascade.deletion == DeletionPolicy::Redact;
+        let mut batches = VecDeque::from([Batch::default()]);
         for table in self.tables(cascade) {
             let mut from = None;
             loop {
                 if until.is_some_and(|until| (self.clock)() >= until) {
                     return Ok(None);
                 }
-                let (rows, next) = match table.page(owner, from).await {
-                    Ok(page) => page,
-                    Err(OwnedError::Missing(table)) => {
+                let next = match self.collect(table, owner, from, cascade, &mut batches).await {
+                    Ok(next) => next,
+                    Err(PurgeError::Owned(OwnedError::Missing(table))) => {
                         removed.missing.push(table);
                         break;
                     }
-                    Err(error) => return Err(error.into()),
+                    Err(error) => return Err(error),
                 };
-                for row in rows {
-                    self.add(&mut batch, row, redacts)?;
-                    let is_full = batch.rows.len() >= MOST_ROWS || batch.lines.len() >= MOST_BYTES;
-                    if is_full && !self.flush(&mut batch, owner, tombstone, cascade, &mut removed).await? {
+                while batches.len() > 1 || batches.front().is_some_and(Batch::is_full) {
+                    let Some(batch) = batches.pop_front() else { break };
+                    if !self.flush(batch, owner, tombstone, cascade, &mut removed).await? {
                         return Ok(None);
                     }
                 }
@@ -176,12 +192,48 @@ impl Purger {
                 }
             }
         }
-        let is_whole = self.flush(&mut batch, owner, tombstone, cascade, &mut removed).await?;
-        Ok(is_whole.then_some(removed))
+        while let Some(batch) = batches.pop_front() {
+            if !self.flush(batch, owner, tombstone, cascade, &mut removed).await? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(removed))
+    }
+
+    /// Reads a page, and keeps of it what the backup and the removal need, which is far less than the page itself.
+    async fn collect(
+        &self,
+        table: &DynamoOwned,
+        owner: &Owner,
+        from: Option<Place>,
+        cascade: &Cascade,
+        batches: &mut VecDeque<Batch>,
+    ) -> Result<Option<Place>, PurgeError> {
+        let redacts = cascade.deletion == DeletionPolicy::Redact;
+        // It is never closed; nobody who holds a place waits for another one.
+        let _page = self.pages.acquire().await;
+        let (rows, next) = table.page(owner, from).await?;
+        for row in rows {
+            if batches.back().is_none_or(Batch::is_full) {
+                batches.push_back(Batch::default());
+            }
+            if let Some(batch) = batches.back_mut() {
+                self.add(batch, row, redacts)?;
+            }
+        }
+        Ok(next)
     }
 
     fn add(&self, batch: &mut Batch, row: OwnedRow, redacts: bool) -> Result<(), BackupError> {
-        if !batch.keys.insert((row.table.clone(), row.key_text())) {
+        let key = (row.table.clone(), row.key_text());
+        if let Some(at) = batch.keys.get(&key) {
+            // Found in two ways, it goes if it is still the user's in one of them.
+            let owners = &mut batch.rows[*at].owners;
+            match row.owner {
+                Some(owner) if !owners.is_empty() && !owners.contains(&owner) => owners.push(owner),
+                Some(_) => {}
+                None => owners.clear(),
+            }
             return Ok(());
         }
         let now = (self.clock)();
@@ -190,24 +242,26 @@ impl Purger {
             // What was redacted before is left as it is.
             return Ok(());
         }
-        let left = left.flatten();
-        let line = Line::of(&row, redacts.then_some(now));
+        let doomed = Doomed::of(&row, left.flatten());
+        let line = Line::of(row, redacts.then_some(now));
         batch.lines += &serde_json::to_string(&line).map_err(BackupError::Unwritable)?;
         batch.lines.push('\n');
-        batch.rows.push(Doomed { owned: row, left });
+        batch.size += doomed.size();
+        batch.keys.insert(key, batch.rows.len());
+        batch.rows.push(doomed);
         Ok(())
     }
 
     /// Backs a batch up, and only then removes its rows. Not if another purge was faster: the user may live again by now.
     async fn flush(
         &self,
-        batch: &mut Batch,
+        batch: Batch,
         owner: &Owner,
         tombstone: &Item,
         cascade: &Cascade,
         removed: &mut Removed,
     ) -> Result<bool, PurgeError> {
-        let Batch { lines, rows, .. } = std::mem::take(batch);
+        let Batch { mut lines, rows, .. } = batch;
         if rows.is_empty() {
             return Ok(true);
         }
@@ -221,16 +275,26 @@ impl Purger {
         };
         let header = serde_json::to_string(&header).map_err(BackupError::Unwritable)?;
         let name = format!("{}/{}/{}-{:08x}.ndjson", now.utc_date(), owner.internal, now.get(), fastrand::u32(..));
-        self.backups.keep(&name, format!("{header}\n{lines}")).await?;
+        lines.insert_str(0, &format!("{header}\n"));
+        self.backups.keep(&name, lines).await?;
         if again(tombstone, cascade).await?.is_none() {
             return Ok(false);
         }
         removed.backups.push(name);
+        let mut gone: BTreeMap<String, u64> = BTreeMap::new();
         for doomed in &rows {
-            *removed.rows.entry(doomed.owned.table.clone()).or_default() += 1;
+            *gone.entry(doomed.table.clone()).or_default() += 1;
         }
         // A failure of one of the tables, as when it cannot be read: all others' purges go on.
-        remove(&self.dynamodb, rows).await.map_err(OwnedError::Store)?;
+        let kept = remove(&self.dynamodb, rows).await.map_err(OwnedError::Store)?;
+        for (table, rows) in gone {
+            let kept = kept.get(&table).copied().unwrap_or_default();
+            for (all, rows) in [(&mut removed.rows, rows - kept), (&mut removed.kept, kept)] {
+                if rows > 0 {
+                    *all.entry(table.clone()).or_default() += rows;
+                }
+            }
+        }
         Ok(true)
     }
 }
@@ -239,6 +303,12 @@ impl Purger {
 async fn again(tombstone: &Item, cascade: &Cascade) -> Result<Option<Item>, StoreError> {
     let stored = cascade.survey.read(std::slice::from_ref(&tombstone.key)).await?.items.remove(&tombstone.key);
     Ok(stored.filter(|stored| is_still(tombstone, stored)))
+}
+
+/// What a purge answers whose memberships are not all done: another one may have been faster, and finished is finished.
+async fn left(tombstone: &Item, cascade: &Cascade) -> Result<Purged, StoreError> {
+    let is_still = again(tombstone, cascade).await?.is_some();
+    Ok(if is_still { Purged::Left(Left::Memberships) } else { Purged::Changed })
 }
 
 /// Whose tombstone it is, by both ids; nothing for one that holds no id of Clerk's any more.

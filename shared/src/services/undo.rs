@@ -1,5 +1,5 @@
 //! An operator's undo: what Clerk shows now takes the place of exactly the tombstone that is there, and the memberships that
-//! ended with it live again. The one act that lowers a rank.
+//! ended with it live again; or of exactly the live row that is dated ahead of Clerk. The one act that lowers a rank.
 
 use futures_util::{StreamExt, stream};
 use thiserror::Error;
@@ -12,6 +12,7 @@ use crate::adapters::store_error::StoreError;
 use crate::core::clerk::Entity;
 use crate::core::id::{EntityId, InstanceId, Key, Kind};
 use crate::core::item::{Item, Writer};
+use crate::core::millis::Millis;
 use crate::core::projection::Context;
 use crate::core::reconcile::run::Mode;
 use crate::core::rule::Guard;
@@ -29,12 +30,42 @@ pub struct Undo {
     pub entity: EntityId,
     /// Whether it lived already, so that only memberships were looked at.
     pub lived: bool,
+    /// Whether it lived, dated ahead of Clerk, and is now as Clerk shows it.
+    pub was_ahead: bool,
     /// Whether its data had been removed already, and are in the backups.
     pub was_purged: bool,
     /// Memberships that live again.
     pub memberships: u64,
     /// Memberships that Clerk shows and that could not be brought back; the log names them.
     pub left: u64,
+}
+
+/// What an undo would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UndoPlan {
+    /// Whose.
+    pub entity: EntityId,
+    /// What stands there.
+    pub stands: Stands,
+}
+
+/// What stands in the place of what an operator wants to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stands {
+    /// A tombstone.
+    Ended {
+        /// Whether the data of the user have been removed already, and are in the backups.
+        was_purged: bool,
+    },
+    /// A live row that is dated ahead of Clerk, so that no change in Clerk replaces it.
+    Ahead {
+        /// Its time, in Unix ms.
+        stored: Millis,
+        /// Clerk's, in Unix ms.
+        clerk: Millis,
+    },
+    /// What Clerk shows, or what Clerk's next change replaces.
+    Alive,
 }
 
 /// Why nothing was undone.
@@ -69,8 +100,8 @@ pub enum OperatorError {
     Undated,
     /// Its data are being removed.
     #[error(
-        "its data are being removed right now: wait until that is done, then name it by Clerk's id, and \
-         `rollcall restore` brings its rows back"
+        "its data are being removed right now: wait until that is done, then bring its rows back by \
+         `rollcall restore FILE...` with all backups of this user, and only after that undo, by Clerk's id"
     )]
     Purging,
     /// Its user or its organization has ended.
@@ -84,26 +115,57 @@ pub enum OperatorError {
 enum One {
     Lives { was_purged: bool },
     Lived,
+    WasAhead,
 }
 
 impl Reconciler {
-    /// Who is meant, and whether there is an end to take back.
+    /// Who is meant, and what an undo would do.
     ///
     /// # Errors
     ///
     /// [`OperatorError`], as [`Self::undo`] has it.
-    pub async fn can_undo(&self, subject: &Subject) -> Result<(EntityId, bool), OperatorError> {
+    pub async fn can_undo(&self, subject: &Subject) -> Result<UndoPlan, OperatorError> {
         self.check_operator().await?;
         let (entity, stored) = self.find(subject).await?;
         let stored = stored.ok_or(OperatorError::Unknown)?;
-        self.applier.clerk.fetch(&entity).await?.ok_or(OperatorError::Gone)?;
+        let found = self.applier.clerk.fetch(&entity).await?.ok_or(OperatorError::Gone)?;
         if stored.is_deleted() && stored.is_purging() {
             return Err(OperatorError::Purging);
         }
-        Ok((entity, stored.is_deleted()))
+        let stands = if stored.is_deleted() {
+            Stands::Ended { was_purged: self.was_purged(&stored) }
+        } else {
+            let shown = self.shown(found)?;
+            if self.is_ahead(&stored, &shown) {
+                Stands::Ahead { stored: stored.rank.version, clerk: shown.rank.version }
+            } else {
+                Stands::Alive
+            }
+        };
+        Ok(UndoPlan { entity, stands })
     }
 
-    /// Takes the end of a user, an organization or a membership back.
+    /// What Clerk shows, as a row.
+    fn shown(&self, found: Entity) -> Result<Item, OperatorError> {
+        let provenance = self.provenance(Writer::Operator);
+        let context = Context { instance: &self.applier.instance, provenance: &provenance };
+        context.entity(found).ok_or(OperatorError::Undated)
+    }
+
+    /// Whether a live row is dated ahead of what Clerk shows. Without a mirror nobody who lives is replaced.
+    fn is_ahead(&self, stored: &Item, shown: &Item) -> bool {
+        !stored.is_deleted() && stored.rank > shown.rank && self.keeps(stored)
+    }
+
+    fn keeps(&self, stored: &Item) -> bool {
+        self.mirror || Kind::of(&stored.key) == Some(Kind::Organization)
+    }
+
+    fn was_purged(&self, tombstone: &Item) -> bool {
+        Kind::of(&tombstone.key) == Some(Kind::User) && tombstone.is_finished() && self.removes()
+    }
+
+    /// Takes the end of a user, an organization or a membership back, or the date ahead of Clerk of one that lives.
     ///
     /// # Errors
     ///
@@ -118,9 +180,10 @@ impl Reconciler {
             return Err(OperatorError::Orphaned);
         }
         let one = self.revive(found, stored).await?;
-        let mut undo = Undo { entity, lived: false, was_purged: false, memberships: 0, left: 0 };
+        let mut undo = Undo { entity, lived: false, was_ahead: false, was_purged: false, memberships: 0, left: 0 };
         match one {
             One::Lived => undo.lived = true,
+            One::WasAhead => undo.was_ahead = true,
             One::Lives { was_purged } => undo.was_purged = was_purged,
         }
         if self.mirror && entity_has_members(&undo.entity) {
@@ -158,23 +221,22 @@ impl Reconciler {
         }
     }
 
-    /// Puts what Clerk shows in the place of the tombstone that is stored.
+    /// Puts what Clerk shows in the place of the tombstone that is stored, or of the row that is dated ahead.
     async fn revive(&self, found: Entity, mut stored: Item) -> Result<One, OperatorError> {
-        let provenance = self.provenance(Writer::Operator);
-        let context = Context { instance: &self.applier.instance, provenance: &provenance };
-        let item = context.entity(found).ok_or(OperatorError::Undated)?;
+        let item = self.shown(found)?;
         for _ in 0..MOST_ATTEMPTS {
-            if !stored.is_deleted() {
+            let is_ahead = self.is_ahead(&stored, &item);
+            if !stored.is_deleted() && !is_ahead {
                 return Ok(One::Lived);
             }
-            if stored.is_purging() {
+            if stored.is_deleted() && stored.is_purging() {
                 return Err(OperatorError::Purging);
             }
-            let is_kept = self.mirror || Kind::of(&stored.key) == Some(Kind::Organization);
-            if !is_kept {
+            let lives = One::Lives { was_purged: self.was_purged(&stored) };
+            if !self.keeps(&stored) {
                 // Nobody who lives is stored, so the tombstone is all that there is to take back.
                 if self.applier.directory.withdraw(&stored).await? {
-                    return Ok(One::Lives { was_purged: stored.is_finished() && self.removes() });
+                    return Ok(lives);
                 }
                 let now = self.survey.read(std::slice::from_ref(&stored.key)).await?.items.remove(&stored.key);
                 stored = now.ok_or(OperatorError::Unknown)?;
@@ -182,10 +244,7 @@ impl Reconciler {
             }
             let guard = Guard::Exactly(stored.rank, stored.digest.clone());
             match self.applier.directory.put(&item, &guard).await? {
-                Put::Applied { .. } => {
-                    let is_user = Kind::of(&stored.key) == Some(Kind::User);
-                    return Ok(One::Lives { was_purged: is_user && stored.is_finished() && self.removes() });
-                }
+                Put::Applied { .. } => return Ok(if is_ahead { One::WasAhead } else { lives }),
                 Put::Refused(now) => stored = *now.ok_or(OperatorError::Unknown)?,
             }
         }
