@@ -27,6 +27,8 @@ mod logs;
 mod main_job;
 mod metrics;
 mod operator;
+mod payloads;
+mod payloads_altered;
 mod peer_bugs;
 mod person;
 mod personal_data;

@@ -110,7 +110,8 @@ impl Drop for AtEnd {
 /// A signed event, by its type and by what became of it.
 pub fn event(kind: Option<&str>, outcome: &'static str) {
     // Whoever signs may name any type; each value of a dimension is a metric that costs money.
-    let kind = event::FOLLOWED.into_iter().find(|followed| Some(*followed) == kind).unwrap_or("other");
+    let mut kinds = event::FOLLOWED.into_iter().chain(event::OF_ROLES);
+    let kind = kinds.find(|known| Some(*known) == kind).unwrap_or("other");
     counter!(EVENTS, "Type" => kind, "Outcome" => outcome).increment(1);
 }
 
