@@ -14,6 +14,7 @@ mod callers;
 mod cascade;
 mod consequences;
 mod convergence;
+mod damaged_rows;
 mod deletion;
 mod ensure;
 mod ensure_failures;
