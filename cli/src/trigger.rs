@@ -5,6 +5,7 @@ use std::io::Write;
 use anyhow::{Context, bail};
 use aws_sdk_dynamodb::types::AttributeValue;
 use include_dir::{Dir, include_dir};
+use rollcall::adapters::dynamo_profiles::plain;
 use rollcall::core::event::Envelope;
 use rollcall::core::id::{InstanceId, Key};
 use rollcall::core::millis::Millis;
@@ -186,5 +187,5 @@ async fn stored(dynamodb: &str, body: &str, instance: &str) -> Option<Value> {
     let client = stack::client(dynamodb).await;
     let request = client.get_item().table_name(Tables::default().directory).consistent_read(true);
     let request = request.key("pk", AttributeValue::S(pk)).key("sk", AttributeValue::S(sk));
-    serde_dynamo::from_item(request.send().await.ok()?.item?).ok()
+    Some(Value::Object(plain(request.send().await.ok()?.item?)))
 }

@@ -1,4 +1,4 @@
-"""Two condition keys of IAM that MiniStack does not derive from writes to DynamoDB.
+"""Two condition keys of IAM that MiniStack does not derive from requests to DynamoDB.
 
 The roles of react and reconcile may write the Directory under conditions on `dynamodb:Attributes` and
 `dynamodb:LeadingKeys`. MiniStack 1.5.33 evaluates conditions, but derives the first of these keys from projections only
@@ -31,6 +31,13 @@ def keys_of(write):
     return {key: values for key, values in keys.items() if values}
 
 
+def keys_of_reads(request):
+    """The partition keys of the rows that a BatchGetItem names."""
+    tables = [it for it in (request.get("RequestItems") or {}).values() if isinstance(it, dict)]
+    leading = [key[PARTITION_KEY]["S"] for table in tables for key in table.get("Keys", []) if PARTITION_KEY in key]
+    return {"dynamodb:LeadingKeys": leading} if leading else {}
+
+
 class Resource(str):
     """The ARN of a table with the keys of the write to it: the writes of a transaction are judged one by one."""
 
@@ -38,9 +45,11 @@ class Resource(str):
 
 
 def service_context(body, without=iam_actions.dynamodb_service_context):
-    """What MiniStack derives from a request, and the keys of a single write. Reads have neither item nor expression."""
+    """What MiniStack derives from a request, and the keys of a single write or of a batch of reads. Other reads have neither
+    item nor expression."""
     request = json.loads(body or b"{}")
-    return {**without(body), **(keys_of(request) if "Item" in request or "UpdateExpression" in request else {})}
+    is_write = "Item" in request or "UpdateExpression" in request
+    return {**without(body), **(keys_of(request) if is_write else keys_of_reads(request))}
 
 
 def transaction_checks(action, body, region, account, without=iam_actions.dynamodb_transaction_checks):

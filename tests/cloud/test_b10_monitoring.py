@@ -138,6 +138,42 @@ def test_b10_an_event_that_cannot_be_read_rings(monitored):
     monitored.rings("EventsQuarantined")
 
 
+# Whose alarm, with the log that the function writes.
+@pytest.mark.parametrize(
+    ("alarm", "log"),
+    [
+        ("WebhookUnreadableRows", "WebhookLogs"),
+        ("EnsureProfileUnreadableRows", "EnsureProfileLogs"),
+        ("ReactUnreadableRows", "ReactLogs"),
+        ("ReconcileUnreadableRows", "ReconcileLogs"),
+    ],
+)
+def test_b10_a_row_that_somebody_has_changed_rings(monitored, alarm, log):
+    """What the rule does not need is not as Rollcall writes it, so everybody goes on, and says so."""
+    stack, clerk = monitored.stack, monitored.stack.clerk
+    user = clerk.create_user("Barbara", "Liskov")
+    clerk.delivered(user["id"])
+    monitored.emitted(log)
+    row = stack.user(user["id"])
+    stack.set(row, "applied_by", "somebody@example.com")
+    match alarm:
+        case "WebhookUnreadableRows":
+            # An event that is known already is refused, by the row that is there.
+            (message,) = clerk.delivered(user["id"], "user.created")
+            clerk.replay(message["svix_id"])
+            until("it came again", lambda: tries(clerk, user) >= 2)
+        case "EnsureProfileUnreadableRows":
+            assert stack.post("/profiles/ensure", clerk.session_token(user["id"])).status_code in (200, 201)
+        case "ReactUnreadableRows":
+            assert not stack.invoke("ReactFunction", {"Records": stack.stream()[-1:]})["batchItemFailures"]
+        case "ReconcileUnreadableRows":
+            assert stack.invoke("ReconcileFunction", {})["state"] == "done"
+    monitored.publish(log)
+    monitored.rings(alarm)
+    stack.set(row, "applied_by", "webhook")
+    assert "somebody" not in json.dumps(stack.log(log), default=str)
+
+
 def test_b10_lost_events_ring(monitored):
     """As many as the parameter DriftAlarm has by default."""
     stack, clerk = monitored.stack, monitored.stack.clerk

@@ -67,6 +67,12 @@ def batch_get(table):
     return "batch_get_item", lambda stack: {"RequestItems": {stack.outputs[table]: {"Keys": [KEY]}}}
 
 
+def batch_get_note():
+    """A BatchGetItem of a note in quarantine."""
+    key = {name: NOTE[name] for name in ("pk", "sk")}
+    return "batch_get_item", lambda stack: {"RequestItems": {stack.outputs["OperationsTable"]: {"Keys": [key]}}}
+
+
 def query(table):
     """A Query."""
     return "query", lambda stack: {
@@ -83,7 +89,7 @@ def scan(table):
 
 READS = [get, batch_get, query, scan]
 MUST = {
-    "WebhookRole": [put("DirectoryTable", LIVE_USER), put("OperationsTable", NOTE)],
+    "WebhookRole": [put("DirectoryTable", LIVE_USER), put("OperationsTable", NOTE), batch_get_note()],
     "EnsureProfileRole": [batch_get("DirectoryTable"), put("DirectoryTable", LIVE_USER), put("ProfilesTable", KEY)],
     "ReactRole": [
         query("DirectoryTable"),

@@ -96,12 +96,15 @@ async fn d2_whoever_is_not_signed_in_goes_to_sign_in() {
 #[tokio::test]
 async fn d2_a_user_without_an_email_address_gets_a_clear_error() {
     let world = World::start().await;
-    let nameless = world.clerk("POST", "/users", json!({ "phone_number": ["+15555550100"] })).await;
+    let phone = world.clerk("POST", "/users", json!({ "phone_number": ["+15555550100"] })).await;
+    let token = world.session(phone["id"].as_str().unwrap(), None);
+    assert_eq!(sync(&world, &token, FRONT_END, "").await.status, 303, "a phone number is a contact, too");
+    let nameless = world.clerk("POST", "/users", json!({ "username": "ada" })).await;
     let token = world.session(nameless["id"].as_str().unwrap(), None);
     let answer = sync(&world, &token, FRONT_END, "").await;
     assert_eq!((answer.status, answer.header("location")), (422, None));
     assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"));
-    assert!(answer.text.contains("no primary e-mail address. Add one"), "{}", answer.text);
+    assert!(answer.text.contains("no primary e-mail address. Add one, or a phone number"), "{}", answer.text);
     // Whoever does not look at pages gets a problem.
     let answer = world.call("GET", "/sync", &[("cookie", &format!("__session={token}"))]).await;
     assert_eq!(answer.brief(), (422, "email_missing"));

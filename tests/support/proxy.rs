@@ -27,6 +27,26 @@ where
     serve(axum::Router::new().fallback(answer)).await
 }
 
+/// Clerk behind something that changes the text of each answer: also into what no JSON value of this process can be.
+///
+/// # Panics
+///
+/// If Clerk does not answer.
+pub async fn behind_text<C>(world: &World, change: C) -> String
+where
+    C: Fn(String) -> String + Clone + Send + Sync + 'static,
+{
+    let (clerk, key) = (world.stack.addresses.clerk.clone(), world.stack.addresses.clerk_secret_key.clone());
+    let answer = move |uri: Uri| {
+        let (clerk, key, change) = (clerk.clone(), key.clone(), change.clone());
+        async move {
+            let answer = reqwest::Client::new().get(format!("{clerk}{uri}")).bearer_auth(key).send().await.unwrap();
+            (StatusCode::from_u16(answer.status().as_u16()).unwrap(), change(answer.text().await.unwrap()))
+        }
+    };
+    serve(axum::Router::new().fallback(answer)).await
+}
+
 /// Hides some users from the list of all users and its count, as an index does that lags. Asked about by name, they are
 /// there.
 ///

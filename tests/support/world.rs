@@ -202,6 +202,13 @@ impl World {
         read(gateway::invoke(ensure_profile::service(self.ensure_profile.clone(), clock), event).await).await
     }
 
+    /// The API over the functions under test, to be served.
+    #[must_use]
+    pub fn router(&self) -> axum::Router {
+        let (webhook, ensure_profile) = (self.webhook.clone(), self.ensure_profile.clone());
+        gateway::router(Functions { webhook, ensure_profile, clock: self.clock() })
+    }
+
     /// Sends a request without a body to the API over the functions under test.
     ///
     /// # Panics
@@ -217,17 +224,12 @@ impl World {
     ///
     /// If the request is none.
     pub async fn call_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: String) -> Answer {
-        let functions = Functions {
-            webhook: self.webhook.clone(),
-            ensure_profile: self.ensure_profile.clone(),
-            clock: self.clock(),
-        };
         let mut request = http::Request::builder().method(method).uri(path).header("host", "api.example.com");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = request.body(axum::body::Body::from(body)).unwrap();
-        read(gateway::router(functions).oneshot(request).await.unwrap()).await
+        read(self.router().oneshot(request).await.unwrap()).await
     }
 
     /// `POST /profiles/ensure` with a session token.
@@ -371,6 +373,19 @@ impl World {
     /// All rows of the Operations table.
     pub async fn operations(&self) -> Vec<Value> {
         self.rows(&self.stack.addresses.operations_table).await
+    }
+
+    /// The notes of a message in quarantine, by its id, of whatever day.
+    ///
+    /// # Panics
+    ///
+    /// If DynamoDB does not answer.
+    pub async fn note(&self, id: &str) -> Vec<Value> {
+        let scan = self.stack.dynamodb.scan().table_name(&self.stack.addresses.operations_table);
+        let scan =
+            scan.filter_expression("sk = :id").expression_attribute_values(":id", AttributeValue::S(id.to_owned()));
+        let rows = scan.into_paginator().items().send().collect::<Result<Vec<_>, _>>().await.unwrap();
+        rows.into_iter().map(|row| serde_dynamo::from_item(row).unwrap()).collect()
     }
 
     /// Calls the emulator's Backend API, as `("POST", "/users", …)`.

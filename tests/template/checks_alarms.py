@@ -61,6 +61,10 @@ ALARMS = {
         "IteratorAge", REACT, MORE_THAN, 3_600_000, namespace="AWS/Lambda", statistic="Maximum", periods=3
     ),
     "EventsQuarantined": alarm("Quarantined", WEBHOOK, AT_LEAST, 1),
+    **{
+        f"{function.removesuffix('Function')}UnreadableRows": alarm("UnreadableRows", function, AT_LEAST, 1)
+        for function in ALL
+    },
     "DriftHealed": alarm("DriftHealed", RECONCILE, AT_LEAST, {"Ref": "DriftAlarm"}, period=HOUR),
     "DeletionsHeld": alarm("DeletionsHeld", RECONCILE, AT_LEAST, 1, period=HOUR),
     "OutOfStep": alarm("OutOfStep", RECONCILE, AT_LEAST, 1, period=HOUR),

@@ -20,6 +20,7 @@ WRITTEN_BY = {
     "NotSynced": [ENSURE],
     "Failures": ALL,
     "ClerkCalls": ALL,
+    "UnreadableRows": ALL,
     "WritebackConflicts": [REACT, RECONCILE],
     "Drift": [RECONCILE],
     "DriftHealed": [RECONCILE],

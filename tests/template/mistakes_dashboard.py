@@ -115,7 +115,7 @@ BY_CHECK = {
         ("alarms by their names", put(*ALARMS, 0, {"Ref": "WebhookErrors"})),
         (
             "another's condition",
-            put(*ALARMS, 21, "Fn::If", 0, "EnsureVerifies"),
+            put(*ALARMS, 25, "Fn::If", 0, "EnsureVerifies"),
             *(it for it in STARTING if it != "verify"),
         ),
         ("no list", written('"alarms": ["${Alarms}"]', '"alarms": []')),

@@ -66,6 +66,7 @@ PERMISSIONS = {
     "WebhookFunction": {
         ("dynamodb:PutItem", "DirectoryTable.Arn"),
         ("dynamodb:PutItem", "OperationsTable.Arn", NOTE),
+        ("dynamodb:BatchGetItem", "OperationsTable.Arn", NOTE),
         ("secretsmanager:GetSecretValue", "SecretArn"),
         ("logs:CreateLogStream", "WebhookLogs.Arn"),
         ("logs:PutLogEvents", "WebhookLogs.Arn"),

@@ -22,7 +22,12 @@ export interface User {
   first_name?: string;
   last_name?: string;
   username?: string;
+  /** The primary address. */
   email?: string;
+  /** Whether the user has proven that `email` is theirs. There whenever `email` is. */
+  email_verified?: boolean;
+  /** The primary phone number. */
+  phone?: string;
   image_url?: string;
   created_at?: number;
   updated_at?: number;

@@ -15,6 +15,8 @@ pub(crate) struct Fate {
     pub(crate) overtaken_by: u32,
     /// Sent a second time, after this many further messages.
     pub(crate) repeated_after: Option<u32>,
+    /// Sent again although the endpoint has asked for an end of that.
+    pub(crate) ignores_abort: bool,
 }
 
 /// What the dice decided for one request.
@@ -97,6 +99,7 @@ impl FaultDesk {
             delay: Duration::from_millis(webhooks.delay_ms),
             overtaken_by: if overtaken { overtaken_by } else { 0 },
             repeated_after: repeated.then_some(repeated_after),
+            ignores_abort: webhooks.ignore_abort,
         }
     }
 

@@ -51,6 +51,8 @@ struct Record {
     failures: usize,
     /// To be sent once more when it has arrived, after so many further messages.
     repeated_after: Option<u32>,
+    /// Whether it is sent again although the endpoint has asked for an end of that.
+    ignores_abort: bool,
 }
 
 #[derive(Debug)]
@@ -115,6 +117,7 @@ impl Queue {
                 attempts: Vec::new(),
                 failures: 0,
                 repeated_after: fate.repeated_after,
+                ignores_abort: fate.ignores_abort,
             });
             if !fate.dropped {
                 let due = now + fate.delay + self.schedule.first().copied().unwrap_or_default();
@@ -176,7 +179,7 @@ impl Queue {
                 record.state = DeliveryState::Pending;
                 lane.ready.push_front(Job { delivery: task.delivery, overtaken_by, held_until: now + HOLD });
             }
-        } else if outcome.aborted {
+        } else if outcome.aborted && !record.ignores_abort {
             record.state = DeliveryState::Aborted;
         } else {
             record.failures += 1;
@@ -325,6 +328,22 @@ mod tests {
         waiting.begin_settling();
         assert_eq!(drain(&mut waiting, now), "1");
         assert!(waiting.is_settled());
+    }
+
+    #[test]
+    fn a_sender_that_ignores_the_header_goes_on_with_its_schedule() {
+        let now = Instant::now();
+        for (ignores_abort, state) in [(false, DeliveryState::Aborted), (true, DeliveryState::Failed)] {
+            let mut queue = queue(1, &[Fate { ignores_abort, ..Fate::default() }], now);
+            let mut at = now;
+            while let Some(task) = queue.take(at).pop() {
+                let attempt = Attempt { at: 0, status: Some(422) };
+                queue.finish(&task, Outcome { attempt, aborted: true }, at);
+                at += SECOND;
+            }
+            let delivery = queue.deliveries().remove(0);
+            assert_eq!((delivery.state, delivery.attempts.len()), (state, if ignores_abort { 2 } else { 1 }));
+        }
     }
 
     #[test]

@@ -130,12 +130,12 @@ pub const NOT_FOUND: Problem = Problem {
     title: "No such route",
     detail: "There are POST /profiles/ensure and GET /sync.",
 };
-/// Whoever comes to `/sync` without an e-mail address.
+/// Whoever comes to `/sync` without an e-mail address and without a phone number.
 pub const EMAIL_MISSING: Problem = Problem {
     status: 422,
     code: "email_missing",
-    title: "No e-mail address",
-    detail: "Your account has no primary e-mail address. Add one to it, then come back.",
+    title: "No e-mail address and no phone number",
+    detail: "Your account has no primary e-mail address. Add one, or a phone number, then come back.",
 };
 /// The store does not answer, or not in time.
 pub const UNAVAILABLE: Problem = Problem {

@@ -129,7 +129,7 @@ impl EnsureProfile {
             Err(refused) => return self.signed_out(&refused, &target, cookie),
         };
         match self.run(&session, Extent::All, now).await {
-            Ok(ensured) if ensured.lacks_email() => Answer::Problem(EMAIL_MISSING),
+            Ok(ensured) if ensured.lacks_contact() => Answer::Problem(EMAIL_MISSING),
             Ok(_) => Answer::Redirect { to: target, cookie },
             Err(answer) => answer,
         }

@@ -17,7 +17,8 @@ use rollcall::adapters::backups::Backups;
 use rollcall::adapters::bus::Bus;
 use rollcall::adapters::clerk_api::ClerkApi;
 use rollcall::adapters::dynamo_profiles::DynamoProfiles;
-use rollcall::adapters::metrics;
+use rollcall::adapters::store_error::StoreError;
+use rollcall::adapters::{dynamo_item, metrics};
 use rollcall::core::item::Item;
 use rollcall::core::millis::Millis;
 use rollcall::core::reconcile::run::Mode;
@@ -73,13 +74,13 @@ impl React {
 
     /// Follows a batch, until `until` at the latest. Answers with the sequence number of the first record that is not done.
     ///
-    /// A row that is not one of Rollcall's is passed over: nothing follows from it, and it would stand in the way of others.
+    /// A row without what the rule needs is passed over: nothing follows from it, and it would stand in the way of others. What
+    /// it was before is of no matter to what follows from what it is now.
     pub async fn react(&self, event: Event, until: Option<Millis>) -> DynamoDbEventResponse {
         let (mut numbers, mut records) = (Vec::new(), Vec::new());
         for record in event.records {
             let number = record.change.sequence_number.clone().unwrap_or_default();
             let Ok(record) = read(record) else {
-                // What the reader has to say of it may hold a value.
                 error!(outcome = "failed", error = "the row is not one of Rollcall's", record = number, "react");
                 continue;
             };
@@ -98,11 +99,12 @@ impl React {
     }
 }
 
-fn read(record: EventRecord) -> Result<Record, serde_dynamo::Error> {
-    let image = |image: serde_dynamo::Item| -> Result<Option<Item>, serde_dynamo::Error> {
-        if image.is_empty() { Ok(None) } else { serde_dynamo::from_item(image).map(Some) }
+fn read(record: EventRecord) -> Result<Record, StoreError> {
+    let image = |image: serde_dynamo::Item| -> Result<Option<Item>, StoreError> {
+        if image.is_empty() { Ok(None) } else { dynamo_item::item(image.into_inner()).map(Some) }
     };
-    Ok(Record { old: image(record.change.old_image)?, new: image(record.change.new_image)? })
+    let new = image(record.change.new_image)?;
+    Ok(Record { old: image(record.change.old_image).unwrap_or_default(), new })
 }
 
 /// The answer after which the record with this number comes again, and all after it.

@@ -18,7 +18,7 @@ use rollcall::adapters::dynamo_directory::DynamoDirectory;
 use rollcall::adapters::dynamo_operations::DynamoOperations;
 use rollcall::adapters::svix_signature::{Signatures, Untrusted};
 use rollcall::adapters::{http, metrics};
-use rollcall::core::event::{Envelope, Unprocessable};
+use rollcall::core::event::{self, Envelope, Unprocessable};
 use rollcall::core::id::DeliveryId;
 use rollcall::core::millis::Millis;
 use rollcall::core::rule::Outcome;
@@ -103,7 +103,12 @@ impl Webhook {
         let dated = match envelope.open() {
             Ok(Some(dated)) => dated,
             Ok(None) => {
-                info!(svix_id = %delivery, outcome = "ignored", "an event of a type that is not followed");
+                if event::OF_ROLES.contains(&envelope.kind.as_str()) {
+                    let kind = &envelope.kind;
+                    warn!(svix_id = %delivery, r#type = kind, outcome = "ignored", "memberships of a role are stale until the next run");
+                } else {
+                    info!(svix_id = %delivery, outcome = "ignored", "an event of a type that is not followed");
+                }
                 metrics::event(Some(&envelope.kind), answers::name(None));
                 return Answer::Done(None);
             }

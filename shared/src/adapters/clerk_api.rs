@@ -119,7 +119,7 @@ impl ClerkApi {
         match entity {
             EntityId::User(user) => {
                 let found: Option<User> = self.get(&["users", user.as_str()], &[]).await?;
-                about(found, |found| found.id == *user).map(|found| found.map(Entity::User))
+                about(found, |found| found.id == *user && !found.is_unreadable()).map(|found| found.map(Entity::User))
             }
             EntityId::Organization(organization) => {
                 let found: Option<Organization> = self.get(&["organizations", organization.as_str()], &[]).await?;

@@ -168,7 +168,13 @@ fn user(row: &RawValue) -> Row {
     struct Id {
         id: UserId,
     }
-    read::<User>(row, Entity::User, || serde_json::from_str(row.get()).ok().map(|Id { id }| EntityId::User(id)))
+    let read =
+        read::<User>(row, Entity::User, || serde_json::from_str(row.get()).ok().map(|Id { id }| EntityId::User(id)));
+    match read {
+        // Nobody can tell from it who is let in.
+        Row::Read(entity) if entity.is_unreadable() => Row::Unreadable(Some(entity.id())),
+        read => read,
+    }
 }
 
 fn organization(row: &RawValue) -> Row {

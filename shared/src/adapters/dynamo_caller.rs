@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::dynamo_batch;
+use super::dynamo_item;
 use super::dynamo_profiles::{key_of, profile};
 use super::store_error::StoreError;
 use crate::core::id::{Each, EntityId, InstanceId, Key};
@@ -61,13 +62,10 @@ impl DynamoCaller {
         let mut found = self.fetch(&copies, &profiles).await?;
         let mut item = |key: Option<Key>| key.and_then(|key| found.remove(&(&*self.directory, key)));
         let copies = keys.map(&mut item);
-        let read = |attributes: HashMap<String, AttributeValue>| {
-            serde_dynamo::from_item::<_, Item>(attributes).map_err(|error| StoreError::Unreadable(error.into()))
-        };
         let copies = Each {
-            user: copies.user.map(read).transpose()?,
-            organization: copies.organization.map(read).transpose()?,
-            membership: copies.membership.map(read).transpose()?,
+            user: copies.user.map(dynamo_item::item).transpose()?,
+            organization: copies.organization.map(dynamo_item::item).transpose()?,
+            membership: copies.membership.map(dynamo_item::item).transpose()?,
         };
         let mut record = |key: Option<Key>| key.and_then(|key| found.remove(&(&*self.profiles, key))).map(profile);
         Ok(Stored { copies, profile: record(profile_keys.0), membership_profile: record(profile_keys.1) })

@@ -15,6 +15,7 @@ use aws_sdk_dynamodb::types::{
 
 use super::aws::backoff;
 use super::dynamo_batch::attributes;
+use super::dynamo_item;
 use super::dynamo_transaction::{Transacted, transact};
 use super::store_error::StoreError;
 use crate::core::item::{CONSEQUENCES_AT, Item, NOBODY, PURGING_AT};
@@ -120,11 +121,7 @@ impl DynamoDirectory {
                 Some(PutItemError::ConditionalCheckFailedException(refusal)) => match refusal.item() {
                     None => Ok(Put::Refused(None)),
                     Some(stored) if stored.is_empty() => Ok(Put::Refused(None)),
-                    Some(stored) => {
-                        let stored = serde_dynamo::from_item(stored.clone())
-                            .map_err(|error| StoreError::Unreadable(error.into()))?;
-                        Ok(Put::Refused(Some(Box::new(stored))))
-                    }
+                    Some(stored) => Ok(Put::Refused(Some(Box::new(dynamo_item::item(stored.clone())?)))),
                 },
                 _ => Err(StoreError::of(error)),
             },

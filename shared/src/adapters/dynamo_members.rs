@@ -5,6 +5,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::dynamo_batch::{self, Row};
 use super::dynamo_directory::MOST_TOGETHER;
+use super::dynamo_item;
 use super::dynamo_profiles::key_of;
 use super::store_error::StoreError;
 use crate::core::id::{Key, Kind};
@@ -77,7 +78,7 @@ impl DynamoMembers {
         let mut page = Page { next, ..Page::default() };
         for row in rows {
             let Some(key) = key_of(&row) else { continue };
-            match serde_dynamo::from_item(row) {
+            match dynamo_item::item(row) {
                 Ok(item) => page.items.push(item),
                 Err(_) => page.unreadable.push(key),
             }

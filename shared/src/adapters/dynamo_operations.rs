@@ -1,14 +1,17 @@
 //! The Operations table on DynamoDB: for now the quarantine of signed events that could not be processed.
 
+use std::collections::HashMap;
+
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::dynamo_profiles::plain;
+use super::dynamo_batch::{self, MOST_REQUESTS, attributes};
+use super::dynamo_profiles::{key_of, plain};
 use super::store_error::StoreError;
 use crate::core::event::Unprocessable;
-use crate::core::id::{DeliveryId, InstanceId};
+use crate::core::id::{DeliveryId, InstanceId, Key};
 use crate::core::millis::Millis;
 
 /// The Operations table.
@@ -47,8 +50,8 @@ impl DynamoOperations {
         DynamoOperations { client, table }
     }
 
-    /// Notes a signed event that cannot be processed. A second delivery of the same message on the same day overwrites
-    /// the note.
+    /// Notes a signed event that cannot be processed. Another delivery of the same message, on whatever day, overwrites the
+    /// note: not every sender stops when it is told to.
     ///
     /// # Errors
     ///
@@ -60,7 +63,7 @@ impl DynamoOperations {
         now: Millis,
     ) -> Result<(), StoreError> {
         let note = Quarantined {
-            pk: format!("QUARANTINE#{}", now.utc_date()),
+            pk: self.noted(delivery, now).await?.unwrap_or_else(|| format!("QUARANTINE#{}", now.utc_date())),
             sk: delivery.as_str(),
             received_at: now,
             expires_at: now.get() / 1000 + QUARANTINE_SECONDS,
@@ -74,6 +77,18 @@ impl DynamoOperations {
         Ok(())
     }
 
+    /// The partition in which a message is noted already; nothing if it is not. One request, of as many keys as days that notes
+    /// stay: this is no busy path.
+    async fn noted(&self, delivery: &DeliveryId, now: Millis) -> Result<Option<String>, StoreError> {
+        let key = |pk| attributes(&Key { pk, sk: delivery.to_string() });
+        let wanted = KeysAndAttributes::builder().set_keys(Some(partitions(now).map(key).collect()));
+        let wanted = wanted.projection_expression("pk, sk").consistent_read(true).build();
+        let wanted = wanted.map_err(|error| StoreError::Unreadable(error.into()))?;
+        let wanted = HashMap::from([(self.table.clone(), wanted)]);
+        let (found, _) = dynamo_batch::get(&self.client, wanted, MOST_REQUESTS).await?;
+        Ok(found.iter().find_map(|(_, row)| key_of(row)).map(|key| key.pk))
+    }
+
     /// The notes of events about an entity, of all days that notes stay.
     ///
     /// # Errors
@@ -81,12 +96,10 @@ impl DynamoOperations {
     /// [`StoreError`].
     pub async fn quarantined(&self, entity: &str, now: Millis) -> Result<Vec<Map<String, Value>>, StoreError> {
         let mut notes = Vec::new();
-        for days in 0..=QUARANTINE_SECONDS / DAY_SECONDS {
-            let day = now.get().saturating_sub(days * DAY_SECONDS * 1000);
-            let day = Millis::try_from(i64::try_from(day).unwrap_or_default()).unwrap_or(Millis::ZERO).utc_date();
+        for partition in partitions(now) {
             let of_day = self.client.query().table_name(&self.table).key_condition_expression("pk = :pk");
             let of_day = of_day
-                .expression_attribute_values(":pk", AttributeValue::S(format!("QUARANTINE#{day}")))
+                .expression_attribute_values(":pk", AttributeValue::S(partition))
                 .filter_expression("entity_id = :entity")
                 .expression_attribute_values(":entity", AttributeValue::S(entity.to_owned()));
             let mut pages = of_day.into_paginator().items().send();
@@ -96,4 +109,13 @@ impl DynamoOperations {
         }
         Ok(notes)
     }
+}
+
+/// The partitions of all days that notes stay, the latest first: fewer than the keys that one request may name.
+fn partitions(now: Millis) -> impl Iterator<Item = String> {
+    (0..=QUARANTINE_SECONDS / DAY_SECONDS).map(move |days| {
+        let day = now.get().saturating_sub(days * DAY_SECONDS * 1000);
+        let day = Millis::try_from(i64::try_from(day).unwrap_or_default()).unwrap_or(Millis::ZERO).utc_date();
+        format!("QUARANTINE#{day}")
+    })
 }

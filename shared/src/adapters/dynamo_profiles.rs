@@ -11,11 +11,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Number, Value};
 
 use super::dynamo_batch::attributes;
+use super::dynamo_item;
 use super::dynamo_transaction::{Transacted, is_refused, transact};
 use super::store_error::StoreError;
 use crate::core::controls::{Invariant, guards};
 use crate::core::id::Key;
-use crate::core::item::Item;
 use crate::core::profile::Profile;
 
 /// Whole numbers up to here are exact in JavaScript: 2^53.
@@ -168,8 +168,7 @@ fn refusal(reasons: &[CancellationReason], owners: usize) -> Result<Provisioned,
     let (of_owners, of_record) = reasons.split_at(owners.min(reasons.len()));
     if let Some(at) = of_owners.iter().position(is_refused) {
         let item = of_owners[at].item().filter(|item| !item.is_empty());
-        let item = item.map(|item| serde_dynamo::from_item::<_, Item>(item.clone())).transpose();
-        let item = item.map_err(|error| StoreError::Unreadable(error.into()))?;
+        let item = item.map(|item| dynamo_item::item(item.clone())).transpose()?;
         let has_ended = item.is_some_and(|item| item.is_deleted());
         return Ok(if has_ended { Provisioned::Ended(at) } else { Provisioned::Ownerless });
     }

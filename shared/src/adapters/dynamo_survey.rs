@@ -6,9 +6,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedCapacity};
+use aws_sdk_dynamodb::types::{KeysAndAttributes, ReturnConsumedCapacity};
 
 use super::dynamo_batch::{self, Row, attributes};
+use super::dynamo_item;
 use super::dynamo_profiles::key_of;
 use super::store_error::StoreError;
 use crate::core::id::Key;
@@ -46,7 +47,7 @@ pub struct DynamoSurvey {
 pub struct Rows {
     /// The rows, by their keys.
     pub items: BTreeMap<Key, Item>,
-    /// The keys of rows that Rollcall did not write.
+    /// The keys of rows without what the rule needs.
     pub unreadable: Vec<Key>,
     /// DynamoDB read units.
     pub units: f64,
@@ -86,6 +87,19 @@ impl DynamoSurvey {
     pub async fn read(&self, keys: &[Key]) -> Result<Rows, StoreError> {
         let (rows, units) = dynamo_batch::get_all(&self.client, &self.table, keys, dynamo_batch::whole).await?;
         Ok(Rows { units, ..read(rows) })
+    }
+
+    /// This row as it is now, whole; nothing if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; [`StoreError::Unreadable`] for a row without what the rule needs.
+    pub async fn one(&self, key: &Key) -> Result<Option<Item>, StoreError> {
+        let mut rows = self.read(std::slice::from_ref(key)).await?;
+        if rows.unreadable.is_empty() {
+            return Ok(rows.items.remove(key));
+        }
+        Err(StoreError::Unreadable("a row of the Directory".into()))
     }
 
     /// A page of all rows, from behind `from` on, with what comparisons need of them.
@@ -131,14 +145,10 @@ fn read(rows: Vec<Row>) -> Rows {
     let mut read = Rows::default();
     for row in rows {
         let Some(key) = key_of(&row) else { continue };
-        match item(row) {
-            Some(item) => drop(read.items.insert(key, item)),
-            None => read.unreadable.push(key),
+        match dynamo_item::item(row) {
+            Ok(item) => drop(read.items.insert(key, item)),
+            Err(_) => read.unreadable.push(key),
         }
     }
     read
-}
-
-fn item(row: HashMap<String, AttributeValue>) -> Option<Item> {
-    serde_dynamo::from_item(row).ok()
 }

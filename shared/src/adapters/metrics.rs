@@ -36,10 +36,11 @@ const QUARANTINED: &str = "Quarantined";
 const REFUSALS: &str = "Refusals";
 const RUNS_FINISHED: &str = "RunsFinished";
 const SYNC_LAG: &str = "SyncLag";
+const UNREADABLE_ROWS: &str = "UnreadableRows";
 const WRITEBACK_CONFLICTS: &str = "WritebackConflicts";
 
 /// All but the lag.
-const COUNTERS: [&str; 14] = [
+const COUNTERS: [&str; 15] = [
     BAD_SIGNATURES,
     CLERK_CALLS,
     DELETIONS_HELD,
@@ -53,6 +54,7 @@ const COUNTERS: [&str; 14] = [
     QUARANTINED,
     REFUSALS,
     RUNS_FINISHED,
+    UNREADABLE_ROWS,
     WRITEBACK_CONFLICTS,
 ];
 
@@ -110,7 +112,8 @@ impl Drop for AtEnd {
 /// A signed event, by its type and by what became of it.
 pub fn event(kind: Option<&str>, outcome: &'static str) {
     // Whoever signs may name any type; each value of a dimension is a metric that costs money.
-    let kind = event::FOLLOWED.into_iter().find(|followed| Some(*followed) == kind).unwrap_or("other");
+    let mut kinds = event::FOLLOWED.into_iter().chain(event::OF_ROLES);
+    let kind = kinds.find(|known| Some(*known) == kind).unwrap_or("other");
     counter!(EVENTS, "Type" => kind, "Outcome" => outcome).increment(1);
 }
 
@@ -138,6 +141,11 @@ pub fn problem(problem: &Problem) {
 /// An event that was signed and could not be read.
 pub fn quarantined() {
     counter!(QUARANTINED).increment(1);
+}
+
+/// A row of the Directory, read and not as Rollcall writes it.
+pub fn unreadable_row() {
+    counter!(UNREADABLE_ROWS).increment(1);
 }
 
 /// An invocation that has failed, by its answer or before its end.

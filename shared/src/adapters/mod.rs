@@ -8,6 +8,7 @@ pub mod clerk_lists;
 mod dynamo_batch;
 pub mod dynamo_caller;
 pub mod dynamo_directory;
+pub mod dynamo_item;
 pub mod dynamo_members;
 pub mod dynamo_operations;
 pub mod dynamo_owned;

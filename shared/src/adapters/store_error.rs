@@ -20,7 +20,17 @@ pub enum StoreError {
     Refused(String, #[source] Cause),
     /// A row that Rollcall did not write.
     #[error("the stored item cannot be read")]
-    Unreadable(#[source] Cause),
+    Unreadable(Withheld),
+}
+
+/// Why a row cannot be read. Nothing is kept of it: it would quote the row.
+#[derive(Debug)]
+pub struct Withheld;
+
+impl<Why: Into<Cause>> From<Why> for Withheld {
+    fn from(_: Why) -> Withheld {
+        Withheld
+    }
 }
 
 /// Error codes of DynamoDB after which the same request may succeed.

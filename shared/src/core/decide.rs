@@ -10,6 +10,9 @@ use super::tombstone::{Deletion, DeletionPolicy};
 
 /// Beyond this age, in ms, a live event no longer creates anything: the delete that followed it may have been lost.
 pub const LATE_AFTER: u64 = 10 * 60 * 1000;
+/// A live event whose state is later than its own envelope by more than this, in ms, is not believed: applied, it would outrank
+/// every later state of Clerk's.
+pub const AHEAD_AFTER: u64 = 5 * 60 * 1000;
 
 /// The settings that decide what an event asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +30,9 @@ pub enum Plan {
     Ignore,
     /// One conditional write.
     Write(Box<Write>),
-    /// The payload lacks the date that its generation needs: fetch the entity, apply what comes.
-    Fetch {
-        /// Whether the event says that the entity ended.
-        ended: bool,
-    },
+    /// The event alone does not suffice: fetch the entity, apply what comes. The payload lacks the date that its generation needs,
+    /// or says unclearly who is let in, or its dates cannot be believed.
+    Fetch(Said),
 }
 
 /// One conditional write.
@@ -84,20 +85,23 @@ pub enum Said {
 #[must_use]
 pub fn plan(dated: Dated, policy: Policy, context: &Context<'_>, now: Millis) -> Plan {
     let Dated { event, sent_at } = dated;
-    let guard = if now.since(sent_at) > LATE_AFTER { Guard::NewerAndKnown } else { Guard::Newer };
-    let live = |item| Plan::Write(Box::new(Write::new(item, guard)));
     match event {
         Event::User(_) | Event::Membership(_) | Event::MembershipDeleted(_) if !policy.mirror => Plan::Ignore,
-        Event::User(user) => live(context.user(user)),
-        Event::Organization(organization) => live(context.organization(organization)),
-        Event::Membership(membership) => context.membership(membership).map_or(Plan::Fetch { ended: false }, live),
+        Event::User(user) => {
+            let is_unclear = user.is_unclear();
+            live(Some(context.user(user)), is_unclear, sent_at, now)
+        }
+        Event::Organization(organization) => live(Some(context.organization(organization)), false, sent_at, now),
+        Event::Membership(membership) => live(context.membership(membership), false, sent_at, now),
         Event::UserDeleted(_) | Event::OrganizationDeleted(_) | Event::MembershipDeleted(_) => {
             let generation = match &event {
                 Event::MembershipDeleted(membership) => membership.created_at,
                 _ => Some(Millis::ZERO),
             };
-            let Some(generation) = generation else {
-                return Plan::Fetch { ended: true };
+            // A membership cannot have begun after its end: that tombstone would outrank every later membership.
+            let believed = generation.zip(sent_at).filter(|(begun, ended)| !is_ahead(*begun, *ended));
+            let Some((generation, sent_at)) = believed else {
+                return Plan::Fetch(Said::Undated { ended: true });
             };
             let (entity, membership_id) = (event.entity(), event.membership_id().cloned());
             // Without a mirror there is nothing to keep of a user but the fact of the deletion.
@@ -110,6 +114,28 @@ pub fn plan(dated: Dated, policy: Policy, context: &Context<'_>, now: Millis) ->
             )))
         }
     }
+}
+
+/// What a live event asks for, whose state is this item; `is_unclear` if the state leaves open who is let in.
+fn live(item: Option<Item>, is_unclear: bool, sent_at: Option<Millis>, now: Millis) -> Plan {
+    let believed = item
+        .zip(sent_at)
+        .filter(|(item, sent_at)| !is_ahead(item.rank.version, *sent_at) && !is_ahead(item.rank.generation, *sent_at));
+    match believed {
+        None => Plan::Fetch(Said::Undated { ended: false }),
+        // Its date stands: Clerk's answer must not be older.
+        Some((item, _)) if is_unclear => Plan::Fetch(Said::Dated(Stamp::from(&item))),
+        Some((item, sent_at)) => {
+            let is_late = now.since(sent_at) > LATE_AFTER;
+            let guard = if is_late { Guard::NewerAndKnown } else { Guard::Newer };
+            Plan::Write(Box::new(Write::new(item, guard)))
+        }
+    }
+}
+
+/// Whether a date in a payload is so much later than the payload's envelope that it cannot be believed.
+fn is_ahead(date: Millis, sent_at: Millis) -> bool {
+    date.since(sent_at) > AHEAD_AFTER
 }
 
 /// The write of a tombstone. One that keeps what is stored must know it: its first attempt succeeds only where nothing
@@ -187,7 +213,8 @@ mod tests {
     /// Plans a sample event of the repository, received `age` ms after it was sent, under a policy.
     fn planned(sample: &str, age: i64, deletion: DeletionPolicy, mirror: bool) -> Plan {
         let dated = Envelope::parse(sample.as_bytes()).unwrap().open().unwrap().unwrap();
-        let now = Millis::try_from(i64::try_from(dated.sent_at.get()).unwrap() + age).unwrap();
+        let sent_at = dated.sent_at.map_or(SENT, |sent_at| i64::try_from(sent_at.get()).unwrap());
+        let now = Millis::try_from(sent_at + age).unwrap();
         with_context(|context| plan(dated, Policy { deletion, mirror }, context, now))
     }
 
@@ -238,9 +265,60 @@ mod tests {
         for (sample, ended) in [(MEMBERSHIP, false), (MEMBERSHIP_DELETED, true)] {
             let mut event: serde_json::Value = serde_json::from_str(sample).unwrap();
             event["data"]["created_at"] = serde_json::Value::Null;
-            assert_eq!(planned(&event.to_string(), 0, DeletionPolicy::Redact, true), Plan::Fetch { ended });
+            let fetch = Plan::Fetch(Said::Undated { ended });
+            assert_eq!(planned(&event.to_string(), 0, DeletionPolicy::Redact, true), fetch);
             let nothing = with_context(|context| fetched(None, None, &Said::Undated { ended }, context));
             assert_eq!(nothing == Next::Undated, ended);
+        }
+    }
+
+    /// A sample with one field of its data, or of its envelope, set to something else.
+    fn altered(sample: &str, path: &str, value: &serde_json::Value) -> String {
+        let mut event: serde_json::Value = serde_json::from_str(sample).unwrap();
+        *event.pointer_mut(path).unwrap() = value.clone();
+        event.to_string()
+    }
+
+    #[test]
+    fn fault_s14_a_date_over_five_minutes_past_its_envelope_is_fetched_and_not_believed() {
+        let sent_at =
+            |sample: &str| Envelope::parse(sample.as_bytes()).unwrap().open().unwrap().unwrap().sent_at.unwrap().get();
+        for (sample, path, ended) in [
+            (USER, "/data/updated_at", false),
+            (ORGANIZATION, "/data/updated_at", false),
+            (MEMBERSHIP, "/data/updated_at", false),
+            (MEMBERSHIP, "/data/created_at", false),
+            (MEMBERSHIP_DELETED, "/data/created_at", true),
+        ] {
+            let limit = sent_at(sample) + AHEAD_AFTER;
+            let plan = |at: u64| planned(&altered(sample, path, &at.into()), 0, DeletionPolicy::Redact, true);
+            assert!(matches!(plan(limit), Plan::Write(_)), "{path}");
+            for ahead in [limit + 1, 9_999_999_999_999] {
+                assert_eq!(plan(ahead), Plan::Fetch(Said::Undated { ended }), "{path}");
+            }
+        }
+        // Nobody knows how old it is.
+        let undated = altered(USER, "/timestamp", &serde_json::Value::Null);
+        let fetch = Plan::Fetch(Said::Undated { ended: false });
+        assert_eq!(planned(&undated, 0, DeletionPolicy::Redact, true), fetch);
+    }
+
+    #[test]
+    fn fault_b7_an_event_that_leaves_open_who_is_let_in_is_fetched_at_no_earlier_state() {
+        for field in ["banned", "locked", "deprovisioned"] {
+            for unclear in
+                [serde_json::json!(null), "no".into(), 0.into(), serde_json::json!({}), serde_json::json!([])]
+            {
+                let mut event: serde_json::Value = serde_json::from_str(USER).unwrap();
+                event["data"][field] = unclear.clone();
+                let plan = planned(&event.to_string(), 0, DeletionPolicy::Redact, true);
+                let Plan::Fetch(Said::Dated(stamp)) = plan else { panic!("{field} {unclear}: {plan:?}") };
+                assert_eq!(stamp.rank, Rank::live(Millis::ZERO, Millis::try_from(SENT - 17).unwrap()));
+            }
+            let mut event: serde_json::Value = serde_json::from_str(USER).unwrap();
+            event["data"].as_object_mut().unwrap().remove(field);
+            let item = write(planned(&event.to_string(), 0, DeletionPolicy::Redact, true)).item;
+            assert_eq!((&item.fields["banned"], &item.fields["locked"]), (&false.into(), &false.into()));
         }
     }
 

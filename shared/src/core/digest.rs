@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 /// Raised whenever a projection keeps other fields or derives them otherwise: the digests then differ, and reconcile
 /// rewrites what is stored. An old projection never passes for a new one.
-const PROJECTION: u32 = 1;
+const PROJECTION: u32 = 2;
 
 /// 128 bits of SHA-256 in hexadecimal, or the one constant that every tombstone carries.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -72,6 +72,6 @@ mod tests {
     #[test]
     fn a_stored_digest_never_changes_by_accident() {
         // Changing this value means rewriting every stored item: raise PROJECTION and tell whoever runs Rollcall.
-        assert_eq!(digest(r#"{"name":"Ada Example"}"#).as_str(), "473e5361ef5ac8f5c5134dbef42cf110");
+        assert_eq!(digest(r#"{"name":"Ada Example"}"#).as_str(), "1864d34151a3211a04622b2b176e96e8");
     }
 }

@@ -174,10 +174,12 @@ impl Known {
 }
 
 impl Ensured {
-    /// Whether Clerk says that the user has no primary e-mail address. Of a placeholder nobody knows.
+    /// Whether Clerk says that the user has neither a primary e-mail address nor a primary phone number. Of a placeholder nobody
+    /// knows.
     #[must_use]
-    pub fn lacks_email(&self) -> bool {
-        !self.user.contains_key("email") && self.user.contains_key("updated_at")
+    pub fn lacks_contact(&self) -> bool {
+        let has = |name| self.user.contains_key(name);
+        !has("email") && !has("phone") && has("updated_at")
     }
 }
 

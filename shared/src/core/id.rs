@@ -290,9 +290,46 @@ pub struct Key {
     pub sk: String,
 }
 
+impl Key {
+    /// The key, if it has the form of those that Rollcall makes: no other may be said aloud, for it may be somebody's address.
+    #[must_use]
+    pub fn made_here(&self) -> Option<&Key> {
+        let is_organization = |id: &str| id.parse::<OrganizationId>().is_ok();
+        let is_ours = match (self.pk.split_once('#')?, self.sk.split_once('#')) {
+            (("USER", id), None) => id.parse::<InternalId>().is_ok() && self.sk == "USER",
+            (("USER", id), Some(("ORG", organization))) => {
+                id.parse::<InternalId>().is_ok() && is_organization(organization)
+            }
+            (("ORG", id), None) => is_organization(id) && self.sk == "ORG",
+            _ => false,
+        };
+        is_ours.then_some(self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_keys_that_are_made_here_are_said_aloud() {
+        let id = "1c1157ac-33d3-5114-bbd8-09b23e2ca922";
+        let user = format!("USER#{id}");
+        for (pk, sk, ours) in [
+            (user.as_str(), "USER", true),
+            (&user, "ORG#org_1", true),
+            ("ORG#org_1", "ORG", true),
+            (&user, "ada@example.com", false),
+            (&user, "ORG#ada@example.com", false),
+            ("USER#ada@example.com", "USER", false),
+            ("ORG#ada@example.com", "ORG", false),
+            ("ada@example.com", "USER", false),
+            (&user, "ORG", false),
+        ] {
+            let key = Key { pk: pk.to_owned(), sk: sk.to_owned() };
+            assert_eq!(key.made_here().is_some(), ours, "{key:?}");
+        }
+    }
 
     #[test]
     fn the_internal_id_depends_on_the_instance_and_the_user_alone() {

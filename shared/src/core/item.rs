@@ -1,5 +1,6 @@
 //! One row of the Directory, and how it maps to attributes.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -32,6 +33,17 @@ pub enum Writer {
     Cascade,
     /// Somebody at a terminal.
     Operator,
+    /// Nobody can tell: the row does not say so in words of Rollcall's. Never written.
+    Unknown,
+}
+
+/// Whether a row could be read whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whole {
+    /// All of it is as Rollcall writes it.
+    Yes,
+    /// Something that the rule does not need is not.
+    No,
 }
 
 /// When, by whom and from which message a state was applied.
@@ -83,6 +95,7 @@ impl Writer {
             Writer::Reconcile => "reconcile",
             Writer::Cascade => "cascade",
             Writer::Operator => "operator",
+            Writer::Unknown => "unknown",
         }
     }
 }
@@ -99,6 +112,37 @@ impl Item {
             Ok(Value::Object(attributes)) => attributes,
             other => unreachable!("an item is a JSON object, not {other:?}"),
         }
+    }
+
+    /// The row in these attributes, of which null stands for one that cannot be read. Only the key, the rank and the digest
+    /// are insisted upon; whatever else is not as Rollcall writes it counts as absent.
+    ///
+    /// # Errors
+    ///
+    /// The key, if there is one, of a row without them.
+    pub fn from_attributes(mut attributes: Map<String, Value>) -> Result<(Item, Whole), Option<Key>> {
+        let (mut whole, row) = (Whole::Yes, &mut attributes);
+        let key = Key { pk: take(row, "pk").ok_or(None)?, sk: take(row, "sk").ok_or(None)? };
+        let (Some(rank), Some(digest)) = (take::<Rank>(row, "rank"), take(row, "digest")) else {
+            return Err(Some(key));
+        };
+        // The clock of whoever stored it is lost: Clerk's own time comes next to it.
+        let applied_at = take(row, "applied_at").unwrap_or_else(|| {
+            whole = Whole::No;
+            rank.version
+        });
+        let applied_by = take(row, "applied_by").unwrap_or_else(|| {
+            whole = Whole::No;
+            Writer::Unknown
+        });
+        let delivery_id = optional(row, "delivery_id", &mut whole);
+        let times = ["created_at", "updated_at", "deleted_at"].map(|name| optional(row, name, &mut whole));
+        let [created_at, updated_at, deleted_at] = times;
+        // That a mark is there says all, whatever it holds.
+        attributes.retain(|name, value| !value.is_null() || name == CONSEQUENCES_AT || name == PURGING_AT);
+        let provenance = Provenance { applied_at, applied_by, delivery_id };
+        let item = Item { key, rank, digest, provenance, created_at, updated_at, deleted_at, fields: attributes };
+        Ok((item, whole))
     }
 
     /// Which membership this is, for memberships.
@@ -165,5 +209,82 @@ impl Item {
             shown.extend(time.map(|time| (name.to_owned(), time.get().into())));
         }
         shown
+    }
+}
+
+/// Takes an attribute that must be there.
+fn take<T: DeserializeOwned>(row: &mut Map<String, Value>, name: &str) -> Option<T> {
+    serde_json::from_value(row.remove(name)?).ok()
+}
+
+/// Takes an attribute that need not be there.
+fn optional<T: DeserializeOwned>(row: &mut Map<String, Value>, name: &str, whole: &mut Whole) -> Option<T> {
+    let value = row.remove(name)?;
+    let read = serde_json::from_value(value).ok();
+    if read.is_none() {
+        *whole = Whole::No;
+    }
+    read
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A row with everything that one may have.
+    fn row() -> Map<String, Value> {
+        let row = json!({
+            "pk": "USER#1c1157ac-33d3-5114-bbd8-09b23e2ca922",
+            "sk": "ORG#org_1",
+            "rank": "0000000000004.1.0000000000009",
+            "digest": "tombstone",
+            "applied_at": 20,
+            "applied_by": "cascade",
+            "delivery_id": "msg_1",
+            "created_at": 4,
+            "updated_at": 5,
+            "deleted_at": 9,
+            "membership_id": "orgmem_1",
+            "consequences_at": 30,
+            "role": "org:admin",
+        });
+        row.as_object().unwrap().clone()
+    }
+
+    #[test]
+    fn a_row_reads_back_as_it_was_written() {
+        let (item, whole) = Item::from_attributes(row()).unwrap();
+        assert_eq!((item.to_attributes(), whole), (row(), Whole::Yes));
+        assert_eq!(serde_json::from_value::<Item>(row().into()).unwrap(), item);
+        assert!(item.is_finished());
+    }
+
+    #[test]
+    fn fault_a13_a_row_is_read_for_what_the_rule_needs_and_the_rest_costs_nothing_but_itself() {
+        let needed = ["pk", "sk", "rank", "digest"];
+        let (good, _) = Item::from_attributes(row()).unwrap();
+        for name in row().keys() {
+            for broken in [None, Some(Value::Null), Some(json!({ "ada@example.com": 1 })), Some(json!([1]))] {
+                let mut row = row();
+                match &broken {
+                    Some(broken) => drop(row.insert(name.clone(), broken.clone())),
+                    None => drop(row.remove(name)),
+                }
+                let read = Item::from_attributes(row);
+                if needed.contains(&name.as_str()) {
+                    assert!(read.is_err(), "{name} {broken:?}");
+                    continue;
+                }
+                let (item, _) = read.unwrap();
+                assert_eq!((&item.key, item.rank, &item.digest), (&good.key, good.rank, &good.digest), "{name}");
+                // The hold of a deletion is counted from here.
+                let applied_at = if name == "applied_at" { 9 } else { 20 };
+                assert_eq!(item.provenance.applied_at.get(), applied_at, "{name} {broken:?}");
+                assert_eq!(item.is_finished(), name != CONSEQUENCES_AT || broken.is_some(), "{name} {broken:?}");
+                assert!(!format!("{:?}", item.provenance).contains("ada@"), "{name}");
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@
 use serde_json::{Map, Value};
 
 use super::controls::{Invariant, guards};
+use super::clerk::Metadata;
 use super::id::{InternalId, Kind};
 use super::item::Item;
 use super::projection::Role;
@@ -42,6 +43,12 @@ pub fn link(metadata: &Map<String, Value>, id: InternalId) -> Link {
     link
 }
 
+/// The same of metadata as Clerk has them, whether all of it can be read or not.
+#[must_use]
+pub fn of_metadata(metadata: &Metadata, id: InternalId) -> Link {
+    link(&metadata.keys(&[ID, ROLE]), id)
+}
+
 /// What the metadata in a row of the Directory lacks; nothing for all but live users of whom more than a token is known.
 #[must_use]
 pub fn of_item(item: &Item) -> Link {
@@ -54,7 +61,7 @@ pub fn of_item(item: &Item) -> Link {
     match item.fields.get("public_metadata") {
         Some(Value::Object(metadata)) => link(metadata, id),
         // What DynamoDB cannot hold as a map is kept as its text.
-        Some(Value::String(text)) => serde_json::from_str(text).map_or_else(|_| Link::default(), |map| link(&map, id)),
+        Some(Value::String(text)) => of_metadata(&Metadata::of(text), id),
         _ => link(&Map::new(), id),
     }
 }
@@ -71,6 +78,21 @@ mod tests {
         let id = instance.internal_id(&"user_1".parse().unwrap());
         let link = link(metadata.as_object().unwrap(), id);
         (Value::Object(link.missing), link.conflicts)
+    }
+
+    #[test]
+    fn metadata_that_cannot_be_read_whole_lacks_no_more_than_it_lacks() {
+        let instance: InstanceId = "ins_1".parse().unwrap();
+        let id = instance.internal_id(&"user_1".parse().unwrap());
+        for (text, missing) in [
+            (format!(r#"{{"n":1e400,"dbId":"{id}","role":"admin"}}"#), json!({})),
+            (format!(r#"{{"dbId":"{id}","n":1e400}}"#), json!({ "role": "user" })),
+            (r#"{"s":"\ud800","role":"\udc00"}"#.to_owned(), json!({ "dbId": id })),
+        ] {
+            let metadata = Metadata::of(&text);
+            assert!(matches!(metadata, Metadata::Text(_)), "{text}");
+            assert_eq!(Value::Object(of_metadata(&metadata, id).missing), missing, "{text}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod ensure;
 pub mod event;
 pub mod id;
 pub mod item;
+mod lenient;
 pub mod link;
 pub mod millis;
 pub mod owned;

@@ -39,6 +39,12 @@ pub struct User {
     /// The primary address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
+    /// Whether the user has proven that it is theirs. Beside `email`, and nowhere else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email_verified: Option<bool>,
+    /// The primary phone number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
     /// The picture.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_url: Option<String>,
@@ -116,11 +122,11 @@ impl Role {
 
 /// Public metadata: a map where DynamoDB can hold it as one, else its JSON text.
 ///
-/// Clerk's metadata may be nested deeper than 32 levels, hold numbers beyond DynamoDB's range or have empty keys. Such
-/// a user is stored like every other one. Numbers are 64-bit integers or doubles here: more digits than those hold are
+/// Clerk's metadata may be nested deeper than 32 levels, hold numbers beyond DynamoDB's range, half a surrogate pair or empty
+/// keys. Such a user is stored like every other one. Numbers are 64-bit integers or doubles here: more digits than those hold are
 /// rounded, as in every JavaScript that reads Clerk's answer.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Metadata(pub Map<String, Value>);
+pub struct Metadata(pub clerk::Metadata);
 
 /// The name of a user who has none.
 const NAMELESS_USER: &str = "User";
@@ -133,10 +139,10 @@ const DEEPEST: usize = 31;
 
 impl Serialize for Metadata {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if is_storable(&self.0) {
-            self.0.serialize(serializer)
-        } else {
-            Value::Object(self.0.clone()).to_string().serialize(serializer)
+        match &self.0 {
+            clerk::Metadata::Map(map) if is_storable(map) => map.serialize(serializer),
+            clerk::Metadata::Map(map) => Value::Object(map.clone()).to_string().serialize(serializer),
+            clerk::Metadata::Text(text) => text.serialize(serializer),
         }
     }
 }
@@ -164,11 +170,12 @@ fn number_fits(number: &Number) -> bool {
 }
 
 /// The projected fields that readers see: all but `user_pk`, which is there for the index alone.
-pub const SHOWN: [&str; 18] = [
+pub const SHOWN: [&str; 20] = [
     "banned",
     "clerk_user_id",
     "deprovisioned",
     "email",
+    "email_verified",
     "external_id",
     "first_name",
     "id",
@@ -179,6 +186,7 @@ pub const SHOWN: [&str; 18] = [
     "name",
     "organization_id",
     "permissions",
+    "phone",
     "public_metadata",
     "role",
     "slug",
@@ -200,17 +208,14 @@ impl Context<'_> {
     pub fn user(&self, user: clerk::User) -> Item {
         let entity = EntityId::User(user.id.clone());
         let (created_at, updated_at) = (user.created_at, user.updated_at);
-        let email = user.primary_email_address_id.as_ref().and_then(|primary| {
-            user.email_addresses
-                .iter()
-                .find(|address| address.id.as_ref() == Some(primary))
-                .map(|address| address.email_address.clone())
-        });
-        let role = Role::named(user.public_metadata.get("role").and_then(Value::as_str));
+        let (email, phone) = (primary_email(&user), primary_phone(&user));
+        let role = Role::named(user.public_metadata.text("role").as_deref());
         let fields = User {
             id: self.instance.internal_id(&user.id),
             name: display_name(&user),
-            email,
+            email: email.and_then(|email| email.email_address.clone()),
+            email_verified: email.map(clerk::EmailAddress::is_verified),
+            phone,
             role,
             clerk_user_id: user.id,
             external_id: user.external_id,
@@ -219,9 +224,9 @@ impl Context<'_> {
             username: user.username,
             image_url: user.image_url,
             public_metadata: Metadata(user.public_metadata),
-            banned: user.banned,
-            locked: user.locked,
-            deprovisioned: user.deprovisioned,
+            banned: user.banned.is_set(),
+            locked: user.locked.is_set(),
+            deprovisioned: user.deprovisioned.said(),
         };
         self.live(&entity, object(&fields), Millis::ZERO, created_at, updated_at)
     }
@@ -320,6 +325,19 @@ pub(super) fn object(fields: &impl Serialize) -> Map<String, Value> {
         Ok(Value::Object(map)) => map,
         other => unreachable!("a projection is a struct with string keys, not {other:?}"),
     }
+}
+
+/// The entry whose id is the primary one's, if it holds an address.
+fn primary_email(user: &clerk::User) -> Option<&clerk::EmailAddress> {
+    let primary = user.primary_email_address_id.as_ref()?;
+    let mut entries = user.email_addresses.iter();
+    entries.find(|entry| entry.id.as_ref() == Some(primary)).filter(|entry| entry.email_address.is_some())
+}
+
+fn primary_phone(user: &clerk::User) -> Option<String> {
+    let primary = user.primary_phone_number_id.as_ref()?;
+    let mut entries = user.phone_numbers.iter();
+    entries.find(|entry| entry.id.as_ref() == Some(primary))?.phone_number.clone()
 }
 
 fn display_name(user: &clerk::User) -> String {

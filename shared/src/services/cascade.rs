@@ -94,7 +94,9 @@ impl Cascade {
             }
             let page = self.members.of(&parent.key, from).await?;
             for key in &page.unreadable {
-                tracing::error!(pk = key.pk, sk = key.sk, "a membership cannot be read, so it cannot be ended");
+                let key = key.made_here();
+                let (pk, sk) = (key.map(|key| &key.pk), key.map(|key| &key.sk));
+                tracing::error!(pk, sk, "a membership cannot be read, so it cannot be ended");
                 is_whole = false;
             }
             let live: Vec<Item> = page.items.into_iter().filter(|item| !item.is_deleted()).collect();
@@ -172,7 +174,9 @@ impl Cascade {
                 return Ok(One::Settled);
             };
             let Some(tombstone) = self.tombstone(&stored, &ended) else {
-                tracing::error!(pk = stored.key.pk, sk = stored.key.sk, "whose membership it is cannot be read");
+                let key = stored.key.made_here();
+                let (pk, sk) = (key.map(|key| &key.pk), key.map(|key| &key.sk));
+                tracing::error!(pk, sk, "whose membership it is cannot be read");
                 return Ok(One::Busy);
             };
             let rank = tombstone.0.rank;

@@ -88,7 +88,7 @@ pub async fn link(clerk: &ClerkApi, instance: &InstanceId, user: &UserId) -> Res
     let Some(Entity::User(found)) = clerk.fetch(&EntityId::User(user.clone())).await? else {
         return Ok(Linked::default());
     };
-    let link = core::link(&found.public_metadata, instance.internal_id(user));
+    let link = core::of_metadata(&found.public_metadata, instance.internal_id(user));
     let written = !link.missing.is_empty() && clerk.merge_public_metadata(user, &link.missing).await?.is_some();
     Ok(Linked { written, conflicts: link.conflicts })
 }

@@ -301,7 +301,7 @@ impl Purger {
 
 /// A tombstone as it is now; nothing if it is another one, or none.
 async fn again(tombstone: &Item, cascade: &Cascade) -> Result<Option<Item>, StoreError> {
-    let stored = cascade.survey.read(std::slice::from_ref(&tombstone.key)).await?.items.remove(&tombstone.key);
+    let stored = cascade.survey.one(&tombstone.key).await?;
     Ok(stored.filter(|stored| is_still(tombstone, stored)))
 }
 

@@ -119,7 +119,7 @@ impl Reactor {
             return Err(ReactError::OutOfTime);
         }
         let Some(new) = &record.new else {
-            let key = record.old.as_ref().map(|old| &old.key);
+            let key = record.old.as_ref().and_then(|old| old.key.made_here());
             tracing::warn!(pk = key.map(|key| &key.pk), "a row of the Directory was removed, as only an operator does");
             return Ok(());
         };

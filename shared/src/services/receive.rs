@@ -39,7 +39,7 @@ impl Receiver {
         let context = Context { instance: &self.applier.instance, provenance: &provenance };
         let (next, said) = match decide::plan(dated, self.policy, &context, now) {
             Plan::Ignore => return Ok(Receipt { entity, applied: None }),
-            Plan::Fetch { ended } => (Next::Fetch, Said::Undated { ended }),
+            Plan::Fetch(said) => (Next::Fetch, said),
             Plan::Write(write) => {
                 let said = Said::Dated(Stamp::from(&write.item));
                 (Next::Again(write), said)

@@ -86,6 +86,12 @@ pub enum OperatorError {
     /// The Directory has never heard of it.
     #[error("nothing is known of it: is the id right, and CLERK_INSTANCE_ID?")]
     Unknown,
+    /// What the Directory holds of it is not as Rollcall writes it.
+    #[error(
+        "its row in the Directory cannot be read, as its rank or its digest is broken: look at the row, and remove it by hand \
+         if Clerk still has the entity; `rollcall reconcile` then writes it anew"
+    )]
+    Unreadable,
     /// The tombstone holds no id of Clerk's any more.
     #[error("its data were removed, and Clerk's id with them: name it by Clerk's id")]
     Nameless,
@@ -210,8 +216,11 @@ impl Reconciler {
             Subject::Entity(entity) => entity.key(&self.applier.instance),
             Subject::Internal(id) => Key { pk: format!("USER#{id}"), sk: "USER".to_owned() },
         };
-        let stored = self.survey.read(std::slice::from_ref(&key)).await?.items.remove(&key);
-        match (subject, stored) {
+        let mut rows = self.survey.read(std::slice::from_ref(&key)).await?;
+        if !rows.unreadable.is_empty() {
+            return Err(OperatorError::Unreadable);
+        }
+        match (subject, rows.items.remove(&key)) {
             (Subject::Entity(entity), stored) => Ok((entity.clone(), stored)),
             (Subject::Internal(_), None) => Err(OperatorError::Unknown),
             (Subject::Internal(_), Some(stored)) => {

@@ -19,9 +19,9 @@ const ID = /^[\w-]{1,255}$/;
 
 // Everything else in a row is there to keep the copy.
 const SHOWN = new Set([
-  "banned", "clerk_user_id", "created_at", "deprovisioned", "email", "external_id", "first_name", "id", "image_url",
-  "last_name", "locked", "membership_id", "name", "organization_id", "permissions", "public_metadata", "role", "slug",
-  "updated_at", "username",
+  "banned", "clerk_user_id", "created_at", "deprovisioned", "email", "email_verified", "external_id", "first_name", "id",
+  "image_url", "last_name", "locked", "membership_id", "name", "organization_id", "permissions", "phone",
+  "public_metadata", "role", "slug", "updated_at", "username",
 ]);
 
 function parse(part) {

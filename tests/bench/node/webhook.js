@@ -22,6 +22,7 @@ function canonical(value) {
 }
 
 function project(user) {
+  const email = user.email_addresses.find((address) => address.id === user.primary_email_address_id);
   return {
     id: internalId(user.id),
     clerk_user_id: user.id,
@@ -30,7 +31,9 @@ function project(user) {
     last_name: user.last_name,
     username: user.username,
     name: [user.first_name, user.last_name].filter(Boolean).join(" ") || user.username || "User",
-    email: user.email_addresses.find((address) => address.id === user.primary_email_address_id)?.email_address,
+    email: email?.email_address,
+    email_verified: email && email.verification?.status === "verified",
+    phone: user.phone_numbers.find((number) => number.id === user.primary_phone_number_id)?.phone_number,
     image_url: user.image_url,
     role: user.public_metadata.role === "admin" ? "admin" : "user",
     public_metadata: user.public_metadata,
@@ -63,7 +66,7 @@ async function handler(event) {
   const user = envelope.data;
   const fields = project(user);
   const rank = `${"0".padStart(13, "0")}.0.${String(user.updated_at).padStart(13, "0")}`;
-  const subject = canonical({ projection: 1, kind: "user", fields });
+  const subject = canonical({ projection: 2, kind: "user", fields });
   const item = {
     pk: `USER#${fields.id}`,
     sk: "USER",

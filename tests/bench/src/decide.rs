@@ -63,7 +63,7 @@ fn round(
     let policy = Policy { deletion: DeletionPolicy::Redact, mirror: true };
     match black_box(plan(dated, policy, &context, now)) {
         Plan::Write(_) => Ok(()),
-        Plan::Ignore | Plan::Fetch { .. } => bail!("the sample asks for no write"),
+        Plan::Ignore | Plan::Fetch(_) => bail!("the sample asks for no write"),
     }
 }
 

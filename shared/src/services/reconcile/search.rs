@@ -16,7 +16,6 @@ impl Walk<'_> {
         self.run.cost.read_units += page.units;
         let mut doubts = Each::<Vec<Doubt>>::default();
         for key in &page.unreadable {
-            tracing::warn!(pk = key.pk, sk = key.sk, "a row of the Directory cannot be read");
             self.run.tally.of_mut(Kind::of(key).unwrap_or(Kind::User)).drift.unreadable += 1;
         }
         for item in page.items.values() {
@@ -56,7 +55,9 @@ impl Walk<'_> {
             return None;
         }
         let Some(entity) = entity else {
-            tracing::warn!(pk = item.key.pk, sk = item.key.sk, "a row of the Directory is not whose it should be");
+            let key = item.key.made_here();
+            let (pk, sk) = (key.map(|key| &key.pk), key.map(|key| &key.sk));
+            tracing::warn!(pk, sk, "a row of the Directory is not whose it should be");
             self.run.tally.of_mut(kind).drift.unreadable += 1;
             return None;
         };
