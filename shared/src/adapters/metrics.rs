@@ -36,10 +36,11 @@ const QUARANTINED: &str = "Quarantined";
 const REFUSALS: &str = "Refusals";
 const RUNS_FINISHED: &str = "RunsFinished";
 const SYNC_LAG: &str = "SyncLag";
+const UNKNOWN_ROLES: &str = "UnknownRoles";
 const WRITEBACK_CONFLICTS: &str = "WritebackConflicts";
 
 /// All but the lag.
-const COUNTERS: [&str; 14] = [
+const COUNTERS: [&str; 15] = [
     BAD_SIGNATURES,
     CLERK_CALLS,
     DELETIONS_HELD,
@@ -53,6 +54,7 @@ const COUNTERS: [&str; 14] = [
     QUARANTINED,
     REFUSALS,
     RUNS_FINISHED,
+    UNKNOWN_ROLES,
     WRITEBACK_CONFLICTS,
 ];
 
@@ -153,6 +155,11 @@ pub fn clerk_call() {
 /// A caller, or the caller's organization, that the webhook has not brought.
 pub fn not_synced() {
     counter!(NOT_SYNCED).increment(1);
+}
+
+/// A user who was stored as `user`, as the role in Clerk is none of `ROLES`.
+pub fn unknown_role() {
+    counter!(UNKNOWN_ROLES).increment(1);
 }
 
 /// A user with another internal id in Clerk.

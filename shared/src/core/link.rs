@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::id::{InternalId, Kind};
 use super::item::Item;
-use super::projection::Role;
+use super::roles;
 
 /// Where the internal id goes.
 pub const ID: &str = "dbId";
@@ -35,8 +35,7 @@ pub fn link(metadata: &Map<String, Value>, id: InternalId) -> Link {
     }
     if present(ROLE).is_none() {
         // What the copy says of a user without a role.
-        let role = serde_json::to_value(Role::named(None)).unwrap_or_default();
-        link.missing.insert(ROLE.to_owned(), role);
+        link.missing.insert(ROLE.to_owned(), roles::USER.into());
     }
     link
 }

@@ -161,7 +161,7 @@ impl Reconciler {
     /// Puts what Clerk shows in the place of the tombstone that is stored.
     async fn revive(&self, found: Entity, mut stored: Item) -> Result<One, OperatorError> {
         let provenance = self.provenance(Writer::Operator);
-        let context = Context { instance: &self.applier.instance, provenance: &provenance };
+        let context = Context { instance: &self.applier.instance, roles: &self.applier.roles, provenance: &provenance };
         let item = context.entity(found).ok_or(OperatorError::Undated)?;
         for _ in 0..MOST_ATTEMPTS {
             if !stored.is_deleted() {

@@ -155,6 +155,7 @@ fn object(value: Value) -> Map<String, Value> {
 mod tests {
     use rollcall::adapters::session_tokens::SessionTokens;
     use rollcall::core::id::{EntityId, Key};
+    use rollcall::core::origins::Origins;
     use rollcall::core::profile;
     use rollcall::core::session::{Rules, SKEW_SECONDS, Session};
 
@@ -163,8 +164,8 @@ mod tests {
     async fn session() -> Session {
         let now = Millis::try_from(1_767_225_900_000).unwrap();
         let rules = Rules {
-            issuer: ISSUER.to_owned(),
-            origins: vec![ORIGIN.to_owned()],
+            issuers: vec![ISSUER.to_owned()],
+            origins: Origins::parse(ORIGIN).unwrap(),
             allow_missing_azp: false,
             skew_seconds: SKEW_SECONDS,
         };
