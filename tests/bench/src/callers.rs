@@ -143,6 +143,7 @@ impl Caller {
             membership_profile: Some(self.membership_profile.clone().shown()),
             created: Vec::new(),
             needs_sync: false,
+            actor: None,
         })?)
     }
 }
@@ -196,6 +197,6 @@ mod tests {
     #[tokio::test]
     async fn nothing_in_the_sessions_claims_lags() {
         let caller = Caller::of_samples().unwrap();
-        assert!(!rollcall::core::ensure::claims_lag(&session().await, &caller.user));
+        assert!(!rollcall::core::ensure::claims_lag(&session().await, &caller.user, rollcall::core::roles::Roles::usual()));
     }
 }
