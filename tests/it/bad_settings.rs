@@ -3,7 +3,7 @@
 use rollcall_tests::World;
 use webhook::settings::{Settings, VARIABLES};
 
-const GOOD: [(&str, &str); 8] = [
+const GOOD: [(&str, &str); 9] = [
     ("DIRECTORY_TABLE", "rollcall-directory"),
     ("OPERATIONS_TABLE", "rollcall-operations"),
     ("CLERK_INSTANCE_ID", "ins_2nUcuErN3glWyZnAP6qLqp85VBT"),
@@ -12,10 +12,11 @@ const GOOD: [(&str, &str); 8] = [
     ("CLERK_WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
     ("DELETION_POLICY", "purge"),
     ("MIRROR", "off"),
+    ("ROLES", "admin,user,owner"),
 ];
 
 /// Every value here is malformed.
-const MALFORMED: [(&str, &str); 34] = [
+const MALFORMED: [(&str, &str); 35] = [
     ("DIRECTORY_TABLE", "ab"),
     ("DIRECTORY_TABLE", "with space"),
     ("DIRECTORY_TABLE", "slash/ed"),
@@ -50,6 +51,7 @@ const MALFORMED: [(&str, &str); 34] = [
     ("MIRROR", "0"),
     ("MIRROR", "no"),
     ("MIRROR", "on off"),
+    ("ROLES", "owner/all"),
 ];
 
 fn read(settings: &[(&str, &str)]) -> Result<Settings, rollcall::core::settings::InvalidSettings> {
@@ -62,7 +64,7 @@ fn read(settings: &[(&str, &str)]) -> Result<Settings, rollcall::core::settings:
 fn good_settings_are_taken() {
     read(&GOOD).unwrap();
     // What has a default may be left out, and what is blank counts as left out.
-    let optional = ["CLERK_API_URL", "DELETION_POLICY", "MIRROR"];
+    let optional = ["CLERK_API_URL", "DELETION_POLICY", "MIRROR", "ROLES"];
     let required: Vec<_> = GOOD.into_iter().filter(|(name, _)| !optional.contains(name)).collect();
     read(&required).unwrap();
     read(&[&required[..], &optional.map(|name| (name, " "))].concat()).unwrap();

@@ -5,18 +5,20 @@ use rollcall::core::settings::InvalidSettings;
 use rollcall_tests::World;
 use rollcall_tests::tokens::PUBLIC_KEY;
 
-const GOOD: [(&str, &str); 16] = [
+const GOOD: [(&str, &str); 18] = [
     ("DIRECTORY_TABLE", "rollcall-directory"),
     ("PROFILES_TABLE", "rollcall-profiles"),
     ("CLERK_INSTANCE_ID", "ins_2nUcuErN3glWyZnAP6qLqp85VBT"),
     ("CLERK_ISSUER", "https://clerk.example.com"),
     ("CLERK_JWKS_URL", "https://clerk.example.com/.well-known/jwks.json"),
     ("CLERK_JWT_KEY", PUBLIC_KEY),
+    ("CLERK_PUBLISHABLE_KEY", "pk_live_Y2xlcmsuZXhhbXBsZS5jb20k"),
     ("ALLOWED_ORIGINS", "https://app.example.com http://localhost:5173"),
     ("ALLOW_MISSING_AZP", "true"),
     ("SIGN_IN_URL", "https://app.example.com/sign-in"),
     ("ENSURE_POLICY", "create"),
     ("MIRROR", "on"),
+    ("ROLES", "admin,owner user"),
     ("PROFILE_DEFAULTS", r#"{"level":1}"#),
     ("MEMBERSHIP_PROFILE_DEFAULTS", "{}"),
     ("SUPPORT_CONTACT", "help@example.com"),
@@ -25,12 +27,20 @@ const GOOD: [(&str, &str); 16] = [
 ];
 
 /// Every value here is malformed.
-const MALFORMED: [(&str, &str); 41] = [
+const MALFORMED: [(&str, &str); 52] = [
     ("DIRECTORY_TABLE", "a b"),
     ("PROFILES_TABLE", "x"),
     ("CLERK_INSTANCE_ID", "ins 1"),
     ("CLERK_ISSUER", "clerk.acme.org"),
     ("CLERK_ISSUER", "ftp://clerk.acme.org"),
+    // The address of the keys, which stands beside it in Clerk's dashboard.
+    ("CLERK_ISSUER", "https://clerk.acme.org/.well-known/jwks.json"),
+    ("CLERK_ISSUER", "https://clerk.acme.org https://acme.org/__clerk/.well-known/jwks.json"),
+    ("CLERK_ISSUER", "https://api.clerk.com/v1/jwks"),
+    ("CLERK_ISSUER", "https://clerk.acme.org?x=1"),
+    ("CLERK_JWKS_URL", "https://clerk.acme.org"),
+    ("CLERK_PUBLISHABLE_KEY", "sk_live_Y2xlcmsuZXhhbXBsZS5jb20k"),
+    ("CLERK_PUBLISHABLE_KEY", "pk_live_Y2xlcmsuZXhhbXBsZS5jb20"),
     ("CLERK_JWKS_URL", "/keys/jwks.json"),
     ("CLERK_JWKS_URL", "file:///etc/jwks.json"),
     ("CLERK_JWT_KEY", "a key"),
@@ -44,6 +54,9 @@ const MALFORMED: [(&str, &str); 41] = [
     ("ALLOWED_ORIGINS", "https://SHOP.acme.org"),
     ("ALLOWED_ORIGINS", "https://user@shop.acme.org"),
     ("ALLOWED_ORIGINS", "https://shop.acme.org?x"),
+    ("ALLOWED_ORIGINS", "https://my-app-*.vercel.app"),
+    ("ALLOWED_ORIGINS", "https://*.com"),
+    ("ALLOWED_ORIGINS", "htps://shop.acme.org"),
     ("ALLOWED_ORIGINS", "null"),
     ("ALLOWED_ORIGINS", "https://good.acme.org bad"),
     ("ALLOWED_ORIGINS", " , "),
@@ -55,6 +68,7 @@ const MALFORMED: [(&str, &str); 41] = [
     ("ENSURE_POLICY", "Create"),
     ("ENSURE_POLICY", "off"),
     ("MIRROR", "true"),
+    ("ROLES", "owner of all/everything"),
     ("PROFILE_DEFAULTS", "[]"),
     ("PROFILE_DEFAULTS", "{"),
     ("PROFILE_DEFAULTS", r#"{"pk":"x"}"#),
@@ -126,10 +140,17 @@ fn several_forms_of_one_value_are_the_same() {
         "https://app.example.com\n",
     ] {
         let settings = read(&[&GOOD[..], &[("ALLOWED_ORIGINS", origins)]].concat()).unwrap();
-        assert_eq!(settings.sessions.origins(), ["https://app.example.com"], "{origins:?}");
+        assert_eq!(settings.sessions.origins().home(), Some("https://app.example.com"), "{origins:?}");
     }
     let many = "https://a.example.com, https://b.example.com\thttp://localhost:3000";
-    assert_eq!(read(&[&GOOD[..], &[("ALLOWED_ORIGINS", many)]].concat()).unwrap().sessions.origins().len(), 3);
+    let settings = read(&[&GOOD[..], &[("ALLOWED_ORIGINS", many)]].concat()).unwrap();
+    for one in many.split([' ', ',', '\t']).filter(|one| !one.is_empty()) {
+        assert!(settings.sessions.origins().allow(one), "{one}");
+    }
+    // An application that is no web page, and a site for each branch.
+    for apps in ["tauri://localhost capacitor://localhost", "https://*.example.com"] {
+        read(&[&GOOD[..], &[("ALLOWED_ORIGINS", apps)]].concat()).unwrap();
+    }
     // One line, as a template's parameter holds it.
     let key = PUBLIC_KEY.trim().replace('\n', "\\n");
     read(&[&GOOD[..], &[("CLERK_JWT_KEY", &key)]].concat()).unwrap();

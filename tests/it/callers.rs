@@ -1,6 +1,9 @@
 //! Who calls: tokens and cookies through the API, and what pages of which sites may do.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use clerk_emulator::{FRONT_END, TokenRequest};
+use rollcall::core::session_cookies::PublishableKey;
 use rollcall_tests::World;
 use rollcall_tests::tokens::{ISSUER, KEY, ORIGIN, PUBLIC_KEY, claims, header, sign};
 use serde_json::json;
@@ -76,11 +79,12 @@ async fn a_cookie_is_a_session_too_but_only_from_an_allowed_page() {
     let (ada, _) = newcomer(&world).await;
     let token = world.session(&ada, None);
     let other = world.token(&TokenRequest { issued_ago: 3600, ..TokenRequest::new(&ada) });
+    let own = own_cookie(&world);
     for cookie in [
         format!("__session={token}"),
-        format!("__session_Ab1-_x={token}; theme=dark"),
-        format!("a=b; __session={other}; __session_Ab1-_x={token}"),
-        format!("__session_other={other}; __session_Ab1-_x={token}"),
+        format!("{own}={token}; theme=dark"),
+        format!("a=b; __session={other}; {own}={token}"),
+        format!("__session_other={other}; {own}={token}"),
         format!("__session={token}; __session_other=rubbish"),
     ] {
         for (origin, allowed) in [
@@ -107,9 +111,202 @@ async fn a_cookie_is_a_session_too_but_only_from_an_allowed_page() {
     let (bad, cookie) = (format!("Bearer {other}"), format!("__session={token}"));
     let both = [("authorization", bad.as_str()), ("cookie", &cookie), ("origin", FRONT_END)];
     assert_eq!(world.call("POST", "/profiles/ensure", &both).await.brief(), (401, "token_expired"));
-    let two = format!("__session={other}; __session_x=rubbish");
+    let two = format!("__session={other}; {own}=rubbish");
     let answer = world.call("POST", "/profiles/ensure", &[("cookie", &two), ("origin", FRONT_END)]).await;
     assert_eq!(answer.brief(), (401, "token_malformed"), "of several bad ones the one with a suffix is told about");
+}
+
+/// The name of the session cookie of the emulated instance, a development one.
+fn own_cookie(world: &World) -> String {
+    let host = world.stack.clerk.issuer().trim_start_matches("http://");
+    let key = format!("pk_test_{}", STANDARD.encode(format!("{host}$")));
+    format!("__session_{}", PublishableKey::parse(&key).unwrap().suffix())
+}
+
+/// Who the cookies say calls: Clerk's id, or the code of the refusal.
+async fn caller(world: &World, headers: &[(&str, &str)]) -> String {
+    let headers = [headers, &[("origin", FRONT_END)]].concat();
+    let answer = world.call("POST", "/profiles/ensure", &headers).await;
+    answer.body["user"]["clerk_user_id"].as_str().or(answer.body["code"].as_str()).unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn i17_a_cookie_of_another_suffix_neither_lets_in_nor_locks_out() {
+    let world = World::start().await;
+    let (ada, _) = newcomer(&world).await;
+    let mallory = world.clerk("POST", "/users", json!({ "first_name": "Mallory" })).await;
+    let mallory = mallory["id"].as_str().unwrap();
+    let (victim, attacker) = (world.session(&ada, None), world.session(mallory, None));
+    let own = own_cookie(&world);
+    let rubbish = |count: usize| (0..count).map(|n| format!("__session_{n:08}={attacker}; ")).collect::<String>();
+    for (cookies, expected) in [
+        (format!("__session={victim}; __session_zzz={attacker}"), ada.as_str()),
+        (format!("__session_zzz={attacker}; __session={victim}"), &ada),
+        (format!("{own}={victim}; __session={attacker}; __session_zzz={attacker}"), &ada),
+        (format!("__session_zzz={attacker}"), "session_missing"),
+        // Nine and ninety instances on one host, as on a developer's localhost.
+        (format!("{}{own}={victim}", rubbish(9)), &ada),
+        (format!("{}{own}={victim}", rubbish(90)), &ada),
+        (format!("{}__session={victim}", rubbish(90)), &ada),
+        // A sibling subdomain can also compute this very name: rubbish does not lock out, another user's is not believed.
+        (format!("{}{own}={victim}", format!("{own}=rubbish; ").repeat(9)), &ada),
+        (format!("{own}={attacker}; {own}={victim}"), "session_ambiguous"),
+        (format!("{own}={victim}; {own}={attacker}"), "session_ambiguous"),
+    ] {
+        assert_eq!(caller(&world, &[("cookie", &cookies)]).await, expected, "{}", &cookies[..60]);
+    }
+    // A proxied Frontend API has an address of its own; the key names the instance.
+    let proxied = world.beside(&[("CLERK_PUBLISHABLE_KEY", "pk_live_Y2xlcmsuZXhhbXBsZS5jb20k")]).await;
+    let named = PublishableKey::parse("pk_live_Y2xlcmsuZXhhbXBsZS5jb20k").unwrap().suffix();
+    assert_eq!(caller(&proxied, &[("cookie", &format!("__session_{named}={victim}"))]).await, ada);
+    assert_eq!(caller(&proxied, &[("cookie", &format!("{own}={victim}"))]).await, "session_missing");
+}
+
+/// github.com/hyperium/headers/issues/85: one cookie that is no ASCII hides all.
+#[tokio::test]
+async fn fault_b1_each_cookie_is_read_by_itself() {
+    let world = World::start().await;
+    let (ada, _) = newcomer(&world).await;
+    let token = world.session(&ada, None);
+    let own = own_cookie(&world);
+    for cookies in [
+        format!("city=Zürich; {own}={token}"),
+        format!("{own}={token}; city=Zürich"),
+        format!("Größe=1;{own}={token};x=y"),
+        format!("novalue; ={own}; {own}=\"{token}\""),
+    ] {
+        assert_eq!(caller(&world, &[("cookie", &cookies)]).await, ada, "{}", &cookies[..20]);
+    }
+    let session = format!("{own}={token}");
+    for two in [["city=Zürich", &session], [&session, "theme=dark"]] {
+        assert_eq!(caller(&world, &two.map(|cookie| ("cookie", cookie))).await, ada, "two Cookie headers");
+    }
+    // Bytes that are no UTF-8, as an application in Latin-1 writes them: API Gateway's JSON shows them as U+FFFD, the local
+    // gateway likewise.
+    for neighbour in ["city=Z\u{fc}rich", "city=Z\u{fffd}rich", "bell=\u{7}"] {
+        let event = json!({
+            "version": "2.0", "routeKey": "$default", "rawPath": "/profiles/ensure", "rawQueryString": "",
+            "cookies": [neighbour, session], "headers": { "origin": FRONT_END, "host": "api.example.com" },
+            "requestContext": { "http": { "method": "POST", "path": "/profiles/ensure" }, "requestId": "the-request", "stage": "$default" },
+            "isBase64Encoded": false,
+        });
+        let answer = world.invoke_ensure(event).await;
+        assert_eq!(answer.body["user"]["clerk_user_id"], json!(ada), "{neighbour:?}: {}", answer.text);
+    }
+    let mut headers = http::HeaderMap::new();
+    headers.append("cookie", http::HeaderValue::from_bytes(b"city=Z\xfcrich; a=1").unwrap());
+    headers.append("cookie", http::HeaderValue::from_static("b=\"2\""));
+    let read: Vec<_> = rollcall::adapters::http::cookies(&headers).collect();
+    assert_eq!(read, [("a", "1"), ("b", "2")]);
+}
+
+#[tokio::test]
+async fn i18_a_deprovisioned_user_is_turned_away_until_the_directory_brings_the_user_back() {
+    let world = World::start().await;
+    let (ada, _) = newcomer(&world).await;
+    let token = world.session(&ada, None);
+    assert_eq!(world.ensure(&token).await.status, 201);
+    let user = world.clerk("GET", &format!("/users/{ada}"), serde_json::Value::Null).await;
+    for (step, (deprovisioned, expected)) in
+        [(true, (403, "user_deprovisioned")), (false, (200, "")), (true, (403, "user_deprovisioned"))]
+            .into_iter()
+            .enumerate()
+    {
+        let mut changed = user.clone();
+        changed["deprovisioned"] = json!(deprovisioned);
+        changed["updated_at"] = json!(user["updated_at"].as_u64().unwrap() + 1 + step as u64);
+        assert_eq!(world.post(&rollcall_tests::event("user.updated", &changed, world.now().get())).await.status, 200);
+        assert_eq!(world.ensure(&token).await.brief(), expected);
+    }
+}
+
+#[tokio::test]
+async fn i5_somebody_who_has_left_reads_nothing_of_the_organization() {
+    let world = World::start().await;
+    let (ada, acme) = newcomer(&world).await;
+    let bob = world.clerk("POST", "/users", json!({ "first_name": "Bob" })).await["id"].as_str().unwrap().to_owned();
+    let member = json!({ "user_id": bob, "role": "org:member" });
+    let membership = world.clerk("POST", &format!("/organizations/{acme}/memberships"), member).await;
+    let token = world.session(&bob, Some(&acme));
+    assert_eq!(world.ensure(&token).await.body["organization"]["name"], "Acme");
+    assert_eq!(world.ensure(&world.session(&ada, Some(&acme))).await.body["organization"]["name"], "Acme");
+    world.clerk("DELETE", &format!("/organizations/{acme}/memberships/{bob}"), json!({})).await;
+    world.post(&rollcall_tests::event("organizationMembership.deleted", &membership, world.now().get() + 1)).await;
+    let renamed = world.clerk("PATCH", &format!("/organizations/{acme}"), json!({ "name": "Secret" })).await;
+    world.post(&rollcall_tests::event("organization.updated", &renamed, world.now().get() + 1)).await;
+    for world in [&world, &world.beside(&[("ENSURE_POLICY", "verify")]).await] {
+        let answer = world.ensure(&token).await;
+        for name in ["organization", "membership", "membership_profile"] {
+            assert_eq!(answer.body[name], json!(null), "{name}: {}", answer.text);
+        }
+        assert!(!answer.text.contains("Secret") && !answer.text.contains("Acme"), "{}", answer.text);
+    }
+}
+
+/// Supabase's guide for Clerk puts `role: "authenticated"` into every token.
+#[tokio::test]
+async fn fault_b2_a_claim_of_another_product_decides_nothing() {
+    let world = World::start().await;
+    let (ada, _) = newcomer(&world).await;
+    let id = world.ensure(&world.session(&ada, None)).await.body["user"]["id"].clone();
+    let mut request = TokenRequest::new(&ada);
+    for (claims, needs_sync) in [
+        (json!({ "role": "authenticated", "metadata": { "dbId": id, "role": "user" } }), false),
+        (json!({ "role": "authenticated", "dbId": 7, "metadata": { "dbId": id } }), false),
+        (json!({ "dbId": id, "role": "user", "metadata": null }), false),
+        (json!({ "dbId": "another product's", "metadata": null }), true),
+    ] {
+        request.claims = claims.as_object().unwrap().clone();
+        assert_eq!(world.ensure(&world.token(&request)).await.body["needs_sync"], json!(needs_sync), "{claims}");
+    }
+}
+
+#[tokio::test]
+async fn fault_b14_the_applications_own_roles_are_kept_and_unknown_ones_are_counted() {
+    let world = World::with(&[("ROLES", "admin,owner")]).await;
+    for (role, stored, counted) in [("owner", "owner", None), ("moderator", "user", Some(&1)), ("admin", "admin", None)]
+    {
+        let user = json!({ "first_name": "Ada", "public_metadata": { "role": role } });
+        let id = world.clerk("POST", "/users", user).await["id"].as_str().unwrap().to_owned();
+        let (answer, counts) = crate::metrics::counted(world.ensure(&world.session(&id, None))).await;
+        assert_eq!((&answer.body["user"]["role"], counts.get("UnknownRoles")), (&json!(stored), counted), "{role}");
+        assert_eq!(answer.body["user"]["public_metadata"]["role"], role, "what Clerk says stays there");
+    }
+}
+
+#[tokio::test]
+async fn fault_b17_an_impersonation_is_shown_and_logged() {
+    let (world, log) = (World::start().await, Log::default());
+    let (ada, _) = newcomer(&world).await;
+    let mut request = TokenRequest::new(&ada);
+    request.claims.insert("act".to_owned(), json!({ "sub": "user_support", "iss": "https://dashboard.clerk.com" }));
+    let listening = log.listen();
+    let answer = world.ensure(&world.token(&request)).await;
+    drop(listening);
+    assert_eq!((answer.status, &answer.body["actor"]), (201, &json!("user_support")));
+    assert!(log.text().contains("user_support"), "{}", log.text());
+    assert_eq!(world.ensure(&world.session(&ada, None)).await.body["actor"], json!(null));
+}
+
+#[tokio::test]
+async fn fault_b8_a_site_for_each_branch_and_an_application_without_a_site_can_be_named() {
+    let world =
+        World::with(&[("ALLOWED_ORIGINS", "http://localhost:5173 https://*.example.com tauri://localhost")]).await;
+    let (ada, _) = newcomer(&world).await;
+    for (site, allowed) in [
+        ("https://branch-7.example.com", true),
+        ("tauri://localhost", true),
+        ("https://a.b.example.com", false),
+        ("https://example.com", false),
+        ("https://evil.com/.example.com", false),
+    ] {
+        let mut request = TokenRequest::new(&ada);
+        request.claims.insert("azp".to_owned(), json!(site));
+        let bearer = format!("Bearer {}", world.token(&request));
+        let answer = world.call("POST", "/profiles/ensure", &[("authorization", &bearer), ("origin", site)]).await;
+        assert_eq!(answer.status < 300, allowed, "{site}: {}", answer.text);
+        assert_eq!(answer.header("access-control-allow-origin"), allowed.then_some(site), "{site}");
+    }
 }
 
 #[tokio::test]

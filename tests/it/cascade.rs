@@ -7,6 +7,7 @@ use rollcall::core::id::InstanceId;
 use rollcall::core::item::{Item, Provenance, Writer};
 use rollcall::core::millis::Millis;
 use rollcall::core::projection::Context;
+use rollcall::core::roles::Roles;
 use rollcall_cli::dev::stream::Look;
 use rollcall_tests::{
     SAMPLE_TIME, World, deletion_event, killed_after, membership_event, organization_event, sample, user_event,
@@ -23,7 +24,7 @@ fn members(world: &World, many: usize) -> Vec<Item> {
     let instance: InstanceId = world.stack.addresses.clerk_instance_id.parse().unwrap();
     let applied_at = Millis::try_from(i64::try_from(T).unwrap()).unwrap();
     let provenance = Provenance { applied_at, applied_by: Writer::Webhook, delivery_id: None };
-    let context = Context { instance: &instance, provenance: &provenance };
+    let context = Context { instance: &instance, roles: Roles::usual(), provenance: &provenance };
     let member = |number: usize| {
         let member = json!({
             "id": format!("orgmem_{number}"), "organization": { "id": ACME }, "role": "org:member",

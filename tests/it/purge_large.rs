@@ -8,6 +8,7 @@ use rollcall::core::item::{Item, Provenance, Writer};
 use rollcall::core::millis::Millis;
 use rollcall::core::projection::Context;
 use rollcall::core::purge::Due;
+use rollcall::core::roles::Roles;
 use rollcall::core::tombstone::{Deletion, DeletionPolicy};
 use rollcall_tests::owned::Row;
 use rollcall_tests::{OWNED_TABLES, TABLES, World, killed_after};
@@ -38,7 +39,7 @@ fn rows_of(world: &World, user: &str) -> Vec<(&'static str, Row)> {
 fn tombstone(world: &World, user: &str) -> Item {
     let instance: InstanceId = world.stack.addresses.clerk_instance_id.parse().unwrap();
     let provenance = Provenance { applied_at: world.now(), applied_by: Writer::Webhook, delivery_id: None };
-    let context = Context { instance: &instance, provenance: &provenance };
+    let context = Context { instance: &instance, roles: Roles::usual(), provenance: &provenance };
     let entity = EntityId::User(user.parse().unwrap());
     Deletion { entity, membership_id: None, generation: Millis::ZERO, at: world.now() }.tombstone(
         DeletionPolicy::Purge,

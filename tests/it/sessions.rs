@@ -9,7 +9,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use rollcall::adapters::session_tokens::{Refused, SessionTokens};
 use rollcall::core::millis::Millis;
-use rollcall::core::session::{ActiveOrganization, Rejection, Rules, SKEW_SECONDS, Session};
+use rollcall::core::origins::Origins;
+use rollcall::core::session::{ActiveOrganization, Claim, Rejection, Rules, SKEW_SECONDS, Session};
 use rollcall_tests::serve;
 use rollcall_tests::tokens::{
     FOREIGN_KEY, ISSUER, KEY, KEY_ID, ORIGIN, PUBLIC_KEY, claims, header, parts, sign, sign_as,
@@ -21,8 +22,8 @@ pub(crate) const NOW: u64 = 1_800_000_000;
 
 fn rules() -> Rules {
     Rules {
-        issuer: ISSUER.to_owned(),
-        origins: vec![ORIGIN.to_owned(), "https://admin.example.com".to_owned()],
+        issuers: vec![ISSUER.to_owned()],
+        origins: Origins::parse(&format!("{ORIGIN} https://admin.example.com")).unwrap(),
         allow_missing_azp: false,
         skew_seconds: SKEW_SECONDS,
     }
@@ -53,8 +54,12 @@ async fn every_published_case_gives_its_verdict() {
         let name = case["name"].as_str().unwrap();
         let origins = case["authorized_parties"].as_array().unwrap();
         let rules = Rules {
-            issuer: "https://clerk.inspired.puma-74.lcl.dev".to_owned(),
-            origins: origins.iter().map(|origin| origin.as_str().unwrap().to_owned()).collect(),
+            issuers: vec!["https://clerk.inspired.puma-74.lcl.dev".to_owned()],
+            // Without any, the SDK accepts all; here that is no setting that can be made.
+            origins: Origins::parse(
+                &origins.iter().map(|origin| origin.as_str().unwrap()).collect::<Vec<_>>().join(" "),
+            )
+            .unwrap_or_default(),
             allow_missing_azp: false,
             skew_seconds: u32::try_from(case["clock_skew_seconds"].as_u64().unwrap()).unwrap(),
         };
@@ -86,9 +91,9 @@ async fn a_good_token_says_who_it_is_in_both_versions() {
     let expected = Session {
         user: "user_1".parse().unwrap(),
         organization: organization.clone(),
-        db_id: Some("the-id".to_owned()),
-        role: Some("admin".to_owned()),
-        is_impersonated: false,
+        db_id: Claim { metadata: Some("the-id".to_owned()), top: None },
+        role: Claim { metadata: Some("admin".to_owned()), top: None },
+        actor: None,
         first_factor_age: Some(3),
     };
     assert_eq!(session, expected);
@@ -98,7 +103,7 @@ async fn a_good_token_says_who_it_is_in_both_versions() {
         "org_permissions": ["org:teams:manage", "org:teams:read", "org:billing:read"], "dbId": "the-id", "role": "user",
     });
     let session = verify(&sign(&header(), &old, KEY)).await.unwrap();
-    assert_eq!((session.organization, session.role.as_deref()), (organization, Some("user")));
+    assert_eq!((session.organization, session.role.top.as_deref()), (organization, Some("user")));
 }
 
 #[tokio::test]
@@ -122,7 +127,8 @@ async fn the_organization_claim_of_version_2_decodes_as_published() {
 /// Tokens that the instance's own key has signed, and that are no good all the same.
 pub(crate) fn signed_but_wrong() -> Vec<(String, String, Rejection)> {
     use Rejection::{
-        AuthorizedParty, Expired, IssuedInFuture, Issuer, Machine, Malformed, NotYetValid, Pending, Subject, Type,
+        AuthorizedParty, Category, Critical, Expired, IssuedInFuture, Issuer, Machine, Malformed, NotYetValid, Pending,
+        SessionId, Subject, Type,
     };
     let mut cases = Vec::new();
     let mut claim = |name: &str, value: Value, rejection| {
@@ -185,6 +191,9 @@ pub(crate) fn signed_but_wrong() -> Vec<(String, String, Rejection)> {
     }
     claim("azp", json!([ORIGIN]), Malformed);
     claim("sts", json!("pending"), Pending);
+    for wrong in [json!("MISSING"), Value::Null, json!(""), json!("sess_"), json!("1"), json!(7), json!(["sess_1"])] {
+        claim("sid", wrong, SessionId);
+    }
     claim("o", json!("org_1"), Malformed);
     claim("o", json!({ "id": "org 1" }), Malformed);
     claim("fva", json!("now"), Malformed);
@@ -198,6 +207,16 @@ pub(crate) fn signed_but_wrong() -> Vec<(String, String, Rejection)> {
     }
     head("typ", json!(["JWT"]), Malformed);
     head("cat", json!("cl_B7d4PD333AAA"), Machine);
+    // A JWT template's (github.com/clerk/javascript/pull/9469), unknown ones, and what is no text.
+    for wrong in ["cl_B7d4PD222AAA", "cl_B7d4PD444AAA", "", " ", "session", "CL_B7D4PD111AAA", "cl_B7d4PD111AAA "] {
+        head("cat", json!(wrong), Category);
+    }
+    for wrong in [Value::Null, json!(111), json!(true), json!(["cl_B7d4PD111AAA"]), json!({})] {
+        head("cat", wrong, Category);
+    }
+    for wrong in [json!(["exp"]), json!([]), json!("exp"), Value::Null] {
+        head("crit", wrong, Critical);
+    }
     cases
 }
 
@@ -284,6 +303,70 @@ async fn every_bad_token_breaks_its_rule() {
     }
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
     println!("{} bad tokens", cases.len());
+}
+
+#[tokio::test]
+async fn i17_only_the_categories_of_sessions_open_one() {
+    let token = |category: Value| {
+        let mut header = header();
+        if category.is_null() {
+            header.as_object_mut().unwrap().remove("cat");
+        } else {
+            header["cat"] = category;
+        }
+        sign(&header, &claims(NOW), KEY)
+    };
+    for (category, verdict) in [
+        (Value::Null, Ok(())),
+        (json!("cl_B7d4PD111AAA"), Ok(())),
+        (json!("cl_I7d4PD111III"), Ok(())),
+        (json!("cl_B7d4PD222AAA"), Err(Rejection::Category)),
+        (json!("cl_B7d4PD333AAA"), Err(Rejection::Machine)),
+        (json!("cl_B7d4PD999AAA"), Err(Rejection::Category)),
+        (json!(""), Err(Rejection::Category)),
+        (json!(1), Err(Rejection::Category)),
+    ] {
+        assert_eq!(verify(&token(category.clone())).await.map(|_| ()), verdict, "{category}");
+    }
+    // Clerk's Session Minter says in the header when it first issued the session's token.
+    let mut minted = header();
+    minted["oiat"] = json!(NOW - 3_600);
+    assert!(verify(&sign(&minted, &claims(NOW), KEY)).await.is_ok());
+    // As a template's token is: no session, years to live.
+    let mut template = claims(NOW);
+    template.as_object_mut().unwrap().remove("sid");
+    template["exp"] = json!(NOW + 315_360_000);
+    assert_eq!(verify(&sign(&header(), &template, KEY)).await, Err(Rejection::SessionId));
+}
+
+#[tokio::test]
+async fn fault_b11_a_satellite_and_a_proxied_frontend_api_issue_sessions_of_the_same_instance() {
+    let proxied = "https://app.example.com/__clerk";
+    let both = Rules { issuers: vec![ISSUER.to_owned(), proxied.to_owned()], ..rules() };
+    for issuer in [ISSUER, proxied] {
+        let mut claims = claims(NOW);
+        claims["iss"] = json!(issuer);
+        assert!(verify_with(both.clone(), &sign(&header(), &claims, KEY)).await.is_ok(), "{issuer}");
+    }
+    let mut claims = claims(NOW);
+    claims["iss"] = json!("https://clerk.example.org");
+    assert_eq!(verify_with(both, &sign(&header(), &claims, KEY)).await, Err(Rejection::Issuer));
+}
+
+#[tokio::test]
+async fn fault_b17_the_actor_of_an_impersonation_is_known_by_its_id_alone() {
+    for (act, actor) in [
+        (json!({ "sub": "user_2", "iss": "https://dashboard.clerk.com" }), Some("user_2")),
+        (json!({ "sub": "somebody@example.com" }), Some("unknown")),
+        (json!({}), Some("unknown")),
+        (json!("user_2"), Some("unknown")),
+        (Value::Null, None),
+    ] {
+        let mut claims = claims(NOW);
+        claims["act"] = act.clone();
+        let session = verify(&sign(&header(), &claims, KEY)).await.unwrap();
+        assert_eq!((session.actor.as_deref(), session.is_impersonated()), (actor, actor.is_some()), "{act}");
+    }
 }
 
 #[tokio::test]
@@ -400,8 +483,8 @@ async fn a_session_of_the_emulated_clerk_passes_before_and_after_its_keys_change
     let clerk =
         clerk_emulator::Emulator::start(clerk_emulator::Config { users: 1, ..Default::default() }).await.unwrap();
     let rules = Rules {
-        issuer: clerk.issuer().to_owned(),
-        origins: vec![clerk_emulator::FRONT_END.to_owned()],
+        issuers: vec![clerk.issuer().to_owned()],
+        origins: Origins::parse(clerk_emulator::FRONT_END).unwrap(),
         allow_missing_azp: false,
         skew_seconds: SKEW_SECONDS,
     };

@@ -153,3 +153,51 @@ async fn a_deleted_or_banned_user_is_told_so() {
     world.post(&rollcall_tests::deletion_event("user.deleted", &ada, world.now().get())).await;
     assert_eq!(sync(&world, &token, FRONT_END, "").await.status, 410);
 }
+
+/// github.com/clerk/javascript/issues/8231: a navigation carries no Origin, so Clerk's token names no site.
+#[tokio::test]
+async fn fault_b5_a_navigation_is_synchronised_though_its_token_names_no_site() {
+    let world = World::with(&[("SIGN_IN_URL", SIGN_IN)]).await;
+    let (ada, _) = newcomer(&world).await;
+    let mut request = TokenRequest::new(&ada);
+    request.claims.insert("azp".to_owned(), json!(null));
+    let token = world.token(&request);
+    let answer = sync(&world, &token, FRONT_END, "").await;
+    assert_eq!((answer.status, answer.header("location")), (303, Some("http://localhost:5173/")), "{}", answer.text);
+    assert_eq!(world.directory().await.len(), 1);
+    // Everywhere else such a token is refused, and so is one that names another site.
+    assert_eq!(world.ensure(&token).await.brief(), (401, "token_origin"));
+    let bearer = format!("Bearer {token}");
+    let sent = world.call("GET", "/sync", &[("authorization", &bearer)]).await;
+    assert!(sent.header("location").unwrap().starts_with(SIGN_IN), "a bearer token is no navigation's");
+    request.claims.insert("azp".to_owned(), json!("https://evil.example.com"));
+    let without = World::start().await;
+    let answer = sync(&without, &without.token(&request), FRONT_END, "").await;
+    assert_eq!(answer.status, 401);
+    assert!(answer.text.contains("sign in, and try again") && !answer.text.contains("AZP"), "{}", answer.text);
+}
+
+#[tokio::test]
+async fn fault_b6_a_prefetch_does_nothing_and_counts_as_nothing() {
+    let world = World::start().await;
+    let (ada, _) = newcomer(&world).await;
+    let cookie = format!("__session={}", world.session(&ada, None));
+    let before = world.clerk_calls();
+    for (name, value) in [
+        ("sec-purpose", "prefetch"),
+        ("sec-purpose", "prefetch;prerender"),
+        ("purpose", "prefetch"),
+        ("x-moz", "prefetch"),
+        ("next-router-prefetch", "1"),
+        ("next-router-segment-prefetch", "/_tree"),
+    ] {
+        let headers = [("cookie", cookie.as_str()), ("accept", "text/html"), (name, value)];
+        let (answer, counts) = crate::metrics::counted(world.call("GET", "/sync", &headers)).await;
+        assert_eq!((answer.status, answer.header("set-cookie")), (403, None), "{name}");
+        assert_eq!((answer.header("cache-control"), counts.len()), (Some("no-store"), 0), "{name}: {counts:?}");
+    }
+    assert!(world.directory().await.is_empty() && world.clerk_calls() == before);
+    let answer = world.call("GET", "/sync", &[("cookie", &cookie), ("sec-purpose", "")]).await;
+    assert_eq!(answer.status, 303, "the click");
+    assert!(answer.header("set-cookie").unwrap().starts_with("rollcall_sync=1;"));
+}

@@ -9,6 +9,7 @@ use rollcall::core::id::InstanceId;
 use rollcall::core::item::{Item, Provenance, Writer};
 use rollcall::core::millis::Millis;
 use rollcall::core::projection::Context;
+use rollcall::core::roles::Roles;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -256,7 +257,7 @@ async fn wipe(world: &World) {
 pub async fn projected(world: &World) -> Vec<Value> {
     let instance: InstanceId = world.stack.addresses.clerk_instance_id.parse().unwrap();
     let provenance = Provenance { applied_at: Millis::ZERO, applied_by: Writer::Webhook, delivery_id: None };
-    let context = Context { instance: &instance, provenance: &provenance };
+    let context = Context { instance: &instance, roles: Roles::usual(), provenance: &provenance };
     let mut items: Vec<Item> = Vec::new();
     items.extend(list::<clerk::User>(world, "users", "").await.into_iter().map(|user| context.user(user)));
     let organizations = list::<clerk::Organization>(world, "organizations", "/data").await;

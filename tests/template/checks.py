@@ -67,7 +67,9 @@ TABLES = {
 # A variable holds the table or parameter that is named alike, as DIRECTORY_TABLE holds DirectoryTable, but for these.
 VALUES = {
     "ROLLCALL_SECRET_ARN": {"Ref": "SecretArn"},
-    "ALLOWED_ORIGINS": {"Fn::Join": [" ", {"Ref": "AllowedOrigins"}]},
+    "ALLOWED_ORIGINS": {
+        "Fn::Join": [" ", [{"Fn::Join": [" ", {"Ref": name}]} for name in ("AllowedOrigins", "FurtherOrigins")]]
+    },
 }
 
 # AWS's own SDK reads this one, whether or not the code declares it.

@@ -20,6 +20,7 @@ WRITTEN_BY = {
     "NotSynced": [ENSURE],
     "Failures": ALL,
     "ClerkCalls": ALL,
+    "UnknownRoles": [WEBHOOK, ENSURE, RECONCILE],
     "UnreadableRows": ALL,
     "WritebackConflicts": [REACT, RECONCILE],
     "Drift": [RECONCILE],

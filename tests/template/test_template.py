@@ -86,10 +86,31 @@ PUBLIC_KEY = "-----BEGIN PUBLIC KEY-----{0}MIIBIjANBg+/kq=={0}-----END PUBLIC KE
 PARAMETERS = {
     "ClerkInstanceId": (["ins_2abcDEF"], ["", "pk_test_x", "ins_"]),
     "ClerkIssuer": (
-        ["https://clerk.example.com", "https://example.com/__clerk", "http://127.0.0.1:3001"],
-        ["", "clerk.example.com", "https://clerk.example.com/"],
+        [
+            "https://clerk.example.com",
+            "https://example.com/__clerk",
+            "http://127.0.0.1:3001",
+            "https://clerk.example.com https://example.com/__clerk",
+        ],
+        [
+            "",
+            "clerk.example.com",
+            "https://clerk.example.com/",
+            "https://clerk.example.com/.well-known/jwks.json",
+            "https://clerk.example.com https://example.com/.well-known/jwks.json",
+        ],
     ),
-    "ClerkJwksUrl": (["", "https://clerk.example.com/.well-known/jwks.json"], ["/.well-known/jwks.json"]),
+    "ClerkJwksUrl": (
+        ["", "https://clerk.example.com/.well-known/jwks.json"],
+        ["/.well-known/jwks.json", "https://clerk.example.com"],
+    ),
+    "ClerkPublishableKey": (["", "pk_live_Y2xlcmsuZXhhbXBsZS5jb20k"], ["sk_live_x", "pk_live_", "clerk.example.com"]),
+    "Roles": (["admin,user", "owner, editor:draft"], ["", ",", "a/b"]),
+    # Each of the list.
+    "FurtherOrigins": (
+        ["", "https://*.example.com", "tauri://localhost", "capacitor://localhost", "chrome-extension://abcdefgh"],
+        ["*", "https://*", "https://my-app-*.vercel.app", "https://a.*.example.com", "file:///etc", "tauri://*"],
+    ),
     "ClerkJwtKey": (
         [
             "",

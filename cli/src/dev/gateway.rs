@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -37,9 +38,10 @@ pub struct Functions {
 
 /// The API as an axum router, with the cross-origin rules of template.yaml.
 pub fn router(functions: Functions) -> axum::Router {
-    let origins = functions.ensure_profile.origins().iter().filter_map(|origin| origin.parse().ok());
+    let origins = functions.ensure_profile.origins().clone();
+    let allows = move |origin: &HeaderValue, _: &Parts| origin.to_str().is_ok_and(|origin| origins.allow(origin));
     let cors = CorsLayer::new()
-        .allow_origin(AllowOrigin::list(origins))
+        .allow_origin(AllowOrigin::predicate(allows))
         .allow_methods([Method::GET, Method::POST])
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
         .allow_credentials(true)
@@ -67,13 +69,14 @@ async fn handle(State(functions): State<Functions>, request: Request) -> Respons
 
 /// The event of one request. Source: AWS, "AWS Lambda integration payload format", version 2.0.
 #[must_use]
-pub fn event(parts: &axum::http::request::Parts, body: &[u8], now: Millis) -> Value {
+pub fn event(parts: &Parts, body: &[u8], now: Millis) -> Value {
     let route = format!("{} {}", parts.method, parts.uri.path());
     let base64 = !is_text(&parts.headers);
     let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
     let text = if base64 { STANDARD.encode(body) } else { String::from_utf8_lossy(body).into_owned() };
-    let cookies = parts.headers.get_all(header::COOKIE).iter().filter_map(|cookie| cookie.to_str().ok());
-    let cookies: Vec<&str> = cookies.flat_map(|cookies| cookies.split("; ")).collect();
+    // JSON holds text alone: what is none becomes U+FFFD.
+    let cookies = parts.headers.get_all(header::COOKIE).iter().map(|cookie| String::from_utf8_lossy(cookie.as_bytes()));
+    let cookies: Vec<String> = cookies.flat_map(|all| all.split("; ").map(str::to_owned).collect::<Vec<_>>()).collect();
     let mut event = json!({
         "version": "2.0",
         "routeKey": route,

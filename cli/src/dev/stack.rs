@@ -17,7 +17,7 @@ use react::React;
 use reconcile::Reconcile;
 use rollcall::adapters::backups::Backups;
 use rollcall::adapters::bus::Bus;
-use rollcall::core::settings::origins;
+use rollcall::core::origins::Origins;
 use serde::Serialize;
 use tempfile::TempPath;
 use tokio::net::TcpListener;
@@ -200,7 +200,7 @@ impl Stack {
         let api = format!("http://{}", listener.local_addr()?);
         let clock = config.clock.clone();
         let allowed_origins = (config.lookup)("ALLOWED_ORIGINS").unwrap_or_else(|| config.clerk.front_end.clone());
-        let front_end = origins(&allowed_origins).and_then(|origins| origins.into_iter().next());
+        let front_end = Origins::parse(&allowed_origins).and_then(|origins| origins.home().map(str::to_owned));
         let clerk = Emulator::start(clerk_emulator::Config {
             port: config.clerk_port,
             webhook_url: Some(format!("{api}/webhooks/clerk")),

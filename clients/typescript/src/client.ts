@@ -132,7 +132,6 @@ function isEnsured<Own extends object, MembershipOwn extends object>(
   const { user, profile, organization, membership, membership_profile, created, needs_sync } = body;
   return (
     hasTexts(user, "id", "clerk_user_id", "name", "role") &&
-    (user.role === "admin" || user.role === "user") &&
     (profile === null || isObject(profile)) &&
     (organization === null || hasTexts(organization, "organization_id", "name")) &&
     (membership === null || hasTexts(membership, "organization_id", "clerk_user_id")) &&

@@ -13,7 +13,8 @@ export interface User {
   id: string;
   clerk_user_id: string;
   name: string;
-  role: "admin" | "user";
+  /** One of the setting `ROLES`, by default `admin` or `user`; a role of yours that is not listed there is `user`. */
+  role: "admin" | "user" | (string & {});
   public_metadata?: Metadata;
   banned?: boolean;
   locked?: boolean;
@@ -89,6 +90,8 @@ export interface Ensured<Own extends object = Fields, MembershipOwn extends obje
    * has yet to say.
    */
   needs_sync: boolean;
+  /** Who acts in the user's name, if somebody else does (impersonation). */
+  actor?: string | null;
 }
 
 /** The codes of problems that a page may want to know. */
@@ -100,6 +103,7 @@ export type ProblemCode =
   | "token_signature"
   | "origin_not_allowed"
   | "user_banned"
+  | "user_deprovisioned"
   | "user_deleted"
   | "user_not_found"
   | "user_not_synced"

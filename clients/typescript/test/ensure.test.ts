@@ -190,7 +190,7 @@ for (const [name, body] of Object.entries({
   "no user": JSON.stringify({ ...ENSURED, user: null }),
   "a user without an id": JSON.stringify({ ...ENSURED, user: { ...USER, id: undefined } }),
   "a user with a number for an id": JSON.stringify({ ...ENSURED, user: { ...USER, id: 7 } }),
-  "a user of no known role": JSON.stringify({ ...ENSURED, user: { ...USER, role: "owner" } }),
+  "a user without a role": JSON.stringify({ ...ENSURED, user: { ...USER, role: undefined } }),
   "no profile, not even null": JSON.stringify({ ...ENSURED, profile: undefined }),
   "a string for a profile": JSON.stringify({ ...ENSURED, profile: "{}" }),
   "a list for a profile": JSON.stringify({ ...ENSURED, profile: [] }),

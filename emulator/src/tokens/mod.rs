@@ -21,6 +21,8 @@ use crate::{
 /// How long a session token is good for, in seconds, unless another time is asked for.
 pub const TOKEN_LIFETIME_SECONDS: i64 = 60;
 
+/// The category of session tokens. A `header` of [`TokenRequest`] replaces or removes it.
+const SESSION_CATEGORY: &str = "cl_B7d4PD111AAA";
 const SECOND_MS: i64 = 1000;
 const MINUTE_MS: i64 = 60 * SECOND_MS;
 
@@ -136,6 +138,7 @@ impl App {
         let kid = keys::kid(&self.instance_id, key);
         Map::from_iter([
             ("alg".to_owned(), json!(algorithm.name())),
+            ("cat".to_owned(), json!(SESSION_CATEGORY)),
             ("kid".to_owned(), json!(kid)),
             ("typ".to_owned(), json!("JWT")),
         ])

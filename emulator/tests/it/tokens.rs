@@ -49,7 +49,10 @@ async fn without_a_defect_it_is_a_token_as_clerk_issues_them() {
             "pla": "u:free", "fea": "u:profile",
         });
         assert_eq!(Value::Object(claims), expected, "nobody's public metadata");
-        assert_eq!(Value::Object(opened(&token)[0].clone()), json!({"alg": "RS256", "kid": INSTANCE_ID, "typ": "JWT"}));
+        assert_eq!(
+            Value::Object(opened(&token)[0].clone()),
+            json!({"alg": "RS256", "cat": "cl_B7d4PD111AAA", "kid": INSTANCE_ID, "typ": "JWT"})
+        );
     }
 }
 

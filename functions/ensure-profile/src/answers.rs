@@ -7,8 +7,10 @@ use lambda_http::Body;
 use rollcall::adapters::http as reply;
 use rollcall::adapters::sessions::NoSession;
 use rollcall::adapters::store_error::StoreError;
-use rollcall::core::ensure::{Ensured, Refusal};
+use rollcall::core::admission::Refusal;
+use rollcall::core::ensure::Ensured;
 use rollcall::core::problem::Problem;
+use rollcall::core::session_problems;
 use rollcall::core::sync;
 use url::Url;
 
@@ -27,6 +29,8 @@ pub enum Answer {
         /// What remembers this pass.
         cookie: String,
     },
+    /// A request ahead of a click, which is neither answered nor counted.
+    Prefetch,
     /// A problem.
     Problem(Problem),
 }
@@ -49,6 +53,7 @@ impl Answer {
         let mut response = match self {
             Answer::Ensured(ensured) => reply::json(if ensured.created.is_empty() { 200 } else { 201 }, &*ensured),
             Answer::Redirect { to, cookie } => redirect(&to, &cookie),
+            Answer::Prefetch => prefetch(),
             Answer::Problem(problem) => problem_response(&problem, asker),
         };
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -59,6 +64,9 @@ impl Answer {
 fn problem_response(problem: &Problem, asker: &Asker<'_>) -> Response<Body> {
     let support = asker.support.filter(|_| HELPED_BY_SUPPORT.contains(&problem.code));
     let mut response = if asker.sees_pages {
+        // The reason is in the log, and means something to an engineer alone.
+        let detail = if problem.status == 401 { session_problems::FOR_USERS } else { problem.detail };
+        let problem = &Problem { detail, ..*problem };
         reply::problem_page(problem, asker.request_id, support)
     } else {
         reply::problem_with_support(problem, asker.request_id, support)
@@ -69,6 +77,14 @@ fn problem_response(problem: &Problem, asker: &Asker<'_>) -> Response<Body> {
         _ => None,
     };
     response.headers_mut().extend(header);
+    response
+}
+
+/// No success: a browser would show the answer to a prefetch in the place of the page. Browsers and frameworks ask again
+/// when the user clicks.
+fn prefetch() -> Response<Body> {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = http::StatusCode::FORBIDDEN;
     response
 }
 
@@ -93,12 +109,7 @@ pub fn no_session(refused: &NoSession) -> Answer {
 /// The answer to a caller who is turned away.
 #[must_use]
 pub fn refusal(refusal: Refusal) -> Answer {
-    Answer::Problem(match refusal {
-        Refusal::Deleted => USER_DELETED,
-        Refusal::Banned => USER_BANNED,
-        Refusal::NotFound => USER_NOT_FOUND,
-        Refusal::NotSynced => USER_NOT_SYNCED,
-    })
+    Answer::Problem(refusal.problem())
 }
 
 /// The answer to a browser that cannot be sent back.
@@ -120,8 +131,14 @@ pub fn store(failure: &StoreError) -> Answer {
 }
 
 /// Problems about which only an operator can do something, by their codes.
-const HELPED_BY_SUPPORT: [&str; 5] =
-    [USER_BANNED.code, USER_NOT_SYNCED.code, SYNC_LOOP.code, UNAVAILABLE.code, BROKEN.code];
+const HELPED_BY_SUPPORT: [&str; 6] = [
+    Refusal::Banned.code(),
+    Refusal::Deprovisioned.code(),
+    Refusal::NotSynced.code(),
+    SYNC_LOOP.code,
+    UNAVAILABLE.code,
+    BROKEN.code,
+];
 
 /// Not a route of this function.
 pub const NOT_FOUND: Problem = Problem {
@@ -151,31 +168,6 @@ const BROKEN: Problem = Problem {
     title: "Internal error",
     detail: "Something is wrong that trying again will not mend. The function's log tells an operator what, under this \
              request id.",
-};
-const USER_DELETED: Problem = Problem {
-    status: 410,
-    code: "user_deleted",
-    title: "Account deleted",
-    detail: "This account has been deleted. Sign out.",
-};
-const USER_BANNED: Problem = Problem {
-    status: 403,
-    code: "user_banned",
-    title: "Account banned",
-    detail: "This account has been banned. Contact support if you think that this is a mistake.",
-};
-const USER_NOT_FOUND: Problem = Problem {
-    status: 404,
-    code: "user_not_found",
-    title: "Account not found",
-    detail: "Clerk does not know this account any more, or not yet. Sign in again.",
-};
-const USER_NOT_SYNCED: Problem = Problem {
-    status: 404,
-    code: "user_not_synced",
-    title: "Account not set up yet",
-    detail: "Your account has not arrived here yet. Try again in a minute. If it still fails, contact support and give \
-             them this request id.",
 };
 const REDIRECT_NOT_ALLOWED: Problem = Problem {
     status: 400,

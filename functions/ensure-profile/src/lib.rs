@@ -21,9 +21,11 @@ use rollcall::adapters::dynamo_profiles::DynamoProfiles;
 use rollcall::adapters::session_tokens::Refused;
 use rollcall::adapters::sessions::{NoSession, Sessions};
 use rollcall::adapters::{http, metrics};
-use rollcall::core::ensure::{Ensured, Extent, Refusal};
+use rollcall::core::admission::Refusal;
+use rollcall::core::ensure::{Ensured, Extent};
 use rollcall::core::millis::Millis;
-use rollcall::core::session::Session;
+use rollcall::core::origins::Origins;
+use rollcall::core::session::{Session, Visit};
 use rollcall::core::sync;
 use rollcall::services::apply::Applier;
 use rollcall::services::ensure::{Ensurer, Outcomes, Silence};
@@ -59,6 +61,7 @@ impl EnsureProfile {
                     directory: DynamoDirectory::new(dynamodb.clone(), directory),
                     clerk: ClerkApi::new(settings.clerk_api_url, settings.clerk_secret_key),
                     instance: settings.instance,
+                    roles: settings.roles,
                 },
                 policy: settings.policy,
                 mirror: settings.mirror,
@@ -72,7 +75,7 @@ impl EnsureProfile {
 
     /// The sites whose sessions are accepted, and whose pages may read the answers.
     #[must_use]
-    pub fn origins(&self) -> &[String] {
+    pub fn origins(&self) -> &Origins {
         self.sessions.origins()
     }
 
@@ -99,7 +102,7 @@ impl EnsureProfile {
     /// `POST /profiles/ensure`. What is in the body counts for nothing: the session says who calls, and for which
     /// organization.
     async fn ensure(&self, request: &Request, now: Millis) -> Answer {
-        let session = match self.sessions.of(request, now).await {
+        let session = match self.sessions.of(request, Visit::Call, now).await {
             Ok(session) => session,
             Err(refused) => return turned_away(&refused),
         };
@@ -111,6 +114,11 @@ impl EnsureProfile {
 
     /// `GET /sync?redirect_url=`: a browser comes by, and goes back to where it came from.
     async fn sync(&self, request: &Request, now: Millis) -> Answer {
+        let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+        if sync::is_prefetch(text) {
+            info!(outcome = "prefetch", "nothing is done ahead of a click");
+            return Answer::Prefetch;
+        }
         let here = request.uri().path();
         let query = request.query_string_parameters();
         let mut cookies = http::cookies(request.headers());
@@ -124,7 +132,7 @@ impl EnsureProfile {
             }
         };
         let cookie = sync::cookie(pass);
-        let session = match self.sessions.of(request, now).await {
+        let session = match self.sessions.of(request, Visit::Navigation, now).await {
             Ok(session) => session,
             Err(refused) => return self.signed_out(&refused, &target, cookie),
         };
@@ -154,7 +162,7 @@ impl EnsureProfile {
             }
             Err(failure) => {
                 let cause = std::error::Error::source(&failure).map(ToString::to_string);
-                error!(id = %session.user, outcome = "failed", error = %failure, cause, "the caller may try again");
+                error!(id = %session.user, actor = session.actor, outcome = "failed", error = %failure, cause, "the caller may try again");
                 Err(answers::store(&failure))
             }
         }
@@ -173,28 +181,28 @@ fn turned_away(refused: &NoSession) -> Answer {
 }
 
 fn log(session: &Session, outcomes: &Outcomes) {
-    let (id, clerk_calls) = (&session.user, outcomes.clerk_calls);
+    let (id, actor, clerk_calls) = (&session.user, session.actor.as_deref(), outcomes.clerk_calls);
     let silence = outcomes.silence.as_ref().map(ToString::to_string);
     match &outcomes.answer {
         Ok(_) if outcomes.organization_missed => {
             let organization = session.organization.as_ref().map(|organization| organization.id.as_str());
-            error!(%id, organization, outcome = "organization_not_synced", "the webhook has not brought it");
+            error!(%id, actor, organization, outcome = "organization_not_synced", "the webhook has not brought it");
             metrics::not_synced();
         }
         Ok(Ensured { created, needs_sync, .. }) => {
             let outcome = if created.is_empty() { "complete" } else { "created" };
             let made = created.join(",");
             if let Some(error) = silence {
-                error!(%id, outcome, made, needs_sync, clerk_calls, error, "Clerk could not be asked");
+                error!(%id, actor, outcome, made, needs_sync, clerk_calls, error, "Clerk could not be asked");
             } else {
-                info!(%id, outcome, made, needs_sync, clerk_calls, "ensured");
+                info!(%id, actor, outcome, made, needs_sync, clerk_calls, "ensured");
             }
         }
         Err(refusal @ Refusal::NotSynced) => {
-            error!(%id, outcome = refusal.code(), "the webhook has not brought this user");
+            error!(%id, actor, outcome = refusal.code(), "the webhook has not brought this user");
             metrics::not_synced();
         }
-        Err(refusal) => warn!(%id, outcome = refusal.code(), clerk_calls, error = silence, "turned away"),
+        Err(refusal) => warn!(%id, actor, outcome = refusal.code(), clerk_calls, error = silence, "turned away"),
     }
 }
 

@@ -8,29 +8,33 @@ use rollcall::adapters::sessions::Sessions;
 use rollcall::core::ensure::Policy;
 use rollcall::core::id::InstanceId;
 use rollcall::core::profile::Defaults;
+use rollcall::core::roles::Roles;
 use rollcall::core::settings::{
     ALLOW_MISSING_AZP, ALLOWED_ORIGINS, CLERK_API_URL, CLERK_INSTANCE_ID, CLERK_ISSUER, CLERK_JWKS_URL, CLERK_JWT_KEY,
-    CLERK_SECRET_KEY, DIRECTORY_TABLE, ENSURE_POLICY, InvalidSettings, MEMBERSHIP_PROFILE_DEFAULTS, MIRROR,
-    PROFILE_DEFAULTS, PROFILES_TABLE, ROLLCALL_SECRET_ARN, Reader, SIGN_IN_URL, SUPPORT_CONTACT, Variable, api_url,
-    ensure_policy, http_url, profile_defaults, secret_key, support_contact, switch, table_name,
+    CLERK_PUBLISHABLE_KEY, CLERK_SECRET_KEY, DIRECTORY_TABLE, ENSURE_POLICY, InvalidSettings,
+    MEMBERSHIP_PROFILE_DEFAULTS, MIRROR, PROFILE_DEFAULTS, PROFILES_TABLE, ROLES, ROLLCALL_SECRET_ARN, Reader,
+    SIGN_IN_URL, SUPPORT_CONTACT, Variable, api_url, ensure_policy, http_url, profile_defaults, secret_key,
+    support_contact, switch, table_name,
 };
 use secrecy::SecretString;
 use url::Url;
 
 /// Everything the function reads, `ROLLCALL_SECRET_ARN` included, which `main.rs` follows before it reads the rest. Under
 /// `verify` it calls nobody with a key, and needs none.
-pub const VARIABLES: [Variable; 17] = [
+pub const VARIABLES: [Variable; 19] = [
     DIRECTORY_TABLE,
     PROFILES_TABLE,
     CLERK_INSTANCE_ID,
     CLERK_ISSUER,
     CLERK_JWKS_URL,
     CLERK_JWT_KEY,
+    CLERK_PUBLISHABLE_KEY,
     ALLOWED_ORIGINS,
     ALLOW_MISSING_AZP,
     SIGN_IN_URL,
     ENSURE_POLICY,
     MIRROR,
+    ROLES,
     PROFILE_DEFAULTS,
     MEMBERSHIP_PROFILE_DEFAULTS,
     SUPPORT_CONTACT,
@@ -56,6 +60,8 @@ pub struct Settings {
     pub policy: Policy,
     /// Whether live users and memberships are kept at all.
     pub mirror: bool,
+    /// Which names are roles.
+    pub roles: Roles,
     /// What new records hold.
     pub defaults: Defaults,
     /// Whom callers may turn to.
@@ -81,6 +87,7 @@ impl Settings {
         let sign_in_url = reader.read(&SIGN_IN_URL, http_url);
         let policy = reader.read(&ENSURE_POLICY, ensure_policy).unwrap_or(Policy::Create);
         let mirror = reader.read(&MIRROR, switch).unwrap_or(true);
+        let roles = reader.read(&ROLES, Roles::parse).unwrap_or_default();
         let user = reader.read(&PROFILE_DEFAULTS, profile_defaults).unwrap_or_default();
         let membership = reader.read(&MEMBERSHIP_PROFILE_DEFAULTS, profile_defaults).unwrap_or_default();
         let support = reader.read(&SUPPORT_CONTACT, support_contact);
@@ -117,6 +124,7 @@ impl Settings {
             sign_in_url,
             policy,
             mirror,
+            roles,
             defaults: Defaults { user, membership },
             support,
             clerk_api_url,

@@ -122,7 +122,7 @@ impl Reconcile {
                 },
                 deletions,
                 survey,
-                applier: Applier { directory: stored, clerk, instance: settings.instance },
+                applier: Applier { directory: stored, clerk, instance: settings.instance, roles: settings.roles },
                 mirror: settings.mirror,
                 policy: settings.mode,
                 rate_share: settings.rate_share,

@@ -9,15 +9,16 @@ use rollcall::core::id::InstanceId;
 use rollcall::core::profile::Defaults;
 use rollcall::core::reconcile::run::Mode;
 use rollcall::core::removal::{BACKUP_BUCKET, BACKUP_DAYS, OWNED_TABLES, PURGE_AFTER_HOURS, Removal};
+use rollcall::core::roles::Roles;
 use rollcall::core::settings::{
     CLERK_API_URL, CLERK_INSTANCE_ID, CLERK_RATE_SHARE, CLERK_SECRET_KEY, DELETION_POLICY, DIRECTORY_TABLE,
     InvalidSettings, MEMBERSHIP_PROFILE_DEFAULTS, METADATA_WRITEBACK, MIRROR, OPERATIONS_TABLE, PROFILE_DEFAULTS,
-    PROFILES_TABLE, RECONCILE_POLICY, ROLLCALL_SECRET_ARN, Reader, USUAL_RATE_SHARE, Variable, api_url, percent,
+    PROFILES_TABLE, RECONCILE_POLICY, ROLES, ROLLCALL_SECRET_ARN, Reader, USUAL_RATE_SHARE, Variable, api_url, percent,
     profile_defaults, reconcile_policy, secret_key, switch, table_name,
 };
 
 /// Everything the function reads, `ROLLCALL_SECRET_ARN` included, which `main.rs` follows before it reads the rest.
-pub const VARIABLES: [Variable; 18] = [
+pub const VARIABLES: [Variable; 19] = [
     DIRECTORY_TABLE,
     PROFILES_TABLE,
     OPERATIONS_TABLE,
@@ -31,6 +32,7 @@ pub const VARIABLES: [Variable; 18] = [
     BACKUP_BUCKET,
     BACKUP_DAYS,
     MIRROR,
+    ROLES,
     RECONCILE_POLICY,
     CLERK_RATE_SHARE,
     METADATA_WRITEBACK,
@@ -57,6 +59,8 @@ pub struct Settings {
     pub removal: Removal,
     /// Whether live users and memberships are kept at all.
     pub mirror: bool,
+    /// Which names are roles.
+    pub roles: Roles,
     /// Whether anything is written.
     pub mode: Mode,
     /// The share of Clerk's rate that may be used, in percent.
@@ -84,6 +88,7 @@ impl Settings {
         let ours = [directory_table.as_ref(), profiles_table.as_ref(), operations_table.as_ref()];
         let removal = Removal::read(&mut reader, &ours);
         let mirror = reader.read(&MIRROR, switch).unwrap_or(true);
+        let roles = reader.read(&ROLES, Roles::parse).unwrap_or_default();
         let mode = reader.read(&RECONCILE_POLICY, reconcile_policy).unwrap_or_default();
         let rate_share = reader.read(&CLERK_RATE_SHARE, percent).unwrap_or(USUAL_RATE_SHARE);
         let writes_back = reader.read(&METADATA_WRITEBACK, switch).unwrap_or(true);
@@ -115,6 +120,7 @@ impl Settings {
             clerk_secret_key,
             removal,
             mirror,
+            roles,
             mode,
             rate_share,
             writes_back,

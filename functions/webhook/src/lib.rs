@@ -54,6 +54,7 @@ impl Webhook {
                     directory: DynamoDirectory::new(dynamodb.clone(), settings.directory_table),
                     clerk: ClerkApi::new(settings.clerk_api_url, settings.clerk_secret_key),
                     instance: settings.instance,
+                    roles: settings.roles,
                 },
                 policy: settings.policy,
             },

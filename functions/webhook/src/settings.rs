@@ -8,15 +8,16 @@ use rollcall::adapters::secrets::{Secret, Secrets};
 use rollcall::adapters::svix_signature::Signatures;
 use rollcall::core::decide::Policy;
 use rollcall::core::id::InstanceId;
+use rollcall::core::roles::Roles;
 use rollcall::core::settings::{
     CLERK_API_URL, CLERK_INSTANCE_ID, CLERK_SECRET_KEY, CLERK_WEBHOOK_SECRET, DELETION_POLICY, DIRECTORY_TABLE,
-    InvalidSettings, MIRROR, OPERATIONS_TABLE, ROLLCALL_SECRET_ARN, Reader, Variable, api_url, deletion_policy,
+    InvalidSettings, MIRROR, OPERATIONS_TABLE, ROLES, ROLLCALL_SECRET_ARN, Reader, Variable, api_url, deletion_policy,
     secret_key, switch, table_name,
 };
 use rollcall::core::tombstone::DeletionPolicy;
 
 /// Everything the function reads, `ROLLCALL_SECRET_ARN` included, which `main.rs` follows before it reads the rest.
-pub const VARIABLES: [Variable; 9] = [
+pub const VARIABLES: [Variable; 10] = [
     DIRECTORY_TABLE,
     OPERATIONS_TABLE,
     CLERK_INSTANCE_ID,
@@ -26,6 +27,7 @@ pub const VARIABLES: [Variable; 9] = [
     ROLLCALL_SECRET_ARN,
     DELETION_POLICY,
     MIRROR,
+    ROLES,
 ];
 
 /// The settings, checked.
@@ -45,6 +47,8 @@ pub struct Settings {
     pub signature: Signatures,
     /// What deletions leave, and whether anything is kept.
     pub policy: Policy,
+    /// Which names are roles.
+    pub roles: Roles,
 }
 
 impl Settings {
@@ -63,6 +67,7 @@ impl Settings {
         let signature = reader.read(&CLERK_WEBHOOK_SECRET, |text| Signatures::new(text).ok());
         let deletion = reader.read(&DELETION_POLICY, deletion_policy).unwrap_or(DeletionPolicy::Redact);
         let mirror = reader.read(&MIRROR, switch).unwrap_or(true);
+        let roles = reader.read(&ROLES, Roles::parse).unwrap_or_default();
         let problems = reader.finish();
         if !problems.names().is_empty() {
             return Err(problems);
@@ -79,7 +84,16 @@ impl Settings {
             return Err(problems);
         };
         let policy = Policy { deletion, mirror };
-        Ok(Settings { directory_table, operations_table, instance, clerk_api_url, clerk_secret_key, signature, policy })
+        Ok(Settings {
+            directory_table,
+            operations_table,
+            instance,
+            clerk_api_url,
+            clerk_secret_key,
+            signature,
+            policy,
+            roles,
+        })
     }
 
     /// Goes on with the secrets that Secrets Manager holds.

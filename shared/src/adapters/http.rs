@@ -27,6 +27,7 @@ use crate::core::problem::{MEDIA_TYPE, Problem};
 pub fn tame(mut event: LambdaEvent<LambdaRequest>) -> LambdaEvent<LambdaRequest> {
     if let LambdaRequest::ApiGatewayV2(request) = &mut event.payload {
         tame_body(request);
+        tame_cookies(request);
         tame_url(request);
     }
     event
@@ -37,6 +38,14 @@ fn tame_body(request: &mut ApiGatewayV2httpRequest) {
     if request.is_base64_encoded && request.body.as_ref().is_some_and(broken) {
         request.body = None;
     }
+}
+
+/// `lambda_http` joins the cookies to one header and drops it whole if a single one cannot stand there, such as one with an
+/// umlaut. Whoever set that one must not hide the others.
+fn tame_cookies(request: &mut ApiGatewayV2httpRequest) {
+    let is_fit = |pair: &&str| pair.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    let fit = |cookie: String| cookie.split(';').filter(is_fit).collect::<Vec<_>>().join(";");
+    request.cookies = request.cookies.take().map(|cookies| cookies.into_iter().map(fit).collect());
 }
 
 fn tame_url(request: &mut ApiGatewayV2httpRequest) {
@@ -111,10 +120,16 @@ pub async fn in_time<A>(request_id: &str, limit: Duration, answer: impl Future<O
     answer.instrument(info_span!("request", request_id)).await
 }
 
-/// The cookies of a request, as names and values.
+/// The cookies of a request, as names and values (RFC 6265, section 5.4). Each is read by itself, as bytes: one that is no
+/// text, or no pair, says nothing about its neighbours.
 pub fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
-    let headers = headers.get_all(COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
-    headers.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='))
+    let pairs = headers.get_all(COOKIE).iter().flat_map(|cookies| cookies.as_bytes().split(|byte| *byte == b';'));
+    let texts = pairs.filter_map(|pair| std::str::from_utf8(pair).ok()).filter_map(|pair| pair.split_once('='));
+    texts.map(|(name, value)| {
+        let value = value.trim();
+        let unquoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+        (name.trim(), unquoted.unwrap_or(value))
+    })
 }
 
 /// A JSON answer.

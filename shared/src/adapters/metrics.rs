@@ -36,11 +36,12 @@ const QUARANTINED: &str = "Quarantined";
 const REFUSALS: &str = "Refusals";
 const RUNS_FINISHED: &str = "RunsFinished";
 const SYNC_LAG: &str = "SyncLag";
+const UNKNOWN_ROLES: &str = "UnknownRoles";
 const UNREADABLE_ROWS: &str = "UnreadableRows";
 const WRITEBACK_CONFLICTS: &str = "WritebackConflicts";
 
 /// All but the lag.
-const COUNTERS: [&str; 15] = [
+const COUNTERS: [&str; 16] = [
     BAD_SIGNATURES,
     CLERK_CALLS,
     DELETIONS_HELD,
@@ -54,6 +55,7 @@ const COUNTERS: [&str; 15] = [
     QUARANTINED,
     REFUSALS,
     RUNS_FINISHED,
+    UNKNOWN_ROLES,
     UNREADABLE_ROWS,
     WRITEBACK_CONFLICTS,
 ];
@@ -161,6 +163,11 @@ pub fn clerk_call() {
 /// A caller, or the caller's organization, that the webhook has not brought.
 pub fn not_synced() {
     counter!(NOT_SYNCED).increment(1);
+}
+
+/// A user who was stored as `user`, as the role in Clerk is none of `ROLES`.
+pub fn unknown_role() {
+    counter!(UNKNOWN_ROLES).increment(1);
 }
 
 /// A user with another internal id in Clerk.

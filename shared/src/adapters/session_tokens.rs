@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 
 use super::tls::HttpsClient;
 use crate::core::millis::Millis;
-use crate::core::session::{Claims, Header, Rejection, Rules, Session, check};
+use crate::core::session::{Claims, Header, Rejection, Rules, Session, Visit, check};
 
 /// An unknown key causes one request in this many ms at most: whoever sends a token chooses its `kid`.
 const REFETCH_AFTER: u64 = 60_000;
@@ -115,6 +115,15 @@ impl SessionTokens {
     ///
     /// [`Refused`]; the token is in no part of it.
     pub async fn verify(&self, token: &str, now: Millis) -> Result<Session, Refused> {
+        self.verify_on(Visit::Call, token, now).await
+    }
+
+    /// Who a token stands for at the moment `now`, on this kind of request.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`]; the token is in no part of it.
+    pub async fn verify_on(&self, visit: Visit, token: &str, now: Millis) -> Result<Session, Refused> {
         let header = read_header(token)?;
         if header.alg.as_deref() != Some("RS256") {
             return Err(Rejection::Algorithm.into());
@@ -126,7 +135,7 @@ impl SessionTokens {
                 decode(token, &jwks.key(kid, now).await?)?
             }
         };
-        Ok(check(&header, claims, &self.rules, now)?)
+        Ok(check(&header, claims, &self.rules, visit, now)?)
     }
 }
 

@@ -7,24 +7,22 @@ use lambda_http::Request;
 use super::http;
 use super::session_tokens::{PublicKey, Refused, SessionTokens};
 use crate::core::millis::Millis;
+use crate::core::origins::Origins;
 use crate::core::problem::Problem;
-use crate::core::session::{Rejection, Rules, SKEW_SECONDS, Session};
+use crate::core::session::{Rejection, Rules, SKEW_SECONDS, Session, Visit};
+use crate::core::session_cookies::{PublishableKey, SessionCookies};
 use crate::core::session_problems::{self, KEYS_UNAVAILABLE, ORIGIN_NOT_ALLOWED};
 use crate::core::settings::{
-    ALLOW_MISSING_AZP, ALLOWED_ORIGINS, CLERK_ISSUER, CLERK_JWKS_URL, CLERK_JWT_KEY, Reader, boolean, http_url, issuer,
-    origins, pem,
+    ALLOW_MISSING_AZP, ALLOWED_ORIGINS, CLERK_ISSUER, CLERK_JWKS_URL, CLERK_JWT_KEY, CLERK_PUBLISHABLE_KEY, Reader,
+    boolean, http_url, issuers, jwks_url, pem,
 };
-
-/// Clerk's cookie; a development instance and every further one on the same site add `_` and a suffix.
-const SESSION_COOKIE: &str = "__session";
-/// Cookies that are looked at. A browser has one for each instance that it knows on this site.
-const MOST_COOKIES: usize = 8;
 
 /// Verifies the sessions of one instance.
 #[derive(Debug)]
 pub struct Sessions {
     tokens: SessionTokens,
-    origins: Vec<String>,
+    origins: Origins,
+    cookies: SessionCookies,
 }
 
 /// Why a caller is nobody.
@@ -51,24 +49,27 @@ impl NoSession {
 impl Sessions {
     /// Reads the settings of sessions; nothing if one is missing or malformed, which the reader remembers.
     pub fn read(reader: &mut Reader<'_>) -> Option<Sessions> {
-        let issuer = reader.read(&CLERK_ISSUER, issuer);
-        let jwks = reader.read(&CLERK_JWKS_URL, http_url);
+        let issuers = reader.read(&CLERK_ISSUER, issuers);
+        let publishable = reader.read(&CLERK_PUBLISHABLE_KEY, PublishableKey::parse);
+        let jwks = reader.read(&CLERK_JWKS_URL, jwks_url);
         let key = reader.read(&CLERK_JWT_KEY, |text| PublicKey::from_pem(&pem(text)).ok());
-        let origins = reader.read(&ALLOWED_ORIGINS, origins);
+        let origins = reader.read(&ALLOWED_ORIGINS, Origins::parse);
         let allow_missing_azp = reader.read(&ALLOW_MISSING_AZP, boolean).unwrap_or(false);
-        let (issuer, origins) = (issuer?, origins?);
-        let jwks = jwks.or_else(|| http_url(&format!("{issuer}/.well-known/jwks.json")))?;
-        let rules = Rules { issuer, origins: origins.clone(), allow_missing_azp, skew_seconds: SKEW_SECONDS };
+        let (issuers, origins) = (issuers?, origins?);
+        let jwks = jwks.or_else(|| http_url(&format!("{}/.well-known/jwks.json", issuers.first()?)))?;
+        let of_issuers = || SessionCookies::of_issuers(&issuers);
+        let cookies = publishable.as_ref().map_or_else(of_issuers, SessionCookies::of_key);
+        let rules = Rules { issuers, origins: origins.clone(), allow_missing_azp, skew_seconds: SKEW_SECONDS };
         let tokens = match key {
             None => SessionTokens::with_jwks(rules, jwks),
             Some(key) => SessionTokens::with_key(rules, key),
         };
-        Some(Sessions { tokens, origins })
+        Some(Sessions { tokens, origins, cookies })
     }
 
     /// The sites whose sessions are accepted.
     #[must_use]
-    pub fn origins(&self) -> &[String] {
+    pub fn origins(&self) -> &Origins {
         &self.origins
     }
 
@@ -77,30 +78,38 @@ impl Sessions {
     /// # Errors
     ///
     /// [`NoSession`]; the token is in no part of it.
-    pub async fn of(&self, request: &Request, now: Millis) -> Result<Session, NoSession> {
+    pub async fn of(&self, request: &Request, visit: Visit, now: Millis) -> Result<Session, NoSession> {
         let headers = request.headers();
         if let Some(token) = bearer(headers) {
             return self.tokens.verify(token, now).await.map_err(NoSession::Refused);
         }
-        let candidates = session_cookies(headers);
+        let candidates = self.cookies.candidates(http::cookies(headers));
         if !candidates.is_empty() && !request.method().is_safe() && !self.is_from_allowed_origin(headers) {
             return Err(NoSession::ForeignOrigin);
         }
-        let mut first = None;
+        let rejected = |rejection| Err(NoSession::Refused(Refused::Rejected(rejection)));
+        let (mut found, mut refused): (Option<Session>, _) = (None, None);
         for token in candidates {
-            match self.tokens.verify(token, now).await {
-                Ok(session) => return Ok(session),
-                Err(refused) => first = first.or(Some(refused)),
+            match (self.tokens.verify_on(visit, token, now).await, &found) {
+                (Ok(session), None) => found = Some(session),
+                // A page of a sibling subdomain can set a cookie of this very name: nobody can tell whose is whose.
+                (Ok(session), Some(newer)) if session.user != newer.user => return rejected(Rejection::Ambiguous),
+                (Ok(_), Some(_)) => {}
+                (Err(reason), _) => refused = refused.or(Some(reason)),
             }
         }
-        Err(NoSession::Refused(first.unwrap_or(Refused::Rejected(Rejection::Missing))))
+        match (found, refused) {
+            (Some(session), _) => Ok(session),
+            (None, Some(refused)) => Err(NoSession::Refused(refused)),
+            (None, None) => rejected(Rejection::Missing),
+        }
     }
 
     /// A browser adds an `Origin` to every request that may change something.
     fn is_from_allowed_origin(&self, headers: &HeaderMap) -> bool {
         let mut origins = headers.get_all(ORIGIN).iter().map(|origin| origin.to_str().unwrap_or_default());
         let origin = origins.next().filter(|_| origins.next().is_none());
-        origin.is_some_and(|origin| self.origins.iter().any(|allowed| allowed == origin))
+        origin.is_some_and(|origin| self.origins.allow(origin))
     }
 }
 
@@ -109,16 +118,4 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
-}
-
-/// The tokens in Clerk's cookies, those with a suffix first: the bare name may be left over from an older sign-in, or
-/// belong to another instance on the same site.
-fn session_cookies(headers: &HeaderMap) -> Vec<&str> {
-    let is_session = |(name, value): &(&str, &str)| {
-        let rest = name.strip_prefix(SESSION_COOKIE);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_')) && !value.is_empty()
-    };
-    let mut found: Vec<(&str, &str)> = http::cookies(headers).filter(is_session).collect();
-    found.sort_by_key(|(name, _)| name.len() == SESSION_COOKIE.len());
-    found.into_iter().map(|(_, token)| token).take(MOST_COOKIES).collect()
 }

@@ -207,6 +207,7 @@ mod tests {
     use crate::core::id::InstanceId;
     use crate::core::item::{Provenance, Writer};
     use crate::core::rank::Rank;
+    use crate::core::roles::Roles;
 
     const SENT: i64 = 1_767_225_600_032;
 
@@ -221,7 +222,7 @@ mod tests {
     fn with_context<T>(decide: impl FnOnce(&Context<'_>) -> T) -> T {
         let instance: InstanceId = "ins_1".parse().unwrap();
         let provenance = Provenance { applied_at: Millis::ZERO, applied_by: Writer::Webhook, delivery_id: None };
-        decide(&Context { instance: &instance, provenance: &provenance })
+        decide(&Context { instance: &instance, roles: Roles::usual(), provenance: &provenance })
     }
 
     fn write(plan: Plan) -> Write {

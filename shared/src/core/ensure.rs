@@ -6,12 +6,15 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::admission::Refusal;
 use super::clerk;
 use super::decide::{self, Next, Said, Write};
 use super::id::Each;
 use super::item::Item;
+use super::link;
 use super::profile::Profile;
-use super::projection::{Context, Role};
+use super::projection::Context;
+use super::roles::Roles;
 use super::rule::Guard;
 use super::session::Session;
 
@@ -31,45 +34,6 @@ pub enum Extent {
     Missing,
     /// Everything, as whoever is sent to be synchronised expects.
     All,
-}
-
-/// Why a caller is turned away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The user has been deleted, and stays so.
-    Deleted,
-    /// An administrator has banned the user.
-    Banned,
-    /// Clerk does not know the user.
-    NotFound,
-    /// The copy should hold the user, and does not.
-    NotSynced,
-}
-
-impl Refusal {
-    /// The machine-readable name, in answers and logs alike.
-    #[must_use]
-    pub fn code(self) -> &'static str {
-        match self {
-            Refusal::Deleted => "user_deleted",
-            Refusal::Banned => "user_banned",
-            Refusal::NotFound => "user_not_found",
-            Refusal::NotSynced => "user_not_synced",
-        }
-    }
-}
-
-/// Whether a stored user may go on.
-///
-/// # Errors
-///
-/// [`Refusal::Deleted`] or [`Refusal::Banned`].
-pub fn admit(user: Option<&Item>) -> Result<(), Refusal> {
-    match user {
-        Some(user) if user.is_deleted() => Err(Refusal::Deleted),
-        Some(user) if user.fields.get("banned") == Some(&Value::Bool(true)) => Err(Refusal::Banned),
-        _ => Ok(()),
-    }
 }
 
 /// Which entities Clerk is to be asked for. An organization that has ended needs no question, nor does the membership of
@@ -135,10 +99,13 @@ pub struct Ensured {
     /// Whether the session's claims lack the application's id or differ in the role, or something stands in for what
     /// Clerk has yet to say.
     pub needs_sync: bool,
+    /// Who acts in the user's name, if somebody else does: impersonation, by the claim `act`.
+    pub actor: Option<String>,
 }
 
 impl Known {
-    /// Leaves out what readers must not see: a membership without a live organization does not exist.
+    /// Leaves out what readers must not see: a membership without a live organization does not exist, and without
+    /// a live membership nobody reads anything of the organization.
     #[must_use]
     pub fn honouring_tombstones(mut self) -> Known {
         self.copies = self.copies.map(|item| item.filter(|item| !item.is_deleted()));
@@ -146,6 +113,7 @@ impl Known {
             self.copies.membership = None;
         }
         if self.copies.membership.is_none() {
+            self.copies.organization = None;
             self.membership_profile = None;
         }
         self
@@ -156,11 +124,16 @@ impl Known {
     /// # Errors
     ///
     /// [`Refusal::NotFound`] if there is no user to answer about.
-    pub fn answer(self, session: &Session) -> Result<Ensured, Refusal> {
+    pub fn answer(self, session: &Session, roles: &Roles) -> Result<Ensured, Refusal> {
         let user = self.copies.user.as_ref().ok_or(Refusal::NotFound)?;
         let stands_in = self.copies.as_ref().into_array().into_iter().flatten().any(Item::is_placeholder);
-        let needs_sync = self.unsettled || stands_in || claims_lag(session, user);
-        let shown = self.copies.as_ref().map(|item| item.as_ref().map(Item::shown));
+        let needs_sync = self.unsettled || stands_in || claims_lag(session, user, roles);
+        let mut shown = self.copies.as_ref().map(|item| item.as_ref().map(Item::shown));
+        // While Clerk has yet to say whether there is a membership, nobody reads more than the token says.
+        let is_proven = self.copies.membership.as_ref().is_some_and(|membership| !membership.is_placeholder());
+        shown.organization = shown
+            .organization
+            .filter(|_| is_proven || self.copies.organization.as_ref().is_some_and(Item::is_placeholder));
         Ok(Ensured {
             user: user.shown(),
             profile: self.profile.map(Profile::shown),
@@ -169,6 +142,7 @@ impl Known {
             membership_profile: self.membership_profile.map(Profile::shown),
             created: self.created,
             needs_sync,
+            actor: session.actor.clone(),
         })
     }
 }
@@ -184,11 +158,16 @@ impl Ensured {
 }
 
 /// Whether the session's claims lack the application's id or differ in the role. A claim without a role means what a user
-/// without one has. An id that differs is no lag: it is never changed, so that synchronising would not help.
+/// without one has. An id that differs is no lag: it is never changed, so that synchronising would not help. At the top of
+/// the claims other products put theirs: there counts an id only if it is the user's, a role only if it is known.
 #[must_use]
-pub fn claims_lag(session: &Session, user: &Item) -> bool {
+pub fn claims_lag(session: &Session, user: &Item, roles: &Roles) -> bool {
+    let metadata = user.fields.get("public_metadata");
+    let ids = [user.fields.get("id"), metadata.and_then(|metadata| metadata.get(link::ID))];
+    let is_known = |id: &str| ids.into_iter().flatten().any(|known| known.as_str() == Some(id));
     let stored = user.fields.get("role").and_then(Value::as_str);
-    session.db_id.is_none() || Role::named(session.role.as_deref()) != Role::named(stored)
+    let claimed = session.role.known(|role| roles.knows(role));
+    session.db_id.known(is_known).is_none() || roles.named(claimed) != roles.named(stored)
 }
 
 #[cfg(test)]
@@ -196,13 +175,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::core::admission::admit;
     use crate::core::event::{Envelope, Event};
     use crate::core::id::{EntityId, InstanceId};
     use crate::core::item::{Provenance, Writer};
     use crate::core::millis::Millis;
     use crate::core::projection::SHOWN;
     use crate::core::rank::Rank;
-    use crate::core::session::ActiveOrganization;
+    use crate::core::session::{ActiveOrganization, Claim};
     use crate::core::tombstone::{Deletion, DeletionPolicy};
 
     fn session(organization: bool) -> Session {
@@ -215,9 +195,9 @@ mod tests {
         Session {
             user: "user_1".parse().unwrap(),
             organization: organization.then(|| active("org_1")),
-            db_id: None,
-            role: Some("admin".to_owned()),
-            is_impersonated: false,
+            db_id: Claim::default(),
+            role: Claim { metadata: Some("admin".to_owned()), top: None },
+            actor: None,
             first_factor_age: None,
         }
     }
@@ -225,7 +205,7 @@ mod tests {
     fn with_context<T>(decide: impl FnOnce(&Context<'_>) -> T) -> T {
         let instance: InstanceId = "ins_1".parse().unwrap();
         let provenance = Provenance { applied_at: Millis::ZERO, applied_by: Writer::Ensure, delivery_id: None };
-        decide(&Context { instance: &instance, provenance: &provenance })
+        decide(&Context { instance: &instance, roles: Roles::usual(), provenance: &provenance })
     }
 
     /// The three entities of a session in one state: missing, placeholder, live, ended.
@@ -276,14 +256,52 @@ mod tests {
     }
 
     #[test]
-    fn the_ended_and_the_banned_are_turned_away_and_nobody_else() {
-        for state in ["missing", "placeholder", "live"] {
-            assert_eq!(admit(copies([state, "live", "live"]).user.as_ref()), Ok(()), "{state}");
+    fn i18_the_deleted_the_banned_and_the_deprovisioned_are_turned_away_and_nobody_else() {
+        let user = |state: &str| copies([state, "live", "live"]).user;
+        assert_eq!(admit(user("live").as_ref()).err(), None);
+        for unknown in ["missing", "placeholder"] {
+            assert_eq!(admit(user(unknown).as_ref()).err(), Some(Refusal::NotSynced), "{unknown}");
         }
+        for (name, value, refusal) in [
+            ("banned", json!(true), Some(Refusal::Banned)),
+            ("deprovisioned", json!(true), Some(Refusal::Deprovisioned)),
+            ("banned", json!(false), None),
+            ("deprovisioned", json!(false), None),
+            ("locked", json!(true), None),
+        ] {
+            let mut user = user("live").unwrap();
+            user.fields.insert(name.to_owned(), value);
+            assert_eq!(admit(Some(&user)).err(), refusal, "{name}");
+            user.rank = copies(["ended", "live", "live"]).user.unwrap().rank;
+            assert_eq!(admit(Some(&user)).err(), Some(Refusal::Deleted), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_claim_of_another_product_decides_nothing() {
+        let own = "2d649aef-0000-5000-8000-000000000000";
         let mut user = copies(["live", "live", "live"]).user.unwrap();
-        user.fields.insert("banned".to_owned(), json!(true));
-        assert_eq!(admit(Some(&user)), Err(Refusal::Banned));
-        assert_eq!(admit(copies(["ended", "live", "live"]).user.as_ref()), Err(Refusal::Deleted));
+        user.fields.insert("id".to_owned(), json!(own));
+        user.fields.insert("role".to_owned(), json!("admin"));
+        user.fields.insert("public_metadata".to_owned(), json!({ "dbId": "legacy-7" }));
+        let claim = |metadata: &str, top: &str| {
+            let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+            Claim { metadata: text(metadata), top: text(top) }
+        };
+        for (db_id, role, lags) in [
+            (claim(own, ""), claim("admin", "authenticated"), false),
+            (claim(own, "42"), claim("admin", ""), false),
+            (claim("", own), claim("", "admin"), false),
+            (claim("", "legacy-7"), claim("admin", ""), false),
+            (claim("of another database", ""), claim("admin", ""), false),
+            (claim("", "42"), claim("admin", ""), true),
+            (claim(own, ""), claim("", "authenticated"), true),
+            (claim(own, ""), claim("user", "admin"), true),
+            (claim(own, ""), claim("owner", "admin"), true),
+        ] {
+            let session = Session { db_id, role, ..session(false) };
+            assert_eq!(claims_lag(&session, &user, Roles::usual()), lags, "{session:?}");
+        }
     }
 
     #[test]
@@ -292,7 +310,10 @@ mod tests {
             (["live", "live", "live"], [true, true, true]),
             (["live", "ended", "live"], [true, false, false]),
             (["live", "missing", "live"], [true, false, false]),
-            (["live", "live", "ended"], [true, true, false]),
+            (["live", "live", "ended"], [true, false, false]),
+            (["live", "live", "missing"], [true, false, false]),
+            (["live", "live", "placeholder"], [true, true, true]),
+            (["live", "placeholder", "placeholder"], [true, true, true]),
         ] {
             let record = || Some(Profile(Map::new()));
             let known =

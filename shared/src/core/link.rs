@@ -8,7 +8,7 @@ use super::controls::{Invariant, guards};
 use super::clerk::Metadata;
 use super::id::{InternalId, Kind};
 use super::item::Item;
-use super::projection::Role;
+use super::roles;
 
 /// Where the internal id goes.
 pub const ID: &str = "dbId";
@@ -37,8 +37,7 @@ pub fn link(metadata: &Map<String, Value>, id: InternalId) -> Link {
     }
     if present(ROLE).is_none() {
         // What the copy says of a user without a role.
-        let role = serde_json::to_value(Role::named(None)).unwrap_or_default();
-        link.missing.insert(ROLE.to_owned(), role);
+        link.missing.insert(ROLE.to_owned(), roles::USER.into());
     }
     link
 }

@@ -2,11 +2,12 @@
 //!
 //! Read [`rank`] and [`rule`] first: they are the one rule that every writer obeys. Then [`event`] (what Clerk sent),
 //! [`projection`] and [`tombstone`] (what is kept of it), [`item`] (the row of the Directory) and [`decide`] (which
-//! write an event asks for, and what a refused write means). [`session`] says who a caller is, [`ensure`] what a caller is
-//! owed, [`sync`] where a browser may be sent back to. [`reconcile`] is about whole listings,
+//! write an event asks for, and what a refused write means). [`session`] says who a caller is, [`admission`] who is turned away,
+//! [`ensure`] what a caller is owed, [`sync`] where a browser may be sent back to. [`reconcile`] is about whole listings,
 //! [`analysis`] about whole tables. [`purge`] is what follows from a deletion once its hold is over, [`owned`] in which
 //! tables of the application's. [`controls`] lets the tests remove one guard at a time.
 
+pub mod admission;
 pub mod analysis;
 pub mod change;
 pub mod clerk;
@@ -20,6 +21,7 @@ pub mod item;
 mod lenient;
 pub mod link;
 pub mod millis;
+pub mod origins;
 pub mod owned;
 pub mod problem;
 pub mod profile;
@@ -29,8 +31,10 @@ pub mod rank;
 pub mod reconcile;
 pub mod removal;
 pub mod restore;
+pub mod roles;
 pub mod rule;
 pub mod session;
+pub mod session_cookies;
 pub mod session_problems;
 pub mod settings;
 pub mod subject;

@@ -13,6 +13,7 @@ use super::id::{EntityId, InstanceId, InternalId, MembershipId, OrganizationId, 
 use super::item::{Item, Provenance};
 use super::millis::Millis;
 use super::rank::Rank;
+use super::roles::{self, Roles};
 use super::session::Session;
 
 /// The projected fields of a user.
@@ -48,8 +49,8 @@ pub struct User {
     /// The picture.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_url: Option<String>,
-    /// The role in the application.
-    pub role: Role,
+    /// The role in the application, from `public_metadata.role`.
+    pub role: String,
     /// Metadata that the frontend may read.
     pub public_metadata: Metadata,
     /// Whether an administrator banned the user.
@@ -97,27 +98,6 @@ pub struct Membership {
     pub permissions: Vec<String>,
     /// Metadata that the frontend may read.
     pub public_metadata: Metadata,
-}
-
-/// The role of a user in the application, from `public_metadata.role`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// `admin`.
-    Admin,
-    /// `user`, and whatever else the metadata says or omits.
-    User,
-}
-
-impl Role {
-    /// The role that a name stands for.
-    #[must_use]
-    pub fn named(name: Option<&str>) -> Role {
-        match name {
-            Some("admin") => Role::Admin,
-            _ => Role::User,
-        }
-    }
 }
 
 /// Public metadata: a map where DynamoDB can hold it as one, else its JSON text.
@@ -198,6 +178,8 @@ pub const SHOWN: [&str; 20] = [
 pub struct Context<'a> {
     /// The instance whose copy this is.
     pub instance: &'a InstanceId,
+    /// Which names are roles.
+    pub roles: &'a Roles,
     /// How the state came here.
     pub provenance: &'a Provenance,
 }
@@ -209,7 +191,7 @@ impl Context<'_> {
         let entity = EntityId::User(user.id.clone());
         let (created_at, updated_at) = (user.created_at, user.updated_at);
         let (email, phone) = (primary_email(&user), primary_phone(&user));
-        let role = Role::named(user.public_metadata.text("role").as_deref());
+        let role = self.roles.named(user.public_metadata.text("role").as_deref()).to_owned();
         let fields = User {
             id: self.instance.internal_id(&user.id),
             name: display_name(&user),
@@ -281,7 +263,7 @@ impl Context<'_> {
         let fields = match entity {
             EntityId::User(user) => {
                 let id = self.instance.internal_id(user);
-                json!({ "id": id, "clerk_user_id": user, "name": NAMELESS_USER, "role": Role::User })
+                json!({ "id": id, "clerk_user_id": user, "name": NAMELESS_USER, "role": roles::USER })
             }
             EntityId::Organization(organization) => {
                 let slug = session.organization.as_ref().and_then(|active| active.slug.as_deref());

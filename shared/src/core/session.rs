@@ -3,29 +3,44 @@
 //! The signature is checked elsewhere, and first. Source of the rules: Clerk, "Manual JWT verification" and "Session
 //! tokens" (versions 1 and 2), and Clerk's own SDK where those are silent.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use thiserror::Error;
 
 use super::id::{Each, EntityId, OrganizationId, UserId};
 use super::millis::Millis;
+use super::origins::Origins;
 
 /// By how much the clock of this machine may differ from Clerk's, in seconds.
 pub const SKEW_SECONDS: u32 = 5;
-/// The category that marks machine tokens, which Clerk signs with the same keys.
+/// The categories of tokens that open a session: a session's own, and the one that some instances give to all their tokens.
+/// Templates (`cl_B7d4PD222AAA`) and machines sign with the same key. Source: clerk/javascript,
+/// `packages/backend/src/tokens/jwtCategories.ts`.
+const SESSION_CATEGORIES: [&str; 2] = ["cl_B7d4PD111AAA", "cl_I7d4PD111III"];
+/// The category of machine tokens.
 const MACHINE_CATEGORY: &str = "cl_B7d4PD333AAA";
 
 /// What a deployment accepts.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// The instance's Frontend API, the only issuer.
-    pub issuer: String,
-    /// The origins whose tokens are accepted, each as `https://app.example.com`; empty for any.
-    pub origins: Vec<String>,
+    /// The addresses of the instance's Frontend API: its own, a proxy's, those of satellite domains.
+    pub issuers: Vec<String>,
+    /// The sites whose tokens are accepted; empty for any.
+    pub origins: Origins,
     /// Whether a token that names no origin is accepted.
     pub allow_missing_azp: bool,
     /// See [`SKEW_SECONDS`].
     pub skew_seconds: u32,
+}
+
+/// What kind of request brings a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Visit {
+    /// A call of a page's or an application's.
+    Call,
+    /// A browser that goes from one page to the next and brings its cookie. It sends no `Origin` on its way to Clerk, so
+    /// Clerk's token may name no site. Only for routes that answer nothing about the user.
+    Navigation,
 }
 
 /// Why a token is refused, by the rule that it breaks.
@@ -49,6 +64,18 @@ pub enum Rejection {
     /// Not a session token by its header, such as an OAuth access token.
     #[error("the token is not a session token")]
     Type,
+    /// Signed by the instance, but for another purpose than a session, such as a JWT template's.
+    #[error("the token's category is not that of a session")]
+    Category,
+    /// Its header asks for extensions that nobody here understands.
+    #[error("the token's header names critical extensions")]
+    Critical,
+    /// No session.
+    #[error("the token names no session")]
+    SessionId,
+    /// Cookies of one name with good sessions of different users: one of them was planted.
+    #[error("session cookies of different users were sent")]
+    Ambiguous,
     /// A machine's token, which stands for no user.
     #[error("a machine token is not a session")]
     Machine,
@@ -86,6 +113,10 @@ impl Rejection {
             Rejection::UnknownKey => "token_key_unknown",
             Rejection::Signature => "token_signature",
             Rejection::Type => "token_type",
+            Rejection::Category => "token_category",
+            Rejection::Critical => "token_critical",
+            Rejection::SessionId => "token_session",
+            Rejection::Ambiguous => "session_ambiguous",
             Rejection::Machine => "token_machine",
             Rejection::Subject => "token_subject",
             Rejection::Expired => "token_expired",
@@ -105,17 +136,40 @@ pub struct Session {
     pub user: UserId,
     /// The active organization, if there is one.
     pub organization: Option<ActiveOrganization>,
-    /// The application's id of the user as the claims carry it, under `dbId` or `metadata.dbId`.
-    pub db_id: Option<String>,
-    /// The user's role as the claims carry it, under `role` or `metadata.role`.
-    pub role: Option<String>,
-    /// Whether somebody else acts in the user's name.
-    pub is_impersonated: bool,
+    /// The application's id of the user, under `dbId`.
+    pub db_id: Claim,
+    /// The user's role, under `role`.
+    pub role: Claim,
+    /// Who acts in the user's name, if somebody else does: a user's id, or `unknown`.
+    pub actor: Option<String>,
     /// How long ago, in minutes, the user last proved the first factor; nothing if never or not known.
     pub first_factor_age: Option<u32>,
 }
 
+/// A claim that Rollcall's guide puts under `metadata`. At the top another product may have put its own under the same name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claim {
+    /// Under `metadata`.
+    pub metadata: Option<String>,
+    /// At the top.
+    pub top: Option<String>,
+}
+
+impl Claim {
+    /// The claim, if there is one: at the top only a value that is known counts.
+    #[must_use]
+    pub fn known(&self, is_known: impl FnOnce(&str) -> bool) -> Option<&str> {
+        self.metadata.as_deref().or_else(|| self.top.as_deref().filter(|value| is_known(value)))
+    }
+}
+
 impl Session {
+    /// Whether somebody else acts in the user's name.
+    #[must_use]
+    pub fn is_impersonated(&self) -> bool {
+        self.actor.is_some()
+    }
+
     /// What the session is about: the user, and the active organization with the user's membership of it.
     #[must_use]
     pub fn entities(&self) -> Each<Option<EntityId>> {
@@ -153,7 +207,15 @@ pub struct Header {
     /// With which key.
     pub kid: Option<String>,
     typ: Option<String>,
-    cat: Option<String>,
+    // Present even if null: only a header without it is one from before there were categories.
+    #[serde(default, deserialize_with = "present")]
+    cat: Option<Value>,
+    #[serde(default, deserialize_with = "present")]
+    crit: Option<Value>,
+}
+
+fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(value).map(Some)
 }
 
 /// The claims of a token whose signature has been checked, and nothing else.
@@ -165,6 +227,7 @@ pub struct Claims {
     iat: Option<f64>,
     iss: Option<String>,
     azp: Option<String>,
+    sid: Option<Value>,
     sts: Option<String>,
     act: Option<Value>,
     fva: Option<Vec<i64>>,
@@ -196,15 +259,26 @@ struct Organization {
 /// # Errors
 ///
 /// [`Rejection`], the first rule that is broken.
-pub fn check(header: &Header, claims: Claims, rules: &Rules, now: Millis) -> Result<Session, Rejection> {
+pub fn check(header: &Header, claims: Claims, rules: &Rules, visit: Visit, now: Millis) -> Result<Session, Rejection> {
     if header.typ.as_deref() != Some("JWT") {
         return Err(Rejection::Type);
     }
+    if header.crit.is_some() {
+        return Err(Rejection::Critical);
+    }
+    let category = header.cat.as_ref().map(|category| category.as_str().unwrap_or_default());
     let subject = claims.sub.as_ref().and_then(Value::as_str).ok_or(Rejection::Subject)?;
-    if header.cat.as_deref() == Some(MACHINE_CATEGORY) || subject.starts_with("mch_") {
+    if category == Some(MACHINE_CATEGORY) || subject.starts_with("mch_") {
         return Err(Rejection::Machine);
     }
+    if category.is_some_and(|category| !SESSION_CATEGORIES.contains(&category)) {
+        return Err(Rejection::Category);
+    }
     let user: UserId = subject.parse().map_err(|_| Rejection::Subject)?;
+    let session_id = claims.sid.as_ref().and_then(Value::as_str).and_then(|id| id.strip_prefix("sess_"));
+    if session_id.is_none_or(str::is_empty) {
+        return Err(Rejection::SessionId);
+    }
     // Thirteen digits lie far below what a double holds exactly.
     #[expect(clippy::cast_precision_loss)]
     let (now, skew) = (now.get() as f64 / 1000.0, f64::from(rules.skew_seconds));
@@ -217,13 +291,13 @@ pub fn check(header: &Header, claims: Claims, rules: &Rules, now: Millis) -> Res
     if claims.iat.is_some_and(|iat| iat > now + skew) {
         return Err(Rejection::IssuedInFuture);
     }
-    if claims.iss.as_deref() != Some(rules.issuer.as_str()) {
+    if !claims.iss.as_ref().is_some_and(|issuer| rules.issuers.contains(issuer)) {
         return Err(Rejection::Issuer);
     }
     let is_allowed = match &claims.azp {
         _ if rules.origins.is_empty() => true,
-        Some(azp) => rules.origins.contains(azp),
-        None => rules.allow_missing_azp,
+        Some(azp) => rules.origins.allow(azp),
+        None => rules.allow_missing_azp || visit == Visit::Navigation,
     };
     if !is_allowed {
         return Err(Rejection::AuthorizedParty);
@@ -235,11 +309,17 @@ pub fn check(header: &Header, claims: Claims, rules: &Rules, now: Millis) -> Res
 }
 
 fn session(user: UserId, claims: Claims) -> Session {
-    let text = |claim: Option<&Value>, name: &str| {
-        let of_metadata = || claims.metadata.as_ref().and_then(|metadata| metadata.get(name)?.as_str());
-        claim.and_then(Value::as_str).or_else(of_metadata).map(str::to_owned)
+    let claim = |top: Option<&Value>, name: &str| {
+        let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+        Claim { metadata: text(claims.metadata.as_ref().and_then(|metadata| metadata.get(name))), top: text(top) }
     };
-    let (db_id, role) = (text(claims.db_id.as_ref(), "dbId"), text(claims.role.as_ref(), "role"));
+    let (db_id, role) = (claim(claims.db_id.as_ref(), "dbId"), claim(claims.role.as_ref(), "role"));
+    // Whoever made the token chose what stands there: only an id is shown and logged.
+    let actor = claims.act.as_ref().filter(|act| !act.is_null()).map(|act| {
+        let id = act.get("sub").and_then(Value::as_str).and_then(|id| id.parse::<UserId>().ok());
+        let id = id.filter(|id| id.as_str().starts_with("user_"));
+        id.map_or_else(|| "unknown".to_owned(), |id| id.to_string())
+    });
     let first_factor_age = claims.fva.as_ref().and_then(|ages| ages.first()).and_then(|age| u32::try_from(*age).ok());
     let organization = match (claims.o, claims.org_id) {
         (Some(organization), _) => {
@@ -253,7 +333,7 @@ fn session(user: UserId, claims: Claims) -> Session {
         }
         (None, None) => None,
     };
-    Session { user, organization, db_id, role, is_impersonated: claims.act.is_some(), first_factor_age }
+    Session { user, organization, db_id, role, actor, first_factor_age }
 }
 
 /// The permissions of version 2: for the i-th feature that belongs to the organization, `fpm` holds a mask over the names in

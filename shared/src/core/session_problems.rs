@@ -20,6 +20,10 @@ pub const KEYS_UNAVAILABLE: Problem = Problem {
     detail: "The keys of the Clerk instance cannot be fetched. Try again in a few seconds.",
 };
 
+/// What somebody who looks at a page can do about any of these.
+pub const FOR_USERS: &str = "You are not signed in here, or your session could not be confirmed. Go back to the \
+                             application, sign in, and try again.";
+
 /// The problem of a rejected token.
 #[must_use]
 pub fn problem(rejection: Rejection) -> Problem {
@@ -30,12 +34,28 @@ pub fn problem(rejection: Rejection) -> Problem {
         Rejection::UnknownKey => "The token is signed with a key that the Clerk instance does not publish.",
         Rejection::Signature => "The token's signature does not match. Get a new token from Clerk.",
         Rejection::Type => "This is not a session token. Send what Clerk's getToken() returns, without a template.",
+        Rejection::Category => {
+            "This token was signed for another purpose than a session. Send what Clerk's getToken() returns, without a \
+             template."
+        }
+        Rejection::Critical => "The token's header has `crit`, which session tokens never have.",
+        Rejection::SessionId => {
+            "The token has no session id (sid), so it is no session token. Send what Clerk's getToken() returns, without \
+             a template."
+        }
+        Rejection::Ambiguous => {
+            "The browser sent session cookies of different users under one name. Delete the site's cookies and sign in \
+             again."
+        }
         Rejection::Machine => "A machine token stands for no user. Send a user's session token.",
         Rejection::Subject => "The token names no user.",
         Rejection::Expired => "The token has expired. Get a new one from Clerk: they last a minute.",
         Rejection::NotYetValid => "The token is not valid yet. Check the clocks.",
         Rejection::IssuedInFuture => "The token was issued in the future. Check the clocks.",
-        Rejection::Issuer => "The token is of another Clerk instance than CLERK_ISSUER names.",
+        Rejection::Issuer => {
+            "The token's issuer (iss) is not listed in CLERK_ISSUER. Either the token is of another Clerk instance, or the \
+             Frontend API is proxied or the site is a satellite domain: then add the token's iss to CLERK_ISSUER."
+        }
         Rejection::AuthorizedParty => {
             "The token was not made for a site in ALLOWED_ORIGINS. Tokens that name no site need ALLOW_MISSING_AZP."
         }

@@ -106,6 +106,13 @@ pub const MIRROR: Variable = variable("MIRROR", false, Source::Environment, "on 
 /// Whether ids and roles are written back into Clerk.
 pub const METADATA_WRITEBACK: Variable =
     variable("METADATA_WRITEBACK", false, Source::Environment, "on (default) or off");
+/// Which roles users have.
+pub const ROLES: Variable = variable(
+    "ROLES",
+    false,
+    Source::Environment,
+    "the names that count as roles in a user's public metadata, separated by commas, by default admin,user",
+);
 /// Where changes are told.
 pub const EVENT_BUS: Variable = variable(
     "EVENT_BUS",
@@ -119,14 +126,22 @@ pub const CLERK_ISSUER: Variable = variable(
     "CLERK_ISSUER",
     true,
     Source::Environment,
-    "the Frontend API URL of your Clerk instance, such as https://clerk.example.com",
+    "the Frontend API URL of your Clerk instance, such as https://clerk.example.com, not the address of its keys; several \
+     are separated by spaces",
 );
 /// Where the keys of session tokens are published.
 pub const CLERK_JWKS_URL: Variable = variable(
     "CLERK_JWKS_URL",
     false,
     Source::Environment,
-    "the URL of the keys that sign sessions, by default CLERK_ISSUER and /.well-known/jwks.json",
+    "the URL of the keys that sign sessions, by default the first CLERK_ISSUER and /.well-known/jwks.json",
+);
+/// What the names of Clerk's cookies are worked out from.
+pub const CLERK_PUBLISHABLE_KEY: Variable = variable(
+    "CLERK_PUBLISHABLE_KEY",
+    false,
+    Source::Environment,
+    "the publishable key of your Clerk instance, such as pk_live_…; only needed if CLERK_ISSUER is a proxy's address",
 );
 /// The key of session tokens, given.
 pub const CLERK_JWT_KEY: Variable = variable(
@@ -140,7 +155,8 @@ pub const ALLOWED_ORIGINS: Variable = variable(
     "ALLOWED_ORIGINS",
     true,
     Source::Environment,
-    "your sites, separated by spaces or commas, such as https://app.example.com",
+    "your sites, separated by spaces or commas, such as https://app.example.com, https://*.example.com (a star for the \
+     first label, and nothing else) or tauri://localhost",
 );
 /// Whether tokens that name no site are accepted.
 pub const ALLOW_MISSING_AZP: Variable =
@@ -338,25 +354,28 @@ pub fn secret_key(text: &str) -> Option<SecretString> {
     text.bytes().all(|byte| byte.is_ascii_graphic()).then(|| SecretString::from(text))
 }
 
-/// An issuer as tokens write it: the origin of a URL, without a slash at its end.
+/// One or several issuers, separated by commas or white space, as tokens write them: URLs without a slash at their end. The
+/// address of the keys is not one of them: with it every session would be refused.
 #[must_use]
-pub fn issuer(text: &str) -> Option<String> {
-    let text = text.trim_end_matches('/');
-    http_url(text).map(|_| text.to_owned())
+pub fn issuers(text: &str) -> Option<Vec<String>> {
+    let listed = text.split([' ', ',', '\t', '\n']).filter(|issuer| !issuer.is_empty());
+    let issuers: Option<Vec<String>> = listed.map(issuer).collect();
+    issuers.filter(|issuers| !issuers.is_empty())
 }
 
-/// One or several origins as browsers write them: scheme, host and port, and no default port.
-#[must_use]
-pub fn origins(text: &str) -> Option<Vec<String>> {
-    let listed = text.split([' ', ',', '\t', '\n']).filter(|origin| !origin.is_empty());
-    let origins: Option<Vec<String>> = listed.map(origin).collect();
-    origins.filter(|origins| !origins.is_empty())
+fn issuer(text: &str) -> Option<String> {
+    let text = text.trim_end_matches('/');
+    let url = http_url(text)?;
+    let is_keys =
+        url.path().contains("/.well-known") || url.path().ends_with("/jwks.json") || url.path().ends_with("/jwks");
+    let is_plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    (is_plain && !is_keys).then(|| text.to_owned())
 }
 
-fn origin(text: &str) -> Option<String> {
-    let text = text.trim_end_matches('/');
-    let origin = http_url(text)?.origin().ascii_serialization();
-    (origin == text).then_some(origin)
+/// The address of published keys: never a bare host, where a web page answers.
+#[must_use]
+pub fn jwks_url(text: &str) -> Option<Url> {
+    http_url(text).filter(|url| url.path().len() > 1)
 }
 
 /// The PEM of a key; a variable that cannot hold line breaks writes them as `\n`.

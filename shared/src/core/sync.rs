@@ -2,6 +2,8 @@
 
 use url::Url;
 
+use super::origins::Origins;
+
 /// How many times a browser may come within [`WINDOW_SECONDS`]. A page that sends it here because the session's claims
 /// lag does so again on its return, until Clerk has issued a token with new claims.
 pub const MOST_PASSES: u32 = 3;
@@ -24,12 +26,12 @@ pub enum Refusal {
 /// # Errors
 ///
 /// [`Refusal::Target`] unless its origin is allowed, exactly; `here` is the path of this route, which is never a target.
-pub fn target(asked: Option<&str>, origins: &[String], here: &str) -> Result<Url, Refusal> {
-    let home = origins.first().and_then(|origin| Url::parse(origin).ok()).ok_or(Refusal::Target)?;
+pub fn target(asked: Option<&str>, origins: &Origins, here: &str) -> Result<Url, Refusal> {
+    let home = origins.home().and_then(|origin| Url::parse(origin).ok()).ok_or(Refusal::Target)?;
     let target = asked.map_or(Ok(home.clone()), |asked| home.join(asked)).map_err(|_| Refusal::Target)?;
     // The origin of a `blob:` is that of the URL within.
     let is_page = matches!(target.scheme(), "https" | "http");
-    let is_allowed = is_page && origins.contains(&target.origin().ascii_serialization());
+    let is_allowed = is_page && origins.allow(&target.origin().ascii_serialization());
     let is_plain = target.username().is_empty() && target.password().is_none();
     if is_allowed && is_plain && !is_this_route(&target, here) { Ok(target) } else { Err(Refusal::Target) }
 }
@@ -39,6 +41,15 @@ fn is_this_route(target: &Url, here: &str) -> bool {
     let path = target.path().trim_end_matches('/');
     let comes_back = target.query_pairs().any(|(name, _)| name == "redirect_url");
     path == here.trim_end_matches('/') || (path.ends_with("/sync") && comes_back)
+}
+
+/// Whether a request fetches ahead what its user may never open, by a browser's or a framework's headers.
+pub fn is_prefetch<'a>(header: impl Fn(&str) -> Option<&'a str>) -> bool {
+    let says_so = |name: &str| header(name).is_some_and(|purpose| purpose.to_ascii_lowercase().contains("prefetch"));
+    ["sec-purpose", "purpose", "x-purpose", "x-moz"].into_iter().any(says_so)
+        || ["next-router-prefetch", "next-router-segment-prefetch", "x-middleware-prefetch"]
+            .into_iter()
+            .any(|name| header(name).is_some())
 }
 
 /// The number of this pass, from what the cookie said of earlier ones. A cookie that says nothing sensible counts for
@@ -71,8 +82,8 @@ pub fn sign_in(page: &Url, target: &Url) -> Url {
 mod tests {
     use super::*;
 
-    fn origins() -> Vec<String> {
-        ["https://app.example.com", "http://localhost:5173"].map(str::to_owned).to_vec()
+    fn origins() -> Origins {
+        Origins::parse("https://app.example.com http://localhost:5173").unwrap()
     }
 
     #[test]

@@ -103,6 +103,7 @@ mod tests {
     use super::*;
     use crate::core::id::InstanceId;
     use crate::core::item::{Provenance, Writer};
+    use crate::core::roles::Roles;
 
     fn millis(value: i64) -> Millis {
         Millis::try_from(value).unwrap()
@@ -128,7 +129,7 @@ mod tests {
             applied_by: Writer::Webhook,
             delivery_id: Some("msg_1".parse().unwrap()),
         };
-        let context = Context { instance: &instance, provenance: &provenance };
+        let context = Context { instance: &instance, roles: Roles::usual(), provenance: &provenance };
         let deletion = deletion(kind);
         let item = deletion.tombstone(policy, stored, &context);
         assert_eq!((item.rank, item.deleted_at), (Rank::deleted(deletion.generation, millis(9)), Some(millis(9))));

@@ -5,6 +5,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::adapters::clerk_api::{ClerkApi, ClerkError};
 use crate::adapters::dynamo_directory::{DynamoDirectory, Put};
+use crate::adapters::metrics;
 use crate::adapters::store_error::StoreError;
 use crate::core::clerk::Entity;
 use crate::core::decide::{self, Next, Said, Write};
@@ -12,6 +13,7 @@ use crate::core::id::{EntityId, InstanceId};
 use crate::core::item::Item;
 use crate::core::projection::Context;
 use crate::core::rank::Rank;
+use crate::core::roles::Roles;
 use crate::core::rule::Outcome;
 
 /// Rounds of write and question before the entity is left to a later attempt: each round is lost only to another
@@ -27,6 +29,8 @@ pub struct Applier {
     pub clerk: ClerkApi,
     /// Whose copy this is.
     pub instance: InstanceId,
+    /// Which names are roles.
+    pub roles: Roles,
 }
 
 /// What became of a state.
@@ -124,6 +128,9 @@ impl Applier {
         match self.directory.put(&write.item, &write.guard).await? {
             Put::Applied { units } => {
                 so_far.units += units;
+                if self.roles.miss(&write.item) {
+                    metrics::unknown_role();
+                }
                 so_far.item = Some(write.item);
                 Ok(Next::Settled(Outcome::Applied))
             }

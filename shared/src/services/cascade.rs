@@ -13,6 +13,7 @@ use crate::core::item::{Item, Provenance, Writer};
 use crate::core::millis::Millis;
 use crate::core::projection::Context;
 use crate::core::rank::Rank;
+use crate::core::roles::Roles;
 use crate::core::rule::Guard;
 use crate::core::tombstone::{Deletion, DeletionPolicy};
 
@@ -270,7 +271,7 @@ impl Cascade {
     /// The tombstone of a membership, with the rank that its parent's end gives it.
     fn tombstone(&self, stored: &Item, parent: &Item) -> Option<(Item, Guard)> {
         let provenance = Provenance { applied_at: (self.clock)(), applied_by: Writer::Cascade, delivery_id: None };
-        let context = Context { instance: &self.instance, provenance: &provenance };
+        let context = Context { instance: &self.instance, roles: Roles::usual(), provenance: &provenance };
         let entity = stored.entity().filter(|entity| entity.key(&self.instance) == stored.key)?;
         let deletion = Deletion {
             entity,

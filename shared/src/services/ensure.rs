@@ -11,9 +11,10 @@ use crate::adapters::clerk_api::ClerkError;
 use crate::adapters::dynamo_caller::{DynamoCaller, Stored};
 use crate::adapters::dynamo_profiles::{DynamoProfiles, Owner, Provisioned};
 use crate::adapters::store_error::StoreError;
+use crate::core::admission::{Refusal, admit};
 use crate::core::clerk::Entity;
 use crate::core::decide::Said;
-use crate::core::ensure::{self, Ensured, Extent, Known, Policy, Refusal};
+use crate::core::ensure::{self, Ensured, Extent, Known, Policy};
 use crate::core::id::{Each, EntityId};
 use crate::core::item::{Item, Provenance, Writer};
 use crate::core::millis::Millis;
@@ -125,17 +126,19 @@ impl Ensurer {
             stored.copies.membership = None;
         }
         let asks_anew = extent == Extent::All && self.policy == Policy::Create;
-        match ensure::admit(stored.copies.user.as_ref()) {
-            Ok(()) => {}
-            // The ban may have been lifted since, and its event lost.
-            Err(Refusal::Banned) if asks_anew => {}
+        match admit(stored.copies.user.as_ref()) {
+            Ok(_) => {}
+            // Clerk is asked below.
+            Err(Refusal::NotSynced) if self.policy == Policy::Create => {}
+            // A ban may have been lifted since, and its event lost.
+            Err(refusal) if asks_anew && refusal.may_be_outdated() => {}
             Err(refusal) => return Ok(Outcomes::at_once(Err(refusal))),
         }
         if self.policy == Policy::Verify {
-            return Ok(verify(session, stored));
+            return Ok(self.verify(session, stored));
         }
         let provenance = Provenance { applied_at: now, applied_by: Writer::Ensure, delivery_id: None };
-        let context = Context { instance: &self.applier.instance, provenance: &provenance };
+        let context = Context { instance: &self.applier.instance, roles: &self.applier.roles, provenance: &provenance };
         let call = Call { session, caller, context, now, until: Instant::now() + CLERK_PATIENCE };
         // Boxed, as most calls end before and need not carry its size along.
         Box::pin(self.create(stored, extent, &call)).await
@@ -174,9 +177,10 @@ impl Ensurer {
             known.created.extend(one.created.then_some(name));
         }
         known.copies = brought.map(|one| one.item);
-        outcomes.answer = match ensure::admit(known.copies.user.as_ref()) {
+        outcomes.answer = match admit(known.copies.user.as_ref()) {
+            // A placeholder is all there is while Clerk is silent; where there is not even that, nobody is answered about.
+            Ok(_) | Err(Refusal::NotSynced) => self.provision(known.honouring_tombstones(), call).await?,
             Err(refusal) => Err(refusal),
-            Ok(()) => self.provision(known.honouring_tombstones(), call).await?,
         };
         Ok(outcomes)
     }
@@ -292,26 +296,23 @@ impl Ensurer {
                 Provisioned::Ownerless => known.unsettled = true,
             }
         }
-        Ok(known.honouring_tombstones().answer(call.session))
+        Ok(known.honouring_tombstones().answer(call.session, &self.applier.roles))
+    }
+
+    /// What is stored, as it is: nothing is asked and nothing created.
+    fn verify(&self, session: &Session, stored: Stored) -> Outcomes {
+        let missing = |item: &Option<Item>| item.as_ref().is_none_or(Item::is_placeholder);
+        let has_ended = stored.copies.organization.as_ref().is_some_and(Item::is_deleted);
+        let organization_missed = session.organization.is_some()
+            && !has_ended
+            && (missing(&stored.copies.organization) || missing(&stored.copies.membership));
+        let Stored { copies, profile, membership_profile } = stored;
+        let known = Known { copies, profile, membership_profile, unsettled: organization_missed, ..Known::default() };
+        let answer = known.honouring_tombstones().answer(session, &self.applier.roles);
+        Outcomes { organization_missed, ..Outcomes::at_once(answer) }
     }
 }
 
 fn lives(brought: &Brought) -> bool {
     brought.item.as_ref().is_some_and(|item| !item.is_deleted())
-}
-
-/// What is stored, as it is: nothing is asked and nothing created.
-fn verify(session: &Session, stored: Stored) -> Outcomes {
-    let missing = |item: &Option<Item>| item.as_ref().is_none_or(Item::is_placeholder);
-    if missing(&stored.copies.user) {
-        return Outcomes::at_once(Err(Refusal::NotSynced));
-    }
-    let has_ended = stored.copies.organization.as_ref().is_some_and(Item::is_deleted);
-    let organization_missed = session.organization.is_some()
-        && !has_ended
-        && (missing(&stored.copies.organization) || missing(&stored.copies.membership));
-    let Stored { copies, profile, membership_profile } = stored;
-    let known = Known { copies, profile, membership_profile, unsettled: organization_missed, ..Known::default() };
-    let answer = known.honouring_tombstones().answer(session);
-    Outcomes { organization_missed, ..Outcomes::at_once(answer) }
 }

@@ -90,7 +90,7 @@ impl Reconciler {
     /// The tombstone of a user whom Clerk does not have: the one that is there, or a new one.
     async fn end_erased(&self, entity: &EntityId) -> Result<Item, EraseError> {
         let provenance = self.provenance(Writer::Operator);
-        let context = Context { instance: &self.applier.instance, provenance: &provenance };
+        let context = Context { instance: &self.applier.instance, roles: &self.applier.roles, provenance: &provenance };
         let key = entity.key(&self.applier.instance);
         let read = || self.survey.read(std::slice::from_ref(&key));
         let stored = read().await.map_err(OperatorError::from)?.items.remove(&key);

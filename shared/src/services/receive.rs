@@ -36,7 +36,7 @@ impl Receiver {
     pub async fn receive(&self, dated: Dated, delivery: DeliveryId, now: Millis) -> Result<Receipt, ApplyError> {
         let entity = dated.event.entity();
         let provenance = Provenance { applied_at: now, applied_by: Writer::Webhook, delivery_id: Some(delivery) };
-        let context = Context { instance: &self.applier.instance, provenance: &provenance };
+        let context = Context { instance: &self.applier.instance, roles: &self.applier.roles, provenance: &provenance };
         let (next, said) = match decide::plan(dated, self.policy, &context, now) {
             Plan::Ignore => return Ok(Receipt { entity, applied: None }),
             Plan::Fetch(said) => (Next::Fetch, said),

@@ -154,7 +154,7 @@ impl Reconciler {
     /// What Clerk shows, as a row.
     fn shown(&self, found: Entity) -> Result<Item, OperatorError> {
         let provenance = self.provenance(Writer::Operator);
-        let context = Context { instance: &self.applier.instance, provenance: &provenance };
+        let context = Context { instance: &self.applier.instance, roles: &self.applier.roles, provenance: &provenance };
         context.entity(found).ok_or(OperatorError::Undated)
     }
 

@@ -143,6 +143,7 @@ impl Caller {
             membership_profile: Some(self.membership_profile.clone().shown()),
             created: Vec::new(),
             needs_sync: false,
+            actor: None,
         })?)
     }
 }
@@ -155,6 +156,7 @@ fn object(value: Value) -> Map<String, Value> {
 mod tests {
     use rollcall::adapters::session_tokens::SessionTokens;
     use rollcall::core::id::{EntityId, Key};
+    use rollcall::core::origins::Origins;
     use rollcall::core::profile;
     use rollcall::core::session::{Rules, SKEW_SECONDS, Session};
 
@@ -163,8 +165,8 @@ mod tests {
     async fn session() -> Session {
         let now = Millis::try_from(1_767_225_900_000).unwrap();
         let rules = Rules {
-            issuer: ISSUER.to_owned(),
-            origins: vec![ORIGIN.to_owned()],
+            issuers: vec![ISSUER.to_owned()],
+            origins: Origins::parse(ORIGIN).unwrap(),
             allow_missing_azp: false,
             skew_seconds: SKEW_SECONDS,
         };
@@ -195,6 +197,6 @@ mod tests {
     #[tokio::test]
     async fn nothing_in_the_sessions_claims_lags() {
         let caller = Caller::of_samples().unwrap();
-        assert!(!rollcall::core::ensure::claims_lag(&session().await, &caller.user));
+        assert!(!rollcall::core::ensure::claims_lag(&session().await, &caller.user, rollcall::core::roles::Roles::usual()));
     }
 }

@@ -5,7 +5,7 @@ use rollcall::core::id::InstanceId;
 use rollcall::core::item::Item;
 use rollcall::core::link;
 use rollcall::core::millis::Millis;
-use rollcall::core::projection::Role;
+use rollcall::core::roles;
 use serde_json::{Value, json};
 
 use crate::events::INSTANCE;
@@ -45,7 +45,7 @@ pub(crate) fn hot_path() -> HotPath {
 fn newcomer() -> anyhow::Result<Item> {
     let mut event = rows::sample(USER)?;
     let id = INSTANCE.parse::<InstanceId>()?.internal_id(&rows::user_id(&event)?);
-    event["data"]["public_metadata"] = json!({ link::ID: id, link::ROLE: Role::named(None) });
+    event["data"]["public_metadata"] = json!({ link::ID: id, link::ROLE: roles::USER });
     rows::item(&event)
 }
 

@@ -13,6 +13,7 @@ use rollcall::core::id::InstanceId;
 use rollcall::core::item::{Provenance, Writer};
 use rollcall::core::millis::Millis;
 use rollcall::core::projection::Context;
+use rollcall::core::roles::Roles;
 use rollcall::core::tombstone::DeletionPolicy;
 
 use crate::events;
@@ -59,7 +60,7 @@ fn round(
     }
     let dated = envelope.open().ok().flatten().context("the sample cannot be opened")?;
     let provenance = Provenance { applied_at: now, applied_by: Writer::Webhook, delivery_id: Some(delivery) };
-    let context = Context { instance, provenance: &provenance };
+    let context = Context { instance, roles: Roles::usual(), provenance: &provenance };
     let policy = Policy { deletion: DeletionPolicy::Redact, mirror: true };
     match black_box(plan(dated, policy, &context, now)) {
         Plan::Write(_) => Ok(()),

@@ -6,6 +6,7 @@ use rollcall::core::id::{InstanceId, UserId};
 use rollcall::core::item::{Item, Provenance, Writer};
 use rollcall::core::millis::Millis;
 use rollcall::core::projection::Context;
+use rollcall::core::roles::Roles;
 use serde_json::{Map, Value, json};
 
 use crate::events::INSTANCE;
@@ -46,7 +47,7 @@ pub(crate) fn item(event: &Value) -> anyhow::Result<Item> {
     let instance: InstanceId = INSTANCE.parse()?;
     let delivery_id = Some("msg_2nYgKkHKhA1dlGO7rC4b0000000".parse()?);
     let provenance = Provenance { applied_at: sent_at(event)?, applied_by: Writer::Webhook, delivery_id };
-    let context = Context { instance: &instance, provenance: &provenance };
+    let context = Context { instance: &instance, roles: Roles::usual(), provenance: &provenance };
     let dated = Envelope::parse(event.to_string().as_bytes()).ok().and_then(|envelope| envelope.open().ok().flatten());
     let item = match dated.context("a sample cannot be opened")?.event {
         Event::User(user) => Some(context.user(user)),

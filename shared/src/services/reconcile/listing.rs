@@ -159,7 +159,11 @@ impl Walk<'_> {
         let reconciler = self.reconciler;
         let salt = self.run.run.as_str();
         let provenance = reconciler.provenance(Writer::Reconcile);
-        let context = Context { instance: &reconciler.applier.instance, provenance: &provenance };
+        let context = Context {
+            instance: &reconciler.applier.instance,
+            roles: &reconciler.applier.roles,
+            provenance: &provenance,
+        };
         let (mut offered, mut unreadable, mut nameless) = (Offered::new(), Vec::new(), 0);
         for row in rows {
             match row {
@@ -193,7 +197,11 @@ impl Walk<'_> {
         open: Vec<(EntityId, Option<Item>)>,
     ) -> Vec<(EntityId, Presence, Next, Option<Item>)> {
         let provenance = self.reconciler.provenance(Writer::Reconcile);
-        let context = Context { instance: &self.reconciler.applier.instance, provenance: &provenance };
+        let context = Context {
+            instance: &self.reconciler.applier.instance,
+            roles: &self.reconciler.applier.roles,
+            provenance: &provenance,
+        };
         let mut found: BTreeMap<EntityId, Entity> = BTreeMap::new();
         for row in page.rows {
             if let Row::Read(entity) = row {
@@ -220,7 +228,11 @@ impl Walk<'_> {
     ) -> Result<(), ReconcileError> {
         let reconciler = self.reconciler;
         let provenance = reconciler.provenance(Writer::Reconcile);
-        let context = Context { instance: &reconciler.applier.instance, provenance: &provenance };
+        let context = Context {
+            instance: &reconciler.applier.instance,
+            roles: &reconciler.applier.roles,
+            provenance: &provenance,
+        };
         let apply = async |(entity, found, next, stored): (EntityId, Presence, Next, Option<Item>)| {
             (found, reconciler.applier.apply(&entity, next, stored, &SAID, &context, None).await)
         };

@@ -263,7 +263,11 @@ impl Walk<'_> {
         };
         let reconciler = self.reconciler;
         let provenance = reconciler.provenance(Writer::Reconcile);
-        let context = Context { instance: &reconciler.applier.instance, provenance: &provenance };
+        let context = Context {
+            instance: &reconciler.applier.instance,
+            roles: &reconciler.applier.roles,
+            provenance: &provenance,
+        };
         let next = decide::fetched(Some(entity), Some(&stored), &SAID, &context);
         let Next::Again(_) = &next else {
             tally.unchanged += 1;
@@ -287,7 +291,11 @@ impl Walk<'_> {
         }
         let reconciler = self.reconciler;
         let provenance = reconciler.provenance(Writer::Reconcile);
-        let context = Context { instance: &reconciler.applier.instance, provenance: &provenance };
+        let context = Context {
+            instance: &reconciler.applier.instance,
+            roles: &reconciler.applier.roles,
+            provenance: &provenance,
+        };
         // The generation is the one that was stored before Clerk was asked: a membership that has come back since is
         // another one.
         let deletion = Deletion {

@@ -1,0 +1,87 @@
+//! The roles that users have in the application: the names that the setting `ROLES` lists.
+
+use std::sync::LazyLock;
+
+use serde_json::Value;
+
+use super::item::Item;
+
+/// The role of a user whose public metadata name none, or none that is known. It always exists.
+pub const USER: &str = "user";
+
+/// The names that count as roles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Roles(Vec<String>);
+
+impl Roles {
+    /// The roles `admin` and `user`.
+    #[must_use]
+    pub fn usual() -> &'static Roles {
+        static USUAL: LazyLock<Roles> = LazyLock::new(Roles::default);
+        &USUAL
+    }
+
+    /// Names of roles, separated by commas or white space. Nothing if there is none, or one that cannot be a name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Roles> {
+        let is_name = |name: &str| {
+            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-:.".contains(&byte);
+            name.len() <= 64 && name.bytes().all(allowed)
+        };
+        let names = text.split([' ', ',', '\t', '\n']).filter(|name| !name.is_empty());
+        let names: Vec<String> = names.map(|name| is_name(name).then(|| name.to_owned())).collect::<Option<_>>()?;
+        (!names.is_empty()).then_some(Roles(names))
+    }
+
+    /// Whether a name is that of a role.
+    #[must_use]
+    pub fn knows(&self, name: &str) -> bool {
+        name == USER || self.0.iter().any(|known| known == name)
+    }
+
+    /// The role that a name stands for: itself if it is known, else [`USER`].
+    #[must_use]
+    pub fn named<'a>(&self, name: Option<&'a str>) -> &'a str {
+        name.filter(|name| self.knows(name)).unwrap_or(USER)
+    }
+
+    /// Whether the public metadata of a live user name a role that is not known.
+    #[must_use]
+    pub fn miss(&self, user: &Item) -> bool {
+        let metadata = user.fields.get("public_metadata");
+        let name = metadata.and_then(|metadata| metadata.get("role")).and_then(Value::as_str);
+        user.key.sk == "USER" && !user.is_deleted() && name.is_some_and(|name| !self.knows(name))
+    }
+}
+
+impl Default for Roles {
+    fn default() -> Roles {
+        Roles(["admin", USER].map(str::to_owned).to_vec())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_listed_is_a_user() {
+        let roles = Roles::parse("owner, moderator\teditor:draft").unwrap();
+        for (name, role) in [
+            (Some("owner"), "owner"),
+            (Some("moderator"), "moderator"),
+            (Some("editor:draft"), "editor:draft"),
+            (Some("user"), "user"),
+            (Some("admin"), "user"),
+            (Some("Owner"), "user"),
+            (Some(""), "user"),
+            (None, "user"),
+        ] {
+            assert_eq!(roles.named(name), role, "{name:?}");
+        }
+        assert_eq!(Roles::usual().named(Some("admin")), "admin");
+        for wrong in ["", " , ", "a b/c", "ä", &"x".repeat(65)] {
+            assert_eq!(Roles::parse(wrong), None, "{wrong:?}");
+        }
+    }
+}
