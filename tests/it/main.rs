@@ -32,6 +32,7 @@ mod person;
 mod personal_data;
 mod purge_interrupted;
 mod purge_large;
+mod rate;
 mod react;
 mod reconcile;
 mod samples;

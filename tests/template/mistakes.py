@@ -94,9 +94,9 @@ MISTAKES = [
         put(*ENSURE_VARIABLES, "PROFILES_TABLE", {"Ref": "DirectoryTable"}),
     ),
     (
-        "Operations named",
+        "questions noted in Profiles",
         checks.check_environment,
-        put(*ENSURE_VARIABLES, "OPERATIONS_TABLE", {"Ref": "OperationsTable"}),
+        put(*ENSURE_VARIABLES, "OPERATIONS_TABLE", {"Ref": "ProfilesTable"}),
     ),
     (
         "a secret named under verify",

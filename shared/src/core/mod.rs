@@ -3,9 +3,9 @@
 //! Read [`rank`] and [`rule`] first: they are the one rule that every writer obeys. Then [`event`] (what Clerk sent),
 //! [`projection`] and [`tombstone`] (what is kept of it), [`item`] (the row of the Directory) and [`decide`] (which
 //! write an event asks for, and what a refused write means). [`session`] says who a caller is, [`ensure`] what a caller is
-//! owed, [`sync`] where a browser may be sent back to. [`reconcile`] is about whole listings,
-//! [`analysis`] about whole tables. [`purge`] is what follows from a deletion once its hold is over, [`owned`] in which
-//! tables of the application's.
+//! owed, [`questions`] how often Clerk is asked about one, [`sync`] where a browser may be sent back to. [`reconcile`] is
+//! about whole listings, [`analysis`] about whole tables. [`purge`] is what follows from a deletion once its hold is over,
+//! [`owned`] in which tables of the application's.
 
 pub mod analysis;
 pub mod change;
@@ -23,6 +23,7 @@ pub mod problem;
 pub mod profile;
 pub mod projection;
 pub mod purge;
+pub mod questions;
 pub mod rank;
 pub mod reconcile;
 pub mod removal;
