@@ -276,3 +276,16 @@ async fn fault_s12_the_write_back_of_two_functions_stays_within_one_share_and_le
     assert!(run.is_in_step(), "{run:?}");
     assert_eq!(run.undone.links, 40 - linked);
 }
+
+#[tokio::test]
+async fn fault_s11_the_webhook_takes_events_under_whatever_path_it_is_routed_at() {
+    let world = World::start().await;
+    let (ada, _) = newcomer(&world).await;
+    let body = world.clerk("GET", &format!("/users/{ada}"), Value::Null).await;
+    let sent = world.sign(&rollcall_tests::event("user.created", &body, world.now().get()));
+    let mut event = rollcall_tests::gateway_event(&sent, false);
+    let path = "/webhooks/clerk/0123456789abcdef0123456789abcdef";
+    event["rawPath"] = path.into();
+    event["requestContext"]["http"]["path"] = path.into();
+    assert_eq!(world.invoke(event).await.brief(), (200, "applied"));
+}
