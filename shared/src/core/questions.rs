@@ -49,8 +49,8 @@ pub struct Asked {
 pub struct Earlier {
     /// What Clerk does not have, as it has said a moment ago.
     pub unknown: Each<bool>,
-    /// Whether somebody may be waiting for Clerk's answer right now.
-    pub is_under_way: bool,
+    /// For how many ms more somebody may be waiting for Clerk's answer; 0 if nobody is.
+    pub is_awaited_for: u64,
 }
 
 /// Whether a question may be asked.
@@ -110,7 +110,9 @@ impl Asked {
                     organization: unknown(Kind::Organization),
                     membership: unknown(Kind::Membership),
                 },
-                is_under_way: same.is_some_and(|same| !same.is_over && now.get().abs_diff(same.at.get()) < patience),
+                is_awaited_for: same
+                    .filter(|same| !same.is_over)
+                    .map_or(0, |same| patience.saturating_sub(now.get().abs_diff(same.at.get()))),
             });
         }
         asked.questions.extend(recent);
@@ -195,7 +197,7 @@ mod tests {
         // Who does not exist does not exist in any organization.
         let over = first.over("org_1#", &BTreeSet::from([Kind::User]), "a2").unwrap();
         let Turn::Wait(earlier) = over.turn("org_2#", "b", at(1), PATIENCE) else { panic!() };
-        assert!(earlier.unknown.user && !earlier.is_under_way);
+        assert!(earlier.unknown.user && earlier.is_awaited_for == 0);
         assert!(!is_refused(&over.turn("org_2#", "b", at(10_000), PATIENCE)));
         assert_eq!(first.over("org_2#", &members, "a2"), None);
         assert!(!is_refused(&Asked::nothing(at(0)).turn("#", "a", at(0), PATIENCE)));
@@ -205,11 +207,9 @@ mod tests {
     fn an_answer_is_awaited_while_somebody_may_be_asking() {
         let first = Asked::first("#", "a", at(0));
         let over = first.over("#", &BTreeSet::new(), "a2").unwrap();
-        for (asked, ms, under_way) in
-            [(&first, 0, true), (&first, 1_999, true), (&first, 2_000, false), (&over, 0, false)]
-        {
+        for (asked, ms, left) in [(&first, 0, 2_000), (&first, 1_999, 1), (&first, 2_000, 0), (&over, 0, 0)] {
             let Turn::Wait(earlier) = asked.turn("#", "b", at(ms), PATIENCE) else { panic!() };
-            assert_eq!(earlier.is_under_way, under_way, "{ms}");
+            assert_eq!(earlier.is_awaited_for, left, "{ms}");
         }
     }
 

@@ -231,6 +231,7 @@ impl Ensurer {
         outcomes: &mut Outcomes,
     ) -> Result<(Stored, Each<Answer>), StoreError> {
         let [mut pause, longest] = LOOKS_AFTER;
+        let begun = Instant::now();
         loop {
             let wanted = ensure::wanted(call.session, &stored.copies, extent);
             let requests = wanted.into_array().map(u32::from).iter().sum();
@@ -267,8 +268,8 @@ impl Ensurer {
                 Leave::Earlier(earlier) => {
                     let missing = ensure::wanted(call.session, &stored.copies, Extent::Missing);
                     // Another call is asking: what it brings is better than what could stand in for it.
-                    let awaits = earlier.is_under_way && missing.into_array().contains(&true);
-                    if !awaits || Instant::now() + pause > call.until {
+                    let until = call.until.min(begun + Duration::from_millis(earlier.is_awaited_for));
+                    if !missing.into_array().contains(&true) || Instant::now() + pause > until {
                         return Ok((stored, earlier_answers(wanted, missing, &earlier)));
                     }
                     sleep(pause).await;

@@ -113,7 +113,7 @@ impl Questions {
             }
         }
         // Others ask about this caller all the time.
-        Ok(Leave::Earlier(Earlier { is_under_way: true, ..Earlier::default() }))
+        Ok(Leave::Earlier(Earlier { is_awaited_for: self.patience, ..Earlier::default() }))
     }
 
     async fn spend(&self, round: Round, requests: u32, most: u32, now: Millis) -> Result<Leave, StoreError> {
