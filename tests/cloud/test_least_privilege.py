@@ -14,10 +14,13 @@ RANK = {"rank": {"S": "0000000000000.1.0000000000001"}, "digest": {"S": "tombsto
 LIVE_USER = {**KEY, **RANK, "name": {"S": "Eve"}, "email": {"S": "eve@example.com"}}
 LIVE_MEMBERSHIP = {**MEMBERSHIP_KEY, **RANK, "user_pk": KEY["pk"], "organization_id": {"S": "org_probe"}}
 ENDED_MEMBERSHIP = {**MEMBERSHIP_KEY, **RANK, "deleted_at": {"N": "1"}, "organization_id": {"S": "org_probe"}}
-# In Operations: an event that cannot be read, a user's data that are due, and what reconcile's runs remember.
+# In Operations: an event that cannot be read, a user's data that are due, what reconcile's runs remember, what Clerk was
+# asked about a caller, and how much a function has asked.
 NOTE = {"pk": {"S": "QUARANTINE#2026-01-01"}, "sk": {"S": "msg_probe"}}
 DUE = {"pk": {"S": "PURGE#2026-01-01T00"}, "sk": {"S": "probe"}}
 LEASE = {"pk": {"S": "LEASE"}, "sk": {"S": "LEASE"}}
+ASKED = {"pk": {"S": "ASKED#probe"}, "sk": {"S": "CALLER"}}
+BUDGET = {"pk": {"S": "BUDGET#0"}, "sk": {"S": "probe"}}
 # Nothing that is let through in a test changes a row.
 NEVER = {"ConditionExpression": "attribute_exists(#rank)", "ExpressionAttributeNames": {"#rank": "rank"}}
 
@@ -90,13 +93,20 @@ def scan(table):
 READS = [get, batch_get, query, scan]
 MUST = {
     "WebhookRole": [put("DirectoryTable", LIVE_USER), put("OperationsTable", NOTE), batch_get_note()],
-    "EnsureProfileRole": [batch_get("DirectoryTable"), put("DirectoryTable", LIVE_USER), put("ProfilesTable", KEY)],
+    "EnsureProfileRole": [
+        batch_get("DirectoryTable"),
+        put("DirectoryTable", LIVE_USER),
+        put("ProfilesTable", KEY),
+        update("OperationsTable", "questions", ASKED),
+        update("OperationsTable", "requests", BUDGET),
+    ],
     "ReactRole": [
         query("DirectoryTable"),
         transact("DirectoryTable", ENDED_MEMBERSHIP),
         update("DirectoryTable", "consequences_at"),
         put("ProfilesTable", KEY),
         put("OperationsTable", DUE),
+        update("OperationsTable", "requests", BUDGET),
     ],
     "ReconcileRole": [scan("DirectoryTable"), put("DirectoryTable", LIVE_USER), update("DirectoryTable", "purging_at")],
 }
@@ -112,6 +122,8 @@ MUST_NOT = {
         *(read(table) for read in (query, scan) for table in TABLES),
         *(write for table in TABLES for write in (update(table, "rank"), delete(table), batch_write(table))),
         put("OperationsTable", KEY),
+        # What others note.
+        *(update("OperationsTable", "expires_at", key) for key in (NOTE, DUE, LEASE)),
     ],
     "ReactRole": [
         put("DirectoryTable", LIVE_USER),
@@ -125,6 +137,7 @@ MUST_NOT = {
         scan("DirectoryTable"),
         # What reconcile's runs remember.
         put("OperationsTable", LEASE),
+        *(update("OperationsTable", "expires_at", key) for key in (NOTE, LEASE, ASKED)),
         delete("ProfilesTable"),
         # Only where there is nothing to wait for.
         batch_write("ProfilesTable"),

@@ -8,6 +8,7 @@ use rollcall_tests::tokens::PUBLIC_KEY;
 const GOOD: [(&str, &str); 18] = [
     ("DIRECTORY_TABLE", "rollcall-directory"),
     ("PROFILES_TABLE", "rollcall-profiles"),
+    ("OPERATIONS_TABLE", "rollcall-operations"),
     ("CLERK_INSTANCE_ID", "ins_2nUcuErN3glWyZnAP6qLqp85VBT"),
     ("CLERK_ISSUER", "https://clerk.example.com"),
     ("CLERK_JWKS_URL", "https://clerk.example.com/.well-known/jwks.json"),
@@ -23,6 +24,7 @@ const GOOD: [(&str, &str); 18] = [
     ("MEMBERSHIP_PROFILE_DEFAULTS", "{}"),
     ("SUPPORT_CONTACT", "help@example.com"),
     ("CLERK_API_URL", "https://api.clerk.com"),
+    ("CLERK_RATE_SHARE", "50"),
     ("CLERK_SECRET_KEY", "sk_test_x"),
 ];
 
@@ -30,6 +32,7 @@ const GOOD: [(&str, &str); 18] = [
 const MALFORMED: [(&str, &str); 52] = [
     ("DIRECTORY_TABLE", "a b"),
     ("PROFILES_TABLE", "x"),
+    ("OPERATIONS_TABLE", "x"),
     ("CLERK_INSTANCE_ID", "ins 1"),
     ("CLERK_ISSUER", "clerk.acme.org"),
     ("CLERK_ISSUER", "ftp://clerk.acme.org"),
@@ -80,6 +83,9 @@ const MALFORMED: [(&str, &str); 52] = [
     ("MEMBERSHIP_PROFILE_DEFAULTS", r#"{"created_at":0}"#),
     ("SUPPORT_CONTACT", "a\u{7}b"),
     ("CLERK_API_URL", "clerk.acme.org"),
+    ("CLERK_RATE_SHARE", "0"),
+    ("CLERK_RATE_SHARE", "101"),
+    ("CLERK_RATE_SHARE", "20%"),
     ("CLERK_SECRET_KEY", "sk test"),
 ];
 
@@ -99,6 +105,7 @@ fn good_settings_are_taken() {
     let required = [
         "DIRECTORY_TABLE",
         "PROFILES_TABLE",
+        "OPERATIONS_TABLE",
         "CLERK_INSTANCE_ID",
         "CLERK_ISSUER",
         "ALLOWED_ORIGINS",

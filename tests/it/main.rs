@@ -38,6 +38,7 @@ mod purge_large;
 mod purge_memory;
 mod purge_others;
 mod purge_twice;
+mod rate;
 mod react;
 mod reconcile;
 mod restore_files;

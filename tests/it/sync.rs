@@ -25,7 +25,7 @@ async fn d2_a_signed_in_browser_is_synchronised_and_sent_back() {
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     assert_eq!((world.directory().await.len(), world.profiles().await.len()), (3, 2));
     // Nothing is missing any more, but Clerk has changed, and no event has come about it.
-    world.set_now(world.now().get() + 1000);
+    world.set_now(world.now().get() + 10_000);
     world.clerk("PATCH", &format!("/users/{ada}"), json!({ "first_name": "Augusta" })).await;
     let before = world.clerk_calls();
     assert_eq!(sync(&world, &world.session(&ada, Some(&acme)), "/courses", "").await.status, 303);
@@ -145,7 +145,7 @@ async fn a_deleted_or_banned_user_is_told_so() {
     world.clerk("POST", &format!("/users/{ada}/ban"), json!({})).await;
     assert_eq!(sync(&world, &token, FRONT_END, "").await.status, 403);
     // The ban is lifted, and its event lost: whoever comes to be synchronised is let in again.
-    world.set_now(world.now().get() + 1);
+    world.set_now(world.now().get() + 10_000);
     world.clerk("POST", &format!("/users/{ada}/unban"), json!({})).await;
     assert_eq!(world.ensure(&token).await.status, 403);
     assert_eq!(sync(&world, &token, FRONT_END, "").await.status, 303);

@@ -46,3 +46,27 @@ def both(one, other):
         other(template)
 
     return change
+
+
+def moved(path, old, new):
+    """Gives what is at a path below Resources another name."""
+
+    def change(template):
+        at = template["Resources"]
+        for step in path:
+            at = at[step]
+        at[new] = at.pop(old)
+
+    return change
+
+
+def unguarded(*path):
+    """Decides an `Fn::If` at a path below Resources for its second value, whatever the condition."""
+
+    def change(template):
+        at = template["Resources"]
+        for step in path[:-1]:
+            at = at[step]
+        at[path[-1]] = at[path[-1]]["Fn::If"][2]
+
+    return change

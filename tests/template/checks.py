@@ -15,15 +15,18 @@ from translated import of_type, properties, refusals
 # What is expected: change these together with template.yaml.
 
 ROUTES = {
-    ("POST", "/webhooks/clerk"): "WebhookFunction",
     ("POST", "/profiles/ensure"): "EnsureProfileFunction",
     ("GET", "/sync"): "EnsureProfileFunction",
 }
+# The webhook's, and instead of it the one of an API of its own where a part of the path is not to be guessed.
+BARE, GUARDED = ("POST", "/webhooks/clerk"), ("POST", "/webhooks/clerk/${WebhookPath}")
 
-# The other routes have the limits of the stage.
+# Each route has limits of its own, so that a flood of one leaves the others usable: the webhook's are those of the stage, as
+# no other route has none. A stranger can send more than some dozens a second, so no limit is below some hundreds.
+LIMITS = {"ThrottlingRateLimit": 200, "ThrottlingBurstLimit": 400}
 ROUTE_LIMITS = {
     "POST /profiles/ensure": {"ThrottlingRateLimit": 500, "ThrottlingBurstLimit": 1000},
-    "GET /sync": {"ThrottlingRateLimit": 20, "ThrottlingBurstLimit": 40},
+    "GET /sync": {"ThrottlingRateLimit": 500, "ThrottlingBurstLimit": 1000},
 }
 
 # Whose pages may read an answer, and how.
@@ -94,6 +97,8 @@ ACCESS_LOG = {
     "$context.status",
     "$context.responseLatency",
 }
+# Nor of this what nobody should guess.
+GUARDED_ACCESS_LOG = ACCESS_LOG - {"$context.routeKey"}
 
 
 def same(what, actual, expected):
@@ -118,7 +123,12 @@ def many(value):
     return value if isinstance(value, list) else [value]
 
 
-def check_routes(resources):
+def expected_routes(parameters):
+    """Every route and its function, where the stack is deployed with these parameters."""
+    return ROUTES | {GUARDED if parameters.get("WebhookPath") else BARE: "WebhookFunction"}
+
+
+def check_routes(resources, parameters):
     """Every route reaches its function, and nothing else is reachable."""
     routes = {}
     for api in properties(resources, "AWS::ApiGatewayV2::Api").values():
@@ -132,37 +142,70 @@ def check_routes(resources):
                 found = re.search(r":lambda:path/2015-03-31/functions/\$\{(\w+)\.Arn\}/invocations$", uri)
                 assert found, f"{route}: {uri!r} is no function"
                 routes[route] = found[1]
-    same("routes", routes, ROUTES)
+    integrations = properties(resources, "AWS::ApiGatewayV2::Integration")
+    for name, it in properties(resources, "AWS::ApiGatewayV2::Route").items():
+        method, path = target(it.get("RouteKey")).split(" ")
+        of = target(it.get("Target")).removeprefix("integrations/${").removesuffix("}")
+        integration = integrations.get(of, {})
+        same(f"{name}: API", it.get("ApiId"), {"Ref": "WebhookApi"})
+        same(f"{name}: integration's API", integration.get("ApiId"), {"Ref": "WebhookApi"})
+        same(f"{name}: integration", integration.get("IntegrationType"), "AWS_PROXY")
+        same(f"{name}: payload format", integration.get("PayloadFormatVersion"), "2.0")
+        routes[method, path] = target(integration.get("IntegrationUri")).removesuffix(".Arn")
+    expected = expected_routes(parameters)
+    same("routes", routes, expected)
 
     callers = set()
     for name, permission in properties(resources, "AWS::Lambda::Permission").items():
         same(f"caller in {name}", permission.get("Principal"), "apigateway.amazonaws.com")
         arn = json.dumps(permission.get("SourceArn"))
-        found = re.search(r"\$\{__Stage__\}/([A-Z]+)(/[^\"]*)", arn)
+        found = re.search(r"(\$\{\w+\})/(?:\*|\$\{__Stage__\})/([A-Z]+)(/[^\"]*)", arn)
         assert found, f"{name}: {arn} names no route"
-        callers.add(((found[1], found[2]), target(permission.get("FunctionName"))))
-    same("routes that may call functions", callers, set(ROUTES.items()))
+        route = (found[2], found[3])
+        whose = "${WebhookApi}" if route == GUARDED else "${Api}"
+        assert found[1] in (whose, "${__ApiId__}"), f"{name}: {arn} names another API"
+        callers.add((route, target(permission.get("FunctionName"))))
+    same("routes that may call functions", callers, set(expected.items()))
     same("function URLs", of_type(resources, "AWS::Lambda::Url"), {})
+
+
+def check_webhook_url(template):
+    """What is to be entered in Clerk's dashboard is where the webhook's route is."""
+    value = template["Outputs"]["WebhookUrl"]["Value"]
+    assert "Fn::If" in value, f"the address of the webhook does not depend on its path: {value}"
+    condition, guarded, bare = value["Fn::If"]
+    same("address of the webhook depends on", condition, "HasWebhookPath")
+    for address, api, path in ((guarded, "WebhookApi", GUARDED[1]), (bare, "Api", BARE[1])):
+        suffix = ".execute-api.${AWS::Region}.${AWS::URLSuffix}"
+        same("address of the webhook", target(address), f"https://${{{api}}}{suffix}{path}")
 
 
 def check_cross_origin(resources):
     """Pages of the application's own sites may read the answers, and no others."""
     for name, api in properties(resources, "AWS::ApiGatewayV2::Api").items():
+        if name == "WebhookApi":
+            # No page calls it.
+            same(f"cross-origin rules of {name}", api.get("CorsConfiguration"), None)
+            continue
         same(f"cross-origin rules of {name}", api.get("Body", {}).get("x-amazon-apigateway-cors"), CROSS_ORIGIN)
         same(f"cross-origin rules of {name}, outside its definition", api.get("CorsConfiguration"), None)
 
 
-def check_throttling_and_access_log(resources):
-    """The API limits its rate and logs each request without anything personal."""
+def check_throttling_and_access_log(resources, parameters):
+    """Each route has a rate limit that no other route uses up, and requests are logged without anything personal."""
     stages = properties(resources, "AWS::ApiGatewayV2::Stage")
-    assert stages, "no stage"
-    for name, stage in stages.items():
-        limits = stage.get("DefaultRouteSettings", {})
-        for limit in ("ThrottlingRateLimit", "ThrottlingBurstLimit"):
-            assert limits.get(limit, 0) > 0, f"{name} has no {limit}"
-        same(f"limits of single routes of {name}", stage.get("RouteSettings"), ROUTE_LIMITS)
+    apis = {target(stage.get("ApiId")): stage for stage in stages.values()}
+    guarded = {"WebhookApi"} if parameters.get("WebhookPath") else set()
+    same("APIs with a stage", (set(apis), len(stages)), ({"Api"} | guarded, 1 + len(guarded)))
+    for name, stage in apis.items():
+        limits = {name: stage.get("DefaultRouteSettings", {}).get(name) for name in LIMITS}
+        same(f"limits of the stage of {name}", limits, LIMITS)
+        of_routes = ROUTE_LIMITS if name == "Api" else None
+        same(f"limits of single routes of {name}", stage.get("RouteSettings"), of_routes)
         log = json.loads(stage.get("AccessLogSettings", {}).get("Format", "{}"))
-        same(f"access log of {name}", set(log.values()), ACCESS_LOG)
+        same(f"access log of {name}", set(log.values()), ACCESS_LOG if name == "Api" else GUARDED_ACCESS_LOG)
+    others = {f"{method} {path}" for method, path in expected_routes(parameters)} - set(ROUTE_LIMITS)
+    same("routes that share a limit", len(others), 1)
 
 
 def check_permissions(resources, parameters):

@@ -3,11 +3,10 @@ show in all variants of variants.py, those in which it does.
 """
 
 import checks
-from changes import always, both, drop, put
-from variants import CREATING
+from changes import always, both, drop, moved, put, unguarded
+from variants import BARE, CREATING, GUARDED
 
 FUNCTION = ("WebhookFunction", "Properties")
-ROUTE = (*FUNCTION, "Events", "Clerk", "Properties")
 VARIABLES = (*FUNCTION, "Environment", "Variables")
 DIRECTORY = ("DirectoryTable", "Properties")
 STREAM = (*DIRECTORY, "StreamSpecification")
@@ -16,6 +15,10 @@ PROFILES = ("ProfilesTable", "Properties")
 EXPIRY = ("OperationsTable", "Properties", "TimeToLiveSpecification")
 FORMAT = ("Api", "Properties", "AccessLogSettings", "Format")
 DEFINITION = ("Api", "Properties", "DefinitionBody")
+PATHS = (*DEFINITION, "paths")
+PATH = (*PATHS, "/webhooks/clerk")
+ROUTE = (*PATH, "Fn::If", 2)
+GUARDED_STAGE = ("WebhookStage", "Properties")
 CORS = (*DEFINITION, "x-amazon-apigateway-cors")
 SHORTER_CORS = {"AllowOrigins": {"Ref": "AllowedOrigins"}, "AllowMethods": ["GET", "POST"], "AllowCredentials": True}
 LIMITS = ("Api", "Properties", "RouteSettings")
@@ -28,10 +31,43 @@ RECONCILE = ("ReconcileFunction", "Properties")
 RECONCILE_VARIABLES = (*RECONCILE, "Environment", "Variables")
 
 MISTAKES = [
-    ("another path", checks.check_routes, put(*ROUTE, "Path", "/webhook/clerk")),
-    ("every method", checks.check_routes, put(*ROUTE, "Method", "ANY")),
-    ("another payload format", checks.check_routes, put(*ROUTE, "PayloadFormatVersion", "1.0")),
-    ("no route", checks.check_routes, drop(*FUNCTION, "Events")),
+    ("another path", checks.check_routes, moved(PATHS, "/webhooks/clerk", "/webhook/clerk"), *BARE),
+    ("every method", checks.check_routes, moved(ROUTE, "post", "x-amazon-apigateway-any-method"), *BARE),
+    (
+        "another payload format",
+        checks.check_routes,
+        put(*ROUTE, "post", "x-amazon-apigateway-integration", "payloadFormatVersion", "1.0"),
+        *BARE,
+    ),
+    ("no route", checks.check_routes, drop(*PATH), *BARE),
+    ("the webhook beside its guarded route", checks.check_routes, unguarded(*PATH), *GUARDED),
+    ("no guarded route", checks.check_routes, drop("WebhookRoute"), *GUARDED),
+    (
+        "a guarded route that takes any path",
+        checks.check_routes,
+        put("WebhookRoute", "Properties", "RouteKey", "POST /webhooks/clerk/{part}"),
+        *GUARDED,
+    ),
+    (
+        "another function behind the guarded route",
+        checks.check_routes,
+        put("WebhookIntegration", "Properties", "IntegrationUri", {"Fn::GetAtt": ["EnsureProfileFunction", "Arn"]}),
+        *GUARDED,
+    ),
+    ("nobody may call the webhook", checks.check_routes, drop("WebhookFunctionClerkPermission")),
+    (
+        "the webhook called through the other API",
+        checks.check_routes,
+        lambda t: t["Resources"]["WebhookFunctionClerkPermission"]["Properties"]["SourceArn"]["Fn::If"].__setitem__(
+            1, {"Fn::Sub": "arn:aws:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/*/POST/webhooks/clerk/${WebhookPath}"}
+        ),
+        *GUARDED,
+    ),
+    (
+        "the bare address in Clerk's dashboard",
+        checks.check_webhook_url,
+        lambda t: t["Outputs"]["WebhookUrl"].update(Value=t["Outputs"]["WebhookUrl"]["Value"]["Fn::If"][2]),
+    ),
     ("a function URL beside the API", checks.check_routes, put(*FUNCTION, "FunctionUrlConfig", {"AuthType": "NONE"})),
     ("another path to ensure", checks.check_routes, put(*ENSURE_EVENTS, "Ensure", "Properties", "Path", "/ensure")),
     ("ensured by GET", checks.check_routes, put(*ENSURE_EVENTS, "Ensure", "Properties", "Method", "GET")),
@@ -63,9 +99,18 @@ MISTAKES = [
         lambda t: t["Resources"]["Api"]["Properties"]["RouteSettings"].update({"GET /synch": {}}),
     ),
     (
-        "synchronised as often as ensured",
+        "a limit of /sync that one stranger fills",
         checks.check_throttling_and_access_log,
-        put(*LIMITS, "GET /sync", {"ThrottlingRateLimit": 500, "ThrottlingBurstLimit": 1000}),
+        put(*LIMITS, "GET /sync", {"ThrottlingRateLimit": 20, "ThrottlingBurstLimit": 40}),
+    ),
+    ("no limit of the guarded route", checks.check_throttling_and_access_log, drop(*GUARDED_STAGE, "DefaultRouteSettings"), *GUARDED),
+    (
+        "what nobody should guess in the log",
+        checks.check_throttling_and_access_log,
+        lambda t: t["Resources"]["WebhookStage"]["Properties"]["AccessLogSettings"].update(
+            Format=t["Resources"]["Api"]["Properties"]["AccessLogSettings"]["Format"]
+        ),
+        *GUARDED,
     ),
     ("any burst", checks.check_throttling_and_access_log, drop(*LIMITS, "GET /sync", "ThrottlingBurstLimit")),
     ("no rate limit", checks.check_throttling_and_access_log, drop("Api", "Properties", "DefaultRouteSettings")),
@@ -94,9 +139,9 @@ MISTAKES = [
         put(*ENSURE_VARIABLES, "PROFILES_TABLE", {"Ref": "DirectoryTable"}),
     ),
     (
-        "Operations named",
+        "questions noted in Profiles",
         checks.check_environment,
-        put(*ENSURE_VARIABLES, "OPERATIONS_TABLE", {"Ref": "OperationsTable"}),
+        put(*ENSURE_VARIABLES, "OPERATIONS_TABLE", {"Ref": "ProfilesTable"}),
     ),
     (
         "a secret named under verify",

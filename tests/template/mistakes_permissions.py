@@ -10,7 +10,7 @@ READ_POLICY = {"Type": "AWS::IAM::Policy", "Properties": {"PolicyName": "more", 
 ENSURE = ("EnsureProfileFunction", "Properties")
 ENSURE_STATEMENTS = ("EnsureProfileRole", "Properties", "Policies", 0, "PolicyDocument", "Statement")
 CALLER = (*ENSURE_STATEMENTS, 0)
-TO_DIRECTORY, TO_PROFILES, TO_SECRET = ((*ENSURE_STATEMENTS, at) for at in (2, 3, 4))
+TO_DIRECTORY, TO_PROFILES, TO_QUESTIONS, TO_SECRET = ((*ENSURE_STATEMENTS, at) for at in (2, 3, 4, 5))
 CREATED = ("Fn::If", 1)
 KEYS = ("Condition", "ForAllValues:StringLike", "dynamodb:LeadingKeys")
 ATTRIBUTES = ("Condition", "ForAllValues:StringEquals", "dynamodb:Attributes")
@@ -97,6 +97,26 @@ MISTAKES = [
         ),
         *CREATING,
     ),
+    ("questions noted under verify", checks.check_permissions, always(*TO_QUESTIONS), "verify"),
+    ("no questions noted", checks.check_permissions, drop(*TO_QUESTIONS), *CREATING),
+    (
+        "whatever is in Operations changed by ensure-profile",
+        checks.check_permissions,
+        drop(*TO_QUESTIONS, *CREATED, "Condition"),
+        *CREATING,
+    ),
+    (
+        "what is due changed by ensure-profile",
+        checks.check_permissions,
+        put(*TO_QUESTIONS, *CREATED, *KEYS, ["ASKED#*", "BUDGET#*", "PURGE#*"]),
+        *CREATING,
+    ),
+    (
+        "questions read",
+        checks.check_permissions,
+        put(*TO_QUESTIONS, *CREATED, "Action", ["dynamodb:UpdateItem", "dynamodb:GetItem"]),
+        *CREATING,
+    ),
     ("any secret to create with", checks.check_permissions, put(*TO_SECRET, *CREATED, "Resource", "*"), *CREATING),
     ("no secret to create with", checks.check_permissions, drop(*TO_SECRET), *CREATING),
     (
@@ -166,8 +186,8 @@ MISTAKES = [
     ("any use of Operations", checks.check_permissions, put(*RUNS, "Action", "dynamodb:*")),
     ("a lease for ever", checks.check_permissions, put(*RUNS, "Action", ["dynamodb:GetItem", "dynamodb:PutItem"])),
     ("no traces sent", checks.check_permissions, drop(*STATEMENTS, 4)),
-    ("none by ensure-profile", checks.check_permissions, drop(*ENSURE_STATEMENTS, 5)),
-    ("none by react", checks.check_permissions, drop("ReactRole", *STATEMENTS[1:], 15)),
+    ("none by ensure-profile", checks.check_permissions, drop(*ENSURE_STATEMENTS, 6)),
+    ("none by react", checks.check_permissions, drop("ReactRole", *STATEMENTS[1:], 16)),
     ("none by reconcile", checks.check_permissions, drop(*RECONCILE_STATEMENTS, 12)),
     ("none of executions", checks.check_permissions, drop(*MACHINE_STATEMENTS, 2)),
     ("traces read", checks.check_permissions, put(*STATEMENTS, 4, "Action", "xray:*")),

@@ -10,7 +10,7 @@ VARIABLES = (*REACT, "Environment", "Variables")
 STREAM = (*REACT, "Events", "Directory", "Properties")
 STATEMENTS = ("ReactRole", "Properties", "Policies", 0, "PolicyDocument", "Statement")
 CHANGES, STREAMS, STORED, MEMBERS, PROFILES, EVENTS, FAILURES = ((*STATEMENTS, at) for at in range(7))
-TO_END, TO_MARK, TO_SECRET = ((*STATEMENTS, at) for at in (8, 9, 10))
+TO_END, TO_MARK, TO_SECRET, TO_COUNT = ((*STATEMENTS, at) for at in (8, 9, 10, 11))
 ALLOWED = ("Fn::If", 1)
 END, MARK = (*TO_END, *ALLOWED, "Condition"), (*TO_MARK, *ALLOWED, "Condition")
 ATTRIBUTES = ("ForAllValues:StringEquals", "dynamodb:Attributes")
@@ -60,7 +60,7 @@ MISTAKES = [
         checks_react.check_stream,
         put(*STREAM, "DestinationConfig", "OnFailure", "Destination", {"Fn::GetAtt": ["ReconcileFailures", "Arn"]}),
     ),
-    ("another reader", checks_react.check_stream, put("WebhookFunction", "Properties", "Events", "More", OTHER_EVENT)),
+    ("another reader", checks_react.check_stream, put("WebhookFunction", "Properties", "Events", {"More": OTHER_EVENT})),
     ("records in the clear", checks_react.check_queues, put(*QUEUE, "SqsManagedSseEnabled", False)),
     ("records for four days", checks_react.check_queues, drop(*QUEUE, "MessageRetentionPeriod")),
     ("in the clear", checks_react.check_queues, put("ReconcileFailures", "Properties", "SqsManagedSseEnabled", False)),
@@ -132,6 +132,15 @@ MISTAKES = [
     ),
     ("the secret without a write-back", checks.check_permissions, always(*TO_SECRET), "untouched"),
     ("no secret to write back with", checks.check_permissions, drop(*TO_SECRET), *WRITING),
+    ("requests counted without a write-back", checks.check_permissions, always(*TO_COUNT), "untouched"),
+    ("requests not counted", checks.check_permissions, drop(*TO_COUNT), *WRITING),
+    ("whatever is in Operations changed", checks.check_permissions, drop(*TO_COUNT, *ALLOWED, "Condition"), *WRITING),
+    (
+        "questions about callers changed by react",
+        checks.check_permissions,
+        put(*TO_COUNT, *ALLOWED, "Condition", "ForAllValues:StringLike", "dynamodb:LeadingKeys", ["ASKED#*", "BUDGET#*"]),
+        *WRITING,
+    ),
     ("any secret to write back with", checks.check_permissions, put(*TO_SECRET, *ALLOWED, "Resource", "*"), *WRITING),
     (
         "untouched by default",

@@ -17,7 +17,7 @@ REACT, RECONCILE = (
 REACT_VARIABLES, RECONCILE_VARIABLES = (
     (f"{name}Function", "Properties", "Environment", "Variables") for name in ("React", "Reconcile")
 )
-TO_NOTE, TO_REMOVE_AT_ONCE, TO_KEEP_AT_ONCE, TO_REMOVE_OWNED_AT_ONCE = ((*REACT, at) for at in range(11, 15))
+TO_NOTE, TO_REMOVE_AT_ONCE, TO_KEEP_AT_ONCE, TO_REMOVE_OWNED_AT_ONCE = ((*REACT, at) for at in range(12, 16))
 TO_REMOVE, TO_KEEP, TO_REMOVE_OWNED = ((*RECONCILE, at) for at in range(9, 12))
 ALLOWED = ("Fn::If", 1)
 ATTRIBUTES = (*ALLOWED, "Condition", "ForAllValues:StringEquals", "dynamodb:Attributes")

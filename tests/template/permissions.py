@@ -32,15 +32,17 @@ MARK = names_only("pk sk rank applied_at consequences_at")
 REMOVAL_MARK = names_only("pk sk rank applied_at consequences_at purging_at clerk_user_id")
 
 
-def kept_under(keys):
+def kept_under(*keys):
     """The condition that rows lie under such keys, which are beside reconcile's runs."""
     return where(
-        {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [keys]}, "Null": {"dynamodb:LeadingKeys": "false"}}
+        {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [*keys]}, "Null": {"dynamodb:LeadingKeys": "false"}}
     )
 
 
 # The notes of what is due, and of events that cannot be read.
 DUE, NOTE = kept_under("PURGE#*"), kept_under("QUARANTINE#*")
+# What was asked about a caller, and how much a function has asked; and the latter alone.
+QUESTIONS, REQUESTS = kept_under("ASKED#*", "BUDGET#*"), kept_under("BUDGET#*")
 
 # How the rows of a user are removed, in Profiles and in the application's own tables, and where they are kept.
 REMOVED = {
@@ -126,6 +128,7 @@ PERMISSIONS_WHERE = {
         ("dynamodb:PutItem", "DirectoryTable.Arn"),
         ("dynamodb:ConditionCheckItem", "DirectoryTable.Arn"),
         ("dynamodb:PutItem", "ProfilesTable.Arn"),
+        ("dynamodb:UpdateItem", "OperationsTable.Arn", QUESTIONS),
         ("secretsmanager:GetSecretValue", "SecretArn"),
     },
     ("ReactFunction", repairs): {
@@ -141,6 +144,7 @@ PERMISSIONS_WHERE = {
     ("ReactFunction", at_once): REMOVED,
     ("ReactFunction", owned_at_once): REMOVED_OWNED,
     ("ReactFunction", writes_back): {
+        ("dynamodb:UpdateItem", "OperationsTable.Arn", REQUESTS),
         ("secretsmanager:GetSecretValue", "SecretArn"),
     },
     ("ReconcileFunction", repairs): {

@@ -85,6 +85,10 @@ PUBLIC_KEY = "-----BEGIN PUBLIC KEY-----{0}MIIBIjANBg+/kq=={0}-----END PUBLIC KE
 
 PARAMETERS = {
     "ClerkInstanceId": (["ins_2abcDEF"], ["", "pk_test_x", "ins_"]),
+    "WebhookPath": (
+        ["", "0123456789abcdef0123456789abcdef", "0123456789-_ABCDEFGHI"],
+        ["guessable", "0123456789abcdef/0123456789abcdef", "{proxy+}", "0123456789abcdef 0123456789abcdef"],
+    ),
     "ClerkIssuer": (
         [
             "https://clerk.example.com",

@@ -18,6 +18,7 @@ use rollcall::adapters::clerk_api::ClerkApi;
 use rollcall::adapters::dynamo_caller::DynamoCaller;
 use rollcall::adapters::dynamo_directory::DynamoDirectory;
 use rollcall::adapters::dynamo_profiles::DynamoProfiles;
+use rollcall::adapters::dynamo_questions::DynamoQuestions;
 use rollcall::adapters::session_tokens::Refused;
 use rollcall::adapters::sessions::{NoSession, Sessions};
 use rollcall::adapters::{http, metrics};
@@ -28,7 +29,9 @@ use rollcall::core::origins::Origins;
 use rollcall::core::session::{Session, Visit};
 use rollcall::core::sync;
 use rollcall::services::apply::Applier;
-use rollcall::services::ensure::{Ensurer, Outcomes, Silence};
+use rollcall::services::ensure::{CLERK_PATIENCE, Ensurer, Outcomes, Silence};
+use rollcall::services::questions::{Budget, Questions};
+use rollcall::services::recent::Recent;
 use tracing::{error, info, warn};
 use url::Url;
 
@@ -52,6 +55,7 @@ impl EnsureProfile {
     #[must_use]
     pub fn new(settings: Settings, dynamodb: &Client) -> EnsureProfile {
         let Settings { directory_table: directory, profiles_table: profiles, .. } = settings;
+        let questions = DynamoQuestions::new(dynamodb.clone(), settings.operations_table);
         EnsureProfile {
             sessions: settings.sessions,
             ensurer: Ensurer {
@@ -67,6 +71,13 @@ impl EnsureProfile {
                 mirror: settings.mirror,
                 defaults: settings.defaults,
                 silence: Silence::default(),
+                questions: Questions {
+                    budget: Budget::new(questions.clone(), "ensure-profile"),
+                    table: questions,
+                    patience: u64::try_from(CLERK_PATIENCE.as_millis()).unwrap_or(u64::MAX),
+                },
+                rate_share: settings.rate_share,
+                recent: Recent::default(),
             },
             sign_in_url: settings.sign_in_url,
             support: settings.support,

@@ -11,10 +11,10 @@ use rollcall::core::profile::Defaults;
 use rollcall::core::roles::Roles;
 use rollcall::core::settings::{
     ALLOW_MISSING_AZP, ALLOWED_ORIGINS, CLERK_API_URL, CLERK_INSTANCE_ID, CLERK_ISSUER, CLERK_JWKS_URL, CLERK_JWT_KEY,
-    CLERK_PUBLISHABLE_KEY, CLERK_SECRET_KEY, DIRECTORY_TABLE, ENSURE_POLICY, InvalidSettings,
-    MEMBERSHIP_PROFILE_DEFAULTS, MIRROR, PROFILE_DEFAULTS, PROFILES_TABLE, ROLES, ROLLCALL_SECRET_ARN, Reader,
-    SIGN_IN_URL, SUPPORT_CONTACT, Variable, api_url, ensure_policy, http_url, profile_defaults, secret_key,
-    support_contact, switch, table_name,
+    CLERK_PUBLISHABLE_KEY, CLERK_RATE_SHARE, CLERK_SECRET_KEY, DIRECTORY_TABLE, ENSURE_POLICY, InvalidSettings,
+    MEMBERSHIP_PROFILE_DEFAULTS, MIRROR, OPERATIONS_TABLE, PROFILE_DEFAULTS, PROFILES_TABLE, ROLES, ROLLCALL_SECRET_ARN,
+    Reader, SIGN_IN_URL, SUPPORT_CONTACT, USUAL_RATE_SHARE, Variable, api_url, ensure_policy, http_url, percent,
+    profile_defaults, secret_key, support_contact, switch, table_name,
 };
 use secrecy::SecretString;
 use url::Url;
@@ -24,6 +24,7 @@ use url::Url;
 pub const VARIABLES: [Variable; 19] = [
     DIRECTORY_TABLE,
     PROFILES_TABLE,
+    OPERATIONS_TABLE,
     CLERK_INSTANCE_ID,
     CLERK_ISSUER,
     CLERK_JWKS_URL,
@@ -39,6 +40,7 @@ pub const VARIABLES: [Variable; 19] = [
     MEMBERSHIP_PROFILE_DEFAULTS,
     SUPPORT_CONTACT,
     CLERK_API_URL,
+    CLERK_RATE_SHARE,
     CLERK_SECRET_KEY.required_if(false),
     ROLLCALL_SECRET_ARN,
 ];
@@ -50,6 +52,8 @@ pub struct Settings {
     pub directory_table: String,
     /// The Profiles' table.
     pub profiles_table: String,
+    /// The Operations table, where questions to Clerk are noted.
+    pub operations_table: String,
     /// Whose users they are.
     pub instance: InstanceId,
     /// Who is signed in.
@@ -68,6 +72,8 @@ pub struct Settings {
     pub support: Option<String>,
     /// Where Clerk's Backend API is.
     pub clerk_api_url: Url,
+    /// The share of Clerk's rate that may be used, in percent.
+    pub rate_share: u8,
     /// The key to it; empty under `verify`, which asks nothing.
     pub clerk_secret_key: Secret,
 }
@@ -82,6 +88,7 @@ impl Settings {
         let mut reader = Reader::new(lookup);
         let directory_table = reader.read(&DIRECTORY_TABLE, table_name);
         let profiles_table = reader.read(&PROFILES_TABLE, table_name);
+        let operations_table = reader.read(&OPERATIONS_TABLE, table_name);
         let instance = reader.read(&CLERK_INSTANCE_ID, |text| text.parse().ok());
         let sessions = Sessions::read(&mut reader);
         let sign_in_url = reader.read(&SIGN_IN_URL, http_url);
@@ -92,6 +99,7 @@ impl Settings {
         let membership = reader.read(&MEMBERSHIP_PROFILE_DEFAULTS, profile_defaults).unwrap_or_default();
         let support = reader.read(&SUPPORT_CONTACT, support_contact);
         let clerk_api_url = reader.read(&CLERK_API_URL, api_url).or_else(|| api_url(DEFAULT_URL));
+        let rate_share = reader.read(&CLERK_RATE_SHARE, percent).unwrap_or(USUAL_RATE_SHARE);
         let is_asked = policy == Policy::Create;
         let key = reader.read(&CLERK_SECRET_KEY.required_if(is_asked), secret_key);
         let clerk_secret_key = if is_asked { key } else { Some(SecretString::default()) }.map(Secret::from);
@@ -108,17 +116,19 @@ impl Settings {
         let (
             Some(directory_table),
             Some(profiles_table),
+            Some(operations_table),
             Some(instance),
             Some(sessions),
             Some(clerk_api_url),
             Some(clerk_secret_key),
-        ) = (directory_table, profiles_table, instance, sessions, clerk_api_url, clerk_secret_key)
+        ) = (directory_table, profiles_table, operations_table, instance, sessions, clerk_api_url, clerk_secret_key)
         else {
             return Err(problems);
         };
         Ok(Settings {
             directory_table,
             profiles_table,
+            operations_table,
             instance,
             sessions,
             sign_in_url,
@@ -128,6 +138,7 @@ impl Settings {
             defaults: Defaults { user, membership },
             support,
             clerk_api_url,
+            rate_share,
             clerk_secret_key,
         })
     }

@@ -17,6 +17,7 @@ use rollcall::adapters::backups::Backups;
 use rollcall::adapters::bus::Bus;
 use rollcall::adapters::clerk_api::ClerkApi;
 use rollcall::adapters::dynamo_profiles::DynamoProfiles;
+use rollcall::adapters::dynamo_questions::DynamoQuestions;
 use rollcall::adapters::store_error::StoreError;
 use rollcall::adapters::{dynamo_item, metrics};
 use rollcall::core::item::Item;
@@ -26,6 +27,7 @@ use rollcall::services::Clock;
 use rollcall::services::deletion::{Deletions, Tables};
 use rollcall::services::link::Links;
 use rollcall::services::provision::Provision;
+use rollcall::services::questions::Budget;
 use rollcall::services::react::{Reactor, Record};
 use tracing::error;
 
@@ -53,7 +55,9 @@ impl React {
         let directory = settings.directory_table;
         let links = settings.write_back.map(|needs| {
             let clerk = ClerkApi::new(needs.clerk_api_url, needs.clerk_secret_key);
-            Links::new(clerk, instance.clone(), needs.rate_share)
+            let questions = DynamoQuestions::new(dynamodb.clone(), settings.operations_table.clone());
+            let budget = Budget::new(questions, "react");
+            Links::new(clerk, instance.clone(), needs.rate_share, budget, clock.clone())
         });
         React {
             reactor: Reactor {

@@ -104,6 +104,12 @@ impl ClerkApi {
         }
     }
 
+    /// Whether the key is one of an instance in production, with the higher limits, as its prefix says. Another's has the
+    /// lower ones.
+    pub async fn has_production_key(&self) -> bool {
+        self.key.current().await.expose_secret().starts_with("sk_live_")
+    }
+
     /// How many requests were sent, repeated ones included.
     #[must_use]
     pub fn calls(&self) -> u64 {

@@ -14,6 +14,7 @@ pub mod dynamo_operations;
 pub mod dynamo_owned;
 pub mod dynamo_profiles;
 pub mod dynamo_purges;
+pub mod dynamo_questions;
 pub mod dynamo_records;
 pub mod dynamo_removal;
 pub mod dynamo_restore;

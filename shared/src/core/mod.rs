@@ -3,9 +3,9 @@
 //! Read [`rank`] and [`rule`] first: they are the one rule that every writer obeys. Then [`event`] (what Clerk sent),
 //! [`projection`] and [`tombstone`] (what is kept of it), [`item`] (the row of the Directory) and [`decide`] (which
 //! write an event asks for, and what a refused write means). [`session`] says who a caller is, [`admission`] who is turned away,
-//! [`ensure`] what a caller is owed, [`sync`] where a browser may be sent back to. [`reconcile`] is about whole listings,
-//! [`analysis`] about whole tables. [`purge`] is what follows from a deletion once its hold is over, [`owned`] in which
-//! tables of the application's. [`controls`] lets the tests remove one guard at a time.
+//! [`ensure`] what a caller is owed, [`questions`] how often Clerk is asked about one, [`sync`] where a browser may be sent back
+//! to. [`reconcile`] is about whole listings, [`analysis`] about whole tables. [`purge`] is what follows from a deletion once its
+//! hold is over, [`owned`] in which tables of the application's. [`controls`] lets the tests remove one guard at a time.
 
 pub mod admission;
 pub mod analysis;
@@ -27,6 +27,7 @@ pub mod problem;
 pub mod profile;
 pub mod projection;
 pub mod purge;
+pub mod questions;
 pub mod rank;
 pub mod reconcile;
 pub mod removal;

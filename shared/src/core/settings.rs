@@ -93,12 +93,12 @@ pub const DELETION_POLICY: Variable =
 /// Whether reconcile writes.
 pub const RECONCILE_POLICY: Variable =
     variable("RECONCILE_POLICY", false, Source::Environment, "repair (default) or report");
-/// How much of Clerk's rate reconcile may use.
+/// How much of Clerk's rate each function may use that asks much.
 pub const CLERK_RATE_SHARE: Variable = variable(
     "CLERK_RATE_SHARE",
     false,
     Source::Environment,
-    "the share of Clerk's rate limit that reconcile and the write-back may use, each, in percent from 1 to 100, by default 20",
+    "the share of Clerk's rate limit that reconcile, the write-back and ensure-profile may use, each, in percent from 1 to 100, by default 20",
 );
 /// Whether live users and memberships are kept.
 pub const MIRROR: Variable = variable("MIRROR", false, Source::Environment, "on (default) or off");

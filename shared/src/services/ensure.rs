@@ -1,12 +1,16 @@
 //! A signed-in caller's path: read what is stored, ask Clerk for what is missing, apply it by the rule, create the
 //! application's records. One request where nothing is missing.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use thiserror::Error;
+use tokio::time::{Instant, sleep};
 
 use super::apply::{Applied, Applier, ApplyError, NotApplied};
+use super::questions::{Leave, Questions};
+use super::recent::Recent;
 use crate::adapters::clerk_api::ClerkError;
 use crate::adapters::dynamo_caller::{DynamoCaller, Stored};
 use crate::adapters::dynamo_profiles::{DynamoProfiles, Owner, Provisioned};
@@ -15,16 +19,19 @@ use crate::core::admission::{Refusal, admit};
 use crate::core::clerk::Entity;
 use crate::core::decide::Said;
 use crate::core::ensure::{self, Ensured, Extent, Known, Policy};
-use crate::core::id::{Each, EntityId};
+use crate::core::id::{Each, EntityId, Kind};
 use crate::core::item::{Item, Provenance, Writer};
 use crate::core::millis::Millis;
 use crate::core::profile::{Defaults, Profile};
 use crate::core::projection::Context;
+use crate::core::questions::{Earlier, budget, question};
 use crate::core::rule::Outcome;
 use crate::core::session::Session;
 
 /// How long Clerk may take, all questions about a caller together. A frontend waits as long.
-const CLERK_PATIENCE: Duration = Duration::from_secs(2);
+pub const CLERK_PATIENCE: Duration = Duration::from_secs(2);
+/// The pauses of a caller who waits for what another call about the same caller brings: the first, and the longest.
+const LOOKS_AFTER: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(400)];
 /// For this many ms after Clerk could not be asked, it is not asked again: all callers would wait in vain.
 const CLERK_PAUSE: u64 = 10_000;
 /// Nobody announced what is fetched here, so any state of Clerk's will do.
@@ -47,6 +54,12 @@ pub struct Ensurer {
     pub defaults: Defaults,
     /// When Clerk last could not be asked.
     pub silence: Silence,
+    /// Leave to ask Clerk.
+    pub questions: Questions,
+    /// The share of Clerk's rate that may be used, in percent.
+    pub rate_share: u8,
+    /// What Clerk has just said of those who are not kept.
+    pub recent: Recent,
 }
 
 /// The moment at which Clerk last could not be asked, in Unix ms; 0 for never.
@@ -74,7 +87,18 @@ pub struct Outcomes {
     /// Questions put to Clerk.
     pub clerk_calls: u32,
     /// Why Clerk could not be asked, if it was tried.
-    pub silence: Option<ClerkError>,
+    pub silence: Option<Unasked>,
+}
+
+/// Why Clerk was not asked, or did not answer.
+#[derive(Debug, Error)]
+pub enum Unasked {
+    /// It did not answer.
+    #[error(transparent)]
+    Clerk(#[from] ClerkError),
+    /// This function has asked as much as it may for now.
+    #[error("the share of Clerk's rate is used up (CLERK_RATE_SHARE)")]
+    Share,
 }
 
 impl Outcomes {
@@ -94,6 +118,7 @@ struct Call<'a> {
 }
 
 /// What Clerk says about one entity.
+#[derive(Debug)]
 enum Answer {
     NotAsked,
     Silent,
@@ -119,12 +144,7 @@ impl Ensurer {
     /// [`StoreError`]: what was written until then stays, and calling again goes on from there.
     pub async fn ensure(&self, session: &Session, extent: Extent, now: Millis) -> Result<Outcomes, StoreError> {
         let caller = session.entities();
-        let mut stored = self.callers.read(&self.applier.instance, &caller).await?;
-        if !self.mirror {
-            // Of users only their end is kept. A row from the days of a mirror says nothing any more.
-            stored.copies.user = stored.copies.user.filter(Item::is_deleted);
-            stored.copies.membership = None;
-        }
+        let stored = self.read(session, &caller, now).await?;
         let asks_anew = extent == Extent::All && self.policy == Policy::Create;
         match admit(stored.copies.user.as_ref()) {
             Ok(_) => {}
@@ -144,10 +164,27 @@ impl Ensurer {
         Box::pin(self.create(stored, extent, &call)).await
     }
 
+    /// What is stored about a caller.
+    async fn read(
+        &self,
+        session: &Session,
+        caller: &Each<Option<EntityId>>,
+        now: Millis,
+    ) -> Result<Stored, StoreError> {
+        let mut stored = self.callers.read(&self.applier.instance, caller).await?;
+        if !self.mirror {
+            // Of users only their end is kept. A row from the days of a mirror says nothing any more.
+            let recent = self.recent.of(session, now);
+            stored.copies.user = stored.copies.user.filter(Item::is_deleted).or(recent.user);
+            stored.copies.membership = recent.membership;
+        }
+        Ok(stored)
+    }
+
     async fn create(&self, stored: Stored, extent: Extent, call: &Call<'_>) -> Result<Outcomes, StoreError> {
-        let Stored { copies, profile, membership_profile } = stored;
         let mut outcomes = Outcomes::at_once(Err(Refusal::NotFound));
-        let answers = self.ask(ensure::wanted(call.session, &copies, extent), call, &mut outcomes).await;
+        let (stored, answers) = self.answers(stored, extent, call, &mut outcomes).await?;
+        let Stored { copies, profile, membership_profile } = stored;
         if matches!(answers.user, Answer::Nothing) {
             return Ok(outcomes);
         }
@@ -169,6 +206,9 @@ impl Ensurer {
                 self.note_silence(error, call, &mut outcomes);
             }
         }
+        if !self.mirror {
+            self.recent.keep(call.session, brought.user.item.as_ref(), brought.membership.item.as_ref(), call.now);
+        }
         let mut known = Known { profile, membership_profile, ..Known::default() };
         let names = Each { user: "user", organization: "organization", membership: "membership" };
         for (one, name) in brought.as_ref().zip(names).into_array() {
@@ -185,12 +225,68 @@ impl Ensurer {
         Ok(outcomes)
     }
 
+    /// Clerk's answers about what is wanted, beside what was stored before it was asked. One caller cannot spend Clerk's
+    /// rate: see [`Questions`].
+    async fn answers(
+        &self,
+        mut stored: Stored,
+        extent: Extent,
+        call: &Call<'_>,
+        outcomes: &mut Outcomes,
+    ) -> Result<(Stored, Each<Answer>), StoreError> {
+        let [mut pause, longest] = LOOKS_AFTER;
+        let begun = Instant::now();
+        loop {
+            let wanted = ensure::wanted(call.session, &stored.copies, extent);
+            let requests = wanted.into_array().map(u32::from).iter().sum();
+            if requests == 0 || self.silence.lasts(call.now) {
+                return Ok((stored, wanted.map(silent)));
+            }
+            if self.questions.budget.is_spent(call.now) {
+                outcomes.silence = Some(Unasked::Share);
+                return Ok((stored, wanted.map(silent)));
+            }
+            let caller = self.applier.instance.internal_id(&call.session.user);
+            let organization = call.session.organization.as_ref().map(|active| &active.id);
+            let question = question(organization, if self.mirror { "" } else { self.recent.process() });
+            let most = budget(self.rate_share, self.applier.clerk.has_production_key().await);
+            match self.questions.leave(caller, question, (requests, most), call.now).await? {
+                Leave::Granted(round) => {
+                    let answers = self.ask(wanted, call, outcomes).await;
+                    let kinds =
+                        Each { user: Kind::User, organization: Kind::Organization, membership: Kind::Membership };
+                    let unknown = answers.as_ref().zip(kinds).into_array().into_iter();
+                    let unknown = unknown.filter(|(answer, _)| matches!(answer, Answer::Nothing));
+                    let unknown: BTreeSet<Kind> = unknown.map(|(_, kind)| kind).collect();
+                    let is_silent = answers.as_ref().into_array().iter().any(|answer| matches!(answer, Answer::Silent));
+                    if is_silent || !unknown.is_empty() {
+                        self.questions.over(round, &unknown, call.now).await?;
+                    }
+                    return Ok((stored, answers));
+                }
+                Leave::Spent(round) => {
+                    outcomes.silence = Some(Unasked::Share);
+                    self.questions.over(round, &BTreeSet::new(), call.now).await?;
+                    return Ok((stored, wanted.map(silent)));
+                }
+                Leave::Earlier(earlier) => {
+                    let missing = ensure::wanted(call.session, &stored.copies, Extent::Missing);
+                    // Another call is asking: what it brings is better than what could stand in for it.
+                    let until = call.until.min(begun + Duration::from_millis(earlier.is_awaited_for));
+                    if !missing.into_array().contains(&true) || Instant::now() + pause > until {
+                        return Ok((stored, earlier_answers(wanted, missing, &earlier)));
+                    }
+                    sleep(pause).await;
+                    pause = longest.min(pause * 2);
+                    stored = self.read(call.session, &call.caller, call.now).await?;
+                }
+            }
+        }
+    }
+
     /// Asks Clerk for what is wanted, all at once.
     async fn ask(&self, wanted: Each<bool>, call: &Call<'_>, outcomes: &mut Outcomes) -> Each<Answer> {
         let asked = call.caller.as_ref().zip(wanted).map(|(entity, wanted)| entity.as_ref().filter(|_| wanted));
-        if self.silence.lasts(call.now) {
-            return asked.map(|entity| entity.map_or(Answer::NotAsked, |_| Answer::Silent));
-        }
         let ask = async |entity: Option<&EntityId>| match entity {
             None => Ok(Answer::NotAsked),
             Some(entity) => {
@@ -214,7 +310,7 @@ impl Ensurer {
         if !matches!(error, ClerkError::Unreadable(_) | ClerkError::Refused(_)) {
             self.silence.note(call.now);
         }
-        outcomes.silence.get_or_insert(error);
+        outcomes.silence.get_or_insert(error.into());
     }
 
     /// Applies what Clerk says about one entity, or lets a placeholder stand in where it says nothing.
@@ -311,6 +407,20 @@ impl Ensurer {
         let answer = known.honouring_tombstones().answer(session, &self.applier.roles);
         Outcomes { organization_missed, ..Outcomes::at_once(answer) }
     }
+}
+
+/// The answer where Clerk cannot be asked.
+fn silent(wanted: bool) -> Answer {
+    if wanted { Answer::Silent } else { Answer::NotAsked }
+}
+
+/// The answers where Clerk was asked a moment ago: what it did not have it does not have, and what is there is new enough.
+fn earlier_answers(wanted: Each<bool>, missing: Each<bool>, earlier: &Earlier) -> Each<Answer> {
+    wanted.zip(missing).zip(earlier.unknown).map(|((wanted, missing), unknown)| match (wanted, missing, unknown) {
+        (true, _, true) => Answer::Nothing,
+        (true, true, false) => Answer::Silent,
+        _ => Answer::NotAsked,
+    })
 }
 
 fn lives(brought: &Brought) -> bool {

@@ -4,20 +4,31 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use thiserror::Error;
 
+use super::Clock;
+use super::questions::Budget;
 use crate::adapters::clerk_api::{ClerkApi, ClerkError};
+use crate::adapters::store_error::StoreError;
 use crate::core::clerk::Entity;
 use crate::core::id::{EntityId, InstanceId, UserId};
 use crate::core::link as core;
+use crate::core::questions;
 use crate::core::reconcile::pace::Pace;
 
+/// Requests for one user: what is there, and what is added.
+const REQUESTS: u32 = 2;
+
 /// What writing back needs.
-#[derive(Debug)]
 pub struct Links {
     clerk: ClerkApi,
     instance: InstanceId,
     rate_share: u8,
+    /// What all containers together may ask.
+    budget: Budget,
+    clock: Clock,
     /// Whether the key is known to be this instance's.
     is_known: AtomicBool,
+    /// Whether that instance is known to be one in production.
+    is_production: AtomicBool,
 }
 
 /// What became of a user's metadata.
@@ -35,6 +46,12 @@ pub enum LinkError {
     /// Clerk could not be asked, or did not take it.
     #[error(transparent)]
     Clerk(#[from] ClerkError),
+    /// All containers together have asked as much as they may for now.
+    #[error("the share of Clerk's rate is used up")]
+    Share,
+    /// What they have asked cannot be counted.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The key belongs to another instance, whose users are other people.
     #[error("the secret key belongs to another Clerk instance ({0}): check CLERK_SECRET_KEY and CLERK_INSTANCE_ID")]
     Foreign(InstanceId),
@@ -51,10 +68,11 @@ impl LinkError {
 impl Links {
     /// Write-backs to this instance, at so many percent of Clerk's rate.
     #[must_use]
-    pub fn new(clerk: ClerkApi, instance: InstanceId, rate_share: u8) -> Links {
+    pub fn new(clerk: ClerkApi, instance: InstanceId, rate_share: u8, budget: Budget, clock: Clock) -> Links {
         // Until Clerk has said that the instance is one in production.
         let clerk = clerk.paced(Pace::share(rate_share, false));
-        Links { clerk, instance, rate_share, is_known: AtomicBool::new(false) }
+        let (is_known, is_production) = (AtomicBool::new(false), AtomicBool::new(false));
+        Links { clerk, instance, rate_share, budget, clock, is_known, is_production }
     }
 
     /// Links a user: see [`link`].
@@ -63,12 +81,18 @@ impl Links {
     ///
     /// [`LinkError`]: nothing is lost if the same is tried again.
     pub async fn link(&self, user: &UserId) -> Result<Linked, LinkError> {
-        if !self.is_known.load(Ordering::Relaxed) {
+        let is_known = self.is_known.load(Ordering::Relaxed);
+        let most = questions::budget(self.rate_share, self.is_production.load(Ordering::Relaxed));
+        if !self.budget.take(REQUESTS + u32::from(!is_known), most, (self.clock)()).await? {
+            return Err(LinkError::Share);
+        }
+        if !is_known {
             let instance = self.clerk.instance().await?;
             if instance.id != self.instance {
                 return Err(LinkError::Foreign(instance.id));
             }
             self.clerk.set_pace(&Pace::share(self.rate_share, instance.is_production));
+            self.is_production.store(instance.is_production, Ordering::Relaxed);
             self.is_known.store(true, Ordering::Relaxed);
         }
         Ok(link(&self.clerk, &self.instance, user).await?)

@@ -10,7 +10,9 @@ use rollcall::core::profile::{Defaults, Profile};
 use serde_json::{Map, Value, json};
 
 use crate::events::INSTANCE;
-use crate::hot_path::{self, Answered, Asked, DIRECTORY_TABLE, HotPath, PROFILES_TABLE, SOMEBODY_WAITS};
+use crate::hot_path::{
+    self, Answered, Asked, DIRECTORY_TABLE, HotPath, OPERATIONS_TABLE, PROFILES_TABLE, SOMEBODY_WAITS,
+};
 use crate::rows;
 
 const USER: &str = include_str!("../../../events/user.updated.json");
@@ -44,6 +46,7 @@ pub(crate) fn hot_path() -> anyhow::Result<HotPath> {
     let settings = [
         ("DIRECTORY_TABLE", DIRECTORY_TABLE),
         ("PROFILES_TABLE", PROFILES_TABLE),
+        ("OPERATIONS_TABLE", OPERATIONS_TABLE),
         ("CLERK_INSTANCE_ID", INSTANCE),
         ("CLERK_SECRET_KEY", "sk_test_invented"),
         ("CLERK_ISSUER", ISSUER),

@@ -10,6 +10,13 @@ const PRODUCTION: u32 = 1_000;
 /// The same for an instance in development.
 const DEVELOPMENT: u32 = 100;
 
+/// The requests within [`WINDOW`] that are a share of Clerk's limit, in percent; one at least.
+#[must_use]
+pub fn requests(percent: u8, production: bool) -> u32 {
+    let limit = if production { PRODUCTION } else { DEVELOPMENT };
+    (limit * u32::from(percent) / 100).max(1)
+}
+
 /// Lets so many requests through in any window of [`WINDOW`], wherever it begins. Times are counted from any fixed
 /// moment.
 #[derive(Debug)]
@@ -24,9 +31,8 @@ impl Pace {
     /// A share of Clerk's limit, in percent; one request at least.
     #[must_use]
     pub fn share(percent: u8, production: bool) -> Pace {
-        let limit = if production { PRODUCTION } else { DEVELOPMENT };
-        let most = (limit * u32::from(percent) / 100).max(1);
-        Pace { most: usize::try_from(most).unwrap_or(usize::MAX), sent: VecDeque::new(), rests_until: Duration::ZERO }
+        let most = usize::try_from(requests(percent, production)).unwrap_or(usize::MAX);
+        Pace { most, sent: VecDeque::new(), rests_until: Duration::ZERO }
     }
 
     /// Takes a turn at `now`.
