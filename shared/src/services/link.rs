@@ -1,7 +1,5 @@
 //! The write-back into Clerk: a user's internal id and role, where they are missing there.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use thiserror::Error;
 
 use crate::adapters::clerk_api::{ClerkApi, ClerkError};
@@ -16,8 +14,6 @@ pub struct Links {
     clerk: ClerkApi,
     instance: InstanceId,
     rate_share: u8,
-    /// Whether the key is known to be this instance's.
-    is_known: AtomicBool,
 }
 
 /// What became of a user's metadata.
@@ -35,9 +31,6 @@ pub enum LinkError {
     /// Clerk could not be asked, or did not take it.
     #[error(transparent)]
     Clerk(#[from] ClerkError),
-    /// The key belongs to another instance, whose users are other people.
-    #[error("the secret key belongs to another Clerk instance ({0}): check CLERK_SECRET_KEY and CLERK_INSTANCE_ID")]
-    Foreign(InstanceId),
 }
 
 impl LinkError {
@@ -54,7 +47,7 @@ impl Links {
     pub fn new(clerk: ClerkApi, instance: InstanceId, rate_share: u8) -> Links {
         // Until Clerk has said that the instance is one in production.
         let clerk = clerk.paced(Pace::share(rate_share, false));
-        Links { clerk, instance, rate_share, is_known: AtomicBool::new(false) }
+        Links { clerk, instance, rate_share }
     }
 
     /// Links a user: see [`link`].
@@ -63,14 +56,9 @@ impl Links {
     ///
     /// [`LinkError`]: nothing is lost if the same is tried again.
     pub async fn link(&self, user: &UserId) -> Result<Linked, LinkError> {
-        if !self.is_known.load(Ordering::Relaxed) {
-            let instance = self.clerk.instance().await?;
-            if instance.id != self.instance {
-                return Err(LinkError::Foreign(instance.id));
-            }
-            self.clerk.set_pace(&Pace::share(self.rate_share, instance.is_production));
-            self.is_known.store(true, Ordering::Relaxed);
-        }
+        // Clerk is asked once for each value of the key.
+        let known = self.clerk.known().await?;
+        self.clerk.set_pace(&Pace::share(self.rate_share, known.is_production));
         Ok(link(&self.clerk, &self.instance, user).await?)
     }
 }
@@ -86,6 +74,8 @@ impl Links {
 /// [`ClerkError`]: nothing is lost if the same is tried again.
 pub async fn link(clerk: &ClerkApi, instance: &InstanceId, user: &UserId) -> Result<Linked, ClerkError> {
     let Some(Entity::User(found)) = clerk.fetch(&EntityId::User(user.clone())).await? else {
+        // Nobody need look again, if it is this instance that does not have the user.
+        clerk.prove().await?;
         return Ok(Linked::default());
     };
     let link = core::link(&found.public_metadata, instance.internal_id(user));
