@@ -24,6 +24,7 @@ mod interrupted;
 mod invariants;
 mod large;
 mod listing_faults;
+mod listing_proofs;
 mod logs;
 mod main_job;
 mod metrics;

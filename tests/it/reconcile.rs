@@ -2,6 +2,7 @@
 
 use clerk_emulator::Generated;
 use reconcile::Order;
+use rollcall::adapters::clerk_api::ClerkError;
 use rollcall::core::reconcile::run::{Mode, Run, State};
 use rollcall::core::reconcile::tally::Drift;
 use rollcall::services::reconcile::ReconcileError;
@@ -221,7 +222,7 @@ async fn i5_the_key_of_another_instance_is_refused_before_anything_is_read() {
     world.set_faults(clerk_emulator::ApiFaults { wrong_instance: true, ..clerk_emulator::ApiFaults::default() });
     let _ = world.wire.take();
     let refused = world.reconciler().await.run(&Order::Run(Mode::Repair), None, &|_| ()).await;
-    assert!(matches!(&refused, Err(ReconcileError::Foreign(_))), "{refused:?}");
+    assert!(matches!(&refused, Err(ReconcileError::Clerk(ClerkError::Foreign(_)))), "{refused:?}");
     assert!(refused.unwrap_err().to_string().contains("CLERK_INSTANCE_ID"));
     assert_eq!(world.wire.take(), []);
     assert_eq!(world.directory().await, before);

@@ -9,17 +9,28 @@ use rollcall::core::reconcile::run::{Phase, Run};
 
 use super::Screen;
 use super::report::{for_operators, repairable};
-use super::text::{counted, plural};
+use super::text::{count, counted, plural};
 
 const TICK: Duration = Duration::from_millis(120);
 /// With a known number of entities, and without.
-const BAR: &str = "{spinner} {msg} {wide_bar} {human_pos} of {human_len} · {prefix}";
+const BAR: &str = "{spinner} {msg} {wide_bar} {human_pos} of {human_len}, {eta} left · {prefix}";
 const SPINNER: &str = "{spinner} {msg} · {prefix}";
 
 /// Shows a run. It is gone once dropped.
 pub struct Progress {
     bar: Option<ProgressBar>,
     lines: Option<Mutex<String>>,
+}
+
+/// A step that may take hours, where there is no bar: another line for each thousand.
+fn at_thousands(name: String, run: &Run) -> String {
+    match &run.next {
+        Phase::Link { .. } if run.undone.linked >= 1_000 => {
+            let linked = run.undone.linked / 1_000 * 1_000;
+            format!("{name}, {} of {}", count(linked), count(run.undone.links - run.undone.backlog))
+        }
+        _ => name,
+    }
 }
 
 /// Where a run is.
@@ -49,11 +60,16 @@ impl Progress {
         let Step { name, listed } = step(run);
         if let Some(bar) = &self.bar {
             if let Some((seen, total)) = listed {
+                if bar.length() != Some(total) {
+                    // Of another step: the time that is left is reckoned anew.
+                    bar.reset_eta();
+                }
                 bar.set_length(total);
                 bar.set_position(seen);
             }
             bar.set_style(style(if listed.is_some() { BAR } else { SPINNER }));
         }
+        let name = if self.bar.is_some() { name } else { at_thousands(name, run) };
         self.say(&name, &so_far(run));
     }
 
@@ -100,7 +116,10 @@ fn step(run: &Run) -> Step {
         Phase::Sift { kind, .. } => other(format!("sifting {} in doubt", plural(*kind))),
         Phase::Prove { kind, .. } => other(format!("proving the absence of {}", plural(*kind))),
         Phase::Settle { .. } => other("settling what was left undone".to_owned()),
-        Phase::Link { .. } => other("writing back into Clerk".to_owned()),
+        Phase::Link { .. } => {
+            let (linked, all) = (run.undone.linked, run.undone.links.saturating_sub(run.undone.backlog));
+            Step { name: "writing back into Clerk".to_owned(), listed: (all > 0).then_some((linked, all)) }
+        }
         Phase::Over => other("done".to_owned()),
     }
 }
@@ -127,6 +146,10 @@ mod tests {
         // More came than were counted.
         run.listings.user.seen = 702;
         assert_eq!(step(&run).listed, Some((702, 702)));
+        run.next = Phase::Link { after: None };
+        (run.undone.links, run.undone.linked, run.undone.backlog) = (3_000, 1_010, 500);
+        assert_eq!(step(&run).listed, Some((1_010, 2_500)));
+        assert_eq!(at_thousands(step(&run).name, &run), "writing back into Clerk, 1,000 of 2,500");
         run.next = Phase::Search { from: None };
         assert_eq!(step(&run), Step { name: "searching the Directory".to_owned(), listed: None });
         (run.cost.clerk_calls, run.tally.user.drift.missing, run.tally.user.drift.ahead) = (1, 2, 1);

@@ -54,6 +54,8 @@ pub async fn run(
     }
     let backups = Backups::of(&settings.removal, &target.aws);
     let reconcile = Reconcile::new(settings, &target.dynamodb, backups, clock.clone());
+    // Somebody looks on, and may stop it at any time.
+    let reconcile = reconcile.with_most_links(None);
     let runs = Runs { reconcile, clock, screen, shows: !args.json, options: &target.options };
     let show = |report: &Report| {
         if args.json {
@@ -219,9 +221,7 @@ pub(super) fn explain(error: ReconcileError, options: &str) -> anyhow::Error {
         }
         ReconcileError::Overtaken => format!("`rollcall status{options}` shows it"),
         // They say it themselves.
-        ReconcileError::Clerk(ClerkError::Unauthorized(_))
-        | ReconcileError::Foreign(_)
-        | ReconcileError::ReportOnly => {
+        ReconcileError::Clerk(ClerkError::Unauthorized(_) | ClerkError::Foreign(_)) | ReconcileError::ReportOnly => {
             return error.into();
         }
     };
@@ -262,7 +262,7 @@ mod tests {
             (ReconcileError::NotHeld(run()), "`rollcall status --local` lists the runs"),
             (ReconcileError::TooOld(run()), "`rollcall reconcile --local`"),
             (ReconcileError::Overtaken, "`rollcall status --local`"),
-            (ReconcileError::Foreign("ins_1".parse().unwrap()), "check CLERK_SECRET_KEY and CLERK_INSTANCE_ID"),
+            (ClerkError::Foreign("ins_1".parse().unwrap()).into(), "check CLERK_SECRET_KEY and CLERK_INSTANCE_ID"),
             (ClerkError::Unavailable(None).into(), "is `rollcall dev` running?"),
             (ClerkError::Unauthorized(401).into(), "check CLERK_SECRET_KEY"),
             (ClerkError::Unreadable(404).into(), "CLERK_API_URL"),

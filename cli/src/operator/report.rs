@@ -128,12 +128,13 @@ fn found(drift: &Drift, mode: Mode) -> Vec<String> {
 
 /// What should have followed from changes and had not.
 fn undone(undone: &Undone, mode: Mode) -> Option<String> {
-    let Undone { profiles, tombstones, links, conflicts, left, waiting, purged } = *undone;
+    let Undone { profiles, tombstones, links, linked: _, backlog, conflicts, left, waiting, purged } = *undone;
     let found = [
         (profiles, "users and memberships without their record in Profiles"),
         (tombstones, "ended users and organizations of which not all that follows was done"),
         (purged, "of them users whose data were removed"),
         (links, "users without dbId or role in their public metadata in Clerk"),
+        (backlog, "of them wait for the next runs, each of which writes back 10,000 at most"),
         (conflicts, "users whose metadata holds another dbId, which stays: the log names them"),
         (left, "of all these are left to the next run"),
     ];

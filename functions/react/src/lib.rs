@@ -54,7 +54,7 @@ impl React {
         let deletions = Deletions::over(&tables, settings.removal, &instance, dynamodb, backups, clock.clone());
         let directory = settings.directory_table;
         let links = settings.write_back.map(|needs| {
-            let clerk = ClerkApi::new(needs.clerk_api_url, needs.clerk_secret_key);
+            let clerk = ClerkApi::new(needs.clerk_api_url, needs.clerk_secret_key).of(instance.clone());
             let questions = DynamoQuestions::new(dynamodb.clone(), settings.operations_table.clone());
             let budget = Budget::new(questions, "react");
             Links::new(clerk, instance.clone(), needs.rate_share, budget, clock.clone())

@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::Client;
 use lambda_runtime::tower::Service;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use rollcall::adapters::backups::Backups;
-use rollcall::adapters::clerk_api::ClerkApi;
+use rollcall::adapters::clerk_api::{ClerkApi, ClerkError};
 use rollcall::adapters::dynamo_directory::DynamoDirectory;
 use rollcall::adapters::dynamo_profiles::DynamoProfiles;
 use rollcall::adapters::dynamo_records::DynamoRecords;
@@ -28,7 +28,7 @@ use rollcall::services::apply::Applier;
 use rollcall::services::deletion::{Deletions, Settled, Tables};
 use rollcall::services::provision::Provision;
 pub use rollcall::services::reconcile::{Answer, Order};
-use rollcall::services::reconcile::{ReconcileError, Reconciler, Watch};
+use rollcall::services::reconcile::{MOST_LINKS, ReconcileError, Reconciler, Watch};
 use serde::Serialize;
 use serde_json::Value;
 use tracing::{error, info, warn};
@@ -105,7 +105,7 @@ impl Reconcile {
         let deletions =
             Deletions::over(&tables, settings.removal, &settings.instance, dynamodb, backups, clock.clone());
         let (directory, profiles) = (settings.directory_table, settings.profiles_table);
-        let clerk = ClerkApi::new(settings.clerk_api_url, settings.clerk_secret_key);
+        let clerk = ClerkApi::new(settings.clerk_api_url, settings.clerk_secret_key).of(settings.instance.clone());
         // Until Clerk has said that the instance is one in production.
         let clerk = clerk.patient(Pace::share(settings.rate_share, false));
         let survey = DynamoSurvey::new(dynamodb.clone(), directory.clone());
@@ -127,9 +127,17 @@ impl Reconcile {
                 policy: settings.mode,
                 rate_share: settings.rate_share,
                 writes_back: settings.writes_back,
+                most_links: Some(MOST_LINKS),
                 clock,
             },
         }
+    }
+
+    /// The same with so many write-backs in a run at most; without a number a run goes on until all are done, as it should
+    /// where somebody looks on.
+    #[must_use]
+    pub fn with_most_links(self, most_links: Option<u64>) -> Reconcile {
+        Reconcile { reconciler: Reconciler { most_links, ..self.reconciler } }
     }
 
     /// Whether its runs may write.
@@ -163,7 +171,9 @@ impl Reconcile {
                 log(report);
                 count(report);
             }
-            Err(failure @ ReconcileError::Foreign(_)) => error!(outcome = "refused", error = %failure, "reconcile"),
+            Err(failure @ ReconcileError::Clerk(ClerkError::Foreign(_))) => {
+                error!(outcome = "refused", error = %failure, "reconcile")
+            }
             Err(failure) => {
                 let cause = std::error::Error::source(failure).map(ToString::to_string);
                 error!(outcome = "failed", error = %failure, cause, "reconcile");
@@ -257,6 +267,8 @@ fn log(report: &Report) {
         profiles = run.undone.profiles,
         tombstones = run.undone.tombstones,
         links = run.undone.links,
+        linked = run.undone.linked,
+        backlog = run.undone.backlog,
         link_conflicts = run.undone.conflicts,
         left = run.undone.left,
         waiting = run.undone.waiting,

@@ -13,11 +13,12 @@ use serde_json::{Map, Value, json};
 use thiserror::Error;
 use tokio::time::Instant;
 
+use super::clerk_proof::{Proof, Proofs};
 use super::metrics;
 use super::secrets::Secret;
 use super::tls::HttpsClient;
 use crate::core::clerk::{Entity, Membership, Organization, User};
-use crate::core::id::{EntityId, UserId};
+use crate::core::id::{EntityId, InstanceId, UserId};
 use crate::core::reconcile::pace::Pace;
 
 /// Where Clerk lives unless told otherwise.
@@ -43,6 +44,17 @@ pub struct ClerkApi {
     client: HttpsClient,
     calls: AtomicU64,
     patience: Option<Patience>,
+    /// Whose keys alone are used, if that is asked for, and what is known of the key in use.
+    pub(super) proofs: Option<Proofs>,
+}
+
+/// An answer of Clerk's.
+pub(super) struct Heard {
+    answer: Response,
+    /// The key that it was asked with.
+    key: SecretString,
+    /// How many answers had come before it was asked.
+    before: u64,
 }
 
 /// How a caller behaves for whom nobody waits.
@@ -71,13 +83,23 @@ pub enum ClerkError {
     /// An answer that is not Clerk's: a proxy's error page, a body of another shape.
     #[error("Clerk's answer cannot be read (status {0})")]
     Unreadable(u16),
+    /// The key belongs to another instance, whose users are other people.
+    #[error("the secret key belongs to another Clerk instance ({0}): check CLERK_SECRET_KEY and CLERK_INSTANCE_ID")]
+    Foreign(InstanceId),
 }
 
 impl ClerkApi {
     /// The API at `base` (without `/v1`), with the instance's secret key.
     #[must_use]
     pub fn new(base: Url, key: impl Into<Secret>) -> ClerkApi {
-        ClerkApi { base, key: key.into(), client: HttpsClient::new(TIMEOUT), calls: AtomicU64::new(0), patience: None }
+        let (client, calls) = (HttpsClient::new(TIMEOUT), AtomicU64::new(0));
+        ClerkApi { base, key: key.into(), client, calls, patience: None, proofs: None }
+    }
+
+    /// The same for this instance alone: a key is asked whose it is before it is used, and each new value of it again.
+    #[must_use]
+    pub fn of(self, instance: InstanceId) -> ClerkApi {
+        ClerkApi { proofs: Some(Proofs::new(instance)), ..self }
     }
 
     /// The same for work that nobody waits for: it keeps to its share of Clerk's rate, obeys `Retry-After`, and asks again
@@ -166,21 +188,36 @@ impl ClerkApi {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
+        Ok(self.get_with(url, true).await?.0)
+    }
+
+    /// Gets the document that says whose key this is, and the proof that it makes.
+    pub(super) async fn get_proof<T: DeserializeOwned>(&self) -> Result<(Option<T>, Proof), ClerkError> {
+        self.get_with(self.url(&["instance"]), false).await
+    }
+
+    async fn get_with<T: DeserializeOwned>(
+        &self,
+        url: Url,
+        is_guarded: bool,
+    ) -> Result<(Option<T>, Proof), ClerkError> {
         let mut attempts = 1;
         loop {
             let Some(patience) = &self.patience else {
-                return read(self.send(Method::GET, url, None).await?).await;
+                let heard = self.send(Method::GET, url, None, is_guarded).await?;
+                return Ok((read(heard.answer).await?, Proof::new(heard.key, heard.before)));
             };
             patience.turn().await;
-            let (error, asked_for) = match self.send(Method::GET, url.clone(), None).await {
-                Ok(answer) => {
+            let (error, asked_for) = match self.send(Method::GET, url.clone(), None, is_guarded).await {
+                Ok(Heard { answer, key, before }) => {
                     let asked_for = retry_after(&answer);
                     match read(answer).await {
                         Err(error @ ClerkError::Unavailable(_)) => (error, asked_for),
-                        read => return read,
+                        read => return Ok((read?, Proof::new(key, before))),
                     }
                 }
-                Err(error) => (error, None),
+                Err(error @ ClerkError::Unavailable(_)) => (error, None),
+                Err(error) => return Err(error),
             };
             let wait = asked_for.unwrap_or(FIRST_WAIT * 2_u32.pow(attempts - 1));
             if asked_for.is_some() {
@@ -210,7 +247,7 @@ impl ClerkApi {
             patience.turn().await;
         }
         let (url, body) = (self.url(&["users", user.as_str(), "metadata"]), json!({ "public_metadata": keys }));
-        let answer = self.send(Method::PATCH, url, Some(&body)).await?;
+        let answer = self.send(Method::PATCH, url, Some(&body), true).await?.answer;
         if let (Some(patience), Some(wait)) = (&self.patience, retry_after(&answer)) {
             patience.rest(wait);
         }
@@ -227,7 +264,8 @@ impl ClerkApi {
         if let Some(patience) = &self.patience {
             patience.turn().await;
         }
-        let answer = self.send(Method::DELETE, self.url(&["users", user.as_str()]), None).await?;
+        let url = self.url(&["users", user.as_str()]);
+        let answer = self.send(Method::DELETE, url, None, true).await?.answer;
         if let (Some(patience), Some(wait)) = (&self.patience, retry_after(&answer)) {
             patience.rest(wait);
         }
@@ -243,29 +281,63 @@ impl ClerkApi {
     }
 
     /// Sends a request; once more, if Clerk refuses a key that has been replaced. What it refuses it has not done. That is
-    /// once for each rotation, and takes no turn of the pace.
-    async fn send(&self, method: Method, url: Url, body: Option<&Value>) -> Result<Response, ClerkError> {
-        let client = self.client.get().map_err(|error| ClerkError::Unavailable(Some(error)))?;
-        let request = |key: &SecretString| {
-            let request = client.request(method.clone(), url.clone()).bearer_auth(key.expose_secret());
-            let request = request.header("Clerk-API-Version", API_VERSION);
-            if let Some(body) = body { request.json(body) } else { request }
-        };
+    /// once for each rotation, and takes no turn of the pace. With a guard no key is used that is not known to be this
+    /// instance's.
+    async fn send(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<&Value>,
+        is_guarded: bool,
+    ) -> Result<Heard, ClerkError> {
         let key = self.key.current().await;
-        let answer = self.send_once(request(&key)).await?;
-        if answer.status() != StatusCode::UNAUTHORIZED {
-            return Ok(answer);
+        let heard = self.send_with(&key, &method, &url, body, is_guarded).await?;
+        if heard.answer.status() != StatusCode::UNAUTHORIZED {
+            return Ok(heard);
         }
         match self.key.after_refusal(&key).await {
-            None => Ok(answer),
-            Some(newer) => self.send_once(request(&newer)).await,
+            None => Ok(heard),
+            Some(newer) => self.send_with(&newer, &method, &url, body, is_guarded).await,
         }
     }
 
-    async fn send_once(&self, request: RequestBuilder) -> Result<Response, ClerkError> {
+    async fn send_with(
+        &self,
+        key: &SecretString,
+        method: &Method,
+        url: &Url,
+        body: Option<&Value>,
+        is_guarded: bool,
+    ) -> Result<Heard, ClerkError> {
+        let client = self.client.get().map_err(|error| ClerkError::Unavailable(Some(error)))?;
+        if let Some(proofs) = self.proofs.as_ref().filter(|proofs| is_guarded && !proofs.knows(key)) {
+            let heard = self.send_once(key, client.get(self.url(&["instance"]))).await?;
+            if heard.answer.status() == StatusCode::UNAUTHORIZED {
+                // The request itself would be refused with the same words.
+                return Ok(heard);
+            }
+            let said = read(heard.answer).await?.ok_or(ClerkError::Unreadable(404))?;
+            proofs.keep(said, Proof::new(heard.key, heard.before))?;
+        }
+        let request = client.request(method.clone(), url.clone());
+        self.send_once(key, if let Some(body) = body { request.json(body) } else { request }).await
+    }
+
+    async fn send_once(&self, key: &SecretString, request: RequestBuilder) -> Result<Heard, ClerkError> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         metrics::clerk_call();
-        request.send().await.map_err(|error| ClerkError::Unavailable(Some(error.without_url())))
+        let before = self.proofs.as_ref().map(Proofs::heard).unwrap_or_default();
+        let request = request.bearer_auth(key.expose_secret()).header("Clerk-API-Version", API_VERSION);
+        let sent = request.send().await.map_err(|error| ClerkError::Unavailable(Some(error.without_url())));
+        if let Some(proofs) = &self.proofs {
+            proofs.hear();
+        }
+        Ok(Heard { answer: sent?, key: key.clone(), before })
+    }
+
+    /// The key as it is now.
+    pub(super) async fn current_key(&self) -> SecretString {
+        self.key.current().await
     }
 }
 

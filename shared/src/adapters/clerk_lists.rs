@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::clerk_api::{ClerkApi, ClerkError};
 use crate::core::clerk::{Entity, Membership, Organization, User};
-use crate::core::id::{EntityId, InstanceId, Kind, OrganizationId, UserId};
+use crate::core::id::{EntityId, Kind, OrganizationId, UserId};
 use crate::core::reconcile::run::Cursor;
 
 /// Rows of a page: the most that Clerk gives. Asked for more, it silently gives ten.
@@ -35,32 +35,7 @@ pub enum Row {
     Unreadable(Option<EntityId>),
 }
 
-/// What Clerk says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Instance {
-    /// Its id.
-    pub id: InstanceId,
-    /// Whether it is one in production, with the higher limits.
-    pub is_production: bool,
-}
-
 impl ClerkApi {
-    /// Whose key this is.
-    ///
-    /// # Errors
-    ///
-    /// [`ClerkError`].
-    pub async fn instance(&self) -> Result<Instance, ClerkError> {
-        #[derive(Deserialize)]
-        struct Answer {
-            id: InstanceId,
-            environment_type: Option<String>,
-        }
-        let answer: Answer = exists(self.get(&["instance"], &[]).await?)?;
-        let is_production = answer.environment_type.as_deref() == Some("production");
-        Ok(Instance { id: answer.id, is_production })
-    }
-
     /// How many users there are.
     ///
     /// # Errors

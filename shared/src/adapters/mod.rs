@@ -5,6 +5,7 @@ pub mod backups;
 pub mod bus;
 pub mod clerk_api;
 pub mod clerk_lists;
+pub mod clerk_proof;
 mod dynamo_batch;
 pub mod dynamo_caller;
 pub mod dynamo_directory;

@@ -141,13 +141,14 @@ impl Applier {
         }
     }
 
-    /// Asks Clerk for an entity, until a moment if there is one.
+    /// Asks Clerk for an entity, until a moment if there is one. If the client is one instance's alone, the answer is proven
+    /// to be that instance's.
     ///
     /// # Errors
     ///
     /// [`ClerkError`]; silence is [`ClerkError::Unavailable`].
     pub async fn ask(&self, entity: &EntityId, until: Option<Instant>) -> Result<Option<Entity>, ClerkError> {
-        let answer = self.clerk.fetch(entity);
+        let answer = self.clerk.fetch_proven(entity);
         match until {
             None => answer.await,
             Some(until) => timeout_at(until, answer).await.unwrap_or(Err(ClerkError::Unavailable(None))),

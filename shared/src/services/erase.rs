@@ -71,7 +71,7 @@ impl Reconciler {
         let clerk = &self.applier.clerk;
         let deleted = clerk.delete_user(user).await.map_err(OperatorError::from)?;
         // The end here rests on Clerk's word that the user is gone, as every other one.
-        if clerk.fetch(&entity).await.map_err(OperatorError::from)?.is_some() {
+        if clerk.fetch_proven(&entity).await.map_err(OperatorError::from)?.is_some() {
             return Err(OperatorError::StillThere.into());
         }
         let tombstone = self.end_erased(&entity).await?;

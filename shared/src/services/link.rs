@@ -1,7 +1,5 @@
 //! The write-back into Clerk: a user's internal id and role, where they are missing there.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use thiserror::Error;
 
 use super::Clock;
@@ -25,10 +23,6 @@ pub struct Links {
     /// What all containers together may ask.
     budget: Budget,
     clock: Clock,
-    /// Whether the key is known to be this instance's.
-    is_known: AtomicBool,
-    /// Whether that instance is known to be one in production.
-    is_production: AtomicBool,
 }
 
 /// What became of a user's metadata.
@@ -52,9 +46,6 @@ pub enum LinkError {
     /// What they have asked cannot be counted.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The key belongs to another instance, whose users are other people.
-    #[error("the secret key belongs to another Clerk instance ({0}): check CLERK_SECRET_KEY and CLERK_INSTANCE_ID")]
-    Foreign(InstanceId),
 }
 
 impl LinkError {
@@ -71,8 +62,7 @@ impl Links {
     pub fn new(clerk: ClerkApi, instance: InstanceId, rate_share: u8, budget: Budget, clock: Clock) -> Links {
         // Until Clerk has said that the instance is one in production.
         let clerk = clerk.paced(Pace::share(rate_share, false));
-        let (is_known, is_production) = (AtomicBool::new(false), AtomicBool::new(false));
-        Links { clerk, instance, rate_share, budget, clock, is_known, is_production }
+        Links { clerk, instance, rate_share, budget, clock }
     }
 
     /// Links a user: see [`link`].
@@ -81,20 +71,14 @@ impl Links {
     ///
     /// [`LinkError`]: nothing is lost if the same is tried again.
     pub async fn link(&self, user: &UserId) -> Result<Linked, LinkError> {
-        let is_known = self.is_known.load(Ordering::Relaxed);
-        let most = questions::budget(self.rate_share, self.is_production.load(Ordering::Relaxed));
-        if !self.budget.take(REQUESTS + u32::from(!is_known), most, (self.clock)()).await? {
+        let known = self.clerk.known_so_far().await;
+        let most = questions::budget(self.rate_share, known.as_ref().is_some_and(|instance| instance.is_production));
+        if !self.budget.take(REQUESTS + u32::from(known.is_none()), most, (self.clock)()).await? {
             return Err(LinkError::Share);
         }
-        if !is_known {
-            let instance = self.clerk.instance().await?;
-            if instance.id != self.instance {
-                return Err(LinkError::Foreign(instance.id));
-            }
-            self.clerk.set_pace(&Pace::share(self.rate_share, instance.is_production));
-            self.is_production.store(instance.is_production, Ordering::Relaxed);
-            self.is_known.store(true, Ordering::Relaxed);
-        }
+        // Clerk is asked once for each value of the key.
+        let known = self.clerk.known().await?;
+        self.clerk.set_pace(&Pace::share(self.rate_share, known.is_production));
         Ok(link(&self.clerk, &self.instance, user).await?)
     }
 }
@@ -110,6 +94,8 @@ impl Links {
 /// [`ClerkError`]: nothing is lost if the same is tried again.
 pub async fn link(clerk: &ClerkApi, instance: &InstanceId, user: &UserId) -> Result<Linked, ClerkError> {
     let Some(Entity::User(found)) = clerk.fetch(&EntityId::User(user.clone())).await? else {
+        // Nobody need look again, if it is this instance that does not have the user.
+        clerk.prove().await?;
         return Ok(Linked::default());
     };
     let link = core::of_metadata(&found.public_metadata, instance.internal_id(user));

@@ -10,7 +10,7 @@ use crate::adapters::clerk_lists::{PAGE, Row};
 use crate::adapters::dynamo_directory::Put;
 use crate::adapters::store_error::StoreError;
 use crate::core::clerk::Entity;
-use crate::core::id::{EntityId, InstanceId, Key, Kind};
+use crate::core::id::{EntityId, Key, Kind};
 use crate::core::item::{Item, Writer};
 use crate::core::millis::Millis;
 use crate::core::projection::Context;
@@ -77,9 +77,6 @@ pub enum OperatorError {
     /// Clerk could not be asked.
     #[error(transparent)]
     Clerk(#[from] ClerkError),
-    /// The key belongs to another instance.
-    #[error("the secret key belongs to another Clerk instance ({0}): check CLERK_SECRET_KEY and CLERK_INSTANCE_ID")]
-    Foreign(InstanceId),
     /// Nothing may be written.
     #[error("RECONCILE_POLICY=report: nothing but the webhook may write; set it to repair for this one command")]
     ReportOnly,
@@ -134,7 +131,7 @@ impl Reconciler {
         self.check_operator().await?;
         let (entity, stored) = self.find(subject).await?;
         let stored = stored.ok_or(OperatorError::Unknown)?;
-        let found = self.applier.clerk.fetch(&entity).await?.ok_or(OperatorError::Gone)?;
+        let found = self.applier.clerk.fetch_proven(&entity).await?.ok_or(OperatorError::Gone)?;
         if stored.is_deleted() && stored.is_purging() {
             return Err(OperatorError::Purging);
         }
@@ -180,7 +177,7 @@ impl Reconciler {
         self.check_operator().await?;
         let (entity, stored) = self.find(subject).await?;
         let stored = stored.ok_or(OperatorError::Unknown)?;
-        let found = self.applier.clerk.fetch(&entity).await?.ok_or(OperatorError::Gone)?;
+        let found = self.applier.clerk.fetch_proven(&entity).await?.ok_or(OperatorError::Gone)?;
         let parents: Vec<Key> = entity.parents().iter().map(|parent| parent.key(&self.applier.instance)).collect();
         if self.survey.read(&parents).await?.items.values().any(Item::is_deleted) {
             return Err(OperatorError::Orphaned);
@@ -206,8 +203,8 @@ impl Reconciler {
         if self.policy == Mode::Report {
             return Err(OperatorError::ReportOnly);
         }
-        let instance = self.applier.clerk.instance().await?;
-        if instance.id == self.applier.instance { Ok(()) } else { Err(OperatorError::Foreign(instance.id)) }
+        self.applier.clerk.identify().await?;
+        Ok(())
     }
 
     /// Who is meant, and what is stored.
@@ -270,6 +267,7 @@ impl Reconciler {
         let mut offset = 0;
         loop {
             let page = self.applier.clerk.memberships_of(&undo.entity, offset).await?;
+            self.applier.clerk.prove().await?;
             let rows = page.rows.len();
             let found: Vec<Entity> = page.rows.into_iter().filter_map(read).collect();
             undo.left += u64::try_from(rows - found.len()).unwrap_or(u64::MAX);

@@ -73,10 +73,11 @@ pub struct Listing {
 
 impl Listing {
     /// Whether whoever is not in it may be asked about: nothing says that it left anybody out. `ended_meanwhile` of that
-    /// kind are known to have ended while it was being read.
+    /// kind are known to have ended while it was being read. A row without an id was shown, too: if it is the row of an item
+    /// that is stored, Clerk's answer about that item alone decides.
     #[must_use]
     pub fn is_complete(&self, ended_meanwhile: u64) -> bool {
-        self.ended && self.nameless == 0 && self.seen + ended_meanwhile >= self.before.min(self.after)
+        self.ended && self.seen + self.nameless + ended_meanwhile >= self.before.min(self.after)
     }
 }
 
@@ -117,7 +118,8 @@ mod tests {
         assert!(good.is_complete(0));
         assert!(Listing { before: 103, after: 100, ..good }.is_complete(0));
         assert!(!Listing { ended: false, ..good }.is_complete(0));
-        assert!(!Listing { nameless: 1, ..good }.is_complete(0));
+        assert!(Listing { nameless: 1, seen: 99, ..good }.is_complete(0));
+        assert!(!Listing { nameless: 1, seen: 98, ..good }.is_complete(0));
         let short = Listing { seen: 99, ..good };
         assert!(!short.is_complete(0) && short.is_complete(1));
     }

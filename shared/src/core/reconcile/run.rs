@@ -11,7 +11,7 @@ use time::macros::format_description;
 
 use super::absence::{Listing, is_too_many};
 use super::tally::{Cost, Drift, Tally, Undone};
-use crate::core::id::{Each, Key, Kind, UserId};
+use crate::core::id::{Each, InstanceId, Key, Kind, UserId};
 use crate::core::millis::Millis;
 
 /// A run that was begun longer ago than this, in ms, is not gone on with: what it has seen is too old.
@@ -186,6 +186,16 @@ pub struct Run {
     pub state: State,
     /// What it does next.
     pub next: Phase,
+    /// The first page that showed nobody, as long as it is not proven that it was this instance's: a run that was
+    /// interrupted since begins there again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unproven: Option<Phase>,
+    /// What follows once all that was left undone is settled, if Clerk failed before that: the listing goes on there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub later: Option<Phase>,
+    /// The instance whose key stopped the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<InstanceId>,
     /// Whether live users and memberships are kept at all.
     #[serde(default = "yes")]
     pub mirror: bool,
@@ -204,6 +214,9 @@ pub struct Run {
     /// What should have followed from changes and had not.
     #[serde(default)]
     pub undone: Undone,
+    /// How many write-backs the run before it has left to this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backlog_before: Option<u64>,
     /// What it has cost.
     pub cost: Cost,
     /// Absences that the sifting has found so far.
@@ -236,6 +249,9 @@ impl Run {
             mode,
             state: State::Running,
             next,
+            unproven: None,
+            later: None,
+            foreign: None,
             mirror,
             approved: false,
             consent: Each::default(),
@@ -243,6 +259,7 @@ impl Run {
             ended_meanwhile: Each::default(),
             tally: Each::default(),
             undone: Undone::default(),
+            backlog_before: None,
             cost: Cost::default(),
             absent: Each::default(),
             unproven_before: Each::default(),
@@ -256,6 +273,38 @@ impl Run {
     pub fn can_resume(&self, mode: Mode, mirror: bool, now: Millis) -> bool {
         let is_alike = (self.mode, self.mirror) == (mode, mirror);
         self.state == State::Running && is_alike && now.since(self.started_at) <= TOO_OLD_TO_RESUME
+    }
+
+    /// The same run, as it goes on after an interruption.
+    #[must_use]
+    pub fn resume(mut self) -> Run {
+        self.foreign = None;
+        match (&mut self.later, self.unproven.take()) {
+            (_, None) => {}
+            (Some(later), Some(page)) => *later = page,
+            (None, Some(page)) => self.next = page,
+        }
+        self
+    }
+
+    /// Whether what comes next rests on what Clerk shows.
+    #[must_use]
+    pub fn is_asking(&self) -> bool {
+        !matches!(self.next, Phase::Settle { .. } | Phase::Link { .. } | Phase::Over)
+    }
+
+    /// Goes on with what needs no listing, because Clerk has failed.
+    pub fn put_off(&mut self) {
+        self.later = Some(std::mem::replace(&mut self.next, Phase::Settle { from: None }));
+    }
+
+    /// Goes back to where Clerk failed, if that is what follows. What is still left will be counted again.
+    pub fn take_up(&mut self) -> bool {
+        let Some(later) = self.later.take() else { return false };
+        let Undone { profiles, tombstones, purged, .. } = self.undone;
+        self.undone = Undone { profiles, tombstones, purged, ..Undone::default() };
+        self.next = later;
+        true
     }
 
     /// Remembers a user whom the listing showed.
@@ -342,6 +391,12 @@ impl Run {
         (self.next, self.finished_at) = (Phase::Over, Some(now));
     }
 
+    /// Whether the next runs will come to an end with what is to be written back.
+    #[must_use]
+    pub fn is_backlog_shrinking(&self) -> bool {
+        self.undone.backlog == 0 || self.backlog_before.is_none_or(|before| self.undone.backlog < before)
+    }
+
     /// Whether the Directory is now what Clerk is, as far as the run can tell.
     #[must_use]
     pub fn is_in_step(&self) -> bool {
@@ -351,7 +406,7 @@ impl Run {
             Mode::Report => drift != Drift::default(),
         };
         let is_undone = match self.mode {
-            Mode::Repair => self.undone.is_left(),
+            Mode::Repair => self.undone.is_left() || !self.is_backlog_shrinking(),
             Mode::Report => self.undone.is_any(),
         };
         self.state == State::Done && !is_undone && !drift.into_iter().any(is_open)
@@ -442,6 +497,13 @@ mod tests {
         assert_eq!(ended(&|run| run.tally.user.drift.unproven = 1), (State::Incomplete, false));
         assert_eq!(ended(&|run| run.tally.user.drift.missing = 1), (State::Done, true));
         assert_eq!(ended(&|run| run.tally.user.drift.conflict = 1), (State::Done, false));
+        // A backlog of write-backs is no difference as long as it shrinks.
+        for (before, backlog, in_step) in
+            [(None, 190_000, true), (Some(190_000), 180_000, true), (Some(5), 5, false), (Some(5), 0, true)]
+        {
+            let with = ended(&|run| (run.backlog_before, run.undone.backlog) = (before, backlog));
+            assert_eq!(with, (State::Done, in_step), "{before:?} {backlog}");
+        }
         assert_eq!(
             ended(&|run| {
                 run.mode = Mode::Report;

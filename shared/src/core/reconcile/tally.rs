@@ -153,6 +153,11 @@ pub struct Undone {
     pub tombstones: u64,
     /// Users whose metadata in Clerk lacks the id or the role.
     pub links: u64,
+    /// Those of them about whom Clerk was asked, and who lack nothing any more.
+    pub linked: u64,
+    /// Those of them whom a run that writes back so many at most leaves to the next one. As long as they become fewer from run
+    /// to run, that is as it should be.
+    pub backlog: u64,
     /// Users whose metadata holds another id: an operator must look.
     pub conflicts: u64,
     /// Of all this, what is left to the next run.

@@ -19,6 +19,7 @@ use crate::core::reconcile::plan::{Offered, Plan, plan};
 use crate::core::reconcile::presence::Presence;
 use crate::core::reconcile::run::{Cursor, Phase};
 use crate::core::reconcile::seen::{Here, Seen};
+use crate::core::reconcile::tally::Drift;
 use crate::core::rule::Guard;
 
 impl Walk<'_> {
@@ -51,11 +52,18 @@ impl Walk<'_> {
         listing.seen = seen;
         let is_short = rows < PAGE;
         // A page may be short for other reasons than being the last: only Clerk's own count, or nothing at all, ends the list.
-        if rows == 0 || (is_short && seen >= listing.before) {
-            listing.ended = true;
-            listing.after = clerk.count_users().await?;
-            self.run.next = Phase::Listed { kind: Kind::Organization, offset: 0 };
-            return Ok(());
+        if rows == 0 || seen >= listing.before {
+            // Of nobody Clerk need not be asked a second time how many they are.
+            let after = if rows == 0 && listing.before == 0 { 0 } else { clerk.count_users().await? };
+            // After a full page there may be another one.
+            if is_short || after <= seen {
+                (listing.ended, listing.after) = (true, after);
+                if rows == 0 {
+                    self.unproven();
+                }
+                self.run.next = Phase::Listed { kind: Kind::Organization, offset: 0 };
+                return Ok(());
+            }
         }
         listing.short_pages += u64::from(is_short);
         let leads_on = |last: &Cursor| after.as_ref().is_none_or(|after| after.id != last.id);
@@ -74,6 +82,7 @@ impl Walk<'_> {
             Err(ClerkError::SwitchedOff) => {
                 let off = Listing { is_off: true, ..Listing::default() };
                 (self.run.listings.organization, self.run.listings.membership) = (off, off);
+                self.unproven();
                 self.run.next = Phase::Search { from: None };
                 return Ok(());
             }
@@ -81,6 +90,9 @@ impl Walk<'_> {
         };
         let (rows, total) = (count(page.rows.len()), page.total.unwrap_or_default());
         self.page(kind, page, async || clerk.listed(kind, offset).await).await?;
+        if rows == 0 {
+            self.unproven();
+        }
         let seen = count(self.seen.of_mut(kind).count());
         let listing = self.run.listings.of_mut(kind);
         if offset == 0 {
@@ -99,6 +111,12 @@ impl Walk<'_> {
             self.run.next = Phase::Listed { kind, offset: next };
         }
         Ok(())
+    }
+
+    /// Remembers that this page showed nobody, and that nobody has proven since whose page it was.
+    fn unproven(&mut self) {
+        let page = self.run.next.clone();
+        self.run.unproven.get_or_insert(page);
     }
 
     fn after_list(&mut self, kind: Kind) -> Phase {
@@ -122,6 +140,10 @@ impl Walk<'_> {
         again: impl AsyncFnOnce() -> Result<Page, ClerkError>,
     ) -> Result<(), ReconcileError> {
         let Plan { writes, fetches, reports, entries, witness, tally } = self.plan(kind, page.rows).await?;
+        if tally.drift != Drift::default() {
+            // Before anything of it is believed. Rows that are stored as they are speak for themselves.
+            self.reconciler.applier.clerk.prove().await?;
+        }
         *self.run.tally.of_mut(kind) = *self.run.tally.of(kind) + tally;
         if let Some(user) = witness {
             self.run.witness(user);
@@ -141,7 +163,9 @@ impl Walk<'_> {
             self.apply(kind, writes.collect()).await?;
             if !fetches.is_empty() {
                 // The page once more settles all of its ties with one request: it was read after what is stored.
-                let fetched = self.fetched(again().await?, fetches);
+                let page = again().await?;
+                self.reconciler.applier.clerk.prove().await?;
+                let fetched = self.fetched(page, fetches);
                 self.apply(kind, fetched).await?;
             }
         }

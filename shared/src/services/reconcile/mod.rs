@@ -12,6 +12,7 @@ mod undone;
 use std::collections::HashSet;
 
 use thiserror::Error;
+pub use undone::MOST_LINKS;
 
 use super::Clock;
 use super::apply::{Applied, Applier, ApplyError, NotApplied};
@@ -59,6 +60,8 @@ pub struct Reconciler {
     pub deletions: Deletions,
     /// Whether ids and roles are written back into Clerk.
     pub writes_back: bool,
+    /// How many write-backs one run does at most; without a number it goes on until all are done.
+    pub most_links: Option<u64>,
     /// Whether live users and memberships are kept at all.
     pub mirror: bool,
     /// Whether anything may be written, whatever is ordered.
@@ -96,9 +99,6 @@ pub enum ReconcileError {
     /// Clerk could not be asked.
     #[error(transparent)]
     Clerk(#[from] ClerkError),
-    /// The key belongs to another instance.
-    #[error("the secret key belongs to another Clerk instance ({0}): check CLERK_SECRET_KEY and CLERK_INSTANCE_ID")]
-    Foreign(InstanceId),
     /// Somebody else took the lease over: this run took longer over a page than a lease lasts.
     #[error("another run has taken over")]
     Overtaken,
@@ -141,10 +141,7 @@ impl Reconciler {
         let clerk = &self.applier.clerk;
         let (began, calls) = ((self.clock)(), clerk.calls());
         // First of all, and before anything is read: with another instance's key everybody would be absent.
-        let instance = clerk.instance().await?;
-        if instance.id != self.applier.instance {
-            return Err(ReconcileError::Foreign(instance.id));
-        }
+        let instance = clerk.identify().await?;
         clerk.set_pace(&Pace::share(self.rate_share, instance.is_production));
         let holder = format!("{:016x}", fastrand::u64(..));
         if let Some(lease) = self.runs.hold(&holder, (self.clock)()).await? {
@@ -175,11 +172,50 @@ impl Reconciler {
         }
         let renewed_at = (self.clock)();
         let mut walk = Walk { reconciler: self, watch, run, seen, condemned: None, holder, renewed_at, until, counted };
+        // What needs no listing is done once an invocation, whatever becomes of the listing.
+        let (mut was_put_off, mut failure) = (walk.run.later.is_some(), None);
         while walk.run.next != Phase::Over && !walk.is_out_of_time() {
-            walk.step().await?;
+            let before = walk.run.clone();
+            match walk.step().await {
+                Ok(()) => {}
+                Err(ReconcileError::Clerk(ClerkError::Foreign(instance))) => {
+                    self.note_foreign(&walk.run.run, &instance, holder).await;
+                    return Err(ClerkError::Foreign(instance).into());
+                }
+                Err(ReconcileError::Clerk(error)) if before.is_asking() && !was_put_off => {
+                    tracing::warn!(%error, "what needs no answer of Clerk's is done first");
+                    walk.run = before;
+                    walk.run.put_off();
+                    (was_put_off, failure) = (true, Some(error));
+                }
+                Err(ReconcileError::Clerk(error)) if failure.is_some() => {
+                    // Clerk fails the write-back as well.
+                    tracing::warn!(%error, "write-backs are left to the next run");
+                    walk.run = before;
+                    walk.run.next = Phase::Over;
+                }
+                Err(error) => return Err(error),
+            }
+            let is_back = walk.run.next == Phase::Over && walk.run.take_up();
             walk.checkpoint().await?;
+            if let Some(error) = failure.take_if(|_| is_back) {
+                return Err(error.into());
+            }
         }
         Ok(walk.run)
+    }
+
+    /// Notes in the run's record, as it was kept last, whose key has stopped it.
+    async fn note_foreign(&self, run: &RunId, instance: &InstanceId, holder: &str) {
+        let noted = async {
+            let Some(mut kept) = self.runs.run(run).await? else { return Ok(()) };
+            kept.foreign = Some(instance.clone());
+            self.runs.keep(&kept, holder).await.map(drop)
+        };
+        if let Err(error) = noted.await {
+            let error: StoreError = error;
+            tracing::warn!(%error, "the run's record does not say what has stopped it");
+        }
     }
 
     /// The run that an order is about.
@@ -189,13 +225,16 @@ impl Reconciler {
             Order::Run(mode) => {
                 let mode = if self.policy == Mode::Report { Mode::Report } else { *mode };
                 let recent = self.runs.latest(MOST_RECENT).await?;
+                let is_over = |run: &&Run| run.mode == Mode::Repair && run.state != State::Running;
+                let backlog_before = recent.iter().find(is_over).map(|run| run.undone.backlog);
                 if let Some(run) = recent.into_iter().find(|run| run.can_resume(mode, self.mirror, now)) {
+                    let run = run.resume();
                     self.runs.open(&run, holder, false).await?;
                     return Ok(run);
                 }
                 let mut start = now;
                 loop {
-                    let run = Run::begin(start, mode, self.mirror);
+                    let run = Run { backlog_before, ..Run::begin(start, mode, self.mirror) };
                     if self.runs.open(&run, holder, true).await? {
                         return Ok(run);
                     }

@@ -12,6 +12,11 @@ use crate::core::reconcile::seen::Here;
 impl Walk<'_> {
     /// A page of the search.
     pub(super) async fn search(&mut self, from: Option<&Key>) -> Result<(), ReconcileError> {
+        if from.is_none() {
+            // Lists that showed nobody are believed from here on.
+            self.reconciler.applier.clerk.prove().await?;
+            self.run.unproven = None;
+        }
         let page = self.reconciler.survey.search(from).await?;
         self.run.cost.read_units += page.units;
         let mut doubts = Each::<Vec<Doubt>>::default();

@@ -89,8 +89,16 @@ impl Walk<'_> {
             (answer, id, stored)
         };
         let mut proofs = stream::iter(asked.into_iter().map(ask)).buffer_unordered(PROOFS_AT_ONCE);
-        let mut proven = Vec::new();
-        while let Some((answer, id, stored)) = proofs.next().await {
+        let (mut answers, mut proven) = (Vec::new(), Vec::new());
+        while let Some(answered) = proofs.next().await {
+            answers.push(answered);
+        }
+        drop(proofs);
+        if answers.iter().any(|(answer, ..)| answer.is_ok()) {
+            // Another instance has none of them.
+            clerk.prove().await?;
+        }
+        for (answer, id, stored) in answers {
             match answer {
                 Ok(Some(entity)) => self.bring_up_to_date(&id, Some(entity), stored).await?,
                 Ok(None) => {
@@ -104,7 +112,6 @@ impl Walk<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-        drop(proofs);
         if !self.writes() && !proven.is_empty() {
             // There is no tombstone for their memberships to be found under.
             self.keep_doubts(kind, Doubtful::Proven, &proven).await?;
@@ -234,7 +241,11 @@ impl Walk<'_> {
             EntityId::User(user) => witnesses.contains(user),
             EntityId::Organization(_) | EntityId::Membership { .. } => false,
         };
-        if !found.iter().any(|(entity, _)| is_witness(entity)) {
+        let (known, others): (Vec<_>, Vec<_>) = found.iter().partition(|(entity, _)| is_witness(entity));
+        if known.is_empty() || !others.is_empty() {
+            self.reconciler.applier.clerk.prove().await?;
+        }
+        if known.is_empty() {
             tracing::warn!(users = absent.len(), "Clerk does not even show users who are known to live");
             self.run.tally.user.drift.unproven += count(absent.len());
             return Ok(Vec::new());

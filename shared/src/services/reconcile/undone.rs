@@ -20,8 +20,9 @@ use crate::services::purge::PurgeError;
 
 /// Write-backs of one step: so few that it ends in time even at the slowest of paces.
 const LINKED_TOGETHER: usize = 10;
-/// Write-backs of one run. Two requests each, at a fifth of a production instance's rate: a quarter of an hour.
-const MOST_LINKS: u64 = 10_000;
+/// Write-backs of one run of the schedule. Two requests each, at a fifth of a production instance's rate: a quarter of an
+/// hour.
+pub const MOST_LINKS: u64 = 10_000;
 /// Attempts at a write-back. Before each the user is read anew.
 const MOST_ATTEMPTS: usize = 3;
 /// Users in a row on whom Clerk fails, after whom a run stops.
@@ -172,12 +173,13 @@ impl Walk<'_> {
                 unlinked.push(Doubt { entity, absent: false });
             }
         }
-        let room = usize::try_from(MOST_LINKS.saturating_sub(self.run.undone.links)).unwrap_or(usize::MAX);
+        let most = self.reconciler.most_links.unwrap_or(u64::MAX);
+        let room = usize::try_from(most.saturating_sub(self.run.undone.links)).unwrap_or(usize::MAX);
         self.run.undone.links += count(unlinked.len());
         if !self.writes() {
             return Ok(());
         }
-        self.run.undone.left += count(unlinked.len().saturating_sub(room));
+        self.run.undone.backlog += count(unlinked.len().saturating_sub(room));
         unlinked.truncate(room);
         for some in unlinked.chunks(LINKED_TOGETHER) {
             self.keep_doubts(Kind::User, Doubtful::Unlinked, some).await?;
@@ -192,7 +194,7 @@ impl Walk<'_> {
             self.run.next = Phase::Over;
             return Ok(());
         };
-        let (mut left, mut failures) = (0, 0);
+        let (mut left, mut linked, mut failures) = (0, 0, 0);
         for Doubt { entity, .. } in users {
             let EntityId::User(user) = entity else { continue };
             if self.is_out_of_time() {
@@ -200,7 +202,7 @@ impl Walk<'_> {
                 return Ok(());
             }
             match self.link_one(&user).await {
-                Ok(()) => failures = 0,
+                Ok(()) => (linked, failures) = (linked + 1, 0),
                 // About one user Clerk may fail for ever. After some it is Clerk that is in trouble.
                 Err(error) => {
                     failures += u32::from(!concerns_one(&error));
@@ -213,7 +215,7 @@ impl Walk<'_> {
             }
             self.beat().await?;
         }
-        self.run.undone.left += left;
+        (self.run.undone.left, self.run.undone.linked) = (self.run.undone.left + left, self.run.undone.linked + linked);
         self.run.next = Phase::Link { after: Some(place) };
         Ok(())
     }
