@@ -16,6 +16,7 @@ pub mod dynamo_purges;
 pub mod dynamo_records;
 pub mod dynamo_runs;
 pub mod dynamo_survey;
+pub mod dynamo_tables;
 mod dynamo_transaction;
 pub mod http;
 pub mod log;
