@@ -56,20 +56,20 @@ pub async fn run(args: RestoreArgs, environment: Environment, screen: &Screen) -
         for backup in &backups {
             let rows: Vec<Vec<String>> =
                 backup.rows().into_iter().map(|(table, rows)| vec![table, count(rows)]).collect();
-            say(format_args!("{}\n{}", header(backup), table(&["table", "rows"], &rows, 1)));
+            say(format_args!("{}\n{}", header(backup), table(&["table", "rows"], &rows, 1)))?;
         }
     }
     if args.dry_run {
         if args.json {
             let rows = backups.iter().map(Backup::rows).collect::<Vec<_>>();
-            say(json!({ "dry_run": true, "rows": rows }));
+            say(json!({ "dry_run": true, "rows": rows }))?;
         } else {
-            say("Nothing was restored.");
+            say("Nothing was restored.")?;
         }
         return Ok(Status::Left);
     }
     if !args.yes && !screen.ask("Put these rows back?")? {
-        say("Nothing was restored.");
+        say("Nothing was restored.")?;
         return Ok(Status::Left);
     }
     let mut all = Restored::default();
@@ -81,9 +81,9 @@ pub async fn run(args: RestoreArgs, environment: Environment, screen: &Screen) -
         add(&mut all.without_table, restored.without_table);
     }
     if args.json {
-        say(json!(all));
+        say(json!(all))?;
     } else {
-        say(text(&all));
+        say(text(&all))?;
     }
     let is_left = !all.taken.is_empty() || !all.without_table.is_empty();
     Ok(if is_left { Status::Left } else { Status::Done })

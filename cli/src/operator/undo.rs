@@ -26,18 +26,18 @@ pub async fn run(args: UndoArgs, environment: Environment, clock: Clock, screen:
         let (entity, found) = reconciler.can_undo(&args.id).await.map_err(|error| desk.explain(error))?;
         let stands = if found { "has ended here, and lives in Clerk" } else { "lives already" };
         if args.json {
-            say(json!({ "dry_run": true, "id": entity.to_string(), "kind": entity.kind().name(), "lived": !found }));
+            say(json!({ "dry_run": true, "id": entity.to_string(), "kind": entity.kind().name(), "lived": !found }))?;
         } else {
-            say(format_args!("{} {entity} {stands}.", entity.kind().name()));
+            say(format_args!("{} {entity} {stands}.", entity.kind().name()))?;
         }
         if args.dry_run {
             if !args.json {
-                say("Nothing was written.");
+                say("Nothing was written.")?;
             }
             return Ok(if found { Status::Left } else { Status::Done });
         }
         if !screen.ask("Let it live again, with the memberships that ended with it?")? {
-            say("Nothing was written.");
+            say("Nothing was written.")?;
             return Ok(Status::Left);
         }
     }
@@ -46,9 +46,9 @@ pub async fn run(args: UndoArgs, environment: Environment, clock: Clock, screen:
         say(json!({
             "id": undo.entity.to_string(), "kind": undo.entity.kind().name(), "lived": undo.lived,
             "was_purged": undo.was_purged, "memberships": undo.memberships, "left": undo.left,
-        }));
+        }))?;
     } else {
-        say(text(&undo, &desk.target.options));
+        say(text(&undo, &desk.target.options))?;
     }
     Ok(if undo.left > 0 { Status::Left } else { Status::Done })
 }
