@@ -43,7 +43,7 @@ async fn main() -> ExitCode {
     };
     let status = done.unwrap_or_else(|error| {
         note(format_args!("rollcall: {error:#}"));
-        if error.chain().any(|cause| cause.is::<Usage>()) { Status::Usage } else { Status::Failure }
+        if error.root_cause().is::<Usage>() { Status::Usage } else { Status::Failure }
     });
     ExitCode::from(status as u8)
 }

@@ -117,11 +117,12 @@ fn removed_text(removed: &Removed, desk: &Desk) -> String {
 fn explain(desk: &Desk, error: EraseError) -> anyhow::Error {
     match error {
         EraseError::Operator(error) => desk.explain(error),
-        EraseError::Purge(PurgeError::Store(error)) => store(&error, &desk.target.options),
+        EraseError::Purge(PurgeError::Store(error)) | EraseError::Owned(OwnedError::Store(error)) => {
+            store(&error, &desk.target.options)
+        }
         EraseError::Purge(error) => {
             anyhow!(error).context("the user has ended, but not all data are removed: the same command goes on")
         }
-        EraseError::Owned(OwnedError::Store(error)) => store(&error, &desk.target.options),
         error @ (EraseError::Owned(_) | EraseError::Unknown | EraseError::NotAUser) => anyhow!(error),
     }
 }

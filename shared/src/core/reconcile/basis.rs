@@ -7,8 +7,6 @@ use sha2::{Digest, Sha256};
 
 /// A value longer than this, in bytes, is kept as its hash: a run's record is written after every page.
 const MOST_KEPT: usize = 64;
-/// Hexadecimal digits of such a hash.
-const HASH_DIGITS: usize = 16;
 
 /// Settings by the names of their variables; empty for a run of a version that did not keep them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,8 +38,10 @@ fn short(value: String) -> String {
     if value.len() <= MOST_KEPT {
         return value;
     }
-    let hash: String = Sha256::digest(value.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{}", &hash[..HASH_DIGITS])
+    let hash = Sha256::digest(value.as_bytes());
+    let mut first = [0_u8; 8];
+    first.copy_from_slice(&hash[..8]);
+    format!("sha256:{:016x}", u64::from_be_bytes(first))
 }
 
 #[cfg(test)]
