@@ -227,6 +227,9 @@ pub struct EraseArgs {
     /// Remove the data at once: there is no way back but the backup
     #[arg(long)]
     pub now: bool,
+    /// Go on although neither Clerk nor the tables know the id: what still comes of it is then refused for ever
+    #[arg(long)]
+    pub even_if_unknown: bool,
     /// Say what would be deleted; delete nothing
     #[arg(long)]
     pub dry_run: bool,

@@ -4,6 +4,8 @@
 //! a deployment, [`settings`] lists what every function reads. The stack is a library of its own because the tests
 //! start it, too.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod args;
 pub mod dev;
 pub mod operator;
@@ -11,6 +13,8 @@ pub mod presets;
 pub mod settings;
 mod signals;
 pub mod trigger;
+
+use std::fmt;
 
 use rollcall::core::millis::Millis;
 
@@ -29,3 +33,15 @@ pub enum Status {
     /// Called in a way that makes no sense.
     Usage = 64,
 }
+
+/// A command was called in a way that makes no sense: it ends with [`Status::Usage`].
+#[derive(Debug)]
+pub struct Usage(pub String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}

@@ -1,15 +1,17 @@
 //! Wiring: arguments, clock, environment, exit status.
 #![expect(clippy::disallowed_methods, reason = "only a main.rs reads the environment and the clock")]
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use clap::Parser;
+use clerk_emulator::output::{note, printed};
 use rollcall::core::millis::Millis;
 use rollcall_cli::args::{Cli, Command};
 use rollcall_cli::operator::{self, Screen};
-use rollcall_cli::{Status, dev, settings, trigger};
+use rollcall_cli::{Status, Usage, dev, settings, trigger};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -17,8 +19,13 @@ use tracing_subscriber::util::SubscriberInitExt;
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| {
-        let _ = error.print();
-        std::process::exit(if error.use_stderr() { Status::Usage as i32 } else { Status::Done as i32 });
+        let status = match (error.use_stderr(), printed(error.print())) {
+            (true, _) => Status::Usage,
+            // Help, or the version.
+            (false, Ok(())) => Status::Done,
+            (false, Err(_)) => Status::Failure,
+        };
+        std::process::exit(status as i32);
     });
     let screen = Screen::of_process();
     log(levels(&cli.command), &screen);
@@ -35,8 +42,8 @@ async fn main() -> ExitCode {
         Command::Settings(args) => settings::run(&args).map(|()| Status::Done),
     };
     let status = done.unwrap_or_else(|error| {
-        eprintln!("rollcall: {error:#}");
-        Status::Failure
+        note(format_args!("rollcall: {error:#}"));
+        if error.root_cause().is::<Usage>() { Status::Usage } else { Status::Failure }
     });
     ExitCode::from(status as u8)
 }

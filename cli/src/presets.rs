@@ -6,6 +6,8 @@ use anyhow::{Context, bail};
 use include_dir::{Dir, include_dir};
 use serde::Deserialize;
 
+use crate::Usage;
+
 static PRESETS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../presets");
 
 /// Settings by the names of their variables.
@@ -48,7 +50,7 @@ pub fn names() -> Vec<&'static str> {
 /// If there is no such preset, or its file cannot be read.
 pub fn read(name: &str) -> anyhow::Result<Preset> {
     let Some(file) = PRESETS.get_file(format!("{name}.toml")) else {
-        bail!("there is no preset {name}: there are {}", names().join(", "));
+        bail!(Usage(format!("there is no preset {name}: there are {}", names().join(", "))));
     };
     parse(file.contents_utf8().unwrap_or_default()).with_context(|| format!("presets/{name}.toml"))
 }

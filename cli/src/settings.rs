@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use clerk_emulator::output::say;
 use rollcall::core::settings::Variable;
 
 use crate::args::SettingsArgs;
@@ -21,18 +22,18 @@ pub fn variables() -> BTreeMap<&'static str, Vec<Variable>> {
 ///
 /// # Errors
 ///
-/// If they cannot be written as JSON.
+/// If they cannot be written as JSON, or not to standard output.
 pub fn run(args: &SettingsArgs) -> anyhow::Result<()> {
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&variables())?);
-        return Ok(());
+        return Ok(say(serde_json::to_string_pretty(&variables())?)?);
     }
+    let mut lines = Vec::new();
     for (function, variables) in variables() {
-        println!("{function}");
-        for variable in variables {
+        lines.push(function.to_owned());
+        lines.extend(variables.iter().map(|variable| {
             let need = if variable.required { "required" } else { "optional" };
-            println!("  {:27} {need}  {}", variable.name, variable.looks_like);
-        }
+            format!("  {:27} {need}  {}", variable.name, variable.looks_like)
+        }));
     }
-    Ok(())
+    Ok(say(lines.join("\n"))?)
 }

@@ -1,22 +1,21 @@
 //! `rollcall trigger`: one sample event, signed like Clerk's and sent to the webhook.
 
-use std::io::Write;
-
 use anyhow::{Context, bail};
 use aws_sdk_dynamodb::types::AttributeValue;
+use clerk_emulator::output::say;
 use include_dir::{Dir, include_dir};
 use rollcall::adapters::dynamo_profiles::plain;
 use rollcall::core::event::Envelope;
-use rollcall::core::id::{InstanceId, Key};
+use rollcall::core::id::{InstanceId, Key, UserId};
 use rollcall::core::millis::Millis;
 use serde_json::{Value, json};
 use svix::webhooks::Webhook;
 
-use crate::Status;
 use crate::args::TriggerArgs;
 use crate::dev::gateway;
 use crate::dev::stack::{self, LOCAL_DYNAMODB};
 use crate::dev::tables::Tables;
+use crate::{Status, Usage};
 
 const LOCAL_WEBHOOK: &str = "http://127.0.0.1:3000/webhooks/clerk";
 static EVENTS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../events");
@@ -41,8 +40,7 @@ pub struct Signed {
 /// If there is no such sample, or nobody answers.
 pub async fn run(args: TriggerArgs, now: Millis) -> anyhow::Result<Status> {
     let Some(event_type) = args.event_type.as_deref().filter(|_| !args.list) else {
-        // Whoever reads only the first lines of a list closes the pipe.
-        let _ = writeln!(std::io::stdout(), "{}", names().join("\n"));
+        say(names().join("\n"))?;
         return Ok(Status::Done);
     };
     let mut payload = sample(event_type)?;
@@ -52,12 +50,12 @@ pub async fn run(args: TriggerArgs, now: Millis) -> anyhow::Result<Status> {
     let instance = args.instance_id.unwrap_or_else(|| clerk_emulator::INSTANCE_ID.to_owned());
     payload["instance_id"] = instance.clone().into();
     if let Some(id) = &args.id {
-        rename(&mut payload, id);
+        rename(&mut payload, id)?;
     }
     let secret = args.secret.unwrap_or_else(|| clerk_emulator::WEBHOOK_SECRET.to_owned());
     let signed = sign(&payload, &secret, now)?;
     if args.print {
-        println!("{}", serde_json::to_string_pretty(&gateway_event(&signed, now)?)?);
+        say(serde_json::to_string_pretty(&gateway_event(&signed, now)?)?)?;
         return Ok(Status::Done);
     }
     let (status, answer) = send(args.url.as_deref().unwrap_or(LOCAL_WEBHOOK), &signed).await?;
@@ -68,11 +66,11 @@ pub async fn run(args: TriggerArgs, now: Millis) -> anyhow::Result<Status> {
         _ => None,
     };
     if args.json {
-        println!("{}", json!({ "svix_id": signed.id, "status": status, "answer": answer, "item": item }));
+        say(json!({ "svix_id": signed.id, "status": status, "answer": answer, "item": item }))?;
     } else {
-        println!("{} {} → {status} {answer}", payload["type"].as_str().unwrap_or(event_type), signed.id);
+        say(format_args!("{} {} → {status} {answer}", payload["type"].as_str().unwrap_or(event_type), signed.id))?;
         if let Some(item) = &item {
-            println!("the Directory now holds\n{}", serde_json::to_string_pretty(item)?);
+            say(format_args!("the Directory now holds\n{}", serde_json::to_string_pretty(item)?))?;
         }
     }
     Ok(if (200..300).contains(&status) { Status::Done } else { Status::Failure })
@@ -96,7 +94,7 @@ pub fn names() -> Vec<String> {
 pub fn sample(name: &str) -> anyhow::Result<Value> {
     let file = EVENTS.get_file(format!("{name}.json")).or_else(|| EVENTS.get_file(format!("variants/{name}.json")));
     let Some(file) = file else {
-        bail!("there is no sample {name}: rollcall trigger --list shows them all");
+        bail!(Usage(format!("there is no sample {name}: rollcall trigger --list shows them all")));
     };
     serde_json::from_slice(file.contents()).with_context(|| format!("sample {name}"))
 }
@@ -124,18 +122,29 @@ fn shift(value: &mut Value, by: u64) {
     }
 }
 
-/// Makes the event one about another user or organization.
-fn rename(payload: &mut Value, id: &str) {
+/// Makes the event one about another user or organization. Another kind of id, which it has no place for, is an error: the
+/// event would be about the sample's user.
+fn rename(payload: &mut Value, id: &str) -> anyhow::Result<()> {
     let data = &mut payload["data"];
+    let is_id = id.parse::<UserId>().is_ok();
+    let mut kinds = Vec::new();
+    let mut is_renamed = false;
     for path in ["/public_user_data/user_id", "/organization/id", "/id"] {
-        let kind = id.split('_').next().unwrap_or_default();
-        if let Some(found) = data
-            .pointer_mut(path)
-            .filter(|found| found.as_str().is_some_and(|found| found.starts_with(&format!("{kind}_"))))
-        {
+        let Some(found) = data.pointer_mut(path) else { continue };
+        let kind = found.as_str().and_then(|found| found.split_once('_')).map(|(kind, _)| format!("{kind}_"));
+        let Some(kind) = kind else { continue };
+        if is_id && id.starts_with(&kind) && id.len() > kind.len() {
             *found = id.into();
+            is_renamed = true;
         }
+        kinds.push(format!("{kind}…"));
     }
+    if !is_renamed {
+        let event = payload["type"].as_str().unwrap_or_default();
+        let kinds = if kinds.is_empty() { "none".to_owned() } else { kinds.join(" or ") };
+        bail!("--id {id} does not fit {event}, which takes {kinds}: nothing was sent");
+    }
+    Ok(())
 }
 
 /// Signs a payload as Svix does.

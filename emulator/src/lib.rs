@@ -10,6 +10,7 @@
 //! - `webhooks` takes every change's events to the endpoints: a queue that decides, a sender that posts;
 //! - `faults` are the dials, `churn` is the one that changes the instance, `control` the routes under `/_emulator` that turn them and look inside;
 //! - `samples` fills an empty instance, `serve` answers until told to stop;
+//! - [`claim`] keeps two processes from one folder or file, [`output`] is how this program, and the `rollcall` command, print;
 //! - the program of the same name is arguments, environment and signals around all this.
 //!
 //! ```
@@ -25,12 +26,14 @@
 //! # }
 //! ```
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 // A Clerk user is one `json!` literal of some fifty fields, each of which is a step of the macro.
 #![recursion_limit = "256"]
 
 mod api;
 mod app;
 mod churn;
+pub mod claim;
 mod config;
 mod control;
 mod emulator;
@@ -39,6 +42,7 @@ mod faults;
 mod instance;
 mod limits;
 mod lock;
+pub mod output;
 mod samples;
 mod serve;
 mod tokens;

@@ -1,12 +1,15 @@
 //! The emulator as a program of its own: arguments, environment, signals, exit status.
 
 use std::{
-    io::{self, IsTerminal, Write},
-    path::PathBuf,
+    io::{self, IsTerminal},
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
+use anyhow::Context;
 use clap::Parser;
+use clerk_emulator::claim::Claim;
+use clerk_emulator::output::{note, printed, say};
 use clerk_emulator::{Config, Emulator, FRONT_END, INSTANCE_ID, SECRET_KEY, WEBHOOK_SECRET};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -60,8 +63,13 @@ fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+            let printed = printed(error.print());
+            return match (error.use_stderr(), printed) {
+                (true, _) => ExitCode::from(USAGE),
+                // Help, or the version.
+                (false, Ok(())) => ExitCode::SUCCESS,
+                (false, Err(_)) => ExitCode::FAILURE,
+            };
         }
     };
     // Standard output belongs to the addresses.
@@ -73,7 +81,7 @@ fn main() -> ExitCode {
         done
     });
     if let Err(error) = done {
-        eprintln!("clerk-emulator: {error:#}");
+        note(format_args!("clerk-emulator: {error:#}"));
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
@@ -91,15 +99,26 @@ async fn run(args: Args) -> anyhow::Result<()> {
     tokio::pin!(told);
     tracing::info!("clerk emulator starts");
     let json = args.json;
+    // Two emulators that save to one file would overwrite each other's users.
+    let _claim = args.snapshot.as_deref().map(claim).transpose()?;
     // A task of its own, because filling a large instance keeps its thread busy.
     let emulator = tokio::select! {
         () = &mut told => return Ok(()),
         started = tokio::spawn(Emulator::start(config(args))) => started??,
     };
-    // In one piece: whoever reads the first line and leaves has got them all.
-    io::stdout().write_all(shown(&emulator, json).as_bytes())?;
+    say(shown(&emulator, json))?;
     told.await;
     Ok(emulator.stop().await?)
+}
+
+/// Keeps the file of a snapshot for this process.
+fn claim(snapshot: &Path) -> anyhow::Result<Claim> {
+    if let Some(folder) = snapshot.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("creating the folder of {}", snapshot.display()))?;
+    }
+    let mut lock = snapshot.as_os_str().to_owned();
+    lock.push(".lock");
+    Claim::of(snapshot, Path::new(&lock)).context("--snapshot")
 }
 
 /// A variable that is set to nothing counts as not set.
@@ -131,11 +150,11 @@ fn shown(emulator: &Emulator, json: bool) -> String {
             "url": url, "secret_key": key, "webhook_secret": secret, "instance_id": emulator.instance_id(),
             "issuer": issuer, "jwks_url": jwks,
         });
-        format!("{object}\n")
+        object.to_string()
     } else {
         format!(
             "CLERK_API_URL={url}\nCLERK_SECRET_KEY={key}\nCLERK_WEBHOOK_SECRET={secret}\n\
-             CLERK_ISSUER={issuer}\nCLERK_JWKS_URL={jwks}\n"
+             CLERK_ISSUER={issuer}\nCLERK_JWKS_URL={jwks}"
         )
     }
 }

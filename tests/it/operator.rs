@@ -31,7 +31,7 @@ impl Said {
     }
 }
 
-fn binary() -> std::path::PathBuf {
+pub(crate) fn binary() -> std::path::PathBuf {
     // Cargo puts the binaries of the workspace beside the tests' folder.
     let mut path = std::env::current_exe().unwrap();
     path.pop();
@@ -39,7 +39,7 @@ fn binary() -> std::path::PathBuf {
     path.join("rollcall")
 }
 
-fn command(program: &str, environment: &[(&str, &str)]) -> Command {
+pub(crate) fn command(program: &str, environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(program);
     // As in the world itself: what is written back there is another difference until its event has come.
     command.env_clear().env("METADATA_WRITEBACK", "off").envs(environment.iter().copied());
@@ -50,13 +50,13 @@ fn command(program: &str, environment: &[(&str, &str)]) -> Command {
 }
 
 /// A command on this world's stack.
-fn on(world: &World, args: &[&str]) -> Vec<String> {
+pub(crate) fn on(world: &World, args: &[&str]) -> Vec<String> {
     let addresses = &world.stack.addresses;
     let stack = ["--local", "--clerk-url", &addresses.clerk, "--dynamodb-url", &addresses.dynamodb];
     args.iter().chain(&stack).map(|arg| (*arg).to_owned()).collect()
 }
 
-async fn finish(mut command: Command) -> Said {
+pub(crate) async fn finish(mut command: Command) -> Said {
     let output = tokio::time::timeout(Duration::from_mins(1), command.output());
     let output = output.await.expect("it ends").expect("the rollcall binary is built by `make test` before this runs");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();

@@ -1,6 +1,7 @@
 //! `rollcall dev`: the local stack, and what a developer sees of it.
 
 mod engine;
+mod folder;
 pub mod gateway;
 pub mod places;
 mod schedule;
@@ -12,10 +13,11 @@ use std::sync::Arc;
 
 use anyhow::bail;
 use clerk_emulator::Generated;
+use clerk_emulator::output::say;
 
 use self::stack::{Addresses, Config, Stack};
 use crate::args::DevArgs;
-use crate::{Clock, presets, signals};
+use crate::{Clock, Usage, presets, signals};
 
 /// From so many sample users on they are generated on demand: announcing each would take minutes.
 const MANY: usize = 10_000;
@@ -40,9 +42,9 @@ pub async fn run(args: DevArgs, environment: fn(&str) -> Option<String>, clock: 
         // Ready means that the sample users have arrived, too, with all that follows from that.
         stack.settled().await;
         if json {
-            println!("{}", serde_json::to_string(&stack.addresses)?);
+            say(serde_json::to_string(&stack.addresses)?)?;
         } else {
-            println!("{}", welcome(&stack.addresses, sample_user(&stack).as_deref(), generated));
+            say(welcome(&stack.addresses, sample_user(&stack).as_deref(), generated))?;
         }
         anyhow::Ok(())
     };
@@ -64,10 +66,10 @@ fn config(args: DevArgs, environment: fn(&str) -> Option<String>, clock: Clock) 
     config.dynamodb_port = args.dynamodb_port;
     populate(&mut config.clerk, args.users);
     if args.data.is_some() && config.clerk.generated != Generated::default() {
-        bail!(
-            "--users {} excludes --data: from {MANY} users up they are generated on demand and kept in no folder",
-            args.users
-        );
+        let users = args.users;
+        bail!(Usage(format!(
+            "--users {users} excludes --data: from {MANY} users up they are generated on demand and kept in no folder"
+        )));
     }
     config.data = args.data;
     let set = |name, value: &mut String| environment(name).into_iter().for_each(|given| *value = given);

@@ -12,6 +12,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Credentials;
 use aws_sdk_dynamodbstreams::Client as Streams;
 use clerk_emulator::Emulator;
+use clerk_emulator::claim::Claim;
 use ensure_profile::EnsureProfile;
 use react::React;
 use reconcile::Reconcile;
@@ -25,6 +26,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use webhook::Webhook;
 
+use super::folder;
 use super::gateway::{self, Functions};
 use super::places::{self, Folder};
 use super::schedule;
@@ -136,6 +138,8 @@ pub struct Stack {
     looks: watch::Receiver<Looks>,
     api: Server,
     database: Server,
+    /// Keeps other stacks out of the folder.
+    _claim: Option<Claim>,
     /// Removes the bus's file in the end, unless it lies in a folder that outlives the stack; and the backups likewise.
     _left: (Option<TempPath>, Option<Folder>),
 }
@@ -181,6 +185,8 @@ impl Stack {
     ///
     /// If a port is taken, the folder cannot be used, or a setting is malformed.
     pub async fn start(config: Config) -> anyhow::Result<Stack> {
+        // Before anything else: whoever comes second must not touch what is there.
+        let claim = config.data.as_deref().map(folder::claim).transpose()?;
         let tables = Tables::default();
 
         let listener = listen(config.dynamodb_port, "--dynamodb-port").await?;
@@ -276,6 +282,7 @@ impl Stack {
             looks,
             api,
             database,
+            _claim: claim,
             _left: (bus, folder),
         })
     }

@@ -3,14 +3,12 @@
 
 use ::reconcile::settings::Settings;
 use ::reconcile::{Order, Reconcile};
-use anyhow::anyhow;
 use rollcall::adapters::backups::Backups;
 use rollcall::adapters::dynamo_records::DynamoRecords;
 use rollcall::adapters::dynamo_survey::DynamoSurvey;
-use rollcall::core::analysis::{Analysis, Findings};
+use rollcall::core::analysis::Analysis;
 use rollcall::core::id::Kind;
 use rollcall::core::reconcile::run::{Mode, Run};
-use rollcall::core::settings::{InvalidSettings, PROFILES_TABLE, Reader, table_name};
 use rollcall::core::tombstone::DeletionPolicy;
 use rollcall::services::analyze::{Audit, Auditor};
 
@@ -18,7 +16,7 @@ use super::progress::Progress;
 use super::reconcile::Runs;
 use super::target::{Environment, Target};
 use super::text::{count, counted, plural, seconds, table};
-use super::{Screen, report, say};
+use super::{Screen, look, note, report, say};
 use crate::args::AnalyzeArgs;
 use crate::{Clock, Status, signals};
 
@@ -29,11 +27,12 @@ use crate::{Clock, Status, signals};
 /// If it cannot, with what to do about it.
 pub async fn run(args: AnalyzeArgs, environment: Environment, clock: Clock, screen: &Screen) -> anyhow::Result<Status> {
     let target = Target::find(&args.target, environment, true).await?;
-    let (settings, profiles_table) = target.settings(read)?;
+    let settings = target.settings(Settings::read)?;
+    look::at_tables(&target, &settings).await?;
     let (mirror, dynamodb) = (settings.mirror, &target.dynamodb);
     let auditor = Auditor {
         directory: DynamoSurvey::new(dynamodb.clone(), settings.directory_table.clone()),
-        profiles: DynamoRecords::new(dynamodb.clone(), profiles_table),
+        profiles: DynamoRecords::new(dynamodb.clone(), settings.profiles_table.clone()),
         instance: settings.instance.clone(),
         deletion: settings.removal.policy,
         waits: settings.mode == Mode::Repair && settings.removal.policy != DeletionPolicy::Retain,
@@ -45,34 +44,20 @@ pub async fn run(args: AnalyzeArgs, environment: Environment, clock: Clock, scre
     let Some(compared) = runs.carry_out(&Order::Run(Mode::Report)).await? else { return Ok(Status::Left) };
     let Some(run) = &compared.run else {
         if args.json {
-            say(report::to_json(&compared));
+            say(report::to_json(&compared))?;
         } else {
-            say(report::text(&compared, &target.options));
+            say(report::text(&compared, &target.options))?;
         }
         return Ok(Status::Left);
     };
     let Some(audit) = audit(&auditor, screen, &runs).await? else { return Ok(Status::Left) };
     let analysis = Analysis::of(run, mirror, &audit.findings, audit.profiles);
     if args.json {
-        say(serde_json::to_string(&analysis)?);
+        say(serde_json::to_string(&analysis)?)?;
     } else {
-        say(text(&analysis, run, &target.options));
+        say(text(&analysis, run, &target.options))?;
     }
     Ok(if analysis.in_step { Status::Done } else { Status::Left })
-}
-
-/// What reconcile reads, and the name of one more table; what is wrong with either is said at once.
-fn read(lookup: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<(Settings, String)> {
-    let mut reader = Reader::new(lookup);
-    let profiles = reader.read(&PROFILES_TABLE, table_name);
-    match (Settings::read(lookup), profiles) {
-        (Ok(settings), Some(profiles)) => Ok((settings, profiles)),
-        (settings, _) => {
-            let problems: Vec<InvalidSettings> = settings.err().into_iter().chain([reader.finish()]).collect();
-            let problems = problems.iter().filter(|problems| !problems.names().is_empty());
-            Err(anyhow!(problems.map(ToString::to_string).collect::<Vec<_>>().join("; ")))
-        }
-    }
 }
 
 async fn audit(auditor: &Auditor, screen: &Screen, runs: &Runs<'_>) -> anyhow::Result<Option<Audit>> {
@@ -82,7 +67,7 @@ async fn audit(auditor: &Auditor, screen: &Screen, runs: &Runs<'_>) -> anyhow::R
     tokio::select! {
         audit = auditor.audit(&watch) => audit.map(Some).map_err(|error| runs.explain(error.into())),
         () = told => {
-            eprintln!("Interrupted. Nothing was written.");
+            note("Interrupted. Nothing was written.");
             Ok(None)
         }
     }
@@ -91,11 +76,20 @@ async fn audit(auditor: &Auditor, screen: &Screen, runs: &Runs<'_>) -> anyhow::R
 /// What each finding means, and what to do about it.
 fn meaning(name: &str) -> &'static str {
     match name {
-        "only_in_clerk" => "in Clerk, not in the copy: reconcile writes them",
+        "missing" => "in Clerk, not in the copy: reconcile writes them",
         "outdated" => "older in the copy than in Clerk: reconcile brings them up to date",
-        "missing" => "in the copy, gone from Clerk: reconcile ends them, once Clerk confirms it",
+        "behind" => "the same in both, with an older time in the copy: reconcile writes the time",
+        "tied" => "different, but of the same time: reconcile asks Clerk a second time",
+        "absent" => "in the copy, and proven to be gone from Clerk: reconcile ends them",
+        "orphaned" => "memberships that have outlived their user or organization: reconcile ends them",
+        "held" => "in the copy, gone from Clerk, and so many that a run of reconcile waits for your approval",
+        "unconfirmed" => "stored less than 15 minutes ago, and not in Clerk's list: run it again after that",
         "without_profile" => "alive, without a record in Profiles: the next run of reconcile makes one",
-        "orphaned" => "records in Profiles of somebody ended or unknown: nothing removes them by itself",
+        "without_owner" => "records in Profiles of somebody ended or unknown: nothing removes them by itself",
+        "tombstones" => "ended, and not all that follows from that is done: reconcile does it",
+        "links" => "users without dbId or role in their public metadata in Clerk: reconcile writes them there",
+        "link_conflicts" => "users whose metadata holds another dbId, which stays: the log names them",
+        "left" => "left to the next run of reconcile",
         "conflict" => "alive in Clerk, ended in the copy, which stays so: the log names them",
         "ahead" => "newer in the copy than in Clerk, for over 15 minutes: the log names them",
         "unproven" => "in doubt, and Clerk gave no proof: run it again",
@@ -109,7 +103,7 @@ fn meaning(name: &str) -> &'static str {
 
 fn text(analysis: &Analysis, run: &Run, options: &str) -> String {
     let header =
-        ["", "in step", "only in Clerk", "outdated", "missing", "without profile", "orphaned", "conflict", "other"];
+        ["", "in step", "missing", "outdated", "absent", "without profile", "without owner", "conflict", "other"];
     let row = |kind: Kind| {
         let findings = analysis.findings.of(kind);
         let wrong = findings.wrong().map(|(_, number)| number);
@@ -118,7 +112,7 @@ fn text(analysis: &Analysis, run: &Run, options: &str) -> String {
         [plural(kind).to_owned()].into_iter().chain(numbers.map(count)).collect()
     };
     let mut parts = vec![table(&header, &Kind::ALL.map(row), 1)];
-    let found = wrong(analysis);
+    let found: Vec<_> = analysis.wrong().into_iter().filter(|(_, number)| *number > 0).collect();
     if !found.is_empty() {
         let line = |(name, number): &(&str, u64)| vec![count(*number), (*name).to_owned(), meaning(name).to_owned()];
         parts.push(table(&[], &found.iter().map(line).collect::<Vec<_>>(), 3));
@@ -145,7 +139,8 @@ fn text(analysis: &Analysis, run: &Run, options: &str) -> String {
     if analysis.in_step {
         conclusion.push("All in step.".to_owned());
     }
-    let repairable = ["only_in_clerk", "outdated", "missing"];
+    let repairable =
+        ["missing", "outdated", "behind", "tied", "absent", "orphaned", "without_profile", "tombstones", "links"];
     if found.iter().any(|(name, _)| repairable.contains(name)) {
         conclusion.push(format!("`rollcall reconcile{options}` brings the copy into step with Clerk."));
     }
@@ -153,27 +148,15 @@ fn text(analysis: &Analysis, run: &Run, options: &str) -> String {
         conclusion.push("docs/operations.md says more about what is left.".to_owned());
     }
     if !analysis.complete {
-        conclusion.push("Clerk's lists left somebody out, so \"missing\" may be more: run it again.".to_owned());
+        conclusion.push("Clerk's lists left somebody out, so \"absent\" may be more: run it again.".to_owned());
     }
     parts.push(conclusion.join(" "));
     parts.join("\n\n")
 }
 
-/// What is wrong, all kinds together.
-fn wrong(analysis: &Analysis) -> Vec<(&'static str, u64)> {
-    let mut all = Findings::default().wrong();
-    for kind in Kind::ALL {
-        for (sum, (_, number)) in all.iter_mut().zip(analysis.findings.of(kind).wrong()) {
-            sum.1 += number;
-        }
-    }
-    let all = all.into_iter().chain([("strange", analysis.profiles.strange)]);
-    all.filter(|(_, number)| *number > 0).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use rollcall::core::analysis::Records;
+    use rollcall::core::analysis::{Findings, Records};
     use rollcall::core::id::Each;
     use rollcall::core::millis::Millis;
 
@@ -191,8 +174,35 @@ mod tests {
 
     #[test]
     fn every_finding_is_explained() {
-        for (name, _) in Findings::default().wrong().into_iter().chain([("strange", 0)]) {
+        let (analysis, _) = analyzed(|_, _| ());
+        for (name, _) in analysis.wrong() {
             assert!(!meaning(name).is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn fault_a10_whatever_keeps_it_from_being_in_step_is_shown() {
+        let changes: [fn(&mut Run, &mut Each<Findings>); 12] = [
+            |run, _| run.tally.user.drift.behind = 1,
+            |run, _| run.tally.membership.drift.orphaned = 1,
+            |run, _| run.tally.user.held = 1,
+            |run, _| run.tally.user.unconfirmed = 1,
+            |run, _| run.tally.user.drift.unproven = 1,
+            |run, _| run.undone.links = 1,
+            |run, _| run.undone.tombstones = 1,
+            |run, _| run.undone.conflicts = 1,
+            |run, _| run.undone.left = 1,
+            |_, audit| audit.user.without_owner = 1,
+            |_, audit| audit.user.misplaced = 1,
+            |run, _| run.listings.user.ended = false,
+        ];
+        for (at, change) in changes.into_iter().enumerate() {
+            let (analysis, run) = analyzed(change);
+            let text = text(&analysis, &run, "");
+            assert!(!analysis.in_step, "{at}: {text}");
+            let is_counted = text.lines().any(|line| line.starts_with("  1  "));
+            assert!(is_counted || text.contains("left somebody out"), "{at}: {text}");
+            assert!(!text.contains("All in step"), "{at}: {text}");
         }
     }
 
@@ -200,14 +210,14 @@ mod tests {
     fn a_row_for_each_kind_and_a_line_for_each_finding() {
         let (analysis, run) = analyzed(|run, audit| {
             run.tally.user.unchanged = 1_000;
-            run.tally.user.drift.missing = 3;
+            run.tally.user.drift.absent = 3;
             run.tally.user.drift.ahead = 2;
-            (audit.user.without_profile, audit.membership.orphaned) = (4, 5);
+            (audit.user.without_profile, audit.membership.without_owner) = (4, 5);
         });
         let text = text(&analysis, &run, " --local");
         let users: Vec<&str> = text.lines().nth(1).unwrap().split_whitespace().collect();
-        assert_eq!(users, ["users", "1,000", "3", "0", "0", "4", "0", "0", "2"]);
-        assert!(text.contains("  5  orphaned  "), "{text}");
+        assert_eq!(users, ["users", "1,000", "0", "0", "3", "4", "0", "0", "2"]);
+        assert!(text.contains("  5  without_owner  "), "{text}");
         let last = "`rollcall reconcile --local` brings the copy into step with Clerk. docs/operations.md says more \
                     about what is left.";
         assert_eq!(text.lines().last(), Some(last));
@@ -217,11 +227,9 @@ mod tests {
 
     #[test]
     fn all_settings_that_are_missing_are_named_at_once() {
-        let error = read(&|_| None).unwrap_err().to_string();
+        let error = Settings::read(&|_| None).unwrap_err().to_string();
         for name in ["DIRECTORY_TABLE", "OPERATIONS_TABLE", "PROFILES_TABLE", "CLERK_SECRET_KEY", "CLERK_INSTANCE_ID"] {
             assert!(error.contains(name), "{error}");
         }
-        let error = read(&|name| (name == "PROFILES_TABLE").then(|| "rollcall-profiles".to_owned())).unwrap_err();
-        assert!(!error.to_string().contains("PROFILES_TABLE"), "{error}");
     }
 }

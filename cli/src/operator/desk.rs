@@ -5,12 +5,15 @@ use ::reconcile::settings::Settings;
 use anyhow::anyhow;
 use rollcall::adapters::backups::Backups;
 use rollcall::adapters::clerk_api::ClerkError;
+use rollcall::adapters::dynamo_operations::DynamoOperations;
+use rollcall::adapters::dynamo_owned::DynamoOwned;
+use rollcall::services::export::Holdings;
 use rollcall::services::reconcile::ReconcileError;
 use rollcall::services::undo::OperatorError;
 
-use super::Screen;
 use super::reconcile::{explain, store};
 use super::target::{Environment, Target};
+use super::{Screen, look, note};
 use crate::Clock;
 use crate::args::TargetArgs;
 
@@ -29,9 +32,22 @@ impl Desk {
     pub(super) async fn open(args: &TargetArgs, environment: Environment, clock: Clock) -> anyhow::Result<Desk> {
         let target = Target::find(args, environment, true).await?;
         let settings = target.settings(Settings::read)?;
+        look::at_tables(&target, &settings).await?;
         let backups = Backups::of(&settings.removal, &target.aws);
         let reconcile = Reconcile::new(settings.clone(), &target.dynamodb, backups, clock);
         Ok(Desk { target, reconcile, settings })
+    }
+
+    /// Where something of a user may be.
+    pub(super) fn holdings(&self) -> Holdings {
+        let client = || self.target.dynamodb.clone();
+        let settings = &self.settings;
+        Holdings {
+            directory: DynamoOwned::partition(client(), settings.directory_table.clone()),
+            profiles: DynamoOwned::partition(client(), settings.profiles_table.clone()),
+            owned: settings.removal.owned.iter().map(|table| DynamoOwned::new(client(), table.clone())).collect(),
+            operations: DynamoOperations::new(client(), settings.operations_table.clone()),
+        }
     }
 
     /// A failure with what to do about it.
@@ -50,7 +66,7 @@ impl Desk {
 pub(super) fn must_say_yes(yes: bool, dry_run: bool, json: bool, screen: &Screen) -> bool {
     let must = !yes && !dry_run && (json || !screen.asks);
     if must {
-        eprintln!("rollcall: nobody can be asked here: add --yes, or --dry-run");
+        note("rollcall: nobody can be asked here: add --yes, or --dry-run");
     }
     must
 }

@@ -1,8 +1,9 @@
 //! `rollcall erase`: deletes a user in Clerk and here, and removes what the policy removes.
 
 use anyhow::anyhow;
+use rollcall::adapters::dynamo_owned::OwnedError;
 use rollcall::services::deletion::Own;
-use rollcall::services::erase::EraseError;
+use rollcall::services::erase::{EraseError, ToErase};
 use rollcall::services::purge::{PurgeError, Removed};
 use serde_json::json;
 
@@ -26,32 +27,33 @@ pub async fn run(args: EraseArgs, environment: Environment, clock: Clock, screen
     let desk = Desk::open(&args.target, environment, clock).await?;
     let explain = |error| explain(&desk, error);
     let reconciler = desk.reconcile.reconciler();
-    let (user, stored) = reconciler.to_erase(&args.id).await.map_err(explain)?;
+    let ToErase { user, name, stored, is_unknown } =
+        reconciler.to_erase(&args.id, &desk.holdings(), args.even_if_unknown).await.map_err(explain)?;
     if !args.json {
         let stands = match &stored {
+            None if is_unknown => "is known neither to Clerk nor to the tables",
             None => "is not known here",
             Some(stored) if stored.is_finished() => "has ended here, and its data were removed",
             Some(stored) if stored.is_deleted() => "has ended here",
             Some(_) => "lives here",
         };
-        say(format_args!("user {user} {stands}. {}", plan(&desk, args.now)));
+        let name = name.map(|name| format!(" ({name})")).unwrap_or_default();
+        say(format_args!("user {user}{name} {stands}. {}", plan(&desk, args.now)))?;
     }
     if args.dry_run {
         if args.json {
-            say(
-                json!({ "dry_run": true, "clerk_user_id": user, "lives": stored.is_some_and(|stored| !stored.is_deleted()) }),
-            );
+            let lives = stored.is_some_and(|stored| !stored.is_deleted());
+            say(json!({ "dry_run": true, "clerk_user_id": user, "lives": lives }))?;
         } else {
-            say("Nothing was deleted.");
+            say("Nothing was deleted.")?;
         }
         return Ok(Status::Left);
     }
     if !args.yes && !screen.ask("Delete the user in Clerk and here?")? {
-        say("Nothing was deleted.");
+        say("Nothing was deleted.")?;
         return Ok(Status::Left);
     }
     let erasure = reconciler.erase(&user, args.now).await.map_err(explain)?;
-    let is_unknown = stored.is_none() && !erasure.was_in_clerk;
     let missing = matches!(&erasure.own, Own::Removed(removed) if !removed.missing.is_empty());
     if args.json {
         let (waits_until, removed) = match &erasure.own {
@@ -63,25 +65,20 @@ pub async fn run(args: EraseArgs, environment: Environment, clock: Clock, screen
             "clerk_user_id": user, "was_in_clerk": erasure.was_in_clerk, "waits_until": waits_until,
             "removed": removed.map(|removed| &removed.rows), "backups": removed.map(|removed| &removed.backups),
             "missing_tables": removed.map(|removed| &removed.missing), "left": erasure.is_left, "unknown": is_unknown,
-        }));
+        }))?;
     } else {
-        if is_unknown {
-            say("Neither Clerk nor the Directory knew this id: is it the right one?");
-        }
         let clerk = if erasure.was_in_clerk { "deleted in Clerk" } else { "gone from Clerk already" };
-        say(format_args!("user {user} is {clerk}, and has ended here."));
+        say(format_args!("user {user} is {clerk}, and has ended here."))?;
         match &erasure.own {
             Own::Nothing if erasure.is_left => {
-                say(
-                    "Not all of it is done, for a reason that the log gives. The schedule goes on with it, or this command.",
-                );
+                say("Not all of it is done: the log gives the reason. The schedule goes on with it, or this command.")?;
             }
-            Own::Nothing => say("DELETION_POLICY=retain: everything is kept."),
-            Own::Waits(until) => say(format_args!("The data are removed after {}.", moment(*until))),
-            Own::Removed(removed) => say(removed_text(removed, &desk)),
+            Own::Nothing => say("DELETION_POLICY=retain: everything is kept.")?,
+            Own::Waits(until) => say(format_args!("The data are removed after {}.", moment(*until)))?,
+            Own::Removed(removed) => say(removed_text(removed, &desk))?,
         }
     }
-    Ok(if missing || erasure.is_left || is_unknown { Status::Left } else { Status::Done })
+    Ok(if missing || erasure.is_left { Status::Left } else { Status::Done })
 }
 
 fn plan(desk: &Desk, now: bool) -> String {
@@ -120,10 +117,12 @@ fn removed_text(removed: &Removed, desk: &Desk) -> String {
 fn explain(desk: &Desk, error: EraseError) -> anyhow::Error {
     match error {
         EraseError::Operator(error) => desk.explain(error),
-        EraseError::Purge(PurgeError::Store(error)) => store(&error, &desk.target.options),
+        EraseError::Purge(PurgeError::Store(error)) | EraseError::Owned(OwnedError::Store(error)) => {
+            store(&error, &desk.target.options)
+        }
         EraseError::Purge(error) => {
             anyhow!(error).context("the user has ended, but not all data are removed: the same command goes on")
         }
-        EraseError::NotAUser => anyhow!(error),
+        error @ (EraseError::Owned(_) | EraseError::Unknown | EraseError::NotAUser) => anyhow!(error),
     }
 }

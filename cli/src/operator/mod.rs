@@ -1,12 +1,13 @@
 //! What an operator runs by hand or from a script.
 //!
 //! [`target`] says on what. [`reconcile`], [`status`] and [`analyze`] are about all, [`undo`], [`erase`], [`restore`] and
-//! [`export`] about one person. [`progress`] is what is seen meanwhile, [`report`] and [`text`] what is read in the end.
+//! [`export`] about one person; before they write, `look` makes sure of the tables. [`progress`] is what is seen meanwhile, [`report`] and [`text`] what is read in the end.
 
 pub mod analyze;
 mod desk;
 pub mod erase;
 pub mod export;
+mod look;
 pub mod progress;
 pub mod reconcile;
 pub mod report;
@@ -18,6 +19,7 @@ pub mod undo;
 
 use std::io::{self, IsTerminal, Write};
 
+use clerk_emulator::output::{note, say};
 use indicatif::MultiProgress;
 
 /// The terminal, if there is one.
@@ -62,11 +64,6 @@ impl Screen {
             Err(error) => Err(error.into()),
         }
     }
-}
-
-/// Writes what was asked for to standard output. Whoever reads only the first lines closes the pipe.
-fn say(text: impl std::fmt::Display) {
-    let _ = writeln!(io::stdout(), "{text}");
 }
 
 struct Lines(MultiProgress);

@@ -7,9 +7,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rollcall::core::id::Kind;
 use rollcall::core::reconcile::run::{Phase, Run};
 
-use super::Screen;
 use super::report::{for_operators, repairable};
 use super::text::{count, counted, plural};
+use super::{Screen, note};
 
 const TICK: Duration = Duration::from_millis(120);
 /// With a known number of entities, and without.
@@ -82,7 +82,7 @@ impl Progress {
         if let Some(lines) = &self.lines {
             let mut last = lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             if *last != step {
-                eprintln!("{step}: {so_far}");
+                note(format_args!("{step}: {so_far}"));
                 step.clone_into(&mut last);
             }
         }

@@ -17,7 +17,7 @@ use rollcall::services::reconcile::ReconcileError;
 use super::progress::Progress;
 use super::target::{Environment, Target};
 use super::text::plural;
-use super::{Screen, report, say};
+use super::{Screen, look, note, report, say};
 use crate::args::ReconcileArgs;
 use crate::{Clock, Status, signals};
 
@@ -49,20 +49,17 @@ pub async fn run(
     let writes = policy == Mode::Repair && !args.dry_run;
     let must_ask = writes && !args.yes;
     if must_ask && (args.json || !screen.asks) {
-        eprintln!("rollcall: nobody can be asked here: add --yes to write, or --dry-run to see what would be written");
+        note("rollcall: nobody can be asked here: add --yes to write, or --dry-run to see what would be written");
         return Ok(Status::Usage);
     }
+    look::at_tables(&target, &settings).await?;
     let backups = Backups::of(&settings.removal, &target.aws);
     let reconcile = Reconcile::new(settings, &target.dynamodb, backups, clock.clone());
     // Somebody looks on, and may stop it at any time.
     let reconcile = reconcile.with_most_links(None);
     let runs = Runs { reconcile, clock, screen, shows: !args.json, options: &target.options };
     let show = |report: &Report| {
-        if args.json {
-            say(report::to_json(report));
-        } else {
-            say(report::text(report, &target.options));
-        }
+        if args.json { say(report::to_json(report)) } else { say(report::text(report, &target.options)) }
     };
     let order = match args.approve {
         Some(run) => {
@@ -70,7 +67,7 @@ pub async fn run(
             if !args.json {
                 say(format_args!(
                     "Run {run} holds back the deletion of {held}. Each is proven again before it is done."
-                ));
+                ))?;
             }
             if policy == Mode::Report {
                 bail!(ReconcileError::ReportOnly);
@@ -80,32 +77,32 @@ pub async fn run(
                 return Ok(Status::Left);
             }
             if must_ask && !screen.ask("Delete them?")? {
-                say("Nothing was deleted.");
+                say("Nothing was deleted.")?;
                 return Ok(Status::Left);
             }
             Order::Approve(run)
         }
         None if must_ask => {
             let Some(plan) = runs.carry_out(&Order::Run(Mode::Report)).await? else { return Ok(Status::Left) };
-            show(&plan);
+            show(&plan)?;
             if !plan.run.as_ref().is_some_and(is_worth_a_run) {
                 return Ok(report::status(&plan));
             }
             if !screen.ask("Apply this?")? {
-                say("Nothing was written.");
+                say("Nothing was written.")?;
                 return Ok(Status::Left);
             }
             Order::Run(Mode::Repair)
         }
         None => {
             if !args.dry_run && !writes && !args.json {
-                eprintln!("RECONCILE_POLICY=report: this only reports, and writes nothing to the Directory");
+                note("RECONCILE_POLICY=report: this only reports, and writes nothing to the Directory");
             }
             Order::Run(if writes { Mode::Repair } else { Mode::Report })
         }
     };
     let Some(report) = runs.carry_out(&order).await? else { return Ok(Status::Left) };
-    show(&report);
+    show(&report)?;
     Ok(report::status(&report))
 }
 
@@ -151,7 +148,7 @@ impl Runs<'_> {
                 let _ = runs.release(&lease.holder).await;
             }
         }
-        eprintln!("Interrupted. What was done stays; the same command goes on from there.");
+        note("Interrupted. What was done stays; the same command goes on from there.");
     }
 
     /// How many deletions of which kind a run holds back.
@@ -188,10 +185,10 @@ impl Runs<'_> {
             all.insert(plural(kind), ids);
         }
         if json {
-            say(serde_json::to_string_pretty(&all)?);
+            say(serde_json::to_string_pretty(&all)?)?;
         } else {
             for (kind, ids) in all.iter().filter(|(_, ids)| !ids.is_empty()) {
-                say(format_args!("\nabsent {kind}:\n  {}", ids.join("\n  ")));
+                say(format_args!("\nabsent {kind}:\n  {}", ids.join("\n  ")))?;
             }
         }
         Ok(())
@@ -221,7 +218,9 @@ pub(super) fn explain(error: ReconcileError, options: &str) -> anyhow::Error {
         }
         ReconcileError::Overtaken => format!("`rollcall status{options}` shows it"),
         // They say it themselves.
-        ReconcileError::Clerk(ClerkError::Unauthorized(_) | ClerkError::Foreign(_)) | ReconcileError::ReportOnly => {
+        ReconcileError::Clerk(ClerkError::Unauthorized(_) | ClerkError::Foreign(_))
+        | ReconcileError::OtherSettings(..)
+        | ReconcileError::ReportOnly => {
             return error.into();
         }
     };

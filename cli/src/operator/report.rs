@@ -3,7 +3,7 @@
 use ::reconcile::{Outcome, Report};
 use rollcall::adapters::dynamo_runs::Lease;
 use rollcall::core::id::Kind;
-use rollcall::core::reconcile::run::{Mode, Run};
+use rollcall::core::reconcile::run::{Instead, Mode, Run};
 use rollcall::core::reconcile::tally::{Drift, Tally, Undone};
 use serde_json::{Value, json};
 
@@ -34,7 +34,7 @@ pub fn repairable(drift: &Drift) -> u64 {
 /// The differences that only an operator can end.
 #[must_use]
 pub fn for_operators(drift: &Drift) -> u64 {
-    drift.conflict + drift.ahead + drift.unproven + drift.unreadable + drift.unmirrored
+    drift.for_operators()
 }
 
 /// The whole report. `options` is what must be added to another command for it to work on the same.
@@ -46,9 +46,12 @@ pub fn text(report: &Report, options: &str) -> String {
         Mode::Repair => format!("Run {}", run.run),
         Mode::Report => format!("Plan of run {}: the Directory was not touched", run.run),
     };
-    let mut parts = vec![title, counts(run)];
+    let mut parts = vec![title];
+    parts.extend(run.instead_of.as_ref().map(instead_of));
+    parts.push(counts(run));
     parts.extend(found(&total.drift, run.mode));
     parts.extend(undone(&run.undone, run.mode));
+    parts.extend(unconfirmed(total.unconfirmed));
     parts.extend(incomplete(run));
     let cost = &run.cost;
     parts.push(format!(
@@ -60,6 +63,30 @@ pub fn text(report: &Report, options: &str) -> String {
     ));
     parts.push(conclusion(report.state, run, options));
     parts.join("\n\n")
+}
+
+/// Why the run that was interrupted was not gone on with.
+fn instead_of(other: &Instead) -> String {
+    let Instead { run, settings } = other;
+    let why = if settings.is_empty() {
+        "was begun by an earlier version".to_owned()
+    } else {
+        format!("began under other settings ({})", settings.join(", "))
+    };
+    format!("Run {run} was interrupted. It {why}, so this is another run, from the beginning.")
+}
+
+/// What is no difference yet, and may become one.
+fn unconfirmed(rows: u64) -> Option<String> {
+    let are = if rows == 1 { "was" } else { "were" };
+    (rows > 0).then(|| {
+        format!(
+            "{} {are} stored less than 15 minutes before the run, and Clerk's list does not show {}: a run after that \
+             looks again.",
+            counted(rows, "row"),
+            if rows == 1 { "it" } else { "them" }
+        )
+    })
 }
 
 /// Why nothing was done, if another run is under way.
@@ -76,7 +103,7 @@ fn counts(run: &Run) -> String {
         Mode::Report => ["", "in Clerk", "unchanged", "to create", "to update", "to delete", "to end", "to hold"],
     };
     let row = |kind: Kind| {
-        let Tally { unchanged, created, updated, deleted, ended, held, drift } = *run.tally.of(kind);
+        let Tally { unchanged, created, updated, deleted, ended, held, drift, .. } = *run.tally.of(kind);
         let changes = match run.mode {
             Mode::Repair => [created, updated, deleted, ended],
             Mode::Report => [drift.missing, drift.outdated + drift.behind + drift.tied, drift.absent, drift.orphaned],
@@ -128,28 +155,37 @@ fn found(drift: &Drift, mode: Mode) -> Vec<String> {
 
 /// What should have followed from changes and had not.
 fn undone(undone: &Undone, mode: Mode) -> Option<String> {
-    let Undone { profiles, tombstones, links, linked: _, backlog, conflicts, left, waiting, purged } = *undone;
+    let Undone { profiles, tombstones, links, linked: _, backlog, conflicts, left, waiting, purged, gone } = *undone;
     let found = [
         (profiles, "users and memberships without their record in Profiles"),
         (tombstones, "ended users and organizations of which not all that follows was done"),
         (purged, "of them users whose data were removed"),
         (links, "users without dbId or role in their public metadata in Clerk"),
         (backlog, "of them wait for the next runs, each of which writes back 10,000 at most"),
-        (conflicts, "users whose metadata holds another dbId, which stays: the log names them"),
-        (left, "of all these are left to the next run"),
+        (left, "of all these could not be done, and are left to the next run"),
     ];
     let found = found.into_iter().filter(|(number, _)| *number > 0);
     let rows: Vec<Vec<String>> = found.map(|(number, what)| vec![count(number), what.to_owned()]).collect();
     let heading = match mode {
-        Mode::Repair => "Left undone by the stream, and made up for:",
+        Mode::Repair if left > 0 => "Left undone by the stream, and done by this run, but for what is left:",
+        Mode::Repair => "Left undone by the stream, and done by this run:",
         Mode::Report => "Left undone by the stream:",
     };
     let found = (!rows.is_empty()).then(|| format!("{heading}\n{}", table(&[], &rows, 2)));
     // As it should be, so it stands by itself.
     let waiting =
         (waiting > 0).then(|| format!("{} whose data wait for their removal.", counted(waiting, "deleted user")));
-    let both: Vec<String> = found.into_iter().chain(waiting).collect();
-    (!both.is_empty()).then(|| both.join("\n\n"))
+    let conflicts = (conflicts > 0).then(|| {
+        format!(
+            "{} whose metadata in Clerk holds another dbId, which stays: the log names them.",
+            counted(conflicts, "user")
+        )
+    });
+    let gone = (gone > 0).then(|| {
+        format!("{} whom Clerk did not have any more, so that nothing was written there.", counted(gone, "user"))
+    });
+    let all: Vec<String> = found.into_iter().chain(conflicts).chain(gone).chain(waiting).collect();
+    (!all.is_empty()).then(|| all.join("\n\n"))
 }
 
 /// Why a listing does not show all who live: nobody is ended because it does not show them.

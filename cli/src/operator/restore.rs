@@ -54,18 +54,20 @@ pub async fn run(args: RestoreArgs, environment: Environment, screen: &Screen) -
     let rows = backups.iter().map(Backup::rows).collect::<Vec<_>>();
     let checked = backups.into_iter().map(|backup| backup.check(&places)).collect::<Result<Vec<_>, _>>()?;
     if !args.json {
-        plan.iter().for_each(say);
+        for shown in &plan {
+            say(shown)?;
+        }
     }
     if args.dry_run {
         if args.json {
-            say(json!({ "dry_run": true, "rows": rows }));
+            say(json!({ "dry_run": true, "rows": rows }))?;
         } else {
-            say("Nothing was restored.");
+            say("Nothing was restored.")?;
         }
         return Ok(Status::Left);
     }
     if !args.yes && !screen.ask("Put these rows back?")? {
-        say("Nothing was restored.");
+        say("Nothing was restored.")?;
         return Ok(Status::Left);
     }
     let mut all = Restored::default();
@@ -77,9 +79,9 @@ pub async fn run(args: RestoreArgs, environment: Environment, screen: &Screen) -
         add(&mut all.without_table, restored.without_table);
     }
     if args.json {
-        say(json!(all));
+        say(json!(all))?;
     } else {
-        say(text(&all));
+        say(text(&all))?;
     }
     let is_left = !all.taken.is_empty() || !all.without_table.is_empty();
     Ok(if is_left { Status::Left } else { Status::Done })

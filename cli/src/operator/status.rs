@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 
 use super::reconcile::store;
 use super::target::{Environment, Target};
-use super::text::{count, moment, table};
+use super::text::{count, counted, moment, table};
 use super::{report, say};
 use crate::args::StatusArgs;
 use crate::{Clock, Status};
 
 /// Runs that are shown.
 const SHOWN: usize = 10;
-/// Runs that are looked through for the last one that repaired: plans may be newer.
+/// Runs that are looked through for the last one that repaired: reports may be newer.
 const MOST_RECENT: i32 = 50;
 
 /// What is known of the runs.
@@ -43,9 +43,9 @@ pub async fn run(args: StatusArgs, environment: Environment, clock: Clock) -> an
     let latest = runs.latest(MOST_RECENT).await.map_err(|error| store(&error, &target.options))?;
     let standing = Standing::of(latest, lease, now);
     if args.json {
-        say(standing.to_json());
+        say(standing.to_json())?;
     } else {
-        say(standing.text(&target.options));
+        say(standing.text(&target.options))?;
     }
     Ok(if standing.is_in_step() { Status::Done } else { Status::Left })
 }
@@ -66,10 +66,15 @@ impl Standing {
         Standing { runs, lease, waiting }
     }
 
-    /// The run that says how it stands: the latest that is over, of those that repair if there are any.
+    /// The run that says how it stands: the latest that is over, whether it repaired or only reported.
     fn decisive(&self) -> Option<&Run> {
-        let over = || self.runs.iter().filter(|run| run.state != State::Running);
-        over().find(|run| run.mode == Mode::Repair).or_else(|| over().next())
+        self.runs.iter().find(|run| run.state != State::Running)
+    }
+
+    /// The latest run that is over and repaired, if it left nothing.
+    fn in_step_before(&self) -> Option<&Run> {
+        let over = self.runs.iter().filter(|run| run.state != State::Running);
+        over.into_iter().find(|run| run.mode == Mode::Repair).filter(|run| run.is_in_step())
     }
 
     fn is_in_step(&self) -> bool {
@@ -82,7 +87,9 @@ impl Standing {
             json!({ "run": run.run, "held": held })
         });
         let runs = &self.runs[..self.runs.len().min(SHOWN)];
-        json!({ "in_step": self.is_in_step(), "lease": self.lease, "waiting": waiting, "runs": runs })
+        let differences = self.decisive().map(Run::differences);
+        let in_step = self.is_in_step();
+        json!({ "in_step": in_step, "differences": differences, "lease": self.lease, "waiting": waiting, "runs": runs })
     }
 
     fn text(&self, options: &str) -> String {
@@ -104,9 +111,25 @@ impl Standing {
         parts.push(match self.decisive() {
             None => "No run has come to its end yet.".to_owned(),
             Some(run) if run.is_in_step() => format!("In step, as of {}.", finished(run)),
-            Some(run) => format!("Not in step, as of {}: `rollcall reconcile{options}`", finished(run)),
+            Some(run) => self.out_of_step(run, options),
         });
         parts.join("\n\n")
+    }
+
+    /// What is said where the latest finding is not that all is in step.
+    fn out_of_step(&self, run: &Run, options: &str) -> String {
+        let found = match run.differences() {
+            0 => "not everything could be looked at".to_owned(),
+            differences => counted(differences, "difference"),
+        };
+        let advice = format!("`rollcall reconcile{options}`");
+        match self.in_step_before() {
+            Some(repair) => {
+                let (repaired, reported) = (finished(repair), finished(run));
+                format!("In sync at the last repair, {repaired}; {found} since, as of {reported}: {advice}")
+            }
+            None => format!("Not in step, as of {}: {found}. {advice}", finished(run)),
+        }
     }
 
     fn row(&self, run: &Run) -> Vec<String> {
@@ -164,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn how_it_stands_is_said_by_the_last_run_that_repaired_and_is_over() {
+    fn fault_a12_how_it_stands_is_said_by_the_latest_run_that_is_over() {
         let done = |on| over(on, Mode::Repair, |_| ());
         let drift = |on| over(on, Mode::Repair, |run| run.tally.user.drift.conflict = 1);
         let plan = |on| over(on, Mode::Report, |run| run.tally.user.drift.missing = 1);
@@ -174,7 +197,11 @@ mod tests {
             (vec![running(1)], false),
             (vec![done(1)], true),
             (vec![running(2), done(1)], true),
-            (vec![plan(2), done(1)], true),
+            (vec![plan(2), done(1)], false),
+            (vec![plan(4), plan(3), plan(2), done(1)], false),
+            (vec![running(3), plan(2), done(1)], false),
+            (vec![done(3), plan(2)], true),
+            (vec![over(2, Mode::Report, |_| ()), drift(1)], true),
             (vec![plan(2)], false),
             (vec![over(2, Mode::Report, |_| ())], true),
             (vec![held(2), done(1)], false),
@@ -182,6 +209,25 @@ mod tests {
         ] {
             assert_eq!(Standing::of(runs.clone(), None, day(3)).is_in_step(), expected, "{runs:?}");
         }
+    }
+
+    #[test]
+    fn fault_a12_the_last_repair_and_what_was_found_since_are_both_told() {
+        let done = over(1, Mode::Repair, |run| run.tally.user.drift.missing = 9);
+        let report = over(2, Mode::Report, |run| {
+            (run.tally.user.drift.missing, run.tally.user.held, run.undone.links) = (3, 4, 5);
+        });
+        let standing = Standing::of(vec![report, done.clone()], None, day(3));
+        let expected = "In sync at the last repair, 2026-01-02T00:00:00Z; 12 differences since, as of \
+                        2026-01-03T00:00:00Z: `rollcall reconcile --local`";
+        assert_eq!(standing.text(" --local").lines().last(), Some(expected));
+        assert_eq!((standing.to_json()["differences"].as_u64(), standing.is_in_step()), (Some(12), false));
+        let drift = over(2, Mode::Repair, |run| run.tally.user.drift.conflict = 1);
+        let text = Standing::of(vec![drift, done], None, day(3)).text("");
+        assert!(
+            text.ends_with("Not in step, as of 2026-01-03T00:00:00Z: 1 difference. `rollcall reconcile`"),
+            "{text}"
+        );
     }
 
     #[test]

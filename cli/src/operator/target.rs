@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use rollcall::adapters::{aws, secrets};
+use rollcall::core::settings::InvalidSettings;
 
 use crate::args::TargetArgs;
 use crate::dev::places::backups_folder;
@@ -75,24 +76,31 @@ impl Target {
         Ok(Target { dynamodb: client, aws, options, lookup: Arc::new(lookup) })
     }
 
+    /// Whether it is the local stack.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        !self.options.is_empty()
+    }
+
     /// Looks a setting up.
     #[must_use]
     pub fn setting(&self, name: &str) -> Option<String> {
         (self.lookup)(name)
     }
 
-    /// Reads settings, all problems named at once.
+    /// Reads settings, all problems named at once, one a line.
     ///
     /// # Errors
     ///
     /// If one is missing or malformed.
-    pub fn settings<T, E: Into<anyhow::Error>>(
+    pub fn settings<T>(
         &self,
-        read: impl FnOnce(&dyn Fn(&str) -> Option<String>) -> Result<T, E>,
+        read: impl FnOnce(&dyn Fn(&str) -> Option<String>) -> Result<T, InvalidSettings>,
     ) -> anyhow::Result<T> {
-        read(&|name| self.setting(name))
-            .map_err(Into::into)
-            .context("the settings are not complete (--local is the stack of `rollcall dev`)")
+        read(&|name| self.setting(name)).map_err(|error| {
+            let lines = error.lines().join("\n  ");
+            anyhow!("the settings are not complete (--local is the stack of `rollcall dev`)\n  {lines}")
+        })
     }
 }
 

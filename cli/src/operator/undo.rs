@@ -34,13 +34,13 @@ pub async fn run(args: UndoArgs, environment: Environment, clock: Clock, screen:
             say(json!({
                 "dry_run": true, "id": entity.to_string(), "kind": entity.kind().name(), "lived": stands_alive(stands),
                 "was_purged": was_purged, "ahead": ahead,
-            }));
+            }))?;
         } else {
-            say(format_args!("{} {entity} {}", entity.kind().name(), plan(stands, &desk.target.options)));
+            say(format_args!("{} {entity} {}", entity.kind().name(), plan(stands, &desk.target.options)))?;
         }
         if args.dry_run {
             if !args.json {
-                say("Nothing was written.");
+                say("Nothing was written.")?;
             }
             return Ok(if does { Status::Left } else { Status::Done });
         }
@@ -49,7 +49,7 @@ pub async fn run(args: UndoArgs, environment: Environment, clock: Clock, screen:
             Stands::Ended { .. } | Stands::Alive => "Let it live again, with the memberships that ended with it?",
         };
         if !screen.ask(question)? {
-            say("Nothing was written.");
+            say("Nothing was written.")?;
             return Ok(Status::Left);
         }
     }
@@ -58,9 +58,9 @@ pub async fn run(args: UndoArgs, environment: Environment, clock: Clock, screen:
         say(json!({
             "id": undo.entity.to_string(), "kind": undo.entity.kind().name(), "lived": undo.lived,
             "was_ahead": undo.was_ahead, "was_purged": undo.was_purged, "memberships": undo.memberships, "left": undo.left,
-        }));
+        }))?;
     } else {
-        say(text(&undo, &desk.target.options));
+        say(text(&undo, &desk.target.options))?;
     }
     Ok(if undo.left > 0 { Status::Left } else { Status::Done })
 }

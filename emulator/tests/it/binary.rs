@@ -191,3 +191,36 @@ fn exit_statuses_tell_wrong_usage_from_failure() {
     let help = command("--help").output().unwrap();
     assert!(help.status.success() && String::from_utf8_lossy(&help.stdout).contains("--webhook-url"));
 }
+
+#[test]
+fn fault_a9_what_cannot_be_written_is_a_failure_and_a_closed_pipe_is_not() {
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    for arguments in ["--help", "--version", "--port 0 --json", "--port 0"] {
+        let mut program = Program(command(arguments).stdout(full()).spawn().unwrap());
+        assert_eq!(program.exit_status().code(), Some(1), "{arguments}");
+    }
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut program = Program(command("--port 0 --json").stdout(writer).spawn().unwrap());
+    let err = program.0.stderr.take().unwrap();
+    assert!(first_line(err).contains("clerk emulator starts"));
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(program.0.try_wait().unwrap(), None, "it goes on: nobody needs its addresses");
+}
+
+#[test]
+fn fault_a11_one_snapshot_belongs_to_one_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("clerk.json");
+    let arguments = format!("--port 0 --json --snapshot {}", file.display());
+    let mut first = Program::start(&arguments);
+    assert!(first.ready().starts_with('{'));
+    let refused = command(&arguments).output().unwrap();
+    let err = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{err}");
+    assert!(err.contains(&format!("is in use by process {}", first.0.id())), "{err}");
+    // However it ended, its claim ended with it.
+    first.signal("KILL");
+    first.exit_status();
+    assert!(Program::start(&arguments).ready().starts_with('{'));
+}

@@ -97,6 +97,7 @@ impl Reconcile {
     /// The function over its tables.
     #[must_use]
     pub fn new(settings: Settings, dynamodb: &Client, backups: Option<Backups>, clock: Clock) -> Reconcile {
+        let basis = settings.basis();
         let tables = Tables {
             directory: &settings.directory_table,
             profiles: &settings.profiles_table,
@@ -124,6 +125,7 @@ impl Reconcile {
                 survey,
                 applier: Applier { directory: stored, clerk, instance: settings.instance, roles: settings.roles },
                 mirror: settings.mirror,
+                basis,
                 policy: settings.mode,
                 rate_share: settings.rate_share,
                 writes_back: settings.writes_back,
@@ -253,6 +255,7 @@ fn log(report: &Report) {
         deleted = total.deleted,
         ended = total.ended,
         held = total.held,
+        unconfirmed = total.unconfirmed,
         missing = drift.missing,
         outdated = drift.outdated,
         behind = drift.behind,

@@ -7,6 +7,7 @@ use rollcall::adapters::clerk_api::DEFAULT_URL;
 use rollcall::adapters::secrets::{Secret, Secrets};
 use rollcall::core::id::InstanceId;
 use rollcall::core::profile::Defaults;
+use rollcall::core::reconcile::basis::Basis;
 use rollcall::core::reconcile::run::Mode;
 use rollcall::core::removal::{BACKUP_BUCKET, BACKUP_DAYS, OWNED_TABLES, PURGE_AFTER_HOURS, Removal};
 use rollcall::core::roles::Roles;
@@ -16,6 +17,7 @@ use rollcall::core::settings::{
     PROFILES_TABLE, RECONCILE_POLICY, ROLES, ROLLCALL_SECRET_ARN, Reader, USUAL_RATE_SHARE, Variable, api_url, percent,
     profile_defaults, reconcile_policy, secret_key, switch, table_name,
 };
+use serde_json::{Map, Value, json};
 
 /// Everything the function reads, `ROLLCALL_SECRET_ARN` included, which `main.rs` follows before it reads the rest.
 pub const VARIABLES: [Variable; 19] = [
@@ -127,6 +129,27 @@ impl Settings {
             defaults,
         })
     }
+
+    /// What decides which rows a run writes, and what it writes. A run goes on only under the same.
+    #[must_use]
+    pub fn basis(&self) -> Basis {
+        let on = |is_on: bool| if is_on { "on".to_owned() } else { "off".to_owned() };
+        let object = |fields: &Map<String, Value>| Value::Object(fields.clone()).to_string();
+        Basis::of([
+            (DIRECTORY_TABLE.name, self.directory_table.clone()),
+            (PROFILES_TABLE.name, self.profiles_table.clone()),
+            (CLERK_INSTANCE_ID.name, self.instance.to_string()),
+            (RECONCILE_POLICY.name, format!("{:?}", self.mode).to_lowercase()),
+            (MIRROR.name, on(self.mirror)),
+            (METADATA_WRITEBACK.name, on(self.writes_back)),
+            (DELETION_POLICY.name, format!("{:?}", self.removal.policy).to_lowercase()),
+            (PURGE_AFTER_HOURS.name, self.removal.hold.to_string()),
+            (OWNED_TABLES.name, json!(self.removal.owned).to_string()),
+            (PROFILE_DEFAULTS.name, object(&self.defaults.user)),
+            (MEMBERSHIP_PROFILE_DEFAULTS.name, object(&self.defaults.membership)),
+        ])
+    }
+
     /// Goes on with the key that Secrets Manager holds.
     pub fn follow(&mut self, secrets: Option<&Arc<Secrets>>) {
         self.clerk_secret_key.follow(secrets, &CLERK_SECRET_KEY);

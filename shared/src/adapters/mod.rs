@@ -21,6 +21,7 @@ pub mod dynamo_removal;
 pub mod dynamo_restore;
 pub mod dynamo_runs;
 pub mod dynamo_survey;
+pub mod dynamo_tables;
 mod dynamo_transaction;
 pub mod http;
 pub mod log;

@@ -5,19 +5,28 @@ use serde::Serialize;
 use super::id::{Each, InstanceId, Key, Kind, OrganizationId};
 use super::item::Item;
 use super::reconcile::run::{Mode, Run, RunId};
-use super::reconcile::tally::{Drift, Tally};
+use super::reconcile::tally::{Drift, Tally, Undone};
 
-/// What was found of one kind of entities. Every count but the first and the last is something wrong.
+/// What was found of one kind of entities. Every count but the first and the last is something wrong. Those that a run of
+/// reconcile counts, too, have the same names there, and the same meaning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Findings {
     /// The copy is as Clerk is.
     pub in_step: u64,
     /// Clerk has it, the copy does not.
-    pub only_in_clerk: u64,
-    /// The copy differs from Clerk, or stands at an older time.
-    pub outdated: u64,
-    /// It lives in the copy, and not in Clerk any more; or it is a membership of somebody or something that has ended.
     pub missing: u64,
+    /// The copy is older than Clerk.
+    pub outdated: u64,
+    /// The copy is the same, at an older time.
+    pub behind: u64,
+    /// The copy differs, at the same time.
+    pub tied: u64,
+    /// It lives in the copy, and is proven to be in Clerk no more.
+    pub absent: u64,
+    /// A membership that lives in the copy although its user or organization has ended.
+    pub orphaned: u64,
+    /// Absences that would have to wait for an operator.
+    pub held: u64,
     /// It lives in Clerk and has ended in the copy.
     pub conflict: u64,
     /// The copy has been newer than Clerk for long.
@@ -28,12 +37,14 @@ pub struct Findings {
     pub unreadable: u64,
     /// Live rows that `MIRROR=off` keeps out.
     pub unmirrored: u64,
+    /// Live rows of the last quarter of an hour that Clerk's list does not show.
+    pub unconfirmed: u64,
     /// Live rows of the Directory whose ids belong under another key.
     pub misplaced: u64,
     /// It lives in the copy, and Profiles has no record of it.
     pub without_profile: u64,
     /// Records in Profiles whose user, organization or membership has ended or was never known here.
-    pub orphaned: u64,
+    pub without_owner: u64,
     /// Records in Profiles of what has ended, which `DELETION_POLICY=retain` keeps.
     pub kept: u64,
 }
@@ -46,32 +57,42 @@ impl Findings {
         let Drift { conflict, ahead, unproven, unreadable, unmirrored, .. } = tally.drift;
         Findings {
             in_step: tally.unchanged,
-            only_in_clerk: missing,
-            outdated: outdated + behind + tied,
-            missing: absent + tally.held + orphaned,
+            missing,
+            outdated,
+            behind,
+            tied,
+            absent,
+            orphaned,
+            held: tally.held,
             conflict,
             ahead,
             unproven,
             unreadable,
             unmirrored,
+            unconfirmed: tally.unconfirmed,
             ..Findings::default()
         }
     }
 
     /// Each count of something wrong by its name, in the order in which they are shown.
     #[must_use]
-    pub fn wrong(&self) -> [(&'static str, u64); 11] {
+    pub fn wrong(&self) -> [(&'static str, u64); 16] {
         [
-            ("only_in_clerk", self.only_in_clerk),
-            ("outdated", self.outdated),
             ("missing", self.missing),
+            ("outdated", self.outdated),
+            ("absent", self.absent),
             ("without_profile", self.without_profile),
-            ("orphaned", self.orphaned),
+            ("without_owner", self.without_owner),
             ("conflict", self.conflict),
+            ("behind", self.behind),
+            ("tied", self.tied),
+            ("orphaned", self.orphaned),
+            ("held", self.held),
             ("ahead", self.ahead),
             ("unproven", self.unproven),
             ("unreadable", self.unreadable),
             ("unmirrored", self.unmirrored),
+            ("unconfirmed", self.unconfirmed),
             ("misplaced", self.misplaced),
         ]
     }
@@ -104,6 +125,8 @@ pub struct Analysis {
     pub findings: Each<Findings>,
     /// What was found of Profiles as a whole.
     pub profiles: Records,
+    /// What should have followed from changes and has not. Of the records in Profiles the audit knows better.
+    pub undone: Undone,
 }
 
 impl Analysis {
@@ -112,18 +135,33 @@ impl Analysis {
     pub fn of(run: &Run, mirror: bool, audit: &Each<Findings>, profiles: Records) -> Analysis {
         let mut findings = Each::default();
         for kind in Kind::ALL {
-            let Findings { misplaced, without_profile, orphaned, kept, .. } = *audit.of(kind);
+            let Findings { misplaced, without_profile, without_owner, kept, .. } = *audit.of(kind);
             let compared = Findings::of(run.tally.of(kind));
-            *findings.of_mut(kind) = Findings { misplaced, without_profile, orphaned, kept, ..compared };
+            *findings.of_mut(kind) = Findings { misplaced, without_profile, without_owner, kept, ..compared };
         }
         let mut listed = Kind::ALL.into_iter().filter(|kind| !run.listings.of(*kind).is_off);
         let complete = listed.all(|kind| run.is_complete(kind));
-        let is_clean = |kind| Findings::wrong(findings.of(kind)).iter().all(|(_, number)| *number == 0);
-        let in_step = run.mode == Mode::Report
-            && run.is_in_step()
-            && profiles.strange == 0
-            && Kind::ALL.into_iter().all(is_clean);
-        Analysis { in_step, run: run.run.clone(), complete, mirror, findings, profiles }
+        let undone = run.undone;
+        let mut analysis =
+            Analysis { in_step: false, run: run.run.clone(), complete, mirror, findings, profiles, undone };
+        // All that keeps it from being in step is something that it shows.
+        analysis.in_step =
+            run.mode == Mode::Report && complete && analysis.wrong().iter().all(|(_, number)| *number == 0);
+        analysis
+    }
+
+    /// Each count of something wrong by its name, all kinds together.
+    #[must_use]
+    pub fn wrong(&self) -> Vec<(&'static str, u64)> {
+        let mut all = Findings::default().wrong();
+        for kind in Kind::ALL {
+            for (sum, (_, number)) in all.iter_mut().zip(self.findings.of(kind).wrong()) {
+                sum.1 += number;
+            }
+        }
+        let Undone { tombstones, links, conflicts, left, .. } = self.undone;
+        let undone = [("tombstones", tombstones), ("links", links), ("link_conflicts", conflicts), ("left", left)];
+        all.into_iter().chain([("strange", self.profiles.strange)]).chain(undone).collect()
     }
 }
 
@@ -179,7 +217,7 @@ pub enum Owned {
     /// An owner has ended, and the record is kept on purpose.
     Kept,
     /// An owner has ended, or was never known here.
-    Orphaned,
+    WithoutOwner,
 }
 
 /// Judges a record by its owners. Without a mirror the Directory knows nobody who lives; with `retain` what has ended
@@ -187,12 +225,12 @@ pub enum Owned {
 #[must_use]
 pub fn owned(owners: &[Stands], mirror: bool, is_kept: bool) -> Owned {
     if mirror && owners.contains(&Stands::Unknown) {
-        return Owned::Orphaned;
+        return Owned::WithoutOwner;
     }
     match owners.contains(&Stands::Ended) {
         _ if owners.contains(&Stands::Ending) => Owned::Kept,
         true if is_kept => Owned::Kept,
-        true => Owned::Orphaned,
+        true => Owned::WithoutOwner,
         false => Owned::Well,
     }
 }
@@ -228,14 +266,14 @@ mod tests {
             (vec![Ending], true, false, Owned::Kept),
             (vec![Ended, Ending, Live], true, false, Owned::Kept),
             (vec![Live], true, false, Owned::Well),
-            (vec![Ended], true, false, Owned::Orphaned),
+            (vec![Ended], true, false, Owned::WithoutOwner),
             (vec![Ended], true, true, Owned::Kept),
-            (vec![Unknown], true, true, Owned::Orphaned),
+            (vec![Unknown], true, true, Owned::WithoutOwner),
             (vec![Unknown], false, false, Owned::Well),
-            (vec![Ended], false, false, Owned::Orphaned),
+            (vec![Ended], false, false, Owned::WithoutOwner),
             (vec![Live, Live, Live], true, false, Owned::Well),
-            (vec![Live, Live, Ended], true, false, Owned::Orphaned),
-            (vec![Live, Unknown, Live], true, false, Owned::Orphaned),
+            (vec![Live, Live, Ended], true, false, Owned::WithoutOwner),
+            (vec![Live, Unknown, Live], true, false, Owned::WithoutOwner),
             (vec![Unknown, Unknown, Live], false, false, Owned::Well),
             (vec![Unknown, Ended, Live], false, true, Owned::Kept),
         ] {
@@ -264,7 +302,10 @@ mod tests {
         assert!(!in_step(|run, _, _| run.listings.membership.ended = false));
         assert!(!in_step(|run, _, _| run.tally.membership.held = 1));
         assert!(!in_step(|_, audit, _| audit.membership.without_profile = 1));
-        assert!(!in_step(|_, audit, _| audit.user.orphaned = 1));
+        assert!(!in_step(|_, audit, _| audit.user.without_owner = 1));
+        assert!(!in_step(|run, _, _| run.tally.user.unconfirmed = 1));
+        assert!(!in_step(|run, _, _| run.undone.links = 1));
+        assert!(!in_step(|run, _, _| run.undone.tombstones = 1));
         assert!(!in_step(|_, audit, _| audit.membership.misplaced = 1));
         assert!(!in_step(|_, _, records| records.strange = 1));
         // A run that repaired compared what is no more.
@@ -274,7 +315,9 @@ mod tests {
                 Drift { missing: 1, outdated: 2, behind: 3, tied: 4, absent: 5, orphaned: 6, ..Drift::default() };
             run.tally.membership = Tally { unchanged: 9, held: 7, drift, ..Tally::default() };
         });
-        let Findings { in_step, only_in_clerk, outdated, missing, .. } = found.findings.membership;
-        assert_eq!((in_step, only_in_clerk, outdated, missing), (9, 1, 9, 18));
+        let Findings { in_step, missing, outdated, behind, tied, absent, orphaned, held, .. } =
+            found.findings.membership;
+        assert_eq!((in_step, missing, outdated, behind, tied), (9, 1, 2, 3, 4));
+        assert_eq!((absent, orphaned, held), (5, 6, 7));
     }
 }

@@ -4,8 +4,8 @@
 
 use serde_json::{Map, Value};
 
-use super::controls::{Invariant, guards};
 use super::clerk::Metadata;
+use super::controls::{Invariant, guards};
 use super::id::{InternalId, Kind};
 use super::item::Item;
 use super::roles;

@@ -40,4 +40,5 @@ pub mod session_problems;
 pub mod settings;
 pub mod subject;
 pub mod sync;
+pub mod tables;
 pub mod tombstone;

@@ -196,14 +196,19 @@ pub struct InvalidSettings(Vec<(&'static str, String)>);
 
 impl fmt::Display for InvalidSettings {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let problems: Vec<String> = self.0.iter().map(|(name, problem)| format!("{name} {problem}")).collect();
-        out.write_str(&problems.join("; "))
+        out.write_str(&self.lines().join("; "))
     }
 }
 
 impl std::error::Error for InvalidSettings {}
 
 impl InvalidSettings {
+    /// Each problem as a line of its own.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        self.0.iter().map(|(name, problem)| format!("{name} {problem}")).collect()
+    }
+
     /// The names of the variables that are missing or malformed.
     #[must_use]
     pub fn names(&self) -> Vec<&'static str> {

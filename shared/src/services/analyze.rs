@@ -138,7 +138,7 @@ impl Auditor {
                     Owned::Well => {}
                     _ if !consistent => doubtful.push((kind, owners, is_redacted)),
                     Owned::Kept => findings.kept += 1,
-                    Owned::Orphaned => findings.orphaned += 1,
+                    Owned::WithoutOwner => findings.without_owner += 1,
                 }
             }
             open = doubtful;

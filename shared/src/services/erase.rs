@@ -5,10 +5,12 @@ use thiserror::Error;
 
 use super::apply::ApplyError;
 use super::deletion::{Followed, Own, log};
+use super::export::Holdings;
 use super::purge::PurgeError;
 use super::reconcile::{Reconciler, SAID};
 use super::undo::OperatorError;
 use crate::adapters::dynamo_directory::Put;
+use crate::adapters::dynamo_owned::OwnedError;
 use crate::core::decide::{self, Next};
 use crate::core::id::{EntityId, UserId};
 use crate::core::item::{Item, Writer};
@@ -19,6 +21,19 @@ use crate::core::purge::due_at;
 use crate::core::rule::Guard;
 use crate::core::subject::Subject;
 use crate::core::tombstone::{Deletion, DeletionPolicy};
+
+/// Whose erasure it would be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToErase {
+    /// Clerk's id.
+    pub user: UserId,
+    /// The name of this person, as Clerk has it, or else the copy: so that somebody sees whom a slip would hit.
+    pub name: Option<String>,
+    /// What the Directory holds.
+    pub stored: Option<Item>,
+    /// Whether neither Clerk nor any table knows the id.
+    pub is_unknown: bool,
+}
 
 /// What an erasure did.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,22 +57,48 @@ pub enum EraseError {
     /// The data could not be removed.
     #[error(transparent)]
     Purge(#[from] PurgeError),
+    /// A table of the application's could not be read.
+    #[error(transparent)]
+    Owned(#[from] OwnedError),
+    /// Nobody knows the id.
+    #[error(
+        "neither Clerk nor the tables know this id: check it, CLERK_INSTANCE_ID, and the names of the tables \
+         (DIRECTORY_TABLE, PROFILES_TABLE, OWNED_TABLES); --even-if-unknown erases it all the same"
+    )]
+    Unknown,
     /// Not a user.
     #[error("only a user can be erased: an organization is deleted in Clerk")]
     NotAUser,
 }
 
 impl Reconciler {
-    /// Whose erasure this would be, and whether the Directory knows the user.
+    /// Whose erasure this would be. An id that neither Clerk nor a table knows is refused, unless `even_if_unknown`: a
+    /// tombstone is for ever. Nothing is written.
     ///
     /// # Errors
     ///
     /// [`EraseError`].
-    pub async fn to_erase(&self, subject: &Subject) -> Result<(UserId, Option<Item>), EraseError> {
-        match self.find(subject).await? {
-            (EntityId::User(user), stored) => Ok((user, stored)),
-            _ => Err(EraseError::NotAUser),
+    pub async fn to_erase(
+        &self,
+        subject: &Subject,
+        holdings: &Holdings,
+        even_if_unknown: bool,
+    ) -> Result<ToErase, EraseError> {
+        self.check_instance().await?;
+        let (EntityId::User(user), stored) = self.find(subject).await? else { return Err(EraseError::NotAUser) };
+        let found = self.applier.clerk.fetch(&EntityId::User(user.clone())).await.map_err(OperatorError::from)?;
+        let internal = self.applier.instance.internal_id(&user);
+        let is_known = stored.is_some()
+            || found.is_some()
+            || holdings.has_rows_of(&Owner { clerk: user.clone(), internal }).await?;
+        if !is_known && !even_if_unknown {
+            return Err(EraseError::Unknown);
         }
+        let provenance = self.provenance(Writer::Operator);
+        let context = Context { instance: &self.applier.instance, provenance: &provenance };
+        let shown = found.and_then(|entity| context.entity(entity));
+        let name = shown.as_ref().or(stored.as_ref()).and_then(|item| item.fields.get("name")?.as_str());
+        Ok(ToErase { name: name.map(str::to_owned), user, is_unknown: !is_known, stored })
     }
 
     /// Erases a user; `at_once` does not wait for the end of the hold. Doing it again removes what has come since.

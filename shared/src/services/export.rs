@@ -49,6 +49,12 @@ pub enum ExportError {
     /// A table.
     #[error(transparent)]
     Owned(#[from] OwnedError),
+    /// There is nothing.
+    #[error(
+        "no record for this id: check the id, CLERK_INSTANCE_ID, and the names of the tables (DIRECTORY_TABLE, \
+         PROFILES_TABLE, OWNED_TABLES)"
+    )]
+    Unknown,
     /// Not a user.
     #[error("only what is held about a user can be exported")]
     NotAUser,
@@ -73,6 +79,8 @@ impl Reconciler {
     ///
     /// [`ExportError`].
     pub async fn export(&self, subject: &Subject, holdings: &Holdings) -> Result<Export, ExportError> {
+        // Under another instance's settings a user's partition is another one, and would be found empty.
+        self.check_instance().await?;
         let (entity, stored) = self.find(subject).await?;
         let EntityId::User(clerk) = entity else { return Err(ExportError::NotAUser) };
         let now = (self.clock)();
@@ -88,17 +96,50 @@ impl Reconciler {
         let due = stored.as_ref().and_then(|stored| Due::of(stored, self.deletions.hold));
         let quarantine =
             holdings.operations.quarantined(owner.clerk.as_str(), now).await.map_err(OperatorError::from)?;
+        let (directory, profiles) = (all(&holdings.directory, &owner).await?, all(&holdings.profiles, &owner).await?);
+        let rows = directory.len() + profiles.len() + tables.values().map(Vec::len).sum::<usize>();
+        if rows + quarantine.len() == 0 {
+            return Err(ExportError::Unknown);
+        }
         Ok(Export {
             id: owner.internal,
             exported_at: now,
-            directory: all(&holdings.directory, &owner).await?,
-            profiles: all(&holdings.profiles, &owner).await?,
+            directory,
+            profiles,
             owned: tables,
             missing_tables,
             removed_at: due.filter(|_| self.deletions.purger.is_some()).map(|due| due.due_at),
             quarantine,
             clerk_user_id: owner.clerk,
         })
+    }
+}
+
+impl Holdings {
+    /// Whether any of the tables holds a row of this user; one that does not exist holds none.
+    ///
+    /// # Errors
+    ///
+    /// [`OwnedError`].
+    pub async fn has_rows_of(&self, owner: &Owner) -> Result<bool, OwnedError> {
+        for table in [&self.directory, &self.profiles].into_iter().chain(&self.owned) {
+            let mut from = None;
+            loop {
+                let (rows, next) = match table.page(owner, from).await {
+                    Ok(page) => page,
+                    Err(OwnedError::Missing(_)) => break,
+                    Err(error) => return Err(error),
+                };
+                if !rows.is_empty() {
+                    return Ok(true);
+                }
+                from = next;
+                if from.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(false)
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Links {
 /// What became of a user's metadata.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Linked {
+    /// Whether Clerk has the user.
+    pub found: bool,
     /// Whether something was missing and has been written.
     pub written: bool,
     /// Whether another internal id stands there.
@@ -100,5 +102,5 @@ pub async fn link(clerk: &ClerkApi, instance: &InstanceId, user: &UserId) -> Res
     };
     let link = core::of_metadata(&found.public_metadata, instance.internal_id(user));
     let written = !link.missing.is_empty() && clerk.merge_public_metadata(user, &link.missing).await?.is_some();
-    Ok(Linked { written, conflicts: link.conflicts })
+    Ok(Linked { found: true, written, conflicts: link.conflicts })
 }

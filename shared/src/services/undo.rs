@@ -89,6 +89,12 @@ pub enum OperatorError {
          if Clerk still has the entity; `rollcall reconcile` then writes it anew"
     )]
     Unreadable,
+    /// It is an id of something else.
+    #[error(
+        "this is no id of a user (user_…), an organization (org_…) or a membership (org_…/user_…), and no internal id \
+         (a UUID)"
+    )]
+    WrongKind,
     /// The tombstone holds no id of Clerk's any more.
     #[error("its data were removed, and Clerk's id with them: name it by Clerk's id")]
     Nameless,
@@ -203,12 +209,20 @@ impl Reconciler {
         if self.policy == Mode::Report {
             return Err(OperatorError::ReportOnly);
         }
+        self.check_instance().await
+    }
+
+    /// Whether the key belongs to the instance whose copy this is.
+    pub(super) async fn check_instance(&self) -> Result<(), OperatorError> {
         self.applier.clerk.identify().await?;
         Ok(())
     }
 
     /// Who is meant, and what is stored.
     pub(super) async fn find(&self, subject: &Subject) -> Result<(EntityId, Option<Item>), OperatorError> {
+        if !subject.is_of_a_known_kind() {
+            return Err(OperatorError::WrongKind);
+        }
         let key = match subject {
             Subject::Entity(entity) => entity.key(&self.applier.instance),
             Subject::Internal(id) => Key { pk: format!("USER#{id}"), sk: "USER".to_owned() },

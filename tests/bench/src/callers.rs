@@ -200,6 +200,10 @@ mod tests {
     #[tokio::test]
     async fn nothing_in_the_sessions_claims_lags() {
         let caller = Caller::of_samples().unwrap();
-        assert!(!rollcall::core::ensure::claims_lag(&session().await, &caller.user, rollcall::core::roles::Roles::usual()));
+        assert!(!rollcall::core::ensure::claims_lag(
+            &session().await,
+            &caller.user,
+            rollcall::core::roles::Roles::usual()
+        ));
     }
 }

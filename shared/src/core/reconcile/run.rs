@@ -10,6 +10,7 @@ use time::format_description::FormatItem;
 use time::macros::format_description;
 
 use super::absence::{Listing, is_too_many};
+use super::basis::Basis;
 use super::tally::{Cost, Drift, Tally, Undone};
 use crate::core::id::{Each, InstanceId, Key, Kind, UserId};
 use crate::core::millis::Millis;
@@ -170,6 +171,15 @@ pub struct Cursor {
     pub created_at: Option<Millis>,
 }
 
+/// An interrupted run that was not gone on with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instead {
+    /// Its name.
+    pub run: RunId,
+    /// The variables whose values are others now; none if an earlier version, which did not keep them, began it.
+    pub settings: Vec<String>,
+}
+
 /// A run, as it is kept and as it is reported.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
@@ -199,6 +209,12 @@ pub struct Run {
     /// Whether live users and memberships are kept at all.
     #[serde(default = "yes")]
     pub mirror: bool,
+    /// The settings under which it began. Empty for a run of an earlier version.
+    #[serde(default)]
+    pub basis: Basis,
+    /// The interrupted run that it did not go on with, because that one began under other settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead_of: Option<Instead>,
     /// Whether an operator has approved of what it held.
     #[serde(default)]
     pub approved: bool,
@@ -253,6 +269,8 @@ impl Run {
             later: None,
             foreign: None,
             mirror,
+            basis: Basis::default(),
+            instead_of: None,
             approved: false,
             consent: Each::default(),
             listings: Each { user: off, organization: Listing::default(), membership: off },
@@ -268,11 +286,32 @@ impl Run {
         }
     }
 
-    /// Whether a run of this mode, with a mirror or without, goes on with it at `now`.
+    /// Whether a run of this mode under these settings goes on with it at `now`.
     #[must_use]
-    pub fn can_resume(&self, mode: Mode, mirror: bool, now: Millis) -> bool {
-        let is_alike = (self.mode, self.mirror) == (mode, mirror);
-        self.state == State::Running && is_alike && now.since(self.started_at) <= TOO_OLD_TO_RESUME
+    pub fn can_resume(&self, mode: Mode, basis: &Basis, now: Millis) -> bool {
+        self.is_interrupted(mode, now) && self.basis == *basis
+    }
+
+    /// Whether a run of this mode would go on with it at `now`, were the settings the same.
+    fn is_interrupted(&self, mode: Mode, now: Millis) -> bool {
+        let is_young = now.since(self.started_at) <= TOO_OLD_TO_RESUME;
+        self.state == State::Running && self.mode == mode && is_young
+    }
+
+    /// What is said of the latest run of this mode, `recent` the latest first, if it was interrupted under other settings
+    /// than these.
+    #[must_use]
+    pub fn passed_over(recent: &[Run], mode: Mode, basis: &Basis, now: Millis) -> Option<Instead> {
+        let latest = recent.iter().find(|run| run.mode == mode).filter(|run| run.is_interrupted(mode, now))?;
+        let known = latest.basis.is_known();
+        let settings = if known { latest.basis.differences(basis) } else { Vec::new() };
+        (!known || !settings.is_empty()).then(|| Instead { run: latest.run.clone(), settings })
+    }
+
+    /// The variables whose values are others than when it began; none if an earlier version began it.
+    #[must_use]
+    pub fn changed_settings(&self, basis: &Basis) -> Vec<String> {
+        if self.basis.is_known() { self.basis.differences(basis) } else { Vec::new() }
     }
 
     /// The same run, as it goes on after an interruption.
@@ -368,6 +407,19 @@ impl Run {
         Kind::ALL.into_iter().fold(Tally::default(), |total, kind| total + *self.tally.of(kind))
     }
 
+    /// How many differences it has found that are still there: all that a report found, and what a repair has left.
+    #[must_use]
+    pub fn differences(&self) -> u64 {
+        let (total, undone) = (self.total(), &self.undone);
+        let of_drift: u64 = total.drift.by_name().iter().map(|(_, number)| number).sum();
+        match self.mode {
+            Mode::Report => {
+                of_drift + total.held + undone.profiles + undone.tombstones + undone.links + undone.conflicts
+            }
+            Mode::Repair => total.drift.for_operators() + total.held + undone.left + undone.conflicts,
+        }
+    }
+
     /// Whether deletions wait for an operator.
     #[must_use]
     pub fn is_held(&self) -> bool {
@@ -455,15 +507,43 @@ mod tests {
 
     #[test]
     fn only_a_run_of_the_same_kind_that_is_not_too_old_is_gone_on_with() {
-        let run = complete(Mode::Repair);
+        let (basis, other) = (Basis::of([("MIRROR", "on".to_owned())]), Basis::of([("MIRROR", "off".to_owned())]));
+        let run = Run { basis: basis.clone(), ..complete(Mode::Repair) };
         let after = |ms: u64| millis(i64::try_from(run.started_at.get() + ms).unwrap());
-        assert!(run.can_resume(Mode::Repair, true, after(TOO_OLD_TO_RESUME)));
-        assert!(!run.can_resume(Mode::Repair, true, after(TOO_OLD_TO_RESUME + 1)));
-        assert!(!run.can_resume(Mode::Report, true, after(0)));
-        assert!(!run.can_resume(Mode::Repair, false, after(0)));
+        assert!(run.can_resume(Mode::Repair, &basis, after(TOO_OLD_TO_RESUME)));
+        assert!(!run.can_resume(Mode::Repair, &basis, after(TOO_OLD_TO_RESUME + 1)));
+        assert!(!run.can_resume(Mode::Report, &basis, after(0)));
+        assert!(!run.can_resume(Mode::Repair, &other, after(0)));
         let mut over = run.clone();
         over.finish(after(1));
-        assert!(!over.can_resume(Mode::Repair, true, after(1)));
+        assert!(!over.can_resume(Mode::Repair, &basis, after(1)));
+    }
+
+    #[test]
+    fn i16_another_run_names_the_interrupted_one_and_the_settings_that_differ() {
+        let (basis, other) = (Basis::of([("MIRROR", "on".to_owned())]), Basis::of([("MIRROR", "off".to_owned())]));
+        let run = Run { basis: basis.clone(), ..complete(Mode::Repair) };
+        let now = run.started_at.next();
+        let said = |runs: &[Run], basis| Run::passed_over(runs, Mode::Repair, basis, now).map(|said| said.settings);
+        assert_eq!(said(std::slice::from_ref(&run), &other), Some(vec!["MIRROR".to_owned()]));
+        assert_eq!(said(std::slice::from_ref(&run), &basis), None);
+        // Of an earlier version nothing is known, so it is passed over, too.
+        let earlier = complete(Mode::Repair);
+        assert!(!earlier.can_resume(Mode::Repair, &basis, now));
+        assert_eq!(said(&[earlier], &basis), Some(vec![]));
+        // What is over, and what a later run has replaced, needs no word.
+        let mut over = run.clone();
+        over.finish(now);
+        assert_eq!(said(&[over, run], &other), None);
+    }
+
+    #[test]
+    fn a_record_of_an_earlier_version_is_read() {
+        let mut kept = serde_json::to_value(complete(Mode::Repair)).unwrap();
+        for name in ["basis", "instead_of"] {
+            kept.as_object_mut().unwrap().remove(name);
+        }
+        assert!(!serde_json::from_value::<Run>(kept).unwrap().basis.is_known());
     }
 
     #[test]

@@ -23,6 +23,9 @@ pub struct Tally {
     pub ended: u64,
     /// Absences that wait for an operator.
     pub held: u64,
+    /// Live rows that were stored within a quarter of an hour before the run, and that Clerk's list does not show: the list
+    /// may lag, or the event of the end is on its way. A later run looks again.
+    pub unconfirmed: u64,
     /// What was found wrong, repaired or not.
     pub drift: Drift,
 }
@@ -77,14 +80,31 @@ impl Drift {
     /// What no run repairs.
     #[must_use]
     pub fn is_for_operators(&self) -> bool {
-        self.conflict + self.ahead + self.unmirrored + self.unreadable + self.unproven > 0
+        self.for_operators() > 0
+    }
+
+    /// How many those are.
+    #[must_use]
+    pub fn for_operators(&self) -> u64 {
+        self.conflict + self.ahead + self.unmirrored + self.unreadable + self.unproven
     }
 }
 
 impl Tally {
     /// Counts what was found of one row.
     pub fn count(&mut self, found: Presence) {
-        let of = match found {
+        *self.counter(found) += 1;
+    }
+
+    /// Takes back what was counted of a row that could not be repaired after all, and that is counted as what keeps it from
+    /// that.
+    pub fn take_back(&mut self, found: Presence) {
+        let of = self.counter(found);
+        *of = of.saturating_sub(1);
+    }
+
+    fn counter(&mut self, found: Presence) -> &mut u64 {
+        match found {
             Presence::Unchanged => &mut self.unchanged,
             Presence::Missing => &mut self.drift.missing,
             Presence::Outdated => &mut self.drift.outdated,
@@ -92,8 +112,7 @@ impl Tally {
             Presence::Tied => &mut self.drift.tied,
             Presence::Conflict => &mut self.drift.conflict,
             Presence::Ahead => &mut self.drift.ahead,
-        };
-        *of += 1;
+        }
     }
 
     /// Counts what became of what was found.
@@ -118,6 +137,7 @@ impl Add for Tally {
             deleted: self.deleted + other.deleted,
             ended: self.ended + other.ended,
             held: self.held + other.held,
+            unconfirmed: self.unconfirmed + other.unconfirmed,
             drift: self.drift + other.drift,
         }
     }
@@ -158,6 +178,8 @@ pub struct Undone {
     /// Those of them whom a run that writes back so many at most leaves to the next one. As long as they become fewer from run
     /// to run, that is as it should be.
     pub backlog: u64,
+    /// Users whom Clerk did not have any more when their metadata were to be written.
+    pub gone: u64,
     /// Users whose metadata holds another id: an operator must look.
     pub conflicts: u64,
     /// Of all this, what is left to the next run.
@@ -178,7 +200,7 @@ impl Undone {
     /// Whether anything should have been done before, by this run or by a better one.
     #[must_use]
     pub fn is_any(&self) -> bool {
-        *self != Undone { waiting: self.waiting, ..Undone::default() }
+        *self != Undone { waiting: self.waiting, gone: self.gone, ..Undone::default() }
     }
 }
 

@@ -262,8 +262,10 @@ impl Walk<'_> {
         };
         let mut applying = stream::iter(planned.into_iter().map(apply)).buffer_unordered(AT_ONCE);
         while let Some((found, applied)) = applying.next().await {
-            if let Some(outcome) = self.settled(kind, applied)? {
-                self.run.tally.of_mut(kind).settle(found, outcome);
+            match self.settled(kind, applied)? {
+                Some(outcome) => self.run.tally.of_mut(kind).settle(found, outcome),
+                // It is counted as what has kept it from being repaired.
+                None => self.run.tally.of_mut(kind).take_back(found),
             }
         }
         Ok(())

@@ -27,6 +27,7 @@ use crate::core::decide::Said;
 use crate::core::id::{Each, EntityId, InstanceId, Kind};
 use crate::core::item::{Provenance, Writer};
 use crate::core::millis::Millis;
+use crate::core::reconcile::basis::Basis;
 use crate::core::reconcile::pace::Pace;
 use crate::core::reconcile::run::{Mode, Phase, Run, RunId, State, TOO_OLD_TO_APPROVE};
 use crate::core::reconcile::seen::Seen;
@@ -64,6 +65,8 @@ pub struct Reconciler {
     pub most_links: Option<u64>,
     /// Whether live users and memberships are kept at all.
     pub mirror: bool,
+    /// The settings that decide what a run writes, by the names of their variables.
+    pub basis: Basis,
     /// Whether anything may be written, whatever is ordered.
     pub policy: Mode,
     /// The share of Clerk's rate that may be used, in percent.
@@ -108,6 +111,9 @@ pub enum ReconcileError {
     /// The run holds nothing, or did not write in the first place.
     #[error("run {0} holds nothing that could be approved")]
     NotHeld(RunId),
+    /// The run began under other settings.
+    #[error("run {0} began under other settings ({1}): approve it under those, or run it again under these")]
+    OtherSettings(RunId, String),
     /// Nothing may be written.
     #[error("RECONCILE_POLICY=report: nothing may be written, so nothing can be approved")]
     ReportOnly,
@@ -227,14 +233,20 @@ impl Reconciler {
                 let recent = self.runs.latest(MOST_RECENT).await?;
                 let is_over = |run: &&Run| run.mode == Mode::Repair && run.state != State::Running;
                 let backlog_before = recent.iter().find(is_over).map(|run| run.undone.backlog);
-                if let Some(run) = recent.into_iter().find(|run| run.can_resume(mode, self.mirror, now)) {
-                    let run = run.resume();
+                if let Some(run) = recent.iter().find(|run| run.can_resume(mode, &self.basis, now)) {
+                    let run = run.clone().resume();
                     self.runs.open(&run, holder, false).await?;
                     return Ok(run);
                 }
+                let instead_of = Run::passed_over(&recent, mode, &self.basis, now);
+                if let Some(other) = &instead_of {
+                    let settings = other.settings.join(",");
+                    tracing::info!(run = %other.run, settings, "an interrupted run began under other settings: this is another one");
+                }
                 let mut start = now;
                 loop {
-                    let run = Run { backlog_before, ..Run::begin(start, mode, self.mirror) };
+                    let (basis, instead_of) = (self.basis.clone(), instead_of.clone());
+                    let run = Run { basis, instead_of, backlog_before, ..Run::begin(start, mode, self.mirror) };
                     if self.runs.open(&run, holder, true).await? {
                         return Ok(run);
                     }
@@ -250,6 +262,10 @@ impl Reconciler {
                 }
                 if now.since(run.started_at) > TOO_OLD_TO_APPROVE {
                     return Err(ReconcileError::TooOld(id.clone()));
+                }
+                let changed = run.changed_settings(&self.basis);
+                if !changed.is_empty() {
+                    return Err(ReconcileError::OtherSettings(id.clone(), changed.join(", ")));
                 }
                 let run = if is_interrupted { run } else { run.approve() };
                 self.runs.open(&run, holder, false).await?;

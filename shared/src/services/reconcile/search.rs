@@ -6,6 +6,7 @@ use crate::adapters::dynamo_runs::Doubtful;
 use crate::core::id::{Each, EntityId, Key, Kind};
 use crate::core::item::Item;
 use crate::core::reconcile::absence::{Doubt, doubt};
+use crate::core::reconcile::presence::is_settled;
 use crate::core::reconcile::run::Phase;
 use crate::core::reconcile::seen::Here;
 
@@ -76,6 +77,8 @@ impl Walk<'_> {
             return None;
         }
         let seen = self.seen_of(&entity);
+        let is_unconfirmed = seen.of(kind).is_none() && !is_settled(item, start) && item.provenance.applied_at < start;
+        self.run.tally.of_mut(kind).unconfirmed += u64::from(is_unconfirmed && self.run.is_complete(kind));
         doubt(&entity, item, &seen, start)
     }
 

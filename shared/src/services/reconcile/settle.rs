@@ -16,7 +16,7 @@ use crate::core::id::{EntityId, Key, Kind, UserId};
 use crate::core::item::{Item, Writer};
 use crate::core::projection::Context;
 use crate::core::reconcile::absence::Doubt;
-use crate::core::reconcile::presence::is_settled;
+use crate::core::reconcile::presence::{Presence, is_settled};
 use crate::core::reconcile::run::{Phase, Run};
 use crate::core::rule::Outcome;
 use crate::core::tombstone::Deletion;
@@ -207,7 +207,10 @@ impl Walk<'_> {
             }
             One::Settled => {}
             // Somebody is busy with it. The next run looks again.
-            One::Busy => self.run.tally.membership.drift.unproven += 1,
+            One::Busy => {
+                let drift = &mut self.run.tally.membership.drift;
+                (drift.orphaned, drift.unproven) = (drift.orphaned.saturating_sub(1), drift.unproven + 1);
+            }
         }
         Ok(())
     }
@@ -288,7 +291,11 @@ impl Walk<'_> {
         if self.writes() {
             let applied = reconciler.applier.apply(id, next, Some(stored), &SAID, &context, None).await;
             let outcome = self.settled(id.kind(), applied)?;
-            self.run.tally.of_mut(id.kind()).updated += u64::from(outcome == Some(Outcome::Applied));
+            let tally = self.run.tally.of_mut(id.kind());
+            tally.updated += u64::from(outcome == Some(Outcome::Applied));
+            if outcome.is_none() {
+                tally.take_back(Presence::Outdated);
+            }
         }
         Ok(())
     }
@@ -319,9 +326,16 @@ impl Walk<'_> {
         let rank = write.item.rank;
         let next = Next::Again(Box::new(write));
         let applied = reconciler.applier.apply(id, next, Some(stored), &SAID, &context, None).await;
-        if self.settled(kind, applied)? == Some(Outcome::Applied) {
-            self.run.tally.of_mut(kind).deleted += 1;
-            tracing::info!(entity = kind.name(), id = %id, %rank, "it has ended: Clerk does not have it any more");
+        match self.settled(kind, applied)? {
+            Some(Outcome::Applied) => {
+                self.run.tally.of_mut(kind).deleted += 1;
+                tracing::info!(entity = kind.name(), id = %id, %rank, "it has ended: Clerk does not have it any more");
+            }
+            Some(_) => {}
+            None => {
+                let drift = &mut self.run.tally.of_mut(kind).drift;
+                drift.absent = drift.absent.saturating_sub(1);
+            }
         }
         Ok(())
     }

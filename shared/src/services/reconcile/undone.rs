@@ -169,6 +169,7 @@ impl Walk<'_> {
             }
             if !link.missing.is_empty()
                 && let Some(entity @ EntityId::User(_)) = item.entity()
+                && !self.is_not_listed(&entity)
             {
                 unlinked.push(Doubt { entity, absent: false });
             }
@@ -187,6 +188,11 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// Whether Clerk's list of users, read to its end, has not shown this one: there is nobody to write anything back to.
+    fn is_not_listed(&mut self, user: &EntityId) -> bool {
+        self.run.is_complete(Kind::User) && self.seen.user.get(self.run.run.as_str(), user).is_none()
+    }
+
     /// A page of write-backs.
     pub(super) async fn link(&mut self, after: Option<&Key>) -> Result<(), ReconcileError> {
         let page = self.reconciler.runs.doubts(&self.run.run, Kind::User, Doubtful::Unlinked, after).await?;
@@ -194,7 +200,7 @@ impl Walk<'_> {
             self.run.next = Phase::Over;
             return Ok(());
         };
-        let (mut left, mut linked, mut failures) = (0, 0, 0);
+        let (mut left, mut linked, mut gone, mut failures) = (0, 0, 0, 0);
         for Doubt { entity, .. } in users {
             let EntityId::User(user) = entity else { continue };
             if self.is_out_of_time() {
@@ -202,7 +208,10 @@ impl Walk<'_> {
                 return Ok(());
             }
             match self.link_one(&user).await {
-                Ok(()) => (linked, failures) = (linked + 1, 0),
+                Ok(found) => {
+                    failures = 0;
+                    if found { linked += 1 } else { gone += 1 }
+                }
                 // About one user Clerk may fail for ever. After some it is Clerk that is in trouble.
                 Err(error) => {
                     failures += u32::from(!concerns_one(&error));
@@ -215,17 +224,22 @@ impl Walk<'_> {
             }
             self.beat().await?;
         }
-        (self.run.undone.left, self.run.undone.linked) = (self.run.undone.left + left, self.run.undone.linked + linked);
+        let undone = &mut self.run.undone;
+        undone.left += left;
+        undone.linked += linked;
+        // Nothing of theirs was written.
+        (undone.gone, undone.links) = (undone.gone + gone, undone.links.saturating_sub(gone));
         self.run.next = Phase::Link { after: Some(place) };
         Ok(())
     }
 
-    async fn link_one(&self, user: &UserId) -> Result<(), ClerkError> {
+    /// Writes back what one user lacks; not if Clerk does not have the user.
+    async fn link_one(&self, user: &UserId) -> Result<bool, ClerkError> {
         let applier = &self.reconciler.applier;
         let mut attempts = 1;
         loop {
             match linking::link(&applier.clerk, &applier.instance, user).await {
-                Ok(_) => return Ok(()),
+                Ok(linked) => return Ok(linked.found),
                 Err(ClerkError::Unavailable(_)) if attempts < MOST_ATTEMPTS => tokio::time::sleep(WAIT).await,
                 Err(error) => return Err(error),
             }

@@ -1,0 +1,15 @@
+//! The folder of `--data` belongs to one stack at a time: two that wrote into it would lose each other's rows and users.
+
+use std::path::Path;
+
+use anyhow::Context;
+use clerk_emulator::claim::Claim;
+
+/// The file in the folder that is locked.
+const LOCK: &str = "lock";
+
+/// Claims the folder, which is made if it is not there, until the claim is dropped or the process ends.
+pub(super) fn claim(data: &Path) -> anyhow::Result<Claim> {
+    std::fs::create_dir_all(data).with_context(|| format!("creating the folder {} (--data)", data.display()))?;
+    Claim::of(data, &data.join(LOCK)).context("--data")
+}

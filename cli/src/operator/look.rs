@@ -1,0 +1,40 @@
+//! What a command looks at before it writes anything: are the tables what the settings call them?
+
+use ::reconcile::settings::Settings;
+use anyhow::bail;
+use rollcall::adapters::dynamo_tables::shape;
+use rollcall::core::settings::{DIRECTORY_TABLE, OPERATIONS_TABLE, PROFILES_TABLE};
+use rollcall::core::tables::{Role, problem};
+
+use super::reconcile::store;
+use super::target::Target;
+
+/// Refuses tables that are not what the settings call them.
+///
+/// # Errors
+///
+/// All that is wrong, each with the table and the variable; or that DynamoDB does not describe them.
+pub(super) async fn at_tables(target: &Target, settings: &Settings) -> anyhow::Result<()> {
+    let tables = [
+        (DIRECTORY_TABLE.name, Role::Directory, &settings.directory_table),
+        (PROFILES_TABLE.name, Role::Profiles, &settings.profiles_table),
+        (OPERATIONS_TABLE.name, Role::Operations, &settings.operations_table),
+    ];
+    let mut problems = Vec::new();
+    for (at, (variable, role, table)) in tables.into_iter().enumerate() {
+        if let Some((other, ..)) = tables[..at].iter().find(|(.., other)| *other == table) {
+            problems.push(format!("{variable} and {other} name the same table, {table}"));
+            continue;
+        }
+        let found = shape(&target.dynamodb, table).await.map_err(|error| store(&error, &target.options))?;
+        let problem = match found {
+            None => Some("there is no such table".to_owned()),
+            Some(shape) => problem(role, &shape, !target.is_local()),
+        };
+        problems.extend(problem.map(|problem| format!("{variable} names {table}: {problem}")));
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    bail!("nothing was written: the tables are not what the settings call them\n  {}", problems.join("\n  "))
+}

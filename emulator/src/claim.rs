@@ -1,0 +1,86 @@
+//! A claim on a folder or a file that two processes must not use at once.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// Holds a lock until it is dropped, or its process ends, however that is.
+#[derive(Debug)]
+pub struct Claim(File);
+
+/// Why there is no claim.
+#[derive(Debug, Error)]
+pub enum ClaimError {
+    /// Another process has it.
+    #[error("{} is in use by process {holder}: stop that one, or name another place", path.display())]
+    Held {
+        /// What is claimed.
+        path: PathBuf,
+        /// The id of the process.
+        holder: String,
+    },
+    /// The lock cannot be taken.
+    #[error("the lock {} cannot be taken", path.display())]
+    Failed {
+        /// The lock's file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Claim {
+    /// Claims `path` by a lock on the file `lock`, which is made if it is not there, and holds the id of this process.
+    ///
+    /// # Errors
+    ///
+    /// [`ClaimError`].
+    pub fn of(path: &Path, lock: &Path) -> Result<Claim, ClaimError> {
+        let failed = |source| ClaimError::Failed { path: lock.to_owned(), source };
+        let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(lock);
+        let mut file = options.map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // Another process may be about to write it.
+                let _ = file.read_to_string(&mut holder);
+                let holder = Some(holder.trim()).filter(|holder| !holder.is_empty()).unwrap_or("unknown").to_owned();
+                return Err(ClaimError::Held { path: path.to_owned(), holder });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        file.set_len(0).map_err(failed)?;
+        file.seek(SeekFrom::Start(0)).map_err(failed)?;
+        writeln!(file, "{}", std::process::id()).map_err(failed)?;
+        Ok(Claim(file))
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // The file stays: removing it would let two processes hold locks on two files of one name.
+        let _ = self.0.set_len(0);
+        let _ = self.0.unlock();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_holds_until_it_is_dropped_and_says_who_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = folder.path().join("lock");
+        let first = Claim::of(folder.path(), &lock).unwrap();
+        let refused = Claim::of(folder.path(), &lock).unwrap_err().to_string();
+        assert!(refused.contains(&format!("in use by process {}", std::process::id())), "{refused}");
+        drop(first);
+        Claim::of(folder.path(), &lock).unwrap();
+        assert!(matches!(Claim::of(folder.path(), &folder.path().join("no/lock")), Err(ClaimError::Failed { .. })));
+    }
+}

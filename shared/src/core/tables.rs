@@ -1,0 +1,93 @@
+//! What Rollcall's three tables look like, so that a command can tell whether it was given the right names.
+
+use std::collections::BTreeMap;
+
+/// The partition key and the sort key of each of the three.
+const KEYS: [&str; 2] = ["pk", "sk"];
+/// The Directory's index, and its keys.
+const MEMBERS: &str = "members";
+const MEMBERS_KEYS: [&str; 2] = ["organization_id", "user_pk"];
+/// What the Directory's stream carries: a consequence depends on what has changed.
+const BOTH_IMAGES: &str = "NEW_AND_OLD_IMAGES";
+
+/// One of the three.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The copy of Clerk.
+    Directory,
+    /// The application's own records.
+    Profiles,
+    /// Runs, checkpoints, quarantine.
+    Operations,
+}
+
+/// A table as DynamoDB describes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// The names of its partition key and of its sort key, if it has one.
+    pub keys: Vec<String>,
+    /// The same of each of its global indexes, by name.
+    pub indexes: BTreeMap<String, Vec<String>>,
+    /// What its stream carries, if it has one.
+    pub stream: Option<String>,
+}
+
+/// Why a table of this shape cannot play this role; nothing if it can. The local stack gives the Directory no stream
+/// where nobody would follow it: `wants_stream` says whether that counts.
+#[must_use]
+pub fn problem(role: Role, shape: &Shape, wants_stream: bool) -> Option<String> {
+    if shape.keys != KEYS {
+        return Some(format!("its keys are {}, not pk and sk", shape.keys.join(" and ")));
+    }
+    let has_members = shape.indexes.get(MEMBERS).is_some_and(|keys| keys == &MEMBERS_KEYS);
+    match role {
+        Role::Directory if !has_members => {
+            Some(format!("it has no index {MEMBERS} by organization_id and user_pk, as the Directory has"))
+        }
+        Role::Directory if wants_stream && shape.stream.as_deref() != Some(BOTH_IMAGES) => {
+            Some("it has no stream of new and old images, as the Directory has".to_owned())
+        }
+        Role::Profiles | Role::Operations if has_members => {
+            Some(format!("it has an index {MEMBERS} by organization_id and user_pk, as the Directory has"))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(keys: &[&str], members: &[&str], stream: Option<&str>) -> Shape {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let indexes = (!members.is_empty()).then(|| (MEMBERS.to_owned(), owned(members)));
+        Shape { keys: owned(keys), indexes: indexes.into_iter().collect(), stream: stream.map(str::to_owned) }
+    }
+
+    #[test]
+    fn each_table_is_told_from_the_others_as_far_as_its_description_goes() {
+        let directory = shape(&KEYS, &MEMBERS_KEYS, Some(BOTH_IMAGES));
+        let bare = shape(&KEYS, &[], None);
+        let streamed = shape(&KEYS, &[], Some("KEYS_ONLY"));
+        for (role, shape, expected) in [
+            (Role::Directory, &directory, None),
+            (Role::Profiles, &bare, None),
+            (Role::Operations, &bare, None),
+            // An application may follow its own records.
+            (Role::Profiles, &streamed, None),
+            (Role::Directory, &bare, Some("no index members")),
+            (Role::Profiles, &directory, Some("has an index members")),
+            (Role::Operations, &directory, Some("has an index members")),
+            (Role::Directory, &shape(&KEYS, &MEMBERS_KEYS, None), Some("no stream")),
+            (Role::Directory, &shape(&KEYS, &MEMBERS_KEYS, Some("NEW_IMAGE")), Some("no stream")),
+            (Role::Directory, &shape(&KEYS, &["user_pk"], Some(BOTH_IMAGES)), Some("no index members")),
+            (Role::Profiles, &shape(&["user_id"], &[], None), Some("its keys are user_id, not pk and sk")),
+            (Role::Operations, &shape(&["sk", "pk"], &[], None), Some("its keys are sk and pk")),
+        ] {
+            let found = problem(role, shape, true);
+            assert_eq!(found.is_some(), expected.is_some(), "{role:?} {shape:?} {found:?}");
+            assert!(found.unwrap_or_default().contains(expected.unwrap_or_default()), "{role:?} {shape:?}");
+        }
+        assert_eq!(problem(Role::Directory, &shape(&KEYS, &MEMBERS_KEYS, None), false), None);
+    }
+}
