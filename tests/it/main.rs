@@ -27,6 +27,7 @@ mod logs;
 mod main_job;
 mod metrics;
 mod operator;
+mod pages;
 mod peer_bugs;
 mod person;
 mod personal_data;

@@ -1,5 +1,6 @@
 //! `rollcall dev`: the local stack, and what a developer sees of it.
 
+mod database;
 pub mod gateway;
 pub mod places;
 mod schedule;
@@ -61,6 +62,7 @@ fn config(args: DevArgs, environment: fn(&str) -> Option<String>, clock: Clock) 
     config.port = args.port;
     config.clerk_port = args.clerk_port;
     config.dynamodb_port = args.dynamodb_port;
+    config.allow_hosts = args.allow_host;
     populate(&mut config.clerk, args.users);
     config.stream = config.clerk.generated == Generated::default();
     if args.data.is_some() && !config.stream {
