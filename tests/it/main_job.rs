@@ -202,7 +202,7 @@ async fn a_signal_ends_it_while_it_starts_and_while_a_client_hangs() {
     for name in ["api", "clerk", "dynamodb"] {
         let address = stack.address(name).trim_start_matches("http://");
         let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
-        socket.write_all(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\nhalf").await.unwrap();
+        socket.write_all(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\nhalf").await.unwrap();
         hanging.push(socket);
     }
     assert!(stack.stop("-TERM").await.success());
