@@ -38,7 +38,7 @@ help:
 	@echo 'make lint          format, clippy, dependencies of core and functions, documentation'
 	@echo 'make template      check template.yaml'
 	@echo 'make checkov       check it for what is insecure, which `make template` does, too'
-	@echo 'make frontend      test the TypeScript client, type-check its examples'
+	@echo 'make frontend      test the TypeScript client and its examples'
 	@echo 'make deny          check licences, sources and bans of all dependencies'
 	@echo 'make controls      remove the guard of one invariant after another, and see a test of it fail'
 	@echo 'make bench         measure'
@@ -105,12 +105,12 @@ checkov: $(CHECKOV)/.installed
 	$(CHECKOV)/bin/checkov --config-file tests/template/checkov.yaml > $(CHECKOV)/found || { cat $(CHECKOV)/found; exit 1; }
 	grep 'Passed checks: [1-9]' $(CHECKOV)/found
 
-# The client alone, then with the local stack, then the examples in docs/ that use it.
+# The client alone, then with the local stack, then the examples in docs/ that use it: checked, and that of React run.
 frontend: clients/typescript/node_modules/.installed docs/examples/node_modules/.installed
 	@date '+--- %T frontend'
 	$(CARGO) build --locked -q --workspace --bins
 	cd clients/typescript && $(NPM) test && ROLLCALL_BIN=$(abspath $(BUILD))/debug/rollcall $(NPM) run test:e2e
-	cd docs/examples && $(NPM) run check
+	cd docs/examples && $(NPM) run check && $(NPM) test
 
 %/node_modules/.installed: %/package-lock.json
 	cd $* && $(NPM) ci --no-audit --no-fund --loglevel=error

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use clerk_emulator::HostName;
 use rollcall::core::reconcile::run::RunId;
 use rollcall::core::subject::Subject;
 
@@ -107,6 +108,10 @@ pub struct DevArgs {
     /// Port of DynamoDB; 0 picks a free one
     #[arg(long, default_value_t = 3002)]
     pub dynamodb_port: u16,
+    /// Answer requests under this name, too: that of a tunnel or a container, such as abc.ngrok-free.app. Repeat it
+    /// for several
+    #[arg(long, value_name = "NAME")]
+    pub allow_host: Vec<HostName>,
     /// Keep the tables and Clerk's data in this folder, and go on with them next time
     #[arg(long, value_name = "DIR", conflicts_with = "memory")]
     pub data: Option<PathBuf>,

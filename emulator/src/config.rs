@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use crate::Faults;
+use crate::{Faults, HostName};
 
 /// Tells the time as Unix milliseconds. A test hands in a frozen one to put two changes into one millisecond.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -42,6 +42,8 @@ pub const DELIVERY_TIMEOUT: Duration = Duration::from_secs(15);
 pub struct Config {
     /// The port on 127.0.0.1; 0 picks a free one.
     pub port: u16,
+    /// Under which names it may be asked, beside those of this machine; pages of these hosts may ask, too.
+    pub allow_hosts: Vec<HostName>,
     /// The bearer token that the Backend API requires.
     pub secret_key: String,
     /// The secret of the endpoint at `webhook_url`: `whsec_` and base64.
@@ -52,7 +54,7 @@ pub struct Config {
     pub production: bool,
     /// The `iss` of session tokens, which at Clerk is the Frontend API's URL; without one the emulator's own URL.
     pub issuer: Option<String>,
-    /// The `azp` of session tokens, unless the request for one has an `Origin`.
+    /// The `azp` of session tokens, unless the request for one has an `Origin`. Pages of this origin may ask.
     pub front_end: String,
     /// The first webhook endpoint. Further ones come by [`crate::Emulator::add_endpoint`].
     pub webhook_url: Option<String>,
@@ -118,6 +120,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             port: 0,
+            allow_hosts: Vec::new(),
             secret_key: SECRET_KEY.to_owned(),
             webhook_secret: WEBHOOK_SECRET.to_owned(),
             instance_id: INSTANCE_ID.to_owned(),

@@ -13,6 +13,7 @@ use crate::{
     app::App,
     config::{Config, Generated},
     control,
+    door::Door,
     faults::{FaultDesk, Faults, InvalidDial},
     instance::{GeneratedError, Instance, SnapshotError},
     limits::Limiter,
@@ -81,10 +82,12 @@ impl Emulator {
         let listening = |source| StartError::Listen { port: config.port, source };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, config.port)).await.map_err(listening)?;
         let url = format!("http://{}", listener.local_addr().map_err(listening)?);
+        let door = Door::new(&config.allow_hosts).and_page(&config.front_end);
         let app = build(config, &url)?;
         let (stopping, stopped) = watch::channel(false);
 
         let router = control::router().merge(api::router(&app)).with_state(Arc::clone(&app));
+        let router = door.by_host_and_origin(router);
         let mut server = JoinSet::new();
         server.spawn(serve(listener, router, stopped));
         let mut background = JoinSet::new();

@@ -9,6 +9,7 @@
 //! - `api` is `/v1` over it, `errors` Clerk's way of refusing, `limits` its rate limits;
 //! - `webhooks` takes every change's events to the endpoints: a queue that decides, a sender that posts;
 //! - `faults` are the dials, `churn` is the one that changes the instance, `control` the routes under `/_emulator` that turn them and look inside;
+//! - `door` keeps the pages out that a developer's browser shows beside;
 //! - `samples` fills an empty instance, `serve` answers until told to stop;
 //! - [`claim`] keeps two processes from one folder or file, [`output`] is how this program, and the `rollcall` command, print;
 //! - the program of the same name is arguments, environment and signals around all this.
@@ -36,6 +37,7 @@ mod churn;
 pub mod claim;
 mod config;
 mod control;
+mod door;
 mod emulator;
 mod errors;
 mod faults;
@@ -52,6 +54,7 @@ pub use config::{
     Clock, Config, DELIVERY_TIMEOUT, FRONT_END, Generated, INSTANCE_ID, RETRY_SCALE, RateLimits, SECRET_KEY,
     SVIX_RETRY_SCHEDULE, WEBHOOK_SECRET,
 };
+pub use door::{Door, HostName, InvalidHostName};
 pub use emulator::{Emulator, StartError};
 pub use faults::{ApiFaults, Faults, InvalidDial, WebhookFaults};
 pub use instance::{GeneratedError, SnapshotError};

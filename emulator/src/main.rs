@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::Parser;
 use clerk_emulator::claim::Claim;
 use clerk_emulator::output::{note, printed, say};
-use clerk_emulator::{Config, Emulator, FRONT_END, INSTANCE_ID, SECRET_KEY, WEBHOOK_SECRET};
+use clerk_emulator::{Config, Emulator, FRONT_END, HostName, INSTANCE_ID, SECRET_KEY, WEBHOOK_SECRET};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -24,6 +24,9 @@ struct Args {
     /// Port on 127.0.0.1; 0 picks a free one
     #[arg(long, default_value_t = 3001)]
     port: u16,
+    /// Answer requests under this name, too, and pages of it: that of a tunnel or a container. Repeat it for several
+    #[arg(long, value_name = "NAME")]
+    allow_host: Vec<HostName>,
     /// Sample users to begin with, in a few organizations
     #[arg(long, value_name = "N", default_value_t = 0)]
     users: usize,
@@ -127,6 +130,7 @@ fn config(args: Args) -> Config {
     let key = if args.secret_key.is_empty() { SECRET_KEY } else { &args.secret_key };
     Config {
         port: args.port,
+        allow_hosts: args.allow_host,
         users: args.users,
         webhook_url: args.webhook_url,
         webhook_secret: secret.to_owned(),

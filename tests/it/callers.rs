@@ -344,6 +344,31 @@ async fn pages_of_allowed_sites_may_read_answers_and_others_may_not() {
     }
 }
 
+/// Sentry and OpenTelemetry add headers to every request of a page, and the browser asks for permission for each.
+/// Sources: <https://www.w3.org/TR/trace-context/>, <https://www.w3.org/TR/baggage/>, and for `sentry-trace`
+/// <https://develop.sentry.dev/sdk/telemetry/traces/>.
+#[tokio::test]
+async fn fault_b12_a_page_that_traces_its_requests_may_ask_as_in_the_template() {
+    // The template's own list, so that the local stack and the deployed one cannot differ.
+    let template = include_str!("../../template.yaml");
+    let listed = template.lines().find_map(|line| line.trim().strip_prefix("allowHeaders: [")).unwrap();
+    let listed: Vec<&str> = listed.trim_end_matches(']').split(", ").collect();
+    for name in ["authorization", "content-type", "baggage", "sentry-trace", "traceparent", "tracestate"] {
+        assert!(listed.contains(&name), "{name} is not in template.yaml: {listed:?}");
+    }
+    let world = World::start().await;
+    let asked = [
+        ("origin", FRONT_END),
+        ("access-control-request-method", "POST"),
+        ("access-control-request-headers", &*listed.join(",")),
+    ];
+    let preflight = world.call("OPTIONS", "/profiles/ensure", &asked).await;
+    assert_eq!(preflight.header("access-control-allow-origin"), Some(FRONT_END));
+    let allowed: Vec<&str> =
+        preflight.header("access-control-allow-headers").unwrap().split(',').map(str::trim).collect();
+    assert_eq!(allowed, listed);
+}
+
 #[tokio::test]
 async fn a_token_without_an_origin_needs_a_setting() {
     let world = World::start().await;

@@ -32,6 +32,7 @@ mod logs;
 mod main_job;
 mod metrics;
 mod operator;
+mod pages;
 mod payloads;
 mod payloads_altered;
 mod peer_bugs;

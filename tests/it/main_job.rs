@@ -202,7 +202,7 @@ async fn a_signal_ends_it_while_it_starts_and_while_a_client_hangs() {
     for name in ["api", "clerk", "dynamodb"] {
         let address = stack.address(name).trim_start_matches("http://");
         let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
-        socket.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nhalf").await.unwrap();
+        socket.write_all(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\nhalf").await.unwrap();
         hanging.push(socket);
     }
     assert!(stack.stop("-TERM").await.success());
@@ -335,4 +335,49 @@ async fn trigger_sends_a_sample_and_shows_the_answer() {
     let event: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((&event["version"], &event["routeKey"]), (&json!("2.0"), &json!("POST /webhooks/clerk")));
     assert!(stack.stop("-TERM").await.success());
+}
+
+/// A port that the stack does not print would be open to every page in the browser: nothing checks names or pages there.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn fault_s17_the_stack_listens_on_three_ports_and_answers_to_the_name_of_a_tunnel() {
+    let stack = start(&["--users", "2", "--allow-host", "abc.ngrok-free.app"]).await;
+    assert_eq!(stack.rows().await.iter().filter(|row| row["sk"] == "USER").count(), 2, "DynamoDB has been used");
+    let mut printed: Vec<u16> = ["api", "clerk", "dynamodb"]
+        .map(|name| stack.address(name).rsplit(':').next().unwrap().parse().unwrap())
+        .into();
+    printed.sort_unstable();
+    assert_eq!(listening(stack.process.id().unwrap()), printed);
+
+    let url = format!("{}/webhooks/clerk", stack.address("api"));
+    for (host, expected) in [("abc.ngrok-free.app", 400), ("other.ngrok-free.app", 403)] {
+        let answer = stack.http.post(&url).header("host", host).body("{}").send().await.unwrap();
+        assert_eq!(answer.status(), expected, "{host}");
+    }
+    assert!(stack.stop("-TERM").await.success());
+    let (status, _, error) = output(&["dev", "--allow-host", "https://abc.ngrok-free.app"]).await;
+    assert_eq!(status, Some(64), "{error}");
+    assert!(error.contains("a name without scheme, port and path"), "{error}");
+}
+
+/// The TCP ports that a process listens on, in order, as the kernel knows them.
+#[cfg(target_os = "linux")]
+fn listening(process: u32) -> Vec<u16> {
+    let sockets: Vec<String> = std::fs::read_dir(format!("/proc/{process}/fd"))
+        .unwrap()
+        .filter_map(|entry| Some(std::fs::read_link(entry.ok()?.path()).ok()?.to_string_lossy().into_owned()))
+        .collect();
+    let table = std::fs::read_to_string(format!("/proc/{process}/net/tcp")).unwrap();
+    let mut ports: Vec<u16> = table
+        .lines()
+        .skip(1)
+        .filter_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            // State 0A is LISTEN.
+            let is_ours = fields[3] == "0A" && sockets.contains(&format!("socket:[{}]", fields[9]));
+            is_ours.then(|| u16::from_str_radix(fields[1].rsplit(':').next().unwrap(), 16).unwrap())
+        })
+        .collect();
+    ports.sort_unstable();
+    ports
 }

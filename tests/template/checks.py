@@ -33,7 +33,7 @@ ROUTE_LIMITS = {
 CROSS_ORIGIN = {
     "allowOrigins": {"Ref": "AllowedOrigins"},
     "allowMethods": ["GET", "POST"],
-    "allowHeaders": ["authorization", "content-type"],
+    "allowHeaders": ["authorization", "content-type", "baggage", "sentry-trace", "traceparent", "tracestate"],
     "allowCredentials": True,
     "exposeHeaders": ["retry-after"],
     "maxAge": 600,

@@ -88,6 +88,7 @@ MISTAKES = [
     ("every method from elsewhere", checks.check_cross_origin, put(*CORS, "allowMethods", ["*"])),
     ("any header", checks.check_cross_origin, put(*CORS, "allowHeaders", ["*"])),
     ("no header for the token", checks.check_cross_origin, put(*CORS, "allowHeaders", ["content-type"])),
+    ("no headers for traces", checks.check_cross_origin, put(*CORS, "allowHeaders", ["authorization", "content-type"])),
     ("no cookies", checks.check_cross_origin, drop(*CORS, "allowCredentials")),
     ("no word of when to come back", checks.check_cross_origin, drop(*CORS, "exposeHeaders")),
     ("asked before each call", checks.check_cross_origin, drop(*CORS, "maxAge")),

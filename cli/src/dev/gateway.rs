@@ -25,6 +25,10 @@ use crate::Clock;
 /// The largest body that API Gateway takes, in bytes. Source: AWS, "Quotas for HTTP APIs".
 const MAX_BODY: usize = 10 * 1024 * 1024;
 
+/// As in template.yaml: beside what the client sends, what Sentry and OpenTelemetry add to the requests of a page.
+const ALLOWED_HEADERS: [&str; 6] =
+    ["authorization", "content-type", "baggage", "sentry-trace", "traceparent", "tracestate"];
+
 /// The functions behind the API.
 #[derive(Clone)]
 pub struct Functions {
@@ -43,7 +47,7 @@ pub fn router(functions: Functions) -> axum::Router {
     let cors = CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(allows))
         .allow_methods([Method::GET, Method::POST])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
+        .allow_headers(ALLOWED_HEADERS.map(HeaderName::from_static))
         .allow_credentials(true)
         .expose_headers([header::RETRY_AFTER])
         .max_age(Duration::from_mins(10));

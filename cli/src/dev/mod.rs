@@ -1,5 +1,6 @@
 //! `rollcall dev`: the local stack, and what a developer sees of it.
 
+mod database;
 mod engine;
 mod folder;
 pub mod gateway;
@@ -64,6 +65,7 @@ fn config(args: DevArgs, environment: fn(&str) -> Option<String>, clock: Clock) 
     config.port = args.port;
     config.clerk_port = args.clerk_port;
     config.dynamodb_port = args.dynamodb_port;
+    config.allow_hosts = args.allow_host;
     populate(&mut config.clerk, args.users);
     if args.data.is_some() && config.clerk.generated != Generated::default() {
         let users = args.users;

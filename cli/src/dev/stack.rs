@@ -11,8 +11,8 @@ use aws_config::{Region, SdkConfig};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Credentials;
 use aws_sdk_dynamodbstreams::Client as Streams;
-use clerk_emulator::Emulator;
 use clerk_emulator::claim::Claim;
+use clerk_emulator::{Door, Emulator, HostName};
 use ensure_profile::EnsureProfile;
 use react::React;
 use reconcile::Reconcile;
@@ -26,6 +26,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use webhook::Webhook;
 
+use super::database;
 use super::folder;
 use super::gateway::{self, Functions};
 use super::places::{self, Folder};
@@ -53,6 +54,8 @@ pub struct Config {
     pub clerk_port: u16,
     /// Port of DynamoDB.
     pub dynamodb_port: u16,
+    /// Under which names all of it may be asked, beside those of this machine.
+    pub allow_hosts: Vec<HostName>,
     /// The folder that outlives the stack; nothing for memory alone.
     pub data: Option<PathBuf>,
     /// Whether reconcile runs every night.
@@ -77,6 +80,7 @@ impl Config {
             port: 0,
             clerk_port: 0,
             dynamodb_port: 0,
+            allow_hosts: Vec::new(),
             data: None,
             nightly: true,
             reacts: true,
@@ -188,12 +192,14 @@ impl Stack {
         // Before anything else: whoever comes second must not touch what is there.
         let claim = config.data.as_deref().map(folder::claim).transpose()?;
         let tables = Tables::default();
+        let door = Door::new(&config.allow_hosts);
 
         let listener = listen(config.dynamodb_port, "--dynamodb-port").await?;
         let dynamodb_url = format!("http://{}", listener.local_addr()?);
         let database = places::database(config.data.as_deref())?;
+        let router = door.by_host_and_origin(database::router(database));
         let database = Server::spawn(|told| async move {
-            if let Err(error) = dynoxide::server::serve_with_shutdown(listener, database, told).await {
+            if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(told).await {
                 tracing::error!(%error, "DynamoDB stopped");
             }
         });
@@ -209,6 +215,7 @@ impl Stack {
         let front_end = Origins::parse(&allowed_origins).and_then(|origins| origins.home().map(str::to_owned));
         let clerk = Emulator::start(clerk_emulator::Config {
             port: config.clerk_port,
+            allow_hosts: config.allow_hosts,
             webhook_url: Some(format!("{api}/webhooks/clerk")),
             webhook_secret: config.webhook_secrets.split_whitespace().next().unwrap_or_default().to_owned(),
             announce_samples: true,
@@ -265,7 +272,7 @@ impl Stack {
         };
         let schedule = config.nightly;
         let schedule = schedule.then(|| Server::spawn_forever(schedule::run(reconcile.clone(), config.clock)));
-        let router = gateway::router(functions.clone());
+        let router = door.by_host(gateway::router(functions.clone()));
         let api = Server::spawn(|told| async move {
             if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(told).await {
                 tracing::error!(%error, "the HTTP API stopped");

@@ -22,7 +22,7 @@ export interface EnsureOptions {
  * Why there is no answer:
  * - `signed_out`: Clerk has no token, so nothing was sent;
  * - `timeout`: it took longer than `timeoutMs`;
- * - `network`: no token or no whole answer could be had, or the browser was not allowed to read it (CORS);
+ * - `network`: no token or no whole answer could be had, or the browser was not allowed to read it (CORS); see `cause`;
  * - `refused`: an error, from Rollcall if there is a `problem`, else from something before it;
  * - `unreadable`: a success, but not in Rollcall's words;
  * - `aborted`: the caller's `signal` ended it.
@@ -38,6 +38,11 @@ export interface EnsureFailure {
   problem?: Problem;
   /** When it makes sense to try again, in seconds from now, if `refused` and told. */
   retry_after?: number;
+  /**
+   * What went wrong, for a log, if `timeout`, `network` or `unreadable`: the step, and the error's own words without
+   * anything of a token. A browser does not tell a page why a request failed; its console does.
+   */
+  cause?: string;
 }
 
 export type EnsureResult<Own extends object = Fields, MembershipOwn extends object = Fields> =
@@ -53,6 +58,7 @@ export function ensureProfile<Own extends object = Fields, MembershipOwn extends
 ): Promise<EnsureResult<Own, MembershipOwn>> {
   const { timeoutMs = DEFAULT_TIMEOUT_MS, signal } = options;
   const request = new AbortController();
+  const progress: Progress = { step: "getToken" };
   // Not left to `fetch` and its signal: neither a token that never comes nor a `fetch` that ignores the signal may hold
   // up the page.
   return new Promise((resolve) => {
@@ -63,42 +69,116 @@ export function ensureProfile<Own extends object = Fields, MembershipOwn extends
       request.abort();
     };
     const giveUp = () => end(failure("aborted"));
-    const timer = setTimeout(() => end(failure("timeout")), timeoutMs);
+    const late = () => end({ ...failure("timeout"), cause: `${progress.step} took longer than ${timeoutMs} ms` });
+    const timer = setTimeout(late, timeoutMs);
     if (signal?.aborted) {
       giveUp();
     } else {
       signal?.addEventListener("abort", giveUp);
-      void call<Own, MembershipOwn>(options, request.signal).then(end);
+      void call<Own, MembershipOwn>(options, request.signal, progress).then(end);
     }
   });
+}
+
+/** What a call is at, and the token that its errors may quote. */
+interface Progress {
+  step: "getToken" | "the request" | "the answer";
+  token?: string;
 }
 
 /** One request. Never rejects; whether anybody still waits for it is the caller's business. */
 async function call<Own extends object, MembershipOwn extends object>(
   { api, getToken, fetch = globalThis.fetch }: EnsureOptions,
   signal: AbortSignal,
+  progress: Progress,
 ): Promise<EnsureResult<Own, MembershipOwn>> {
-  // What went wrong is not passed on: the error of a header that cannot be sent quotes the token.
   try {
     const token = await getToken();
     if (!token) return failure("signed_out");
+    progress.token = token;
+    progress.step = "the request";
     // If nobody waits any more, `signal` says so, and nothing is sent.
-    const response = await fetch(route(api, "/profiles/ensure"), {
+    const response = await uncached(fetch, route(api, "/profiles/ensure"), {
       method: "POST",
       headers: { authorization: `Bearer ${token}` },
       // The token says who calls. A cookie would only make the answer depend on the page's site.
       credentials: "omit",
-      cache: "no-store",
       // The API never redirects, and the token is for nobody else.
       redirect: "manual",
       signal,
     });
+    progress.step = "the answer";
     if (!response.ok) return refused(response, await response.text().catch(() => ""));
     const body = parse(await response.text());
-    return isEnsured<Own, MembershipOwn>(body) ? { ...body, ok: true } : failure("unreadable", response.status);
-  } catch {
-    return failure("network");
+    if (isEnsured<Own, MembershipOwn>(body)) return { ...body, ok: true };
+    const cause = body === undefined ? "the answer is not JSON" : "the answer is JSON, but not Rollcall's";
+    return { ...failure("unreadable", response.status), cause };
+  } catch (error) {
+    return { ...failure("network"), cause: `${progress.step}: ${told(error, progress.token)}` };
   }
+}
+
+/**
+ * A request that no cache answers. Cloudflare Workers throw at the option itself if their compatibility date is before
+ * 2024-11-11, and cache no POST anyway: there it goes without. Nothing has been sent when they throw.
+ */
+async function uncached(fetch: typeof globalThis.fetch, url: string, init: RequestInit): Promise<Response> {
+  try {
+    return await fetch(url, { ...init, cache: "no-store" });
+  } catch (error) {
+    if (!(error instanceof Error) || !/\bcache\b/i.test(error.message)) throw error;
+    return fetch(url, init);
+  }
+}
+
+/** How much of an error is passed on. */
+const MAX_CAUSE = 300;
+
+/**
+ * An error and what caused it, in one line, without the token: the error of a header that cannot be sent quotes it, and
+ * one of Clerk's could.
+ */
+function told(error: unknown, token = ""): string {
+  const parts: string[] = [];
+  for (let at = error, depth = 0; at !== undefined && at !== null && depth < 4; depth++) {
+    if (at instanceof Error) {
+      const code = (at as { code?: unknown }).code;
+      parts.push(`${at.name}: ${at.message}${typeof code === "string" ? ` (${code})` : ""}`);
+      at = at.cause;
+    } else {
+      // A thrown value may be anything, a token included.
+      parts.push(`a ${typeof at} was thrown`);
+      break;
+    }
+  }
+  let text = parts.join(", caused by ").replace(/eyJ[\w-]+(?:\.[\w-]*)*/g, "…");
+  // Piece by piece, as it may be quoted with a line break written in another way.
+  for (const piece of token.split(/[^\w-]+/)) if (piece.length > 3) text = text.replaceAll(piece, "…");
+  return text.replace(/\s+/g, " ").slice(0, MAX_CAUSE);
+}
+
+/** How long to wait before a second call, in ms; each later wait is twice as long, up to a minute. */
+const FIRST_WAIT_MS = 1000;
+const LONGEST_WAIT_MS = 60_000;
+
+/**
+ * In how many ms it makes sense to ask again, after `attempts` calls that failed one after another; null if another call
+ * would fail in the same way. Clerk may have no token yet in the first moment of a session (`signed_out`): stop asking
+ * when the session is over.
+ */
+export function retryIn(result: EnsureResult<object, object>, attempts: number): number | null {
+  if (result.ok) return null;
+  const { reason, status = 0, problem, retry_after = 0 } = result;
+  const later =
+    reason === "signed_out" ||
+    reason === "timeout" ||
+    reason === "network" ||
+    // An expired token, or one that names no site yet: Clerk makes the next one within a minute.
+    (reason === "refused" &&
+      (status >= 500 || status === 429 || problem?.code === "token_expired" || problem?.code === "token_origin"));
+  if (!later) return null;
+  const wait = Math.min(FIRST_WAIT_MS * 2 ** Math.max(attempts - 1, 0), LONGEST_WAIT_MS);
+  return Math.max(wait, retry_after * 1000);
 }
 
 function failure(reason: EnsureReason, status?: number): EnsureFailure {

@@ -2,11 +2,12 @@ import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import { after, mock, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { ensureProfile, type EnsureOptions } from "rollcall-client";
+import { ensureProfile, retryIn, type EnsureOptions, type EnsureResult } from "rollcall-client";
 import { ENSURED, PLACEHOLDERS, USER, problem } from "./answers.js";
 import { json, nowhere, serve, text } from "./servers.js";
 
-const TOKEN = "a.session.token";
+/** As Clerk's are: a JWT. */
+const TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ1c2VyXzJuTkcifQ.c2lnbmF0dXJl-b2Y_it";
 /** Enough for every answer that comes at all, in ms. */
 const PATIENT_MS = 5000;
 /** For answers that never come. */
@@ -28,8 +29,20 @@ async function ensure(options: Partial<EnsureOptions> & Pick<EnsureOptions, "api
   const limit = options.timeoutMs ?? PATIENT_MS;
   assert.ok(took < limit + SLACK_MS, `took ${took} ms of ${limit}`);
   if (!result.ok && result.reason === "timeout") assert.ok(took > limit - 5, `gave up after ${took} ms of ${limit}`);
-  assert.ok(!JSON.stringify(result).includes(TOKEN), "the token is in the result");
+  for (const part of TOKEN.split(".")) assert.ok(!JSON.stringify(result).includes(part), "the token is in the result");
+  if (!result.ok) {
+    const told = ["timeout", "network", "unreadable"].includes(result.reason);
+    assert.equal(typeof result.cause, told ? "string" : "undefined", `cause of ${result.reason}`);
+  }
   return result;
+}
+
+/** The same, and what holds of every failure's cause apart from it. */
+async function failed(options: Partial<EnsureOptions> & Pick<EnsureOptions, "api">) {
+  const result = await ensure(options);
+  assert.ok(!result.ok);
+  const { cause = "", ...rest } = result;
+  return { rest, cause };
 }
 
 const never = () => new Promise<never>(() => {});
@@ -203,7 +216,7 @@ for (const [name, body] of Object.entries({
 })) {
   test(`a success with ${name} is unreadable`, async (t) => {
     const api = await serve(t, text(200, "application/json", body));
-    assert.deepEqual(await ensure({ api: api.url }), { ok: false, reason: "unreadable", status: 200 });
+    assert.deepEqual((await failed({ api: api.url })).rest, { ok: false, reason: "unreadable", status: 200 });
   });
 }
 
@@ -214,12 +227,12 @@ test("a profile that the application wrote itself is whatever it wrote", async (
 });
 
 test("a refused connection is a matter of the network", async () => {
-  assert.deepEqual(await ensure({ api: await nowhere() }), { ok: false, reason: "network" });
+  assert.deepEqual((await failed({ api: await nowhere() })).rest, { ok: false, reason: "network" });
 });
 
 test("so is an address that is none", async () => {
   for (const api of ["", "/rollcall", "http://", "http://127.0.0.1:99999", "ftp://127.0.0.1"]) {
-    assert.deepEqual(await ensure({ api }), { ok: false, reason: "network" }, api);
+    assert.deepEqual((await failed({ api })).rest, { ok: false, reason: "network" }, api);
   }
 });
 
@@ -228,18 +241,18 @@ test("so is an answer that breaks off", async (t) => {
     response.writeHead(200, { "content-length": String(whole.length) }).write(whole.slice(0, 100));
     setTimeout(() => response.destroy(), 20);
   });
-  assert.deepEqual(await ensure({ api: api.url }), { ok: false, reason: "network" });
+  assert.deepEqual((await failed({ api: api.url })).rest, { ok: false, reason: "network" });
 });
 
 test("so is a connection that is closed without an answer", async (t) => {
   const api = await serve(t, (response) => void response.destroy());
-  assert.deepEqual(await ensure({ api: api.url }), { ok: false, reason: "network" });
+  assert.deepEqual((await failed({ api: api.url })).rest, { ok: false, reason: "network" });
 });
 
 test("so is a token that cannot be sent, and no error quotes it", async (t) => {
   const api = await serve(t, json(200, ENSURED));
   const getToken = async () => `${TOKEN}\nx: y`;
-  assert.deepEqual(await ensure({ api: api.url, getToken }), { ok: false, reason: "network" });
+  assert.deepEqual((await failed({ api: api.url, getToken })).rest, { ok: false, reason: "network" });
   assert.deepEqual(api.arrivals, []);
 });
 
@@ -250,7 +263,7 @@ test("so is a getToken that fails, in either way", async (t) => {
     throw new Error(`not loaded: ${TOKEN}`);
   };
   for (const getToken of [rejects, throws]) {
-    assert.deepEqual(await ensure({ api: api.url, getToken }), { ok: false, reason: "network" });
+    assert.deepEqual((await failed({ api: api.url, getToken })).rest, { ok: false, reason: "network" });
   }
   assert.deepEqual(api.arrivals, []);
 });
@@ -265,7 +278,7 @@ test("without a token nobody is signed in, and nothing is sent", async (t) => {
 
 test("a server that never answers is given up, and notices", async (t) => {
   const api = await serve(t, () => {});
-  assert.deepEqual(await ensure({ api: api.url, timeoutMs: SHORT_MS }), { ok: false, reason: "timeout" });
+  assert.deepEqual((await failed({ api: api.url, timeoutMs: SHORT_MS })).rest, { ok: false, reason: "timeout" });
   await api.abandoned();
 });
 
@@ -275,7 +288,7 @@ test("a server that falls silent after the headers is given up, and notices", as
       t,
       (response) => void response.writeHead(status, { "content-length": "500" }).flushHeaders(),
     );
-    assert.deepEqual(await ensure({ api: api.url, timeoutMs: SHORT_MS }), { ok: false, reason: "timeout" });
+    assert.deepEqual((await failed({ api: api.url, timeoutMs: SHORT_MS })).rest, { ok: false, reason: "timeout" });
     await api.abandoned();
   }
 });
@@ -285,13 +298,13 @@ test("a server that sends byte after byte is given up, and notices", async (t) =
     const drip = setInterval(() => response.write(" "), 20);
     response.writeHead(200).on("close", () => clearInterval(drip));
   });
-  assert.deepEqual(await ensure({ api: api.url, timeoutMs: SHORT_MS }), { ok: false, reason: "timeout" });
+  assert.deepEqual((await failed({ api: api.url, timeoutMs: SHORT_MS })).rest, { ok: false, reason: "timeout" });
   await api.abandoned();
 });
 
 test("a getToken that hangs is given up", async (t) => {
   const api = await serve(t, json(200, ENSURED));
-  assert.deepEqual(await ensure({ api: api.url, timeoutMs: SHORT_MS, getToken: never }), {
+  assert.deepEqual((await failed({ api: api.url, timeoutMs: SHORT_MS, getToken: never })).rest, {
     ok: false,
     reason: "timeout",
   });
@@ -301,13 +314,13 @@ test("a getToken that hangs is given up", async (t) => {
 test("the time for the token counts", async (t) => {
   const api = await serve(t, (response) => void setTimeout(() => json(200, ENSURED)(response), 400));
   const getToken = () => pause(300, TOKEN);
-  assert.deepEqual(await ensure({ api: api.url, timeoutMs: SHORT_MS, getToken }), { ok: false, reason: "timeout" });
+  assert.deepEqual((await failed({ api: api.url, timeoutMs: SHORT_MS, getToken })).rest, { ok: false, reason: "timeout" });
 });
 
 test("a token that comes too late is not sent", async (t) => {
   const api = await serve(t, json(200, ENSURED));
   const getToken = () => pause(SHORT_MS + 100, TOKEN);
-  assert.deepEqual(await ensure({ api: api.url, timeoutMs: SHORT_MS, getToken }), { ok: false, reason: "timeout" });
+  assert.deepEqual((await failed({ api: api.url, timeoutMs: SHORT_MS, getToken })).rest, { ok: false, reason: "timeout" });
   await pause(300);
   assert.deepEqual(api.arrivals, []);
 });
@@ -315,12 +328,12 @@ test("a token that comes too late is not sent", async (t) => {
 test("a getToken that fails too late is nobody's concern", async (t) => {
   const api = await serve(t, json(200, ENSURED));
   const getToken = async () => pause(SHORT_MS + 50).then(() => Promise.reject(new Error("late")));
-  assert.deepEqual(await ensure({ api: api.url, timeoutMs: SHORT_MS, getToken }), { ok: false, reason: "timeout" });
+  assert.deepEqual((await failed({ api: api.url, timeoutMs: SHORT_MS, getToken })).rest, { ok: false, reason: "timeout" });
   await pause(150);
 });
 
 test("a fetch that ignores its signal holds nobody up", async () => {
-  assert.deepEqual(await ensure({ api: "http://127.0.0.1", fetch: never, timeoutMs: SHORT_MS }), {
+  assert.deepEqual((await failed({ api: "http://127.0.0.1", fetch: never, timeoutMs: SHORT_MS })).rest, {
     ok: false,
     reason: "timeout",
   });
@@ -331,7 +344,7 @@ test("two seconds is the limit unless another is given", async (t) => {
   const started = performance.now();
   const result = await ensureProfile({ api: api.url, getToken: async () => TOKEN });
   const took = performance.now() - started;
-  assert.deepEqual(result, { ok: false, reason: "timeout" });
+  assert.deepEqual(result, { ok: false, reason: "timeout", cause: "the request took longer than 2000 ms" });
   assert.ok(took > 1995 && took < 2000 + SLACK_MS, `took ${took} ms`);
 });
 
@@ -369,4 +382,85 @@ test("nothing stays: neither with the caller's signal nor for the process to wai
   for (const address of [api.url, await nowhere()]) await ensure({ api: address, signal });
   assert.deepEqual(getEventListeners(signal, "abort"), []);
   assert.equal(timers(), before);
+});
+
+for (const [name, api, getToken, expected] of [
+  ["a refused connection", nowhere, async () => TOKEN, /^the request: TypeError: fetch failed, caused by .*ECONNREFUSED/],
+  ["an address that is none", async () => "/rollcall", async () => TOKEN, /^the request: TypeError: .*URL/],
+  ["a token that cannot be sent", nowhere, async () => `${TOKEN}\nx: y`, /^the request: TypeError: .*header/],
+  ["a getToken that fails", nowhere, () => Promise.reject(new Error(`offline: ${TOKEN}`)), /^getToken: Error: offline: …$/],
+  ["a getToken that throws a text", nowhere, () => Promise.reject(TOKEN), /^getToken: a string was thrown$/],
+] as const) {
+  test(`fault_b12 the cause of ${name} is told, without the token`, async () => {
+    const { rest, cause } = await failed({ api: await api(), getToken });
+    assert.deepEqual(rest, { ok: false, reason: "network" });
+    assert.match(cause, expected);
+    assert.ok(cause.length <= 300 && !cause.includes("\n"));
+  });
+}
+
+test("fault_b12 a failure says how far the call has come", async (t) => {
+  const silent = await serve(t, () => {});
+  const stuck = await serve(t, (response) => void response.writeHead(200).write("{"));
+  const page = await serve(t, text(200, "text/html", "<h1>Sign in</h1>"));
+  const other = await serve(t, json(200, {}));
+  for (const [options, expected] of [
+    [{ api: silent.url, getToken: never }, "getToken took longer than 500 ms"],
+    [{ api: silent.url }, "the request took longer than 500 ms"],
+    [{ api: stuck.url }, "the answer took longer than 500 ms"],
+    [{ api: page.url }, "the answer is not JSON"],
+    [{ api: other.url }, "the answer is JSON, but not Rollcall's"],
+  ] as const) {
+    assert.equal((await failed({ timeoutMs: SHORT_MS, ...options })).cause, expected);
+  }
+});
+
+// The words are workerd's own, of a worker with the compatibility date 2024-09-23. Source:
+// https://developers.cloudflare.com/workers/configuration/compatibility-flags/#enable-cache-no-store-http-standard-api
+test("fault_b19 a fetch that refuses the option cache is asked without it", async (t) => {
+  const api = await serve(t, json(200, ENSURED));
+  const asked: (string | undefined)[] = [];
+  const worker: typeof fetch = (url, init: RequestInit & { cache?: string } = {}) => {
+    asked.push(init.cache);
+    if (init.cache !== undefined) {
+      throw new Error("The 'cache' field on 'RequestInitializerDict' is not implemented.");
+    }
+    return fetch(url, init);
+  };
+  assert.deepEqual(await ensure({ api: api.url, fetch: worker }), { ok: true, ...ENSURED });
+  assert.deepEqual(asked, ["no-store", undefined]);
+  assert.equal(api.arrivals.length, 1);
+  assert.equal(api.arrivals[0]?.headers.authorization, `Bearer ${TOKEN}`);
+});
+
+test("fault_b19 a fetch that refuses anything else is asked once, and its words are passed on", async () => {
+  const worker = mock.fn(() => Promise.reject(new Error("The 'mode' field on 'RequestInitializerDict' is not implemented.")));
+  const { rest, cause } = await failed({ api: "https://api.example.com", fetch: worker });
+  assert.deepEqual(rest, { ok: false, reason: "network" });
+  assert.equal(cause, "the request: Error: The 'mode' field on 'RequestInitializerDict' is not implemented.");
+  assert.equal(worker.mock.callCount(), 1);
+});
+
+test("fault_b4 what may pass by is asked again, ever more seldom, and nothing else is", () => {
+  const waits = (result: EnsureResult) => [1, 2, 3, 6, 7, 50].map((attempts) => retryIn(result, attempts));
+  const growing = [1000, 2000, 4000, 32_000, 60_000, 60_000];
+  for (const reason of ["signed_out", "timeout", "network"] as const) {
+    assert.deepEqual(waits({ ok: false, reason }), growing, reason);
+  }
+  for (const status of [429, 500, 503]) assert.deepEqual(waits({ ok: false, reason: "refused", status }), growing);
+  for (const code of ["token_expired", "token_origin"]) {
+    assert.deepEqual(waits({ ok: false, reason: "refused", status: 401, problem: problem(401, code) }), growing);
+  }
+  const told = { ok: false, reason: "refused", status: 503, retry_after: 5 } as const;
+  assert.deepEqual(waits(told), [5000, 5000, 5000, 32_000, 60_000, 60_000]);
+  for (const result of [
+    { ok: true, ...ENSURED, user: { ...USER, role: "user" } },
+    { ok: false, reason: "aborted" },
+    { ok: false, reason: "unreadable", status: 200 },
+    { ok: false, reason: "refused", status: 410, problem: problem(410, "user_deleted") },
+    { ok: false, reason: "refused", status: 403, problem: problem(403, "user_banned") },
+    { ok: false, reason: "refused", status: 404 },
+  ] satisfies EnsureResult[]) {
+    assert.equal(retryIn(result, 1), null, JSON.stringify(result));
+  }
 });

@@ -1,6 +1,6 @@
 import { useAuth } from "@clerk/react";
 import { createContext, useContext, useEffect, useState, type ReactNode } from "react";
-import { dueSyncUrl, ensureProfile, type EnsureResult } from "rollcall-client";
+import { dueSyncUrl, ensureProfile, retryIn, type EnsureResult } from "rollcall-client";
 
 /** The fields that your application keeps in the two records, as in PROFILE_DEFAULTS and MEMBERSHIP_PROFILE_DEFAULTS. */
 type Own = { level: number };
@@ -17,7 +17,10 @@ export function useCaller(): Caller | null {
   return useContext(CallerContext);
 }
 
-/** Asks Rollcall once for each session and active organization. Its children never wait for the answer. */
+/**
+ * Asks Rollcall once for each session and active organization, and again where that may help: in the first moment of a
+ * session Clerk may have no token yet, and an answer may come too late. Its children never wait for the answer.
+ */
 export function RollcallProvider({ children }: { children: ReactNode }) {
   const { getToken, orgId, sessionId, signOut } = useAuth();
   const [answer, setAnswer] = useState<{ session: string; caller: Caller } | null>(null);
@@ -26,15 +29,23 @@ export function RollcallProvider({ children }: { children: ReactNode }) {
   useEffect(() => {
     if (session === null) return;
     const outdated = new AbortController();
-    void ensureProfile<Own, MembershipOwn>({ api, getToken, signal: outdated.signal }).then((caller) => {
+    let again: ReturnType<typeof setTimeout> | undefined;
+    const ask = async (attempts: number) => {
+      const caller = await ensureProfile<Own, MembershipOwn>({ api, getToken, signal: outdated.signal });
       if (outdated.signal.aborted) return;
       setAnswer({ session, caller });
+      const wait = retryIn(caller, attempts);
+      if (wait !== null) again = setTimeout(() => void ask(attempts + 1), wait);
       if (!caller.ok && caller.problem?.code === "user_deleted") void signOut();
       const url = dueSyncUrl({ api, result: caller, redirectUrl: window.location.href });
       // Not a step in the history: "back" must not lead to it.
       if (url !== null) window.location.replace(url);
-    });
-    return () => outdated.abort();
+    };
+    void ask(1);
+    return () => {
+      outdated.abort();
+      clearTimeout(again);
+    };
   }, [session, getToken, signOut]);
 
   // The answer of another session or organization is about somebody else.

@@ -5,6 +5,7 @@ mod binary;
 mod contract;
 mod control;
 mod differences;
+mod door;
 mod faults;
 mod generated;
 mod list_faults;

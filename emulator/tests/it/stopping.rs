@@ -11,9 +11,9 @@ use tokio::{
 
 use crate::support::{Clerk, read};
 
-const HALF_A_HEAD: &str = "GET /v1/users HTTP/1.1\r\nHost: clerk";
-const HALF_A_BODY: &str = "PUT /_emulator/faults HTTP/1.1\r\nHost: clerk\r\nContent-Length: 100\r\n\r\n{\"api\"";
-const WAITING_FOR_AN_ANSWER: &str = "POST /_emulator/settle HTTP/1.1\r\nHost: clerk\r\nContent-Length: 0\r\n\r\n";
+const HALF_A_HEAD: &str = "GET /v1/users HTTP/1.1\r\nHost: 127.0.0.1";
+const HALF_A_BODY: &str = "PUT /_emulator/faults HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"api\"";
+const WAITING_FOR_AN_ANSWER: &str = "POST /_emulator/settle HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n";
 
 /// Connections on which so much was sent and nothing more will be. The emulator has read it all.
 async fn connections(clerk: &Clerk, sent: &[&str]) -> Vec<TcpStream> {
