@@ -5,7 +5,7 @@ use rollcall::core::settings::InvalidSettings;
 use rollcall_tests::World;
 use rollcall_tests::tokens::PUBLIC_KEY;
 
-const GOOD: [(&str, &str); 18] = [
+const GOOD: [(&str, &str); 20] = [
     ("DIRECTORY_TABLE", "rollcall-directory"),
     ("PROFILES_TABLE", "rollcall-profiles"),
     ("OPERATIONS_TABLE", "rollcall-operations"),
@@ -29,7 +29,7 @@ const GOOD: [(&str, &str); 18] = [
 ];
 
 /// Every value here is malformed.
-const MALFORMED: [(&str, &str); 52] = [
+const MALFORMED: [(&str, &str); 56] = [
     ("DIRECTORY_TABLE", "a b"),
     ("PROFILES_TABLE", "x"),
     ("OPERATIONS_TABLE", "x"),

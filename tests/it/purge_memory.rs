@@ -2,7 +2,6 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use rollcall::services::purge::MOST_PAGES;
-use rollcall_cli::dev::tables;
 use rollcall_tests::owned::Row;
 use rollcall_tests::{OWNED_TABLES, World};
 
@@ -24,7 +23,6 @@ fn heavy(user: &str, at: usize) -> Row {
 async fn fault_s18_eight_users_with_nested_rows_are_read_a_small_page_at_a_time() {
     let world = World::with(&[("DELETION_POLICY", "purge"), ("OWNED_TABLES", OWNED_TABLES)]).await;
     world.make_owned_tables().await;
-    tables::end_stream(&world.stack.dynamodb, &world.stack.addresses.directory_table).await.unwrap();
     for user in (0..USERS).map(|at| format!("user_{at}")) {
         for at in 0..ROWS / 4 {
             world.put_rows((0..4).map(|row| ("tasks", heavy(&user, 4 * at + row))).collect()).await;

@@ -8,7 +8,6 @@ use rollcall::adapters::dynamo_owned::DynamoOwned;
 use rollcall::core::owned::Owner;
 use rollcall::core::removal::owned_tables;
 use rollcall::services::restore::Backup;
-use rollcall_cli::dev::tables;
 use rollcall_tests::owned::Row;
 use rollcall_tests::{OWNED_TABLES, World};
 
@@ -20,7 +19,6 @@ const EVE: &str = "user_eve";
 async fn world(rows: usize) -> World {
     let world = World::with(&[("DELETION_POLICY", "purge"), ("OWNED_TABLES", OWNED_TABLES)]).await;
     world.make_owned_tables().await;
-    tables::end_stream(&world.stack.dynamodb, &world.stack.addresses.directory_table).await.unwrap();
     let mood = |at: usize| ("moods", row(&[("mood_id", format!("{at}")), ("user_id", ADA.to_owned())]));
     let mut all: Vec<(&str, Row)> = (0..rows).map(mood).collect();
     all.extend(ended(&world, ADA));

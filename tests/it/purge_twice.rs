@@ -21,7 +21,6 @@ async fn office(users: usize, settings: &[(&str, &str)]) -> (World, Vec<String>,
     let clerk = clerk_emulator::Config { production: true, ..clerk_emulator::Config::default() };
     let world = World::of(clerk, settings).await;
     world.make_owned_tables().await;
-    tables::end_stream(&world.stack.dynamodb, &world.stack.addresses.directory_table).await.unwrap();
     let (users, acme) = people(&world, users).await;
     world.set_now(world.now().get() + 60_000);
     assert!(world.reconcile().await.is_in_step());

@@ -29,7 +29,7 @@ pub(super) async fn at_tables(target: &Target, settings: &Settings) -> anyhow::R
         let found = shape(&target.dynamodb, table).await.map_err(|error| store(&error, &target.options))?;
         let problem = match found {
             None => Some("there is no such table".to_owned()),
-            Some(shape) => problem(role, &shape, !target.is_local()),
+            Some(shape) => problem(role, &shape),
         };
         problems.extend(problem.map(|problem| format!("{variable} names {table}: {problem}")));
     }

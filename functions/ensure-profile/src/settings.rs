@@ -21,7 +21,7 @@ use url::Url;
 
 /// Everything the function reads, `ROLLCALL_SECRET_ARN` included, which `main.rs` follows before it reads the rest. Under
 /// `verify` it calls nobody with a key, and needs none.
-pub const VARIABLES: [Variable; 19] = [
+pub const VARIABLES: [Variable; 21] = [
     DIRECTORY_TABLE,
     PROFILES_TABLE,
     OPERATIONS_TABLE,

@@ -32,10 +32,9 @@ pub struct Shape {
     pub stream: Option<String>,
 }
 
-/// Why a table of this shape cannot play this role; nothing if it can. The local stack gives the Directory no stream
-/// where nobody would follow it: `wants_stream` says whether that counts.
+/// Why a table of this shape cannot play this role; nothing if it can.
 #[must_use]
-pub fn problem(role: Role, shape: &Shape, wants_stream: bool) -> Option<String> {
+pub fn problem(role: Role, shape: &Shape) -> Option<String> {
     if shape.keys != KEYS {
         return Some(format!("its keys are {}, not pk and sk", shape.keys.join(" and ")));
     }
@@ -44,7 +43,7 @@ pub fn problem(role: Role, shape: &Shape, wants_stream: bool) -> Option<String> 
         Role::Directory if !has_members => {
             Some(format!("it has no index {MEMBERS} by organization_id and user_pk, as the Directory has"))
         }
-        Role::Directory if wants_stream && shape.stream.as_deref() != Some(BOTH_IMAGES) => {
+        Role::Directory if shape.stream.as_deref() != Some(BOTH_IMAGES) => {
             Some("it has no stream of new and old images, as the Directory has".to_owned())
         }
         Role::Profiles | Role::Operations if has_members => {
@@ -84,10 +83,9 @@ mod tests {
             (Role::Profiles, &shape(&["user_id"], &[], None), Some("its keys are user_id, not pk and sk")),
             (Role::Operations, &shape(&["sk", "pk"], &[], None), Some("its keys are sk and pk")),
         ] {
-            let found = problem(role, shape, true);
+            let found = problem(role, shape);
             assert_eq!(found.is_some(), expected.is_some(), "{role:?} {shape:?} {found:?}");
             assert!(found.unwrap_or_default().contains(expected.unwrap_or_default()), "{role:?} {shape:?}");
         }
-        assert_eq!(problem(Role::Directory, &shape(&KEYS, &MEMBERS_KEYS, None), false), None);
     }
 }

@@ -95,7 +95,7 @@ impl Reconciler {
             return Err(EraseError::Unknown);
         }
         let provenance = self.provenance(Writer::Operator);
-        let context = Context { instance: &self.applier.instance, provenance: &provenance };
+        let context = Context { instance: &self.applier.instance, roles: &self.applier.roles, provenance: &provenance };
         let shown = found.and_then(|entity| context.entity(entity));
         let name = shown.as_ref().or(stored.as_ref()).and_then(|item| item.fields.get("name")?.as_str());
         Ok(ToErase { name: name.map(str::to_owned), user, is_unknown: !is_known, stored })
