@@ -76,7 +76,9 @@ fn main() -> ExitCode {
         }
     };
     // Standard output belongs to the addresses.
-    tracing_subscriber::fmt().compact().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).init();
+    let logs = tracing_subscriber::fmt().compact().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    // A log that nobody reads any more is no reason to stop: saying so on the same closed pipe would be one.
+    logs.log_internal_errors(false).init();
     let done = tokio::runtime::Runtime::new().map_err(anyhow::Error::from).and_then(|runtime| {
         let done = runtime.block_on(run(args));
         // Dropping it would wait for a start that was given up.

@@ -78,8 +78,8 @@ VALUES = {
 # AWS's own SDK reads this one, whether or not the code declares it.
 READ_BY_SDK = {"AWS_ENDPOINT_URL"}
 
-# It sounds like a secret, but verifies signatures and cannot make any.
-PUBLIC_KEYS = {"CLERK_JWT_KEY"}
+# These sound like secrets. The one verifies signatures and cannot make any, the other is in every page of the application.
+PUBLIC_KEYS = {"CLERK_JWT_KEY", "CLERK_PUBLISHABLE_KEY"}
 
 # What stays when the stack goes, and what goes with it.
 HOLDS_DATA = {

@@ -153,7 +153,7 @@ async fn the_header_is_clerk_s() {
     let session = session(&clerk, &clerk.create_user("ada").await, &Value::Null).await;
     let jwt = token(&clerk, &session).await.ok()["jwt"].as_str().unwrap().to_owned();
     let header = serde_json::to_value(jsonwebtoken::decode_header(&jwt).unwrap()).unwrap();
-    assert_eq!(header, json!({"alg": "RS256", "kid": INSTANCE_ID, "typ": "JWT"}));
+    assert_eq!(header, json!({"alg": "RS256", "cat": "cl_B7d4PD111AAA", "kid": INSTANCE_ID, "typ": "JWT"}));
 }
 
 #[tokio::test]
