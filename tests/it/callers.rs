@@ -134,7 +134,9 @@ async fn caller(world: &World, headers: &[(&str, &str)]) -> String {
 async fn i17_a_cookie_of_another_suffix_neither_lets_in_nor_locks_out() {
     let world = World::start().await;
     let (ada, _) = newcomer(&world).await;
-    let mallory = world.clerk("POST", "/users", json!({ "first_name": "Mallory" })).await;
+    let mallory = world
+        .clerk("POST", "/users", json!({ "first_name": "Mallory", "email_address": ["mallory@example.com"] }))
+        .await;
     let mallory = mallory["id"].as_str().unwrap();
     let (victim, attacker) = (world.session(&ada, None), world.session(mallory, None));
     let own = own_cookie(&world);
@@ -224,7 +226,11 @@ async fn i18_a_deprovisioned_user_is_turned_away_until_the_directory_brings_the_
 async fn i5_somebody_who_has_left_reads_nothing_of_the_organization() {
     let world = World::start().await;
     let (ada, acme) = newcomer(&world).await;
-    let bob = world.clerk("POST", "/users", json!({ "first_name": "Bob" })).await["id"].as_str().unwrap().to_owned();
+    let bob = world.clerk("POST", "/users", json!({ "first_name": "Bob", "email_address": ["bob@example.com"] })).await
+        ["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let member = json!({ "user_id": bob, "role": "org:member" });
     let membership = world.clerk("POST", &format!("/organizations/{acme}/memberships"), member).await;
     let token = world.session(&bob, Some(&acme));
@@ -266,7 +272,7 @@ async fn fault_b14_the_applications_own_roles_are_kept_and_unknown_ones_are_coun
     let world = World::with(&[("ROLES", "admin,owner")]).await;
     for (role, stored, counted) in [("owner", "owner", None), ("moderator", "user", Some(&1)), ("admin", "admin", None)]
     {
-        let user = json!({ "first_name": "Ada", "public_metadata": { "role": role } });
+        let user = json!({ "email_address": [format!("{role}@example.com")], "public_metadata": { "role": role } });
         let id = world.clerk("POST", "/users", user).await["id"].as_str().unwrap().to_owned();
         let (answer, counts) = crate::metrics::counted(world.ensure(&world.session(&id, None))).await;
         assert_eq!((&answer.body["user"]["role"], counts.get("UnknownRoles")), (&json!(stored), counted), "{role}");

@@ -384,7 +384,7 @@ async fn an_export_holds_everything_about_one_person_and_nothing_of_another() {
     let (world, ada, grace, acme) = office(&PURGE).await;
     let mut broken = rollcall_tests::sample("user.updated");
     broken["data"]["id"] = ada.as_str().into();
-    broken["data"]["created_at"] = "yesterday".into();
+    broken["data"]["updated_at"] = "yesterday".into();
     assert_eq!(world.post(&broken).await.status, 422);
     // The machine's clock is the binary's, and notes are kept by the day: this one is moved to today.
     let now = rollcall(&world, &["export", &ada, "--json"], &PURGE).await.json()["exported_at"].as_u64().unwrap();
