@@ -13,6 +13,7 @@ use react::React;
 use reconcile::{Order, Reconcile};
 use reqwest::Method;
 use rollcall::adapters::backups::Backups;
+use rollcall::adapters::dynamo_profiles::plain;
 use rollcall::core::id::{EntityId, InstanceId, Key, OrganizationId, UserId};
 use rollcall::core::millis::Millis;
 use rollcall::core::profile;
@@ -30,6 +31,7 @@ use crate::events::{SAMPLE_TIME, Sent};
 use crate::follow;
 use crate::wire::Wire;
 
+type Row = HashMap<String, AttributeValue>;
 pub(crate) type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// The world.
@@ -307,7 +309,9 @@ impl World {
     pub async fn rows(&self, table: &str) -> Vec<Value> {
         let scan = self.stack.dynamodb.scan().table_name(table).consistent_read(true);
         let pages = scan.into_paginator().items().send().collect::<Result<Vec<_>, _>>().await.unwrap();
-        let mut rows: Vec<Value> = pages.into_iter().map(|row| serde_dynamo::from_item(row).unwrap()).collect();
+        // Binary values are base64 here: JSON has no word for them.
+        let read = |row: Row| serde_dynamo::from_item(row.clone()).unwrap_or_else(|_| Value::Object(plain(row)));
+        let mut rows: Vec<Value> = pages.into_iter().map(read).collect();
         rows.sort_by_key(|row| format!("{} {}", row["pk"], row["sk"]));
         rows
     }

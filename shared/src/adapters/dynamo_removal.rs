@@ -97,10 +97,7 @@ async fn remove_one(client: &Client, row: Doomed) -> Result<Option<String>, Stor
     }
     let mut attempts = 1;
     loop {
-        let error = match request.clone().send().await {
-            Ok(_) => return Ok(None),
-            Err(error) => error,
-        };
+        let Err(error) = request.clone().send().await else { return Ok(None) };
         if let Some(DeleteItemError::ConditionalCheckFailedException(refusal)) = error.as_service_error() {
             // A row that is gone is nobody's: an earlier attempt, another purge or the application has removed it.
             let is_there = refusal.item().is_some_and(|row| !row.is_empty());

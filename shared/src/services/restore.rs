@@ -32,7 +32,7 @@ pub struct Backup {
 #[derive(Debug)]
 pub struct Places {
     instance: InstanceId,
-    places: Vec<Place>,
+    all: Vec<Place>,
     /// The tables of the settings that do not exist.
     missing: Vec<String>,
 }
@@ -168,7 +168,7 @@ impl Places {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Places { instance, places, missing })
+        Ok(Places { instance, all: places, missing })
     }
 
     fn misses(&self, table: &str) -> bool {
@@ -178,7 +178,7 @@ impl Places {
     /// The place of a line: a table that `OWNED_TABLES` names several times holds a user's rows in several ways.
     fn place(&self, header: &Header, line: &Line) -> Result<&Place, Misplaced> {
         let mut refusal = None;
-        for place in places(&line.table, &self.places)? {
+        for place in places(&line.table, &self.all)? {
             match place.admits(header.user, &self.instance, &line.key, |name| scalar(line, name)) {
                 Ok(()) => return Ok(place),
                 Err(why) => refusal = refusal.or(Some(why)),
