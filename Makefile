@@ -81,8 +81,9 @@ links:
 	  ! grep -nE '^($(NOT_IN_FUNCTION)) ' target/$$function.tree || exit 1; \
 	done
 	for package in $(FUNCTIONS) rollcall-cli; do \
-	  $(CARGO) tree --locked -p $$package -e features --prefix none > target/$$package.features || exit 1; \
-	  ! grep -n 'rollcall feature "controls"' target/$$package.features || exit 1; \
+	  $(CARGO) tree --locked -p $$package -e normal --prefix none -f '{lib} {f}' > target/$$package.features || exit 1; \
+	  grep -q '^rollcall ' target/$$package.features || exit 1; \
+	  ! grep -n '^rollcall .*controls' target/$$package.features || exit 1; \
 	done
 
 docs:

@@ -140,7 +140,8 @@ async fn i17_a_cookie_of_another_suffix_neither_lets_in_nor_locks_out() {
     let mallory = mallory["id"].as_str().unwrap();
     let (victim, attacker) = (world.session(&ada, None), world.session(mallory, None));
     let own = own_cookie(&world);
-    let rubbish = |count: usize| (0..count).map(|n| format!("__session_{n:08}={attacker}; ")).collect::<String>();
+    let rubbish =
+        |count: usize| (0..count).map(|n| format!("__session_{n:08}={attacker}; ")).collect::<Vec<_>>().concat();
     for (cookies, expected) in [
         (format!("__session={victim}; __session_zzz={attacker}"), ada.as_str()),
         (format!("__session_zzz={attacker}; __session={victim}"), &ada),

@@ -318,14 +318,14 @@ async fn fault_b21_the_schedule_writes_back_so_many_at_most_and_by_hand_all_are_
         sign_up(number).await;
     }
     pass(&world, 60);
-    let until = Some(Millis::try_from(i64::try_from(world.now().get() + 1).unwrap()).unwrap());
+    let until = Millis::try_from(i64::try_from(world.now().get() + 1).unwrap()).unwrap();
     let by_hand = world.reconciler().await.with_most_links(None);
     let stops = |run: &Run| {
         if run.undone.linked >= 10 {
-            world.set_now(until.unwrap().get());
+            world.set_now(until.get());
         }
     };
-    let first = by_hand.run(&Order::Run(Mode::Repair), until, &stops).await.unwrap().run.unwrap();
+    let first = by_hand.run(&Order::Run(Mode::Repair), Some(until), &stops).await.unwrap().run.unwrap();
     assert_eq!((first.state, first.undone.linked), (State::Running, 10));
     let run = by_hand.run(&Order::Run(Mode::Repair), None, &|_| ()).await.unwrap().run.unwrap();
     assert_eq!((run.run.clone(), run.undone.links, run.undone.linked), (first.run, 31, 31), "{run:?}");

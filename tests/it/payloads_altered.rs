@@ -234,9 +234,8 @@ async fn fault_b7_each_field_of_each_event_replaced_by_anything_loses_nobody() {
                                     say(format!("it cost {differing:?}"));
                                 }
                             }
-                            Some(_) => {}
                             None if named => say("applied to nobody".to_owned()),
-                            None => {}
+                            Some(_) | None => {}
                         }
                         forget(&world, &entity).await;
                         for other in cast.others().into_iter().filter(|_| holds_the_id(kind, &place)) {
@@ -249,10 +248,10 @@ async fn fault_b7_each_field_of_each_event_replaced_by_anything_loses_nobody() {
                             say("it is not insisted upon".to_owned());
                         }
                         let id = sent.headers.iter().find(|(name, _)| name == "svix-id").unwrap().1.clone();
-                        let notes = world.note(&id).await;
-                        let entity_id = notes.first().and_then(|note| note["entity_id"].as_str().map(str::to_owned));
-                        if notes.len() != 1 || (entity_id != Some(entity.to_string()) && !holds_the_id(kind, &place)) {
-                            say(format!("noted as {notes:?}"));
+                        let found = world.note(&id).await;
+                        let entity_id = found.first().and_then(|note| note["entity_id"].as_str().map(str::to_owned));
+                        if found.len() != 1 || (entity_id != Some(entity.to_string()) && !holds_the_id(kind, &place)) {
+                            say(format!("noted as {found:?}"));
                         }
                     }
                     (200, "ignored") if place == "/type" && by == "\"text\"" => {}

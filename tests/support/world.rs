@@ -205,7 +205,6 @@ impl World {
     }
 
     /// The API over the functions under test, to be served.
-    #[must_use]
     pub fn router(&self) -> axum::Router {
         let (webhook, ensure_profile) = (self.webhook.clone(), self.ensure_profile.clone());
         gateway::router(Functions { webhook, ensure_profile, clock: self.clock() })

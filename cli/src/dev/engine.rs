@@ -1,4 +1,4 @@
-//! The embedded DynamoDB, with two indexes of its own SQLite file that its stream needs.
+//! The embedded DynamoDB, with two indexes of its own `SQLite` file that its stream needs.
 //!
 //! For each record of a stream the engine (dynoxide 3.2.0) looks for the greatest sequence number of the table by
 //! `MAX(CAST(sequence_number AS INTEGER))`, and it compares the same expression whenever records are read. Without an index on
@@ -65,7 +65,7 @@ mod tests {
          table_name = ?1 AND shard_id = ?2",
     ];
 
-    /// How SQLite would carry each statement out, as one text.
+    /// How `SQLite` would carry each statement out, as one text.
     fn plans(file: &Path) -> Vec<String> {
         let connection = Connection::open(file).unwrap();
         let plan = |statement: &&str| {

@@ -174,7 +174,7 @@ impl Reconcile {
                 count(report);
             }
             Err(failure @ ReconcileError::Clerk(ClerkError::Foreign(_))) => {
-                error!(outcome = "refused", error = %failure, "reconcile")
+                error!(outcome = "refused", error = %failure, "reconcile");
             }
             Err(failure) => {
                 let cause = std::error::Error::source(failure).map(ToString::to_string);
