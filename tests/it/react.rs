@@ -244,7 +244,7 @@ async fn a_key_of_another_instance_writes_nothing_back() {
 }
 
 #[tokio::test]
-async fn nothing_is_lost_while_clerk_is_down() {
+async fn i12_nothing_is_lost_while_clerk_is_down() {
     for api in [
         ApiFaults { too_many_requests: 1.0, ..ApiFaults::default() },
         ApiFaults { server_error: 1.0, ..ApiFaults::default() },
@@ -267,7 +267,7 @@ async fn nothing_is_lost_while_clerk_is_down() {
 }
 
 #[tokio::test]
-async fn nothing_is_lost_while_the_store_fails() {
+async fn i12_nothing_is_lost_while_the_store_fails() {
     let world = World::start().await;
     eventful(&world).await;
     let _ = world.wire.take();
@@ -304,7 +304,7 @@ async fn nothing_is_lost_while_the_store_fails() {
 }
 
 #[tokio::test]
-async fn nothing_is_lost_while_the_bus_is_down() {
+async fn i12_nothing_is_lost_while_the_bus_is_down() {
     let world = World::start().await;
     let land = eventful(&world).await;
     // A folder where the file should be.

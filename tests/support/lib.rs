@@ -2,8 +2,6 @@
 //! can fail, and events signed like Clerk's.
 
 pub mod answer;
-#[cfg(feature = "controls")]
-pub mod controls;
 pub mod events;
 pub mod follow;
 pub mod killed;

@@ -116,8 +116,6 @@ impl World {
     }
 
     async fn over(stack: Arc<Stack>, now: Arc<AtomicU64>, settings: &[(&str, &str)]) -> World {
-        #[cfg(feature = "controls")]
-        crate::controls::remove_guard();
         let wire = Wire::start(stack.addresses.dynamodb.clone()).await;
         let given: HashMap<String, String> =
             settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();

@@ -161,7 +161,8 @@ impl DynamoOwned {
         if self.table.index.is_some() {
             rows = self.whole(rows).await?;
             // An index lags, and an application may hand a row to somebody else at any moment.
-            rows.retain(|row| row.get(&self.table.key).and_then(|value| value.as_s().ok()) == Some(&id));
+            let is_of_owner = |row: &Row| row.get(&self.table.key).and_then(|value| value.as_s().ok()) == Some(&id);
+            rows.retain(|row| is_of_owner(row) || !guards(Invariant::I23));
         }
         self.learn(&rows);
         let owner = Some((self.table.key.clone(), id)).filter(|(name, _)| !key.contains(name));

@@ -5,6 +5,7 @@
 
 use serde_json::Value;
 
+use super::controls::{Invariant, guards};
 use super::item::Item;
 use super::problem::Problem;
 
@@ -35,7 +36,7 @@ pub fn admit(user: Option<&Item>) -> Result<&Item, Refusal> {
         Err(Refusal::Deleted)
     } else if is_set("banned") {
         Err(Refusal::Banned)
-    } else if is_set("deprovisioned") {
+    } else if is_set("deprovisioned") && guards(Invariant::I18) {
         Err(Refusal::Deprovisioned)
     } else if user.is_placeholder() {
         Err(Refusal::NotSynced)

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::controls::{Invariant, guards};
 use super::id::{Each, Kind, OrganizationId};
 use super::millis::Millis;
 use super::reconcile::pace;
@@ -102,7 +103,8 @@ impl Asked {
         let recent: BTreeMap<String, Question> = recent.map(|(name, asked)| (name.clone(), asked.clone())).collect();
         let is_stranger = recent.values().any(|asked| asked.unknown.contains(&Kind::User));
         let same = recent.get(question);
-        if is_stranger || same.is_some() || recent.len() >= MOST_QUESTIONS {
+        let is_early = is_stranger || same.is_some() || recent.len() >= MOST_QUESTIONS;
+        if is_early && guards(Invariant::I24) {
             let unknown = |kind| same.is_some_and(|same| same.unknown.contains(&kind));
             return Turn::Wait(Earlier {
                 unknown: Each {

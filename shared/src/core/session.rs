@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use thiserror::Error;
 
+use super::controls::{Invariant, guards};
 use super::id::{Each, EntityId, OrganizationId, UserId};
 use super::millis::Millis;
 use super::origins::Origins;
@@ -271,7 +272,7 @@ pub fn check(header: &Header, claims: Claims, rules: &Rules, visit: Visit, now: 
     if category == Some(MACHINE_CATEGORY) || subject.starts_with("mch_") {
         return Err(Rejection::Machine);
     }
-    if category.is_some_and(|category| !SESSION_CATEGORIES.contains(&category)) {
+    if category.is_some_and(|category| !SESSION_CATEGORIES.contains(&category)) && guards(Invariant::I17) {
         return Err(Rejection::Category);
     }
     let user: UserId = subject.parse().map_err(|_| Rejection::Subject)?;

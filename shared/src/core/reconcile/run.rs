@@ -12,6 +12,7 @@ use time::macros::format_description;
 use super::absence::{Listing, is_too_many};
 use super::basis::Basis;
 use super::tally::{Cost, Drift, Tally, Undone};
+use crate::core::controls::{Invariant, guards};
 use crate::core::id::{Each, InstanceId, Key, Kind, UserId};
 use crate::core::millis::Millis;
 
@@ -289,7 +290,7 @@ impl Run {
     /// Whether a run of this mode under these settings goes on with it at `now`.
     #[must_use]
     pub fn can_resume(&self, mode: Mode, basis: &Basis, now: Millis) -> bool {
-        self.is_interrupted(mode, now) && self.basis == *basis
+        self.is_interrupted(mode, now) && (self.basis == *basis || !guards(Invariant::I16))
     }
 
     /// Whether a run of this mode would go on with it at `now`, were the settings the same.

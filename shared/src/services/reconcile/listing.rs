@@ -170,8 +170,9 @@ impl Walk<'_> {
             }
         }
         if !entries.is_empty() {
-            let kept = self.reconciler.runs.keep_seen(&self.run, kind, &entries).await;
-            self.run.cost.write_units += if guards(Invariant::I11) { kept? } else { kept.unwrap_or_default() };
+            if guards(Invariant::I11) {
+                self.run.cost.write_units += self.reconciler.runs.keep_seen(&self.run, kind, &entries).await?;
+            }
             self.run.pages += 1;
             self.seen.of_mut(kind).extend(entries);
         }
