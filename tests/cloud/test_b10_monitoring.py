@@ -151,7 +151,7 @@ def test_b10_an_event_that_cannot_be_read_rings(monitored):
 def test_b10_a_row_that_somebody_has_changed_rings(monitored, alarm, log):
     """What the rule does not need is not as Rollcall writes it, so everybody goes on, and says so."""
     stack, clerk = monitored.stack, monitored.stack.clerk
-    user = clerk.create_user("Barbara", "Liskov")
+    user = clerk.create_user("Barbara", f"Liskov{alarm}")
     clerk.delivered(user["id"])
     monitored.emitted(log)
     row = stack.user(user["id"])

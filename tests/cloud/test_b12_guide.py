@@ -13,7 +13,10 @@ GUIDE = ROOT / "docs" / "webhook-setup.md"
 
 
 def test_b12_the_guide_lists_the_events_that_the_webhook_follows():
-    listed = re.findall(r"`([a-z]\w*\.(?:created|updated|deleted))`", GUIDE.read_text())
+    # Those of roles are named for somebody who wants to hear of them, and are not followed.
+    guide = re.sub(r"### Roles that change\n.*?\n(?=### )", "", GUIDE.read_text(), flags=re.DOTALL)
+    assert len(guide) < len(GUIDE.read_text())
+    listed = re.findall(r"`([a-z]\w*\.(?:created|updated|deleted))`", guide)
     assert set(listed) == followed()
 
 
