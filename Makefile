@@ -28,7 +28,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 ARCHITECTURES := arm64 x86_64
 MACHINE       := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 
-.PHONY: help dev test controls lint format clippy core links docs template checkov frontend rust deny bench bench-reconcile build
+.PHONY: help dev test controls lint format clippy core links docs template checkov frontend rust deny bench bench-reconcile bench-purges build
 .PHONY: build-arm64 build-x86_64 cloud cloud-test
 .NOTPARALLEL:
 
@@ -43,6 +43,7 @@ help:
 	@echo 'make controls      remove the guard of one invariant after another, and see a test of it fail'
 	@echo 'make bench         measure'
 	@echo 'make bench-reconcile [USERS=1000000]  reconcile a large instance, measured'
+	@echo 'make bench-purges  purge deleted users with heavy rows, measured'
 	@echo 'make build [ARCHITECTURES=arm64]  build the functions for AWS, by default for both of its processors'
 	@echo 'make cloud         deploy template.yaml to a local AWS, with the emulator for Clerk, and wait for Ctrl-C'
 	@echo 'make cloud-test [ARGS=…]  deploy template.yaml to a local AWS and play the acceptance scenarios there'
@@ -150,6 +151,12 @@ bench-reconcile:
 	@$(CARGO) build --locked --release -p reconcile
 	@$(CARGO) build --locked -q --workspace --bins
 	@$(CARGO) run --locked -q --release -p rollcall-bench -- --reconcile $(or $(USERS),1000000)
+
+# Eight deleted users with heavy rows, purged at once: what reconcile needs in memory.
+bench-purges:
+	@$(CARGO) build --locked --release -p reconcile
+	@$(CARGO) build --locked -q --workspace --bins
+	@$(CARGO) run --locked -q --release -p rollcall-bench -- --purges
 
 # Into target/lambda/<processor>/<function>/bootstrap.
 build: $(addprefix build-,$(ARCHITECTURES))

@@ -203,11 +203,14 @@ async fn i24_without_a_mirror_each_process_remembers_for_ten_seconds_what_clerk_
         assert_eq!(sync(&world, &token).await, 303);
     }
     assert_eq!(world.clerk_calls() - before, 3);
-    // Each further process asks for itself, up to three in all; the fourth makes nothing up.
+    // Each further process asks for itself, up to three in all; the fourth makes nothing up and lets nobody in.
     for at in 0..3 {
-        let other = world.beside(&off).await;
-        let role = other.ensure(&token).await.body["membership"]["role"].clone();
-        assert_eq!(role, if at < 2 { json!("org:admin") } else { Value::Null }, "{at}");
+        let answer = world.beside(&off).await.ensure(&token).await;
+        if at < 2 {
+            assert_eq!((answer.status, &answer.body["membership"]["role"]), (200, &json!("org:admin")), "{at}");
+        } else {
+            assert_eq!(answer.brief(), (503, "user_not_asked"));
+        }
     }
     assert_eq!(world.clerk_calls() - before, 3 + 2 + 2);
     world.set_now(world.now().get() + 1_000);
@@ -218,6 +221,23 @@ async fn i24_without_a_mirror_each_process_remembers_for_ten_seconds_what_clerk_
     // A deletion is stored, and so known at once.
     world.post(&rollcall_tests::deletion_event("user.deleted", &ada, world.now().get())).await;
     assert_eq!(world.ensure(&token).await.brief(), (410, "user_deleted"));
+}
+
+#[tokio::test]
+async fn i18_without_a_mirror_nobody_who_is_banned_gets_in_by_asking_too_often() {
+    let off = [("MIRROR", "off")];
+    let world = World::with(&off).await;
+    let (ada, acme) = newcomer(&world).await;
+    let tokens = [world.session(&ada, None), world.session(&ada, Some(&acme))];
+    world.clerk("POST", &format!("/users/{ada}/ban"), json!({})).await;
+    for at in 0..5 {
+        let other = world.beside(&off).await;
+        for token in &tokens {
+            let answer = other.ensure(token).await;
+            assert!(["user_banned", "user_not_asked"].contains(&answer.brief().1), "{at}: {}", answer.text);
+        }
+    }
+    assert!(world.profiles().await.is_empty(), "nothing is created for somebody who is turned away");
 }
 
 #[tokio::test]

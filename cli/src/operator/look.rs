@@ -15,10 +15,19 @@ use super::target::Target;
 ///
 /// All that is wrong, each with the table and the variable; or that DynamoDB does not describe them.
 pub(super) async fn at_tables(target: &Target, settings: &Settings) -> anyhow::Result<()> {
+    at(target, [&settings.directory_table, &settings.profiles_table, &settings.operations_table]).await
+}
+
+/// Refuses tables that are not the Directory, Profiles and Operations, in this order.
+///
+/// # Errors
+///
+/// As [`at_tables`].
+pub(super) async fn at(target: &Target, [directory, profiles, operations]: [&String; 3]) -> anyhow::Result<()> {
     let tables = [
-        (DIRECTORY_TABLE.name, Role::Directory, &settings.directory_table),
-        (PROFILES_TABLE.name, Role::Profiles, &settings.profiles_table),
-        (OPERATIONS_TABLE.name, Role::Operations, &settings.operations_table),
+        (DIRECTORY_TABLE.name, Role::Directory, directory),
+        (PROFILES_TABLE.name, Role::Profiles, profiles),
+        (OPERATIONS_TABLE.name, Role::Operations, operations),
     ];
     let mut problems = Vec::new();
     for (at, (variable, role, table)) in tables.into_iter().enumerate() {

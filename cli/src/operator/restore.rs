@@ -14,6 +14,7 @@ use rollcall::services::restore::{Backup, Places, Restored};
 use serde_json::json;
 
 use super::desk::must_say_yes;
+use super::look;
 use super::reconcile::store;
 use super::target::{Environment, Target};
 use super::text::{count, moment, table};
@@ -89,18 +90,21 @@ pub async fn run(args: RestoreArgs, environment: Environment, screen: &Screen) -
 
 /// Where this deployment's backups may write, as its settings say: nowhere else, whatever a file names.
 async fn places(target: &Target) -> anyhow::Result<Places> {
-    let (instance, profiles, owned) = target.settings(|lookup| {
+    let (instance, tables, owned) = target.settings(|lookup| {
         let mut reader = Reader::new(lookup);
         let ours = [DIRECTORY_TABLE, PROFILES_TABLE, OPERATIONS_TABLE].map(|it| reader.read(&it, table_name));
         let instance: Option<InstanceId> = reader.read(&CLERK_INSTANCE_ID, |text| text.parse().ok());
         let owned = Removal::read_owned(&mut reader, &ours.each_ref().map(Option::as_ref));
         let problems = reader.finish();
-        let [_, profiles, _] = ours;
-        match (instance, profiles) {
-            (Some(instance), Some(profiles)) if problems.names().is_empty() => Ok((instance, profiles, owned)),
+        match (instance, ours) {
+            (Some(instance), [Some(directory), Some(profiles), Some(operations)]) if problems.names().is_empty() => {
+                Ok((instance, [directory, profiles, operations], owned))
+            }
             _ => Err(problems),
         }
     })?;
+    look::at(target, tables.each_ref()).await?;
+    let [_, profiles, _] = tables;
     let client = || target.dynamodb.clone();
     let profiles = DynamoOwned::partition(client(), profiles);
     let owned: Vec<DynamoOwned> = owned.into_iter().map(|table| DynamoOwned::new(client(), table)).collect();

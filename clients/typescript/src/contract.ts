@@ -105,6 +105,7 @@ export type ProblemCode =
   | "user_banned"
   | "user_deprovisioned"
   | "user_deleted"
+  | "user_not_asked"
   | "user_not_found"
   | "user_not_synced"
   | "unavailable"

@@ -141,6 +141,7 @@ impl Settings {
             (CLERK_INSTANCE_ID.name, self.instance.to_string()),
             (RECONCILE_POLICY.name, format!("{:?}", self.mode).to_lowercase()),
             (MIRROR.name, on(self.mirror)),
+            (ROLES.name, self.roles.listed()),
             (METADATA_WRITEBACK.name, on(self.writes_back)),
             (DELETION_POLICY.name, format!("{:?}", self.removal.policy).to_lowercase()),
             (PURGE_AFTER_HOURS.name, self.removal.hold.to_string()),

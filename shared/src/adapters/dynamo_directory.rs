@@ -28,8 +28,9 @@ const MOST_ATTEMPTS: u32 = 4;
 /// Source: AWS, API reference of `TransactWriteItems`.
 pub const MOST_TOGETHER: i32 = 99;
 /// The condition that a row is exactly the one that was read. Undone, and ended once more by the same message, a tombstone has
-/// the same rank and the same digest; only when it was stored is another moment.
-const IS_EXACTLY: &str = "#rank = :rank AND #applied_at = :applied_at";
+/// the same rank and the same digest; only when it was stored is another moment. Where somebody has removed or broken that moment
+/// the rank alone tells: else such a tombstone could never be finished.
+const IS_EXACTLY: &str = "#rank = :rank AND (#applied_at = :applied_at OR NOT attribute_type(#applied_at, :number))";
 
 /// The Directory's table.
 #[derive(Clone, Debug)]
@@ -261,7 +262,8 @@ fn exact_names() -> HashMap<String, String> {
 /// The values in [`IS_EXACTLY`].
 fn exact_values(read: &Item) -> HashMap<String, AttributeValue> {
     let applied_at = AttributeValue::N(read.provenance.applied_at.get().to_string());
-    [(":rank", AttributeValue::S(read.rank.to_string())), (":applied_at", applied_at)]
+    let number = AttributeValue::S("N".to_owned());
+    [(":rank", AttributeValue::S(read.rank.to_string())), (":applied_at", applied_at), (":number", number)]
         .map(|(it, value)| (it.to_owned(), value))
         .into()
 }

@@ -22,6 +22,9 @@ pub enum Refusal {
     NotFound,
     /// The copy should hold the user, and does not.
     NotSynced,
+    /// No user is stored here, and Clerk was asked about this one so often that it is not asked again at once: nobody knows
+    /// whether the user is banned.
+    NotAsked,
 }
 
 /// Lets a stored user in, or says why not. What only stands in for a user is not synchronised yet.
@@ -55,6 +58,7 @@ impl Refusal {
             Refusal::Deprovisioned => USER_DEPROVISIONED,
             Refusal::NotFound => USER_NOT_FOUND,
             Refusal::NotSynced => USER_NOT_SYNCED,
+            Refusal::NotAsked => USER_NOT_ASKED,
         }
     }
 
@@ -95,6 +99,12 @@ const USER_NOT_FOUND: Problem = Problem {
     code: "user_not_found",
     title: "Account not found",
     detail: "Clerk does not know this account any more, or not yet. Sign in again.",
+};
+const USER_NOT_ASKED: Problem = Problem {
+    status: 503,
+    code: "user_not_asked",
+    title: "Account cannot be checked now",
+    detail: "Clerk was asked about this account several times a moment ago. Try again in ten seconds.",
 };
 const USER_NOT_SYNCED: Problem = Problem {
     status: 404,

@@ -269,12 +269,6 @@ impl Flag {
     pub fn is_set(self) -> bool {
         self == Flag::Said(true)
     }
-
-    /// What it says; nothing for one that is absent or null.
-    #[must_use]
-    pub fn said(self) -> Option<bool> {
-        if let Flag::Said(said) = self { Some(said) } else { None }
-    }
 }
 
 impl<'de> Deserialize<'de> for Flag {

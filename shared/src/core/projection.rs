@@ -57,7 +57,7 @@ pub struct User {
     pub banned: bool,
     /// Whether too many failed attempts locked the user out.
     pub locked: bool,
-    /// Whether a directory sync has removed the user.
+    /// Whether a directory sync has removed the user: absent is false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deprovisioned: Option<bool>,
 }
@@ -208,7 +208,7 @@ impl Context<'_> {
             public_metadata: Metadata(user.public_metadata),
             banned: user.banned.is_set(),
             locked: user.locked.is_set(),
-            deprovisioned: user.deprovisioned.said(),
+            deprovisioned: user.deprovisioned.is_set().then_some(true),
         };
         self.live(&entity, object(&fields), Millis::ZERO, created_at, updated_at)
     }

@@ -33,6 +33,12 @@ impl Roles {
         (!names.is_empty()).then_some(Roles(names))
     }
 
+    /// The names, as the setting lists them.
+    #[must_use]
+    pub fn listed(&self) -> String {
+        self.0.join(",")
+    }
+
     /// Whether a name is that of a role.
     #[must_use]
     pub fn knows(&self, name: &str) -> bool {

@@ -183,7 +183,12 @@ impl Ensurer {
 
     async fn create(&self, stored: Stored, extent: Extent, call: &Call<'_>) -> Result<Outcomes, StoreError> {
         let mut outcomes = Outcomes::at_once(Err(Refusal::NotFound));
-        let (stored, answers) = self.answers(stored, extent, call, &mut outcomes).await?;
+        let (stored, answers, is_held_back) = self.answers(stored, extent, call, &mut outcomes).await?;
+        if is_held_back && !self.mirror && matches!(answers.user, Answer::Silent) {
+            // Where no user is stored only Clerk can turn somebody away. A caller who uses the questions up must not get in by that.
+            outcomes.answer = Err(Refusal::NotAsked);
+            return Ok(outcomes);
+        }
         let Stored { copies, profile, membership_profile } = stored;
         if matches!(answers.user, Answer::Nothing) {
             return Ok(outcomes);
@@ -225,26 +230,26 @@ impl Ensurer {
         Ok(outcomes)
     }
 
-    /// Clerk's answers about what is wanted, beside what was stored before it was asked. One caller cannot spend Clerk's
-    /// rate: see [`Questions`].
+    /// Clerk's answers about what is wanted, beside what was stored before it was asked, and whether Clerk was not asked only because
+    /// it was asked about this caller a moment ago. One caller cannot spend Clerk's rate: see [`Questions`].
     async fn answers(
         &self,
         mut stored: Stored,
         extent: Extent,
         call: &Call<'_>,
         outcomes: &mut Outcomes,
-    ) -> Result<(Stored, Each<Answer>), StoreError> {
+    ) -> Result<(Stored, Each<Answer>, bool), StoreError> {
         let [mut pause, longest] = LOOKS_AFTER;
         let begun = Instant::now();
         loop {
             let wanted = ensure::wanted(call.session, &stored.copies, extent);
             let requests = wanted.into_array().map(u32::from).iter().sum();
             if requests == 0 || self.silence.lasts(call.now) {
-                return Ok((stored, wanted.map(silent)));
+                return Ok((stored, wanted.map(silent), false));
             }
             if self.questions.budget.is_spent(call.now) {
                 outcomes.silence = Some(Unasked::Share);
-                return Ok((stored, wanted.map(silent)));
+                return Ok((stored, wanted.map(silent), false));
             }
             let caller = self.applier.instance.internal_id(&call.session.user);
             let organization = call.session.organization.as_ref().map(|active| &active.id);
@@ -262,19 +267,19 @@ impl Ensurer {
                     if is_silent || !unknown.is_empty() {
                         self.questions.over(round, &unknown, call.now).await?;
                     }
-                    return Ok((stored, answers));
+                    return Ok((stored, answers, false));
                 }
                 Leave::Spent(round) => {
                     outcomes.silence = Some(Unasked::Share);
                     self.questions.over(round, &BTreeSet::new(), call.now).await?;
-                    return Ok((stored, wanted.map(silent)));
+                    return Ok((stored, wanted.map(silent), false));
                 }
                 Leave::Earlier(earlier) => {
                     let missing = ensure::wanted(call.session, &stored.copies, Extent::Missing);
                     // Another call is asking: what it brings is better than what could stand in for it.
                     let until = call.until.min(begun + Duration::from_millis(earlier.is_awaited_for));
                     if !missing.into_array().contains(&true) || Instant::now() + pause > until {
-                        return Ok((stored, earlier_answers(wanted, missing, &earlier)));
+                        return Ok((stored, earlier_answers(wanted, missing, &earlier), true));
                     }
                     sleep(pause).await;
                     pause = longest.min(pause * 2);
@@ -417,7 +422,7 @@ fn silent(wanted: bool) -> Answer {
 /// The answers where Clerk was asked a moment ago: what it did not have it does not have, and what is there is new enough.
 fn earlier_answers(wanted: Each<bool>, missing: Each<bool>, earlier: &Earlier) -> Each<Answer> {
     wanted.zip(missing).zip(earlier.unknown).map(|((wanted, missing), unknown)| match (wanted, missing, unknown) {
-        (true, _, true) => Answer::Nothing,
+        (true, true, true) => Answer::Nothing,
         (true, true, false) => Answer::Silent,
         _ => Answer::NotAsked,
     })

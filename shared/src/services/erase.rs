@@ -210,7 +210,9 @@ impl Reconciler {
         if tombstone.is_finished() {
             // Nothing but rows that have come since, in tables that Rollcall does not guard.
             let owner = Owner { clerk: user.clone(), internal: self.applier.instance.internal_id(user) };
-            let removed = purger.remove(&owner, tombstone, &deletions.cascade, None).await?.unwrap_or_default();
+            let removed = purger.remove(&owner, tombstone, &deletions.cascade, None).await?;
+            // Another tombstone, or none, stands there by now: what is left must not pass for removed.
+            let removed = removed.ok_or(OperatorError::Contended)?;
             log(&tombstone.key, &removed);
             return Ok(Own::Removed(removed));
         }

@@ -10,6 +10,7 @@ use crate::adapters::clerk_lists::{PAGE, Row};
 use crate::adapters::dynamo_directory::Put;
 use crate::adapters::store_error::StoreError;
 use crate::core::clerk::Entity;
+use crate::core::decide::AHEAD_AFTER;
 use crate::core::id::{EntityId, Key, Kind};
 use crate::core::item::{Item, Writer};
 use crate::core::millis::Millis;
@@ -161,9 +162,12 @@ impl Reconciler {
         context.entity(found).ok_or(OperatorError::Undated)
     }
 
-    /// Whether a live row is dated ahead of what Clerk shows. Without a mirror nobody who lives is replaced.
+    /// Whether a live row is dated so far ahead of what Clerk shows that no lagging replica and no race explains it. Without a
+    /// mirror nobody who lives is replaced.
     fn is_ahead(&self, stored: &Item, shown: &Item) -> bool {
-        !stored.is_deleted() && stored.rank > shown.rank && self.keeps(stored)
+        let is_same_one = stored.rank.generation == shown.rank.generation;
+        let ahead = stored.rank.version.since(shown.rank.version);
+        !stored.is_deleted() && is_same_one && ahead > AHEAD_AFTER && self.keeps(stored)
     }
 
     fn keeps(&self, stored: &Item) -> bool {

@@ -10,7 +10,7 @@
 //! 4. [`decide`]: verify, parse and decide alone, within this process.
 //! 5. [`requests`]: what an event asks of DynamoDB and of Clerk, against the local stack.
 //! 6. [`report`]: the budgets.
-//! 7. [`reconcile`]: a whole instance reconciled, by `make bench-reconcile`.
+//! 7. [`reconcile`]: a whole instance reconciled, by `make bench-reconcile`; [`purges`]: heavy rows removed, by `make bench-purges`.
 //!
 //! Everything listens on 127.0.0.1 only. Exit status 0 if all budgets hold, 1 if one is over or could not be measured, 64 for wrong usage.
 #![expect(clippy::disallowed_methods, reason = "only a main.rs reads the environment and the clock")]
@@ -23,6 +23,7 @@ mod hot_path;
 mod hours;
 mod node;
 mod process;
+mod purges;
 mod reconcile;
 mod report;
 mod requests;
@@ -44,7 +45,8 @@ use crate::report::{Measured, Report, Verdict};
 use crate::starts::Store;
 
 const USAGE: &str = "usage: rollcall-bench [--json] [FUNCTION…]   (whose binaries are weighed, by default all four)\n       \
-                     rollcall-bench --reconcile USERS";
+                     rollcall-bench --reconcile USERS\n       \
+                     rollcall-bench --purges";
 /// Where the system keeps its authorities: Debian and Amazon Linux.
 const ROOTS: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
@@ -57,14 +59,10 @@ async fn main() -> ExitCode {
             eprintln!("{USAGE}");
             return ExitCode::from(64);
         };
-        return match reconcile_all(users).await {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => ExitCode::FAILURE,
-            Err(error) => {
-                eprintln!("rollcall-bench: {error:#}");
-                ExitCode::FAILURE
-            }
-        };
+        return status(reconcile_all(users).await);
+    }
+    if options == ["--purges"] && functions.is_empty() {
+        return status(purge_all().await);
     }
     if options.iter().any(|option| option != "--json") {
         eprintln!("{USAGE}");
@@ -97,10 +95,32 @@ async fn main() -> ExitCode {
     status
 }
 
+fn status(holds: anyhow::Result<bool>) -> ExitCode {
+    match holds {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("rollcall-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn purge_all() -> anyhow::Result<bool> {
+    let (function, rollcall) = binaries()?;
+    purges::measure(&function, &rollcall, now).await
+}
+
 async fn reconcile_all(users: u64) -> anyhow::Result<bool> {
+    let (function, rollcall) = binaries()?;
+    reconcile::measure(&function, &rollcall, users, now).await
+}
+
+/// Reconcile as it ships, and the command that starts the local stack.
+fn binaries() -> anyhow::Result<(PathBuf, PathBuf)> {
     let release = std::env::current_exe()?.parent().context("this binary's folder")?.to_owned();
     let rollcall = release.parent().context("the target folder")?.join("debug/rollcall");
-    reconcile::measure(&release.join("reconcile"), &rollcall, users, now).await
+    Ok((release.join("reconcile"), rollcall))
 }
 
 async fn measure(functions: &[String]) -> anyhow::Result<Report> {

@@ -199,6 +199,11 @@ impl Dynamo {
 }
 
 impl Stack {
+    /// A request to its DynamoDB.
+    pub(crate) async fn dynamodb(&self, target: &'static str, body: Value) -> anyhow::Result<Value> {
+        self.dynamodb.call(target, body).await
+    }
+
     /// The stored item of the event's entity.
     async fn item(&self, signed: &Signed) -> anyhow::Result<Value> {
         let instance: InstanceId = events::INSTANCE.parse()?;
