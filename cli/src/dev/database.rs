@@ -35,7 +35,7 @@ struct Engine {
     open: watch::Sender<()>,
 }
 
-/// A connection to the engine. It is driven by whoever asks, not by a task: passing each answer from task to task would
+/// A connection to the engine. The request itself drives it, not a task: passing each answer from task to task would
 /// take longer than the engine does.
 struct Line {
     requests: SendRequest<Body>,

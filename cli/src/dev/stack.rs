@@ -189,7 +189,7 @@ impl Stack {
     ///
     /// If a port is taken, the folder cannot be used, or a setting is malformed.
     pub async fn start(config: Config) -> anyhow::Result<Stack> {
-        // Before anything else: whoever comes second must not touch what is there.
+        // Before anything else: a second process must not touch the files of the first.
         let claim = config.data.as_deref().map(folder::claim).transpose()?;
         let tables = Tables::default();
         let door = Door::new(&config.allow_hosts);
