@@ -104,6 +104,9 @@ impl DynamoDirectory {
         for (placeholder, value) in condition.values {
             request = request.expression_attribute_values(placeholder, AttributeValue::S(value));
         }
+        for (placeholder, moment) in condition.moments {
+            request = request.expression_attribute_values(placeholder, number(moment));
+        }
         let mut attempts = 1;
         let sent = loop {
             match request.clone().send().await {
@@ -158,6 +161,9 @@ impl DynamoDirectory {
             }
             for (placeholder, value) in condition.values {
                 put = put.expression_attribute_values(placeholder, AttributeValue::S(value));
+            }
+            for (placeholder, moment) in condition.moments {
+                put = put.expression_attribute_values(placeholder, number(moment));
             }
             actions.push(TransactWriteItem::builder().put(put.build().map_err(unreadable)?).build());
         }
@@ -249,9 +255,13 @@ impl DynamoDirectory {
             .set_expression_attribute_names(Some(exact_names()))
             .set_expression_attribute_values(Some(exact_values(tombstone)))
             .expression_attribute_names("#finished", CONSEQUENCES_AT)
-            .expression_attribute_values(":now", AttributeValue::N(now.get().to_string()))
+            .expression_attribute_values(":now", number(now))
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
     }
+}
+
+fn number(moment: Millis) -> AttributeValue {
+    AttributeValue::N(moment.get().to_string())
 }
 
 /// The names in [`IS_EXACTLY`].
@@ -261,7 +271,7 @@ fn exact_names() -> HashMap<String, String> {
 
 /// The values in [`IS_EXACTLY`].
 fn exact_values(read: &Item) -> HashMap<String, AttributeValue> {
-    let applied_at = AttributeValue::N(read.provenance.applied_at.get().to_string());
+    let applied_at = number(read.provenance.applied_at);
     let number = AttributeValue::S("N".to_owned());
     [(":rank", AttributeValue::S(read.rank.to_string())), (":applied_at", applied_at), (":number", number)]
         .map(|(it, value)| (it.to_owned(), value))

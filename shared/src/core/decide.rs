@@ -157,7 +157,7 @@ pub fn refused(write: &Write, stored: Option<&Item>, context: &Context<'_>) -> N
         && Guard::Newer.admits(&offered, seen.as_ref())
     {
         let item = deletion.tombstone(DeletionPolicy::Retain, stored, context);
-        let guard = seen.map_or(Guard::Absent, |seen| Guard::Exactly(seen.rank, seen.digest));
+        let guard = seen.map_or(Guard::Absent, |seen| Guard::Exactly(seen.into()));
         return Next::Again(Box::new(Write { item, guard, retained: write.retained.clone() }));
     }
     // A retained tombstone is judged as what it is, a signed delete.
@@ -189,7 +189,7 @@ pub fn fetched(entity: Option<clerk::Entity>, stored: Option<&Item>, said: &Said
     }
     let guard = match stored.map(Stamp::from) {
         Some(seen) if seen.is_finished => return Next::Settled(Outcome::Superseded),
-        Some(seen) if same_generation_other_membership(&offered, &seen) => Guard::Exactly(seen.rank, seen.digest),
+        Some(seen) if same_generation_other_membership(&offered, &seen) => Guard::Exactly(seen.into()),
         Some(seen) if seen.rank > offered.rank => return Next::Settled(Outcome::Superseded),
         Some(seen) if seen.rank == offered.rank && seen.digest == offered.digest => {
             return Next::Settled(Outcome::Duplicate);
@@ -329,7 +329,7 @@ mod tests {
         let first = write(planned(USER_DELETED, 0, DeletionPolicy::Retain, true));
         assert_eq!(first.guard, Guard::Absent);
         let Next::Again(second) = with_context(|context| refused(&first, Some(&live), context)) else { panic!() };
-        assert_eq!(second.guard, Guard::Exactly(live.rank, live.digest.clone()));
+        assert_eq!(second.guard, Guard::Exactly((&live).into()));
         assert_eq!(second.item.fields["name"], live.fields["name"]);
         // Once something greater is stored, it is superseded like every other delete.
         let mut greater = live;

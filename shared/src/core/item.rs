@@ -139,7 +139,11 @@ impl Item {
         let times = ["created_at", "updated_at", "deleted_at"].map(|name| optional(row, name, &mut whole));
         let [created_at, updated_at, deleted_at] = times;
         // That a mark is there says all, whatever it holds.
-        attributes.retain(|name, value| !value.is_null() || name == CONSEQUENCES_AT || name == PURGING_AT);
+        // On a live row a mark means nothing, and must not get into the tombstone that keeps the row.
+        attributes.retain(|name, value| match name.as_str() {
+            CONSEQUENCES_AT | PURGING_AT => rank.is_deleted(),
+            _ => !value.is_null(),
+        });
         let provenance = Provenance { applied_at, applied_by, delivery_id };
         let item = Item { key, rank, digest, provenance, created_at, updated_at, deleted_at, fields: attributes };
         Ok((item, whole))
@@ -177,16 +181,16 @@ impl Item {
         self.is_deleted() && Kind::of(&self.key) != Some(Kind::Membership) && !self.is_finished()
     }
 
-    /// Whether this is a tombstone whose consequences are all done.
+    /// Whether this is a tombstone whose consequences are all done. The mark means nothing on a live row.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.fields.contains_key(CONSEQUENCES_AT)
+        self.is_deleted() && self.fields.contains_key(CONSEQUENCES_AT)
     }
 
     /// Whether this is the tombstone of a user whose data are being removed.
     #[must_use]
     pub fn is_purging(&self) -> bool {
-        self.fields.contains_key(PURGING_AT) && !self.is_finished()
+        self.is_deleted() && self.fields.contains_key(PURGING_AT) && !self.is_finished()
     }
 
     /// Whether this is a placeholder: of the entity only a session token is known so far.

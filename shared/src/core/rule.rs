@@ -11,6 +11,7 @@ use super::controls::{Invariant, guards};
 use super::digest::Digest;
 use super::id::MembershipId;
 use super::item::{CONSEQUENCES_AT, Item, PURGING_AT};
+use super::millis::Millis;
 use super::rank::Rank;
 
 /// What the rule looks at in an item.
@@ -22,11 +23,39 @@ pub struct Stamp {
     pub digest: Digest,
     /// Which membership it is, for memberships: two of one generation are told apart by it.
     pub membership_id: Option<MembershipId>,
+    /// When it was stored: a state that was replaced and came back is another one.
+    pub applied_at: Millis,
     /// Whether it is a tombstone with nothing left to do: it is final.
     pub is_finished: bool,
-    /// Whether the data of the user whose tombstone it is are being removed.
+    /// Whether it is a user's tombstone, and the user's data are being removed.
     pub is_purging: bool,
 }
+
+/// One stored state, and no other that says the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exact {
+    rank: Rank,
+    digest: Digest,
+    applied_at: Millis,
+}
+
+impl From<Stamp> for Exact {
+    fn from(stamp: Stamp) -> Exact {
+        Exact { rank: stamp.rank, digest: stamp.digest, applied_at: stamp.applied_at }
+    }
+}
+
+impl From<&Item> for Exact {
+    fn from(item: &Item) -> Exact {
+        Stamp::from(item).into()
+    }
+}
+
+/// The condition that a row was stored at one moment. Where somebody has removed or broken the attribute it is passed over: else
+/// such a row could never be replaced.
+const STORED_AT: &str = "(#applied_at = :applied_at OR NOT attribute_type(#applied_at, :number))";
+/// What tells a live rank from a tombstone's. The marks of a tombstone mean nothing on a live row, whoever has put them there.
+const LIVE: &str = ".0.";
 
 /// The condition under which a writer offers a state, beyond "nothing is stored yet".
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +71,7 @@ pub enum Guard {
     Absent,
     /// Exactly this state stored, and no data being removed because of it. A tombstone that keeps what was read, an undo, a
     /// membership that replaces another one of its generation.
-    Exactly(Rank, Digest),
+    Exactly(Exact),
 }
 
 /// What became of an offered state.
@@ -61,15 +90,17 @@ pub enum Outcome {
     Unproven,
 }
 
-/// A DynamoDB condition: the expression, and the strings its placeholders stand for.
+/// A DynamoDB condition: the expression, and what its placeholders stand for.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Condition {
     /// The `ConditionExpression`.
     pub expression: String,
     /// `ExpressionAttributeNames`.
     pub names: Vec<(&'static str, &'static str)>,
-    /// `ExpressionAttributeValues`, all of them strings.
+    /// `ExpressionAttributeValues` that are strings.
     pub values: Vec<(&'static str, String)>,
+    /// `ExpressionAttributeValues` that are moments, in Unix ms.
+    pub moments: Vec<(&'static str, Millis)>,
 }
 
 impl Guard {
@@ -86,9 +117,7 @@ impl Guard {
                 newer(offered, stored) || (stored.rank == offered.rank && stored.digest == *seen)
             }
             Guard::Absent => false,
-            Guard::Exactly(rank, digest) => {
-                stored.rank == *rank && stored.digest == *digest && (stored.is_finished || !stored.is_purging)
-            }
+            Guard::Exactly(seen) => Exact::from(stored.clone()) == *seen && (stored.is_finished || !stored.is_purging),
         }
     }
 
@@ -97,9 +126,13 @@ impl Guard {
     pub fn condition(&self, offered: &Stamp) -> Condition {
         // Users and organizations have one generation and one id; only a membership must tell which one it is.
         let newer = match offered.membership_id {
-            None => "(#rank < :rank AND attribute_not_exists(#finished) AND attribute_not_exists(#purging))",
+            None => {
+                "(#rank < :rank AND (contains(#rank, :live) \
+                 OR attribute_not_exists(#finished) AND attribute_not_exists(#purging)))"
+            }
             Some(_) => {
-                "(#rank < :rank AND attribute_not_exists(#finished) AND attribute_not_exists(#purging) \
+                "(#rank < :rank AND (contains(#rank, :live) \
+                 OR attribute_not_exists(#finished) AND attribute_not_exists(#purging)) \
                  AND (#rank < :generation OR #membership_id = :membership_id))"
             }
         };
@@ -111,20 +144,23 @@ impl Guard {
                 format!("attribute_not_exists(#rank) OR {newer} OR (#rank = :rank AND #digest = :seen)")
             }
             Guard::Absent => "attribute_not_exists(#rank)".to_owned(),
-            Guard::Exactly(..) => "#rank = :stored AND #digest = :seen \
-                 AND (attribute_exists(#finished) OR attribute_not_exists(#purging))"
-                .to_owned(),
+            Guard::Exactly(_) => format!(
+                "#rank = :stored AND #digest = :seen AND {STORED_AT} \
+                 AND (contains(#rank, :live) OR attribute_exists(#finished) OR attribute_not_exists(#purging))"
+            ),
         };
-        let (stored, seen) = match self {
+        let (exact, seen) = match self {
             Guard::NewerOrSeen(seen) => (None, Some(seen)),
-            Guard::Exactly(rank, seen) => (Some(rank.to_string()), Some(seen)),
+            Guard::Exactly(seen) => (Some(seen), Some(&seen.digest)),
             Guard::Newer | Guard::NewerAndKnown | Guard::Absent => (None, None),
         };
         let values = [
             (":rank", Some(offered.rank.to_string())),
             (":generation", Some(offered.rank.generation_prefix())),
             (":membership_id", offered.membership_id.as_ref().map(ToString::to_string)),
-            (":stored", stored),
+            (":stored", exact.map(|seen| seen.rank.to_string())),
+            (":live", Some(LIVE.to_owned())),
+            (":number", Some("N".to_owned())),
             (":seen", seen.map(|seen| seen.as_str().to_owned())),
         ];
         // DynamoDB refuses what an expression does not use.
@@ -132,6 +168,7 @@ impl Guard {
         let names = [
             ("#rank", "rank"),
             ("#digest", "digest"),
+            ("#applied_at", "applied_at"),
             ("#membership_id", "membership_id"),
             ("#finished", CONSEQUENCES_AT),
             ("#purging", PURGING_AT),
@@ -143,6 +180,7 @@ impl Guard {
                 .filter(|(placeholder, _)| used(placeholder))
                 .filter_map(|(placeholder, value)| Some((placeholder, value?)))
                 .collect(),
+            moments: exact.map(|seen| (":applied_at", seen.applied_at)).into_iter().collect(),
             expression,
         }
     }
@@ -208,8 +246,9 @@ impl From<&Item> for Stamp {
             rank: item.rank,
             digest: item.digest.clone(),
             membership_id: item.membership_id(),
+            applied_at: item.provenance.applied_at,
             is_finished: item.is_finished(),
-            is_purging: item.fields.contains_key(PURGING_AT),
+            is_purging: item.is_deleted() && item.fields.contains_key(PURGING_AT),
         }
     }
 }
@@ -217,14 +256,13 @@ impl From<&Item> for Stamp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::millis::Millis;
 
     fn stamp(generation: i64, deleted: bool, version: i64, digest: &str, membership: Option<&str>) -> Stamp {
         let (generation, version) = (Millis::try_from(generation).unwrap(), Millis::try_from(version).unwrap());
         let rank = if deleted { Rank::deleted(generation, version) } else { Rank::live(generation, version) };
         let digest = Digest::of(digest, &serde_json::Map::new());
         let membership_id = membership.map(|id| id.parse().unwrap());
-        Stamp { rank, digest, membership_id, is_finished: false, is_purging: false }
+        Stamp { rank, digest, membership_id, applied_at: Millis::ZERO, is_finished: false, is_purging: false }
     }
 
     #[test]
@@ -271,8 +309,10 @@ mod tests {
                     assert!(!guard.admits(&offered, Some(&stored)), "{guard:?}");
                     assert_eq!(guard.refusal(&offered, Some(&stored)), Outcome::Superseded, "{guard:?}");
                 }
-                let undo = Guard::Exactly(stored.rank, stored.digest.clone());
+                let undo = Guard::Exactly(stored.clone().into());
                 assert!(undo.admits(&offered, Some(&stored)));
+                let later = Millis::try_from(1).unwrap();
+                assert!(!undo.admits(&offered, Some(&Stamp { applied_at: later, ..stored.clone() })));
                 let purging = Stamp { is_purging: true, is_finished: false, ..stored };
                 assert!(!undo.admits(&offered, Some(&purging)));
                 assert!(undo.admits(&offered, Some(&Stamp { is_finished: true, ..purging })));
@@ -302,7 +342,7 @@ mod tests {
 
     #[test]
     fn a_condition_has_a_value_for_each_of_its_placeholders_and_no_other() {
-        let exactly = Guard::Exactly(Rank::live(Millis::ZERO, Millis::ZERO), Digest::tombstone());
+        let exactly = Guard::Exactly(stamp(4, true, 5, "x", None).into());
         for guard in
             [Guard::Newer, Guard::NewerAndKnown, Guard::NewerOrSeen(Digest::tombstone()), Guard::Absent, exactly]
         {
@@ -317,6 +357,7 @@ mod tests {
                 };
                 let mut names: Vec<&str> = condition.names.iter().map(|(name, _)| *name).collect();
                 let mut values: Vec<&str> = condition.values.iter().map(|(value, _)| *value).collect();
+                values.extend(condition.moments.iter().map(|(value, _)| *value));
                 names.sort_unstable();
                 values.sort_unstable();
                 assert_eq!((word('#'), word(':')), (names, values), "{}", condition.expression);

@@ -14,7 +14,7 @@ use crate::core::millis::Millis;
 use crate::core::projection::Context;
 use crate::core::rank::Rank;
 use crate::core::roles::Roles;
-use crate::core::rule::Guard;
+use crate::core::rule::{Exact, Guard};
 use crate::core::tombstone::{Deletion, DeletionPolicy};
 
 /// Attempts at ending a membership whose item, or whose parent, is changing.
@@ -281,7 +281,7 @@ impl Cascade {
         };
         let guard = match self.deletion {
             // It keeps what was read, so that must still be what it replaces.
-            DeletionPolicy::Retain => Guard::Exactly(stored.rank, stored.digest.clone()),
+            DeletionPolicy::Retain => Guard::Exactly(Exact::from(stored)),
             DeletionPolicy::Redact | DeletionPolicy::Purge => Guard::Newer,
         };
         Some((deletion.tombstone(self.deletion, Some(stored), &context), guard))

@@ -18,7 +18,7 @@ use crate::core::millis::Millis;
 use crate::core::owned::Owner;
 use crate::core::projection::Context;
 use crate::core::purge::due_at;
-use crate::core::rule::Guard;
+use crate::core::rule::{Exact, Guard};
 use crate::core::subject::Subject;
 use crate::core::tombstone::{Deletion, DeletionPolicy};
 
@@ -194,7 +194,7 @@ impl Reconciler {
         let (generation, at) = (tombstone.rank.generation, tombstone.rank.version);
         let deletion = Deletion { entity, membership_id: tombstone.membership_id(), generation, at };
         let bare = deletion.tombstone(policy, None, context);
-        let guard = Guard::Exactly(tombstone.rank, tombstone.digest.clone());
+        let guard = Guard::Exactly(Exact::from(tombstone));
         match self.applier.directory.put(&bare, &guard).await? {
             Put::Applied { .. } => Ok(Some(bare)),
             Put::Refused(_) => Err(OperatorError::Contended),

@@ -16,7 +16,7 @@ use crate::core::item::{Item, Writer};
 use crate::core::millis::Millis;
 use crate::core::projection::Context;
 use crate::core::reconcile::run::Mode;
-use crate::core::rule::Guard;
+use crate::core::rule::{Exact, Guard};
 use crate::core::subject::Subject;
 
 /// Attempts at a row that is changing.
@@ -266,7 +266,7 @@ impl Reconciler {
                 stored = now.ok_or(OperatorError::Unknown)?;
                 continue;
             }
-            let guard = Guard::Exactly(stored.rank, stored.digest.clone());
+            let guard = Guard::Exactly(Exact::from(&stored));
             match self.applier.directory.put(&item, &guard).await? {
                 Put::Applied { .. } => return Ok(if is_ahead { One::WasAhead } else { lives }),
                 Put::Refused(now) => stored = *now.ok_or(OperatorError::Unknown)?,
