@@ -147,13 +147,19 @@ impl Reconciler {
         let clerk = &self.applier.clerk;
         let (began, calls) = ((self.clock)(), clerk.calls());
         // First of all, and before anything is read: with another instance's key everybody would be absent.
-        let instance = clerk.identify().await?;
-        clerk.set_pace(&Pace::share(self.rate_share, instance.is_production));
+        let silent = match clerk.identify().await {
+            Ok(instance) => {
+                clerk.set_pace(&Pace::share(self.rate_share, instance.is_production));
+                None
+            }
+            Err(error @ ClerkError::Foreign(_)) => return Err(error.into()),
+            Err(error) => Some(error),
+        };
         let holder = format!("{:016x}", fastrand::u64(..));
         if let Some(lease) = self.runs.hold(&holder, (self.clock)()).await? {
             return Ok(Answer::Busy(lease));
         }
-        let ran = self.run_alone(order, until, watch, &holder, (began, calls)).await;
+        let ran = self.run_alone(order, until, watch, &holder, (began, calls), silent).await;
         // Whoever comes next need not wait for the lease to end.
         if let Err(error) = self.runs.release(&holder).await {
             tracing::warn!(%error, "the lease lasts until it ends by itself");
@@ -168,6 +174,7 @@ impl Reconciler {
         watch: Watch<'_>,
         holder: &str,
         counted: (Millis, u64),
+        silent: Option<ClerkError>,
     ) -> Result<Run, ReconcileError> {
         let run = self.open(order, holder).await?;
         let mut seen = Each::<Seen>::default();
@@ -180,8 +187,23 @@ impl Reconciler {
         let mut walk = Walk { reconciler: self, watch, run, seen, condemned: None, holder, renewed_at, until, counted };
         // What needs no listing is done once an invocation, whatever becomes of the listing.
         let (mut was_put_off, mut failure) = (walk.run.later.is_some(), None);
+        let is_unproven = silent.is_some();
+        if let Some(error) = silent {
+            tracing::warn!(%error, "what needs no answer of Clerk's is done first");
+            if walk.run.is_asking() {
+                walk.run.put_off();
+            }
+            (was_put_off, failure) = (true, Some(error));
+        }
         while walk.run.next != Phase::Over && !walk.is_out_of_time() {
             let before = walk.run.clone();
+            if is_unproven && matches!(before.next, Phase::Link { .. }) {
+                // Whose key it is must be known before Clerk is written to.
+                match failure.take_if(|_| before.later.is_none()) {
+                    Some(error) => return Err(error.into()),
+                    None => walk.run.next = Phase::Over,
+                }
+            }
             match walk.step().await {
                 Ok(()) => {}
                 Err(ReconcileError::Clerk(ClerkError::Foreign(instance))) => {
