@@ -37,6 +37,8 @@ pub enum Command {
     Erase(EraseArgs),
     /// Print everything that is held about one user, as JSON
     Export(ExportArgs),
+    /// Store a list of owned tables that is too long for a function's environment
+    OwnedTables(OwnedTablesArgs),
     /// List the variables that every function reads
     Settings(SettingsArgs),
 }
@@ -255,6 +257,22 @@ pub struct ExportArgs {
     /// Clerk's id of a user, or the internal id
     pub id: Subject,
     /// Print it on one line
+    #[arg(long)]
+    pub json: bool,
+    /// What to work on.
+    #[command(flatten)]
+    pub target: TargetArgs,
+}
+
+/// `rollcall owned-tables`.
+#[derive(Args, Debug)]
+pub struct OwnedTablesArgs {
+    /// A file with the JSON list, as `OWNED_TABLES` has it; - is standard input
+    pub file: PathBuf,
+    /// Check the list and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
     /// What to work on.

@@ -30,15 +30,16 @@ async fn main() -> ExitCode {
     let screen = Screen::of_process();
     log(levels(&cli.command), &screen);
     let done = match cli.command {
-        Command::Dev(args) => dev::run(args, environment, Arc::new(now)).await.map(|()| Status::Done),
+        Command::Dev(args) => Box::pin(dev::run(args, environment, Arc::new(now))).await.map(|()| Status::Done),
         Command::Trigger(args) => trigger::run(args, now()).await,
         Command::Reconcile(args) => operator::reconcile::run(args, environment, Arc::new(now), &screen).await,
         Command::Status(args) => operator::status::run(args, environment, Arc::new(now)).await,
         Command::Analyze(args) => operator::analyze::run(args, environment, Arc::new(now), &screen).await,
         Command::Undo(args) => operator::undo::run(args, environment, Arc::new(now), &screen).await,
         Command::Restore(args) => operator::restore::run(args, environment, &screen).await,
-        Command::Erase(args) => operator::erase::run(args, environment, Arc::new(now), &screen).await,
+        Command::Erase(args) => Box::pin(operator::erase::run(args, environment, Arc::new(now), &screen)).await,
         Command::Export(args) => operator::export::run(args, environment, Arc::new(now)).await,
+        Command::OwnedTables(args) => operator::owned_tables::run(args, environment).await,
         Command::Settings(args) => settings::run(&args).map(|()| Status::Done),
     };
     let status = done.unwrap_or_else(|error| {
@@ -67,6 +68,7 @@ fn levels(command: &Command) -> Targets {
         Command::Restore(args) => quiet(args.json, false),
         Command::Erase(args) => quiet(args.json, false),
         Command::Export(_) => quiet(true, false),
+        Command::OwnedTables(args) => quiet(args.json, false),
         _ => Targets::new().with_default(LevelFilter::WARN).with_targets([
             ("rollcall", LevelFilter::INFO),
             ("rollcall_cli", LevelFilter::INFO),

@@ -29,6 +29,7 @@ mod large;
 mod listing_faults;
 mod listing_proofs;
 mod logs;
+mod long_lists;
 mod main_job;
 mod metrics;
 mod operator;

@@ -14,6 +14,7 @@ use reconcile::{Order, Reconcile};
 use reqwest::Method;
 use rollcall::adapters::backups::Backups;
 use rollcall::adapters::dynamo_profiles::plain;
+use rollcall::adapters::dynamo_settings;
 use rollcall::core::id::{EntityId, InstanceId, Key, OrganizationId, UserId};
 use rollcall::core::millis::Millis;
 use rollcall::core::profile;
@@ -131,6 +132,9 @@ impl World {
             given.get(name).cloned().or_else(usual)
         });
         let client = stack::client(wire.url()).await;
+        // As every function does at its start.
+        let lookup = dynamo_settings::lookup(move |name: &str| lookup(name), &stack.dynamodb).await.unwrap();
+        let lookup: Lookup = Arc::new(lookup);
         let webhook = Arc::new(Webhook::new(webhook::settings::Settings::read(&*lookup).unwrap(), &client));
         let settings = ensure_profile::settings::Settings::read(&*lookup).unwrap();
         let ensure_profile = Arc::new(EnsureProfile::new(settings, &client));

@@ -269,6 +269,35 @@ def check_environment(resources, parameters, settings):
             same(f"{function}: {name}", environment[name], VALUES.get(name, alike))
 
 
+# Lambda's limit for all variables of a function, in bytes. Source: AWS, "Lambda quotas".
+MOST_ENVIRONMENT = 4096
+# How long a value may well be that the template does not bound: a table's name has the stack's name, of 128 characters at
+# most, and two parts more; a public key of 2,048 bits, and a few origins.
+LONG = {"DirectoryTable": 160, "ProfilesTable": 160, "OperationsTable": 160, "EventBus": 160}
+LONG |= {"ClerkJwtKey": 460, "AllowedOrigins": 300, "FurtherOrigins": 300, "BackupBucket": 63}
+LONG_ENOUGH = 100
+
+
+def check_environment_size(resources, template):
+    """A function's environment stays under Lambda's limit, with every value as long as the template lets it be."""
+
+    def longest(name):
+        it = template["Parameters"].get(name, {})
+        bounds = [len(str(value)) for value in it.get("AllowedValues", [])] or [LONG.get(name) or LONG_ENOUGH]
+        return it.get("MaxLength") or max(bounds)
+
+    def references(value):
+        if isinstance(value, dict):
+            found = [value["Ref"]] if isinstance(value.get("Ref"), str) else []
+            return found + [name for part in value.values() for name in references(part)]
+        return [name for part in value for name in references(part)] if isinstance(value, list) else []
+
+    for function, it in properties(resources, LAMBDA).items():
+        environment = it.get("Environment", {}).get("Variables", {})
+        total = sum(len(name) + sum(map(longest, references(value))) for name, value in environment.items())
+        assert total <= MOST_ENVIRONMENT, f"{function}: its environment may have {total} bytes of {MOST_ENVIRONMENT}"
+
+
 def check_no_secret_in_environment(resources):
     """No variable holds a secret's value: neither by its name, nor resolved from a store, nor written out."""
     for function, it in properties(resources, LAMBDA).items():

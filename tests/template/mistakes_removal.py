@@ -97,6 +97,8 @@ MISTAKES = [
     ("a hold of their own", checks.check_environment, put(*RECONCILE_VARIABLES, "PURGE_AFTER_HOURS", 24)),
     ("no owned tables", checks.check_environment, put(*RECONCILE_VARIABLES, "OWNED_TABLES", "[]")),
     ("ARNs for tables", checks.check_environment, put(*REACT_VARIABLES, "OWNED_TABLES", {"Ref": "OwnedTableArns"})),
+    ("a long list", checks.check_environment_size, lambda t: t["Parameters"]["OwnedTables"].update(MaxLength=4096)),
+    ("long defaults", checks.check_environment_size, lambda t: t["Parameters"]["ProfileDefaults"].update(MaxLength=2000)),
     ("nowhere to back up", checks.check_environment, drop(*RECONCILE_VARIABLES, "BACKUP_BUCKET"), *REMOVING),
     ("nowhere to back up at once", checks.check_environment, drop(*REACT_VARIABLES, "BACKUP_BUCKET"), *REMOVING),
     ("a bucket named", checks.check_environment, always(*RECONCILE_VARIABLES, "BACKUP_BUCKET"), *KEEPING),

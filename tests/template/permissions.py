@@ -42,6 +42,10 @@ def kept_under(*keys):
 # The notes of what is due, and of events that cannot be read.
 DUE, NOTE = kept_under("PURGE#*"), kept_under("QUARANTINE#*")
 # What was asked about a caller, and how much a function has asked; and the latter alone.
+# A list of owned tables that is too long for the environment.
+LISTS = where(
+    {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["SETTINGS"]}, "Null": {"dynamodb:LeadingKeys": "false"}}
+)
 QUESTIONS, REQUESTS = kept_under("ASKED#*", "BUDGET#*"), kept_under("BUDGET#*")
 
 # How the rows of a user are removed, in Profiles and in the application's own tables, and where they are kept.
@@ -91,6 +95,7 @@ PERMISSIONS = {
         ("dynamodb:Query", "${DirectoryTable.Arn}/index/members"),
         ("dynamodb:ConditionCheckItem", "DirectoryTable.Arn"),
         ("dynamodb:PutItem", "ProfilesTable.Arn"),
+        ("dynamodb:GetItem", "OperationsTable.Arn", LISTS),
         ("events:PutEvents", "EventBus.Arn"),
         ("sqs:SendMessage", "ReactFailures.Arn"),
         ("logs:CreateLogStream", "ReactLogs.Arn"),

@@ -72,7 +72,8 @@ def takes(parameter, value):
         return parameter["MinValue"] <= int(value) <= parameter.get("MaxValue", math.inf)
     if "AllowedValues" in parameter:
         return value in parameter["AllowedValues"]
-    return bool(re.fullmatch(parameter["AllowedPattern"], value))
+    fits = len(value) <= parameter.get("MaxLength", math.inf)
+    return fits and bool(re.fullmatch(parameter["AllowedPattern"], value))
 
 
 def values(template, parameters):

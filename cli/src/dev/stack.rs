@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use react::React;
 use reconcile::Reconcile;
 use rollcall::adapters::backups::Backups;
 use rollcall::adapters::bus::Bus;
+use rollcall::adapters::dynamo_settings;
 use rollcall::core::origins::Origins;
 use serde::Serialize;
 use tempfile::TempPath;
@@ -245,10 +246,12 @@ impl Stack {
             profiles_table: tables.profiles,
             operations_table: tables.operations,
         };
-        let lookup = |name: &str| match name {
-            "CLERK_WEBHOOK_SECRET" => Some(config.webhook_secrets.clone()),
-            name => setting(&addresses, name).or_else(|| (config.lookup)(name)).or_else(|| usual(name)),
+        let (secrets, ours, given) = (config.webhook_secrets.clone(), addresses.clone(), config.lookup.clone());
+        let lookup = move |name: &str| match name {
+            "CLERK_WEBHOOK_SECRET" => Some(secrets.clone()),
+            name => setting(&ours, name).or_else(|| given(name)).or_else(|| usual(name)),
         };
+        let lookup = dynamo_settings::lookup(lookup, &dynamodb).await?;
         let functions = Functions {
             webhook: Arc::new(Webhook::new(webhook::settings::Settings::read(&lookup)?, &dynamodb)),
             ensure_profile: Arc::new(EnsureProfile::new(ensure_profile::settings::Settings::read(&lookup)?, &dynamodb)),
@@ -262,14 +265,8 @@ impl Stack {
         let backups = Backups::of(&settings.removal, &aws);
         let react = Arc::new(React::new(settings, &dynamodb, backups, Bus::File(event_bus), config.clock.clone()));
         let (looked, looks) = watch::channel(Looks::default());
-        let stream = if config.reacts {
-            let file = config.data.as_deref().map(|data| data.join("stream.json"));
-            let streams = streams(&addresses.dynamodb).await;
-            let feed = Feed::open(&dynamodb, streams, &addresses.directory_table, file).await?;
-            feed.map(|feed| Server::spawn_forever(feed.follow(react, looked)))
-        } else {
-            None
-        };
+        let feed = if config.reacts { feed(&dynamodb, &addresses, config.data.as_deref()).await? } else { None };
+        let stream = feed.map(|feed| Server::spawn_forever(feed.follow(react, looked)));
         let schedule = config.nightly;
         let schedule = schedule.then(|| Server::spawn_forever(schedule::run(reconcile.clone(), config.clock)));
         let router = door.by_host(gateway::router(functions.clone()));
@@ -336,6 +333,13 @@ impl Stack {
         self.database.stop().await;
         Ok(saved?)
     }
+}
+
+/// The Directory's stream from where it was left, if the engine has one.
+async fn feed(dynamodb: &Client, addresses: &Addresses, data: Option<&Path>) -> anyhow::Result<Option<Feed>> {
+    let file = data.map(|data| data.join("stream.json"));
+    let streams = streams(&addresses.dynamodb).await;
+    Feed::open(dynamodb, streams, &addresses.directory_table, file).await
 }
 
 /// A setting that the stack itself decides; nothing for every other name.

@@ -26,7 +26,7 @@ use crate::{Clock, Status, signals};
 ///
 /// If it cannot, with what to do about it.
 pub async fn run(args: AnalyzeArgs, environment: Environment, clock: Clock, screen: &Screen) -> anyhow::Result<Status> {
-    let target = Target::find(&args.target, environment, true).await?;
+    let target = Target::find(&args.target, environment, true).await?.with_owned_tables().await?;
     let settings = target.settings(Settings::read)?;
     look::at_tables(&target, &settings).await?;
     let (mirror, dynamodb) = (settings.mirror, &target.dynamodb);

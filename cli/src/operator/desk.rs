@@ -30,7 +30,7 @@ pub(super) struct Desk {
 impl Desk {
     /// Gets them ready.
     pub(super) async fn open(args: &TargetArgs, environment: Environment, clock: Clock) -> anyhow::Result<Desk> {
-        let target = Target::find(args, environment, true).await?;
+        let target = Target::find(args, environment, true).await?.with_owned_tables().await?;
         let settings = target.settings(Settings::read)?;
         look::at_tables(&target, &settings).await?;
         let backups = Backups::of(&settings.removal, &target.aws);

@@ -1,13 +1,14 @@
 //! What an operator runs by hand or from a script.
 //!
 //! [`target`] says on what. [`reconcile`], [`status`] and [`analyze`] are about all, [`undo`], [`erase`], [`restore`] and
-//! [`export`] about one person; before they write, `look` makes sure of the tables. [`progress`] is what is seen meanwhile, [`report`] and [`text`] what is read in the end.
+//! [`export`] about one person, [`owned_tables`] about a setting; before they write, `look` makes sure of the tables. [`progress`] is what is seen meanwhile, [`report`] and [`text`] what is read in the end.
 
 pub mod analyze;
 mod desk;
 pub mod erase;
 pub mod export;
 mod look;
+pub mod owned_tables;
 pub mod progress;
 pub mod reconcile;
 pub mod report;

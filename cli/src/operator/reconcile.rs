@@ -43,7 +43,7 @@ pub async fn run(
     clock: Clock,
     screen: &Screen,
 ) -> anyhow::Result<Status> {
-    let target = Target::find(&args.target, environment, true).await?;
+    let target = Target::find(&args.target, environment, true).await?.with_owned_tables().await?;
     let settings = target.settings(|lookup| Settings::read(lookup))?;
     let policy = settings.mode;
     let writes = policy == Mode::Repair && !args.dry_run;

@@ -31,7 +31,7 @@ pub async fn run(args: RestoreArgs, environment: Environment, screen: &Screen) -
     if must_say_yes(args.yes, args.dry_run, args.json, screen) {
         return Ok(Status::Usage);
     }
-    let target = Target::find(&args.target, environment, false).await?;
+    let target = Target::find(&args.target, environment, false).await?.with_owned_tables().await?;
     let places = places(&target).await?;
     let mut backups = Vec::new();
     // All of them are read and checked before anything is written.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow, bail};
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
-use rollcall::adapters::{aws, secrets};
+use rollcall::adapters::{aws, dynamo_settings, secrets};
 use rollcall::core::settings::InvalidSettings;
 
 use crate::args::TargetArgs;
@@ -74,6 +74,17 @@ impl Target {
         };
         let aws = stack::local_config(&dynamodb).await;
         Ok(Target { dynamodb: client, aws, options, lookup: Arc::new(lookup) })
+    }
+
+    /// The same, with the list of owned tables that `OWNED_TABLES` may only name.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such list, or the Operations table does not answer.
+    pub async fn with_owned_tables(self) -> anyhow::Result<Target> {
+        let settings = self.lookup.clone();
+        let lookup = dynamo_settings::lookup(move |name: &str| settings(name), &self.dynamodb).await?;
+        Ok(Target { lookup: Arc::new(lookup), ..self })
     }
 
     /// Whether it is the local stack.

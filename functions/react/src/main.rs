@@ -8,7 +8,7 @@ use lambda_runtime::Error;
 use react::{React, service, settings::Settings};
 use rollcall::adapters::backups::Backups;
 use rollcall::adapters::bus::Bus;
-use rollcall::adapters::{aws, log, metrics, secrets};
+use rollcall::adapters::{aws, dynamo_settings, log, metrics, secrets};
 use rollcall::core::millis::Millis;
 use rollcall::services::Clock;
 
@@ -22,6 +22,10 @@ async fn main() -> Result<(), Error> {
     let (lookup, secrets) = secrets::followed(environment, &aws, clock.clone())
         .await
         .inspect_err(|error| tracing::error!(%error, "the settings are not complete"))?;
+    let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
+    let lookup = dynamo_settings::lookup(lookup, &dynamodb)
+        .await
+        .inspect_err(|error| tracing::error!(%error, "the settings are not complete"))?;
     let mut settings =
         Settings::read(&lookup).inspect_err(|problems| tracing::error!(%problems, "the settings are not complete"))?;
     let bus = match settings.event_bus.take() {
@@ -30,6 +34,6 @@ async fn main() -> Result<(), Error> {
     };
     settings.follow(secrets.as_ref());
     let backups = Backups::of(&settings.removal, &aws);
-    let react = React::new(settings, &aws_sdk_dynamodb::Client::new(&aws), backups, bus, clock);
+    let react = React::new(settings, &dynamodb, backups, bus, clock);
     lambda_runtime::run(metrics.around(service(Arc::new(react)))).await
 }

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use lambda_runtime::Error;
 use reconcile::{Reconcile, service, settings::Settings};
 use rollcall::adapters::backups::Backups;
-use rollcall::adapters::{aws, log, metrics, secrets};
+use rollcall::adapters::{aws, dynamo_settings, log, metrics, secrets};
 use rollcall::core::millis::Millis;
 use rollcall::services::Clock;
 
@@ -21,10 +21,14 @@ async fn main() -> Result<(), Error> {
     let (lookup, secrets) = secrets::followed(environment, &aws, clock.clone())
         .await
         .inspect_err(|error| tracing::error!(%error, "the settings are not complete"))?;
+    let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
+    let lookup = dynamo_settings::lookup(lookup, &dynamodb)
+        .await
+        .inspect_err(|error| tracing::error!(%error, "the settings are not complete"))?;
     let mut settings =
         Settings::read(&lookup).inspect_err(|problems| tracing::error!(%problems, "the settings are not complete"))?;
     settings.follow(secrets.as_ref());
     let backups = Backups::of(&settings.removal, &aws);
-    let reconcile = Reconcile::new(settings, &aws_sdk_dynamodb::Client::new(&aws), backups, clock);
+    let reconcile = Reconcile::new(settings, &dynamodb, backups, clock);
     lambda_runtime::run(metrics.around(service(Arc::new(reconcile)))).await
 }

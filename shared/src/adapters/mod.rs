@@ -20,6 +20,7 @@ pub mod dynamo_records;
 pub mod dynamo_removal;
 pub mod dynamo_restore;
 pub mod dynamo_runs;
+pub mod dynamo_settings;
 pub mod dynamo_survey;
 pub mod dynamo_tables;
 mod dynamo_transaction;

@@ -5,7 +5,8 @@
 //! write an event asks for, and what a refused write means). [`session`] says who a caller is, [`admission`] who is turned away,
 //! [`ensure`] what a caller is owed, [`questions`] how often Clerk is asked about one, [`sync`] where a browser may be sent back
 //! to. [`reconcile`] is about whole listings, [`analysis`] about whole tables. [`purge`] is what follows from a deletion once its
-//! hold is over, [`owned`] in which tables of the application's. [`controls`] lets the tests remove one guard at a time.
+//! hold is over, [`owned`] in which tables of the application's, [`owned_list`] where
+//! a long list of them is. [`controls`] lets the tests remove one guard at a time.
 
 pub mod admission;
 pub mod analysis;
@@ -23,6 +24,7 @@ pub mod link;
 pub mod millis;
 pub mod origins;
 pub mod owned;
+pub mod owned_list;
 pub mod problem;
 pub mod profile;
 pub mod projection;

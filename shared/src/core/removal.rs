@@ -19,7 +19,7 @@ pub const OWNED_TABLES: Variable = variable(
     "OWNED_TABLES",
     false,
     Source::Environment,
-    r#"a JSON list such as [{"table":"tasks","key":"user_id","sort_key":"task_id","index":null,"id":"clerk","unique_per_user":false}], by default []"#,
+    r#"a JSON list such as [{"table":"tasks","key":"user_id","sort_key":"task_id","index":null,"id":"clerk","unique_per_user":false}], by default []; or what `rollcall owned-tables` has printed"#,
 );
 /// Where backups go.
 pub const BACKUP_BUCKET: Variable = variable(

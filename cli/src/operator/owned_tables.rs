@@ -1,0 +1,70 @@
+//! `rollcall owned-tables`: stores a list of owned tables that is too long for a function's environment.
+
+use std::io::Read;
+
+use anyhow::{Context, bail};
+use rollcall::adapters::dynamo_settings;
+use rollcall::core::owned_list::ListName;
+use rollcall::core::removal::{OWNED_TABLES, Removal};
+use rollcall::core::settings::{DIRECTORY_TABLE, OPERATIONS_TABLE, PROFILES_TABLE, Reader, table_name};
+use serde_json::json;
+
+use super::reconcile::store;
+use super::target::{Environment, Target};
+use super::{look, say};
+use crate::Status;
+use crate::args::OwnedTablesArgs;
+
+/// Checks a list, and stores it.
+///
+/// # Errors
+///
+/// If the list is none, or cannot be stored, with what to do about it.
+pub async fn run(args: OwnedTablesArgs, environment: Environment) -> anyhow::Result<Status> {
+    let text = match args.file.to_str() {
+        Some("-") => {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text).context("reading the list from standard input")?;
+            text
+        }
+        _ => std::fs::read_to_string(&args.file).with_context(|| format!("reading {}", args.file.display()))?,
+    };
+    let target = Target::find(&args.target, environment, false).await?;
+    let (tables, owned) = target.settings(|lookup| {
+        let given = |name: &str| if name == OWNED_TABLES.name { Some(text.clone()) } else { lookup(name) };
+        let mut reader = Reader::new(&given);
+        let tables = [DIRECTORY_TABLE, PROFILES_TABLE, OPERATIONS_TABLE].map(|it| reader.read(&it, table_name));
+        let owned = Removal::read_owned(&mut reader, &tables.each_ref().map(Option::as_ref));
+        let problems = reader.finish();
+        match tables {
+            [Some(directory), Some(profiles), Some(operations)] if problems.names().is_empty() => {
+                Ok(([directory, profiles, operations], owned))
+            }
+            _ => Err(problems),
+        }
+    })?;
+    if owned.is_empty() {
+        bail!("the list names no table: leave OWNED_TABLES empty instead");
+    }
+    look::at(&target, tables.each_ref()).await?;
+    let [.., operations] = tables;
+    // Spaces and the order of the fields do not count.
+    let list = serde_json::to_string(&owned)?;
+    let name = if args.dry_run {
+        ListName::of(&list)
+    } else {
+        let stored = dynamo_settings::store(&target.dynamodb, &operations, &list).await;
+        stored.map_err(|error| store(&error, &target.options))?
+    };
+    let (setting, count) = (name.setting(), owned.len());
+    say(if args.json {
+        json!({ "owned_tables": setting, "tables": count, "stored": !args.dry_run }).to_string()
+    } else {
+        let stored = if args.dry_run { "Nothing was written: --dry-run. The list would be" } else { "The list is" };
+        format!(
+            "{stored} in table {operations}: {count} tables.\nSet it and deploy: OwnedTables={setting} in the stack, \
+             OWNED_TABLES={setting} in a shell.\nOwnedTableArns must name these tables, too."
+        )
+    })?;
+    Ok(Status::Done)
+}
