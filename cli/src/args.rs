@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clerk_emulator::HostName;
+use rollcall::core::deletion::subject::Subject;
 use rollcall::core::reconcile::run::RunId;
-use rollcall::core::subject::Subject;
 
 /// Rollcall keeps a DynamoDB copy of Clerk's users, organizations and memberships in step with Clerk.
 #[derive(Debug, Parser)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use clerk_emulator::output::say;
-use rollcall::core::settings::Variable;
+use rollcall::settings::variables::Variable;
 
 use crate::args::SettingsArgs;
 

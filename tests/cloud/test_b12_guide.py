@@ -70,7 +70,7 @@ def trigger(stack, event, *arguments):
 
 def followed():
     """The events that the webhook follows, by its source."""
-    source = (ROOT / "shared/src/core/event.rs").read_text()
+    source = (ROOT / "shared/src/core/clerk/event.rs").read_text()
     listed = re.search(r"pub const FOLLOWED: \[&str; \d+\] = \[(.*?)\];", source, re.DOTALL)[1]
     return set(re.findall(r'"([^"]+)"', listed))
 

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
 use clerk_emulator::TokenRequest;
-use rollcall::core::clerk;
+use rollcall::core::clerk::objects;
 use rollcall::core::id::InstanceId;
-use rollcall::core::item::{Item, Provenance, Writer};
 use rollcall::core::millis::Millis;
-use rollcall::core::projection::Context;
-use rollcall::core::roles::Roles;
+use rollcall::core::mirror::item::{Item, Provenance, Writer};
+use rollcall::core::mirror::projection::Context;
+use rollcall::core::mirror::roles::Roles;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -259,10 +259,10 @@ pub async fn projected(world: &World) -> Vec<Value> {
     let provenance = Provenance { applied_at: Millis::ZERO, applied_by: Writer::Webhook, delivery_id: None };
     let context = Context { instance: &instance, roles: Roles::usual(), provenance: &provenance };
     let mut items: Vec<Item> = Vec::new();
-    items.extend(list::<clerk::User>(world, "users", "").await.into_iter().map(|user| context.user(user)));
-    let organizations = list::<clerk::Organization>(world, "organizations", "/data").await;
+    items.extend(list::<objects::User>(world, "users", "").await.into_iter().map(|user| context.user(user)));
+    let organizations = list::<objects::Organization>(world, "organizations", "/data").await;
     items.extend(organizations.into_iter().map(|organization| context.organization(organization)));
-    let memberships = list::<clerk::Membership>(world, "organization_memberships", "/data").await;
+    let memberships = list::<objects::Membership>(world, "organization_memberships", "/data").await;
     items.extend(memberships.into_iter().map(|membership| context.membership(membership).unwrap()));
     sorted(items.iter().map(|item| Value::Object(item.to_attributes())))
 }

@@ -8,9 +8,9 @@ use aws_sdk_dynamodb::types::{
     ProjectionType, PutRequest, ScalarAttributeType, WriteRequest,
 };
 use reconcile::Report;
-use rollcall::adapters::dynamo_owned::DynamoOwned;
+use rollcall::adapters::dynamo::owned::rows::DynamoOwned;
 use rollcall::core::id::{InstanceId, InternalId, UserId};
-use rollcall::services::restore::{Backup, Places, Restored};
+use rollcall::services::operator::restore::{Backup, Places, Restored};
 
 use crate::world::World;
 
@@ -171,7 +171,7 @@ impl World {
     pub async fn restore(&self, text: &str, replaces: bool) -> Restored {
         let client = || self.stack.dynamodb.clone();
         let profiles = DynamoOwned::partition(client(), self.stack.addresses.profiles_table.clone());
-        let owned: Vec<DynamoOwned> = rollcall::core::removal::owned_tables(OWNED_TABLES)
+        let owned: Vec<DynamoOwned> = rollcall::settings::deletion::owned_tables(OWNED_TABLES)
             .unwrap()
             .into_iter()
             .map(|table| DynamoOwned::new(client(), table))

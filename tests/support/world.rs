@@ -12,14 +12,14 @@ use lambda_http::tower::ServiceExt;
 use react::React;
 use reconcile::{Order, Reconcile};
 use reqwest::Method;
-use rollcall::adapters::backups::Backups;
-use rollcall::adapters::dynamo_profiles::plain;
-use rollcall::adapters::dynamo_settings;
+use rollcall::adapters::aws::backups::Backups;
+use rollcall::adapters::dynamo::operations::owned_lists;
+use rollcall::adapters::dynamo::row::plain;
 use rollcall::core::id::{EntityId, InstanceId, Key, OrganizationId, UserId};
+use rollcall::core::millis::Clock;
 use rollcall::core::millis::Millis;
 use rollcall::core::profile;
 use rollcall::core::reconcile::run::Run;
-use rollcall::services::Clock;
 use rollcall_cli::dev::gateway::{self, Functions};
 use rollcall_cli::dev::stack::{self, Config, Stack};
 use rollcall_cli::dev::stream::Feed;
@@ -133,7 +133,7 @@ impl World {
         });
         let client = stack::client(wire.url()).await;
         // As every function does at its start.
-        let lookup = dynamo_settings::lookup(move |name: &str| lookup(name), &stack.dynamodb).await.unwrap();
+        let lookup = owned_lists::lookup(move |name: &str| lookup(name), &stack.dynamodb).await.unwrap();
         let lookup: Lookup = Arc::new(lookup);
         let webhook = Arc::new(Webhook::new(webhook::settings::Settings::read(&*lookup).unwrap(), &client));
         let settings = ensure_profile::settings::Settings::read(&*lookup).unwrap();

@@ -16,10 +16,10 @@ use clerk_emulator::{Door, Emulator, HostName};
 use ensure_profile::EnsureProfile;
 use react::React;
 use reconcile::Reconcile;
-use rollcall::adapters::backups::Backups;
-use rollcall::adapters::bus::Bus;
-use rollcall::adapters::dynamo_settings;
-use rollcall::core::origins::Origins;
+use rollcall::adapters::aws::backups::Backups;
+use rollcall::adapters::aws::event_bus::Bus;
+use rollcall::adapters::dynamo::operations::owned_lists;
+use rollcall::core::session::origins::Origins;
 use serde::Serialize;
 use tempfile::TempPath;
 use tokio::net::TcpListener;
@@ -251,7 +251,7 @@ impl Stack {
             "CLERK_WEBHOOK_SECRET" => Some(secrets.clone()),
             name => setting(&ours, name).or_else(|| given(name)).or_else(|| usual(name)),
         };
-        let lookup = dynamo_settings::lookup(lookup, &dynamodb).await?;
+        let lookup = owned_lists::lookup(lookup, &dynamodb).await?;
         let functions = Functions {
             webhook: Arc::new(Webhook::new(webhook::settings::Settings::read(&lookup)?, &dynamodb)),
             ensure_profile: Arc::new(EnsureProfile::new(ensure_profile::settings::Settings::read(&lookup)?, &dynamodb)),
@@ -380,7 +380,7 @@ pub async fn client(url: &str) -> Client {
 
 /// The configuration of a client of this machine's DynamoDB, which checks no credentials but wants some.
 pub async fn local_config(url: &str) -> SdkConfig {
-    let loader = rollcall::adapters::aws::loader()
+    let loader = rollcall::adapters::aws::config::loader()
         .endpoint_url(url)
         .region(Region::from_static("us-east-1"))
         .credentials_provider(Credentials::new("local", "local", None, None, "local"));

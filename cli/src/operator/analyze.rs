@@ -3,14 +3,14 @@
 
 use ::reconcile::settings::Settings;
 use ::reconcile::{Order, Reconcile};
-use rollcall::adapters::backups::Backups;
-use rollcall::adapters::dynamo_records::DynamoRecords;
-use rollcall::adapters::dynamo_survey::DynamoSurvey;
-use rollcall::core::analysis::Analysis;
+use rollcall::adapters::aws::backups::Backups;
+use rollcall::adapters::dynamo::directory::scan::DynamoSurvey;
+use rollcall::adapters::dynamo::profiles::scan::DynamoRecords;
 use rollcall::core::id::Kind;
+use rollcall::core::mirror::tombstone::DeletionPolicy;
+use rollcall::core::reconcile::analysis::Analysis;
 use rollcall::core::reconcile::run::{Mode, Run};
-use rollcall::core::tombstone::DeletionPolicy;
-use rollcall::services::analyze::{Audit, Auditor};
+use rollcall::services::operator::analyze::{Audit, Auditor};
 
 use super::progress::Progress;
 use super::reconcile::Runs;
@@ -156,9 +156,9 @@ fn text(analysis: &Analysis, run: &Run, options: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rollcall::core::analysis::{Findings, Records};
     use rollcall::core::id::Each;
     use rollcall::core::millis::Millis;
+    use rollcall::core::reconcile::analysis::{Findings, Records};
 
     use super::*;
 

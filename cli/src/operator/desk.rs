@@ -3,13 +3,13 @@
 use ::reconcile::Reconcile;
 use ::reconcile::settings::Settings;
 use anyhow::anyhow;
-use rollcall::adapters::backups::Backups;
-use rollcall::adapters::clerk_api::ClerkError;
-use rollcall::adapters::dynamo_operations::DynamoOperations;
-use rollcall::adapters::dynamo_owned::DynamoOwned;
-use rollcall::services::export::Holdings;
+use rollcall::adapters::aws::backups::Backups;
+use rollcall::adapters::clerk::api::ClerkError;
+use rollcall::adapters::dynamo::operations::quarantine::DynamoOperations;
+use rollcall::adapters::dynamo::owned::rows::DynamoOwned;
+use rollcall::services::operator::export::Holdings;
+use rollcall::services::operator::undo::OperatorError;
 use rollcall::services::reconcile::ReconcileError;
-use rollcall::services::undo::OperatorError;
 
 use super::reconcile::{explain, store};
 use super::target::{Environment, Target};

@@ -1,10 +1,10 @@
 //! `rollcall erase`: deletes a user in Clerk and here, and removes what the policy removes.
 
 use anyhow::anyhow;
-use rollcall::adapters::dynamo_owned::OwnedError;
+use rollcall::adapters::dynamo::owned::rows::OwnedError;
 use rollcall::services::deletion::Own;
-use rollcall::services::erase::{EraseError, ToErase};
-use rollcall::services::purge::{PurgeError, Removed};
+use rollcall::services::deletion::purge::{PurgeError, Removed};
+use rollcall::services::operator::erase::{EraseError, ToErase};
 use serde_json::json;
 
 use super::desk::{Desk, must_say_yes};
@@ -87,7 +87,7 @@ fn plan(desk: &Desk, now: bool) -> String {
         return "Everything stored is kept (DELETION_POLICY=retain).".to_owned();
     };
     let tables = match removal.policy {
-        rollcall::core::tombstone::DeletionPolicy::Purge => {
+        rollcall::core::mirror::tombstone::DeletionPolicy::Purge => {
             format!("the record in Profiles and all rows in {}", counted(count_of(removal.owned.len()), "owned table"))
         }
         _ => "the personal data in Profiles".to_owned(),

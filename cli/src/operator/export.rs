@@ -1,7 +1,7 @@
 //! `rollcall export`: everything that is held about one person, as JSON.
 
 use anyhow::anyhow;
-use rollcall::services::export::ExportError;
+use rollcall::services::operator::export::ExportError;
 
 use super::desk::Desk;
 use super::target::Environment;

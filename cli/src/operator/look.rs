@@ -2,9 +2,9 @@
 
 use ::reconcile::settings::Settings;
 use anyhow::bail;
-use rollcall::adapters::dynamo_tables::shape;
-use rollcall::core::settings::{DIRECTORY_TABLE, OPERATIONS_TABLE, PROFILES_TABLE};
+use rollcall::adapters::dynamo::tables::shape;
 use rollcall::core::tables::{Role, problem};
+use rollcall::settings::variables::{DIRECTORY_TABLE, OPERATIONS_TABLE, PROFILES_TABLE};
 
 use super::reconcile::store;
 use super::target::Target;

@@ -3,10 +3,10 @@
 use std::io::Read;
 
 use anyhow::{Context, bail};
-use rollcall::adapters::dynamo_settings;
-use rollcall::core::owned_list::ListName;
-use rollcall::core::removal::{OWNED_TABLES, Removal};
-use rollcall::core::settings::{DIRECTORY_TABLE, OPERATIONS_TABLE, PROFILES_TABLE, Reader, table_name};
+use rollcall::adapters::dynamo::operations::owned_lists;
+use rollcall::core::deletion::owned_list::ListName;
+use rollcall::settings::deletion::{OWNED_TABLES, Removal};
+use rollcall::settings::variables::{DIRECTORY_TABLE, OPERATIONS_TABLE, PROFILES_TABLE, Reader, table_name};
 use serde_json::json;
 
 use super::reconcile::store;
@@ -53,7 +53,7 @@ pub async fn run(args: OwnedTablesArgs, environment: Environment) -> anyhow::Res
     let name = if args.dry_run {
         ListName::of(&list)
     } else {
-        let stored = dynamo_settings::store(&target.dynamodb, &operations, &list).await;
+        let stored = owned_lists::store(&target.dynamodb, &operations, &list).await;
         stored.map_err(|error| store(&error, &target.options))?
     };
     let (setting, count) = (name.setting(), owned.len());

@@ -1,7 +1,7 @@
 //! What a run has found and done, in words. Only kinds, counts and the run's name: nothing of anybody.
 
 use ::reconcile::{Outcome, Report};
-use rollcall::adapters::dynamo_runs::Lease;
+use rollcall::adapters::dynamo::operations::runs::Lease;
 use rollcall::core::id::Kind;
 use rollcall::core::reconcile::run::{Instead, Mode, Run};
 use rollcall::core::reconcile::tally::{Drift, Tally, Undone};

@@ -1,9 +1,9 @@
 //! `rollcall status`: the latest runs, and what waits for an operator.
 
-use rollcall::adapters::dynamo_runs::{DynamoRuns, Lease};
+use rollcall::adapters::dynamo::operations::runs::{DynamoRuns, Lease};
 use rollcall::core::millis::Millis;
 use rollcall::core::reconcile::run::{Mode, Run, State, TOO_OLD_TO_APPROVE};
-use rollcall::core::settings::{InvalidSettings, OPERATIONS_TABLE, Reader, table_name};
+use rollcall::settings::variables::{InvalidSettings, OPERATIONS_TABLE, Reader, table_name};
 use serde_json::{Value, json};
 
 use super::reconcile::store;

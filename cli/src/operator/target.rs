@@ -5,8 +5,9 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow, bail};
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
-use rollcall::adapters::{aws, dynamo_settings, secrets};
-use rollcall::core::settings::InvalidSettings;
+use rollcall::adapters::aws::{config, secrets};
+use rollcall::adapters::dynamo::operations::owned_lists;
+use rollcall::settings::variables::InvalidSettings;
 
 use crate::args::TargetArgs;
 use crate::dev::places::backups_folder;
@@ -41,7 +42,7 @@ impl Target {
         if args.local {
             return Target::local(args, environment).await;
         }
-        let aws = aws::config().await;
+        let aws = config::config().await;
         if aws.region().is_none() {
             bail!("no AWS region is configured: set AWS_REGION, or add --local for the stack of `rollcall dev`");
         }
@@ -83,7 +84,7 @@ impl Target {
     /// If there is no such list, or the Operations table does not answer.
     pub async fn with_owned_tables(self) -> anyhow::Result<Target> {
         let settings = self.lookup.clone();
-        let lookup = dynamo_settings::lookup(move |name: &str| settings(name), &self.dynamodb).await?;
+        let lookup = owned_lists::lookup(move |name: &str| settings(name), &self.dynamodb).await?;
         Ok(Target { lookup: Arc::new(lookup), ..self })
     }
 

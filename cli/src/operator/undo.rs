@@ -1,7 +1,7 @@
 //! `rollcall undo`: takes the end of a user, an organization or a membership back, as long as Clerk has it.
 
 use rollcall::core::id::EntityId;
-use rollcall::services::undo::{Stands, Undo, UndoPlan};
+use rollcall::services::operator::undo::{Stands, Undo, UndoPlan};
 use serde_json::json;
 
 use super::desk::{Desk, must_say_yes};

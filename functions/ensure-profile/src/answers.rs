@@ -4,14 +4,14 @@
 use http::header::{CACHE_CONTROL, LOCATION, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response};
 use lambda_http::Body;
-use rollcall::adapters::http as reply;
-use rollcall::adapters::sessions::NoSession;
-use rollcall::adapters::store_error::StoreError;
-use rollcall::core::admission::Refusal;
-use rollcall::core::ensure::Ensured;
+use rollcall::adapters::clerk::sessions::NoSession;
+use rollcall::adapters::dynamo::error::StoreError;
+use rollcall::adapters::lambda::http as reply;
+use rollcall::core::ensure::decide::Ensured;
+use rollcall::core::ensure::redirect;
 use rollcall::core::problem::Problem;
-use rollcall::core::session_problems;
-use rollcall::core::sync;
+use rollcall::core::session::admission::Refusal;
+use rollcall::core::session::problems;
 use url::Url;
 
 /// Seconds.
@@ -65,7 +65,7 @@ fn problem_response(problem: &Problem, asker: &Asker<'_>) -> Response<Body> {
     let support = asker.support.filter(|_| HELPED_BY_SUPPORT.contains(&problem.code));
     let mut response = if asker.sees_pages {
         // The reason is in the log, and means something to an engineer alone.
-        let detail = if problem.status == 401 { session_problems::FOR_USERS } else { problem.detail };
+        let detail = if problem.status == 401 { problems::FOR_USERS } else { problem.detail };
         let problem = &Problem { detail, ..*problem };
         reply::problem_page(problem, asker.request_id, support)
     } else {
@@ -114,10 +114,10 @@ pub fn refusal(refusal: Refusal) -> Answer {
 
 /// The answer to a browser that cannot be sent back.
 #[must_use]
-pub fn sync_refusal(refusal: sync::Refusal) -> Answer {
+pub fn sync_refusal(refusal: redirect::Refusal) -> Answer {
     Answer::Problem(match refusal {
-        sync::Refusal::Target => REDIRECT_NOT_ALLOWED,
-        sync::Refusal::Loop => SYNC_LOOP,
+        redirect::Refusal::Target => REDIRECT_NOT_ALLOWED,
+        redirect::Refusal::Loop => SYNC_LOOP,
     })
 }
 

@@ -14,24 +14,24 @@ use aws_sdk_dynamodb::Client;
 use lambda_http::request::LambdaRequest;
 use lambda_http::tower::Service;
 use lambda_http::{Body, Error, LambdaEvent, Request, RequestExt, Response};
-use rollcall::adapters::clerk_api::ClerkApi;
-use rollcall::adapters::dynamo_caller::DynamoCaller;
-use rollcall::adapters::dynamo_directory::DynamoDirectory;
-use rollcall::adapters::dynamo_profiles::DynamoProfiles;
-use rollcall::adapters::dynamo_questions::DynamoQuestions;
-use rollcall::adapters::session_tokens::Refused;
-use rollcall::adapters::sessions::{NoSession, Sessions};
-use rollcall::adapters::{http, metrics};
-use rollcall::core::admission::Refusal;
-use rollcall::core::ensure::{Ensured, Extent};
+use rollcall::adapters::clerk::api::ClerkApi;
+use rollcall::adapters::clerk::session_tokens::Refused;
+use rollcall::adapters::clerk::sessions::{NoSession, Sessions};
+use rollcall::adapters::dynamo::caller::DynamoCaller;
+use rollcall::adapters::dynamo::directory::write::DynamoDirectory;
+use rollcall::adapters::dynamo::operations::questions::DynamoQuestions;
+use rollcall::adapters::dynamo::profiles::write::DynamoProfiles;
+use rollcall::adapters::lambda::{http, metrics};
+use rollcall::core::ensure::decide::{Ensured, Extent};
+use rollcall::core::ensure::redirect;
 use rollcall::core::millis::Millis;
-use rollcall::core::origins::Origins;
-use rollcall::core::session::{Session, Visit};
-use rollcall::core::sync;
+use rollcall::core::session::admission::Refusal;
+use rollcall::core::session::claims::{Session, Visit};
+use rollcall::core::session::origins::Origins;
 use rollcall::services::apply::Applier;
+use rollcall::services::ensure::questions::{Budget, Questions};
+use rollcall::services::ensure::recent::Recent;
 use rollcall::services::ensure::{CLERK_PATIENCE, Ensurer, Outcomes, Silence};
-use rollcall::services::questions::{Budget, Questions};
-use rollcall::services::recent::Recent;
 use tracing::{error, info, warn};
 use url::Url;
 
@@ -126,23 +126,23 @@ impl EnsureProfile {
     /// `GET /sync?redirect_url=`: a browser comes by, and goes back to where it came from.
     async fn sync(&self, request: &Request, now: Millis) -> Answer {
         let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-        if sync::is_prefetch(text) {
+        if redirect::is_prefetch(text) {
             info!(outcome = "prefetch", "nothing is done ahead of a click");
             return Answer::Prefetch;
         }
         let here = request.uri().path();
         let query = request.query_string_parameters();
         let mut cookies = http::cookies(request.headers());
-        let earlier = cookies.find(|(name, _)| *name == sync::COOKIE).map(|(_, passes)| passes);
-        let target = sync::target(query.first("redirect_url"), self.sessions.origins(), here);
-        let (target, pass) = match target.and_then(|target| Ok((target, sync::pass(earlier)?))) {
+        let earlier = cookies.find(|(name, _)| *name == redirect::COOKIE).map(|(_, passes)| passes);
+        let target = redirect::target(query.first("redirect_url"), self.sessions.origins(), here);
+        let (target, pass) = match target.and_then(|target| Ok((target, redirect::pass(earlier)?))) {
             Ok(both) => both,
             Err(refusal) => {
                 warn!(outcome = "refused", reason = ?refusal, "a browser is not sent back");
                 return answers::sync_refusal(refusal);
             }
         };
-        let cookie = sync::cookie(pass);
+        let cookie = redirect::cookie(pass);
         let session = match self.sessions.of(request, Visit::Navigation, now).await {
             Ok(session) => session,
             Err(refused) => return self.signed_out(&refused, &target, cookie),
@@ -159,7 +159,7 @@ impl EnsureProfile {
         match (&self.sign_in_url, refused) {
             (Some(page), NoSession::Refused(Refused::Rejected(rejection))) => {
                 info!(outcome = "signed_out", code = rejection.code(), "a browser is sent to sign in");
-                Answer::Redirect { to: sync::sign_in(page, target), cookie }
+                Answer::Redirect { to: redirect::sign_in(page, target), cookie }
             }
             _ => turned_away(refused),
         }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use rollcall::adapters::clerk_api::DEFAULT_URL;
-use rollcall::adapters::secrets::{Secret, Secrets};
-use rollcall::adapters::sessions::Sessions;
-use rollcall::core::ensure::Policy;
+use rollcall::adapters::aws::secrets::{Secret, Secrets};
+use rollcall::adapters::clerk::api::DEFAULT_URL;
+use rollcall::adapters::clerk::sessions::Sessions;
+use rollcall::core::ensure::decide::Policy;
 use rollcall::core::id::InstanceId;
+use rollcall::core::mirror::roles::Roles;
 use rollcall::core::profile::Defaults;
-use rollcall::core::roles::Roles;
-use rollcall::core::settings::{
+use rollcall::settings::variables::{
     ALLOW_MISSING_AZP, ALLOWED_ORIGINS, CLERK_API_URL, CLERK_INSTANCE_ID, CLERK_ISSUER, CLERK_JWKS_URL, CLERK_JWT_KEY,
     CLERK_PUBLISHABLE_KEY, CLERK_RATE_SHARE, CLERK_SECRET_KEY, DIRECTORY_TABLE, ENSURE_POLICY, InvalidSettings,
     MEMBERSHIP_PROFILE_DEFAULTS, MIRROR, OPERATIONS_TABLE, PROFILE_DEFAULTS, PROFILES_TABLE, ROLES,

@@ -13,22 +13,23 @@ use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventR
 use aws_sdk_dynamodb::Client;
 use lambda_runtime::tower::Service;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use rollcall::adapters::backups::Backups;
-use rollcall::adapters::bus::Bus;
-use rollcall::adapters::clerk_api::ClerkApi;
-use rollcall::adapters::dynamo_profiles::DynamoProfiles;
-use rollcall::adapters::dynamo_questions::DynamoQuestions;
-use rollcall::adapters::store_error::StoreError;
-use rollcall::adapters::{dynamo_item, metrics};
-use rollcall::core::item::Item;
+use rollcall::adapters::aws::backups::Backups;
+use rollcall::adapters::aws::event_bus::Bus;
+use rollcall::adapters::clerk::api::ClerkApi;
+use rollcall::adapters::dynamo::error::StoreError;
+use rollcall::adapters::dynamo::item;
+use rollcall::adapters::dynamo::operations::questions::DynamoQuestions;
+use rollcall::adapters::dynamo::profiles::write::DynamoProfiles;
+use rollcall::adapters::lambda::metrics;
+use rollcall::core::millis::Clock;
 use rollcall::core::millis::Millis;
+use rollcall::core::mirror::item::Item;
 use rollcall::core::reconcile::run::Mode;
-use rollcall::services::Clock;
 use rollcall::services::deletion::{Deletions, Tables};
-use rollcall::services::link::Links;
+use rollcall::services::ensure::questions::Budget;
 use rollcall::services::provision::Provision;
-use rollcall::services::questions::Budget;
 use rollcall::services::react::{Reactor, Record};
+use rollcall::services::write_back::Links;
 use tracing::error;
 
 use crate::settings::Settings;
@@ -105,7 +106,7 @@ impl React {
 
 fn read(record: EventRecord) -> Result<Record, StoreError> {
     let image = |image: serde_dynamo::Item| -> Result<Option<Item>, StoreError> {
-        if image.is_empty() { Ok(None) } else { dynamo_item::item(image.into_inner()).map(Some) }
+        if image.is_empty() { Ok(None) } else { item::item(image.into_inner()).map(Some) }
     };
     let new = image(record.change.new_image)?;
     Ok(Record { old: image(record.change.old_image).unwrap_or_default(), new })

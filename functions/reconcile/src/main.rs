@@ -6,10 +6,12 @@ use std::time::SystemTime;
 
 use lambda_runtime::Error;
 use reconcile::{Reconcile, service, settings::Settings};
-use rollcall::adapters::backups::Backups;
-use rollcall::adapters::{aws, dynamo_settings, log, metrics, secrets};
+use rollcall::adapters::aws::backups::Backups;
+use rollcall::adapters::aws::{config, secrets};
+use rollcall::adapters::dynamo::operations::owned_lists;
+use rollcall::adapters::lambda::{log, metrics};
+use rollcall::core::millis::Clock;
 use rollcall::core::millis::Millis;
-use rollcall::services::Clock;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -17,12 +19,12 @@ async fn main() -> Result<(), Error> {
     let environment = |name: &str| std::env::var(name).ok();
     let metrics = metrics::start(environment("AWS_LAMBDA_FUNCTION_NAME"));
     let clock: Clock = Arc::new(|| Millis::from(SystemTime::now()));
-    let aws = aws::lambda(environment);
+    let aws = config::lambda(environment);
     let (lookup, secrets) = secrets::followed(environment, &aws, clock.clone())
         .await
         .inspect_err(|error| tracing::error!(%error, "the settings are not complete"))?;
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
-    let lookup = dynamo_settings::lookup(lookup, &dynamodb)
+    let lookup = owned_lists::lookup(lookup, &dynamodb)
         .await
         .inspect_err(|error| tracing::error!(%error, "the settings are not complete"))?;
     let mut settings =

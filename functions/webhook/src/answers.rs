@@ -2,12 +2,12 @@
 
 use http::{HeaderName, HeaderValue, Response, header::RETRY_AFTER};
 use lambda_http::Body;
-use rollcall::adapters::clerk_api::ClerkError;
-use rollcall::adapters::http as reply;
-use rollcall::adapters::store_error::StoreError;
-use rollcall::adapters::svix_signature::Untrusted;
+use rollcall::adapters::clerk::api::ClerkError;
+use rollcall::adapters::clerk::webhook_signature::Untrusted;
+use rollcall::adapters::dynamo::error::StoreError;
+use rollcall::adapters::lambda::http as reply;
+use rollcall::core::mirror::rule::Outcome;
 use rollcall::core::problem::Problem;
-use rollcall::core::rule::Outcome;
 use rollcall::services::apply::ApplyError;
 use serde_json::json;
 

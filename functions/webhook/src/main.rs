@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use lambda_runtime::Error;
-use rollcall::adapters::{aws, log, metrics, secrets};
+use rollcall::adapters::aws::{config, secrets};
+use rollcall::adapters::lambda::{log, metrics};
 use rollcall::core::millis::Millis;
 use webhook::{Webhook, service, settings::Settings};
 
@@ -14,7 +15,7 @@ async fn main() -> Result<(), Error> {
     log::start();
     let environment = |name: &str| std::env::var(name).ok();
     let metrics = metrics::start(environment("AWS_LAMBDA_FUNCTION_NAME"));
-    let aws = aws::lambda(environment);
+    let aws = config::lambda(environment);
     let (lookup, secrets) = secrets::followed(environment, &aws, Arc::new(now))
         .await
         .inspect_err(|error| tracing::error!(%error, "the settings are not complete"))?;

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use reqwest::Url;
-use rollcall::adapters::clerk_api::DEFAULT_URL;
-use rollcall::adapters::secrets::{Secret, Secrets};
-use rollcall::adapters::svix_signature::Signatures;
-use rollcall::core::decide::Policy;
+use rollcall::adapters::aws::secrets::{Secret, Secrets};
+use rollcall::adapters::clerk::api::DEFAULT_URL;
+use rollcall::adapters::clerk::webhook_signature::Signatures;
 use rollcall::core::id::InstanceId;
-use rollcall::core::roles::Roles;
-use rollcall::core::settings::{
+use rollcall::core::mirror::decide::Policy;
+use rollcall::core::mirror::roles::Roles;
+use rollcall::core::mirror::tombstone::DeletionPolicy;
+use rollcall::settings::variables::{
     CLERK_API_URL, CLERK_INSTANCE_ID, CLERK_SECRET_KEY, CLERK_WEBHOOK_SECRET, DELETION_POLICY, DIRECTORY_TABLE,
     InvalidSettings, MIRROR, OPERATIONS_TABLE, ROLES, ROLLCALL_SECRET_ARN, Reader, Variable, api_url, deletion_policy,
     secret_key, switch, table_name,
 };
-use rollcall::core::tombstone::DeletionPolicy;
 
 /// Everything the function reads, `ROLLCALL_SECRET_ARN` included, which `main.rs` follows before it reads the rest.
 pub const VARIABLES: [Variable; 10] = [

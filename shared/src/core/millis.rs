@@ -1,9 +1,13 @@
 //! A moment in Unix milliseconds, as Clerk writes every time.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+/// Tells the time.
+pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
 
 /// Unix milliseconds that fit a rank's thirteen digits: from 1970 to the year 2286.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -3,18 +3,19 @@
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
-use crate::adapters::clerk_api::{ClerkApi, ClerkError};
-use crate::adapters::dynamo_directory::{DynamoDirectory, Put};
-use crate::adapters::metrics;
-use crate::adapters::store_error::StoreError;
-use crate::core::clerk::Entity;
-use crate::core::decide::{self, Next, Said, Write};
+use crate::adapters::clerk::api::{ClerkApi, ClerkError};
+use crate::adapters::dynamo::directory::write::{DynamoDirectory, Put};
+use crate::adapters::dynamo::error::StoreError;
+use crate::adapters::lambda::metrics;
+use crate::core::clerk::objects::Entity;
 use crate::core::id::{EntityId, InstanceId};
-use crate::core::item::Item;
-use crate::core::projection::Context;
-use crate::core::rank::Rank;
-use crate::core::roles::Roles;
-use crate::core::rule::Outcome;
+use crate::core::mirror::decide;
+use crate::core::mirror::decide::{Next, Said, Write};
+use crate::core::mirror::item::Item;
+use crate::core::mirror::projection::Context;
+use crate::core::mirror::rank::Rank;
+use crate::core::mirror::roles::Roles;
+use crate::core::mirror::rule::Outcome;
 
 /// Rounds of write and question before the entity is left to a later attempt: each round is lost only to another
 /// writer of the same entity.

@@ -1,11 +1,12 @@
 //! The application's records of users and memberships that have come: created once, with defaults, and never touched again.
 
-use super::Clock;
-use crate::adapters::dynamo_profiles::{DynamoProfiles, Owner};
-use crate::adapters::store_error::StoreError;
+use crate::adapters::dynamo::error::StoreError;
+use crate::adapters::dynamo::profiles::write::{DynamoProfiles, Owner};
 use crate::core::id::{EntityId, InstanceId, Key};
-use crate::core::item::Item;
-use crate::core::profile::{self, Defaults, Profile};
+use crate::core::millis::Clock;
+use crate::core::mirror::item::Item;
+use crate::core::profile;
+use crate::core::profile::{Defaults, Profile};
 
 /// What provisioning needs.
 pub struct Provision {

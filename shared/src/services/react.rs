@@ -9,21 +9,21 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::time::timeout;
 
-use super::Clock;
-use super::cascade::{Left, One};
+use super::deletion::cascade::{Left, One};
+use super::deletion::purge::PurgeError;
 use super::deletion::{Deletions, Own};
-use super::link::Links;
 use super::provision::Provision;
-use super::purge::PurgeError;
-use crate::adapters::bus::{Bus, BusError, MOST_EVENTS};
-use crate::adapters::metrics;
-use crate::adapters::store_error::StoreError;
-use crate::core::change::{Change, What};
+use super::write_back::Links;
+use crate::adapters::aws::event_bus::{Bus, BusError, MOST_EVENTS};
+use crate::adapters::dynamo::error::StoreError;
+use crate::adapters::lambda::metrics;
 use crate::core::controls::{Invariant, guards};
 use crate::core::id::{EntityId, Kind, UserId};
-use crate::core::item::{Item, PURGING_AT};
-use crate::core::link;
+use crate::core::millis::Clock;
 use crate::core::millis::Millis;
+use crate::core::mirror::change::{Change, What};
+use crate::core::mirror::item::{Item, PURGING_AT};
+use crate::core::write_back;
 
 /// Write-backs of one batch may take so long, waiting for their turn included: the ends in the next batch must not wait for
 /// them.
@@ -196,7 +196,7 @@ impl Reactor {
 
 /// Whose metadata lacks something, if it is a user's.
 fn unlinked_user(item: &Item) -> Option<UserId> {
-    let link = link::of_item(item);
+    let link = write_back::of_item(item);
     if link.conflicts {
         tracing::warn!(pk = item.key.pk, "a user's dbId is another one");
         metrics::writeback_conflict();

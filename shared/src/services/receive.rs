@@ -1,13 +1,14 @@
 //! The webhook's path, once a message is known to be Clerk's: decide, then apply.
 
 use super::apply::{Applied, Applier, ApplyError};
-use crate::core::decide::{self, Next, Plan, Policy, Said};
-use crate::core::event::Dated;
+use crate::core::clerk::event::Dated;
 use crate::core::id::{DeliveryId, EntityId};
-use crate::core::item::{Provenance, Writer};
 use crate::core::millis::Millis;
-use crate::core::projection::Context;
-use crate::core::rule::Stamp;
+use crate::core::mirror::decide;
+use crate::core::mirror::decide::{Next, Plan, Policy, Said};
+use crate::core::mirror::item::{Provenance, Writer};
+use crate::core::mirror::projection::Context;
+use crate::core::mirror::rule::Stamp;
 
 /// What receiving an event needs.
 #[derive(Debug)]

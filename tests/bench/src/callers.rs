@@ -2,10 +2,10 @@
 //! is stored about its user: projected from Clerk's samples, in DynamoDB's JSON.
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use rollcall::core::ensure::Ensured;
+use rollcall::core::ensure::decide::Ensured;
 use rollcall::core::id::{InstanceId, OrganizationId};
-use rollcall::core::item::Item;
 use rollcall::core::millis::Millis;
+use rollcall::core::mirror::item::Item;
 use rollcall::core::profile::{Defaults, Profile};
 use serde_json::{Map, Value, json};
 
@@ -157,11 +157,11 @@ fn object(value: Value) -> Map<String, Value> {
 
 #[cfg(test)]
 mod tests {
-    use rollcall::adapters::session_tokens::SessionTokens;
+    use rollcall::adapters::clerk::session_tokens::SessionTokens;
     use rollcall::core::id::{EntityId, Key};
-    use rollcall::core::origins::Origins;
     use rollcall::core::profile;
-    use rollcall::core::session::{Rules, SKEW_SECONDS, Session};
+    use rollcall::core::session::claims::{Rules, SKEW_SECONDS, Session};
+    use rollcall::core::session::origins::Origins;
 
     use super::*;
 
@@ -200,10 +200,10 @@ mod tests {
     #[tokio::test]
     async fn nothing_in_the_sessions_claims_lags() {
         let caller = Caller::of_samples().unwrap();
-        assert!(!rollcall::core::ensure::claims_lag(
+        assert!(!rollcall::core::ensure::decide::claims_lag(
             &session().await,
             &caller.user,
-            rollcall::core::roles::Roles::usual()
+            rollcall::core::mirror::roles::Roles::usual()
         ));
     }
 }

@@ -2,10 +2,10 @@
 //! Profiles, and one event on the bus. (Whoever only changes is told on the bus, and asks DynamoDB nothing: less work.)
 
 use rollcall::core::id::InstanceId;
-use rollcall::core::item::Item;
-use rollcall::core::link;
 use rollcall::core::millis::Millis;
-use rollcall::core::roles;
+use rollcall::core::mirror::item::Item;
+use rollcall::core::mirror::roles;
+use rollcall::core::write_back;
 use serde_json::{Value, json};
 
 use crate::events::INSTANCE;
@@ -45,7 +45,7 @@ pub(crate) fn hot_path() -> HotPath {
 fn newcomer() -> anyhow::Result<Item> {
     let mut event = rows::sample(USER)?;
     let id = INSTANCE.parse::<InstanceId>()?.internal_id(&rows::user_id(&event)?);
-    event["data"]["public_metadata"] = json!({ link::ID: id, link::ROLE: roles::USER });
+    event["data"]["public_metadata"] = json!({ write_back::ID: id, write_back::ROLE: roles::USER });
     rows::item(&event)
 }
 
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn nothing_has_to_be_written_back_about_the_newcomer() {
-        let link = link::of_item(&newcomer().unwrap());
+        let link = write_back::of_item(&newcomer().unwrap());
         assert!(link.missing.is_empty() && !link.conflicts);
     }
 }

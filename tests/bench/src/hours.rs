@@ -1,7 +1,7 @@
 //! The hot path of reconcile: an hour in which nothing is due. (A run over a whole instance is measured by [`crate::reconcile`].)
 
+use rollcall::core::deletion::purge;
 use rollcall::core::millis::Millis;
-use rollcall::core::purge;
 use serde_json::json;
 
 use crate::events::INSTANCE;

@@ -7,10 +7,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use rollcall::core::digest::Digest;
 use rollcall::core::id::{EntityId, InstanceId, UserId};
 use rollcall::core::millis::Millis;
-use rollcall::core::rank::Rank;
+use rollcall::core::mirror::digest::Digest;
+use rollcall::core::mirror::rank::Rank;
 use serde_json::{Value, json};
 
 use crate::process::{self, Process, Program};

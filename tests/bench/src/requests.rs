@@ -10,7 +10,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use reqwest::Client;
-use rollcall::core::event::Envelope;
+use rollcall::core::clerk::event::Envelope;
 use rollcall::core::id::{InstanceId, Key};
 use rollcall::core::millis::Millis;
 use serde::{Deserialize, Serialize};

@@ -1,12 +1,12 @@
 //! The rows that Clerk's samples leave: projected by Rollcall itself, and written as DynamoDB's JSON.
 
 use anyhow::Context as _;
-use rollcall::core::event::{Envelope, Event};
+use rollcall::core::clerk::event::{Envelope, Event};
 use rollcall::core::id::{InstanceId, UserId};
-use rollcall::core::item::{Item, Provenance, Writer};
 use rollcall::core::millis::Millis;
-use rollcall::core::projection::Context;
-use rollcall::core::roles::Roles;
+use rollcall::core::mirror::item::{Item, Provenance, Writer};
+use rollcall::core::mirror::projection::Context;
+use rollcall::core::mirror::roles::Roles;
 use serde_json::{Map, Value, json};
 
 use crate::events::INSTANCE;

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::presence::is_settled;
 use super::seen::Here;
 use crate::core::id::{Each, EntityId};
-use crate::core::item::Item;
 use crate::core::millis::Millis;
+use crate::core::mirror::item::Item;
 
 /// So many of one kind may end in a run without anybody's consent, or one in a hundred, whichever is more.
 const MOST_UNASKED: u64 = 25;

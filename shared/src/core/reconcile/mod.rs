@@ -2,6 +2,7 @@
 //! what a run remembers from one page to the next, and how fast it may ask Clerk.
 
 pub mod absence;
+pub mod analysis;
 pub mod basis;
 pub mod pace;
 pub mod plan;

@@ -6,8 +6,8 @@ use super::presence::{Presence, presence};
 use super::seen::{Here, Seen};
 use super::tally::Tally;
 use crate::core::id::{EntityId, Key, UserId};
-use crate::core::item::Item;
 use crate::core::millis::Millis;
+use crate::core::mirror::item::Item;
 
 /// What one page of one kind asks for.
 #[derive(Debug, Default, PartialEq)]
@@ -87,10 +87,10 @@ mod tests {
     use serde_json::Map;
 
     use super::*;
-    use crate::core::digest::Digest;
     use crate::core::id::InstanceId;
-    use crate::core::item::{Provenance, Writer};
-    use crate::core::rank::Rank;
+    use crate::core::mirror::digest::Digest;
+    use crate::core::mirror::item::{Provenance, Writer};
+    use crate::core::mirror::rank::Rank;
     use crate::core::reconcile::tally::Drift;
 
     const START: i64 = 10_000_000;

@@ -1,9 +1,9 @@
 //! What a row of Clerk's listing asks for, given what is stored.
 
 use crate::core::controls::{Invariant, guards};
-use crate::core::item::Item;
 use crate::core::millis::Millis;
-use crate::core::rule::{Guard, Outcome, Stamp};
+use crate::core::mirror::item::Item;
+use crate::core::mirror::rule::{Guard, Outcome, Stamp};
 
 /// A listing may lag behind Clerk's own changes, and events take their time: what was stored this recently, in ms before
 /// the run's start, contradicts nothing yet.
@@ -62,10 +62,10 @@ mod tests {
     use serde_json::{Map, json};
 
     use super::*;
-    use crate::core::digest::Digest;
     use crate::core::id::Key;
-    use crate::core::item::{Provenance, Writer};
-    use crate::core::rank::Rank;
+    use crate::core::mirror::digest::Digest;
+    use crate::core::mirror::item::{Provenance, Writer};
+    use crate::core::mirror::rank::Rank;
 
     const START: i64 = 10_000_000;
 

@@ -5,7 +5,7 @@ use std::ops::Add;
 use serde::{Deserialize, Serialize};
 
 use super::presence::Presence;
-use crate::core::rule::Outcome;
+use crate::core::mirror::rule::Outcome;
 
 /// What a run found and did about one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,22 +5,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::{StreamExt, stream};
 
 use super::{AT_ONCE, ReconcileError, SAID, Walk, count};
-use crate::adapters::clerk_api::ClerkError;
-use crate::adapters::clerk_lists::{PAGE, Page, Row};
-use crate::core::clerk::Entity;
+use crate::adapters::clerk::api::ClerkError;
+use crate::adapters::clerk::lists::{PAGE, Page, Row};
+use crate::core::clerk::objects::Entity;
 use crate::core::controls::{Invariant, guards};
-use crate::core::decide::{self, Next, Write};
 use crate::core::id::{EntityId, Key, Kind};
-use crate::core::item::{Item, Writer};
 use crate::core::millis::Millis;
-use crate::core::projection::Context;
+use crate::core::mirror::decide;
+use crate::core::mirror::decide::{Next, Write};
+use crate::core::mirror::item::{Item, Writer};
+use crate::core::mirror::projection::Context;
+use crate::core::mirror::rule::Guard;
 use crate::core::reconcile::absence::Listing;
 use crate::core::reconcile::plan::{Offered, Plan, plan};
 use crate::core::reconcile::presence::Presence;
 use crate::core::reconcile::run::{Cursor, Phase};
 use crate::core::reconcile::seen::{Here, Seen};
 use crate::core::reconcile::tally::Drift;
-use crate::core::rule::Guard;
 
 impl Walk<'_> {
     /// A page of users.

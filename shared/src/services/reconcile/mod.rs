@@ -14,24 +14,24 @@ use std::collections::HashSet;
 use thiserror::Error;
 pub use undone::MOST_LINKS;
 
-use super::Clock;
 use super::apply::{Applied, Applier, ApplyError, NotApplied};
 use super::deletion::Deletions;
 use super::provision::Provision;
-use crate::adapters::clerk_api::ClerkError;
-use crate::adapters::dynamo_records::DynamoRecords;
-use crate::adapters::dynamo_runs::{Doubtful, DynamoRuns, Lease};
-use crate::adapters::dynamo_survey::DynamoSurvey;
-use crate::adapters::store_error::StoreError;
-use crate::core::decide::Said;
+use crate::adapters::clerk::api::ClerkError;
+use crate::adapters::dynamo::directory::scan::DynamoSurvey;
+use crate::adapters::dynamo::error::StoreError;
+use crate::adapters::dynamo::operations::runs::{Doubtful, DynamoRuns, Lease};
+use crate::adapters::dynamo::profiles::scan::DynamoRecords;
 use crate::core::id::{Each, EntityId, InstanceId, Kind};
-use crate::core::item::{Provenance, Writer};
+use crate::core::millis::Clock;
 use crate::core::millis::Millis;
+use crate::core::mirror::decide::Said;
+use crate::core::mirror::item::{Provenance, Writer};
+use crate::core::mirror::rule::Outcome;
 use crate::core::reconcile::basis::Basis;
 use crate::core::reconcile::pace::Pace;
 use crate::core::reconcile::run::{Mode, Phase, Run, RunId, State, TOO_OLD_TO_APPROVE};
 use crate::core::reconcile::seen::Seen;
-use crate::core::rule::Outcome;
 
 /// Is shown the run after each step.
 pub type Watch<'a> = &'a (dyn Fn(&Run) + Send + Sync);

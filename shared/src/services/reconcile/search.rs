@@ -2,9 +2,9 @@
 
 use super::settle::TOGETHER;
 use super::{ReconcileError, Walk};
-use crate::adapters::dynamo_runs::Doubtful;
+use crate::adapters::dynamo::operations::runs::Doubtful;
 use crate::core::id::{Each, EntityId, Key, Kind};
-use crate::core::item::Item;
+use crate::core::mirror::item::Item;
 use crate::core::reconcile::absence::{Doubt, doubt};
 use crate::core::reconcile::presence::is_settled;
 use crate::core::reconcile::run::Phase;

@@ -6,21 +6,22 @@ use std::collections::HashSet;
 use futures_util::{StreamExt, stream};
 
 use super::{ReconcileError, SAID, Walk, concerns_one, count};
-use crate::adapters::clerk_lists::{MOST_IDS, Row};
-use crate::adapters::dynamo_runs::Doubtful;
-use crate::adapters::dynamo_survey::Rows;
-use crate::core::clerk::Entity;
+use crate::adapters::clerk::lists::{MOST_IDS, Row};
+use crate::adapters::dynamo::directory::scan::Rows;
+use crate::adapters::dynamo::operations::runs::Doubtful;
+use crate::core::clerk::objects::Entity;
 use crate::core::controls::{Invariant, guards};
-use crate::core::decide::{self, Next};
 use crate::core::id::{EntityId, Key, Kind, UserId};
-use crate::core::item::{Item, Writer};
-use crate::core::projection::Context;
+use crate::core::mirror::decide;
+use crate::core::mirror::decide::Next;
+use crate::core::mirror::item::{Item, Writer};
+use crate::core::mirror::projection::Context;
+use crate::core::mirror::rule::Outcome;
+use crate::core::mirror::tombstone::Deletion;
 use crate::core::reconcile::absence::Doubt;
 use crate::core::reconcile::presence::{Presence, is_settled};
 use crate::core::reconcile::run::{Phase, Run};
-use crate::core::rule::Outcome;
-use crate::core::tombstone::Deletion;
-use crate::services::cascade::One;
+use crate::services::deletion::cascade::One;
 
 /// Items in doubt that are looked at together: with two witnesses as many as Clerk may be asked about.
 pub(super) const TOGETHER: usize = MOST_IDS - 2;

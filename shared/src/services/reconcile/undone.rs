@@ -5,18 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{ReconcileError, Walk, concerns_one, count};
-use crate::adapters::clerk_api::ClerkError;
-use crate::adapters::dynamo_runs::Doubtful;
-use crate::adapters::metrics;
+use crate::adapters::clerk::api::ClerkError;
+use crate::adapters::dynamo::operations::runs::Doubtful;
+use crate::adapters::lambda::metrics;
 use crate::core::id::{EntityId, Key, Kind, UserId};
-use crate::core::item::Item;
-use crate::core::link;
+use crate::core::mirror::item::Item;
 use crate::core::reconcile::absence::Doubt;
 use crate::core::reconcile::run::{Mode, Phase};
-use crate::services::cascade::Left;
+use crate::core::write_back;
+use crate::services::deletion::cascade::Left;
+use crate::services::deletion::purge::PurgeError;
 use crate::services::deletion::{Own, failed};
-use crate::services::link as linking;
-use crate::services::purge::PurgeError;
+use crate::services::write_back as linking;
 
 /// Write-backs of one step: so few that it ends in time even at the slowest of paces.
 const LINKED_TOGETHER: usize = 10;
@@ -161,7 +161,7 @@ impl Walk<'_> {
         }
         let mut unlinked = Vec::new();
         for item in live {
-            let link = link::of_item(item);
+            let link = write_back::of_item(item);
             if link.conflicts {
                 tracing::warn!(pk = item.key.pk, "a user's dbId is another one");
                 metrics::writeback_conflict();

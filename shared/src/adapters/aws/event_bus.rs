@@ -1,0 +1,104 @@
+//! Where change events go: an EventBridge bus, or the file that stands for one on a developer's machine.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use aws_sdk_eventbridge::Client;
+use aws_sdk_eventbridge::error::ProvideErrorMetadata;
+use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use serde_json::json;
+use thiserror::Error;
+
+use super::config::backoff;
+use crate::core::mirror::change::Change;
+
+/// The events that one request may carry. Source: AWS, API reference of `PutEvents`.
+pub const MOST_EVENTS: usize = 10;
+/// What rules match by `source`.
+const SOURCE: &str = "rollcall";
+/// Requests for events that the bus did not take at first.
+const MOST_REQUESTS: u32 = 5;
+
+/// A bus.
+#[derive(Debug)]
+pub enum Bus {
+    /// None: changes are only logged.
+    Nowhere,
+    /// EventBridge.
+    EventBridge {
+        /// The client.
+        client: Client,
+        /// The bus's name or ARN.
+        name: String,
+    },
+    /// A file to which each event is appended as one line, in the form in which EventBridge would deliver it.
+    File(PathBuf),
+}
+
+/// Why events were not taken. Those that were are sent again with the others.
+#[derive(Debug, Error)]
+pub enum BusError {
+    /// EventBridge failed or refused, by its error code.
+    #[error("the event bus did not take the events ({0})")]
+    EventBridge(String, #[source] Option<Box<dyn std::error::Error + Send + Sync>>),
+    /// The file cannot be written.
+    #[error("the file of the event bus cannot be written")]
+    File(#[from] io::Error),
+}
+
+impl Bus {
+    /// Tells these changes, [`MOST_EVENTS`] at most, at least once and in their order.
+    ///
+    /// # Errors
+    ///
+    /// [`BusError`].
+    pub async fn publish(&self, changes: &[&Change]) -> Result<(), BusError> {
+        match self {
+            Bus::Nowhere => Ok(()),
+            Bus::EventBridge { client, name } => {
+                let entries = changes.iter().map(|change| {
+                    PutEventsRequestEntry::builder()
+                        .event_bus_name(name)
+                        .source(SOURCE)
+                        .detail_type(change.name())
+                        .detail(json!(change).to_string())
+                        .build()
+                });
+                put(client, entries.collect()).await
+            }
+            Bus::File(path) => {
+                let lines = changes.iter().map(|change| {
+                    let event = json!({ "source": SOURCE, "detail-type": change.name(), "detail": change });
+                    format!("{event}\n")
+                });
+                let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+                Ok(file.write_all(lines.collect::<String>().as_bytes())?)
+            }
+        }
+    }
+}
+
+/// Sends events until all of them are taken: EventBridge takes some and answers of the others why it did not.
+async fn put(client: &Client, mut entries: Vec<PutEventsRequestEntry>) -> Result<(), BusError> {
+    let mut attempt = 0;
+    loop {
+        let sent = client.put_events().set_entries(Some(entries.clone())).send().await;
+        let answer = sent.map_err(|error| {
+            let code = error.code().unwrap_or("no answer").to_owned();
+            BusError::EventBridge(code, Some(error.into()))
+        })?;
+        if answer.failed_entry_count() == 0 {
+            return Ok(());
+        }
+        let results = answer.entries();
+        let code = results.iter().find_map(|result| result.error_code()).unwrap_or("no reason").to_owned();
+        let is_left = |at: usize| results.get(at).is_none_or(|result| result.event_id().is_none());
+        entries = entries.into_iter().enumerate().filter(|(at, _)| is_left(*at)).map(|(_, entry)| entry).collect();
+        attempt += 1;
+        if attempt == MOST_REQUESTS {
+            return Err(BusError::EventBridge(code, None));
+        }
+        backoff(attempt).await;
+    }
+}

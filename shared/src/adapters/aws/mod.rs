@@ -1,0 +1,6 @@
+//! AWS beside DynamoDB: how it is reached, Secrets Manager, EventBridge, S3.
+
+pub mod backups;
+pub mod config;
+pub mod event_bus;
+pub mod secrets;

@@ -1,0 +1,210 @@
+//! Clerk's two secrets: from Secrets Manager when deployed, where they may change while a function runs.
+//!
+//! AWS's own caching client does the same, but brings a second TLS stack whose start costs a cold function more than the
+//! rest of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
+use secrecy::{ExposeSecret, SecretString};
+use thiserror::Error;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use crate::adapters::clerk::webhook_signature::SvixSignature;
+use crate::adapters::lambda::metrics;
+use crate::core::millis::Clock;
+use crate::core::millis::Millis;
+use crate::settings::variables::{CLERK_SECRET_KEY, CLERK_WEBHOOK_SECRET, ROLLCALL_SECRET_ARN, Variable, secret_key};
+
+/// After this many ms they are read again, so that a withdrawn one is forgotten.
+const LAST: u64 = 5 * 60_000;
+/// What is refused has them read again once in this many ms at most: anybody can send what is refused.
+const DOUBTED_AFTER: u64 = 60_000;
+/// Somebody waits for an answer meanwhile, and what was read before is mostly still right.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Why the secret could not be read.
+#[derive(Debug, Error)]
+pub enum SecretError {
+    /// Secrets Manager did not give it, by its error code. The answer itself is left out: it could hold the secret.
+    #[error("the secret of ROLLCALL_SECRET_ARN cannot be read ({0}): check the ARN and secretsmanager:GetSecretValue")]
+    Unreadable(String),
+    /// It is not a JSON object of strings. The cause is left out: it could quote the secret.
+    #[error(
+        "the secret that ROLLCALL_SECRET_ARN names is not a JSON object with CLERK_SECRET_KEY and CLERK_WEBHOOK_SECRET"
+    )]
+    Malformed,
+    /// One of its values was good before and is none any more.
+    #[error("the secret that ROLLCALL_SECRET_ARN names holds no usable {0}")]
+    Unusable(&'static str),
+}
+
+type Values = HashMap<String, SecretString>;
+
+/// The secrets in Secrets Manager.
+pub struct Secrets {
+    client: Client,
+    arn: String,
+    clock: Clock,
+    held: Mutex<Read>,
+}
+
+struct Read {
+    values: Values,
+    tried_at: Millis,
+}
+
+impl Secrets {
+    /// The value as it was read in the last five minutes.
+    async fn current(&self, name: &str) -> Option<SecretString> {
+        self.aged(LAST, name).await
+    }
+
+    /// The value as it was read in the last minute, if it is another one than the one that was refused.
+    async fn after_refusal(&self, name: &str, refused: &SecretString) -> Option<SecretString> {
+        let newer = self.aged(DOUBTED_AFTER, name).await;
+        newer.filter(|newer| newer.expose_secret() != refused.expose_secret())
+    }
+
+    async fn aged(&self, most: u64, name: &str) -> Option<SecretString> {
+        let mut held = self.held.lock().await;
+        let now = (self.clock)();
+        if now.since(held.tried_at) >= most {
+            held.tried_at = now;
+            // Boxed: it is seldom needed, and would make every future around it as large as the SDK's.
+            let read = timeout(PATIENCE, Box::pin(read(&self.client, &self.arn))).await;
+            match read.unwrap_or_else(|_| Err(SecretError::Unreadable("no answer in time".to_owned()))) {
+                Ok(values) => match unusable(&held.values, &values) {
+                    None => held.values = values,
+                    Some(name) => stays(&SecretError::Unusable(name)),
+                },
+                Err(error) => stays(&error),
+            }
+        }
+        held.values.get(name).cloned()
+    }
+}
+
+/// The last values stay in use, and an operator is told: a value that was withdrawn is still accepted.
+fn stays(error: &SecretError) {
+    tracing::error!(outcome = "failed", %error, "the last secret is used");
+    metrics::failed();
+}
+
+/// The name of a value that was good before and is none any more.
+fn unusable(before: &Values, now: &Values) -> Option<&'static str> {
+    let is_key = |text: &str| !text.is_empty() && secret_key(text).is_some();
+    let is_signing = |text: &str| SvixSignature::new(text).is_ok();
+    let good = |name: &str, values: &Values| {
+        let value = values.get(name).map_or("", ExposeSecret::expose_secret);
+        if name == CLERK_SECRET_KEY.name { is_key(value) } else { is_signing(value) }
+    };
+    [CLERK_SECRET_KEY.name, CLERK_WEBHOOK_SECRET.name].into_iter().find(|name| good(name, before) && !good(name, now))
+}
+
+/// A look-up over the environment in which the two secrets come from Secrets Manager, if `ROLLCALL_SECRET_ARN` is set.
+/// Then nothing else counts: a value left behind in the environment is not used.
+///
+/// # Errors
+///
+/// [`SecretError`].
+pub async fn lookup<E>(environment: E, aws: &SdkConfig) -> Result<impl Fn(&str) -> Option<String> + use<E>, SecretError>
+where
+    E: Fn(&str) -> Option<String>,
+{
+    let values = match arn(&environment) {
+        None => None,
+        Some(arn) => Some(read(&Client::new(aws), &arn).await?),
+    };
+    Ok(over(environment, values))
+}
+
+/// The same, and the secrets themselves, for a function that runs for longer.
+///
+/// # Errors
+///
+/// [`SecretError`].
+pub async fn followed<E>(
+    environment: E,
+    aws: &SdkConfig,
+    clock: Clock,
+) -> Result<(impl Fn(&str) -> Option<String> + use<E>, Option<Arc<Secrets>>), SecretError>
+where
+    E: Fn(&str) -> Option<String>,
+{
+    let Some(arn) = arn(&environment) else { return Ok((over(environment, None), None)) };
+    let client = Client::new(aws);
+    let values = read(&client, &arn).await?;
+    let held = Mutex::new(Read { values: values.clone(), tried_at: clock() });
+    Ok((over(environment, Some(values)), Some(Arc::new(Secrets { client, arn, clock, held }))))
+}
+
+fn arn(environment: &impl Fn(&str) -> Option<String>) -> Option<String> {
+    environment(ROLLCALL_SECRET_ARN.name).filter(|arn| !arn.is_empty())
+}
+
+fn over<E: Fn(&str) -> Option<String>>(environment: E, values: Option<Values>) -> impl Fn(&str) -> Option<String> {
+    move |name: &str| match &values {
+        Some(values) if [CLERK_SECRET_KEY.name, CLERK_WEBHOOK_SECRET.name].contains(&name) => {
+            values.get(name).map(|secret| secret.expose_secret().to_owned())
+        }
+        _ => environment(name),
+    }
+}
+
+async fn read(client: &Client, arn: &str) -> Result<Values, SecretError> {
+    let answer = client.get_secret_value().secret_id(arn).send().await;
+    let answer = answer.map_err(|error| {
+        let code = error.code().map_or_else(|| error.to_string(), str::to_owned);
+        SecretError::Unreadable(code)
+    })?;
+    let values: HashMap<String, String> =
+        serde_json::from_str(answer.secret_string().unwrap_or_default()).map_err(|_| SecretError::Malformed)?;
+    Ok(values.into_iter().map(|(name, value)| (name, SecretString::from(value))).collect())
+}
+
+/// One of the two: a value for good, or whatever Secrets Manager holds.
+#[derive(Clone)]
+pub struct Secret {
+    first: SecretString,
+    followed: Option<(Arc<Secrets>, &'static str)>,
+}
+
+impl From<SecretString> for Secret {
+    fn from(first: SecretString) -> Secret {
+        Secret { first, followed: None }
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.first.fmt(out)
+    }
+}
+
+impl Secret {
+    /// Goes on with what Secrets Manager holds under the name of this variable, if anything is there to follow.
+    pub fn follow(&mut self, secrets: Option<&Arc<Secrets>>, variable: &Variable) {
+        self.followed = secrets.map(|secrets| (secrets.clone(), variable.name));
+    }
+
+    /// The value now.
+    pub async fn current(&self) -> SecretString {
+        let now = match &self.followed {
+            None => None,
+            Some((secrets, name)) => secrets.current(name).await,
+        };
+        now.unwrap_or_else(|| self.first.clone())
+    }
+
+    /// The value that has taken the place of one that was refused, if there is one.
+    pub async fn after_refusal(&self, refused: &SecretString) -> Option<SecretString> {
+        let (secrets, name) = self.followed.as_ref()?;
+        secrets.after_refusal(name, refused).await
+    }
+}

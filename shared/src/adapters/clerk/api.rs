@@ -1,0 +1,416 @@
+//! Clerk's Backend API: the few calls that Rollcall makes, each answered in the domain's terms.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use reqwest::header::RETRY_AFTER;
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::{Map, Value, json};
+use thiserror::Error;
+use tokio::time::Instant;
+
+use super::proof::{Proof, Proofs};
+use crate::adapters::aws::secrets::Secret;
+use crate::adapters::lambda::metrics;
+use crate::adapters::tls::HttpsClient;
+use crate::core::clerk::objects::{Entity, Membership, Organization, User};
+use crate::core::id::{EntityId, InstanceId, UserId};
+use crate::core::reconcile::pace::Pace;
+
+/// Where Clerk lives unless told otherwise.
+pub const DEFAULT_URL: &str = "https://api.clerk.com";
+/// The version whose answers [`crate::core::clerk::objects`] describes.
+const API_VERSION: &str = "2026-05-12";
+/// A webhook's fetch must leave time for the write that follows.
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// Five hundred users at once take longer, and nobody waits for them.
+const PATIENT_TIMEOUT: Duration = Duration::from_secs(20);
+/// Requests for one answer, where nobody waits for it.
+const MOST_ATTEMPTS: u32 = 5;
+/// Waiting for one answer takes no longer than this, whatever Clerk asks for: a run's lease must not end meanwhile.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
+/// The wait after the first failure that says nothing of its own; it doubles with each.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+
+/// The Backend API of one instance.
+#[derive(Debug)]
+pub struct ClerkApi {
+    base: Url,
+    key: Secret,
+    client: HttpsClient,
+    calls: AtomicU64,
+    patience: Option<Patience>,
+    /// Whose keys alone are used, if that is asked for, and what is known of the key in use.
+    pub(in crate::adapters) proofs: Option<Proofs>,
+}
+
+/// An answer of Clerk's.
+pub(in crate::adapters) struct Heard {
+    answer: Response,
+    /// The key that it was asked with.
+    key: SecretString,
+    /// How many answers had come before it was asked.
+    before: u64,
+}
+
+/// How a caller behaves for whom nobody waits.
+#[derive(Debug)]
+struct Patience {
+    most_attempts: u32,
+    pace: Mutex<Pace>,
+    begun: Instant,
+}
+
+/// What can go wrong with Clerk. "Not found" is an answer, not an error.
+#[derive(Debug, Error)]
+pub enum ClerkError {
+    /// Unreachable, slow, failing or out of rate.
+    #[error("Clerk is unavailable")]
+    Unavailable(#[source] Option<reqwest::Error>),
+    /// The key was not accepted.
+    #[error("Clerk refused the secret key with status {0}: check CLERK_SECRET_KEY")]
+    Unauthorized(u16),
+    /// The instance does not have what was asked for, as one without organizations.
+    #[error("the Clerk instance has this switched off")]
+    SwitchedOff,
+    /// Clerk understood the request and does not accept it, as a cursor whose user is gone.
+    #[error("Clerk does not accept the request (status {0})")]
+    Refused(u16),
+    /// An answer that is not Clerk's: a proxy's error page, a body of another shape.
+    #[error("Clerk's answer cannot be read (status {0})")]
+    Unreadable(u16),
+    /// The key belongs to another instance, whose users are other people.
+    #[error("the secret key belongs to another Clerk instance ({0}): check CLERK_SECRET_KEY and CLERK_INSTANCE_ID")]
+    Foreign(InstanceId),
+}
+
+impl ClerkApi {
+    /// The API at `base` (without `/v1`), with the instance's secret key.
+    #[must_use]
+    pub fn new(base: Url, key: impl Into<Secret>) -> ClerkApi {
+        let (client, calls) = (HttpsClient::new(TIMEOUT), AtomicU64::new(0));
+        ClerkApi { base, key: key.into(), client, calls, patience: None, proofs: None }
+    }
+
+    /// The same for this instance alone: a key is asked whose it is before it is used, and each new value of it again.
+    #[must_use]
+    pub fn of(self, instance: InstanceId) -> ClerkApi {
+        ClerkApi { proofs: Some(Proofs::new(instance)), ..self }
+    }
+
+    /// The same for work that nobody waits for: it keeps to its share of Clerk's rate, obeys `Retry-After`, and asks again
+    /// after a failure that may pass.
+    #[must_use]
+    pub fn patient(self, pace: Pace) -> ClerkApi {
+        ClerkApi { client: HttpsClient::new(PATIENT_TIMEOUT), ..self.at_pace(pace, MOST_ATTEMPTS) }
+    }
+
+    /// The same for work that somebody else will do if it fails: it keeps to its share, and asks once.
+    #[must_use]
+    pub fn paced(self, pace: Pace) -> ClerkApi {
+        self.at_pace(pace, 1)
+    }
+
+    fn at_pace(self, pace: Pace, most_attempts: u32) -> ClerkApi {
+        ClerkApi { patience: Some(Patience { most_attempts, pace: Mutex::new(pace), begun: Instant::now() }), ..self }
+    }
+
+    /// Goes on at another share of Clerk's rate.
+    pub fn set_pace(&self, pace: &Pace) {
+        if let Some(patience) = &self.patience {
+            patience.lock().change(pace);
+        }
+    }
+
+    /// Whether the key is one of an instance in production, with the higher limits, as its prefix says. Another's has the
+    /// lower ones.
+    pub async fn has_production_key(&self) -> bool {
+        self.key.current().await.expose_secret().starts_with("sk_live_")
+    }
+
+    /// How many requests were sent, repeated ones included.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    /// Fetches one entity; nothing if Clerk says in its own words that it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// [`ClerkError`]. 401, 403, 429 and 5xx are never "not found".
+    pub async fn fetch(&self, entity: &EntityId) -> Result<Option<Entity>, ClerkError> {
+        match entity {
+            EntityId::User(user) => {
+                let found: Option<User> = self.get(&["users", user.as_str()], &[]).await?;
+                about(found, |found| found.id == *user && !found.is_unreadable()).map(|found| found.map(Entity::User))
+            }
+            EntityId::Organization(organization) => {
+                let found: Option<Organization> = self.get(&["organizations", organization.as_str()], &[]).await?;
+                about(found, |found| found.id == *organization).map(|found| found.map(Entity::Organization))
+            }
+            EntityId::Membership { user, organization } => {
+                #[derive(Deserialize)]
+                struct Page {
+                    data: Vec<Membership>,
+                    total_count: u64,
+                }
+                let path = ["organizations", organization.as_str(), "memberships"];
+                let page: Option<Page> = self.get(&path, &[("user_id", user.as_str()), ("limit", "1")]).await?;
+                let is_asked = |found: &Membership| {
+                    found.public_user_data.user_id == *user && found.organization.id == *organization
+                };
+                match page {
+                    // An organization that does not exist has no members.
+                    None => Ok(None),
+                    Some(page) if page.total_count == 0 && page.data.is_empty() => Ok(None),
+                    // A page that is shorter than it says, or about somebody else, proves nothing.
+                    Some(page) => match page.data.into_iter().find(is_asked) {
+                        Some(found) => Ok(Some(Entity::Membership(found))),
+                        None => Err(NOT_ASKED_FOR),
+                    },
+                }
+            }
+        }
+    }
+
+    /// Gets one document; nothing if Clerk says in its own words that there is none.
+    pub(in crate::adapters) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<Option<T>, ClerkError> {
+        let mut url = self.url(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        Ok(self.get_with(url, true).await?.0)
+    }
+
+    /// Gets the document that says whose key this is, and the proof that it makes.
+    pub(in crate::adapters) async fn get_proof<T: DeserializeOwned>(&self) -> Result<(Option<T>, Proof), ClerkError> {
+        self.get_with(self.url(&["instance"]), false).await
+    }
+
+    async fn get_with<T: DeserializeOwned>(
+        &self,
+        url: Url,
+        is_guarded: bool,
+    ) -> Result<(Option<T>, Proof), ClerkError> {
+        let mut attempts = 1;
+        loop {
+            let Some(patience) = &self.patience else {
+                let heard = self.send(Method::GET, url, None, is_guarded).await?;
+                return Ok((read(heard.answer).await?, Proof::new(heard.key, heard.before)));
+            };
+            patience.turn().await;
+            let (error, asked_for) = match self.send(Method::GET, url.clone(), None, is_guarded).await {
+                Ok(Heard { answer, key, before }) => {
+                    let asked_for = retry_after(&answer);
+                    match read(answer).await {
+                        Err(error @ ClerkError::Unavailable(_)) => (error, asked_for),
+                        read => return Ok((read?, Proof::new(key, before))),
+                    }
+                }
+                Err(error @ ClerkError::Unavailable(_)) => (error, None),
+                Err(error) => return Err(error),
+            };
+            let wait = asked_for.unwrap_or(FIRST_WAIT * 2_u32.pow(attempts - 1));
+            if asked_for.is_some() {
+                patience.rest(wait);
+            }
+            if attempts == patience.most_attempts || wait > LONGEST_WAIT {
+                return Err(error);
+            }
+            tracing::warn!(%error, attempts, wait_ms = u64::try_from(wait.as_millis()).ok(), "Clerk is asked again");
+            tokio::time::sleep(wait).await;
+            attempts += 1;
+        }
+    }
+
+    /// Merges some keys into a user's public metadata; nothing if there is no such user. It is sent once: after a failure
+    /// somebody else may have set them, so they must be read again first.
+    ///
+    /// # Errors
+    ///
+    /// [`ClerkError`].
+    pub async fn merge_public_metadata(
+        &self,
+        user: &UserId,
+        keys: &Map<String, Value>,
+    ) -> Result<Option<()>, ClerkError> {
+        if let Some(patience) = &self.patience {
+            patience.turn().await;
+        }
+        let (url, body) = (self.url(&["users", user.as_str(), "metadata"]), json!({ "public_metadata": keys }));
+        let answer = self.send(Method::PATCH, url, Some(&body), true).await?.answer;
+        if let (Some(patience), Some(wait)) = (&self.patience, retry_after(&answer)) {
+            patience.rest(wait);
+        }
+        Ok(read::<IgnoredAny>(answer).await?.map(drop))
+    }
+
+    /// Deletes a user; nothing if there is no such user. Sent once: after a failure it is for the caller to ask what has
+    /// become of the user.
+    ///
+    /// # Errors
+    ///
+    /// [`ClerkError`].
+    pub async fn delete_user(&self, user: &UserId) -> Result<Option<()>, ClerkError> {
+        if let Some(patience) = &self.patience {
+            patience.turn().await;
+        }
+        let url = self.url(&["users", user.as_str()]);
+        let answer = self.send(Method::DELETE, url, None, true).await?.answer;
+        if let (Some(patience), Some(wait)) = (&self.patience, retry_after(&answer)) {
+            patience.rest(wait);
+        }
+        Ok(read::<IgnoredAny>(answer).await?.map(drop))
+    }
+
+    fn url(&self, path: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push("v1").extend(path);
+        }
+        url
+    }
+
+    /// Sends a request; once more, if Clerk refuses a key that has been replaced. What it refuses it has not done. That is
+    /// once for each rotation, and takes no turn of the pace. With a guard no key is used that is not known to be this
+    /// instance's.
+    async fn send(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<&Value>,
+        is_guarded: bool,
+    ) -> Result<Heard, ClerkError> {
+        let key = self.key.current().await;
+        let heard = self.send_with(&key, &method, &url, body, is_guarded).await?;
+        if heard.answer.status() != StatusCode::UNAUTHORIZED {
+            return Ok(heard);
+        }
+        match self.key.after_refusal(&key).await {
+            None => Ok(heard),
+            Some(newer) => self.send_with(&newer, &method, &url, body, is_guarded).await,
+        }
+    }
+
+    async fn send_with(
+        &self,
+        key: &SecretString,
+        method: &Method,
+        url: &Url,
+        body: Option<&Value>,
+        is_guarded: bool,
+    ) -> Result<Heard, ClerkError> {
+        let client = self.client.get().map_err(|error| ClerkError::Unavailable(Some(error)))?;
+        if let Some(proofs) = self.proofs.as_ref().filter(|proofs| is_guarded && !proofs.knows(key)) {
+            let heard = self.send_once(key, client.get(self.url(&["instance"]))).await?;
+            if heard.answer.status() == StatusCode::UNAUTHORIZED {
+                // The request itself would be refused with the same words.
+                return Ok(heard);
+            }
+            let said = read(heard.answer).await?.ok_or(ClerkError::Unreadable(404))?;
+            proofs.keep(said, Proof::new(heard.key, heard.before))?;
+        }
+        let request = client.request(method.clone(), url.clone());
+        self.send_once(key, if let Some(body) = body { request.json(body) } else { request }).await
+    }
+
+    async fn send_once(&self, key: &SecretString, request: RequestBuilder) -> Result<Heard, ClerkError> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        metrics::clerk_call();
+        let before = self.proofs.as_ref().map(Proofs::heard).unwrap_or_default();
+        let request = request.bearer_auth(key.expose_secret()).header("Clerk-API-Version", API_VERSION);
+        let sent = request.send().await.map_err(|error| ClerkError::Unavailable(Some(error.without_url())));
+        if let Some(proofs) = &self.proofs {
+            proofs.hear();
+        }
+        Ok(Heard { answer: sent?, key: key.clone(), before })
+    }
+
+    /// The key as it is now.
+    pub(in crate::adapters) async fn current_key(&self) -> SecretString {
+        self.key.current().await
+    }
+}
+
+impl Patience {
+    /// Waits until the pace allows another request.
+    async fn turn(&self) {
+        loop {
+            let turn = self.lock().turn(self.begun.elapsed());
+            let Err(wait) = turn else { return };
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Lets nobody ask until Clerk's wait is over: it means every request of this instance.
+    fn rest(&self, wait: Duration) {
+        self.lock().rest(self.begun.elapsed(), wait.min(LONGEST_WAIT));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Pace> {
+        // A pace that a panic left behind is still a pace.
+        self.pace.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// `Retry-After` in whole seconds, the only form that Clerk uses.
+fn retry_after(answer: &Response) -> Option<Duration> {
+    let seconds = answer.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+async fn read<T: DeserializeOwned>(answer: Response) -> Result<Option<T>, ClerkError> {
+    let status = answer.status();
+    // A connection that breaks off in the middle is no answer at all, so it is told from one that makes no sense.
+    let body = answer.bytes().await.map_err(|error| ClerkError::Unavailable(Some(error.without_url())))?;
+    let unreadable = || ClerkError::Unreadable(status.as_u16());
+    // A proxy's 404 proves nothing: only Clerk's own error body tells what Clerk means.
+    let errors = || serde_json::from_slice::<Errors>(&body).ok().filter(|body| !body.errors.is_empty());
+    match status {
+        StatusCode::OK => serde_json::from_slice(&body).map(Some).map_err(|_| unreadable()),
+        StatusCode::NOT_FOUND => errors().map(|_| None).ok_or_else(unreadable),
+        StatusCode::FORBIDDEN if errors().is_some_and(|errors| errors.says(WITHOUT_ORGANIZATIONS)) => {
+            Err(ClerkError::SwitchedOff)
+        }
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(ClerkError::Unauthorized(status.as_u16())),
+        _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => Err(ClerkError::Unavailable(None)),
+        _ if status.is_client_error() && errors().is_some() => Err(ClerkError::Refused(status.as_u16())),
+        _ => Err(unreadable()),
+    }
+}
+
+/// An answer about somebody else, as a confused cache gives it.
+const NOT_ASKED_FOR: ClerkError = ClerkError::Unreadable(200);
+
+fn about<T>(found: Option<T>, is_asked: impl FnOnce(&T) -> bool) -> Result<Option<T>, ClerkError> {
+    if found.as_ref().is_none_or(is_asked) { Ok(found) } else { Err(NOT_ASKED_FOR) }
+}
+
+/// The code of Clerk's 403 where an instance has no organizations.
+const WITHOUT_ORGANIZATIONS: &str = "organization_not_enabled_in_instance";
+
+/// Clerk's error body. Source: schema `ClerkErrors`.
+#[derive(Deserialize)]
+struct Errors {
+    errors: Vec<ErrorCode>,
+}
+
+#[derive(Deserialize)]
+struct ErrorCode {
+    code: Option<String>,
+}
+
+impl Errors {
+    fn says(&self, code: &str) -> bool {
+        self.errors.iter().any(|error| error.code.as_deref() == Some(code))
+    }
+}

@@ -1,0 +1,204 @@
+//! Session tokens, verified: the signature by `jsonwebtoken`, the claims by the rules of [`crate::core::session::claims`].
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::jwk::{AlgorithmParameters, Jwk};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use reqwest::Url;
+use serde::Deserialize;
+use serde_json::Value;
+use thiserror::Error;
+use tokio::sync::Mutex;
+
+use crate::adapters::tls::HttpsClient;
+use crate::core::millis::Millis;
+use crate::core::session::claims::{Claims, Header, Rejection, Rules, Session, Visit, check};
+
+/// An unknown key causes one request in this many ms at most: whoever sends a token chooses its `kid`.
+const REFETCH_AFTER: u64 = 60_000;
+/// Where there are no keys yet, they are asked for again after this many ms: until then nobody is let in.
+const RETRY_AFTER: u64 = 2_000;
+/// Known keys are looked up anew after this many ms, so that a withdrawn one is forgotten.
+const KEYS_LAST: u64 = 5 * 60_000;
+/// A caller waits for this.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Verifies session tokens of one instance.
+#[derive(Debug)]
+pub struct SessionTokens {
+    rules: Rules,
+    keys: Keys,
+}
+
+#[derive(Debug)]
+enum Keys {
+    /// One key: no network at all.
+    Given(Box<PublicKey>),
+    /// Whatever the instance publishes.
+    Jwks(Box<Jwks>),
+}
+
+#[derive(Debug)]
+struct Jwks {
+    url: Url,
+    client: HttpsClient,
+    published: Mutex<Published>,
+}
+
+#[derive(Debug, Default)]
+struct Published {
+    keys: HashMap<String, DecodingKey>,
+    fetched_at: Option<Millis>,
+    asked_at: Option<Millis>,
+}
+
+/// The public half of the key that signs an instance's sessions.
+#[derive(Debug)]
+pub struct PublicKey(DecodingKey);
+
+impl PublicKey {
+    /// Reads the PEM that Clerk's dashboard shows.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidKey`].
+    pub fn from_pem(pem: &str) -> Result<PublicKey, InvalidKey> {
+        DecodingKey::from_rsa_pem(pem.as_bytes()).map(PublicKey).map_err(|_| InvalidKey)
+    }
+}
+
+/// A PEM that holds no RSA public key.
+#[derive(Debug, Error)]
+#[error("a JWT key is the PEM of an RSA public key, as Clerk's dashboard shows it")]
+pub struct InvalidKey;
+
+/// Why nobody is let in.
+#[derive(Debug, Error)]
+pub enum Refused {
+    /// The token breaks a rule.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The keys to check it with cannot be had now.
+    #[error("the instance's keys cannot be fetched")]
+    KeysUnavailable(#[source] Option<reqwest::Error>),
+}
+
+impl SessionTokens {
+    /// Verifies with one key, in PEM.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidKey`].
+    pub fn with_pem(rules: Rules, pem: &str) -> Result<SessionTokens, InvalidKey> {
+        Ok(SessionTokens::with_key(rules, PublicKey::from_pem(pem)?))
+    }
+
+    /// Verifies with one key.
+    #[must_use]
+    pub fn with_key(rules: Rules, key: PublicKey) -> SessionTokens {
+        SessionTokens { rules, keys: Keys::Given(Box::new(key)) }
+    }
+
+    /// Verifies with the keys that the instance publishes at `url`, fetched when they are first needed.
+    #[must_use]
+    pub fn with_jwks(rules: Rules, url: Url) -> SessionTokens {
+        let client = HttpsClient::new(TIMEOUT);
+        SessionTokens { rules, keys: Keys::Jwks(Box::new(Jwks { url, client, published: Mutex::default() })) }
+    }
+
+    /// Who a token stands for at the moment `now`.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`]; the token is in no part of it.
+    pub async fn verify(&self, token: &str, now: Millis) -> Result<Session, Refused> {
+        self.verify_on(Visit::Call, token, now).await
+    }
+
+    /// Who a token stands for at the moment `now`, on this kind of request.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`]; the token is in no part of it.
+    pub async fn verify_on(&self, visit: Visit, token: &str, now: Millis) -> Result<Session, Refused> {
+        let header = read_header(token)?;
+        if header.alg.as_deref() != Some("RS256") {
+            return Err(Rejection::Algorithm.into());
+        }
+        let claims = match &self.keys {
+            Keys::Given(key) => decode(token, &key.0)?,
+            Keys::Jwks(jwks) => {
+                let kid = header.kid.as_deref().ok_or(Rejection::UnknownKey)?;
+                decode(token, &jwks.key(kid, now).await?)?
+            }
+        };
+        Ok(check(&header, claims, &self.rules, visit, now)?)
+    }
+}
+
+/// Checks the signature and nothing else: the library would compare times with the machine's clock.
+fn decode(token: &str, key: &DecodingKey) -> Result<Claims, Rejection> {
+    let mut validation = Validation::new(Algorithm::RS256);
+    validation.required_spec_claims.clear();
+    validation.validate_exp = false;
+    validation.validate_nbf = false;
+    validation.validate_aud = false;
+    let decoded = jsonwebtoken::decode::<Claims>(token, key, &validation);
+    decoded.map(|decoded| decoded.claims).map_err(|error| match error.kind() {
+        jsonwebtoken::errors::ErrorKind::InvalidSignature => Rejection::Signature,
+        _ => Rejection::Malformed,
+    })
+}
+
+/// The header as the rules read it: the library keeps no `cat`, and calls an algorithm that it does not know malformed.
+fn read_header(token: &str) -> Result<Header, Rejection> {
+    let first = token.split('.').next().unwrap_or_default();
+    let json = URL_SAFE_NO_PAD.decode(first).map_err(|_| Rejection::Malformed)?;
+    serde_json::from_slice(&json).map_err(|_| Rejection::Malformed)
+}
+
+impl Jwks {
+    async fn key(&self, kid: &str, now: Millis) -> Result<DecodingKey, Refused> {
+        // Held while fetching: everybody who needs the same keys waits for the one request.
+        let mut published = self.published.lock().await;
+        let is_over = |at: Option<Millis>, limit| at.is_none_or(|at| now.since(at) >= limit);
+        let is_wanted = !published.keys.contains_key(kid) || is_over(published.fetched_at, KEYS_LAST);
+        let pause = if published.fetched_at.is_none() { RETRY_AFTER } else { REFETCH_AFTER };
+        if is_wanted && is_over(published.asked_at, pause) {
+            published.asked_at = Some(now);
+            match self.fetch().await {
+                Ok(keys) if !keys.is_empty() => (published.keys, published.fetched_at) = (keys, Some(now)),
+                // An instance without a key signs nothing: this answer is not its own.
+                Ok(_) => tracing::warn!("no key is published"),
+                // What was published a while ago is better than letting nobody in.
+                Err(error) if published.fetched_at.is_some() => {
+                    tracing::warn!(error = %error.without_url(), "the keys could not be fetched anew");
+                }
+                Err(error) => return Err(Refused::KeysUnavailable(Some(error.without_url()))),
+            }
+        }
+        match published.keys.get(kid) {
+            Some(key) => Ok(key.clone()),
+            None if published.fetched_at.is_none() => Err(Refused::KeysUnavailable(None)),
+            None => Err(Rejection::UnknownKey.into()),
+        }
+    }
+
+    async fn fetch(&self) -> Result<HashMap<String, DecodingKey>, reqwest::Error> {
+        #[derive(Deserialize)]
+        struct Set {
+            keys: Vec<Value>,
+        }
+        let set: Set = self.client.get()?.get(self.url.clone()).send().await?.error_for_status()?.json().await?;
+        // One key that cannot be read says nothing about the others.
+        let keys = set.keys.into_iter().filter_map(|key| {
+            let key: Jwk = serde_json::from_value(key).ok()?;
+            let AlgorithmParameters::RSA(_) = key.algorithm else { return None };
+            Some((key.common.key_id.clone()?, DecodingKey::from_jwk(&key).ok()?))
+        });
+        Ok(keys.collect())
+    }
+}

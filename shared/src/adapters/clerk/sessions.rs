@@ -1,0 +1,122 @@
+//! Who calls: the session of an HTTP request, verified, or the problem to answer with.
+
+use ::http::HeaderMap;
+use ::http::header::{AUTHORIZATION, ORIGIN};
+use lambda_http::Request;
+
+use super::session_tokens::{PublicKey, Refused, SessionTokens};
+use crate::adapters::lambda::http;
+use crate::core::millis::Millis;
+use crate::core::problem::Problem;
+use crate::core::session::claims::{Rejection, Rules, SKEW_SECONDS, Session, Visit};
+use crate::core::session::cookies::{PublishableKey, SessionCookies};
+use crate::core::session::origins::Origins;
+use crate::core::session::problems;
+use crate::core::session::problems::{KEYS_UNAVAILABLE, ORIGIN_NOT_ALLOWED};
+use crate::settings::variables::{
+    ALLOW_MISSING_AZP, ALLOWED_ORIGINS, CLERK_ISSUER, CLERK_JWKS_URL, CLERK_JWT_KEY, CLERK_PUBLISHABLE_KEY, Reader,
+    boolean, http_url, issuers, jwks_url, pem,
+};
+
+/// Verifies the sessions of one instance.
+#[derive(Debug)]
+pub struct Sessions {
+    tokens: SessionTokens,
+    origins: Origins,
+    cookies: SessionCookies,
+}
+
+/// Why a caller is nobody.
+#[derive(Debug)]
+pub enum NoSession {
+    /// No token, or a bad one.
+    Refused(Refused),
+    /// A cookie from a page of another site, on a request that may change something.
+    ForeignOrigin,
+}
+
+impl NoSession {
+    /// What the caller is told.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        match self {
+            NoSession::Refused(Refused::Rejected(rejection)) => problems::problem(*rejection),
+            NoSession::Refused(Refused::KeysUnavailable(_)) => KEYS_UNAVAILABLE,
+            NoSession::ForeignOrigin => ORIGIN_NOT_ALLOWED,
+        }
+    }
+}
+
+impl Sessions {
+    /// Reads the settings of sessions; nothing if one is missing or malformed, which the reader remembers.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Sessions> {
+        let issuers = reader.read(&CLERK_ISSUER, issuers);
+        let publishable = reader.read(&CLERK_PUBLISHABLE_KEY, PublishableKey::parse);
+        let jwks = reader.read(&CLERK_JWKS_URL, jwks_url);
+        let key = reader.read(&CLERK_JWT_KEY, |text| PublicKey::from_pem(&pem(text)).ok());
+        let origins = reader.read(&ALLOWED_ORIGINS, Origins::parse);
+        let allow_missing_azp = reader.read(&ALLOW_MISSING_AZP, boolean).unwrap_or(false);
+        let (issuers, origins) = (issuers?, origins?);
+        let jwks = jwks.or_else(|| http_url(&format!("{}/.well-known/jwks.json", issuers.first()?)))?;
+        let of_issuers = || SessionCookies::of_issuers(&issuers);
+        let cookies = publishable.as_ref().map_or_else(of_issuers, SessionCookies::of_key);
+        let rules = Rules { issuers, origins: origins.clone(), allow_missing_azp, skew_seconds: SKEW_SECONDS };
+        let tokens = match key {
+            None => SessionTokens::with_jwks(rules, jwks),
+            Some(key) => SessionTokens::with_key(rules, key),
+        };
+        Some(Sessions { tokens, origins, cookies })
+    }
+
+    /// The sites whose sessions are accepted.
+    #[must_use]
+    pub fn origins(&self) -> &Origins {
+        &self.origins
+    }
+
+    /// Who sends a request at the moment `now`: by `Authorization: Bearer`, else by Clerk's cookie.
+    ///
+    /// # Errors
+    ///
+    /// [`NoSession`]; the token is in no part of it.
+    pub async fn of(&self, request: &Request, visit: Visit, now: Millis) -> Result<Session, NoSession> {
+        let headers = request.headers();
+        if let Some(token) = bearer(headers) {
+            return self.tokens.verify(token, now).await.map_err(NoSession::Refused);
+        }
+        let candidates = self.cookies.candidates(http::cookies(headers));
+        if !candidates.is_empty() && !request.method().is_safe() && !self.is_from_allowed_origin(headers) {
+            return Err(NoSession::ForeignOrigin);
+        }
+        let rejected = |rejection| Err(NoSession::Refused(Refused::Rejected(rejection)));
+        let (mut found, mut refused): (Option<Session>, _) = (None, None);
+        for token in candidates {
+            match (self.tokens.verify_on(visit, token, now).await, &found) {
+                (Ok(session), None) => found = Some(session),
+                // A page of a sibling subdomain can set a cookie of this very name: nobody can tell whose is whose.
+                (Ok(session), Some(newer)) if session.user != newer.user => return rejected(Rejection::Ambiguous),
+                (Ok(_), Some(_)) => {}
+                (Err(reason), _) => refused = refused.or(Some(reason)),
+            }
+        }
+        match (found, refused) {
+            (Some(session), _) => Ok(session),
+            (None, Some(refused)) => Err(NoSession::Refused(refused)),
+            (None, None) => rejected(Rejection::Missing),
+        }
+    }
+
+    /// A browser adds an `Origin` to every request that may change something.
+    fn is_from_allowed_origin(&self, headers: &HeaderMap) -> bool {
+        let mut origins = headers.get_all(ORIGIN).iter().map(|origin| origin.to_str().unwrap_or_default());
+        let origin = origins.next().filter(|_| origins.next().is_none());
+        origin.is_some_and(|origin| self.origins.allow(origin))
+    }
+}
+
+/// The token of `Authorization: Bearer`. Other schemes are for somebody else.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+}

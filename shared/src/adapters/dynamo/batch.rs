@@ -1,0 +1,102 @@
+//! Many rows in one request, whole: what DynamoDB leaves out is asked for again.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ConsumedCapacity, KeysAndAttributes, ReturnConsumedCapacity, WriteRequest,
+};
+
+use super::error::StoreError;
+use super::row::Row;
+use crate::adapters::aws::config::backoff;
+use crate::core::id::Key;
+
+/// The keys that one request may name. Source: AWS, API reference of `BatchGetItem`.
+pub(in crate::adapters) const MOST_KEYS: usize = 100;
+/// The writes that one request may name, of any tables. Source: AWS, API reference of `BatchWriteItem`.
+pub(in crate::adapters) const MOST_WRITES: usize = 25;
+/// Requests for the keys that DynamoDB leaves out when it is short of capacity.
+pub(in crate::adapters) const MOST_REQUESTS: u32 = 6;
+
+/// Requests for the writes that it leaves out: some seconds, as a table of the application's may have little capacity.
+pub(in crate::adapters) const MOST_WRITE_REQUESTS: u32 = 16;
+
+/// The rows that were found, each with its table, and the read units that they took.
+pub(in crate::adapters) async fn get(
+    client: &Client,
+    mut wanted: HashMap<String, KeysAndAttributes>,
+    most_requests: u32,
+) -> Result<(Vec<(String, Row)>, f64), StoreError> {
+    let (mut found, mut units) = (Vec::new(), 0.0);
+    for attempt in 0..most_requests {
+        if attempt > 0 {
+            backoff(attempt).await;
+        }
+        let request = client.batch_get_item().set_request_items(Some(wanted));
+        let answer = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+        let answer = answer.map_err(StoreError::of)?;
+        units += answer.consumed_capacity().iter().filter_map(ConsumedCapacity::capacity_units).sum::<f64>();
+        for (table, rows) in answer.responses.unwrap_or_default() {
+            found.extend(rows.into_iter().map(|row| (table.clone(), row)));
+        }
+        wanted = answer.unprocessed_keys.unwrap_or_default();
+        if wanted.is_empty() {
+            return Ok((found, units));
+        }
+    }
+    let short = format!("{} tables left keys out", wanted.len());
+    Err(StoreError::Unavailable("UnprocessedKeys".to_owned(), short.into()))
+}
+
+/// The same for any number of keys of one table, in as many requests as it takes.
+pub(in crate::adapters) async fn get_all(
+    client: &Client,
+    table: &str,
+    keys: &[Key],
+    wanted: impl Fn(&[&Key]) -> Result<KeysAndAttributes, StoreError>,
+) -> Result<(Vec<Row>, f64), StoreError> {
+    let (mut found, mut units) = (Vec::new(), 0.0);
+    let keys: Vec<&Key> = keys.iter().collect();
+    for chunk in keys.chunks(MOST_KEYS) {
+        let request = HashMap::from([(table.to_owned(), wanted(chunk)?)]);
+        let (rows, more) = get(client, request, MOST_REQUESTS).await?;
+        found.extend(rows.into_iter().map(|(_, row)| row));
+        units += more;
+    }
+    Ok((found, units))
+}
+
+/// Does these writes, [`MOST_WRITES`] at most. What DynamoDB leaves out is asked for again.
+pub(in crate::adapters) async fn write(client: &Client, wanted: Vec<(String, WriteRequest)>) -> Result<(), StoreError> {
+    let mut left: HashMap<String, Vec<WriteRequest>> = HashMap::new();
+    for (table, write) in wanted {
+        left.entry(table).or_default().push(write);
+    }
+    for attempt in 0..MOST_WRITE_REQUESTS {
+        if attempt > 0 {
+            backoff(attempt).await;
+        }
+        let answer = client.batch_write_item().set_request_items(Some(left)).send().await.map_err(StoreError::of)?;
+        left = answer.unprocessed_items.unwrap_or_default();
+        left.retain(|_, writes| !writes.is_empty());
+        if left.is_empty() {
+            return Ok(());
+        }
+    }
+    let short = format!("{} tables left writes out", left.len());
+    Err(StoreError::Unavailable("UnprocessedItems".to_owned(), short.into()))
+}
+
+/// The primary key as attributes.
+pub(in crate::adapters) fn attributes(key: &Key) -> Row {
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    HashMap::from([("pk".to_owned(), text(&key.pk)), ("sk".to_owned(), text(&key.sk))])
+}
+
+/// A request for whole rows, strongly consistent.
+pub(in crate::adapters) fn whole(keys: &[&Key]) -> Result<KeysAndAttributes, StoreError> {
+    let keys = keys.iter().map(|key| attributes(key)).collect();
+    let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true);
+    keys.build().map_err(|error| StoreError::Unreadable(error.into()))
+}

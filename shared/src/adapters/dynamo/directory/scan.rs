@@ -1,0 +1,156 @@
+//! The Directory as a whole: many rows at once, and all of them page by page.
+//!
+//! What is compared is read eventually consistent and in part: half the price, and every write has its condition anyway.
+//! What a deletion rests on is read strongly consistent and whole.
+
+use std::collections::{BTreeMap, HashMap};
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{KeysAndAttributes, ReturnConsumedCapacity};
+
+use crate::adapters::dynamo::batch;
+use crate::adapters::dynamo::batch::attributes;
+use crate::adapters::dynamo::error::StoreError;
+use crate::adapters::dynamo::item;
+use crate::adapters::dynamo::row::Row;
+use crate::adapters::dynamo::row::key_of;
+use crate::core::id::Key;
+use crate::core::mirror::item::{CONSEQUENCES_AT, Item};
+
+/// Rows of a page of a search.
+pub const SEARCH_PAGE: i32 = 1_000;
+
+/// What the comparisons look at, and the ids.
+const COMPARED: [&str; 10] = [
+    "pk",
+    "sk",
+    "rank",
+    "digest",
+    "applied_at",
+    "applied_by",
+    "membership_id",
+    "clerk_user_id",
+    "organization_id",
+    CONSEQUENCES_AT,
+];
+
+/// What consequences depend on beyond that.
+const FOLLOWED: [&str; 1] = ["public_metadata"];
+
+/// The Directory's table, read in bulk.
+#[derive(Clone, Debug)]
+pub struct DynamoSurvey {
+    client: Client,
+    table: String,
+}
+
+/// Rows that were read, and what that took.
+#[derive(Debug, Default)]
+pub struct Rows {
+    /// The rows, by their keys.
+    pub items: BTreeMap<Key, Item>,
+    /// The keys of rows without what the rule needs.
+    pub unreadable: Vec<Key>,
+    /// DynamoDB read units.
+    pub units: f64,
+    /// After a page of a search that was not the last: where the next one begins.
+    pub next: Option<Key>,
+}
+
+impl DynamoSurvey {
+    /// The Directory in `table`.
+    #[must_use]
+    pub fn new(client: Client, table: String) -> DynamoSurvey {
+        DynamoSurvey { client, table }
+    }
+
+    /// What the comparison of these rows needs: ranks, digests, ids, and when and by whom they were applied.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn compare(&self, keys: &[Key]) -> Result<Rows, StoreError> {
+        let compared = |keys: &[&Key]| {
+            let keys = keys.iter().map(|key| attributes(key)).collect();
+            let (expression, names) = projection(&[]);
+            let wanted = KeysAndAttributes::builder().set_keys(Some(keys)).projection_expression(expression);
+            let wanted = wanted.set_expression_attribute_names(Some(names)).build();
+            wanted.map_err(|error| StoreError::Unreadable(error.into()))
+        };
+        let (rows, units) = batch::get_all(&self.client, &self.table, keys, compared).await?;
+        Ok(Rows { units, ..read(rows) })
+    }
+
+    /// These rows as they are now, whole.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn read(&self, keys: &[Key]) -> Result<Rows, StoreError> {
+        let (rows, units) = batch::get_all(&self.client, &self.table, keys, batch::whole).await?;
+        Ok(Rows { units, ..read(rows) })
+    }
+
+    /// This row as it is now, whole; nothing if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; [`StoreError::Unreadable`] for a row without what the rule needs.
+    pub async fn one(&self, key: &Key) -> Result<Option<Item>, StoreError> {
+        let mut rows = self.read(std::slice::from_ref(key)).await?;
+        if rows.unreadable.is_empty() {
+            return Ok(rows.items.remove(key));
+        }
+        Err(StoreError::Unreadable("a row of the Directory".into()))
+    }
+
+    /// A page of all rows, from behind `from` on, with what comparisons need of them.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn search(&self, from: Option<&Key>) -> Result<Rows, StoreError> {
+        self.scan(from, &[]).await
+    }
+
+    /// The same, with what consequences depend on.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn follow(&self, from: Option<&Key>) -> Result<Rows, StoreError> {
+        self.scan(from, &FOLLOWED).await
+    }
+
+    async fn scan(&self, from: Option<&Key>, further: &[&str]) -> Result<Rows, StoreError> {
+        let (expression, names) = projection(further);
+        let request = self.client.scan().table_name(&self.table).limit(SEARCH_PAGE);
+        let request = request.projection_expression(expression).set_expression_attribute_names(Some(names));
+        let request = request.set_exclusive_start_key(from.map(attributes));
+        let page = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+        let page = page.map_err(StoreError::of)?;
+        let units = page.consumed_capacity.as_ref().and_then(|capacity| capacity.capacity_units).unwrap_or_default();
+        let next = page.last_evaluated_key.as_ref().and_then(key_of);
+        Ok(Rows { units, next, ..read(page.items.unwrap_or_default()) })
+    }
+}
+
+/// Some of the names are reserved words, so all of them are written as placeholders.
+fn projection(further: &[&str]) -> (String, HashMap<String, String>) {
+    let placeholder = |name: &str| format!("#{name}");
+    let names: HashMap<_, _> =
+        COMPARED.iter().chain(further).map(|name| (placeholder(name), (*name).to_owned())).collect();
+    (names.keys().cloned().collect::<Vec<_>>().join(", "), names)
+}
+
+fn read(rows: Vec<Row>) -> Rows {
+    let mut read = Rows::default();
+    for row in rows {
+        let Some(key) = key_of(&row) else { continue };
+        match item::item(row) {
+            Ok(item) => drop(read.items.insert(key, item)),
+            Err(_) => read.unreadable.push(key),
+        }
+    }
+    read
+}

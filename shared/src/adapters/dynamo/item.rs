@@ -1,0 +1,47 @@
+//! Rows of the Directory as they are read, attribute by attribute: one that somebody has added or broken costs nothing but
+//! itself.
+
+use serde_json::{Map, Value};
+
+use super::error::StoreError;
+use crate::adapters::lambda::metrics;
+use crate::core::mirror::item::{Item, Whole};
+
+/// Reads a row, from DynamoDB's answers and from its stream alike. What is not as Rollcall writes it is counted, and said
+/// without a value: the row's key, where that is one that Rollcall makes, is all that leads to it.
+///
+/// # Errors
+///
+/// [`StoreError::Unreadable`] for a row without a key, a rank or a digest: nobody can tell where it stands.
+pub fn item<Attribute>(row: impl IntoIterator<Item = (String, Attribute)>) -> Result<Item, StoreError>
+where
+    Attribute: Into<serde_dynamo::AttributeValue>,
+{
+    let (mut attributes, mut whole) = (Map::new(), Whole::Yes);
+    for (name, attribute) in row {
+        // Binary values have no form in JSON. What there is of them is that they are there.
+        let value = serde_dynamo::from_attribute_value(attribute).unwrap_or_else(|_: serde_dynamo::Error| {
+            whole = Whole::No;
+            Value::Null
+        });
+        attributes.insert(name, value);
+    }
+    match Item::from_attributes(attributes) {
+        Ok((item, read)) => {
+            if whole == Whole::No || read == Whole::No {
+                metrics::unreadable_row();
+                let key = item.key.made_here();
+                let (pk, sk) = (key.map(|key| &key.pk), key.map(|key| &key.sk));
+                tracing::warn!(pk, sk, "a row of the Directory cannot be read whole");
+            }
+            Ok(item)
+        }
+        Err(key) => {
+            metrics::unreadable_row();
+            let key = key.as_ref().and_then(|key| key.made_here());
+            let (pk, sk) = (key.map(|key| &key.pk), key.map(|key| &key.sk));
+            tracing::error!(pk, sk, "a row of the Directory cannot be read");
+            Err(StoreError::Unreadable("a row of the Directory".into()))
+        }
+    }
+}

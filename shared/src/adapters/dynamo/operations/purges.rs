@@ -1,0 +1,92 @@
+//! Due purges in the Operations table: whose data are to be removed, by the hour.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::Serialize;
+
+use crate::adapters::dynamo::batch::attributes;
+use crate::adapters::dynamo::error::StoreError;
+use crate::adapters::dynamo::row::Row;
+use crate::core::deletion::purge::Due;
+use crate::core::id::Key;
+
+/// How long a note stays that nobody has settled, in seconds from when it was due: the nightly run goes by the tombstones.
+const LEFT_SECONDS: u64 = 30 * 24 * 60 * 60;
+
+/// The due purges.
+#[derive(Clone, Debug)]
+pub struct DynamoPurges {
+    client: Client,
+    table: String,
+}
+
+/// A place between two pages.
+#[derive(Debug)]
+pub struct Place(Row);
+
+#[derive(Serialize)]
+struct Kept<'a> {
+    pk: String,
+    #[serde(flatten)]
+    due: &'a Due,
+    expires_at: u64,
+}
+
+impl DynamoPurges {
+    /// The due purges in `table`.
+    #[must_use]
+    pub fn new(client: Client, table: String) -> DynamoPurges {
+        DynamoPurges { client, table }
+    }
+
+    /// Notes a purge. Noting it again changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn note(&self, due: &Due) -> Result<(), StoreError> {
+        let expires_at = due.due_at.get() / 1000 + LEFT_SECONDS;
+        let kept = Kept { pk: due.partition(), due, expires_at };
+        let row = serde_dynamo::to_item(kept).map_err(|error| StoreError::Unreadable(error.into()))?;
+        self.client.put_item().table_name(&self.table).set_item(Some(row)).send().await.map_err(StoreError::of)?;
+        Ok(())
+    }
+
+    /// A page of the purges of an hour, [`Self::MOST`] at most. A note that cannot be read is left to its end.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn of(&self, partition: &str, from: Option<Place>) -> Result<(Vec<Due>, Option<Place>), StoreError> {
+        let request = self.client.query().table_name(&self.table).limit(Self::MOST).consistent_read(true);
+        let request = request.set_exclusive_start_key(from.map(|place| place.0));
+        let request = request
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", AttributeValue::S(partition.to_owned()));
+        let found = request.send().await.map_err(StoreError::of)?;
+        let next = found.last_evaluated_key.filter(|key| !key.is_empty()).map(Place);
+        let mut due = Vec::new();
+        for row in found.items.unwrap_or_default() {
+            if let Ok(note) = serde_dynamo::from_item(row) {
+                due.push(note);
+            } else {
+                tracing::error!(partition, "the note of a purge cannot be read");
+            }
+        }
+        Ok((due, next))
+    }
+
+    /// The notes of a page: as many as tombstones are read together.
+    pub const MOST: i32 = 100;
+
+    /// Forgets a purge that is done, or that is none any more.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn forget(&self, due: &Due) -> Result<(), StoreError> {
+        let key = Key { pk: due.partition(), sk: due.sk.clone() };
+        let request = self.client.delete_item().table_name(&self.table).set_key(Some(attributes(&key)));
+        request.send().await.map_err(StoreError::of).map(drop)
+    }
+}

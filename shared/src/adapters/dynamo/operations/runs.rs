@@ -1,0 +1,324 @@
+//! Runs on the Operations table: the lease that keeps them apart, each run's record, and what it remembers of its pages.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
+use serde::{Deserialize, Serialize};
+
+use crate::adapters::dynamo::batch::attributes;
+use crate::adapters::dynamo::error::StoreError;
+use crate::adapters::dynamo::row::Row;
+use crate::adapters::dynamo::row::key_of;
+use crate::core::id::{Key, Kind};
+use crate::core::millis::Millis;
+use crate::core::reconcile::absence::Doubt;
+use crate::core::reconcile::run::{Run, RunId, TOO_OLD_TO_APPROVE};
+use crate::core::reconcile::seen;
+
+/// How long a lease lasts unless it is renewed, in ms: longer than a page ever takes.
+pub const LEASE: u64 = 5 * 60 * 1000;
+/// How long a run's report stays, in seconds.
+const REPORT_SECONDS: u64 = 90 * 24 * 60 * 60;
+/// How long its pages stay, in seconds: as long as it can be approved, and a day.
+const PAGES_SECONDS: u64 = TOO_OLD_TO_APPROVE / 1000 + 24 * 60 * 60;
+/// The partition of all runs.
+const RUNS: &str = "RUN#reconcile";
+
+/// The runs in the Operations table.
+#[derive(Clone, Debug)]
+pub struct DynamoRuns {
+    client: Client,
+    table: String,
+}
+
+/// Who holds the lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// One invocation.
+    pub holder: String,
+    /// Until when, in Unix ms, unless it is renewed.
+    pub until: Millis,
+}
+
+/// Which of its pages about items in doubt a run keeps or asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubtful {
+    /// All that the search brought into doubt.
+    Found,
+    /// Those that Clerk, asked about them by name, does not show either.
+    Absent,
+    /// The same, once an operator has consented.
+    Approved,
+    /// Those that are proven to be gone, of a run that writes no tombstones.
+    Proven,
+    /// Users whose metadata in Clerk lacks what should be written back.
+    Unlinked,
+}
+
+impl Doubtful {
+    const fn name(self) -> &'static str {
+        match self {
+            Doubtful::Found => "DOUBTS",
+            Doubtful::Absent => "ABSENT",
+            Doubtful::Approved => "APPROVED",
+            Doubtful::Proven => "PROVEN",
+            Doubtful::Unlinked => "UNLINKED",
+        }
+    }
+}
+
+impl DynamoRuns {
+    /// The runs in `table`.
+    #[must_use]
+    pub fn new(client: Client, table: String) -> DynamoRuns {
+        DynamoRuns { client, table }
+    }
+
+    /// Takes the lease, or renews it, for one write unit. Answers with somebody else's if that still lasts.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn hold(&self, holder: &str, now: Millis) -> Result<Option<Lease>, StoreError> {
+        let until = Millis::try_from(i64::try_from(now.get() + LEASE).unwrap_or(i64::MAX)).unwrap_or(Millis::MAX);
+        let lease = Lease { holder: holder.to_owned(), until };
+        let mut row = to_row(&lease)?;
+        row.extend(attributes(&lease_key()));
+        let request = self.client.put_item().table_name(&self.table).set_item(Some(row));
+        let request = request
+            .condition_expression("attribute_not_exists(pk) OR #until < :now OR #holder = :holder")
+            .expression_attribute_names("#until", "until")
+            .expression_attribute_names("#holder", "holder")
+            .expression_attribute_values(":now", AttributeValue::N(now.get().to_string()))
+            .expression_attribute_values(":holder", AttributeValue::S(holder.to_owned()));
+        match request.send().await {
+            Ok(_) => Ok(None),
+            Err(error) if error.code() == Some(REFUSED) => {
+                let held = self.client.get_item().table_name(&self.table).set_key(Some(attributes(&lease_key())));
+                let held = held.consistent_read(true).send().await.map_err(StoreError::of)?.item;
+                // Nothing if it has been given back in the meantime: whoever asks again gets it.
+                Ok(Some(held.map(from_row).transpose()?.unwrap_or(Lease { holder: String::new(), until: now })))
+            }
+            Err(error) => Err(StoreError::of(error)),
+        }
+    }
+
+    /// Gives the lease back, unless somebody else has it by now.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn release(&self, holder: &str) -> Result<(), StoreError> {
+        let request = self.client.delete_item().table_name(&self.table).set_key(Some(attributes(&lease_key())));
+        let request = request
+            .condition_expression("#holder = :holder")
+            .expression_attribute_names("#holder", "holder")
+            .expression_attribute_values(":holder", AttributeValue::S(holder.to_owned()));
+        match request.send().await {
+            Err(error) if error.code() != Some(REFUSED) => Err(StoreError::of(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Begins or takes over a run on behalf of the lease's holder. A new one is refused, with no, if there is one of that
+    /// name: two runs began in one millisecond.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn open(&self, run: &Run, holder: &str, is_new: bool) -> Result<bool, StoreError> {
+        let request = self.record(run, holder)?;
+        let request = if is_new { request.condition_expression("attribute_not_exists(pk)") } else { request };
+        match request.send().await {
+            Ok(_) => Ok(true),
+            Err(error) if error.code() == Some(REFUSED) => Ok(false),
+            Err(error) => Err(StoreError::of(error)),
+        }
+    }
+
+    /// Keeps a run's record, and answers with the write units; with nothing if another holder has taken it over.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn keep(&self, run: &Run, holder: &str) -> Result<Option<f64>, StoreError> {
+        let request = self.record(run, holder)?.condition_expression("#holder = :holder");
+        let request = request
+            .expression_attribute_names("#holder", "holder")
+            .expression_attribute_values(":holder", AttributeValue::S(holder.to_owned()));
+        match request.send().await {
+            Ok(kept) => Ok(Some(kept.consumed_capacity.and_then(|used| used.capacity_units).unwrap_or_default())),
+            Err(error) if error.code() == Some(REFUSED) => Ok(None),
+            Err(error) => Err(StoreError::of(error)),
+        }
+    }
+
+    fn record(&self, run: &Run, holder: &str) -> Result<PutItemFluentBuilder, StoreError> {
+        let mut row = to_row(run)?;
+        row.extend(attributes(&Key { pk: RUNS.to_owned(), sk: run.run.to_string() }));
+        row.insert("holder".to_owned(), AttributeValue::S(holder.to_owned()));
+        row.insert("expires_at".to_owned(), expiry(run, REPORT_SECONDS));
+        let request = self.client.put_item().table_name(&self.table).set_item(Some(row));
+        Ok(request.return_consumed_capacity(ReturnConsumedCapacity::Total))
+    }
+
+    /// The latest runs, the latest first. A record that cannot be read, as one of another version, is left out.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn latest(&self, most: i32) -> Result<Vec<Run>, StoreError> {
+        let request = self.client.query().table_name(&self.table).key_condition_expression("pk = :pk");
+        let request = request.expression_attribute_values(":pk", AttributeValue::S(RUNS.to_owned()));
+        let request = request.scan_index_forward(false).limit(most).consistent_read(true);
+        let found = request.send().await.map_err(StoreError::of)?.items.unwrap_or_default();
+        let read = found.into_iter().filter_map(|row| {
+            from_row(row).inspect_err(|error| tracing::warn!(%error, "the record of a run cannot be read")).ok()
+        });
+        Ok(read.collect())
+    }
+
+    /// One run.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn run(&self, id: &RunId) -> Result<Option<Run>, StoreError> {
+        let key = attributes(&Key { pk: RUNS.to_owned(), sk: id.to_string() });
+        let request = self.client.get_item().table_name(&self.table).set_key(Some(key)).consistent_read(true);
+        request.send().await.map_err(StoreError::of)?.item.map(from_row).transpose()
+    }
+
+    /// Remembers whom a page of a listing has shown.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn keep_seen(&self, run: &Run, kind: Kind, entries: &[u64]) -> Result<f64, StoreError> {
+        let entries = AttributeValue::B(Blob::new(seen::to_bytes(entries)));
+        self.keep_page(run, kind, SEEN, ("seen", entries)).await
+    }
+
+    /// Remembers a page of what is in doubt, or of what is absent.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn keep_doubts(
+        &self,
+        run: &Run,
+        kind: Kind,
+        page: Doubtful,
+        doubts: &[Doubt],
+    ) -> Result<f64, StoreError> {
+        let doubts = serde_dynamo::to_attribute_value(doubts).map_err(|error| StoreError::Unreadable(error.into()))?;
+        self.keep_page(run, kind, page.name(), ("doubts", doubts)).await
+    }
+
+    /// Whom the listing of a kind has shown.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn seen(&self, run: &RunId, kind: Kind) -> Result<Vec<u64>, StoreError> {
+        let request = self.pages(run, kind, SEEN, None);
+        let pages: Result<Vec<Row>, _> = request.into_paginator().items().send().collect().await;
+        let mut entries = Vec::new();
+        for page in pages.map_err(StoreError::of)? {
+            let bytes = page.get("seen").and_then(|value| value.as_b().ok());
+            let read = bytes.and_then(|bytes| seen::from_bytes(bytes.as_ref()));
+            entries.extend(read.ok_or_else(|| StoreError::Unreadable("a page of a run is damaged".into()))?);
+        }
+        Ok(entries)
+    }
+
+    /// The next page of what is in doubt, or of what is absent, with its place; nothing behind the last one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn doubts(
+        &self,
+        run: &RunId,
+        kind: Kind,
+        page: Doubtful,
+        after: Option<&Key>,
+    ) -> Result<Option<(Key, Vec<Doubt>)>, StoreError> {
+        let request = self.pages(run, kind, page.name(), after).limit(1);
+        let found = request.send().await.map_err(StoreError::of)?.items.unwrap_or_default();
+        let Some(mut row) = found.into_iter().next() else { return Ok(None) };
+        let unreadable = || StoreError::Unreadable("a page of a run is damaged".into());
+        let key = key_of(&row).ok_or_else(unreadable)?;
+        let doubts = serde_dynamo::from_attribute_value(row.remove("doubts").ok_or_else(unreadable)?);
+        Ok(Some((key, doubts.map_err(|error| StoreError::Unreadable(error.into()))?)))
+    }
+
+    async fn keep_page(
+        &self,
+        run: &Run,
+        kind: Kind,
+        what: &str,
+        content: (&str, AttributeValue),
+    ) -> Result<f64, StoreError> {
+        // Numbered over all of the run, so that a page that is done again replaces itself.
+        let sk = format!("{what}#{}#{:08}", kind.name(), run.pages);
+        let mut row = attributes(&Key { pk: partition(&run.run), sk });
+        row.insert(content.0.to_owned(), content.1);
+        row.insert("expires_at".to_owned(), expiry(run, PAGES_SECONDS));
+        let request = self.client.put_item().table_name(&self.table).set_item(Some(row));
+        let kept = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+        let capacity = kept.map_err(StoreError::of)?.consumed_capacity;
+        Ok(capacity.and_then(|capacity| capacity.capacity_units).unwrap_or_default())
+    }
+
+    fn pages(&self, run: &RunId, kind: Kind, what: &str, after: Option<&Key>) -> QueryFluentBuilder {
+        let request = self.client.query().table_name(&self.table).consistent_read(true);
+        request
+            .key_condition_expression("pk = :pk AND begins_with(sk, :what)")
+            .expression_attribute_values(":pk", AttributeValue::S(partition(run)))
+            .expression_attribute_values(":what", AttributeValue::S(format!("{what}#{}#", kind.name())))
+            .set_exclusive_start_key(after.map(attributes))
+    }
+}
+
+/// For whoever looks on.
+impl DynamoRuns {
+    /// Who holds the lease at `now`; nothing if nobody does.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn lease(&self, now: Millis) -> Result<Option<Lease>, StoreError> {
+        let request = self.client.get_item().table_name(&self.table).set_key(Some(attributes(&lease_key())));
+        let row = request.consistent_read(true).send().await.map_err(StoreError::of)?.item;
+        Ok(row.map(from_row::<Lease>).transpose()?.filter(|lease| lease.until >= now))
+    }
+}
+
+/// The error code of a condition that does not hold.
+const REFUSED: &str = "ConditionalCheckFailedException";
+const SEEN: &str = "SEEN";
+
+fn lease_key() -> Key {
+    Key { pk: "LEASE".to_owned(), sk: "reconcile".to_owned() }
+}
+
+fn partition(run: &RunId) -> String {
+    format!("{RUNS}#{run}")
+}
+
+/// Unix seconds, as DynamoDB's time to live wants them.
+fn expiry(run: &Run, seconds: u64) -> AttributeValue {
+    AttributeValue::N((run.started_at.get() / 1000 + seconds).to_string())
+}
+
+fn to_row(value: &impl Serialize) -> Result<Row, StoreError> {
+    serde_dynamo::to_item(value).map_err(|error| StoreError::Unreadable(error.into()))
+}
+
+fn from_row<T: for<'de> Deserialize<'de>>(row: Row) -> Result<T, StoreError> {
+    serde_dynamo::from_item(row).map_err(|error| StoreError::Unreadable(error.into()))
+}

@@ -1,0 +1,188 @@
+//! Rows of a backup, put back one by one, each under the condition that nobody else's row is in its place.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use aws_sdk_dynamodb::types::{AttributeValue, ScalarAttributeType};
+use serde_dynamo::AttributeValue as Value;
+
+use super::rows::{DynamoOwned, Schema};
+use crate::adapters::aws::backups::Line;
+use crate::adapters::dynamo::error::StoreError;
+use crate::core::deletion::purge::REDACTED_AT;
+use crate::core::deletion::restore::{KeyAttribute, KeyKind, OwnerOf, Place, Scalar};
+
+/// The largest item, in bytes. Source: AWS, "Quotas in Amazon DynamoDB".
+const LARGEST: usize = 400 * 1024;
+/// The levels of lists and maps. Source: as above.
+const DEEPEST: usize = 32;
+/// The digits of a number. Source: as above.
+const MOST_DIGITS: usize = 38;
+
+/// A row that may be put back.
+#[derive(Debug)]
+pub struct Returning {
+    line: Line,
+    /// The attribute that says whose it is, and the user's id there; nothing if the key says it.
+    owner: Option<(String, String)>,
+}
+
+/// What became of a row that was put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PutBack {
+    /// It is there again.
+    Done,
+    /// There is another one in its place.
+    Taken,
+    /// Its table does not exist.
+    NoTable,
+}
+
+/// The place that a table is.
+#[must_use]
+pub fn place_of(table: &DynamoOwned, schema: Schema, owner: OwnerOf) -> Place {
+    let Schema { key, types } = schema;
+    let kind = |it: &ScalarAttributeType| match it {
+        ScalarAttributeType::N => KeyKind::Number,
+        ScalarAttributeType::B => KeyKind::Bytes,
+        _ => KeyKind::Text,
+    };
+    let keys =
+        types.iter().map(|(name, it)| KeyAttribute { name: name.clone(), kind: kind(it), is_own: key.contains(name) });
+    Place { table: table.name().to_owned(), keys: keys.collect(), owner }
+}
+
+/// A value of a line as far as keys need it.
+#[must_use]
+pub fn scalar<'a>(line: &'a Line, name: &str) -> Option<Scalar<'a>> {
+    Some(match line.row.inner().get(name)? {
+        Value::S(text) => Scalar::Text(text),
+        Value::N(digits) => Scalar::Sized(KeyKind::Number, digits.len()),
+        Value::B(bytes) => Scalar::Sized(KeyKind::Bytes, bytes.len()),
+        _ => Scalar::Other,
+    })
+}
+
+/// The key of a line as text, for telling rows of one table apart.
+#[must_use]
+pub fn key_text(line: &Line) -> String {
+    let mut names = line.key.clone();
+    names.sort_unstable();
+    let values: Vec<Option<&Value>> = names.iter().map(|name| line.row.inner().get(name)).collect();
+    format!("{values:?}")
+}
+
+/// Whether DynamoDB would take the row, as far as that can be said before: one that it refuses in the middle leaves half a
+/// restoration.
+#[must_use]
+pub fn is_storable(line: &Line) -> bool {
+    let row = line.row.inner();
+    let is_named = row.keys().all(|name| !name.is_empty() && name.len() <= 65_535);
+    is_named
+        && row.iter().map(|(name, value)| name.len() + least_size(value)).sum::<usize>() <= LARGEST
+        && row.values().all(|value| is_value(value, 1))
+}
+
+/// The size of a value, in bytes, at least.
+fn least_size(value: &Value) -> usize {
+    match value {
+        Value::S(text) => text.len(),
+        Value::N(digits) => digits.len().min(MOST_DIGITS) / 2,
+        Value::B(bytes) => bytes.len(),
+        Value::Bool(_) | Value::Null(_) => 1,
+        Value::Ss(set) => set.iter().map(String::len).sum(),
+        Value::Ns(set) => set.len(),
+        Value::Bs(set) => set.iter().map(Vec::len).sum(),
+        Value::L(list) => list.iter().map(least_size).sum::<usize>() + 3,
+        Value::M(map) => map.iter().map(|(name, value)| name.len() + least_size(value)).sum::<usize>() + 3,
+    }
+}
+
+fn is_value(value: &Value, depth: usize) -> bool {
+    match value {
+        Value::S(_) | Value::B(_) | Value::Bool(_) => true,
+        Value::Null(is_null) => *is_null,
+        Value::N(digits) => is_number(digits),
+        Value::Ss(set) => is_set(set),
+        Value::Ns(set) => is_set(set) && set.iter().all(|digits| is_number(digits)),
+        Value::Bs(set) => is_set(set),
+        Value::L(list) => depth <= DEEPEST && list.iter().all(|value| is_value(value, depth + 1)),
+        Value::M(map) => depth <= DEEPEST && map.values().all(|value| is_value(value, depth + 1)),
+    }
+}
+
+/// Whether it is a number of up to 38 digits, between 1E-130 and 1E+126.
+fn is_number(text: &str) -> bool {
+    let digits = text.split(['e', 'E']).next().unwrap_or_default();
+    let digits = digits.trim_start_matches(['-', '+', '0', '.']);
+    let significant = digits.bytes().filter(u8::is_ascii_digit).count();
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+    let size = text.parse::<f64>().ok().map(f64::abs);
+    is_plain && significant <= MOST_DIGITS && size.is_some_and(|size| size == 0.0 || (1e-130..1e126).contains(&size))
+}
+
+fn is_set<T: std::hash::Hash + Eq>(values: &[T]) -> bool {
+    let different: std::collections::HashSet<&T> = values.iter().collect();
+    !values.is_empty() && different.len() == values.len()
+}
+
+impl Returning {
+    /// The return of a row to its place, under the name that the setting has for the table.
+    #[must_use]
+    pub fn to(place: &Place, line: Line) -> Returning {
+        let owner = match &place.owner {
+            OwnerOf::Attribute(name, _) if !line.key.contains(name) => match line.row.inner().get(name) {
+                Some(Value::S(id)) => Some((name.clone(), id.clone())),
+                _ => None,
+            },
+            OwnerOf::Attribute(..) | OwnerOf::Partition => None,
+        };
+        Returning { line: Line { table: place.table.clone(), ..line }, owner }
+    }
+
+    /// Its table.
+    #[must_use]
+    pub fn table(&self) -> &str {
+        &self.line.table
+    }
+}
+
+/// Puts a row back: where nothing is, where only what was left of it is, or, if it `replaces`, over another one of the user's.
+///
+/// # Errors
+///
+/// [`StoreError`].
+pub async fn put_back(client: &Client, row: Returning, replaces: bool) -> Result<PutBack, StoreError> {
+    let Returning { line, owner } = row;
+    let key = line.key.first().cloned().unwrap_or_default();
+    let mut request = client.put_item().table_name(&line.table);
+    let mut condition = Some("attribute_not_exists(#key)".to_owned());
+    let mut or = |another: &str| condition = condition.take().map(|condition| format!("{condition} OR {another}"));
+    match (replaces, owner, line.redacted_at) {
+        // The key says whose it is: whatever is there is the user's.
+        (true, None, _) => condition = None,
+        (true, Some((name, id)), _) => {
+            or("#owner = :owner");
+            request = request
+                .expression_attribute_names("#owner", name)
+                .expression_attribute_values(":owner", AttributeValue::S(id));
+        }
+        (false, _, Some(at)) => {
+            or("#redacted = :redacted");
+            request = request
+                .expression_attribute_names("#redacted", REDACTED_AT)
+                .expression_attribute_values(":redacted", AttributeValue::N(at.get().to_string()));
+        }
+        (false, _, None) => {}
+    }
+    if condition.is_some() {
+        request = request.expression_attribute_names("#key", key);
+    }
+    match request.set_condition_expression(condition).set_item(Some(line.row())).send().await {
+        Ok(_) => Ok(PutBack::Done),
+        Err(error) => match error.code() {
+            Some("ConditionalCheckFailedException") => Ok(PutBack::Taken),
+            Some("ResourceNotFoundException") => Ok(PutBack::NoTable),
+            _ => Err(StoreError::of(error)),
+        },
+    }
+}

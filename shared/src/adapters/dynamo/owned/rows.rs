@@ -1,0 +1,297 @@
+//! Rows of one user, wherever they are: in Profiles and in the application's own tables, read whole so that they can be
+//! put back. [`super::dynamo_removal`] removes them.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, KeySchemaElement, KeyType, KeysAndAttributes, ScalarAttributeType, TableDescription,
+};
+use thiserror::Error;
+use tokio::sync::OnceCell;
+
+use super::row_size::in_memory;
+use crate::adapters::dynamo::batch;
+use crate::adapters::dynamo::error::StoreError;
+use crate::adapters::dynamo::row::Row;
+use crate::core::controls::{Invariant, guards};
+use crate::core::deletion::owned::{IdKind, OwnedTable, Owner};
+use crate::core::deletion::purge::{REDACTED_AT, kept};
+use crate::core::millis::Millis;
+
+/// Rows that are looked up in an index at once: as many as are read whole in one request.
+const MOST_FOUND: usize = 100;
+/// What a page should take in memory, in bytes, if its rows are like those before.
+const PAGE: usize = 8 * 1024 * 1024;
+/// What the largest row of a page is taken for, in bytes, before there was one: so the first page has ten rows.
+const UNKNOWN: usize = PAGE / 10;
+
+/// A table with rows of users.
+#[derive(Debug)]
+pub struct DynamoOwned {
+    client: Client,
+    table: OwnedTable,
+    /// Whether `key` holds the user's partition, and not the bare id.
+    by_partition: bool,
+    schema: OnceCell<Vec<String>>,
+    /// The largest row of late, in bytes of memory: so few are asked for that a page stays small.
+    largest: AtomicUsize,
+}
+
+/// The attributes of a table's keys and of its indexes' keys, as the table itself says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schema {
+    /// The names of the table's own key attributes.
+    pub key: Vec<String>,
+    /// The type of each attribute that is in a key.
+    pub types: HashMap<String, ScalarAttributeType>,
+}
+
+/// One row, with what is needed to put it back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OwnedRow {
+    /// Its table.
+    pub table: String,
+    /// The names of its key attributes.
+    pub key: Vec<String>,
+    /// The attribute that says whose it is, and the user's id there; nothing if that is part of the key, which never changes.
+    pub owner: Option<(String, String)>,
+    /// All of it.
+    pub row: Row,
+}
+
+/// A place between two pages.
+#[derive(Debug)]
+pub struct Place(Row);
+
+/// Why a table's rows cannot be read.
+#[derive(Debug, Error)]
+pub enum OwnedError {
+    /// There is no such table.
+    #[error("there is no table {0}")]
+    Missing(String),
+    /// The table is not as `OWNED_TABLES` says.
+    #[error("OWNED_TABLES: table {table}: {problem}")]
+    Misnamed {
+        /// Which.
+        table: String,
+        /// What is not so.
+        problem: String,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl DynamoOwned {
+    /// A table of the application's.
+    #[must_use]
+    pub fn new(client: Client, table: OwnedTable) -> DynamoOwned {
+        DynamoOwned { client, table, by_partition: false, schema: OnceCell::new(), largest: AtomicUsize::new(UNKNOWN) }
+    }
+
+    /// One of Rollcall's own tables: all rows of a user's partition.
+    #[must_use]
+    pub fn partition(client: Client, table: String) -> DynamoOwned {
+        let table = OwnedTable {
+            table,
+            key: "pk".to_owned(),
+            sort_key: Some("sk".to_owned()),
+            index: None,
+            id: IdKind::Internal,
+            unique_per_user: false,
+        };
+        let schema = OnceCell::new_with(Some(vec!["pk".to_owned(), "sk".to_owned()]));
+        DynamoOwned { client, table, by_partition: true, schema, largest: AtomicUsize::new(UNKNOWN) }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.table.table
+    }
+
+    /// What the setting says of it.
+    #[must_use]
+    pub fn setting(&self) -> &OwnedTable {
+        &self.table
+    }
+
+    /// Whether the table is as the setting says; one that does not exist is.
+    ///
+    /// # Errors
+    ///
+    /// [`OwnedError`], never for a missing table.
+    pub async fn check(&self) -> Result<(), OwnedError> {
+        match self.schema.get_or_try_init(|| self.own_key()).await {
+            Ok(_) | Err(OwnedError::Missing(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A page of a user's rows, whole and strongly consistent. By an index they are found a moment after they were written;
+    /// what it shows is read again, and what is not the user's any more is left out.
+    ///
+    /// # Errors
+    ///
+    /// [`OwnedError`].
+    pub async fn page(&self, owner: &Owner, from: Option<Place>) -> Result<(Vec<OwnedRow>, Option<Place>), OwnedError> {
+        let key = self.schema.get_or_try_init(|| self.own_key()).await?;
+        let id = self.id_of(owner);
+        let request = self.client.query().table_name(self.name()).set_index_name(self.table.index.clone());
+        let mut request = request
+            .limit(self.most())
+            .set_exclusive_start_key(from.map(|place| place.0))
+            .key_condition_expression("#owner = :id")
+            .expression_attribute_names("#owner", &self.table.key)
+            .expression_attribute_values(":id", AttributeValue::S(id.clone()));
+        if self.table.index.is_none() {
+            request = request.consistent_read(true);
+        } else {
+            let names: Vec<String> = (0..key.len()).map(|at| format!("#key{at}")).collect();
+            request = request.projection_expression(names.join(", "));
+            for (placeholder, name) in names.into_iter().zip(key) {
+                request = request.expression_attribute_names(placeholder, name);
+            }
+        }
+        let found = request.send().await.map_err(|error| self.failure(error))?;
+        let next = found.last_evaluated_key.filter(|key| !key.is_empty()).map(Place);
+        let mut rows = found.items.unwrap_or_default();
+        if self.table.index.is_some() {
+            rows = self.whole(rows).await?;
+            // An index lags, and an application may hand a row to somebody else at any moment.
+            let is_of_owner = |row: &Row| row.get(&self.table.key).and_then(|value| value.as_s().ok()) == Some(&id);
+            rows.retain(|row| is_of_owner(row) || !guards(Invariant::I23));
+        }
+        self.learn(&rows);
+        let owner = Some((self.table.key.clone(), id)).filter(|(name, _)| !key.contains(name));
+        let of_table = |row| OwnedRow { table: self.name().to_owned(), key: key.clone(), owner: owner.clone(), row };
+        Ok((rows.into_iter().map(of_table).collect(), next))
+    }
+
+    /// The user's id as the rows have it.
+    fn id_of(&self, owner: &Owner) -> String {
+        if self.by_partition { owner.partition() } else { owner.id(self.table.id) }
+    }
+
+    /// How many rows to ask for.
+    fn most(&self) -> i32 {
+        let most = (PAGE / self.largest.load(Ordering::Relaxed).max(1)).max(1);
+        // What an index finds is read whole in one request.
+        let most = if self.table.index.is_some() { most.min(MOST_FOUND) } else { most };
+        i32::try_from(most).unwrap_or(i32::MAX)
+    }
+
+    /// Remembers the largest row. Half of that is forgotten with each page, so that one large row is not for ever.
+    fn learn(&self, rows: &[Row]) {
+        if let Some(largest) = rows.iter().map(in_memory).max() {
+            let _ =
+                self.largest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |before| Some(largest.max(before / 2)));
+        }
+    }
+
+    /// The rows that an index has found, as they are in the table.
+    async fn whole(&self, keys: Vec<Row>) -> Result<Vec<Row>, StoreError> {
+        let mut rows = Vec::new();
+        for some in keys.chunks(batch::MOST_KEYS) {
+            let wanted = KeysAndAttributes::builder().set_keys(Some(some.to_vec())).consistent_read(true).build();
+            let wanted = wanted.map_err(|error| StoreError::Unreadable(error.into()))?;
+            let wanted = HashMap::from([(self.name().to_owned(), wanted)]);
+            let (found, _) = batch::get(&self.client, wanted, batch::MOST_REQUESTS).await?;
+            rows.extend(found.into_iter().map(|(_, row)| row));
+        }
+        Ok(rows)
+    }
+
+    async fn own_key(&self) -> Result<Vec<String>, OwnedError> {
+        Ok(self.describe().await?.key)
+    }
+
+    /// The table's keys as the table itself says, if it is as the setting says.
+    ///
+    /// # Errors
+    ///
+    /// [`OwnedError`].
+    pub async fn describe(&self) -> Result<Schema, OwnedError> {
+        let described = self.client.describe_table().table_name(self.name()).send().await;
+        let described = described.map_err(|error| self.failure(error))?.table;
+        let described = described.ok_or_else(|| OwnedError::Missing(self.name().to_owned()))?;
+        let misnamed = |problem: String| OwnedError::Misnamed { table: self.name().to_owned(), problem };
+        let OwnedTable { key, sort_key, index, .. } = &self.table;
+        let of_index = match index {
+            None => hash(described.key_schema()),
+            Some(index) => {
+                let found = schema_of(&described, index).ok_or_else(|| misnamed(format!("it has no index {index}")))?;
+                hash(&found)
+            }
+        };
+        if of_index.as_ref() != Some(key) {
+            let is = of_index.unwrap_or_default();
+            return Err(misnamed(format!("rows are found there by {is}, not by {key}")));
+        }
+        let names: Vec<String> = described.key_schema().iter().map(|part| part.attribute_name().to_owned()).collect();
+        if let Some(sort_key) = sort_key.as_ref().filter(|sort_key| !names.contains(sort_key)) {
+            return Err(misnamed(format!("{sort_key} is no key of it")));
+        }
+        let types = described.attribute_definitions().iter();
+        let types = types.map(|it| (it.attribute_name().to_owned(), it.attribute_type().clone())).collect();
+        Ok(Schema { key: names, types })
+    }
+
+    fn failure<E>(
+        &self,
+        error: aws_sdk_dynamodb::error::SdkError<E, aws_sdk_dynamodb::config::http::HttpResponse>,
+    ) -> OwnedError
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        match error.code() {
+            Some("ResourceNotFoundException") if !self.by_partition => OwnedError::Missing(self.name().to_owned()),
+            _ => OwnedError::Store(StoreError::of(error)),
+        }
+    }
+}
+
+fn hash(schema: &[KeySchemaElement]) -> Option<String> {
+    let hash = schema.iter().find(|part| *part.key_type() == KeyType::Hash);
+    hash.map(|part| part.attribute_name().to_owned())
+}
+
+fn schema_of(table: &TableDescription, index: &str) -> Option<Vec<KeySchemaElement>> {
+    let global = table.global_secondary_indexes().iter().map(|index| (index.index_name(), index.key_schema()));
+    let local = table.local_secondary_indexes().iter().map(|index| (index.index_name(), index.key_schema()));
+    global.chain(local).find(|(name, _)| *name == Some(index)).map(|(_, schema)| schema.to_vec())
+}
+
+impl OwnedRow {
+    /// Its key.
+    #[must_use]
+    pub fn key(&self) -> Row {
+        let key = self.row.iter().filter(|(name, _)| self.key.contains(name));
+        key.map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
+    /// Its key as text, for telling rows of one table apart.
+    #[must_use]
+    pub fn key_text(&self) -> String {
+        let values: Vec<Option<&AttributeValue>> = self.key.iter().map(|name| self.row.get(name)).collect();
+        format!("{values:?}")
+    }
+
+    /// What is left of it when it is redacted; nothing if nothing more can be removed.
+    #[must_use]
+    pub fn redacted(&self, now: Millis) -> Option<Row> {
+        let key = crate::adapters::dynamo::row::key_of(&self.row)?;
+        let left = kept(&key);
+        let is_redacted = |name: &String| left.contains(&name.as_str()) || name == REDACTED_AT;
+        if self.row.keys().all(is_redacted) && self.row.contains_key(REDACTED_AT) {
+            return None;
+        }
+        let mut row: Row = self.row.clone();
+        row.retain(|name, _| left.contains(&name.as_str()) || !guards(Invariant::I13));
+        row.insert(REDACTED_AT.to_owned(), AttributeValue::N(now.get().to_string()));
+        Some(row)
+    }
+}

@@ -1,0 +1,4 @@
+//! Profiles: the application's own records.
+
+pub mod scan;
+pub mod write;

@@ -1,0 +1,173 @@
+//! The Profiles table on DynamoDB: records of the application's own, created once and never touched again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{
+    CancellationReason, ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+};
+
+use crate::adapters::dynamo::batch::attributes;
+use crate::adapters::dynamo::error::StoreError;
+use crate::adapters::dynamo::item;
+use crate::adapters::dynamo::row::profile;
+use crate::adapters::dynamo::transaction::{Transacted, is_refused, transact};
+use crate::core::controls::{Invariant, guards};
+use crate::core::id::Key;
+use crate::core::profile::Profile;
+
+/// What one transaction may do. Source: AWS, API reference of `TransactWriteItems`.
+const MOST_ACTIONS: usize = 100;
+
+/// The Profiles table, with the Directory beside it that says whether an owner lives.
+#[derive(Clone, Debug)]
+pub struct DynamoProfiles {
+    client: Client,
+    directory: String,
+    profiles: String,
+}
+
+/// What must hold of an owner for a record to be created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The Directory has it, and not as a tombstone.
+    Lives,
+    /// The Directory has no tombstone of it: without a mirror it has nobody who lives.
+    HasNotEnded,
+}
+
+/// What became of a record that was to be created.
+#[derive(Debug)]
+pub enum Provisioned {
+    /// It is stored: this one, or the one that somebody faster stored.
+    Stored {
+        /// What is stored.
+        profile: Profile,
+        /// Whether this call created it.
+        created: bool,
+    },
+    /// An owner has ended, by its place among the owners.
+    Ended(usize),
+    /// An owner is not there.
+    Ownerless,
+}
+
+impl DynamoProfiles {
+    /// The records in `profiles`, of owners in `directory`.
+    #[must_use]
+    pub fn new(client: Client, directory: String, profiles: String) -> DynamoProfiles {
+        DynamoProfiles { client, directory, profiles }
+    }
+
+    /// Creates a record unless there is one, in a transaction that checks all of its owners: a deletion that comes in
+    /// between leaves no record behind.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], never for an owner that has ended or a race that was lost.
+    pub async fn create(&self, profile: Profile, owners: &[(Key, Owner)]) -> Result<Provisioned, StoreError> {
+        match transact(&self.client, self.items(&profile, owners)?).await? {
+            Transacted::Done { .. } => Ok(Provisioned::Stored { profile, created: true }),
+            Transacted::Refused(reasons) => refusal(&reasons, owners.len()),
+        }
+    }
+
+    /// Creates many records, each as [`Self::create`] does, in as few transactions as they fit into. Answers how many of
+    /// them it created; whoever's owner is not there or has ended has none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: what was created until then stays.
+    pub async fn create_all(&self, records: Vec<(Profile, Vec<(Key, Owner)>)>) -> Result<u64, StoreError> {
+        let mut created = 0;
+        let mut together: Vec<(Profile, Vec<(Key, Owner)>)> = Vec::new();
+        for record in records {
+            if actions(&together) + 1 + record.1.len() > MOST_ACTIONS {
+                created += self.create_together(std::mem::take(&mut together)).await?;
+            }
+            together.push(record);
+        }
+        created += self.create_together(together).await?;
+        Ok(created)
+    }
+
+    async fn create_together(&self, records: Vec<(Profile, Vec<(Key, Owner)>)>) -> Result<u64, StoreError> {
+        if records.is_empty() {
+            return Ok(0);
+        }
+        // An item may occur only once in a transaction.
+        let mut owners = BTreeMap::<&Key, Owner>::new();
+        for (key, owner) in records.iter().flat_map(|(_, owners)| owners) {
+            let strictest = owners.entry(key).or_insert(*owner);
+            *strictest = if *owner == Owner::Lives { Owner::Lives } else { *strictest };
+        }
+        let mut items = Vec::new();
+        for (key, owner) in owners {
+            items.push(self.check(key, owner)?);
+        }
+        for (profile, _) in &records {
+            items.push(self.put(profile)?);
+        }
+        if let Transacted::Done { .. } = transact(&self.client, items).await? {
+            return Ok(u64::try_from(records.len()).unwrap_or(u64::MAX));
+        }
+        // One of them is in the way of all: each by itself.
+        let mut created = 0;
+        for (profile, owners) in records {
+            let one = self.create(profile, &owners).await?;
+            created += u64::from(matches!(one, Provisioned::Stored { created: true, .. }));
+        }
+        Ok(created)
+    }
+
+    fn items(&self, profile: &Profile, owners: &[(Key, Owner)]) -> Result<Vec<TransactWriteItem>, StoreError> {
+        let checks = owners.iter().map(|(key, owner)| self.check(key, *owner));
+        let mut items = checks.collect::<Result<Vec<_>, StoreError>>()?;
+        items.push(self.put(profile)?);
+        Ok(items)
+    }
+
+    fn check(&self, key: &Key, owner: Owner) -> Result<TransactWriteItem, StoreError> {
+        let condition = match owner {
+            Owner::Lives => "attribute_exists(pk) AND attribute_not_exists(deleted_at)",
+            Owner::HasNotEnded => "attribute_not_exists(deleted_at)",
+        };
+        let check = ConditionCheck::builder()
+            .table_name(&self.directory)
+            .set_key(Some(attributes(key)))
+            .condition_expression(condition)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let check = check.build().map_err(|error| StoreError::Unreadable(error.into()))?;
+        Ok(TransactWriteItem::builder().condition_check(check).build())
+    }
+
+    fn put(&self, profile: &Profile) -> Result<TransactWriteItem, StoreError> {
+        let attributes = serde_dynamo::to_item(&profile.0).map_err(|error| StoreError::Unreadable(error.into()))?;
+        let put = Put::builder()
+            .table_name(&self.profiles)
+            .set_item(Some(attributes))
+            .set_condition_expression(guards(Invariant::I6).then(|| "attribute_not_exists(pk)".to_owned()))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let put = put.build().map_err(|error| StoreError::Unreadable(error.into()))?;
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+}
+
+/// How many actions these take in one transaction.
+fn actions(records: &[(Profile, Vec<(Key, Owner)>)]) -> usize {
+    let owners: BTreeSet<&Key> = records.iter().flat_map(|(_, owners)| owners).map(|(key, _)| key).collect();
+    records.len() + owners.len()
+}
+
+/// The reasons are in the order of the transaction's items: the owners, then the record.
+fn refusal(reasons: &[CancellationReason], owners: usize) -> Result<Provisioned, StoreError> {
+    let (of_owners, of_record) = reasons.split_at(owners.min(reasons.len()));
+    if let Some(at) = of_owners.iter().position(is_refused) {
+        let item = of_owners[at].item().filter(|item| !item.is_empty());
+        let item = item.map(|item| item::item(item.clone())).transpose()?;
+        let has_ended = item.is_some_and(|item| item.is_deleted());
+        return Ok(if has_ended { Provisioned::Ended(at) } else { Provisioned::Ownerless });
+    }
+    let stored = of_record.iter().filter(|reason| is_refused(reason)).find_map(CancellationReason::item);
+    Ok(Provisioned::Stored { profile: profile(stored.cloned().unwrap_or_default()), created: false })
+}

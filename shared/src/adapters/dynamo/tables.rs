@@ -1,0 +1,38 @@
+//! Tables as DynamoDB describes them.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use aws_sdk_dynamodb::types::{KeySchemaElement, KeyType};
+
+use super::error::StoreError;
+use crate::core::tables::Shape;
+
+/// The shape of a table; nothing if there is none of that name.
+///
+/// # Errors
+///
+/// [`StoreError`].
+pub async fn shape(client: &Client, table: &str) -> Result<Option<Shape>, StoreError> {
+    let described = match client.describe_table().table_name(table).send().await {
+        Ok(described) => described.table,
+        Err(error) if error.code() == Some("ResourceNotFoundException") => None,
+        Err(error) => return Err(StoreError::of(error)),
+    };
+    Ok(described.map(|table| {
+        let indexes = table.global_secondary_indexes().iter();
+        let stream = table.stream_specification().filter(|stream| stream.stream_enabled());
+        Shape {
+            keys: keys(table.key_schema()),
+            indexes: indexes
+                .map(|index| (index.index_name().unwrap_or_default().to_owned(), keys(index.key_schema())))
+                .collect(),
+            stream: stream.and_then(|stream| stream.stream_view_type()).map(|view| view.as_str().to_owned()),
+        }
+    }))
+}
+
+/// The partition key first, whatever their order in the answer.
+fn keys(schema: &[KeySchemaElement]) -> Vec<String> {
+    let of = |kind: KeyType| schema.iter().filter(move |part| *part.key_type() == kind);
+    of(KeyType::Hash).chain(of(KeyType::Range)).map(|part| part.attribute_name().to_owned()).collect()
+}

@@ -1,0 +1,205 @@
+//! What CloudWatch counts: embedded metrics, lines on standard output of which CloudWatch makes metrics.
+//!
+//! Everything that is counted is named here and nowhere else. Each is a metric of the namespace `Rollcall` with the
+//! dimension `FunctionName`; some have more. The values of dimensions are fixed words: no id, and nothing of a payload.
+//! Where nobody has called [`start`], as in the local stack, nothing is counted.
+
+use std::io::Write;
+use std::time::Duration;
+
+use lambda_http::tower::{Service, ServiceExt};
+use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use metrics_cloudwatch_embedded::{Builder, Collector};
+
+use crate::core::clerk::event;
+use crate::core::millis::Millis;
+use crate::core::problem::Problem;
+use crate::core::reconcile::tally::Drift;
+
+/// Where all of them are.
+const NAMESPACE: &str = "Rollcall";
+/// What tells the functions of several stacks apart; Lambda's own metrics have the same. Source: AWS Lambda, "Types of
+/// metrics".
+const FUNCTION_NAME: &str = "FunctionName";
+
+const BAD_SIGNATURES: &str = "BadSignatures";
+const CLERK_CALLS: &str = "ClerkCalls";
+const DELETIONS_HELD: &str = "DeletionsHeld";
+const DRIFT: &str = "Drift";
+const DRIFT_HEALED: &str = "DriftHealed";
+const EVENTS: &str = "Events";
+const FAILURES: &str = "Failures";
+const NOT_SYNCED: &str = "NotSynced";
+const OUT_OF_STEP: &str = "OutOfStep";
+const PURGES_LEFT: &str = "PurgesLeft";
+const QUARANTINED: &str = "Quarantined";
+const REFUSALS: &str = "Refusals";
+const RUNS_FINISHED: &str = "RunsFinished";
+const SYNC_LAG: &str = "SyncLag";
+const UNKNOWN_ROLES: &str = "UnknownRoles";
+const UNREADABLE_ROWS: &str = "UnreadableRows";
+const WRITEBACK_CONFLICTS: &str = "WritebackConflicts";
+
+/// All but the lag.
+const COUNTERS: [&str; 16] = [
+    BAD_SIGNATURES,
+    CLERK_CALLS,
+    DELETIONS_HELD,
+    DRIFT,
+    DRIFT_HEALED,
+    EVENTS,
+    FAILURES,
+    NOT_SYNCED,
+    OUT_OF_STEP,
+    PURGES_LEFT,
+    QUARANTINED,
+    REFUSALS,
+    RUNS_FINISHED,
+    UNKNOWN_ROLES,
+    UNREADABLE_ROWS,
+    WRITEBACK_CONFLICTS,
+];
+
+/// What a function has counted and not written yet.
+#[derive(Clone, Copy)]
+pub struct Metrics(Option<&'static Collector>);
+
+/// Starts to count, for the function of this name; `None` outside Lambda.
+#[must_use]
+pub fn start(function: Option<String>) -> Metrics {
+    let Some(function) = function else { return Metrics(None) };
+    let collector = Builder::new().cloudwatch_namespace(NAMESPACE).with_dimension(FUNCTION_NAME, function).init();
+    let collector = collector.inspect_err(|error| tracing::error!(%error, "nothing is counted")).ok();
+    for name in COUNTERS {
+        describe_counter!(name, Unit::Count, "");
+    }
+    describe_histogram!(SYNC_LAG, Unit::Milliseconds, "");
+    Metrics(collector)
+}
+
+impl Metrics {
+    /// A function that writes what it has counted at the end of each invocation, before its answer: after that Lambda may
+    /// stop it for hours, or for good.
+    pub fn around<R, S>(self, function: S) -> impl Service<R, Response = S::Response, Error = S::Error> + Clone
+    where
+        S: Service<R> + Clone,
+    {
+        function.map_future(move |invocation: S::Future| async move {
+            // Also after a panic: an alarm is for such days.
+            let _written = AtEnd(self);
+            invocation.await
+        })
+    }
+
+    fn write(self) {
+        let Some(collector) = self.0 else { return };
+        // In one piece, so that no line of the log comes between.
+        let mut lines = Vec::new();
+        let written = collector.flush(&mut lines).and_then(|()| std::io::stdout().lock().write_all(&lines));
+        if let Err(error) = written {
+            tracing::error!(%error, "what was counted is lost");
+        }
+    }
+}
+
+/// Writes what was counted when it goes.
+struct AtEnd(Metrics);
+
+impl Drop for AtEnd {
+    fn drop(&mut self) {
+        self.0.write();
+    }
+}
+
+/// A signed event, by its type and by what became of it.
+pub fn event(kind: Option<&str>, outcome: &'static str) {
+    // Whoever signs may name any type; each value of a dimension is a metric that costs money.
+    let mut kinds = event::FOLLOWED.into_iter().chain(event::OF_ROLES);
+    let kind = kinds.find(|known| Some(*known) == kind).unwrap_or("other");
+    counter!(EVENTS, "Type" => kind, "Outcome" => outcome).increment(1);
+}
+
+/// A change that was applied `taken` after `now`, and of which Clerk says that it is of the moment `version`.
+#[expect(clippy::cast_precision_loss, reason = "a lag in milliseconds is far below 2^52")]
+pub fn sync_lag(version: Millis, now: Millis, taken: Duration) {
+    let taken = u64::try_from(taken.as_millis()).unwrap_or(u64::MAX);
+    histogram!(SYNC_LAG).record(now.since(version).saturating_add(taken) as f64);
+}
+
+/// A signature that no secret has made: somebody else's, or the secret is another one by now.
+pub fn bad_signature() {
+    counter!(BAD_SIGNATURES).increment(1);
+}
+
+/// A problem as an answer: a failure on this side, or a refusal by its code.
+pub fn problem(problem: &Problem) {
+    match problem.status {
+        // 508 is no failure: a page sends its browser round in circles.
+        500..=507 => failed(),
+        _ => counter!(REFUSALS, "Reason" => problem.code).increment(1),
+    }
+}
+
+/// An event that was signed and could not be read.
+pub fn quarantined() {
+    counter!(QUARANTINED).increment(1);
+}
+
+/// A row of the Directory, read and not as Rollcall writes it.
+pub fn unreadable_row() {
+    counter!(UNREADABLE_ROWS).increment(1);
+}
+
+/// An invocation that has failed, by its answer or before its end.
+pub fn failed() {
+    counter!(FAILURES).increment(1);
+}
+
+/// A request to Clerk.
+pub fn clerk_call() {
+    counter!(CLERK_CALLS).increment(1);
+}
+
+/// A caller, or the caller's organization, that the webhook has not brought.
+pub fn not_synced() {
+    counter!(NOT_SYNCED).increment(1);
+}
+
+/// A user who was stored as `user`, as the role in Clerk is none of `ROLES`.
+pub fn unknown_role() {
+    counter!(UNKNOWN_ROLES).increment(1);
+}
+
+/// A user with another internal id in Clerk.
+pub fn writeback_conflict() {
+    counter!(WRITEBACK_CONFLICTS).increment(1);
+}
+
+/// Data that are due and could not be removed.
+pub fn purges_left(count: u64) {
+    counter!(PURGES_LEFT).increment(count);
+}
+
+/// What a run that is over has found and done.
+#[derive(Clone, Copy, Debug)]
+pub struct Finished {
+    /// What differed.
+    pub drift: Drift,
+    /// How many entities it has written.
+    pub healed: u64,
+    /// How many deletions wait for an operator.
+    pub held: u64,
+    /// Whether nothing is left.
+    pub in_step: bool,
+}
+
+/// A run that is over.
+pub fn run_finished(finished: &Finished) {
+    counter!(RUNS_FINISHED).increment(1);
+    counter!(OUT_OF_STEP).increment((!finished.in_step).into());
+    counter!(DRIFT_HEALED).increment(finished.healed);
+    counter!(DELETIONS_HELD).increment(finished.held);
+    for (kind, count) in finished.drift.by_name() {
+        counter!(DRIFT, "Kind" => kind).increment(count);
+    }
+}

@@ -1,0 +1,5 @@
+//! Lambda: requests and answers, log lines, metrics.
+
+pub mod http;
+pub mod log;
+pub mod metrics;

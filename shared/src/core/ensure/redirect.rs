@@ -1,0 +1,166 @@
+//! `GET /sync`: where a browser may be sent, and when it has come round too often.
+
+use url::Url;
+
+use crate::core::session::origins::Origins;
+
+/// How many times a browser may come within [`WINDOW_SECONDS`]. A page that sends it here because the session's claims
+/// lag does so again on its return, until Clerk has issued a token with new claims.
+pub const MOST_PASSES: u32 = 3;
+/// How long passes are remembered, in seconds. Longer than a session token lasts, so that a new one gets its chance.
+pub const WINDOW_SECONDS: u32 = 90;
+/// The cookie that counts them.
+pub const COOKIE: &str = "rollcall_sync";
+
+/// Why a browser is not sent anywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// To another site, to a page with a password in its address, or to this very route.
+    Target,
+    /// It keeps coming back.
+    Loop,
+}
+
+/// The page to send the browser to: `asked`, absolute or from the root of the first allowed origin; without it that root.
+///
+/// # Errors
+///
+/// [`Refusal::Target`] unless its origin is allowed, exactly; `here` is the path of this route, which is never a target.
+pub fn target(asked: Option<&str>, origins: &Origins, here: &str) -> Result<Url, Refusal> {
+    let home = origins.home().and_then(|origin| Url::parse(origin).ok()).ok_or(Refusal::Target)?;
+    let target = asked.map_or(Ok(home.clone()), |asked| home.join(asked)).map_err(|_| Refusal::Target)?;
+    // The origin of a `blob:` is that of the URL within.
+    let is_page = matches!(target.scheme(), "https" | "http");
+    let is_allowed = is_page && origins.allow(&target.origin().ascii_serialization());
+    let is_plain = target.username().is_empty() && target.password().is_none();
+    if is_allowed && is_plain && !is_this_route(&target, here) { Ok(target) } else { Err(Refusal::Target) }
+}
+
+/// Whether a target is this route: by its path, or behind a proxy that shows it under another one.
+fn is_this_route(target: &Url, here: &str) -> bool {
+    let path = target.path().trim_end_matches('/');
+    let comes_back = target.query_pairs().any(|(name, _)| name == "redirect_url");
+    path == here.trim_end_matches('/') || (path.ends_with("/sync") && comes_back)
+}
+
+/// Whether a request fetches ahead what its user may never open, by a browser's or a framework's headers.
+pub fn is_prefetch<'a>(header: impl Fn(&str) -> Option<&'a str>) -> bool {
+    let says_so = |name: &str| header(name).is_some_and(|purpose| purpose.to_ascii_lowercase().contains("prefetch"));
+    ["sec-purpose", "purpose", "x-purpose", "x-moz"].into_iter().any(says_so)
+        || ["next-router-prefetch", "next-router-segment-prefetch", "x-middleware-prefetch"]
+            .into_iter()
+            .any(|name| header(name).is_some())
+}
+
+/// The number of this pass, from what the cookie said of earlier ones. A cookie that says nothing sensible counts for
+/// none: its owner could just as well have removed it.
+///
+/// # Errors
+///
+/// [`Refusal::Loop`] after [`MOST_PASSES`].
+pub fn pass(cookie: Option<&str>) -> Result<u32, Refusal> {
+    let earlier: u32 = cookie.and_then(|passes| passes.parse().ok()).unwrap_or_default();
+    if earlier < MOST_PASSES { Ok(earlier + 1) } else { Err(Refusal::Loop) }
+}
+
+/// The `Set-Cookie` that remembers a pass. It says nothing of who passed. It is for every path: a proxy in front of the API
+/// may show another one than the browser sees.
+#[must_use]
+pub fn cookie(pass: u32) -> String {
+    format!("{COOKIE}={pass}; Max-Age={WINDOW_SECONDS}; Path=/; HttpOnly; Secure; SameSite=Lax")
+}
+
+/// The sign-in page, told to send the browser on to `target` afterwards.
+#[must_use]
+pub fn sign_in(page: &Url, target: &Url) -> Url {
+    let mut page = page.clone();
+    page.query_pairs_mut().append_pair("redirect_url", target.as_str());
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origins() -> Origins {
+        Origins::parse("https://app.example.com http://localhost:5173").unwrap()
+    }
+
+    #[test]
+    fn a_browser_is_sent_to_allowed_origins_only() {
+        for (asked, target) in [
+            (None, "https://app.example.com/"),
+            (Some("https://app.example.com/a?b=c#d"), "https://app.example.com/a?b=c#d"),
+            (Some("https://app.example.com:443/"), "https://app.example.com/"),
+            (Some("HTTPS://APP.example.com/x"), "https://app.example.com/x"),
+            (Some("http://localhost:5173/x"), "http://localhost:5173/x"),
+            (Some("/welcome"), "https://app.example.com/welcome"),
+            (Some("welcome"), "https://app.example.com/welcome"),
+            (Some(""), "https://app.example.com/"),
+            (Some("https://app.example.com/\r\nSet-Cookie: a=b"), "https://app.example.com/Set-Cookie:%20a=b"),
+        ] {
+            let found = super::target(asked, &origins(), "/sync").unwrap_or_else(|_| panic!("{asked:?}"));
+            assert_eq!(found.as_str(), target, "{asked:?}");
+        }
+        for foreign in [
+            "https://evil.example.com/",
+            "//evil.example.com/",
+            "///evil.example.com/",
+            r"\\evil.example.com\",
+            r"/\evil.example.com/",
+            "https:\\\\evil.example.com",
+            "https://app.example.com.evil.com/",
+            "https://app.example.com@evil.com/",
+            "https://user@app.example.com/",
+            "https://user:word@app.example.com/",
+            "http://app.example.com/",
+            "https://app.example.com:8443/",
+            "http://localhost:3000/",
+            "javascript:alert(1)",
+            "java\nscript:alert(1)",
+            "data:text/html,x",
+            "blob:https://app.example.com/x",
+            "file:///etc/passwd",
+            "ftp://app.example.com/",
+            "https://",
+            "https://[::1",
+            "\u{0}https://evil.example.com/",
+            " https://evil.example.com/",
+            "https://аpp.example.com/",
+        ] {
+            assert_eq!(super::target(Some(foreign), &origins(), "/sync"), Err(Refusal::Target), "{foreign:?}");
+        }
+    }
+
+    #[test]
+    fn a_browser_is_never_sent_to_this_very_route() {
+        for asked in ["/sync", "/sync/", "/sync?redirect_url=/sync", "https://app.example.com/sync#x", "/a/../sync"] {
+            assert_eq!(target(Some(asked), &origins(), "/sync"), Err(Refusal::Target), "{asked}");
+        }
+        // Nor where a proxy shows it under another path; a page of that name is a page.
+        assert_eq!(target(Some("/rollcall/sync?redirect_url=/"), &origins(), "/sync"), Err(Refusal::Target));
+        assert!(target(Some("/settings/sync"), &origins(), "/sync").is_ok());
+    }
+
+    #[test]
+    fn the_fourth_pass_is_a_loop() {
+        let mut cookie = None;
+        for expected in [Ok(1), Ok(2), Ok(3), Err(Refusal::Loop), Err(Refusal::Loop)] {
+            let found = pass(cookie.as_deref());
+            assert_eq!(found, expected);
+            cookie = found.map_or(cookie, |pass| Some(pass.to_string()));
+        }
+        for nonsense in ["", "-1", "x", "99999999999999999999"] {
+            assert_eq!(pass(Some(nonsense)), Ok(1), "{nonsense}");
+        }
+        assert_eq!(pass(Some("4000000000")), Err(Refusal::Loop));
+    }
+
+    #[test]
+    fn the_sign_in_page_learns_where_to_send_the_browser() {
+        let page = Url::parse("https://accounts.example.com/sign-in?theme=dark").unwrap();
+        let target = Url::parse("https://app.example.com/a?b=c&d=e").unwrap();
+        let expected = "https://accounts.example.com/sign-in?theme=dark&redirect_url=https%3A%2F%2Fapp.example.com%2Fa%3Fb%3Dc%26d%3De";
+        assert_eq!(sign_in(&page, &target).as_str(), expected);
+    }
+}

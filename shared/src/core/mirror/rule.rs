@@ -1,0 +1,367 @@
+//! The rule: when an offered state may replace the stored one.
+//!
+//! Every writer puts a whole item under one condition, so the Directory always holds the greatest state that it has
+//! seen, whatever the order and however often. The rule stands here twice, side by side: [`Guard::admits`] decides over
+//! values, [`Guard::condition`] says the same to DynamoDB. Test `i15_…` holds the two against each other on a real
+//! engine.
+
+use std::borrow::Cow;
+
+use super::digest::Digest;
+use super::item::{CONSEQUENCES_AT, Item, PURGING_AT};
+use super::rank::Rank;
+use crate::core::controls::{Invariant, guards};
+use crate::core::id::MembershipId;
+use crate::core::millis::Millis;
+
+/// What the rule looks at in an item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Where the state stands.
+    pub rank: Rank,
+    /// What the state says.
+    pub digest: Digest,
+    /// Which membership it is, for memberships: two of one generation are told apart by it.
+    pub membership_id: Option<MembershipId>,
+    /// When it was stored: a state that was replaced and came back is another one.
+    pub applied_at: Millis,
+    /// Whether it is a tombstone with nothing left to do: it is final.
+    pub is_finished: bool,
+    /// Whether it is a user's tombstone, and the user's data are being removed.
+    pub is_purging: bool,
+}
+
+/// One stored state, and no other that says the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exact {
+    rank: Rank,
+    digest: Digest,
+    applied_at: Millis,
+}
+
+impl From<Stamp> for Exact {
+    fn from(stamp: Stamp) -> Exact {
+        Exact { rank: stamp.rank, digest: stamp.digest, applied_at: stamp.applied_at }
+    }
+}
+
+impl From<&Item> for Exact {
+    fn from(item: &Item) -> Exact {
+        Stamp::from(item).into()
+    }
+}
+
+/// The condition that a row was stored at one moment. Where somebody has removed or broken the attribute it is passed over: else
+/// such a row could never be replaced.
+const STORED_AT: &str = "(#applied_at = :applied_at OR NOT attribute_type(#applied_at, :number))";
+/// What tells a live rank from a tombstone's. The marks of a tombstone mean nothing on a live row, whoever has put them there.
+const LIVE: &str = ".0.";
+
+/// The condition under which a writer offers a state, beyond "nothing is stored yet".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// A greater rank. Live events in time, signed deletes, rows of a listing, proven absences.
+    Newer,
+    /// A greater rank of an entity and a generation already known. Live events that come late: what they would create
+    /// may have been deleted since, with the delete lost.
+    NewerAndKnown,
+    /// A greater rank, or the same rank while the digest is still the one read before the entity was fetched.
+    NewerOrSeen(Digest),
+    /// Nothing stored at all. Placeholders, and the first attempt at a tombstone that keeps what is stored.
+    Absent,
+    /// Exactly this state stored, and no data being removed because of it. A tombstone that keeps what was read, an undo, a
+    /// membership that replaces another one of its generation.
+    Exactly(Exact),
+}
+
+/// What became of an offered state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// It is stored now.
+    Applied,
+    /// It was stored already.
+    Duplicate,
+    /// Something newer is stored, or Clerk has nothing newer to store.
+    Superseded,
+    /// The stored state has the same rank and says something else, or belongs to another membership of the same
+    /// generation: only Clerk knows which is right.
+    Tie,
+    /// A late event would create an entity or a generation: only Clerk knows whether it still exists.
+    Unproven,
+}
+
+/// A DynamoDB condition: the expression, and what its placeholders stand for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// The `ConditionExpression`.
+    pub expression: String,
+    /// `ExpressionAttributeNames`.
+    pub names: Vec<(&'static str, &'static str)>,
+    /// `ExpressionAttributeValues` that are strings.
+    pub values: Vec<(&'static str, String)>,
+    /// `ExpressionAttributeValues` that are moments, in Unix ms.
+    pub moments: Vec<(&'static str, Millis)>,
+}
+
+impl Guard {
+    /// Whether `offered` may replace `stored`.
+    #[must_use]
+    pub fn admits(&self, offered: &Stamp, stored: Option<&Stamp>) -> bool {
+        let Some(stored) = stored else {
+            return !matches!(self, Guard::NewerAndKnown | Guard::Exactly(..));
+        };
+        match self {
+            Guard::Newer => newer(offered, stored),
+            Guard::NewerAndKnown => stored.rank.generation >= offered.rank.generation && newer(offered, stored),
+            Guard::NewerOrSeen(seen) => {
+                newer(offered, stored) || (stored.rank == offered.rank && stored.digest == *seen)
+            }
+            Guard::Absent => false,
+            Guard::Exactly(seen) => Exact::from(stored.clone()) == *seen && (stored.is_finished || !stored.is_purging),
+        }
+    }
+
+    /// The same rule as a condition on the stored item.
+    #[must_use]
+    pub fn condition(&self, offered: &Stamp) -> Condition {
+        // Users and organizations have one generation and one id; only a membership must tell which one it is.
+        let newer = match offered.membership_id {
+            None => {
+                "(#rank < :rank AND (contains(#rank, :live) \
+                 OR attribute_not_exists(#finished) AND attribute_not_exists(#purging)))"
+            }
+            Some(_) => {
+                "(#rank < :rank AND (contains(#rank, :live) \
+                 OR attribute_not_exists(#finished) AND attribute_not_exists(#purging)) \
+                 AND (#rank < :generation OR #membership_id = :membership_id))"
+            }
+        };
+        let newer = without_guards(newer, offered);
+        let expression = match self {
+            Guard::Newer => format!("attribute_not_exists(#rank) OR {newer}"),
+            Guard::NewerAndKnown => format!("attribute_exists(#rank) AND #rank >= :generation AND {newer}"),
+            Guard::NewerOrSeen(_) => {
+                format!("attribute_not_exists(#rank) OR {newer} OR (#rank = :rank AND #digest = :seen)")
+            }
+            Guard::Absent => "attribute_not_exists(#rank)".to_owned(),
+            Guard::Exactly(_) => format!(
+                "#rank = :stored AND #digest = :seen AND {STORED_AT} \
+                 AND (contains(#rank, :live) OR attribute_exists(#finished) OR attribute_not_exists(#purging))"
+            ),
+        };
+        let (exact, seen) = match self {
+            Guard::NewerOrSeen(seen) => (None, Some(seen)),
+            Guard::Exactly(seen) => (Some(seen), Some(&seen.digest)),
+            Guard::Newer | Guard::NewerAndKnown | Guard::Absent => (None, None),
+        };
+        let values = [
+            (":rank", Some(offered.rank.to_string())),
+            (":generation", Some(offered.rank.generation_prefix())),
+            (":membership_id", offered.membership_id.as_ref().map(ToString::to_string)),
+            (":stored", exact.map(|seen| seen.rank.to_string())),
+            (":live", Some(LIVE.to_owned())),
+            (":number", Some("N".to_owned())),
+            (":seen", seen.map(|seen| seen.as_str().to_owned())),
+        ];
+        // DynamoDB refuses what an expression does not use.
+        let used = |placeholder: &str| expression.contains(placeholder);
+        let names = [
+            ("#rank", "rank"),
+            ("#digest", "digest"),
+            ("#applied_at", "applied_at"),
+            ("#membership_id", "membership_id"),
+            ("#finished", CONSEQUENCES_AT),
+            ("#purging", PURGING_AT),
+        ];
+        Condition {
+            names: names.into_iter().filter(|(placeholder, _)| used(placeholder)).collect(),
+            values: values
+                .into_iter()
+                .filter(|(placeholder, _)| used(placeholder))
+                .filter_map(|(placeholder, value)| Some((placeholder, value?)))
+                .collect(),
+            moments: exact.map(|seen| (":applied_at", seen.applied_at)).into_iter().collect(),
+            expression,
+        }
+    }
+
+    /// What a refusal means: `stored` is the item that stood in the way, if there was one.
+    #[must_use]
+    pub fn refusal(&self, offered: &Stamp, stored: Option<&Stamp>) -> Outcome {
+        let Some(stored) = stored else {
+            return Outcome::Unproven;
+        };
+        if stored.is_finished || stored.is_purging {
+            return Outcome::Superseded;
+        }
+        // A placeholder is settled by whatever is there, another placeholder included.
+        if *self == Guard::Absent && stored.rank <= offered.rank && stored.digest != offered.digest {
+            return Outcome::Superseded;
+        }
+        if same_generation_other_membership(offered, stored) {
+            return Outcome::Tie;
+        }
+        if *self == Guard::NewerAndKnown && stored.rank.generation < offered.rank.generation {
+            return Outcome::Unproven;
+        }
+        match stored.rank.cmp(&offered.rank) {
+            std::cmp::Ordering::Greater => Outcome::Superseded,
+            std::cmp::Ordering::Equal if stored.digest == offered.digest => Outcome::Duplicate,
+            // A lower stored rank can only refuse an `Exactly` whose state has gone in the meantime.
+            std::cmp::Ordering::Equal | std::cmp::Ordering::Less => Outcome::Tie,
+        }
+    }
+}
+
+/// The condition as it is, but where a negative control has removed a guard.
+fn without_guards<'a>(newer: &'a str, offered: &Stamp) -> Cow<'a, str> {
+    if !guards(Invariant::I2) {
+        newer.replace("#rank < :rank", "#rank <> :rank").into()
+    } else if !guards(Invariant::I3) && !offered.rank.is_deleted() {
+        format!("({newer} OR attribute_exists(deleted_at))").into()
+    } else if !guards(Invariant::I7) {
+        newer.replace("#rank < :rank", "#rank <= :rank").into()
+    } else {
+        newer.into()
+    }
+}
+
+/// Whether the two stamps are of different memberships that Clerk created in the same millisecond.
+#[must_use]
+pub fn same_generation_other_membership(offered: &Stamp, stored: &Stamp) -> bool {
+    offered.membership_id.is_some()
+        && offered.rank.generation == stored.rank.generation
+        && offered.membership_id != stored.membership_id
+}
+
+fn newer(offered: &Stamp, stored: &Stamp) -> bool {
+    let is_final = stored.is_finished || stored.is_purging;
+    let is_newer = stored.rank < offered.rank || (stored.rank == offered.rank && !guards(Invariant::I15));
+    is_newer && !is_final && !same_generation_other_membership(offered, stored)
+}
+
+impl From<&Item> for Stamp {
+    fn from(item: &Item) -> Stamp {
+        Stamp {
+            rank: item.rank,
+            digest: item.digest.clone(),
+            membership_id: item.membership_id(),
+            applied_at: item.provenance.applied_at,
+            is_finished: item.is_finished(),
+            is_purging: item.is_deleted() && item.fields.contains_key(PURGING_AT),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stamp(generation: i64, deleted: bool, version: i64, digest: &str, membership: Option<&str>) -> Stamp {
+        let (generation, version) = (Millis::try_from(generation).unwrap(), Millis::try_from(version).unwrap());
+        let rank = if deleted { Rank::deleted(generation, version) } else { Rank::live(generation, version) };
+        let digest = Digest::of(digest, &serde_json::Map::new());
+        let membership_id = membership.map(|id| id.parse().unwrap());
+        Stamp { rank, digest, membership_id, applied_at: Millis::ZERO, is_finished: false, is_purging: false }
+    }
+
+    #[test]
+    fn of_two_equal_ranks_neither_wins_blindly() {
+        let (one, other) = (stamp(0, false, 5, "a", None), stamp(0, false, 5, "b", None));
+        assert!(!Guard::Newer.admits(&one, Some(&other)) && !Guard::Newer.admits(&other, Some(&one)));
+        assert_eq!(Guard::Newer.refusal(&one, Some(&other)), Outcome::Tie);
+        assert_eq!(Guard::Newer.refusal(&one, Some(&one)), Outcome::Duplicate);
+    }
+
+    #[test]
+    fn a_fetched_state_replaces_only_the_state_seen_before_the_fetch() {
+        let (stored, fetched) = (stamp(0, false, 5, "a", None), stamp(0, false, 5, "b", None));
+        assert!(Guard::NewerOrSeen(stored.digest.clone()).admits(&fetched, Some(&stored)));
+        assert!(!Guard::NewerOrSeen(fetched.digest.clone()).admits(&fetched, Some(&stored)));
+    }
+
+    #[test]
+    fn a_tombstone_outranks_every_live_state_of_its_generation_only() {
+        let tombstone = stamp(4, true, 1, "x", Some("orgmem_1"));
+        assert!(!Guard::Newer.admits(&stamp(4, false, 9_999, "a", Some("orgmem_1")), Some(&tombstone)));
+        assert!(Guard::Newer.admits(&stamp(6, false, 6, "a", Some("orgmem_2")), Some(&tombstone)));
+    }
+
+    #[test]
+    fn a_late_event_creates_neither_an_entity_nor_a_generation() {
+        let late = stamp(6, false, 7, "a", Some("orgmem_2"));
+        assert!(!Guard::NewerAndKnown.admits(&late, None));
+        assert_eq!(Guard::NewerAndKnown.refusal(&late, None), Outcome::Unproven);
+        let older = stamp(4, false, 5, "a", Some("orgmem_1"));
+        assert!(!Guard::NewerAndKnown.admits(&late, Some(&older)));
+        assert_eq!(Guard::NewerAndKnown.refusal(&late, Some(&older)), Outcome::Unproven);
+        assert!(Guard::NewerAndKnown.admits(&late, Some(&stamp(6, false, 6, "a", Some("orgmem_2")))));
+    }
+
+    #[test]
+    fn a_finished_tombstone_is_final_for_all_but_an_undo() {
+        let tombstone = |membership| Stamp { is_finished: true, ..stamp(4, true, 5, "x", membership) };
+        for membership in [None, Some("orgmem_1"), Some("orgmem_2")] {
+            for offered in [stamp(4, true, 9, "x", membership), stamp(6, false, 9, "a", membership)] {
+                let stored = tombstone(Some("orgmem_1").filter(|_| membership.is_some()));
+                let seen = Guard::NewerOrSeen(stored.digest.clone());
+                for guard in [Guard::Newer, Guard::NewerAndKnown, seen, Guard::Absent] {
+                    assert!(!guard.admits(&offered, Some(&stored)), "{guard:?}");
+                    assert_eq!(guard.refusal(&offered, Some(&stored)), Outcome::Superseded, "{guard:?}");
+                }
+                let undo = Guard::Exactly(stored.clone().into());
+                assert!(undo.admits(&offered, Some(&stored)));
+                let later = Millis::try_from(1).unwrap();
+                assert!(!undo.admits(&offered, Some(&Stamp { applied_at: later, ..stored.clone() })));
+                let purging = Stamp { is_purging: true, is_finished: false, ..stored };
+                assert!(!undo.admits(&offered, Some(&purging)));
+                assert!(undo.admits(&offered, Some(&Stamp { is_finished: true, ..purging })));
+            }
+        }
+    }
+
+    #[test]
+    fn a_membership_never_replaces_another_one_of_its_generation() {
+        let (mine, other) = (stamp(4, false, 9, "a", Some("orgmem_1")), stamp(4, true, 5, "b", Some("orgmem_2")));
+        for (offered, stored) in [(&mine, &other), (&other, &mine)] {
+            assert!(!Guard::Newer.admits(offered, Some(stored)));
+            assert_eq!(Guard::Newer.refusal(offered, Some(stored)), Outcome::Tie);
+        }
+    }
+
+    #[test]
+    fn a_placeholder_replaces_nothing() {
+        let (placeholder, real) = (stamp(0, false, 0, "p", None), stamp(0, false, 5, "a", None));
+        assert!(Guard::Absent.admits(&placeholder, None) && !Guard::Absent.admits(&placeholder, Some(&real)));
+        assert!(Guard::Newer.admits(&real, Some(&placeholder)));
+        assert_eq!(Guard::Absent.refusal(&placeholder, Some(&real)), Outcome::Superseded);
+        let other = stamp(0, false, 0, "q", None);
+        assert_eq!(Guard::Absent.refusal(&placeholder, Some(&other)), Outcome::Superseded);
+        assert_eq!(Guard::Absent.refusal(&placeholder, Some(&placeholder)), Outcome::Duplicate);
+    }
+
+    #[test]
+    fn a_condition_has_a_value_for_each_of_its_placeholders_and_no_other() {
+        let exactly = Guard::Exactly(stamp(4, true, 5, "x", None).into());
+        for guard in
+            [Guard::Newer, Guard::NewerAndKnown, Guard::NewerOrSeen(Digest::tombstone()), Guard::Absent, exactly]
+        {
+            for membership in [None, Some("orgmem_1")] {
+                let condition = guard.condition(&stamp(4, false, 5, "a", membership));
+                let word = |sign: char| {
+                    let words = condition.expression.split(|c: char| !(c.is_alphanumeric() || "_:#".contains(c)));
+                    let mut words: Vec<&str> = words.filter(|word| word.starts_with(sign)).collect();
+                    words.sort_unstable();
+                    words.dedup();
+                    words
+                };
+                let mut names: Vec<&str> = condition.names.iter().map(|(name, _)| *name).collect();
+                let mut values: Vec<&str> = condition.values.iter().map(|(value, _)| *value).collect();
+                values.extend(condition.moments.iter().map(|(value, _)| *value));
+                names.sort_unstable();
+                values.sort_unstable();
+                assert_eq!((word('#'), word(':')), (names, values), "{}", condition.expression);
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The one gate for callers: who is turned away, whatever the function.
+//!
+//! A session says who calls; the copy says whether that user may go on. Every function that acts for a caller asks
+//! [`admit`], so that a deletion, a ban and a deprovisioning hold everywhere from the next read on.
+
+use serde_json::Value;
+
+use crate::core::controls::{Invariant, guards};
+use crate::core::mirror::item::Item;
+use crate::core::problem::Problem;
+
+/// Why a caller is turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The user has been deleted, and stays so.
+    Deleted,
+    /// An administrator has banned the user.
+    Banned,
+    /// The organization's directory has removed the user, who may come back by it.
+    Deprovisioned,
+    /// Clerk does not know the user.
+    NotFound,
+    /// The copy should hold the user, and does not.
+    NotSynced,
+    /// No user is stored here, and Clerk was asked about this one so often that it is not asked again at once: nobody knows
+    /// whether the user is banned.
+    NotAsked,
+}
+
+/// Lets a stored user in, or says why not. What only stands in for a user is not synchronised yet.
+///
+/// # Errors
+///
+/// [`Refusal`]: deleted, banned, deprovisioned or not synchronised yet.
+pub fn admit(user: Option<&Item>) -> Result<&Item, Refusal> {
+    let user = user.ok_or(Refusal::NotSynced)?;
+    let is_set = |name: &str| user.fields.get(name) == Some(&Value::Bool(true));
+    if user.is_deleted() {
+        Err(Refusal::Deleted)
+    } else if is_set("banned") {
+        Err(Refusal::Banned)
+    } else if is_set("deprovisioned") && guards(Invariant::I18) {
+        Err(Refusal::Deprovisioned)
+    } else if user.is_placeholder() {
+        Err(Refusal::NotSynced)
+    } else {
+        Ok(user)
+    }
+}
+
+impl Refusal {
+    /// The answer to the caller.
+    #[must_use]
+    pub const fn problem(self) -> Problem {
+        match self {
+            Refusal::Deleted => USER_DELETED,
+            Refusal::Banned => USER_BANNED,
+            Refusal::Deprovisioned => USER_DEPROVISIONED,
+            Refusal::NotFound => USER_NOT_FOUND,
+            Refusal::NotSynced => USER_NOT_SYNCED,
+            Refusal::NotAsked => USER_NOT_ASKED,
+        }
+    }
+
+    /// The machine-readable name, in answers and logs alike.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        self.problem().code
+    }
+
+    /// Whether Clerk may have changed its mind since: a lost event can have lifted it. A deletion stays.
+    #[must_use]
+    pub const fn may_be_outdated(self) -> bool {
+        matches!(self, Refusal::Banned | Refusal::Deprovisioned)
+    }
+}
+
+const USER_DELETED: Problem = Problem {
+    status: 410,
+    code: "user_deleted",
+    title: "Account deleted",
+    detail: "This account has been deleted. Sign out.",
+};
+const USER_BANNED: Problem = Problem {
+    status: 403,
+    code: "user_banned",
+    title: "Account banned",
+    detail: "This account has been banned. Contact support if you think that this is a mistake.",
+};
+const USER_DEPROVISIONED: Problem = Problem {
+    status: 403,
+    code: "user_deprovisioned",
+    title: "Account removed by your organization",
+    detail: "Your organization's directory has removed this account. Ask the administrator of that directory to add it \
+             again.",
+};
+const USER_NOT_FOUND: Problem = Problem {
+    status: 404,
+    code: "user_not_found",
+    title: "Account not found",
+    detail: "Clerk does not know this account any more, or not yet. Sign in again.",
+};
+const USER_NOT_ASKED: Problem = Problem {
+    status: 503,
+    code: "user_not_asked",
+    title: "Account cannot be checked now",
+    detail: "Clerk was asked about this account several times a moment ago. Try again in ten seconds.",
+};
+const USER_NOT_SYNCED: Problem = Problem {
+    status: 404,
+    code: "user_not_synced",
+    title: "Account not set up yet",
+    detail: "Your account has not arrived here yet. Try again in a minute. If it still fails, contact support and give \
+             them this request id.",
+};

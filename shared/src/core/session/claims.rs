@@ -1,0 +1,358 @@
+//! Session tokens: what a verified token must say before anybody is believed to be its user.
+//!
+//! The signature is checked elsewhere, and first. Source of the rules: Clerk, "Manual JWT verification" and "Session
+//! tokens" (versions 1 and 2), and Clerk's own SDK where those are silent.
+
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use thiserror::Error;
+
+use super::origins::Origins;
+use crate::core::controls::{Invariant, guards};
+use crate::core::id::{Each, EntityId, OrganizationId, UserId};
+use crate::core::millis::Millis;
+
+/// By how much the clock of this machine may differ from Clerk's, in seconds.
+pub const SKEW_SECONDS: u32 = 5;
+/// The categories of tokens that open a session: a session's own, and the one that some instances give to all their tokens.
+/// Templates (`cl_B7d4PD222AAA`) and machines sign with the same key. Source: clerk/javascript,
+/// `packages/backend/src/tokens/jwtCategories.ts`.
+const SESSION_CATEGORIES: [&str; 2] = ["cl_B7d4PD111AAA", "cl_I7d4PD111III"];
+/// The category of machine tokens.
+const MACHINE_CATEGORY: &str = "cl_B7d4PD333AAA";
+
+/// What a deployment accepts.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The addresses of the instance's Frontend API: its own, a proxy's, those of satellite domains.
+    pub issuers: Vec<String>,
+    /// The sites whose tokens are accepted; empty for any.
+    pub origins: Origins,
+    /// Whether a token that names no origin is accepted.
+    pub allow_missing_azp: bool,
+    /// See [`SKEW_SECONDS`].
+    pub skew_seconds: u32,
+}
+
+/// What kind of request brings a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Visit {
+    /// A call of a page's or an application's.
+    Call,
+    /// A browser that goes from one page to the next and brings its cookie. It sends no `Origin` on its way to Clerk, so
+    /// Clerk's token may name no site. Only for routes that answer nothing about the user.
+    Navigation,
+}
+
+/// Why a token is refused, by the rule that it breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
+pub enum Rejection {
+    /// No token at all.
+    #[error("no session token was sent")]
+    Missing,
+    /// Not three parts of base64 and JSON, or a claim of the wrong type.
+    #[error("the token is not a JWT")]
+    Malformed,
+    /// Signed otherwise than by RS256.
+    #[error("the token's algorithm is not RS256")]
+    Algorithm,
+    /// Signed with a key that the instance does not publish.
+    #[error("the token's key is unknown")]
+    UnknownKey,
+    /// The signature does not match.
+    #[error("the token's signature does not match")]
+    Signature,
+    /// Not a session token by its header, such as an OAuth access token.
+    #[error("the token is not a session token")]
+    Type,
+    /// Signed by the instance, but for another purpose than a session, such as a JWT template's.
+    #[error("the token's category is not that of a session")]
+    Category,
+    /// Its header asks for extensions that nobody here understands.
+    #[error("the token's header names critical extensions")]
+    Critical,
+    /// No session.
+    #[error("the token names no session")]
+    SessionId,
+    /// Cookies of one name with good sessions of different users: one of them was planted.
+    #[error("session cookies of different users were sent")]
+    Ambiguous,
+    /// A machine's token, which stands for no user.
+    #[error("a machine token is not a session")]
+    Machine,
+    /// No user.
+    #[error("the token names no user")]
+    Subject,
+    /// Over.
+    #[error("the token has expired")]
+    Expired,
+    /// Not yet begun.
+    #[error("the token is not valid yet")]
+    NotYetValid,
+    /// Issued in the future: one of the clocks is wrong.
+    #[error("the token was issued in the future")]
+    IssuedInFuture,
+    /// Of another instance.
+    #[error("the token is of another issuer")]
+    Issuer,
+    /// Made for another site.
+    #[error("the token was made for an origin that is not allowed")]
+    AuthorizedParty,
+    /// The user has yet to finish signing in, for example to choose an organization.
+    #[error("the session is pending")]
+    Pending,
+}
+
+impl Rejection {
+    /// The machine-readable name of the broken rule.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Rejection::Missing => "session_missing",
+            Rejection::Malformed => "token_malformed",
+            Rejection::Algorithm => "token_algorithm",
+            Rejection::UnknownKey => "token_key_unknown",
+            Rejection::Signature => "token_signature",
+            Rejection::Type => "token_type",
+            Rejection::Category => "token_category",
+            Rejection::Critical => "token_critical",
+            Rejection::SessionId => "token_session",
+            Rejection::Ambiguous => "session_ambiguous",
+            Rejection::Machine => "token_machine",
+            Rejection::Subject => "token_subject",
+            Rejection::Expired => "token_expired",
+            Rejection::NotYetValid => "token_not_yet_valid",
+            Rejection::IssuedInFuture => "token_issued_in_future",
+            Rejection::Issuer => "token_issuer",
+            Rejection::AuthorizedParty => "token_origin",
+            Rejection::Pending => "session_pending",
+        }
+    }
+}
+
+/// A session that has passed every rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Session {
+    /// Who.
+    pub user: UserId,
+    /// The active organization, if there is one.
+    pub organization: Option<ActiveOrganization>,
+    /// The application's id of the user, under `dbId`.
+    pub db_id: Claim,
+    /// The user's role, under `role`.
+    pub role: Claim,
+    /// Who acts in the user's name, if somebody else does: a user's id, or `unknown`.
+    pub actor: Option<String>,
+    /// How long ago, in minutes, the user last proved the first factor; nothing if never or not known.
+    pub first_factor_age: Option<u32>,
+}
+
+/// A claim that Rollcall's guide puts under `metadata`. At the top another product may have put its own under the same name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claim {
+    /// Under `metadata`.
+    pub metadata: Option<String>,
+    /// At the top.
+    pub top: Option<String>,
+}
+
+impl Claim {
+    /// The claim, if there is one: at the top only a value that is known counts.
+    #[must_use]
+    pub fn known(&self, is_known: impl FnOnce(&str) -> bool) -> Option<&str> {
+        self.metadata.as_deref().or_else(|| self.top.as_deref().filter(|value| is_known(value)))
+    }
+}
+
+impl Session {
+    /// Whether somebody else acts in the user's name.
+    #[must_use]
+    pub fn is_impersonated(&self) -> bool {
+        self.actor.is_some()
+    }
+
+    /// What the session is about: the user, and the active organization with the user's membership of it.
+    #[must_use]
+    pub fn entities(&self) -> Each<Option<EntityId>> {
+        let organization = self.organization.as_ref().map(|organization| organization.id.clone());
+        let membership = organization.clone().map(|organization| {
+            let user = self.user.clone();
+            EntityId::Membership { user, organization }
+        });
+        Each {
+            user: Some(EntityId::User(self.user.clone())),
+            organization: organization.map(EntityId::Organization),
+            membership,
+        }
+    }
+}
+
+/// The organization that the user works in, as the token says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActiveOrganization {
+    /// Clerk's id.
+    pub id: OrganizationId,
+    /// Its part of a URL.
+    pub slug: Option<String>,
+    /// The role, such as `org:admin`, in both versions of the token.
+    pub role: Option<String>,
+    /// What the role allows, such as `org:teams:read`.
+    pub permissions: Vec<String>,
+}
+
+/// The header of a token, as far as the rules look at it.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Header {
+    /// How it is signed.
+    pub alg: Option<String>,
+    /// With which key.
+    pub kid: Option<String>,
+    typ: Option<String>,
+    // Present even if null: only a header without it is one from before there were categories.
+    #[serde(default, deserialize_with = "present")]
+    cat: Option<Value>,
+    #[serde(default, deserialize_with = "present")]
+    crit: Option<Value>,
+}
+
+fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(value).map(Some)
+}
+
+/// The claims of a token whose signature has been checked, and nothing else.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Claims {
+    sub: Option<Value>,
+    exp: f64,
+    nbf: Option<f64>,
+    iat: Option<f64>,
+    iss: Option<String>,
+    azp: Option<String>,
+    sid: Option<Value>,
+    sts: Option<String>,
+    act: Option<Value>,
+    fva: Option<Vec<i64>>,
+    fea: Option<String>,
+    o: Option<Organization>,
+    org_id: Option<OrganizationId>,
+    org_slug: Option<String>,
+    org_role: Option<String>,
+    org_permissions: Option<Vec<String>>,
+    // An application may have put anything under these names: what is no text is no claim of Rollcall's.
+    #[serde(rename = "dbId")]
+    db_id: Option<Value>,
+    role: Option<Value>,
+    metadata: Option<Value>,
+}
+
+/// The organization as version 2 writes it.
+#[derive(Clone, Debug, Deserialize)]
+struct Organization {
+    id: OrganizationId,
+    slg: Option<String>,
+    rol: Option<String>,
+    per: Option<String>,
+    fpm: Option<String>,
+}
+
+/// Applies every rule but the signature's, in the order in which a client can do something about them.
+///
+/// # Errors
+///
+/// [`Rejection`], the first rule that is broken.
+pub fn check(header: &Header, claims: Claims, rules: &Rules, visit: Visit, now: Millis) -> Result<Session, Rejection> {
+    if header.typ.as_deref() != Some("JWT") {
+        return Err(Rejection::Type);
+    }
+    if header.crit.is_some() {
+        return Err(Rejection::Critical);
+    }
+    let category = header.cat.as_ref().map(|category| category.as_str().unwrap_or_default());
+    let subject = claims.sub.as_ref().and_then(Value::as_str).ok_or(Rejection::Subject)?;
+    if category == Some(MACHINE_CATEGORY) || subject.starts_with("mch_") {
+        return Err(Rejection::Machine);
+    }
+    if category.is_some_and(|category| !SESSION_CATEGORIES.contains(&category)) && guards(Invariant::I17) {
+        return Err(Rejection::Category);
+    }
+    let user: UserId = subject.parse().map_err(|_| Rejection::Subject)?;
+    let session_id = claims.sid.as_ref().and_then(Value::as_str).and_then(|id| id.strip_prefix("sess_"));
+    if session_id.is_none_or(str::is_empty) {
+        return Err(Rejection::SessionId);
+    }
+    // Thirteen digits lie far below what a double holds exactly.
+    #[expect(clippy::cast_precision_loss)]
+    let (now, skew) = (now.get() as f64 / 1000.0, f64::from(rules.skew_seconds));
+    if claims.exp <= now - skew {
+        return Err(Rejection::Expired);
+    }
+    if claims.nbf.is_some_and(|nbf| nbf > now + skew) {
+        return Err(Rejection::NotYetValid);
+    }
+    if claims.iat.is_some_and(|iat| iat > now + skew) {
+        return Err(Rejection::IssuedInFuture);
+    }
+    if !claims.iss.as_ref().is_some_and(|issuer| rules.issuers.contains(issuer)) {
+        return Err(Rejection::Issuer);
+    }
+    let is_allowed = match &claims.azp {
+        _ if rules.origins.is_empty() => true,
+        Some(azp) => rules.origins.allow(azp),
+        None => rules.allow_missing_azp || visit == Visit::Navigation,
+    };
+    if !is_allowed {
+        return Err(Rejection::AuthorizedParty);
+    }
+    if claims.sts.as_deref() == Some("pending") {
+        return Err(Rejection::Pending);
+    }
+    Ok(session(user, claims))
+}
+
+fn session(user: UserId, claims: Claims) -> Session {
+    let claim = |top: Option<&Value>, name: &str| {
+        let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+        Claim { metadata: text(claims.metadata.as_ref().and_then(|metadata| metadata.get(name))), top: text(top) }
+    };
+    let (db_id, role) = (claim(claims.db_id.as_ref(), "dbId"), claim(claims.role.as_ref(), "role"));
+    // Whoever made the token chose what stands there: only an id is shown and logged.
+    let actor = claims.act.as_ref().filter(|act| !act.is_null()).map(|act| {
+        let id = act.get("sub").and_then(Value::as_str).and_then(|id| id.parse::<UserId>().ok());
+        let id = id.filter(|id| id.as_str().starts_with("user_"));
+        id.map_or_else(|| "unknown".to_owned(), |id| id.to_string())
+    });
+    let first_factor_age = claims.fva.as_ref().and_then(|ages| ages.first()).and_then(|age| u32::try_from(*age).ok());
+    let organization = match (claims.o, claims.org_id) {
+        (Some(organization), _) => {
+            let permissions = permissions(&organization, claims.fea.as_deref().unwrap_or_default());
+            let role = organization.rol.map(|role| format!("org:{role}"));
+            Some(ActiveOrganization { id: organization.id, slug: organization.slg, role, permissions })
+        }
+        (None, Some(id)) => {
+            let permissions = claims.org_permissions.unwrap_or_default();
+            Some(ActiveOrganization { id, slug: claims.org_slug, role: claims.org_role, permissions })
+        }
+        (None, None) => None,
+    };
+    Session { user, organization, db_id, role, actor, first_factor_age }
+}
+
+/// The permissions of version 2: for the i-th feature that belongs to the organization, `fpm` holds a mask over the names in
+/// `per`, lowest bit first. A mask that cannot be read grants nothing.
+fn permissions(organization: &Organization, features: &str) -> Vec<String> {
+    let names: Vec<&str> = split(organization.per.as_deref()).collect();
+    let features = split(Some(features)).filter_map(|feature| {
+        let (scope, name) = feature.split_once(':')?;
+        scope.contains('o').then_some(name)
+    });
+    let masks = split(organization.fpm.as_deref()).map(|mask| mask.parse::<u128>().unwrap_or_default());
+    let granted = features.zip(masks).flat_map(|(feature, mask)| {
+        let set = names.iter().enumerate().take(128).filter(move |(bit, _)| mask >> bit & 1 == 1);
+        set.map(move |(_, name)| format!("org:{feature}:{name}"))
+    });
+    granted.collect()
+}
+
+fn split(list: Option<&str>) -> impl Iterator<Item = &str> {
+    list.unwrap_or_default().split(',').map(str::trim).filter(|part| !part.is_empty())
+}

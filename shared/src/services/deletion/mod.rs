@@ -1,0 +1,354 @@
+//! What follows from the end of a user or an organization: its memberships end, then the hold begins, and when that is
+//! over, what the policy removes is removed.
+//!
+//! The stream brings each tombstone here once, the nightly run again as long as it is unfinished. The hourly settling goes
+//! by the notes that were left then; a note is nothing but a reason to look at the tombstone.
+
+pub mod cascade;
+pub mod purge;
+
+use aws_sdk_dynamodb::Client;
+use futures_util::{StreamExt, stream};
+use tokio::sync::Semaphore;
+
+use super::deletion::cascade::{Cascade, Finished, Left};
+use super::deletion::purge::{MOST_PAGES, PurgeError, Purged, Purger, Removed};
+use crate::adapters::aws::backups::Backups;
+use crate::adapters::dynamo::directory::members::DynamoMembers;
+use crate::adapters::dynamo::directory::scan::DynamoSurvey;
+use crate::adapters::dynamo::directory::write::DynamoDirectory;
+use crate::adapters::dynamo::error::StoreError;
+use crate::adapters::dynamo::operations::purges::DynamoPurges;
+use crate::adapters::dynamo::owned::rows::DynamoOwned;
+use crate::core::deletion::purge::{Due, partitions};
+use crate::core::id::{InstanceId, Key};
+use crate::core::millis::Clock;
+use crate::core::millis::Millis;
+use crate::core::mirror::item::Item;
+use crate::core::mirror::tombstone::DeletionPolicy;
+use crate::settings::deletion::Removal;
+
+/// Purges at once.
+const AT_ONCE: usize = 8;
+
+/// What following deletions needs.
+pub struct Deletions {
+    /// The ends of memberships.
+    pub cascade: Cascade,
+    /// The notes of what is due.
+    pub purges: DynamoPurges,
+    /// The removal; nothing where everything is kept.
+    pub purger: Option<Purger>,
+    /// For how many hours a deletion can be taken back.
+    pub hold: u64,
+    /// For how many days backups in a folder stay.
+    pub backup_days: u64,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+/// What became of a tombstone's consequences.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Followed {
+    /// Memberships that have ended, and the write units of that.
+    pub cascade: Finished,
+    /// What else is so.
+    pub own: Own,
+}
+
+/// What became of a user's own data.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Own {
+    /// There is nothing to be done about them, or not yet.
+    #[default]
+    Nothing,
+    /// They wait for the end of the hold, in Unix ms.
+    Waits(Millis),
+    /// They are removed.
+    Removed(Removed),
+}
+
+/// What a settling did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Settled {
+    /// Users whose data were removed.
+    pub purged: u64,
+    /// Rows that were removed or redacted.
+    pub rows: u64,
+    /// Notes that were no longer true: the deletion was undone, repeated, or is done.
+    pub dropped: u64,
+    /// Purges that have failed or are not whole, and old backups that could not be removed. They are tried again.
+    pub left: u64,
+    /// Whether the time was over before all was looked at.
+    pub out_of_time: bool,
+    /// Tables of `OWNED_TABLES` that do not exist, by name.
+    pub missing_tables: Vec<String>,
+    /// Days whose backups in a folder were older than `BACKUP_DAYS`, and were removed.
+    pub expired_backups: u64,
+}
+
+enum One {
+    Purged(Removed),
+    Dropped,
+    Left,
+}
+
+/// The names of the three tables.
+#[derive(Clone, Copy, Debug)]
+pub struct Tables<'a> {
+    /// The copy of Clerk.
+    pub directory: &'a str,
+    /// The application's records.
+    pub profiles: &'a str,
+    /// What is due.
+    pub operations: &'a str,
+}
+
+impl Deletions {
+    /// The deletions of an instance's copy, as the settings want them. Without a place for backups nothing is removed.
+    #[must_use]
+    pub fn over(
+        tables: &Tables<'_>,
+        removal: Removal,
+        instance: &InstanceId,
+        dynamodb: &Client,
+        backups: Option<Backups>,
+        clock: Clock,
+    ) -> Deletions {
+        let (directory, client) = (tables.directory.to_owned(), || dynamodb.clone());
+        let backups = backups.filter(|_| removal.policy != DeletionPolicy::Retain);
+        let purger = backups.map(|backups| Purger {
+            dynamodb: client(),
+            profiles: DynamoOwned::partition(client(), tables.profiles.to_owned()),
+            owned: removal.owned.into_iter().map(|table| DynamoOwned::new(client(), table)).collect(),
+            backups,
+            clock: clock.clone(),
+            pages: Semaphore::new(MOST_PAGES),
+        });
+        Deletions {
+            cascade: Cascade {
+                directory: DynamoDirectory::new(client(), directory.clone()),
+                survey: DynamoSurvey::new(client(), directory.clone()),
+                members: DynamoMembers::new(client(), directory),
+                instance: instance.clone(),
+                deletion: removal.policy,
+                clock: clock.clone(),
+            },
+            purges: DynamoPurges::new(client(), tables.operations.to_owned()),
+            purger,
+            hold: removal.hold,
+            backup_days: removal.backup_days,
+            clock,
+        }
+    }
+
+    /// Does what follows from the end of a user or an organization, until `until` at the latest. Where deletions can be taken
+    /// back it removes nothing, and notes when that is to be done.
+    ///
+    /// # Errors
+    ///
+    /// [`PurgeError`]: what is done stays done.
+    pub async fn follow(&self, tombstone: &Item, until: Option<Millis>) -> Result<Followed, PurgeError> {
+        if self.hold == 0 {
+            return self.follow_or_note(tombstone, until).await;
+        }
+        let cascade = self.cascade.finish(tombstone, until).await?;
+        if matches!(cascade.left, Left::Own | Left::Memberships)
+            && self.purger.is_some()
+            && let Some(due) = Due::of(tombstone, self.hold)
+        {
+            self.purges.note(&due).await?;
+            return Ok(Followed { cascade, own: Own::Waits(due.due_at) });
+        }
+        Ok(Followed { cascade, own: Own::Nothing })
+    }
+
+    /// The same where there is no hold. What only an operator can mend must keep nobody else waiting: it is noted, and every
+    /// settling tries it again.
+    async fn follow_or_note(&self, tombstone: &Item, until: Option<Millis>) -> Result<Followed, PurgeError> {
+        let followed = self.follow_at_once(tombstone, until).await;
+        match &followed {
+            Err(PurgeError::Store(_)) => return followed,
+            Err(error) => failed(tombstone, error),
+            Ok(followed) if followed.cascade.left == Left::Memberships => {}
+            Ok(_) => return followed,
+        }
+        if let Some(due) = Due::of(tombstone, self.hold) {
+            self.purges.note(&due).await?;
+        }
+        Ok(followed.unwrap_or_default())
+    }
+
+    /// The same, whether the hold is over or not.
+    ///
+    /// # Errors
+    ///
+    /// [`PurgeError`]: what is done stays done.
+    pub async fn follow_at_once(&self, tombstone: &Item, until: Option<Millis>) -> Result<Followed, PurgeError> {
+        if let (Some(purger), Some(_)) = (&self.purger, Due::of(tombstone, self.hold)) {
+            let left = |left| Followed { cascade: Finished { left, ..Finished::default() }, own: Own::Nothing };
+            return Ok(match self.purge(purger, tombstone, until).await? {
+                Purged::Done(removed) => Followed { own: Own::Removed(removed), ..Followed::default() },
+                Purged::Changed => left(Left::Changed),
+                Purged::Left(why) => left(why),
+            });
+        }
+        let cascade = self.cascade.finish(tombstone, until).await?;
+        Ok(Followed { cascade, own: Own::Nothing })
+    }
+
+    /// Whether a user's data wait for the end of the hold.
+    #[must_use]
+    pub fn waits(&self, tombstone: &Item) -> bool {
+        let due = Due::of(tombstone, self.hold).filter(|_| self.purger.is_some());
+        due.is_some_and(|due| (self.clock)() < due.due_at)
+    }
+
+    /// Removes what is due by now, until `until` at the latest.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: what is done stays done. A purge that fails by itself is counted and tried again.
+    pub async fn settle(&self, until: Option<Millis>) -> Result<Settled, StoreError> {
+        let mut settled = Settled::default();
+        let Some(purger) = &self.purger else { return Ok(settled) };
+        for partition in partitions((self.clock)()) {
+            let mut from = None;
+            loop {
+                if self.is_over(until) {
+                    settled.out_of_time = true;
+                    return Ok(settled);
+                }
+                let (due, next) = self.purges.of(&partition, from).await?;
+                self.settle_page(purger, &due, until, &mut settled).await?;
+                from = next;
+                if from.is_none() {
+                    break;
+                }
+            }
+        }
+        match purger.backups.expire((self.clock)(), self.backup_days) {
+            Ok(days) => settled.expired_backups = days,
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::error!(%error, cause, "old backups are not removed");
+                settled.left += 1;
+            }
+        }
+        Ok(settled)
+    }
+
+    async fn settle_page(
+        &self,
+        purger: &Purger,
+        due: &[Due],
+        until: Option<Millis>,
+        settled: &mut Settled,
+    ) -> Result<(), StoreError> {
+        if due.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<Key> = due.iter().map(Due::tombstone).collect();
+        let mut stored = self.cascade.survey.read(&keys).await?;
+        for key in &stored.unreadable {
+            tracing::error!(pk = key.pk, "a tombstone cannot be read, so nothing of its user is removed");
+            settled.left += 1;
+        }
+        let is_readable = |(_, key): &(&Due, &Key)| !stored.unreadable.contains(key);
+        let readable: Vec<(&Due, &Key)> = due.iter().zip(&keys).filter(is_readable).collect();
+        let one = |(due, key)| self.settle_one(purger, due, stored.items.remove(key), until);
+        let work: Vec<_> = readable.into_iter().map(one).collect();
+        let mut done = stream::iter(work).buffer_unordered(AT_ONCE);
+        while let Some(one) = done.next().await {
+            match one? {
+                One::Purged(removed) => {
+                    settled.purged += 1;
+                    settled.rows += removed.rows.values().sum::<u64>();
+                    for table in removed.missing {
+                        if !settled.missing_tables.contains(&table) {
+                            settled.missing_tables.push(table);
+                        }
+                    }
+                }
+                One::Dropped => settled.dropped += 1,
+                One::Left => {
+                    settled.left += 1;
+                    settled.out_of_time |= self.is_over(until);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn settle_one(
+        &self,
+        purger: &Purger,
+        due: &Due,
+        stored: Option<Item>,
+        until: Option<Millis>,
+    ) -> Result<One, StoreError> {
+        let one = match stored.filter(|stored| due.is_about(stored)) {
+            None => One::Dropped,
+            // The hold is a longer one by now.
+            Some(tombstone) if self.waits(&tombstone) => {
+                if let Some(due) = Due::of(&tombstone, self.hold) {
+                    self.purges.note(&due).await?;
+                }
+                One::Dropped
+            }
+            Some(tombstone) => match self.purge(purger, &tombstone, until).await {
+                Ok(Purged::Done(removed)) => One::Purged(removed),
+                Ok(Purged::Changed) => One::Dropped,
+                Ok(Purged::Left(why)) => {
+                    if why == Left::Memberships {
+                        tracing::warn!(pk = tombstone.key.pk, "a membership keeps a purge from its end");
+                    }
+                    return Ok(One::Left);
+                }
+                Err(error) => {
+                    failed(&tombstone, &error);
+                    return Ok(One::Left);
+                }
+            },
+        };
+        self.purges.forget(due).await?;
+        Ok(one)
+    }
+
+    async fn purge(&self, purger: &Purger, tombstone: &Item, until: Option<Millis>) -> Result<Purged, PurgeError> {
+        let outcome = purger.purge(tombstone, &self.cascade, until).await?;
+        if let Purged::Done(removed) = &outcome {
+            log(&tombstone.key, removed);
+        }
+        Ok(outcome)
+    }
+
+    fn is_over(&self, until: Option<Millis>) -> bool {
+        until.is_some_and(|until| (self.clock)() >= until)
+    }
+}
+
+/// A purge that is tried again, by the hour and by night.
+pub(in crate::services) fn failed(tombstone: &Item, error: &PurgeError) {
+    let cause = std::error::Error::source(error).map(ToString::to_string);
+    tracing::error!(pk = tombstone.key.pk, %error, cause, "a purge has failed and is tried again");
+}
+
+/// One line for each table: counts, and no personal data.
+pub(in crate::services) fn log(tombstone: &Key, removed: &Removed) {
+    for table in &removed.missing {
+        tracing::warn!(pk = tombstone.pk, table, "an owned table does not exist");
+    }
+    for (table, rows) in &removed.kept {
+        tracing::info!(pk = tombstone.pk, table, rows, "rows that belong to somebody else by now are kept");
+    }
+    for (table, rows) in &removed.rows {
+        tracing::info!(pk = tombstone.pk, table, rows, "rows of a deleted user are removed");
+    }
+    tracing::info!(
+        pk = tombstone.pk,
+        rows = removed.rows.values().sum::<u64>(),
+        backups = removed.backups.len(),
+        "purged"
+    );
+}

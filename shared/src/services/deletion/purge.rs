@@ -1,0 +1,320 @@
+//! The removal of a deleted user's data: claimed on the tombstone, backed up, removed, and last of all noted as done.
+//!
+//! It can be killed anywhere and begun again: what is removed is not found any more, what is not yet noted is done again.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use thiserror::Error;
+use tokio::sync::Semaphore;
+
+use super::cascade::{Cascade, Left};
+use crate::adapters::aws::backups::{BackupError, Backups, FORMAT, Header, Line};
+use crate::adapters::dynamo::directory::write::ClerkId;
+use crate::adapters::dynamo::error::StoreError;
+use crate::adapters::dynamo::owned::removal::{Doomed, remove};
+use crate::adapters::dynamo::owned::rows::{DynamoOwned, OwnedError, OwnedRow, Place};
+use crate::core::deletion::owned::Owner;
+use crate::core::deletion::purge::is_still;
+use crate::core::id::{EntityId, Kind};
+use crate::core::millis::Clock;
+use crate::core::millis::Millis;
+use crate::core::mirror::item::Item;
+use crate::core::mirror::tombstone::DeletionPolicy;
+
+/// A backup is written, and its rows are removed, when it has so many rows,
+const MOST_ROWS: usize = 1_000;
+/// or takes so many bytes of memory. A row may have 400 KB.
+const MOST_BYTES: usize = 4 * 1024 * 1024;
+/// Pages that all purges together hold at once as DynamoDB's client has them. A page is a megabyte in the table, and up to
+/// eighty times as much in memory if it is made of small maps; as lines of a backup it is a few megabytes again.
+pub const MOST_PAGES: usize = 2;
+
+/// What removing needs.
+pub struct Purger {
+    /// A client of DynamoDB.
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    /// The application's records.
+    pub profiles: DynamoOwned,
+    /// The application's own tables.
+    pub owned: Vec<DynamoOwned>,
+    /// Where backups go.
+    pub backups: Backups,
+    /// What time it is.
+    pub clock: Clock,
+    /// A place for each page that may be held at once: [`MOST_PAGES`].
+    pub pages: Semaphore,
+}
+
+/// What was removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Rows, by table.
+    pub rows: BTreeMap<String, u64>,
+    /// Rows that the application has handed to somebody else meanwhile, by table. They stay.
+    pub kept: BTreeMap<String, u64>,
+    /// Tables that do not exist.
+    pub missing: Vec<String>,
+    /// Backups written, by name.
+    pub backups: Vec<String>,
+}
+
+/// What became of a purge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purged {
+    /// It is done, and the tombstone says so.
+    Done(Removed),
+    /// It is not that tombstone any more: somebody has undone the deletion, or finished it.
+    Changed,
+    /// The time was over, or a membership is changing all the time, or cannot be read. What is done is not done again.
+    Left(Left),
+}
+
+/// Why a purge stopped. What it has done until then stays, and it can be begun again.
+#[derive(Debug, Error)]
+pub enum PurgeError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A table of the application's.
+    #[error(transparent)]
+    Owned(#[from] OwnedError),
+    /// The backup could not be written, so nothing more was removed.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+}
+
+/// What is about to be removed.
+#[derive(Default)]
+struct Batch {
+    lines: String,
+    rows: Vec<Doomed>,
+    /// What the rows take in memory, in bytes.
+    size: usize,
+    /// What it holds already, and where. A row that is found in two ways may not be in one request twice.
+    keys: HashMap<(String, String), usize>,
+}
+
+impl Batch {
+    fn is_full(&self) -> bool {
+        self.rows.len() >= MOST_ROWS || self.lines.len() + self.size >= MOST_BYTES
+    }
+}
+
+impl Purger {
+    /// Removes the data of a user whose tombstone this is, until `until` at the latest.
+    ///
+    /// # Errors
+    ///
+    /// [`PurgeError`].
+    pub async fn purge(
+        &self,
+        tombstone: &Item,
+        cascade: &Cascade,
+        until: Option<Millis>,
+    ) -> Result<Purged, PurgeError> {
+        // It may have been read a while ago.
+        let stored = again(tombstone, cascade).await?.filter(Item::is_unfinished);
+        let Some(tombstone) = stored else { return Ok(Purged::Changed) };
+        match cascade.finish(&tombstone, until).await?.left {
+            Left::Own => {}
+            Left::Nothing | Left::Changed => return Ok(Purged::Changed),
+            Left::Time => return Ok(Purged::Left(Left::Time)),
+            Left::Memberships => return Ok(left(&tombstone, cascade).await?),
+        }
+        let Some(owner) = owner(&tombstone, cascade) else { return Ok(Purged::Changed) };
+        // What only an operator can mend is found before an undo comes too late.
+        for table in self.tables(cascade) {
+            table.check().await?;
+        }
+        if cascade.directory.begin_purge(&tombstone, (self.clock)()).await?.is_none() {
+            return Ok(Purged::Changed);
+        }
+        let Some(removed) = self.remove(&owner, &tombstone, cascade, until).await? else {
+            let is_over = until.is_some_and(|until| (self.clock)() >= until);
+            return Ok(if is_over { Purged::Left(Left::Time) } else { Purged::Changed });
+        };
+        if !cascade.forget_members(&tombstone).await? {
+            return Ok(left(&tombstone, cascade).await?);
+        }
+        let id = match cascade.deletion {
+            DeletionPolicy::Redact => ClerkId::IsReplaced,
+            DeletionPolicy::Purge => ClerkId::Goes,
+            DeletionPolicy::Retain => ClerkId::Stays,
+        };
+        let finished = cascade.directory.finish(&tombstone, (self.clock)(), id).await?;
+        Ok(if finished.is_some() { Purged::Done(removed) } else { Purged::Changed })
+    }
+
+    /// The tables of which rows are removed.
+    fn tables(&self, cascade: &Cascade) -> impl Iterator<Item = &DynamoOwned> {
+        let purges = cascade.deletion == DeletionPolicy::Purge;
+        std::iter::once(&self.profiles).chain(self.owned.iter().filter(move |_| purges))
+    }
+
+    /// Removes whatever there is of a user; nothing comes back if the time was over, or if the tombstone is not any more what
+    /// it was.
+    ///
+    /// # Errors
+    ///
+    /// [`PurgeError`].
+    pub async fn remove(
+        &self,
+        owner: &Owner,
+        tombstone: &Item,
+        cascade: &Cascade,
+        until: Option<Millis>,
+    ) -> Result<Option<Removed>, PurgeError> {
+        let mut removed = Removed::default();
+        let mut batches = VecDeque::from([Batch::default()]);
+        for table in self.tables(cascade) {
+            let mut from = None;
+            loop {
+                if until.is_some_and(|until| (self.clock)() >= until) {
+                    return Ok(None);
+                }
+                let next = match self.collect(table, owner, from, cascade, &mut batches).await {
+                    Ok(next) => next,
+                    Err(PurgeError::Owned(OwnedError::Missing(table))) => {
+                        removed.missing.push(table);
+                        break;
+                    }
+                    Err(error) => return Err(error),
+                };
+                while batches.len() > 1 || batches.front().is_some_and(Batch::is_full) {
+                    let Some(batch) = batches.pop_front() else { break };
+                    if !self.flush(batch, owner, tombstone, cascade, &mut removed).await? {
+                        return Ok(None);
+                    }
+                }
+                from = next;
+                if from.is_none() {
+                    break;
+                }
+            }
+        }
+        while let Some(batch) = batches.pop_front() {
+            if !self.flush(batch, owner, tombstone, cascade, &mut removed).await? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(removed))
+    }
+
+    /// Reads a page, and keeps of it what the backup and the removal need, which is far less than the page itself.
+    async fn collect(
+        &self,
+        table: &DynamoOwned,
+        owner: &Owner,
+        from: Option<Place>,
+        cascade: &Cascade,
+        batches: &mut VecDeque<Batch>,
+    ) -> Result<Option<Place>, PurgeError> {
+        let redacts = cascade.deletion == DeletionPolicy::Redact;
+        // It is never closed; nobody who holds a place waits for another one.
+        let _page = self.pages.acquire().await;
+        let (rows, next) = table.page(owner, from).await?;
+        for row in rows {
+            if batches.back().is_none_or(Batch::is_full) {
+                batches.push_back(Batch::default());
+            }
+            if let Some(batch) = batches.back_mut() {
+                self.add(batch, row, redacts)?;
+            }
+        }
+        Ok(next)
+    }
+
+    fn add(&self, batch: &mut Batch, row: OwnedRow, redacts: bool) -> Result<(), BackupError> {
+        let key = (row.table.clone(), row.key_text());
+        if let Some(at) = batch.keys.get(&key) {
+            // Found in two ways, it goes if it is still the user's in one of them.
+            let owners = &mut batch.rows[*at].owners;
+            match row.owner {
+                Some(owner) if !owners.is_empty() && !owners.contains(&owner) => owners.push(owner),
+                Some(_) => {}
+                None => owners.clear(),
+            }
+            return Ok(());
+        }
+        let now = (self.clock)();
+        let left = redacts.then(|| row.redacted(now));
+        if left == Some(None) {
+            // What was redacted before is left as it is.
+            return Ok(());
+        }
+        let doomed = Doomed::of(&row, left.flatten());
+        let line = Line::of(row, redacts.then_some(now));
+        batch.lines += &serde_json::to_string(&line).map_err(BackupError::Unwritable)?;
+        batch.lines.push('\n');
+        batch.size += doomed.size();
+        batch.keys.insert(key, batch.rows.len());
+        batch.rows.push(doomed);
+        Ok(())
+    }
+
+    /// Backs a batch up, and only then removes its rows. Not if another purge was faster: the user may live again by now.
+    async fn flush(
+        &self,
+        batch: Batch,
+        owner: &Owner,
+        tombstone: &Item,
+        cascade: &Cascade,
+        removed: &mut Removed,
+    ) -> Result<bool, PurgeError> {
+        let Batch { mut lines, rows, .. } = batch;
+        if rows.is_empty() {
+            return Ok(true);
+        }
+        let now = (self.clock)();
+        let header = Header {
+            rollcall_backup: FORMAT,
+            instance: cascade.instance.clone(),
+            user: owner.internal,
+            rank: tombstone.rank,
+            written_at: now,
+        };
+        let header = serde_json::to_string(&header).map_err(BackupError::Unwritable)?;
+        let name = format!("{}/{}/{}-{:08x}.ndjson", now.utc_date(), owner.internal, now.get(), fastrand::u32(..));
+        lines.insert_str(0, &format!("{header}\n"));
+        self.backups.keep(&name, lines).await?;
+        if again(tombstone, cascade).await?.is_none() {
+            return Ok(false);
+        }
+        removed.backups.push(name);
+        let mut gone: BTreeMap<String, u64> = BTreeMap::new();
+        for doomed in &rows {
+            *gone.entry(doomed.table.clone()).or_default() += 1;
+        }
+        // A failure of one of the tables, as when it cannot be read: all others' purges go on.
+        let kept = remove(&self.dynamodb, rows).await.map_err(OwnedError::Store)?;
+        for (table, rows) in gone {
+            let kept = kept.get(&table).copied().unwrap_or_default();
+            for (all, rows) in [(&mut removed.rows, rows - kept), (&mut removed.kept, kept)] {
+                if rows > 0 {
+                    *all.entry(table.clone()).or_default() += rows;
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// A tombstone as it is now; nothing if it is another one, or none.
+async fn again(tombstone: &Item, cascade: &Cascade) -> Result<Option<Item>, StoreError> {
+    let stored = cascade.survey.one(&tombstone.key).await?;
+    Ok(stored.filter(|stored| is_still(tombstone, stored)))
+}
+
+/// What a purge answers whose memberships are not all done: another one may have been faster, and finished is finished.
+async fn left(tombstone: &Item, cascade: &Cascade) -> Result<Purged, StoreError> {
+    let is_still = again(tombstone, cascade).await?.is_some();
+    Ok(if is_still { Purged::Left(Left::Memberships) } else { Purged::Changed })
+}
+
+/// Whose tombstone it is, by both ids; nothing for one that holds no id of Clerk's any more.
+fn owner(tombstone: &Item, cascade: &Cascade) -> Option<Owner> {
+    match tombstone.entity().filter(|entity| entity.kind() == Kind::User)? {
+        EntityId::User(clerk) => Some(Owner { internal: cascade.instance.internal_id(&clerk), clerk }),
+        EntityId::Organization(_) | EntityId::Membership { .. } => None,
+    }
+}

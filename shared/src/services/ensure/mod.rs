@@ -1,0 +1,437 @@
+//! A signed-in caller's path: read what is stored, ask Clerk for what is missing, apply it by the rule, create the
+//! application's records. One request where nothing is missing.
+
+pub mod questions;
+pub mod recent;
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::time::{Instant, sleep};
+
+use super::apply::{Applied, Applier, ApplyError, NotApplied};
+use super::ensure::questions::{Leave, Questions};
+use super::ensure::recent::Recent;
+use crate::adapters::clerk::api::ClerkError;
+use crate::adapters::dynamo::caller::{DynamoCaller, Stored};
+use crate::adapters::dynamo::error::StoreError;
+use crate::adapters::dynamo::profiles::write::{DynamoProfiles, Owner, Provisioned};
+use crate::core::clerk::objects::Entity;
+use crate::core::ensure::decide;
+use crate::core::ensure::decide::{Ensured, Extent, Known, Policy};
+use crate::core::ensure::questions::{Earlier, budget, question};
+use crate::core::id::{Each, EntityId, Kind};
+use crate::core::millis::Millis;
+use crate::core::mirror::decide::Said;
+use crate::core::mirror::item::{Item, Provenance, Writer};
+use crate::core::mirror::projection::Context;
+use crate::core::mirror::rule::Outcome;
+use crate::core::profile::{Defaults, Profile};
+use crate::core::session::admission::{Refusal, admit};
+use crate::core::session::claims::Session;
+
+/// How long Clerk may take, all questions about a caller together. A frontend waits as long.
+pub const CLERK_PATIENCE: Duration = Duration::from_secs(2);
+/// The pauses of a caller who waits for what another call about the same caller brings: the first, and the longest.
+const LOOKS_AFTER: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(400)];
+/// For this many ms after Clerk could not be asked, it is not asked again: all callers would wait in vain.
+const CLERK_PAUSE: u64 = 10_000;
+/// Nobody announced what is fetched here, so any state of Clerk's will do.
+const SAID: Said = Said::Undated { ended: false };
+
+/// What ensuring needs.
+#[derive(Debug)]
+pub struct Ensurer {
+    /// What is stored about callers.
+    pub callers: DynamoCaller,
+    /// The application's records.
+    pub profiles: DynamoProfiles,
+    /// Where states go.
+    pub applier: Applier,
+    /// What may be done about what is missing.
+    pub policy: Policy,
+    /// Whether live users and memberships are kept at all.
+    pub mirror: bool,
+    /// What new records hold.
+    pub defaults: Defaults,
+    /// When Clerk last could not be asked.
+    pub silence: Silence,
+    /// Leave to ask Clerk.
+    pub questions: Questions,
+    /// The share of Clerk's rate that may be used, in percent.
+    pub rate_share: u8,
+    /// What Clerk has just said of those who are not kept.
+    pub recent: Recent,
+}
+
+/// The moment at which Clerk last could not be asked, in Unix ms; 0 for never.
+#[derive(Debug, Default)]
+pub struct Silence(AtomicU64);
+
+impl Silence {
+    fn lasts(&self, now: Millis) -> bool {
+        let since = self.0.load(Ordering::Relaxed);
+        since > 0 && now.get().abs_diff(since) < CLERK_PAUSE
+    }
+
+    fn note(&self, now: Millis) {
+        self.0.store(now.get(), Ordering::Relaxed);
+    }
+}
+
+/// What was done for a caller.
+#[derive(Debug)]
+pub struct Outcomes {
+    /// The answer, or why the caller is turned away.
+    pub answer: Result<Ensured, Refusal>,
+    /// Whether `verify` misses the active organization or the membership of it.
+    pub organization_missed: bool,
+    /// Questions put to Clerk.
+    pub clerk_calls: u32,
+    /// Why Clerk could not be asked, if it was tried.
+    pub silence: Option<Unasked>,
+}
+
+/// Why Clerk was not asked, or did not answer.
+#[derive(Debug, Error)]
+pub enum Unasked {
+    /// It did not answer.
+    #[error(transparent)]
+    Clerk(#[from] ClerkError),
+    /// This function has asked as much as it may for now.
+    #[error("the share of Clerk's rate is used up (CLERK_RATE_SHARE)")]
+    Share,
+}
+
+impl Outcomes {
+    fn at_once(answer: Result<Ensured, Refusal>) -> Outcomes {
+        Outcomes { answer, organization_missed: false, clerk_calls: 0, silence: None }
+    }
+}
+
+/// What one call is about.
+struct Call<'a> {
+    session: &'a Session,
+    caller: Each<Option<EntityId>>,
+    context: Context<'a>,
+    now: Millis,
+    /// When Clerk's time is over.
+    until: Instant,
+}
+
+/// What Clerk says about one entity.
+#[derive(Debug)]
+enum Answer {
+    NotAsked,
+    Silent,
+    Nothing,
+    Found(Box<Entity>),
+}
+
+/// What became of one entity.
+#[derive(Debug, Default)]
+struct Brought {
+    item: Option<Item>,
+    created: bool,
+    unsettled: bool,
+    clerk_calls: u32,
+    silence: Option<ClerkError>,
+}
+
+impl Ensurer {
+    /// Makes sure of everything that a session's caller needs.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: what was written until then stays, and calling again goes on from there.
+    pub async fn ensure(&self, session: &Session, extent: Extent, now: Millis) -> Result<Outcomes, StoreError> {
+        let caller = session.entities();
+        let stored = self.read(session, &caller, now).await?;
+        let asks_anew = extent == Extent::All && self.policy == Policy::Create;
+        match admit(stored.copies.user.as_ref()) {
+            Ok(_) => {}
+            // Clerk is asked below.
+            Err(Refusal::NotSynced) if self.policy == Policy::Create => {}
+            // A ban may have been lifted since, and its event lost.
+            Err(refusal) if asks_anew && refusal.may_be_outdated() => {}
+            Err(refusal) => return Ok(Outcomes::at_once(Err(refusal))),
+        }
+        if self.policy == Policy::Verify {
+            return Ok(self.verify(session, stored));
+        }
+        let provenance = Provenance { applied_at: now, applied_by: Writer::Ensure, delivery_id: None };
+        let context = Context { instance: &self.applier.instance, roles: &self.applier.roles, provenance: &provenance };
+        let call = Call { session, caller, context, now, until: Instant::now() + CLERK_PATIENCE };
+        // Boxed, as most calls end before and need not carry its size along.
+        Box::pin(self.create(stored, extent, &call)).await
+    }
+
+    /// What is stored about a caller.
+    async fn read(
+        &self,
+        session: &Session,
+        caller: &Each<Option<EntityId>>,
+        now: Millis,
+    ) -> Result<Stored, StoreError> {
+        let mut stored = self.callers.read(&self.applier.instance, caller).await?;
+        if !self.mirror {
+            // Of users only their end is kept. A row from the days of a mirror says nothing any more.
+            let recent = self.recent.of(session, now);
+            stored.copies.user = stored.copies.user.filter(Item::is_deleted).or(recent.user);
+            stored.copies.membership = recent.membership;
+        }
+        Ok(stored)
+    }
+
+    async fn create(&self, stored: Stored, extent: Extent, call: &Call<'_>) -> Result<Outcomes, StoreError> {
+        let mut outcomes = Outcomes::at_once(Err(Refusal::NotFound));
+        let (stored, answers, is_held_back) = self.answers(stored, extent, call, &mut outcomes).await?;
+        if is_held_back && !self.mirror && matches!(answers.user, Answer::Silent) {
+            // Where no user is stored only Clerk can turn somebody away. A caller who uses the questions up must not get in by that.
+            outcomes.answer = Err(Refusal::NotAsked);
+            return Ok(outcomes);
+        }
+        let Stored { copies, profile, membership_profile } = stored;
+        if matches!(answers.user, Answer::Nothing) {
+            return Ok(outcomes);
+        }
+        let caller = call.caller.as_ref();
+        let (user, organization) = tokio::join!(
+            self.bring(caller.user.as_ref(), answers.user, copies.user, call),
+            self.bring(caller.organization.as_ref(), answers.organization, copies.organization, call),
+        );
+        let (user, organization) = (user?, organization?);
+        // Only then: a membership of whoever has ended meanwhile must not appear.
+        let membership = if lives(&user) && lives(&organization) {
+            self.bring(caller.membership.as_ref(), answers.membership, copies.membership, call).await?
+        } else {
+            Brought::default()
+        };
+        let mut brought = Each { user, organization, membership };
+        for one in [&mut brought.user, &mut brought.organization, &mut brought.membership] {
+            if let Some(error) = one.silence.take() {
+                self.note_silence(error, call, &mut outcomes);
+            }
+        }
+        if !self.mirror {
+            self.recent.keep(call.session, brought.user.item.as_ref(), brought.membership.item.as_ref(), call.now);
+        }
+        let mut known = Known { profile, membership_profile, ..Known::default() };
+        let names = Each { user: "user", organization: "organization", membership: "membership" };
+        for (one, name) in brought.as_ref().zip(names).into_array() {
+            outcomes.clerk_calls += one.clerk_calls;
+            known.unsettled |= one.unsettled;
+            known.created.extend(one.created.then_some(name));
+        }
+        known.copies = brought.map(|one| one.item);
+        outcomes.answer = match admit(known.copies.user.as_ref()) {
+            // A placeholder is all there is while Clerk is silent; where there is not even that, nobody is answered about.
+            Ok(_) | Err(Refusal::NotSynced) => self.provision(known.honouring_tombstones(), call).await?,
+            Err(refusal) => Err(refusal),
+        };
+        Ok(outcomes)
+    }
+
+    /// Clerk's answers about what is wanted, beside what was stored before it was asked, and whether Clerk was not asked only because
+    /// it was asked about this caller a moment ago. One caller cannot spend Clerk's rate: see [`Questions`].
+    async fn answers(
+        &self,
+        mut stored: Stored,
+        extent: Extent,
+        call: &Call<'_>,
+        outcomes: &mut Outcomes,
+    ) -> Result<(Stored, Each<Answer>, bool), StoreError> {
+        let [mut pause, longest] = LOOKS_AFTER;
+        let begun = Instant::now();
+        loop {
+            let wanted = decide::wanted(call.session, &stored.copies, extent);
+            let requests = wanted.into_array().map(u32::from).iter().sum();
+            if requests == 0 || self.silence.lasts(call.now) {
+                return Ok((stored, wanted.map(silent), false));
+            }
+            if self.questions.budget.is_spent(call.now) {
+                outcomes.silence = Some(Unasked::Share);
+                return Ok((stored, wanted.map(silent), false));
+            }
+            let caller = self.applier.instance.internal_id(&call.session.user);
+            let organization = call.session.organization.as_ref().map(|active| &active.id);
+            let question = question(organization, if self.mirror { "" } else { self.recent.process() });
+            let most = budget(self.rate_share, self.applier.clerk.has_production_key().await);
+            match self.questions.leave(caller, question, (requests, most), call.now).await? {
+                Leave::Granted(round) => {
+                    let answers = self.ask(wanted, call, outcomes).await;
+                    let kinds =
+                        Each { user: Kind::User, organization: Kind::Organization, membership: Kind::Membership };
+                    let unknown = answers.as_ref().zip(kinds).into_array().into_iter();
+                    let unknown = unknown.filter(|(answer, _)| matches!(answer, Answer::Nothing));
+                    let unknown: BTreeSet<Kind> = unknown.map(|(_, kind)| kind).collect();
+                    let is_silent = answers.as_ref().into_array().iter().any(|answer| matches!(answer, Answer::Silent));
+                    if is_silent || !unknown.is_empty() {
+                        self.questions.over(round, &unknown, call.now).await?;
+                    }
+                    return Ok((stored, answers, false));
+                }
+                Leave::Spent(round) => {
+                    outcomes.silence = Some(Unasked::Share);
+                    self.questions.over(round, &BTreeSet::new(), call.now).await?;
+                    return Ok((stored, wanted.map(silent), false));
+                }
+                Leave::Earlier(earlier) => {
+                    let missing = decide::wanted(call.session, &stored.copies, Extent::Missing);
+                    // Another call is asking: what it brings is better than what could stand in for it.
+                    let until = call.until.min(begun + Duration::from_millis(earlier.is_awaited_for));
+                    if !missing.into_array().contains(&true) || Instant::now() + pause > until {
+                        return Ok((stored, earlier_answers(wanted, missing, &earlier), true));
+                    }
+                    sleep(pause).await;
+                    pause = longest.min(pause * 2);
+                    stored = self.read(call.session, &call.caller, call.now).await?;
+                }
+            }
+        }
+    }
+
+    /// Asks Clerk for what is wanted, all at once.
+    async fn ask(&self, wanted: Each<bool>, call: &Call<'_>, outcomes: &mut Outcomes) -> Each<Answer> {
+        let asked = call.caller.as_ref().zip(wanted).map(|(entity, wanted)| entity.as_ref().filter(|_| wanted));
+        let ask = async |entity: Option<&EntityId>| match entity {
+            None => Ok(Answer::NotAsked),
+            Some(entity) => {
+                let found = self.applier.ask(entity, Some(call.until)).await?;
+                Ok(found.map_or(Answer::Nothing, |found| Answer::Found(Box::new(found))))
+            }
+        };
+        outcomes.clerk_calls += asked.map(|entity| u32::from(entity.is_some())).into_array().iter().sum::<u32>();
+        let (user, organization, membership) =
+            tokio::join!(ask(asked.user), ask(asked.organization), ask(asked.membership));
+        Each { user, organization, membership }.map(|answer| {
+            answer.unwrap_or_else(|error: ClerkError| {
+                self.note_silence(error, call, outcomes);
+                Answer::Silent
+            })
+        })
+    }
+
+    /// Remembers that Clerk could not be asked. An answer that cannot be read concerns one entity, the others everybody.
+    fn note_silence(&self, error: ClerkError, call: &Call<'_>, outcomes: &mut Outcomes) {
+        if !matches!(error, ClerkError::Unreadable(_) | ClerkError::Refused(_)) {
+            self.silence.note(call.now);
+        }
+        outcomes.silence.get_or_insert(error.into());
+    }
+
+    /// Applies what Clerk says about one entity, or lets a placeholder stand in where it says nothing.
+    async fn bring(
+        &self,
+        entity: Option<&EntityId>,
+        answer: Answer,
+        stored: Option<Item>,
+        call: &Call<'_>,
+    ) -> Result<Brought, StoreError> {
+        let Some(entity) = entity else { return Ok(Brought::default()) };
+        let is_kept = self.mirror || matches!(entity, EntityId::Organization(_));
+        let placeholder = || call.context.placeholder(entity, call.session);
+        let next = match (answer, &stored) {
+            (Answer::NotAsked, _) => return Ok(Brought { item: stored, ..Brought::default() }),
+            // What is stored of it is for its own event, or for reconcile, to end.
+            (Answer::Nothing, _) => return Ok(Brought::default()),
+            (Answer::Found(found), _) if !is_kept => {
+                return Ok(Brought { item: call.context.entity(*found), ..Brought::default() });
+            }
+            (Answer::Found(found), _) => decide::answered(*found, stored.as_ref(), &call.context),
+            (Answer::Silent, Some(_)) => return Ok(Brought { item: stored, unsettled: true, ..Brought::default() }),
+            (Answer::Silent, None) if !is_kept => {
+                return Ok(Brought { item: Some(placeholder()), unsettled: true, ..Brought::default() });
+            }
+            (Answer::Silent, None) => decide::stand_in(placeholder()),
+        };
+        let is_new = stored.as_ref().is_none_or(Item::is_deleted);
+        match self.applier.apply(entity, next, stored, &SAID, &call.context, Some(call.until)).await {
+            Ok(Applied { outcome, item, clerk_calls, .. }) => {
+                let created = outcome == Outcome::Applied && is_new;
+                Ok(Brought { item, created, clerk_calls, ..Brought::default() })
+            }
+            Err(NotApplied { error: ApplyError::Store(error), .. }) => Err(error),
+            // Only Clerk could have settled it, and did not. What stood in the way is what there is.
+            Err(NotApplied { error, stored, clerk_calls }) => {
+                let silence = if let ApplyError::Clerk(error) = error { Some(error) } else { None };
+                Ok(Brought { item: stored, created: false, unsettled: true, clerk_calls, silence })
+            }
+        }
+    }
+
+    /// Creates the application's records that are missing, of owners that live.
+    async fn provision(&self, mut known: Known, call: &Call<'_>) -> Result<Result<Ensured, Refusal>, StoreError> {
+        let Session { user, organization, .. } = call.session;
+        let instance = &self.applier.instance;
+        // The user first, whose record needs no other owner.
+        let rules = Each {
+            user: Some(if self.mirror { Owner::Lives } else { Owner::HasNotEnded }),
+            organization: Some(Owner::Lives),
+            membership: self.mirror.then_some(Owner::Lives),
+        };
+        let owners = call.caller.as_ref().zip(rules).into_array().into_iter();
+        let owners: Vec<_> =
+            owners.filter_map(|(entity, rule)| Some((entity.as_ref()?.key(instance), rule?))).collect();
+
+        if known.profile.is_none() {
+            let record = Profile::of_user(instance, user, &self.defaults, call.now);
+            match self.profiles.create(record, &owners[..1]).await? {
+                Provisioned::Stored { profile, created } => {
+                    known.profile = Some(profile);
+                    known.created.extend(created.then_some("profile"));
+                }
+                Provisioned::Ended(_) => return Ok(Err(Refusal::Deleted)),
+                Provisioned::Ownerless => known.unsettled = true,
+            }
+        }
+        if let (Some(active), true, None) = (organization, known.copies.membership.is_some(), &known.membership_profile)
+        {
+            let record = Profile::of_membership(instance, user, &active.id, &self.defaults, call.now);
+            match self.profiles.create(record, &owners).await? {
+                Provisioned::Stored { profile, created } => {
+                    known.membership_profile = Some(profile);
+                    known.created.extend(created.then_some("membership_profile"));
+                }
+                Provisioned::Ended(0) => return Ok(Err(Refusal::Deleted)),
+                Provisioned::Ended(1) => known.copies.organization = None,
+                Provisioned::Ended(_) => known.copies.membership = None,
+                Provisioned::Ownerless => known.unsettled = true,
+            }
+        }
+        Ok(known.honouring_tombstones().answer(call.session, &self.applier.roles))
+    }
+
+    /// What is stored, as it is: nothing is asked and nothing created.
+    fn verify(&self, session: &Session, stored: Stored) -> Outcomes {
+        let missing = |item: &Option<Item>| item.as_ref().is_none_or(Item::is_placeholder);
+        let has_ended = stored.copies.organization.as_ref().is_some_and(Item::is_deleted);
+        let organization_missed = session.organization.is_some()
+            && !has_ended
+            && (missing(&stored.copies.organization) || missing(&stored.copies.membership));
+        let Stored { copies, profile, membership_profile } = stored;
+        let known = Known { copies, profile, membership_profile, unsettled: organization_missed, ..Known::default() };
+        let answer = known.honouring_tombstones().answer(session, &self.applier.roles);
+        Outcomes { organization_missed, ..Outcomes::at_once(answer) }
+    }
+}
+
+/// The answer where Clerk cannot be asked.
+fn silent(wanted: bool) -> Answer {
+    if wanted { Answer::Silent } else { Answer::NotAsked }
+}
+
+/// The answers where Clerk was asked a moment ago: what it did not have it does not have, and what is there is new enough.
+fn earlier_answers(wanted: Each<bool>, missing: Each<bool>, earlier: &Earlier) -> Each<Answer> {
+    wanted.zip(missing).zip(earlier.unknown).map(|((wanted, missing), unknown)| match (wanted, missing, unknown) {
+        (true, true, true) => Answer::Nothing,
+        (true, true, false) => Answer::Silent,
+        _ => Answer::NotAsked,
+    })
+}
+
+fn lives(brought: &Brought) -> bool {
+    brought.item.as_ref().is_some_and(|item| !item.is_deleted())
+}

@@ -1,0 +1,78 @@
+//! What Clerk has just said of callers whose copies are not kept: for some seconds, in this process alone, so that it need
+//! not be asked again.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::core::ensure::questions::is_recent;
+use crate::core::id::{Each, OrganizationId, UserId};
+use crate::core::millis::Millis;
+use crate::core::mirror::item::Item;
+use crate::core::session::claims::Session;
+
+/// Callers who are remembered at most.
+const MOST_CALLERS: usize = 1_000;
+
+type Caller = (UserId, Option<OrganizationId>);
+
+/// What is remembered.
+#[derive(Debug)]
+pub struct Recent {
+    process: String,
+    callers: Mutex<HashMap<Caller, Said>>,
+}
+
+#[derive(Debug)]
+struct Said {
+    at: Millis,
+    user: Item,
+    membership: Option<Item>,
+}
+
+impl Default for Recent {
+    fn default() -> Recent {
+        Recent { process: format!("{:016x}", fastrand::u64(..)), callers: Mutex::default() }
+    }
+}
+
+impl Recent {
+    /// A name of this process that no other has.
+    #[must_use]
+    pub fn process(&self) -> &str {
+        &self.process
+    }
+
+    /// What Clerk has just said of a caller; of the organization nothing, whose copy is kept.
+    #[must_use]
+    pub fn of(&self, session: &Session, now: Millis) -> Each<Option<Item>> {
+        let callers = self.lock();
+        match callers.get(&caller(session)).filter(|said| is_recent(said.at, now)) {
+            Some(said) => {
+                Each { user: Some(said.user.clone()), organization: None, membership: said.membership.clone() }
+            }
+            None => Each::default(),
+        }
+    }
+
+    /// Remembers what Clerk has said of a caller. What stands in for that is nothing to remember, and what is remembered
+    /// already is no newer.
+    pub fn keep(&self, session: &Session, user: Option<&Item>, membership: Option<&Item>, now: Millis) {
+        let is_said = |item: &&Item| !item.is_placeholder() && !item.is_deleted();
+        let Some(user) = user.filter(is_said) else { return };
+        let mut callers = self.lock();
+        callers.retain(|_, said| is_recent(said.at, now));
+        if callers.len() < MOST_CALLERS {
+            let said = || Said { at: now, user: user.clone(), membership: membership.filter(is_said).cloned() };
+            callers.entry(caller(session)).or_insert_with(said);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Caller, Said>> {
+        // What a panic left behind is still what Clerk has said.
+        self.callers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn caller(session: &Session) -> Caller {
+    (session.user.clone(), session.organization.as_ref().map(|active| active.id.clone()))
+}

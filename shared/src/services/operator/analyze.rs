@@ -1,0 +1,190 @@
+//! The Directory and Profiles held against each other, page by page: who lacks a record, and which records lack
+//! somebody. It reads only.
+//!
+//! A page is read eventually consistent, which is half the price. What looks wrong then is read once more, strongly
+//! consistent, before it counts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use crate::adapters::dynamo::directory::scan::{DynamoSurvey, Rows};
+use crate::adapters::dynamo::error::StoreError;
+use crate::adapters::dynamo::profiles::scan::{DynamoRecords, Found};
+use crate::core::id::{Each, InstanceId, Key, Kind};
+use crate::core::mirror::item::Item;
+use crate::core::mirror::tombstone::DeletionPolicy;
+use crate::core::reconcile::analysis::{Findings, Owned, Records, Stands, is_in_place, owned, owners_of, record_of};
+
+/// Keys that are asked about in one request.
+const TOGETHER: usize = 100;
+/// Requests to DynamoDB at once.
+const AT_ONCE: usize = 8;
+
+/// What an audit needs.
+pub struct Auditor {
+    /// The Directory as a whole.
+    pub directory: DynamoSurvey,
+    /// Profiles as a whole.
+    pub profiles: DynamoRecords,
+    /// Whose copy it is.
+    pub instance: InstanceId,
+    /// What deletions leave.
+    pub deletion: DeletionPolicy,
+    /// Whether the data of the deleted are removed by themselves, at the end of their hold.
+    pub waits: bool,
+    /// Whether live users and memberships are kept at all.
+    pub mirror: bool,
+}
+
+/// What it finds.
+#[derive(Debug, Default)]
+pub struct Audit {
+    /// By kind: only what no run of reconcile looks at.
+    pub findings: Each<Findings>,
+    /// Of Profiles as a whole.
+    pub profiles: Records,
+}
+
+/// Is told how many rows have been read, of both tables together.
+pub type Watch<'a> = &'a (dyn Fn(u64) + Send + Sync);
+
+impl Auditor {
+    /// Reads both tables to their ends.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn audit(&self, watch: Watch<'_>) -> Result<Audit, StoreError> {
+        let (mut audit, mut rows, mut from) = (Audit::default(), 0, None);
+        loop {
+            let page = self.directory.search(from.as_ref()).await?;
+            (audit.profiles.read_units, rows) =
+                (audit.profiles.read_units + page.units, rows + count(page.items.len()));
+            self.directory_page(&mut audit, &page.items).await?;
+            watch(rows);
+            from = page.next;
+            if from.is_none() {
+                break;
+            }
+        }
+        loop {
+            let page = self.profiles.page(from.as_ref()).await?;
+            (audit.profiles.read_units, rows) = (audit.profiles.read_units + page.units, rows + count(page.keys.len()));
+            self.profiles_page(&mut audit, &page).await?;
+            watch(rows);
+            from = page.next;
+            if from.is_none() {
+                return Ok(audit);
+            }
+        }
+    }
+
+    /// Who of these lives, and has no record.
+    async fn directory_page(&self, audit: &mut Audit, items: &BTreeMap<Key, Item>) -> Result<(), StoreError> {
+        let mut wanted = BTreeMap::new();
+        for (key, item) in items {
+            let Some(kind) = Kind::of(key).filter(|_| !item.is_deleted()) else { continue };
+            if is_in_place(item, &self.instance) == Some(false) {
+                audit.findings.of_mut(kind).misplaced += 1;
+            } else if self.mirror {
+                // Otherwise it should not be there at all, which reconcile reports.
+                wanted.extend(record_of(key).map(|record| (record, key)));
+            }
+        }
+        for consistent in [false, true] {
+            let records: Vec<Key> = wanted.keys().cloned().collect();
+            for record in self.records(audit, &records, consistent).await? {
+                wanted.remove(&record);
+            }
+        }
+        // Whoever has ended since, or with somebody else, needs none.
+        let owners: BTreeMap<&Key, Vec<Key>> =
+            wanted.keys().filter_map(|record| owners_of(record).map(|(_, owners)| (record, owners))).collect();
+        let stands = self.stands(audit, owners.values().flatten(), true).await?;
+        for (record, owners) in owners {
+            let has_ended =
+                owners.iter().any(|owner| matches!(stands.get(owner), Some(Stands::Ended | Stands::Ending)));
+            let is_gone = owners.first().is_none_or(|itself| !stands.contains_key(itself));
+            if !has_ended && !is_gone {
+                let kind = if record.sk == "PROFILE" { Kind::User } else { Kind::Membership };
+                audit.findings.of_mut(kind).without_profile += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whose owners have ended, or are not known here.
+    async fn profiles_page(&self, audit: &mut Audit, page: &Found) -> Result<(), StoreError> {
+        let mut open: Vec<(Kind, Vec<Key>, bool)> = Vec::new();
+        for record in &page.keys {
+            match owners_of(record) {
+                Some((kind, owners)) => {
+                    audit.profiles.read += 1;
+                    open.push((kind, owners, page.redacted.contains(record)));
+                }
+                None => audit.profiles.strange += 1,
+            }
+        }
+        for consistent in [false, true] {
+            let stands = self.stands(audit, open.iter().flat_map(|(_, owners, _)| owners), consistent).await?;
+            let mut doubtful = Vec::new();
+            for (kind, owners, is_redacted) in open {
+                let stand = |owner| stands.get(owner).copied().unwrap_or(Stands::Unknown);
+                let owners_stand: Vec<Stands> = owners.iter().map(stand).collect();
+                let findings = audit.findings.of_mut(kind);
+                let is_kept = is_redacted || self.deletion == DeletionPolicy::Retain;
+                match owned(&owners_stand, self.mirror, is_kept) {
+                    Owned::Well => {}
+                    _ if !consistent => doubtful.push((kind, owners, is_redacted)),
+                    Owned::Kept => findings.kept += 1,
+                    Owned::WithoutOwner => findings.without_owner += 1,
+                }
+            }
+            open = doubtful;
+        }
+        Ok(())
+    }
+
+    /// Which of these records there are.
+    async fn records(&self, audit: &mut Audit, keys: &[Key], consistent: bool) -> Result<BTreeSet<Key>, StoreError> {
+        let ask = |keys: Vec<Key>| async move { self.profiles.among(&keys, consistent).await };
+        let batches: Vec<Vec<Key>> = keys.chunks(TOGETHER).map(<[Key]>::to_vec).collect();
+        let found: Vec<Found> = stream::iter(batches).map(ask).buffer_unordered(AT_ONCE).try_collect().await?;
+        audit.profiles.read_units += found.iter().map(|found| found.units).sum::<f64>();
+        Ok(found.into_iter().flat_map(|found| found.keys).collect())
+    }
+
+    /// How these rows of the Directory stand; those that are not there are left out. One that cannot be read lives: it
+    /// is reported as what it is.
+    async fn stands(
+        &self,
+        audit: &mut Audit,
+        keys: impl Iterator<Item = &Key>,
+        consistent: bool,
+    ) -> Result<BTreeMap<Key, Stands>, StoreError> {
+        let keys: BTreeSet<&Key> = keys.collect();
+        let keys: Vec<Key> = keys.into_iter().cloned().collect();
+        let ask = |keys: Vec<Key>| async move {
+            if consistent { self.directory.read(&keys).await } else { self.directory.compare(&keys).await }
+        };
+        let batches: Vec<Vec<Key>> = keys.chunks(TOGETHER).map(<[Key]>::to_vec).collect();
+        let found: Vec<Rows> = stream::iter(batches).map(ask).buffer_unordered(AT_ONCE).try_collect().await?;
+        audit.profiles.read_units += found.iter().map(|found| found.units).sum::<f64>();
+        let stand = |item: &Item| match item.is_deleted() {
+            false => Stands::Live,
+            true if self.waits && Kind::of(&item.key) == Some(Kind::User) && item.is_unfinished() => Stands::Ending,
+            true => Stands::Ended,
+        };
+        let mut stands = BTreeMap::new();
+        for rows in found {
+            stands.extend(rows.unreadable.into_iter().map(|key| (key, Stands::Live)));
+            stands.extend(rows.items.into_iter().map(|(key, item)| (key, stand(&item))));
+        }
+        Ok(stands)
+    }
+}
+
+fn count(rows: usize) -> u64 {
+    u64::try_from(rows).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,216 @@
+//! The restoration of a backup: each row where nothing is, or where only what was left of it is. The Directory is never
+//! touched: who lives is Clerk's to say. All of it is checked before the first row is written.
+
+use std::collections::{BTreeMap, HashSet};
+
+use aws_sdk_dynamodb::Client;
+use futures_util::{StreamExt, stream};
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::adapters::aws::backups::{FORMAT, Header, Line};
+use crate::adapters::dynamo::error::StoreError;
+use crate::adapters::dynamo::owned::restore::{PutBack, Returning, is_storable, key_text, place_of, put_back, scalar};
+use crate::adapters::dynamo::owned::rows::{DynamoOwned, OwnedError};
+use crate::core::deletion::restore::{Misplaced, OwnerOf, Place, places};
+use crate::core::id::InstanceId;
+use crate::settings::variables::bare_table_name;
+
+/// Rows that are put at once.
+const AT_ONCE: usize = 16;
+
+/// A backup, read.
+#[derive(Debug)]
+pub struct Backup {
+    /// Whose it is.
+    pub header: Header,
+    /// Its rows.
+    pub lines: Vec<Line>,
+}
+
+/// Where rows may be put back: in Profiles and in the owned tables of one deployment.
+#[derive(Debug)]
+pub struct Places {
+    instance: InstanceId,
+    all: Vec<Place>,
+    /// The tables of the settings that do not exist.
+    missing: Vec<String>,
+}
+
+/// A backup of which every row may be put back.
+#[derive(Debug)]
+pub struct Checked {
+    rows: Vec<Returning>,
+    without_table: BTreeMap<String, u64>,
+}
+
+/// What a file is not.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum NoBackup {
+    /// It has no first line of a backup.
+    #[error("the file is no backup of Rollcall's: its first line says nothing of one")]
+    NoHeader,
+    /// It is of a later version.
+    #[error("the backup has format {0}, which this version does not know")]
+    Unknown(u32),
+    /// A line is broken. Nothing is restored then.
+    #[error("line {0} of the backup cannot be read, so nothing was restored")]
+    Broken(usize),
+    /// It is of another copy.
+    #[error("the backup is of another Clerk instance ({0}): check CLERK_INSTANCE_ID")]
+    Foreign(InstanceId),
+    /// A row that may not be put where the line says.
+    #[error("line {0} of the backup may not be restored, so nothing was restored: {1}")]
+    Misplaced(usize, #[source] Misplaced),
+    /// A row that DynamoDB would refuse.
+    #[error("line {0} of the backup holds a value that DynamoDB does not take, so nothing was restored")]
+    Unstorable(usize),
+    /// A mark of redaction on a row that no redaction leaves.
+    #[error(
+        "line {0} of the backup says that a row was redacted, which only rows of Profiles are, so nothing was restored"
+    )]
+    Redacted(usize),
+    /// A row that is there twice.
+    #[error("line {0} of the backup has the key of an earlier one, so nothing was restored")]
+    Twice(usize),
+}
+
+/// What became of its rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Restored {
+    /// Rows that are there again, by table.
+    pub restored: BTreeMap<String, u64>,
+    /// Rows in whose place there is another one, by table.
+    pub taken: BTreeMap<String, u64>,
+    /// Rows whose table does not exist, by table.
+    pub without_table: BTreeMap<String, u64>,
+}
+
+impl Backup {
+    /// Reads all of a backup before any of it is restored.
+    ///
+    /// # Errors
+    ///
+    /// [`NoBackup`].
+    pub fn parse(text: &str) -> Result<Backup, NoBackup> {
+        let mut lines = text.lines().enumerate();
+        let header: Option<Header> = lines.next().and_then(|(_, line)| serde_json::from_str(line).ok());
+        let header = header.ok_or(NoBackup::NoHeader)?;
+        if header.rollcall_backup != FORMAT {
+            return Err(NoBackup::Unknown(header.rollcall_backup));
+        }
+        let read = |(at, line): (usize, &str)| -> Result<Line, NoBackup> {
+            let line: Option<Line> = serde_json::from_str(line).ok();
+            line.filter(|line| !line.key.is_empty()).ok_or(NoBackup::Broken(at + 1))
+        };
+        Ok(Backup { header, lines: lines.map(read).collect::<Result<_, _>>()? })
+    }
+
+    /// Its rows, by table.
+    #[must_use]
+    pub fn rows(&self) -> BTreeMap<String, u64> {
+        let mut rows = BTreeMap::new();
+        for line in &self.lines {
+            *rows.entry(line.table.clone()).or_default() += 1;
+        }
+        rows
+    }
+
+    /// Checks every line before any of them is written.
+    ///
+    /// # Errors
+    ///
+    /// [`NoBackup`], with the number of the first line that may not be restored.
+    pub fn check(self, places: &Places) -> Result<Checked, NoBackup> {
+        if self.header.instance != places.instance {
+            return Err(NoBackup::Foreign(self.header.instance));
+        }
+        let mut checked = Checked { rows: Vec::new(), without_table: BTreeMap::new() };
+        let mut keys = HashSet::new();
+        // The first line is the header.
+        for (number, line) in (2..).zip(self.lines) {
+            if places.misses(&line.table) {
+                *checked.without_table.entry(line.table).or_default() += 1;
+                continue;
+            }
+            let place = places.place(&self.header, &line).map_err(|why| NoBackup::Misplaced(number, why))?;
+            if line.redacted_at.is_some() && place.owner != OwnerOf::Partition {
+                return Err(NoBackup::Redacted(number));
+            }
+            if !is_storable(&line) {
+                return Err(NoBackup::Unstorable(number));
+            }
+            if !keys.insert((place.table.clone(), key_text(&line))) {
+                return Err(NoBackup::Twice(number));
+            }
+            checked.rows.push(Returning::to(place, line));
+        }
+        Ok(checked)
+    }
+}
+
+impl Places {
+    /// Asks each table for its keys.
+    ///
+    /// # Errors
+    ///
+    /// [`OwnedError`], never for a missing table of `OWNED_TABLES`.
+    pub async fn of(instance: InstanceId, profiles: &DynamoOwned, owned: &[DynamoOwned]) -> Result<Places, OwnedError> {
+        let profiles_place = place_of(profiles, profiles.describe().await?, OwnerOf::Partition);
+        let (mut places, mut missing) = (vec![profiles_place], Vec::new());
+        for table in owned {
+            let setting = table.setting();
+            match table.describe().await {
+                Ok(schema) => {
+                    places.push(place_of(table, schema, OwnerOf::Attribute(setting.key.clone(), setting.id)));
+                }
+                Err(OwnedError::Missing(table)) => missing.push(table),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Places { instance, all: places, missing })
+    }
+
+    fn misses(&self, table: &str) -> bool {
+        self.missing.iter().any(|missing| bare_table_name(missing) == bare_table_name(table))
+    }
+
+    /// The place of a line: a table that `OWNED_TABLES` names several times holds a user's rows in several ways.
+    fn place(&self, header: &Header, line: &Line) -> Result<&Place, Misplaced> {
+        let mut refusal = None;
+        for place in places(&line.table, &self.all)? {
+            match place.admits(header.user, &self.instance, &line.key, |name| scalar(line, name)) {
+                Ok(()) => return Ok(place),
+                Err(why) => refusal = refusal.or(Some(why)),
+            }
+        }
+        Err(refusal.unwrap_or_else(|| Misplaced::Table(line.table.clone())))
+    }
+}
+
+impl Checked {
+    /// Puts its rows back; `replaces` whatever is in their place, unless that belongs to somebody else by now.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: what is restored until then stays, and doing it again goes on.
+    pub async fn restore(self, dynamodb: &Client, replaces: bool) -> Result<Restored, StoreError> {
+        let mut restored = Restored { without_table: self.without_table, ..Restored::default() };
+        let one = |row: Returning| async move {
+            let table = row.table().to_owned();
+            put_back(dynamodb, row, replaces).await.map(|put| (table, put))
+        };
+        let work: Vec<_> = self.rows.into_iter().map(one).collect();
+        let mut done = stream::iter(work).buffer_unordered(AT_ONCE);
+        while let Some(one) = done.next().await {
+            let (table, put) = one?;
+            let rows = match put {
+                PutBack::Done => &mut restored.restored,
+                PutBack::Taken => &mut restored.taken,
+                PutBack::NoTable => &mut restored.without_table,
+            };
+            *rows.entry(table).or_default() += 1;
+        }
+        Ok(restored)
+    }
+}

@@ -1,0 +1,365 @@
+//! An operator's undo: what Clerk shows now takes the place of exactly the tombstone that is there, and the memberships that
+//! ended with it live again; or of exactly the live row that is dated ahead of Clerk. The one act that lowers a rank.
+
+use futures_util::{StreamExt, stream};
+use thiserror::Error;
+
+use crate::adapters::clerk::api::ClerkError;
+use crate::adapters::clerk::lists::{PAGE, Row};
+use crate::adapters::dynamo::directory::write::Put;
+use crate::adapters::dynamo::error::StoreError;
+use crate::core::clerk::objects::Entity;
+use crate::core::deletion::subject::Subject;
+use crate::core::id::{EntityId, Key, Kind};
+use crate::core::millis::Millis;
+use crate::core::mirror::decide::AHEAD_AFTER;
+use crate::core::mirror::item::{Item, Writer};
+use crate::core::mirror::projection::Context;
+use crate::core::mirror::rule::{Exact, Guard};
+use crate::core::reconcile::run::Mode;
+use crate::services::reconcile::Reconciler;
+
+/// Attempts at a row that is changing.
+const MOST_ATTEMPTS: usize = 4;
+/// Memberships that are written at once.
+const AT_ONCE: usize = 16;
+
+/// What an undo did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undo {
+    /// Who lives again.
+    pub entity: EntityId,
+    /// Whether it lived already, so that only memberships were looked at.
+    pub lived: bool,
+    /// Whether it lived, dated ahead of Clerk, and is now as Clerk shows it.
+    pub was_ahead: bool,
+    /// Whether its data had been removed already, and are in the backups.
+    pub was_purged: bool,
+    /// Memberships that live again.
+    pub memberships: u64,
+    /// Memberships that Clerk shows and that could not be brought back; the log names them.
+    pub left: u64,
+}
+
+/// What an undo would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UndoPlan {
+    /// Whose.
+    pub entity: EntityId,
+    /// What stands there.
+    pub stands: Stands,
+}
+
+/// What stands in the place of what an operator wants to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stands {
+    /// A tombstone.
+    Ended {
+        /// Whether the data of the user have been removed already, and are in the backups.
+        was_purged: bool,
+    },
+    /// A live row that is dated ahead of Clerk, so that no change in Clerk replaces it.
+    Ahead {
+        /// Its time, in Unix ms.
+        stored: Millis,
+        /// Clerk's, in Unix ms.
+        clerk: Millis,
+    },
+    /// What Clerk shows, or what Clerk's next change replaces.
+    Alive,
+}
+
+/// Why nothing was undone.
+#[derive(Debug, Error)]
+pub enum OperatorError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Clerk could not be asked.
+    #[error(transparent)]
+    Clerk(#[from] ClerkError),
+    /// Nothing may be written.
+    #[error("RECONCILE_POLICY=report: nothing but the webhook may write; set it to repair for this one command")]
+    ReportOnly,
+    /// The Directory has never heard of it.
+    #[error("nothing is known of it: is the id right, and CLERK_INSTANCE_ID?")]
+    Unknown,
+    /// What the Directory holds of it is not as Rollcall writes it.
+    #[error(
+        "its row in the Directory cannot be read, as its rank or its digest is broken: look at the row, and remove it by hand \
+         if Clerk still has the entity; `rollcall reconcile` then writes it anew"
+    )]
+    Unreadable,
+    /// It is an id of something else.
+    #[error(
+        "this is no id of a user (user_…), an organization (org_…) or a membership (org_…/user_…), and no internal id \
+         (a UUID)"
+    )]
+    WrongKind,
+    /// The tombstone holds no id of Clerk's any more.
+    #[error("its data were removed, and Clerk's id with them: name it by Clerk's id")]
+    Nameless,
+    /// Clerk does not have it.
+    #[error("Clerk does not have it, so it cannot live here; `rollcall restore` brings its rows back from a backup")]
+    Gone,
+    /// Clerk still has it although it was deleted.
+    #[error("Clerk still shows the user after the deletion: try again")]
+    StillThere,
+    /// Clerk's state of it cannot be stored.
+    #[error("Clerk does not say when the membership was made, so it cannot be stored")]
+    Undated,
+    /// Its data are being removed.
+    #[error(
+        "its data are being removed right now: wait until that is done, then bring its rows back by \
+         `rollcall restore FILE...` with all backups of this user, and only after that undo, by Clerk's id"
+    )]
+    Purging,
+    /// Its user or its organization has ended.
+    #[error("its user or its organization has ended: undo that first")]
+    Orphaned,
+    /// Others were faster, every time.
+    #[error("it is changing too fast: try again")]
+    Contended,
+}
+
+enum One {
+    Lives { was_purged: bool },
+    Lived,
+    WasAhead,
+}
+
+impl Reconciler {
+    /// Who is meant, and what an undo would do.
+    ///
+    /// # Errors
+    ///
+    /// [`OperatorError`], as [`Self::undo`] has it.
+    pub async fn can_undo(&self, subject: &Subject) -> Result<UndoPlan, OperatorError> {
+        self.check_operator().await?;
+        let (entity, stored) = self.find(subject).await?;
+        let stored = stored.ok_or(OperatorError::Unknown)?;
+        let found = self.applier.clerk.fetch_proven(&entity).await?.ok_or(OperatorError::Gone)?;
+        if stored.is_deleted() && stored.is_purging() {
+            return Err(OperatorError::Purging);
+        }
+        let stands = if stored.is_deleted() {
+            Stands::Ended { was_purged: self.was_purged(&stored) }
+        } else {
+            let shown = self.shown(found)?;
+            if self.is_ahead(&stored, &shown) {
+                Stands::Ahead { stored: stored.rank.version, clerk: shown.rank.version }
+            } else {
+                Stands::Alive
+            }
+        };
+        Ok(UndoPlan { entity, stands })
+    }
+
+    /// What Clerk shows, as a row.
+    fn shown(&self, found: Entity) -> Result<Item, OperatorError> {
+        let provenance = self.provenance(Writer::Operator);
+        let context = Context { instance: &self.applier.instance, roles: &self.applier.roles, provenance: &provenance };
+        context.entity(found).ok_or(OperatorError::Undated)
+    }
+
+    /// Whether a live row is dated so far ahead of what Clerk shows that no lagging replica and no race explains it. Without a
+    /// mirror nobody who lives is replaced.
+    fn is_ahead(&self, stored: &Item, shown: &Item) -> bool {
+        let is_same_one = stored.rank.generation == shown.rank.generation;
+        let ahead = stored.rank.version.since(shown.rank.version);
+        !stored.is_deleted() && is_same_one && ahead > AHEAD_AFTER && self.keeps(stored)
+    }
+
+    fn keeps(&self, stored: &Item) -> bool {
+        self.mirror || Kind::of(&stored.key) == Some(Kind::Organization)
+    }
+
+    fn was_purged(&self, tombstone: &Item) -> bool {
+        Kind::of(&tombstone.key) == Some(Kind::User) && tombstone.is_finished() && self.removes()
+    }
+
+    /// Takes the end of a user, an organization or a membership back, or the date ahead of Clerk of one that lives.
+    ///
+    /// # Errors
+    ///
+    /// [`OperatorError`]; what is done stays done, and the same undo goes on with the memberships.
+    pub async fn undo(&self, subject: &Subject) -> Result<Undo, OperatorError> {
+        self.check_operator().await?;
+        let (entity, stored) = self.find(subject).await?;
+        let stored = stored.ok_or(OperatorError::Unknown)?;
+        let found = self.applier.clerk.fetch_proven(&entity).await?.ok_or(OperatorError::Gone)?;
+        let parents: Vec<Key> = entity.parents().iter().map(|parent| parent.key(&self.applier.instance)).collect();
+        if self.survey.read(&parents).await?.items.values().any(Item::is_deleted) {
+            return Err(OperatorError::Orphaned);
+        }
+        let one = self.revive(found, stored).await?;
+        let mut undo = Undo { entity, lived: false, was_ahead: false, was_purged: false, memberships: 0, left: 0 };
+        match one {
+            One::Lived => undo.lived = true,
+            One::WasAhead => undo.was_ahead = true,
+            One::Lives { was_purged } => undo.was_purged = was_purged,
+        }
+        if self.mirror && entity_has_members(&undo.entity) {
+            self.revive_members(&mut undo).await?;
+        }
+        if let EntityId::User(_) = &undo.entity {
+            self.reopen_members(&undo.entity).await?;
+        }
+        Ok(undo)
+    }
+
+    /// Whether an operator may write with this key at all.
+    pub(in crate::services) async fn check_operator(&self) -> Result<(), OperatorError> {
+        if self.policy == Mode::Report {
+            return Err(OperatorError::ReportOnly);
+        }
+        self.check_instance().await
+    }
+
+    /// Whether the key belongs to the instance whose copy this is.
+    pub(in crate::services) async fn check_instance(&self) -> Result<(), OperatorError> {
+        self.applier.clerk.identify().await?;
+        Ok(())
+    }
+
+    /// Who is meant, and what is stored.
+    pub(in crate::services) async fn find(&self, subject: &Subject) -> Result<(EntityId, Option<Item>), OperatorError> {
+        if !subject.is_of_a_known_kind() {
+            return Err(OperatorError::WrongKind);
+        }
+        let key = match subject {
+            Subject::Entity(entity) => entity.key(&self.applier.instance),
+            Subject::Internal(id) => Key { pk: format!("USER#{id}"), sk: "USER".to_owned() },
+        };
+        let mut rows = self.survey.read(std::slice::from_ref(&key)).await?;
+        if !rows.unreadable.is_empty() {
+            return Err(OperatorError::Unreadable);
+        }
+        match (subject, rows.items.remove(&key)) {
+            (Subject::Entity(entity), stored) => Ok((entity.clone(), stored)),
+            (Subject::Internal(_), None) => Err(OperatorError::Unknown),
+            (Subject::Internal(_), Some(stored)) => {
+                let entity = stored.entity().filter(|entity| entity.key(&self.applier.instance) == key);
+                Ok((entity.ok_or(OperatorError::Nameless)?, Some(stored)))
+            }
+        }
+    }
+
+    /// Puts what Clerk shows in the place of the tombstone that is stored, or of the row that is dated ahead.
+    async fn revive(&self, found: Entity, mut stored: Item) -> Result<One, OperatorError> {
+        let item = self.shown(found)?;
+        for _ in 0..MOST_ATTEMPTS {
+            let is_ahead = self.is_ahead(&stored, &item);
+            if !stored.is_deleted() && !is_ahead {
+                return Ok(One::Lived);
+            }
+            if stored.is_deleted() && stored.is_purging() {
+                return Err(OperatorError::Purging);
+            }
+            let lives = One::Lives { was_purged: self.was_purged(&stored) };
+            if !self.keeps(&stored) {
+                // Nobody who lives is stored, so the tombstone is all that there is to take back.
+                if self.applier.directory.withdraw(&stored).await? {
+                    return Ok(lives);
+                }
+                let now = self.survey.read(std::slice::from_ref(&stored.key)).await?.items.remove(&stored.key);
+                stored = now.ok_or(OperatorError::Unknown)?;
+                continue;
+            }
+            let guard = Guard::Exactly(Exact::from(&stored));
+            match self.applier.directory.put(&item, &guard).await? {
+                Put::Applied { .. } => return Ok(if is_ahead { One::WasAhead } else { lives }),
+                Put::Refused(now) => stored = *now.ok_or(OperatorError::Unknown)?,
+            }
+        }
+        Err(OperatorError::Contended)
+    }
+
+    fn removes(&self) -> bool {
+        self.deletions.purger.is_some()
+    }
+
+    /// Brings back the memberships that ended with somebody who lives again: those that Clerk shows, and that ended by no word of
+    /// Clerk's own.
+    async fn revive_members(&self, undo: &mut Undo) -> Result<(), OperatorError> {
+        let mut offset = 0;
+        loop {
+            let page = self.applier.clerk.memberships_of(&undo.entity, offset).await?;
+            self.applier.clerk.prove().await?;
+            let rows = page.rows.len();
+            let found: Vec<Entity> = page.rows.into_iter().filter_map(read).collect();
+            undo.left += u64::try_from(rows - found.len()).unwrap_or(u64::MAX);
+            let instance = &self.applier.instance;
+            let keys = found.iter().flat_map(|entity| {
+                let id = entity.id();
+                id.parents().into_iter().chain([id]).map(|id| id.key(instance)).collect::<Vec<_>>()
+            });
+            // A key may be asked for only once.
+            let keys: std::collections::BTreeSet<Key> = keys.collect();
+            let mut stored = self.survey.read(&keys.into_iter().collect::<Vec<_>>()).await?.items;
+            let has_ended = |id: &EntityId| stored.get(&id.key(instance)).is_some_and(Item::is_deleted);
+            let found: Vec<Entity> =
+                found.into_iter().filter(|entity| !entity.id().parents().iter().any(has_ended)).collect();
+            let mut work = Vec::new();
+            for entity in found {
+                let item = stored.remove(&entity.id().key(instance));
+                let with_parent = |item: &Item| {
+                    item.is_deleted() && (item.provenance.applied_by == Writer::Cascade || item.is_finished())
+                };
+                if let Some(item) = item.filter(with_parent) {
+                    work.push(self.revive_member(entity, item));
+                }
+            }
+            let mut done = stream::iter(work).buffer_unordered(AT_ONCE);
+            while let Some(is_back) = done.next().await {
+                if is_back? {
+                    undo.memberships += 1;
+                } else {
+                    undo.left += 1;
+                }
+            }
+            offset += u64::try_from(rows).unwrap_or(u64::MAX);
+            if rows < PAGE || page.total.is_some_and(|total| offset >= total) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Lets memberships that ended before their user did come back some day: while the user was finished, nothing could.
+    async fn reopen_members(&self, user: &EntityId) -> Result<(), OperatorError> {
+        let (key, mut from) = (user.key(&self.applier.instance), None);
+        loop {
+            let page = self.deletions.cascade.members.of(&key, from).await?;
+            for item in page.items.iter().filter(|item| item.is_deleted() && item.is_finished()) {
+                self.applier.directory.reopen(item).await?;
+            }
+            from = page.next;
+            if from.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn revive_member(&self, entity: Entity, stored: Item) -> Result<bool, OperatorError> {
+        let id = entity.id();
+        match self.revive(entity, stored).await {
+            Ok(_) => Ok(true),
+            Err(OperatorError::Store(error)) => Err(error.into()),
+            Err(error) => {
+                tracing::warn!(id = %id, %error, "a membership is not brought back");
+                Ok(false)
+            }
+        }
+    }
+}
+
+fn entity_has_members(entity: &EntityId) -> bool {
+    matches!(entity, EntityId::User(_) | EntityId::Organization(_))
+}
+
+fn read(row: Row) -> Option<Entity> {
+    match row {
+        Row::Read(entity) => Some(*entity),
+        Row::Unreadable(_) => None,
+    }
+}

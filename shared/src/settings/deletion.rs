@@ -1,0 +1,119 @@
+//! What deletions remove, as the settings say it.
+
+use super::variables::{
+    DELETION_POLICY, Reader, Source, Variable, bare_table_name, deletion_policy, table_name, variable,
+};
+use crate::core::deletion::owned::OwnedTable;
+use crate::core::deletion::purge::{LONGEST_HOLD, USUAL_BACKUP_DAYS, USUAL_HOLD};
+use crate::core::mirror::tombstone::DeletionPolicy;
+
+/// How long a deletion can be taken back.
+pub const PURGE_AFTER_HOURS: Variable = variable(
+    "PURGE_AFTER_HOURS",
+    false,
+    Source::Environment,
+    "the whole hours that the data of a deleted user wait for an undo, from 0 (none at all) to 8760, by default 24",
+);
+/// The application's tables of users' rows.
+pub const OWNED_TABLES: Variable = variable(
+    "OWNED_TABLES",
+    false,
+    Source::Environment,
+    r#"a JSON list such as [{"table":"tasks","key":"user_id","sort_key":"task_id","index":null,"id":"clerk","unique_per_user":false}], by default []; or what `rollcall owned-tables` has printed"#,
+);
+/// Where backups go.
+pub const BACKUP_BUCKET: Variable = variable(
+    "BACKUP_BUCKET",
+    false,
+    Source::Environment,
+    "the name of an S3 bucket, or the absolute path of a folder; required unless DELETION_POLICY is retain",
+);
+/// How long backups stay.
+pub const BACKUP_DAYS: Variable = variable(
+    "BACKUP_DAYS",
+    false,
+    Source::Environment,
+    "the whole days that a backup in a folder stays, from 1 to 3650, by default 30; a bucket has a lifecycle rule",
+);
+
+/// What becomes of a deleted user's data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// What a deletion leaves.
+    pub policy: DeletionPolicy,
+    /// For how many hours it can be taken back.
+    pub hold: u64,
+    /// The application's tables of users' rows.
+    pub owned: Vec<OwnedTable>,
+    /// Where backups go; nothing if nothing is ever removed.
+    pub backups: Option<BackupPlace>,
+    /// For how many days they stay there.
+    pub backup_days: u64,
+}
+
+/// Where backups go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BackupPlace {
+    /// An S3 bucket, by its name.
+    Bucket(String),
+    /// A folder, by its absolute path.
+    Folder(String),
+}
+
+impl Removal {
+    /// What it reads.
+    pub const VARIABLES: [Variable; 5] = [DELETION_POLICY, PURGE_AFTER_HOURS, OWNED_TABLES, BACKUP_BUCKET, BACKUP_DAYS];
+
+    /// Reads the five settings. `ours` are the tables that cannot be owned ones.
+    pub fn read(reader: &mut Reader<'_>, ours: &[Option<&String>]) -> Removal {
+        let policy = reader.read(&DELETION_POLICY, deletion_policy).unwrap_or(DeletionPolicy::Redact);
+        let hold = reader.read(&PURGE_AFTER_HOURS, |text| whole(text, 0, LONGEST_HOLD)).unwrap_or(USUAL_HOLD);
+        let owned = Removal::read_owned(reader, ours);
+        let bucket = BACKUP_BUCKET.required_if(policy != DeletionPolicy::Retain);
+        let backups = reader.read(&bucket, backup_place);
+        let backup_days = reader.read(&BACKUP_DAYS, |text| whole(text, 1, 3650)).unwrap_or(USUAL_BACKUP_DAYS);
+        Removal { policy, hold, owned, backups, backup_days }
+    }
+
+    /// Reads the application's tables alone. `ours` are the tables that cannot be owned ones, under whatever name.
+    pub fn read_owned(reader: &mut Reader<'_>, ours: &[Option<&String>]) -> Vec<OwnedTable> {
+        let owned = reader.read(&OWNED_TABLES, owned_tables).unwrap_or_default();
+        let is_ours = |owned: &OwnedTable| {
+            ours.iter().flatten().any(|ours| bare_table_name(ours) == bare_table_name(&owned.table))
+        };
+        if owned.iter().any(is_ours) {
+            reader.contradicts(&OWNED_TABLES, "names one of Rollcall's own tables");
+        }
+        owned
+    }
+}
+
+/// A JSON list of tables, each by a name and an attribute, none of them twice.
+#[must_use]
+pub fn owned_tables(text: &str) -> Option<Vec<OwnedTable>> {
+    let tables: Vec<OwnedTable> = serde_json::from_str(text).ok()?;
+    let is_name = |text: &str| (1..=255).contains(&text.len());
+    let is_one = |at: usize, table: &OwnedTable| {
+        let of =
+            |table: &OwnedTable| (bare_table_name(&table.table).to_owned(), table.key.clone(), table.index.clone());
+        let texts = [Some(&table.key), table.sort_key.as_ref(), table.index.as_ref()];
+        table_name(&table.table).is_some()
+            && texts.into_iter().flatten().all(|text| is_name(text))
+            && !tables[..at].iter().any(|earlier| of(earlier) == of(table))
+    };
+    tables.iter().enumerate().all(|(at, table)| is_one(at, table)).then(|| tables.clone())
+}
+
+/// A bucket's name, or an absolute path. Source: AWS, "General purpose bucket naming rules".
+#[must_use]
+pub fn backup_place(text: &str) -> Option<BackupPlace> {
+    if text.starts_with('/') {
+        return Some(BackupPlace::Folder(text.to_owned()));
+    }
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    ((3..=63).contains(&text.len()) && text.bytes().all(allowed)).then(|| BackupPlace::Bucket(text.to_owned()))
+}
+
+fn whole(text: &str, least: u64, most: u64) -> Option<u64> {
+    text.parse().ok().filter(|number: &u64| (least..=most).contains(number) && number.to_string() == text)
+}

@@ -1,0 +1,4 @@
+//! Settings: [`variables`] are those of all functions, [`deletion`] those of deletions.
+
+pub mod deletion;
+pub mod variables;

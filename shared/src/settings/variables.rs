@@ -1,0 +1,406 @@
+//! Settings: named variables, read through a look-up, with every problem reported at once.
+//!
+//! Nothing here reads the environment: a `main.rs` passes the look-up in. Secrets come from the environment on a
+//! developer's machine and from Secrets Manager when deployed; the reader sees no difference.
+
+use std::fmt;
+
+use secrecy::SecretString;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use url::Url;
+
+use crate::core::ensure::decide;
+use crate::core::mirror::projection;
+use crate::core::mirror::tombstone::DeletionPolicy;
+use crate::core::profile;
+use crate::core::reconcile::run::Mode;
+
+/// Where a variable's value comes from when deployed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// The function's environment.
+    Environment,
+    /// The JSON secret that `ROLLCALL_SECRET_ARN` names; the environment on a developer's machine.
+    Secret,
+    /// AWS's own variables, read by its SDK.
+    Aws,
+}
+
+/// One setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Variable {
+    /// Its name, in the environment and in the secret alike.
+    pub name: &'static str,
+    /// Whether a function refuses to start without it.
+    pub required: bool,
+    /// Where it comes from.
+    pub source: Source,
+    /// What it is and what it should look like.
+    pub looks_like: &'static str,
+}
+
+pub(super) const fn variable(name: &'static str, required: bool, source: Source, looks_like: &'static str) -> Variable {
+    Variable { name, required, source, looks_like }
+}
+
+/// The Directory's table.
+pub const DIRECTORY_TABLE: Variable = variable(
+    "DIRECTORY_TABLE",
+    true,
+    Source::Environment,
+    "the name of the Directory table, such as rollcall-directory",
+);
+/// The Profiles' table.
+pub const PROFILES_TABLE: Variable =
+    variable("PROFILES_TABLE", true, Source::Environment, "the name of the Profiles table, such as rollcall-profiles");
+/// The Operations table.
+pub const OPERATIONS_TABLE: Variable = variable(
+    "OPERATIONS_TABLE",
+    true,
+    Source::Environment,
+    "the name of the Operations table, such as rollcall-operations",
+);
+/// Clerk's instance.
+pub const CLERK_INSTANCE_ID: Variable =
+    variable("CLERK_INSTANCE_ID", true, Source::Environment, "the id of your Clerk instance, such as ins_2nUcu…");
+/// Clerk's Backend API.
+pub const CLERK_API_URL: Variable = variable(
+    "CLERK_API_URL",
+    false,
+    Source::Environment,
+    "the base URL of Clerk's Backend API, by default https://api.clerk.com",
+);
+/// The key to the Backend API.
+pub const CLERK_SECRET_KEY: Variable =
+    variable("CLERK_SECRET_KEY", true, Source::Secret, "the secret key of your Clerk instance, such as sk_live_…");
+/// The webhook's signing secrets.
+pub const CLERK_WEBHOOK_SECRET: Variable = variable(
+    "CLERK_WEBHOOK_SECRET",
+    true,
+    Source::Secret,
+    "one or several signing secrets, separated by spaces, such as whsec_…",
+);
+/// The secret that holds the two above.
+pub const ROLLCALL_SECRET_ARN: Variable = variable(
+    "ROLLCALL_SECRET_ARN",
+    false,
+    Source::Environment,
+    "the ARN of a Secrets Manager secret, a JSON object with CLERK_SECRET_KEY and CLERK_WEBHOOK_SECRET",
+);
+/// What a deletion leaves.
+pub const DELETION_POLICY: Variable =
+    variable("DELETION_POLICY", false, Source::Environment, "redact (default), purge or retain");
+/// Whether reconcile writes.
+pub const RECONCILE_POLICY: Variable =
+    variable("RECONCILE_POLICY", false, Source::Environment, "repair (default) or report");
+/// How much of Clerk's rate each function may use that asks much.
+pub const CLERK_RATE_SHARE: Variable = variable(
+    "CLERK_RATE_SHARE",
+    false,
+    Source::Environment,
+    "the share of Clerk's rate limit that reconcile, the write-back and ensure-profile may use, each, in percent from 1 to 100, by default 20",
+);
+/// Whether live users and memberships are kept.
+pub const MIRROR: Variable = variable("MIRROR", false, Source::Environment, "on (default) or off");
+
+/// Whether ids and roles are written back into Clerk.
+pub const METADATA_WRITEBACK: Variable =
+    variable("METADATA_WRITEBACK", false, Source::Environment, "on (default) or off");
+/// Which roles users have.
+pub const ROLES: Variable = variable(
+    "ROLES",
+    false,
+    Source::Environment,
+    "the names that count as roles in a user's public metadata, separated by commas, by default admin,user",
+);
+/// Where changes are told.
+pub const EVENT_BUS: Variable = variable(
+    "EVENT_BUS",
+    false,
+    Source::Environment,
+    "the name or ARN of an EventBridge bus for change events; without one they are only logged",
+);
+
+/// Who issues session tokens.
+pub const CLERK_ISSUER: Variable = variable(
+    "CLERK_ISSUER",
+    true,
+    Source::Environment,
+    "the Frontend API URL of your Clerk instance, such as https://clerk.example.com, not the address of its keys; several \
+     are separated by spaces",
+);
+/// Where the keys of session tokens are published.
+pub const CLERK_JWKS_URL: Variable = variable(
+    "CLERK_JWKS_URL",
+    false,
+    Source::Environment,
+    "the URL of the keys that sign sessions, by default the first CLERK_ISSUER and /.well-known/jwks.json",
+);
+/// What the names of Clerk's cookies are worked out from.
+pub const CLERK_PUBLISHABLE_KEY: Variable = variable(
+    "CLERK_PUBLISHABLE_KEY",
+    false,
+    Source::Environment,
+    "the publishable key of your Clerk instance, such as pk_live_…; only needed if CLERK_ISSUER is a proxy's address",
+);
+/// The key of session tokens, given.
+pub const CLERK_JWT_KEY: Variable = variable(
+    "CLERK_JWT_KEY",
+    false,
+    Source::Environment,
+    "the PEM of the instance's public key, lines separated by line breaks or \\n; with it no keys are fetched",
+);
+/// The sites whose sessions are accepted.
+pub const ALLOWED_ORIGINS: Variable = variable(
+    "ALLOWED_ORIGINS",
+    true,
+    Source::Environment,
+    "your sites, separated by spaces or commas, such as https://app.example.com, https://*.example.com (a star for the \
+     first label, and nothing else) or tauri://localhost",
+);
+/// Whether tokens that name no site are accepted.
+pub const ALLOW_MISSING_AZP: Variable =
+    variable("ALLOW_MISSING_AZP", false, Source::Environment, "true or false (default)");
+/// Where somebody who is not signed in goes.
+pub const SIGN_IN_URL: Variable = variable(
+    "SIGN_IN_URL",
+    false,
+    Source::Environment,
+    "the URL of your sign-in page, such as https://app.example.com/sign-in",
+);
+/// What `ensure` may do.
+pub const ENSURE_POLICY: Variable = variable("ENSURE_POLICY", false, Source::Environment, "create (default) or verify");
+/// What a user's new record in Profiles holds.
+pub const PROFILE_DEFAULTS: Variable = variable(
+    "PROFILE_DEFAULTS",
+    false,
+    Source::Environment,
+    "a JSON object without pk, sk, user_id, organization_id and created_at, by default {}",
+);
+/// What a membership's new record in Profiles holds.
+pub const MEMBERSHIP_PROFILE_DEFAULTS: Variable = Variable { name: "MEMBERSHIP_PROFILE_DEFAULTS", ..PROFILE_DEFAULTS };
+/// Whom callers may turn to.
+pub const SUPPORT_CONTACT: Variable = variable(
+    "SUPPORT_CONTACT",
+    false,
+    Source::Environment,
+    "an address or a URL of at most 200 characters that callers see when only you can help",
+);
+
+/// The share of Clerk's rate that is used unless told otherwise, in percent.
+pub const USUAL_RATE_SHARE: u8 = 20;
+
+/// All the problems of one start, each by the name of its variable.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct InvalidSettings(Vec<(&'static str, String)>);
+
+impl fmt::Display for InvalidSettings {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.lines().join("; "))
+    }
+}
+
+impl std::error::Error for InvalidSettings {}
+
+impl InvalidSettings {
+    /// Each problem as a line of its own.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        self.0.iter().map(|(name, problem)| format!("{name} {problem}")).collect()
+    }
+
+    /// The names of the variables that are missing or malformed.
+    #[must_use]
+    pub fn names(&self) -> Vec<&'static str> {
+        self.0.iter().map(|(name, _)| *name).collect()
+    }
+}
+
+/// Reads variables one after the other and remembers what was wrong.
+pub struct Reader<'a> {
+    lookup: &'a dyn Fn(&str) -> Option<String>,
+    problems: InvalidSettings,
+}
+
+impl Variable {
+    /// The same variable where a function cannot do without it, or can.
+    #[must_use]
+    pub const fn required_if(self, required: bool) -> Variable {
+        Variable { required, ..self }
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// A reader over `lookup`. A blank value counts as missing.
+    #[must_use]
+    pub fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Reader<'a> {
+        Reader { lookup, problems: InvalidSettings::default() }
+    }
+
+    /// Reads a variable and parses it; nothing if it is missing or malformed, which the reader then remembers.
+    pub fn read<T>(&mut self, variable: &Variable, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        let value = (self.lookup)(variable.name).filter(|value| !value.trim().is_empty());
+        let Some(value) = value else {
+            if variable.required {
+                self.problems.0.push((variable.name, format!("is missing: it should be {}", variable.looks_like)));
+            }
+            return None;
+        };
+        let parsed = parse(value.trim());
+        if parsed.is_none() {
+            // Never the value itself: it may be a secret in the wrong place.
+            self.problems.0.push((variable.name, format!("is malformed: it should be {}", variable.looks_like)));
+        }
+        parsed
+    }
+
+    /// Remembers that a variable does not go with another one.
+    pub fn contradicts(&mut self, variable: &Variable, problem: &str) {
+        self.problems.0.push((variable.name, problem.to_owned()));
+    }
+
+    /// What was wrong, all of it.
+    #[must_use]
+    pub fn finish(self) -> InvalidSettings {
+        self.problems
+    }
+}
+
+/// A table's name or ARN. Source: AWS, "Naming rules and data types".
+#[must_use]
+pub fn table_name(text: &str) -> Option<String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    let name = text.strip_prefix("arn:").and_then(|arn| arn.rsplit_once("table/")).map_or(text, |(_, name)| name);
+    ((3..=255).contains(&name.len()) && name.bytes().all(allowed)).then(|| text.to_owned())
+}
+
+/// The name of a table without the rest of its ARN.
+#[must_use]
+pub fn bare_table_name(text: &str) -> &str {
+    text.strip_prefix("arn:").and_then(|arn| arn.split_once(":table/")).map_or(text, |(_, name)| name)
+}
+
+/// `on` or `off`.
+#[must_use]
+pub fn switch(text: &str) -> Option<bool> {
+    match text {
+        "on" => Some(true),
+        "off" => Some(false),
+        _ => None,
+    }
+}
+
+/// `redact`, `purge` or `retain`.
+#[must_use]
+pub fn deletion_policy(text: &str) -> Option<DeletionPolicy> {
+    match text {
+        "redact" => Some(DeletionPolicy::Redact),
+        "purge" => Some(DeletionPolicy::Purge),
+        "retain" => Some(DeletionPolicy::Retain),
+        _ => None,
+    }
+}
+
+/// `repair` or `report`.
+#[must_use]
+pub fn reconcile_policy(text: &str) -> Option<Mode> {
+    match text {
+        "repair" => Some(Mode::Repair),
+        "report" => Some(Mode::Report),
+        _ => None,
+    }
+}
+
+/// A whole percentage; none of it would be no work at all.
+#[must_use]
+pub fn percent(text: &str) -> Option<u8> {
+    text.parse().ok().filter(|percent| (1..=100).contains(percent))
+}
+
+/// A bus's name or ARN. Source: AWS, API reference of `PutEvents`, pattern of `EventBusName`.
+#[must_use]
+pub fn event_bus(text: &str) -> Option<String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/' | b':');
+    ((1..=1600).contains(&text.len()) && text.bytes().all(allowed)).then(|| text.to_owned())
+}
+
+/// `true` or `false`.
+#[must_use]
+pub fn boolean(text: &str) -> Option<bool> {
+    text.parse().ok()
+}
+
+/// `create` or `verify`.
+#[must_use]
+pub fn ensure_policy(text: &str) -> Option<decide::Policy> {
+    match text {
+        "create" => Some(decide::Policy::Create),
+        "verify" => Some(decide::Policy::Verify),
+        _ => None,
+    }
+}
+
+/// An http or https URL with a host.
+#[must_use]
+pub fn http_url(text: &str) -> Option<Url> {
+    Url::parse(text).ok().filter(|url| matches!(url.scheme(), "https" | "http") && url.has_host())
+}
+
+/// The base URL of the Backend API, to which `/v1` is added: whoever has written it already means the same.
+#[must_use]
+pub fn api_url(text: &str) -> Option<Url> {
+    let text = text.trim_end_matches('/');
+    http_url(text.strip_suffix("/v1").unwrap_or(text))
+}
+
+/// A key that can be sent in a header; its prefix is Clerk's affair.
+#[must_use]
+pub fn secret_key(text: &str) -> Option<SecretString> {
+    text.bytes().all(|byte| byte.is_ascii_graphic()).then(|| SecretString::from(text))
+}
+
+/// One or several issuers, separated by commas or white space, as tokens write them: URLs without a slash at their end. The
+/// address of the keys is not one of them: with it every session would be refused.
+#[must_use]
+pub fn issuers(text: &str) -> Option<Vec<String>> {
+    let listed = text.split([' ', ',', '\t', '\n']).filter(|issuer| !issuer.is_empty());
+    let issuers: Option<Vec<String>> = listed.map(issuer).collect();
+    issuers.filter(|issuers| !issuers.is_empty())
+}
+
+fn issuer(text: &str) -> Option<String> {
+    let text = text.trim_end_matches('/');
+    let url = http_url(text)?;
+    let is_keys =
+        url.path().contains("/.well-known") || url.path().ends_with("/jwks.json") || url.path().ends_with("/jwks");
+    let is_plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    (is_plain && !is_keys).then(|| text.to_owned())
+}
+
+/// The address of published keys: never a bare host, where a web page answers.
+#[must_use]
+pub fn jwks_url(text: &str) -> Option<Url> {
+    http_url(text).filter(|url| url.path().len() > 1)
+}
+
+/// The PEM of a key; a variable that cannot hold line breaks writes them as `\n`.
+#[must_use]
+pub fn pem(text: &str) -> String {
+    text.replace("\\n", "\n")
+}
+
+/// A JSON object that sets none of the attributes which Rollcall sets.
+#[must_use]
+pub fn profile_defaults(text: &str) -> Option<Map<String, Value>> {
+    let defaults: Map<String, Value> = serde_json::from_str(text).ok()?;
+    let is_free = |name: &String| !name.is_empty() && !profile::RESERVED.contains(&name.as_str());
+    (defaults.keys().all(is_free) && projection::is_storable(&defaults)).then_some(defaults)
+}
+
+/// Text that is shown to callers as it is.
+#[must_use]
+pub fn support_contact(text: &str) -> Option<String> {
+    (text.chars().count() <= 200 && !text.chars().any(char::is_control)).then(|| text.to_owned())
+}

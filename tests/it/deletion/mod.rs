@@ -1,0 +1,12 @@
+//! What deletions leave, remove, and let be restored.
+
+mod backups;
+mod interrupted;
+mod large;
+mod memory;
+mod others;
+mod owned_lists;
+mod personal_data;
+mod policies;
+mod restore_files;
+mod twice;

@@ -1,0 +1,152 @@
+//! Purges that run at once, and deletions that are undone and repeated between two steps of one: finished is finished, and
+//! another tombstone is another one.
+
+use futures_util::future::join_all;
+use rollcall::adapters::dynamo::directory::write::{ClerkId, DynamoDirectory, PutUnder};
+use rollcall::core::deletion::subject::Subject;
+use rollcall::core::id::EntityId;
+use rollcall::core::mirror::item::Item;
+use rollcall::core::mirror::rule::Guard;
+use rollcall_cli::dev::tables;
+use rollcall_tests::{OWNED_TABLES, World, deletion_event};
+use serde_json::Value;
+
+use crate::operator::commands::people;
+use crate::{membership, user};
+
+const PURGE: [(&str, &str); 2] = [("DELETION_POLICY", "purge"), ("OWNED_TABLES", OWNED_TABLES)];
+const HERS: usize = 4;
+
+async fn office(users: usize, settings: &[(&str, &str)]) -> (World, Vec<String>, String) {
+    let clerk = clerk_emulator::Config { production: true, ..clerk_emulator::Config::default() };
+    let world = World::of(clerk, settings).await;
+    world.make_owned_tables().await;
+    let (users, acme) = people(&world, users).await;
+    world.set_now(world.now().get() + 60_000);
+    assert!(world.reconcile().await.is_in_step());
+    (world, users, acme)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_s10_purges_of_the_same_users_at_once_finish_all_of_them_and_report_none_as_left() {
+    for at_once in [2, 3, 4] {
+        let (world, users, acme) = office(200, &PURGE).await;
+        // Each in several organizations.
+        for number in 1..HERS {
+            for user in &users {
+                let mut row = world.item(&membership(user, &acme)).await.unwrap();
+                row["organization_id"] = format!("org_{number}").into();
+                row["sk"] = format!("ORG#org_{number}").into();
+                world.put(&world.stack.addresses.directory_table, &row).await;
+            }
+        }
+        for user in &users {
+            world.set_now(world.now().get() + 1);
+            assert_eq!(world.post(&deletion_event("user.deleted", user, world.now().get())).await.status, 200);
+        }
+        // The stream is off: the night ends the memberships and notes what is due.
+        world.wait_hours(1);
+        world.reconcile().await;
+        world.wait_hours(26);
+        let reconcilers = join_all((0..at_once).map(|_| world.reconciler())).await;
+        let settled = join_all(reconcilers.iter().map(|reconciler| reconciler.settle(None))).await;
+        let settled: Vec<_> = settled.into_iter().map(|settled| settled.unwrap().settled.unwrap()).collect();
+        assert_eq!(settled.iter().map(|it| it.left).sum::<u64>(), 0, "{at_once} at once: {settled:?}");
+        assert_eq!(settled.iter().map(|it| it.purged).sum::<u64>(), users.len() as u64, "{at_once}: {settled:?}");
+        for user in &users {
+            let copy = world.item(&crate::user(user)).await.unwrap();
+            assert!(copy["consequences_at"].is_u64() && copy["purging_at"].is_null(), "{copy}");
+        }
+        let members: Vec<Value> = world.directory().await.into_iter().filter(|row| row["sk"] != "USER").collect();
+        assert!(members.iter().filter(|row| row["sk"] != "ORG").all(|row| row["consequences_at"].is_u64()));
+    }
+}
+
+#[tokio::test]
+async fn fault_s9_a_deletion_undone_and_repeated_between_two_steps_of_a_purge_has_a_hold_of_its_own() {
+    let (world, users, _) = office(1, &PURGE).await;
+    let ada = users[0].clone();
+    world.set_now(world.now().get() + 1_000);
+    let deletion = deletion_event("user.deleted", &ada, world.now().get());
+    assert_eq!(world.post(&deletion).await.status, 200);
+    world.wait_hours(1);
+    world.reconcile().await;
+    world.wait_hours(25);
+    let purger = world.reconciler().await;
+    let others = world.beside(&PURGE).await;
+    let mut held = world.wire.hold();
+    let repeating = async {
+        loop {
+            let request = held.recv().await.unwrap();
+            if request.operation == "UpdateItem" {
+                let subject: Subject = ada.parse().unwrap();
+                Box::pin(others.reconciler().await.reconciler().undo(&subject)).await.unwrap();
+                // The same message once more, an hour later.
+                world.wait_hours(1);
+                assert_eq!(others.post(&deletion).await.status, 200);
+                drop(held);
+                request.release();
+                return;
+            }
+            request.release();
+        }
+    };
+    let (settled, ()) = tokio::join!(purger.settle(None), repeating);
+    assert_eq!(settled.unwrap().settled.unwrap().purged, 0);
+    let copy = world.item(&user(&ada)).await.unwrap();
+    assert!(copy["deleted_at"].is_u64(), "{copy}");
+    assert!(copy["purging_at"].is_null() && copy["consequences_at"].is_null(), "the new tombstone is marked: {copy}");
+    let subject: Subject = ada.parse().unwrap();
+    Box::pin(world.reconciler().await.reconciler().undo(&subject)).await.expect("the hold of the new one has begun");
+}
+
+#[tokio::test]
+async fn fault_s9_every_mark_names_the_exact_tombstone() {
+    let (world, users, acme) = office(2, &PURGE).await;
+    let directory = DynamoDirectory::new(world.stack.dynamodb.clone(), world.stack.addresses.directory_table.clone());
+    let read = async |entity: &EntityId| -> Item { serde_json::from_value(world.item(entity).await.unwrap()).unwrap() };
+    assert_eq!(world.post(&deletion_event("user.deleted", &users[1], world.now().get())).await.status, 200);
+    let stored = read(&user(&users[1])).await;
+    let mut earlier = stored.clone();
+    // Undone and repeated: the rank and the digest are the same.
+    let at = i64::try_from(stored.provenance.applied_at.get()).unwrap();
+    earlier.provenance.applied_at = (at - 1).try_into().unwrap();
+    let member = read(&membership(&users[1], &acme)).await;
+    let (now, before) = (world.now(), world.directory().await);
+    assert_eq!(directory.begin_purge(&earlier, now).await.unwrap(), None, "begin_purge");
+    for id in [ClerkId::Stays, ClerkId::IsReplaced, ClerkId::Goes] {
+        assert_eq!(directory.finish(&earlier, now, id).await.unwrap(), None, "finish");
+    }
+    assert!(!directory.withdraw(&earlier).await.unwrap(), "withdraw");
+    let digest = member.digest.clone();
+    let under = directory.put_under(&[(member, Guard::NewerOrSeen(digest))], &earlier).await.unwrap();
+    assert_eq!(under, PutUnder::Refused, "put_under");
+    assert_eq!(world.directory().await, before);
+    directory.finish(&stored, now, ClerkId::Stays).await.unwrap().expect("the exact one is marked");
+    let finished = world.directory().await;
+    directory.reopen(&earlier).await.unwrap();
+    assert_eq!(world.directory().await, finished, "reopen");
+    directory.reopen(&stored).await.unwrap();
+    assert_eq!(world.directory().await, before);
+}
+
+#[tokio::test]
+async fn fault_s8_no_attribute_makes_a_tombstone_expire() {
+    let world = World::start().await;
+    let client = &world.stack.dynamodb;
+    let addresses = &world.stack.addresses;
+    let lives = async |table: &str| {
+        let described = client.describe_time_to_live().table_name(table).send().await.unwrap();
+        described.time_to_live_description.and_then(|it| it.attribute_name)
+    };
+    assert_eq!(lives(&addresses.directory_table).await, None);
+    assert_eq!(lives(&addresses.profiles_table).await, None);
+    assert_eq!(lives(&addresses.operations_table).await.as_deref(), Some("expires_at"));
+    // A folder of an earlier version has a table that expires; the next start mends it.
+    let specification = aws_sdk_dynamodb::types::TimeToLiveSpecification::builder();
+    let on = specification.enabled(true).attribute_name("expires_at").build().unwrap();
+    let request = client.update_time_to_live().table_name(&addresses.directory_table);
+    request.time_to_live_specification(on).send().await.unwrap();
+    tables::create(client, &tables::Tables::default()).await.unwrap();
+    assert_eq!(lives(&addresses.directory_table).await, None);
+}

@@ -1,0 +1,6 @@
+//! The local stack and its commands.
+
+mod data_folder;
+mod main_job;
+mod pages;
+mod trigger;

@@ -1,0 +1,9 @@
+//! ensure-profile: callers in, records out.
+
+mod callers;
+mod failures;
+mod interleaved;
+pub(crate) mod profiles;
+mod rate;
+mod sessions;
+mod sync;

@@ -1,0 +1,4 @@
+//! What is logged and counted.
+
+mod logs;
+pub(crate) mod metrics;

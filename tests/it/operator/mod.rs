@@ -1,0 +1,8 @@
+//! The operator's commands, with the real binary.
+
+mod analyze;
+pub(crate) mod commands;
+mod findings;
+mod person;
+mod printing;
+mod unknown_ids;

@@ -1,0 +1,127 @@
+//! I19: an id that nobody knows, or of something else, is an error: nothing is written for it, and nothing is printed that
+//! looks like an answer.
+
+use rollcall_tests::{OWNED_TABLES, World};
+use serde_json::{Value, json};
+
+use crate::operator::commands::{people, rollcall, run, typed};
+use crate::user;
+
+const PURGE: [(&str, &str); 2] = [("DELETION_POLICY", "purge"), ("OWNED_TABLES", OWNED_TABLES)];
+
+async fn office() -> (World, String) {
+    let world = World::with(&PURGE).await;
+    world.make_owned_tables().await;
+    let (users, _) = people(&world, 2).await;
+    world.set_now(world.now().get() + 60_000);
+    assert!(world.reconcile().await.is_in_step());
+    world.give_rows(&users[0], 2, &users[0]).await;
+    (world, users[0].clone())
+}
+
+/// Everything that is stored of anybody.
+async fn stored(world: &World) -> String {
+    format!("{:?}", (world.directory().await, world.profiles().await, world.owned().await))
+}
+
+#[tokio::test]
+async fn i19_an_export_of_an_unknown_id_is_an_error_and_prints_nothing() {
+    let (world, ada) = office().await;
+    for args in [&["export", "user_doesnotexist"][..], &["export", "user_doesnotexist", "--json"]] {
+        let said = rollcall(&world, args, &PURGE).await;
+        assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{}", said.err);
+        assert!(said.err.contains("no record for this id") && said.err.contains("CLERK_INSTANCE_ID"), "{}", said.err);
+    }
+    // Under another instance's id the partition would be another one, and the answer would lack most of the record.
+    let other = [PURGE[0], PURGE[1], ("CLERK_INSTANCE_ID", "ins_other")];
+    let said = rollcall(&world, &["export", &ada], &other).await;
+    assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{}", said.err);
+    assert!(said.err.contains("belongs to another Clerk instance"), "{}", said.err);
+    // One row anywhere is an answer.
+    world.give_rows("user_elsewhere", 1, "user_elsewhere").await;
+    let said = rollcall(&world, &["export", "user_elsewhere", "--json"], &PURGE).await;
+    assert_eq!(
+        (said.status, said.json()["owned"]["tasks"].as_array().map(Vec::len)),
+        (Some(0), Some(1)),
+        "{}",
+        said.err
+    );
+}
+
+#[tokio::test]
+async fn i19_an_id_of_something_else_is_an_error_for_every_command_about_one_person() {
+    let (world, _) = office().await;
+    let before = stored(&world).await;
+    for id in
+        ["sess_2nNG9rEYQoliquKw5eHQ9eFeurU", "orgmem_1", "ada", "user_1/org_1", "1C1157AC-33D3-5114-BBD8-09B23E2CA922"]
+    {
+        for command in ["export", "undo", "erase"] {
+            let args: &[&str] = if command == "export" { &[command, id] } else { &[command, id, "--yes"] };
+            let said = rollcall(&world, args, &PURGE).await;
+            assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{args:?} {}", said.err);
+            assert!(said.err.contains("this is no id of a user"), "{args:?} {}", said.err);
+        }
+    }
+    let said = rollcall(&world, &["erase", "sess_1", "--yes", "--even-if-unknown"], &PURGE).await;
+    assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{}", said.err);
+    for (command, id) in [("export", "org_1"), ("erase", "org_1"), ("undo", "org_1"), ("undo", "org_1/user_1")] {
+        let args: &[&str] = if command == "export" { &[command, id] } else { &[command, id, "--yes"] };
+        let said = rollcall(&world, args, &PURGE).await;
+        assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{args:?} {}", said.err);
+    }
+    assert_eq!(stored(&world).await, before);
+}
+
+#[tokio::test]
+async fn i19_an_event_is_not_sent_about_an_id_that_does_not_fit_it() {
+    for (event, id) in [
+        ("user.created", "org_2nyiGxAxOOuSJqJjeif62e4qZfa"),
+        ("organization.created", "user_2nNG9rEYQoliquKw5eHQ9eFeurU"),
+        ("user.created", "ada"),
+        ("user.created", "user_"),
+    ] {
+        let said = run(&["trigger", event, "--id", id, "--print"], &[]).await;
+        assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{event} {id} {}", said.err);
+        assert!(said.err.contains("does not fit") && said.err.contains("nothing was sent"), "{}", said.err);
+    }
+    for (event, id) in [("user.created", "user_9"), ("organizationMembership.created", "org_9")] {
+        let said = run(&["trigger", event, "--id", id, "--print"], &[]).await;
+        assert_eq!(said.status, Some(0), "{}", said.err);
+        assert!(said.out.contains(id), "{}", said.out);
+    }
+}
+
+#[tokio::test]
+async fn i19_an_unknown_id_is_erased_only_with_a_flag_after_the_plan_and_consent() {
+    let (world, ada) = office().await;
+    let before = stored(&world).await;
+    for options in [&["--yes"][..], &["--yes", "--json"], &["--dry-run"], &["--yes", "--now"]] {
+        let args = [&["erase", "user_doesnotexist"], options].concat();
+        let said = rollcall(&world, &args, &PURGE).await;
+        assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{args:?} {}", said.err);
+        assert!(said.err.contains("neither Clerk nor the tables know this id"), "{}", said.err);
+        assert!(said.err.contains("--even-if-unknown"), "{}", said.err);
+    }
+    let plan = rollcall(&world, &["erase", "user_doesnotexist", "--even-if-unknown", "--dry-run"], &PURGE).await;
+    assert!(plan.status == Some(2) && plan.out.contains("known neither to Clerk nor to the tables"), "{}", plan.out);
+    let asked = typed(&world, &["erase", "user_doesnotexist", "--even-if-unknown"], "n\r").await;
+    assert!(asked.status == Some(2) && asked.out.contains("known neither"), "{}", asked.out);
+    assert_eq!(stored(&world).await, before);
+
+    let erased =
+        rollcall(&world, &["erase", "user_doesnotexist", "--even-if-unknown", "--yes", "--json"], &PURGE).await;
+    assert_eq!((erased.status, &erased.json()["unknown"]), (Some(0), &json!(true)), "{}", erased.err);
+    assert!(world.item(&user("user_doesnotexist")).await.unwrap()["deleted_at"].is_u64());
+
+    // Whom a table knows, or Clerk alone, is known. The plan shows the name of the one whom it is about.
+    world.give_rows("user_elsewhere", 1, "user_elsewhere").await;
+    let erased = rollcall(&world, &["erase", "user_elsewhere", "--yes", "--now", "--json"], &PURGE).await;
+    assert_eq!((erased.status, &erased.json()["removed"]["tasks"]), (Some(0), &json!(1)), "{}", erased.err);
+    let newcomer = json!({ "first_name": "Neu", "last_name": "Ling", "email_address": ["neu@example.com"] });
+    let newcomer = world.clerk("POST", "/users", newcomer).await["id"].as_str().unwrap().to_owned();
+    let plan = rollcall(&world, &["erase", &newcomer, "--dry-run"], &PURGE).await;
+    assert!(plan.status == Some(2) && plan.out.contains("(Neu Ling) is not known here"), "{} {}", plan.out, plan.err);
+    let plan = rollcall(&world, &["erase", &ada, "--dry-run"], &PURGE).await;
+    assert!(plan.out.contains(&format!("user {ada} (Somebody) lives here")), "{}", plan.out);
+    assert!(!world.clerk("GET", &format!("/users?user_id={ada}"), Value::Null).await.as_array().unwrap().is_empty());
+}

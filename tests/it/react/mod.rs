@@ -1,0 +1,6 @@
+//! react: changes of the Directory in, their consequences out.
+
+mod bus;
+mod cascade;
+mod consequences;
+mod records;
