@@ -171,7 +171,7 @@ impl World {
     pub async fn restore(&self, text: &str, replaces: bool) -> Restored {
         let client = || self.stack.dynamodb.clone();
         let profiles = DynamoOwned::partition(client(), self.stack.addresses.profiles_table.clone());
-        let owned: Vec<DynamoOwned> = rollcall::settings::deletion::owned_tables(OWNED_TABLES)
+        let owned: Vec<DynamoOwned> = rollcall::core::deletion::owned::owned_tables(OWNED_TABLES)
             .unwrap()
             .into_iter()
             .map(|table| DynamoOwned::new(client(), table))

@@ -4,7 +4,7 @@ use ::reconcile::Reconcile;
 use ::reconcile::settings::Settings;
 use anyhow::anyhow;
 use rollcall::adapters::aws::backups::Backups;
-use rollcall::adapters::clerk::api::ClerkError;
+use rollcall::adapters::clerk::error::ClerkError;
 use rollcall::adapters::dynamo::operations::quarantine::DynamoOperations;
 use rollcall::adapters::dynamo::owned::rows::DynamoOwned;
 use rollcall::services::operator::export::Holdings;

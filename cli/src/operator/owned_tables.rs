@@ -5,8 +5,9 @@ use std::io::Read;
 use anyhow::{Context, bail};
 use rollcall::adapters::dynamo::operations::owned_lists;
 use rollcall::core::deletion::owned_list::ListName;
+use rollcall::core::tables::table_name;
 use rollcall::settings::deletion::{OWNED_TABLES, Removal};
-use rollcall::settings::variables::{DIRECTORY_TABLE, OPERATIONS_TABLE, PROFILES_TABLE, Reader, table_name};
+use rollcall::settings::variables::{DIRECTORY_TABLE, OPERATIONS_TABLE, PROFILES_TABLE, Reader};
 use serde_json::json;
 
 use super::reconcile::store;

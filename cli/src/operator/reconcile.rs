@@ -7,7 +7,7 @@ use ::reconcile::settings::Settings;
 use ::reconcile::{Order, Outcome, Reconcile, Report};
 use anyhow::{anyhow, bail};
 use rollcall::adapters::aws::backups::Backups;
-use rollcall::adapters::clerk::api::ClerkError;
+use rollcall::adapters::clerk::error::ClerkError;
 use rollcall::adapters::dynamo::error::StoreError;
 use rollcall::adapters::dynamo::operations::runs::Doubtful;
 use rollcall::core::id::Kind;

@@ -6,11 +6,10 @@ use anyhow::{Context, anyhow, bail};
 use rollcall::adapters::aws::backups::{Backups, read_file};
 use rollcall::adapters::dynamo::owned::rows::{DynamoOwned, OwnedError};
 use rollcall::core::id::InstanceId;
+use rollcall::core::tables::table_name;
 use rollcall::services::operator::restore::{Backup, Places, Restored};
 use rollcall::settings::deletion::{BackupPlace, Removal, backup_place};
-use rollcall::settings::variables::{
-    CLERK_INSTANCE_ID, DIRECTORY_TABLE, OPERATIONS_TABLE, PROFILES_TABLE, Reader, table_name,
-};
+use rollcall::settings::variables::{CLERK_INSTANCE_ID, DIRECTORY_TABLE, OPERATIONS_TABLE, PROFILES_TABLE, Reader};
 use serde_json::json;
 
 use super::desk::must_say_yes;

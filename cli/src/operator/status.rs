@@ -3,7 +3,8 @@
 use rollcall::adapters::dynamo::operations::runs::{DynamoRuns, Lease};
 use rollcall::core::millis::Millis;
 use rollcall::core::reconcile::run::{Mode, Run, State, TOO_OLD_TO_APPROVE};
-use rollcall::settings::variables::{InvalidSettings, OPERATIONS_TABLE, Reader, table_name};
+use rollcall::core::tables::table_name;
+use rollcall::settings::variables::{InvalidSettings, OPERATIONS_TABLE, Reader};
 use serde_json::{Value, json};
 
 use super::reconcile::store;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow, bail};
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
-use rollcall::adapters::aws::{config, secrets};
+use rollcall::adapters::aws::config;
+use rollcall::adapters::clerk::secrets;
 use rollcall::adapters::dynamo::operations::owned_lists;
 use rollcall::settings::variables::InvalidSettings;
 

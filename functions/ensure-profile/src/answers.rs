@@ -7,10 +7,10 @@ use lambda_http::Body;
 use rollcall::adapters::clerk::sessions::NoSession;
 use rollcall::adapters::dynamo::error::StoreError;
 use rollcall::adapters::lambda::http as reply;
+use rollcall::core::ensure::admission::Refusal;
 use rollcall::core::ensure::decide::Ensured;
 use rollcall::core::ensure::redirect;
 use rollcall::core::problem::Problem;
-use rollcall::core::session::admission::Refusal;
 use rollcall::core::session::problems;
 use url::Url;
 

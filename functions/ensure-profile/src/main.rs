@@ -6,7 +6,8 @@ use std::time::SystemTime;
 
 use ensure_profile::{EnsureProfile, service, settings::Settings};
 use lambda_runtime::Error;
-use rollcall::adapters::aws::{config, secrets};
+use rollcall::adapters::aws::config;
+use rollcall::adapters::clerk::secrets;
 use rollcall::adapters::lambda::{log, metrics};
 use rollcall::core::millis::Millis;
 

@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
-use rollcall::adapters::aws::secrets::{Secret, Secrets};
 use rollcall::adapters::clerk::api::DEFAULT_URL;
+use rollcall::adapters::clerk::secrets::{Secret, Secrets};
 use rollcall::adapters::clerk::sessions::Sessions;
 use rollcall::core::ensure::decide::Policy;
 use rollcall::core::id::InstanceId;
 use rollcall::core::mirror::roles::Roles;
 use rollcall::core::profile::Defaults;
+use rollcall::core::tables::table_name;
 use rollcall::settings::variables::{
     ALLOW_MISSING_AZP, ALLOWED_ORIGINS, CLERK_API_URL, CLERK_INSTANCE_ID, CLERK_ISSUER, CLERK_JWKS_URL, CLERK_JWT_KEY,
     CLERK_PUBLISHABLE_KEY, CLERK_RATE_SHARE, CLERK_SECRET_KEY, DIRECTORY_TABLE, ENSURE_POLICY, InvalidSettings,
     MEMBERSHIP_PROFILE_DEFAULTS, MIRROR, OPERATIONS_TABLE, PROFILE_DEFAULTS, PROFILES_TABLE, ROLES,
     ROLLCALL_SECRET_ARN, Reader, SIGN_IN_URL, SUPPORT_CONTACT, USUAL_RATE_SHARE, Variable, api_url, ensure_policy,
-    http_url, percent, profile_defaults, secret_key, support_contact, switch, table_name,
+    http_url, percent, profile_defaults, secret_key, support_contact, switch,
 };
 use secrecy::SecretString;
 use url::Url;

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use reqwest::Url;
-use rollcall::adapters::aws::secrets::{Secret, Secrets};
 use rollcall::adapters::clerk::api::DEFAULT_URL;
+use rollcall::adapters::clerk::secrets::{Secret, Secrets};
 use rollcall::core::id::InstanceId;
 use rollcall::core::profile::Defaults;
 use rollcall::core::reconcile::run::Mode;
+use rollcall::core::tables::table_name;
 use rollcall::settings::deletion::{BACKUP_BUCKET, BACKUP_DAYS, OWNED_TABLES, PURGE_AFTER_HOURS, Removal};
 use rollcall::settings::variables::{
     CLERK_API_URL, CLERK_INSTANCE_ID, CLERK_RATE_SHARE, CLERK_SECRET_KEY, DELETION_POLICY, DIRECTORY_TABLE, EVENT_BUS,
     InvalidSettings, MEMBERSHIP_PROFILE_DEFAULTS, METADATA_WRITEBACK, OPERATIONS_TABLE, PROFILE_DEFAULTS,
     PROFILES_TABLE, RECONCILE_POLICY, ROLLCALL_SECRET_ARN, Reader, USUAL_RATE_SHARE, Variable, api_url, event_bus,
-    percent, profile_defaults, reconcile_policy, secret_key, switch, table_name,
+    percent, profile_defaults, reconcile_policy, secret_key, switch,
 };
 
 /// Everything the function reads, `ROLLCALL_SECRET_ARN` included, which `main.rs` follows before it reads the rest.

@@ -3,19 +3,20 @@
 use std::sync::Arc;
 
 use reqwest::Url;
-use rollcall::adapters::aws::secrets::{Secret, Secrets};
 use rollcall::adapters::clerk::api::DEFAULT_URL;
+use rollcall::adapters::clerk::secrets::{Secret, Secrets};
 use rollcall::core::id::InstanceId;
 use rollcall::core::mirror::roles::Roles;
 use rollcall::core::profile::Defaults;
 use rollcall::core::reconcile::basis::Basis;
 use rollcall::core::reconcile::run::Mode;
+use rollcall::core::tables::table_name;
 use rollcall::settings::deletion::{BACKUP_BUCKET, BACKUP_DAYS, OWNED_TABLES, PURGE_AFTER_HOURS, Removal};
 use rollcall::settings::variables::{
     CLERK_API_URL, CLERK_INSTANCE_ID, CLERK_RATE_SHARE, CLERK_SECRET_KEY, DELETION_POLICY, DIRECTORY_TABLE,
     InvalidSettings, MEMBERSHIP_PROFILE_DEFAULTS, METADATA_WRITEBACK, MIRROR, OPERATIONS_TABLE, PROFILE_DEFAULTS,
     PROFILES_TABLE, RECONCILE_POLICY, ROLES, ROLLCALL_SECRET_ARN, Reader, USUAL_RATE_SHARE, Variable, api_url, percent,
-    profile_defaults, reconcile_policy, secret_key, switch, table_name,
+    profile_defaults, reconcile_policy, secret_key, switch,
 };
 use serde_json::{Map, Value, json};
 

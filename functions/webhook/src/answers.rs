@@ -2,7 +2,7 @@
 
 use http::{HeaderName, HeaderValue, Response, header::RETRY_AFTER};
 use lambda_http::Body;
-use rollcall::adapters::clerk::api::ClerkError;
+use rollcall::adapters::clerk::error::ClerkError;
 use rollcall::adapters::clerk::webhook_signature::Untrusted;
 use rollcall::adapters::dynamo::error::StoreError;
 use rollcall::adapters::lambda::http as reply;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use lambda_runtime::Error;
-use rollcall::adapters::aws::{config, secrets};
+use rollcall::adapters::aws::config;
+use rollcall::adapters::clerk::secrets;
 use rollcall::adapters::lambda::{log, metrics};
 use rollcall::core::millis::Millis;
 use webhook::{Webhook, service, settings::Settings};

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use reqwest::Url;
-use rollcall::adapters::aws::secrets::{Secret, Secrets};
 use rollcall::adapters::clerk::api::DEFAULT_URL;
+use rollcall::adapters::clerk::secrets::{Secret, Secrets};
 use rollcall::adapters::clerk::webhook_signature::Signatures;
 use rollcall::core::id::InstanceId;
 use rollcall::core::mirror::decide::Policy;
 use rollcall::core::mirror::roles::Roles;
 use rollcall::core::mirror::tombstone::DeletionPolicy;
+use rollcall::core::tables::table_name;
 use rollcall::settings::variables::{
     CLERK_API_URL, CLERK_INSTANCE_ID, CLERK_SECRET_KEY, CLERK_WEBHOOK_SECRET, DELETION_POLICY, DIRECTORY_TABLE,
     InvalidSettings, MIRROR, OPERATIONS_TABLE, ROLES, ROLLCALL_SECRET_ARN, Reader, Variable, api_url, deletion_policy,
-    secret_key, switch, table_name,
+    secret_key, switch,
 };
 
 /// Everything the function reads, `ROLLCALL_SECRET_ARN` included, which `main.rs` follows before it reads the rest.

@@ -3,7 +3,8 @@
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
-use crate::adapters::clerk::api::{ClerkApi, ClerkError};
+use crate::adapters::clerk::api::ClerkApi;
+use crate::adapters::clerk::error::ClerkError;
 use crate::adapters::dynamo::directory::write::{DynamoDirectory, Put};
 use crate::adapters::dynamo::error::StoreError;
 use crate::adapters::lambda::metrics;

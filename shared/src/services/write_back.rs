@@ -3,7 +3,8 @@
 use thiserror::Error;
 
 use super::ensure::questions::Budget;
-use crate::adapters::clerk::api::{ClerkApi, ClerkError};
+use crate::adapters::clerk::api::ClerkApi;
+use crate::adapters::clerk::error::ClerkError;
 use crate::adapters::dynamo::error::StoreError;
 use crate::core::clerk::objects::Entity;
 use crate::core::ensure::questions;

@@ -1,11 +1,10 @@
 //! What deletions remove, as the settings say it.
 
-use super::variables::{
-    DELETION_POLICY, Reader, Source, Variable, bare_table_name, deletion_policy, table_name, variable,
-};
-use crate::core::deletion::owned::OwnedTable;
+use super::variables::{DELETION_POLICY, Reader, Source, Variable, deletion_policy, variable};
+use crate::core::deletion::owned::{OwnedTable, owned_tables};
 use crate::core::deletion::purge::{LONGEST_HOLD, USUAL_BACKUP_DAYS, USUAL_HOLD};
 use crate::core::mirror::tombstone::DeletionPolicy;
+use crate::core::tables::bare_table_name;
 
 /// How long a deletion can be taken back.
 pub const PURGE_AFTER_HOURS: Variable = variable(
@@ -86,22 +85,6 @@ impl Removal {
         }
         owned
     }
-}
-
-/// A JSON list of tables, each by a name and an attribute, none of them twice.
-#[must_use]
-pub fn owned_tables(text: &str) -> Option<Vec<OwnedTable>> {
-    let tables: Vec<OwnedTable> = serde_json::from_str(text).ok()?;
-    let is_name = |text: &str| (1..=255).contains(&text.len());
-    let is_one = |at: usize, table: &OwnedTable| {
-        let of =
-            |table: &OwnedTable| (bare_table_name(&table.table).to_owned(), table.key.clone(), table.index.clone());
-        let texts = [Some(&table.key), table.sort_key.as_ref(), table.index.as_ref()];
-        table_name(&table.table).is_some()
-            && texts.into_iter().flatten().all(|text| is_name(text))
-            && !tables[..at].iter().any(|earlier| of(earlier) == of(table))
-    };
-    tables.iter().enumerate().all(|(at, table)| is_one(at, table)).then(|| tables.clone())
 }
 
 /// A bucket's name, or an absolute path. Source: AWS, "General purpose bucket naming rules".

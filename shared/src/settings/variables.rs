@@ -268,20 +268,6 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A table's name or ARN. Source: AWS, "Naming rules and data types".
-#[must_use]
-pub fn table_name(text: &str) -> Option<String> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-    let name = text.strip_prefix("arn:").and_then(|arn| arn.rsplit_once("table/")).map_or(text, |(_, name)| name);
-    ((3..=255).contains(&name.len()) && name.bytes().all(allowed)).then(|| text.to_owned())
-}
-
-/// The name of a table without the rest of its ARN.
-#[must_use]
-pub fn bare_table_name(text: &str) -> &str {
-    text.strip_prefix("arn:").and_then(|arn| arn.split_once(":table/")).map_or(text, |(_, name)| name)
-}
-
 /// `on` or `off`.
 #[must_use]
 pub fn switch(text: &str) -> Option<bool> {

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use aws_sdk_dynamodb::types::AttributeValue;
 use rollcall::adapters::dynamo::owned::rows::DynamoOwned;
 use rollcall::core::deletion::owned::Owner;
+use rollcall::core::deletion::owned::owned_tables;
 use rollcall::services::operator::restore::Backup;
-use rollcall::settings::deletion::owned_tables;
 use rollcall_tests::owned::Row;
 use rollcall_tests::{OWNED_TABLES, World};
 

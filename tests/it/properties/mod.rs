@@ -1,6 +1,7 @@
 //! What holds for any history and any failure.
 
 mod agreement;
+mod arrows;
 mod convergence;
 mod damaged_rows;
 pub(crate) mod failures;

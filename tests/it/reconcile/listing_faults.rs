@@ -4,7 +4,7 @@
 use clerk_emulator::{ApiFaults, Generated};
 use futures_util::StreamExt;
 use reconcile::Order;
-use rollcall::adapters::clerk::api::ClerkError;
+use rollcall::adapters::clerk::error::ClerkError;
 use rollcall::core::reconcile::run::{Mode, Run, State};
 use rollcall::services::reconcile::ReconcileError;
 use rollcall_tests::proxy::behind;

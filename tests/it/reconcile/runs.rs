@@ -2,7 +2,7 @@
 
 use clerk_emulator::Generated;
 use reconcile::Order;
-use rollcall::adapters::clerk::api::ClerkError;
+use rollcall::adapters::clerk::error::ClerkError;
 use rollcall::core::reconcile::run::{Mode, Run, State};
 use rollcall::core::reconcile::tally::Drift;
 use rollcall::services::reconcile::ReconcileError;

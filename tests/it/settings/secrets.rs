@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use aws_config::SdkConfig;
 use axum::http::StatusCode;
-use rollcall::adapters::aws::secrets;
+use rollcall::adapters::clerk::secrets;
 use rollcall_cli::dev::gateway;
 use rollcall_tests::{Sent, World, gateway_event, read, serve, user_event};
 use serde_json::{Value, json};

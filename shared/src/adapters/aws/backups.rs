@@ -1,10 +1,5 @@
 //! Backups: what is removed is kept for a while, in a bucket or in a folder, one file for each piece of work.
-//!
-//! A file is NDJSON. Its first line says whose rows they are and when they were removed, each further line holds one row in
-//! DynamoDB's own JSON, with the names of its key attributes: all that is needed to put it back.
 
-use std::collections::HashMap;
-use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -16,17 +11,11 @@ use aws_sdk_dynamodb::config::ProvideCredentials;
 use reqwest::{RequestBuilder, StatusCode, Url};
 use rusty_s3::actions::{GetObject, PutObject};
 use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
-use super::config::backoff;
-use crate::adapters::dynamo::owned::rows::OwnedRow;
-use crate::adapters::dynamo::row::Row;
+use crate::adapters::backoff::backoff;
 use crate::adapters::tls::HttpsClient;
-use crate::core::id::{InstanceId, InternalId};
 use crate::core::millis::Millis;
-use crate::core::mirror::rank::Rank;
 use crate::settings::deletion::{BackupPlace, Removal};
 
 /// How long S3 may take over a backup of a few megabytes.
@@ -67,79 +56,6 @@ pub enum BackupError {
     /// A row that cannot be written as a line.
     #[error("a row cannot be written into a backup")]
     Unwritable(#[source] serde_json::Error),
-}
-
-/// The first line of a backup.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Header {
-    /// The version of the format.
-    pub rollcall_backup: u32,
-    /// Whose copy it was.
-    pub instance: InstanceId,
-    /// Whose rows they are.
-    pub user: InternalId,
-    /// The rank of the tombstone.
-    pub rank: Rank,
-    /// When they were about to be removed, in Unix ms.
-    pub written_at: Millis,
-}
-
-/// The version of the format that this writes.
-pub const FORMAT: u32 = 1;
-
-/// A row as a line of a backup.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Line {
-    /// Its table.
-    pub table: String,
-    /// The names of its key attributes.
-    pub key: Vec<String>,
-    /// The mark of what was left in its place, if it was redacted and not removed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub redacted_at: Option<Millis>,
-    /// All of it.
-    #[serde(deserialize_with = "each_once")]
-    pub row: serde_dynamo::Item,
-}
-
-/// Reads a row that names no attribute twice: which of the two values counts would be anybody's guess.
-fn each_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<serde_dynamo::Item, D::Error> {
-    struct Attributes;
-    impl<'de> Visitor<'de> for Attributes {
-        type Value = HashMap<String, serde_dynamo::AttributeValue>;
-
-        fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-            out.write_str("the attributes of a row")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut attributes = HashMap::new();
-            while let Some((name, value)) = map.next_entry::<String, serde_dynamo::AttributeValue>()? {
-                if attributes.insert(name, value).is_some() {
-                    return Err(serde::de::Error::custom("an attribute is there twice"));
-                }
-            }
-            Ok(attributes)
-        }
-    }
-    deserializer.deserialize_map(Attributes).map(Into::into)
-}
-
-impl Line {
-    /// The line of a row.
-    #[must_use]
-    pub fn of(owned: OwnedRow, redacted_at: Option<Millis>) -> Line {
-        let OwnedRow { table, key, row, .. } = owned;
-        Line { table, key, redacted_at, row: row.into() }
-    }
-
-    /// The row again, as DynamoDB takes it.
-    #[must_use]
-    pub fn row(self) -> Row {
-        self.row.into()
-    }
 }
 
 impl Backups {

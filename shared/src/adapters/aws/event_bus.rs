@@ -10,7 +10,7 @@ use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use serde_json::json;
 use thiserror::Error;
 
-use super::config::backoff;
+use crate::adapters::backoff::backoff;
 use crate::core::mirror::change::Change;
 
 /// The events that one request may carry. Source: AWS, API reference of `PutEvents`.

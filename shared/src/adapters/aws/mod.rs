@@ -1,6 +1,5 @@
-//! AWS beside DynamoDB: how it is reached, Secrets Manager, EventBridge, S3.
+//! AWS beside DynamoDB: how it is reached, EventBridge, S3.
 
 pub mod backups;
 pub mod config;
 pub mod event_bus;
-pub mod secrets;

@@ -10,11 +10,11 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value, json};
-use thiserror::Error;
 use tokio::time::Instant;
 
+use super::error::ClerkError;
 use super::proof::{Proof, Proofs};
-use crate::adapters::aws::secrets::Secret;
+use crate::adapters::clerk::secrets::Secret;
 use crate::adapters::lambda::metrics;
 use crate::adapters::tls::HttpsClient;
 use crate::core::clerk::objects::{Entity, Membership, Organization, User};
@@ -63,29 +63,6 @@ struct Patience {
     most_attempts: u32,
     pace: Mutex<Pace>,
     begun: Instant,
-}
-
-/// What can go wrong with Clerk. "Not found" is an answer, not an error.
-#[derive(Debug, Error)]
-pub enum ClerkError {
-    /// Unreachable, slow, failing or out of rate.
-    #[error("Clerk is unavailable")]
-    Unavailable(#[source] Option<reqwest::Error>),
-    /// The key was not accepted.
-    #[error("Clerk refused the secret key with status {0}: check CLERK_SECRET_KEY")]
-    Unauthorized(u16),
-    /// The instance does not have what was asked for, as one without organizations.
-    #[error("the Clerk instance has this switched off")]
-    SwitchedOff,
-    /// Clerk understood the request and does not accept it, as a cursor whose user is gone.
-    #[error("Clerk does not accept the request (status {0})")]
-    Refused(u16),
-    /// An answer that is not Clerk's: a proxy's error page, a body of another shape.
-    #[error("Clerk's answer cannot be read (status {0})")]
-    Unreadable(u16),
-    /// The key belongs to another instance, whose users are other people.
-    #[error("the secret key belongs to another Clerk instance ({0}): check CLERK_SECRET_KEY and CLERK_INSTANCE_ID")]
-    Foreign(InstanceId),
 }
 
 impl ClerkApi {

@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::api::{ClerkApi, ClerkError};
+use super::api::ClerkApi;
+use crate::adapters::clerk::error::ClerkError;
 use crate::core::clerk::objects::{Entity, Membership, Organization, User};
 use crate::core::id::{EntityId, Kind, OrganizationId, UserId};
 use crate::core::reconcile::run::Cursor;

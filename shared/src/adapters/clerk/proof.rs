@@ -2,7 +2,7 @@
 //! key everybody would be absent, and its people would be listed in their place.
 //!
 //! A proof is bound to the value of the key, and to what Clerk has answered until then: every new value is asked whose it is
-//! before anything else is asked with it, and [`ClerkApi::prove`] asks again if anything was answered since.
+//! before anything else is asked with it, and [`ClerkApi::prove`](super::api::ClerkApi::prove) asks again if anything was answered since.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,9 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::api::{ClerkApi, ClerkError};
-use crate::core::clerk::objects::Entity;
-use crate::core::id::{EntityId, InstanceId};
+use crate::adapters::clerk::error::ClerkError;
+use crate::core::id::InstanceId;
 
 /// What Clerk says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +30,7 @@ pub(in crate::adapters) struct Said {
 }
 
 impl Said {
-    fn instance(self) -> Instance {
+    pub(super) fn instance(self) -> Instance {
         let is_production = self.environment_type.as_deref() == Some("production");
         Instance { id: self.id, is_production }
     }
@@ -79,12 +78,12 @@ impl Proofs {
         self.about(key).is_some()
     }
 
-    fn about(&self, key: &SecretString) -> Option<(Proof, Instance)> {
+    pub(super) fn about(&self, key: &SecretString) -> Option<(Proof, Instance)> {
         self.lock().clone().filter(|(proof, _)| proof.key.expose_secret() == key.expose_secret())
     }
 
     /// Whether nothing but this proof itself was answered since it was asked for.
-    fn is_last(&self, proof: &Proof) -> bool {
+    pub(super) fn is_last(&self, proof: &Proof) -> bool {
         self.heard() == proof.before + 1
     }
 
@@ -102,66 +101,6 @@ impl Proofs {
     fn lock(&self) -> MutexGuard<'_, Option<(Proof, Instance)>> {
         // A panic leaves a whole value behind.
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl ClerkApi {
-    /// Asks whose key this is, whatever is known of it.
-    ///
-    /// # Errors
-    ///
-    /// [`ClerkError::Foreign`] if it is not this instance's; another [`ClerkError`] if Clerk does not say.
-    pub async fn identify(&self) -> Result<Instance, ClerkError> {
-        let (said, proof): (Option<Said>, Proof) = self.get_proof().await?;
-        let said = said.ok_or(ClerkError::Unreadable(404))?;
-        match &self.proofs {
-            None => Ok(said.instance()),
-            Some(proofs) => proofs.keep(said, proof),
-        }
-    }
-
-    /// What is known of the key as it is now; Clerk is asked only if that is nothing.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::identify`].
-    pub async fn known(&self) -> Result<Instance, ClerkError> {
-        match self.known_so_far().await {
-            Some(instance) => Ok(instance),
-            None => self.identify().await,
-        }
-    }
-
-    /// What is known of the key as it is now, without a question to Clerk.
-    pub async fn known_so_far(&self) -> Option<Instance> {
-        let key = self.current_key().await;
-        self.proofs.as_ref().and_then(|proofs| proofs.about(&key)).map(|(_, instance)| instance)
-    }
-
-    /// Proves that what Clerk has answered until now is this instance's: asks whose key this is, unless nothing was answered
-    /// since it was asked last. To be called after an absence or a page, and before that is believed.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::identify`].
-    pub async fn prove(&self) -> Result<(), ClerkError> {
-        let Some(proofs) = &self.proofs else { return Ok(()) };
-        let key = self.current_key().await;
-        if proofs.about(&key).is_some_and(|(proof, _)| proofs.is_last(&proof)) {
-            return Ok(());
-        }
-        self.identify().await.map(drop)
-    }
-
-    /// Fetches one entity, and proves that the answer is this instance's.
-    ///
-    /// # Errors
-    ///
-    /// As [`ClerkApi::fetch`] and [`Self::prove`].
-    pub async fn fetch_proven(&self, entity: &EntityId) -> Result<Option<Entity>, ClerkError> {
-        let found = self.fetch(entity).await?;
-        self.prove().await?;
-        Ok(found)
     }
 }
 

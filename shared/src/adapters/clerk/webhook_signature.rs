@@ -7,7 +7,9 @@ use secrecy::{ExposeSecret, SecretString};
 use svix::webhooks::Webhook;
 use thiserror::Error;
 
-use crate::adapters::aws::secrets::{Secret, Secrets};
+use super::signing_secrets;
+use super::signing_secrets::InvalidSecret;
+use crate::adapters::clerk::secrets::{Secret, Secrets};
 use crate::core::controls::{Invariant, guards};
 use crate::core::id::DeliveryId;
 use crate::core::millis::Millis;
@@ -23,11 +25,6 @@ pub const TOLERANCE_SECONDS: u64 = 300;
 pub struct SvixSignature {
     secrets: Vec<Webhook>,
 }
-
-/// A signing secret that is none.
-#[derive(Debug, Error)]
-#[error("a signing secret is whsec_ followed by base64")]
-pub struct InvalidSecret;
 
 /// Why a message is not to be believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -50,9 +47,7 @@ impl SvixSignature {
     ///
     /// [`InvalidSecret`] if there is none, or one of them is not base64.
     pub fn new(secrets: &str) -> Result<SvixSignature, InvalidSecret> {
-        let secrets: Result<Vec<_>, _> = secrets.split_whitespace().map(Webhook::new).collect();
-        let secrets = secrets.map_err(|_| InvalidSecret)?;
-        if secrets.is_empty() { Err(InvalidSecret) } else { Ok(SvixSignature { secrets }) }
+        Ok(SvixSignature { secrets: signing_secrets::read(secrets)? })
     }
 
     /// Whether one of the secrets signed exactly these bytes within the tolerance; then the message's id.

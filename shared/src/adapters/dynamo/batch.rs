@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::{
 
 use super::error::StoreError;
 use super::row::Row;
-use crate::adapters::aws::config::backoff;
+use crate::adapters::backoff::backoff;
 use crate::core::id::Key;
 
 /// The keys that one request may name. Source: AWS, API reference of `BatchGetItem`.

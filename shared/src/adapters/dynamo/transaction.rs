@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{CancellationReason, ConsumedCapacity, ReturnConsumedCapacity, TransactWriteItem};
 
 use super::error::StoreError;
-use crate::adapters::aws::config::backoff;
+use crate::adapters::backoff::backoff;
 
 /// Attempts at a transaction that others get in the way of.
 const MOST_ATTEMPTS: u32 = 6;

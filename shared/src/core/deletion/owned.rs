@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::core::id::{InternalId, UserId};
+use crate::core::tables::{bare_table_name, table_name};
 
 /// One of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,4 +62,20 @@ impl Owner {
     pub fn partition(&self) -> String {
         format!("USER#{}", self.internal)
     }
+}
+
+/// A JSON list of tables, each by a name and an attribute, none of them twice.
+#[must_use]
+pub fn owned_tables(text: &str) -> Option<Vec<OwnedTable>> {
+    let tables: Vec<OwnedTable> = serde_json::from_str(text).ok()?;
+    let is_name = |text: &str| (1..=255).contains(&text.len());
+    let is_one = |at: usize, table: &OwnedTable| {
+        let of =
+            |table: &OwnedTable| (bare_table_name(&table.table).to_owned(), table.key.clone(), table.index.clone());
+        let texts = [Some(&table.key), table.sort_key.as_ref(), table.index.as_ref()];
+        table_name(&table.table).is_some()
+            && texts.into_iter().flatten().all(|text| is_name(text))
+            && !tables[..at].iter().any(|earlier| of(earlier) == of(table))
+    };
+    tables.iter().enumerate().all(|(at, table)| is_one(at, table)).then(|| tables.clone())
 }

@@ -6,8 +6,8 @@
 
 use sha2::{Digest as _, Sha256};
 
+use crate::core::deletion::owned::owned_tables;
 use crate::core::id::Key;
-use crate::settings::deletion::owned_tables;
 
 /// What a value of `OWNED_TABLES` begins with if the list is in the Operations table.
 const PLACE: &str = "@operations/";

@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use super::owned::IdKind;
 use crate::core::id::{InstanceId, InternalId, UserId};
-use crate::settings::variables::bare_table_name;
+use crate::core::tables::bare_table_name;
 
 /// A table into which rows may be put back.
 #[derive(Clone, Debug, PartialEq, Eq)]

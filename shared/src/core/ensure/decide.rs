@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::core::clerk::objects;
+use crate::core::ensure::admission::Refusal;
 use crate::core::id::Each;
 use crate::core::mirror::decide;
 use crate::core::mirror::decide::{Next, Said, Write};
@@ -15,7 +16,6 @@ use crate::core::mirror::projection::Context;
 use crate::core::mirror::roles::Roles;
 use crate::core::mirror::rule::Guard;
 use crate::core::profile::Profile;
-use crate::core::session::admission::Refusal;
 use crate::core::session::claims::Session;
 use crate::core::write_back;
 
@@ -177,13 +177,13 @@ mod tests {
 
     use super::*;
     use crate::core::clerk::event::{Envelope, Event};
+    use crate::core::ensure::admission::admit;
     use crate::core::id::{EntityId, InstanceId};
     use crate::core::millis::Millis;
+    use crate::core::mirror::item::SHOWN;
     use crate::core::mirror::item::{Provenance, Writer};
-    use crate::core::mirror::projection::SHOWN;
     use crate::core::mirror::rank::Rank;
     use crate::core::mirror::tombstone::{Deletion, DeletionPolicy};
-    use crate::core::session::admission::admit;
     use crate::core::session::claims::{ActiveOrganization, Claim};
 
     fn session(organization: bool) -> Session {

@@ -3,8 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::item::{Item, Writer};
-use super::projection;
+use super::item::{Item, SHOWN, Writer};
 use super::rank::Rank;
 use crate::core::id::{Key, Kind};
 
@@ -100,7 +99,7 @@ fn changed(old: Option<&Item>, new: &Item) -> Vec<String> {
         item.and_then(|item| item.fields.get(name)).filter(|value| !value.is_null()).cloned()
     };
     let differs = |name: &&str| value(old, name) != value(Some(new), name);
-    projection::SHOWN.into_iter().filter(differs).map(str::to_owned).collect()
+    SHOWN.into_iter().filter(differs).map(str::to_owned).collect()
 }
 
 /// The ids of an entity, as its key has them: a tombstone that holds no id of Clerk's any more still has its key.

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::digest::Digest;
-use super::projection;
 use super::rank::Rank;
 use crate::core::id::{DeliveryId, EntityId, Key, Kind, MembershipId};
 use crate::core::millis::Millis;
@@ -99,6 +98,30 @@ impl Writer {
         }
     }
 }
+
+/// The projected fields that readers see: all but `user_pk`, which is there for the index alone.
+pub const SHOWN: [&str; 20] = [
+    "banned",
+    "clerk_user_id",
+    "deprovisioned",
+    "email",
+    "email_verified",
+    "external_id",
+    "first_name",
+    "id",
+    "image_url",
+    "last_name",
+    "locked",
+    "membership_id",
+    "name",
+    "organization_id",
+    "permissions",
+    "phone",
+    "public_metadata",
+    "role",
+    "slug",
+    "username",
+];
 
 impl Item {
     /// The row as attributes.
@@ -202,7 +225,7 @@ impl Item {
     /// What readers see: the projected fields and Clerk's times, null left out; nothing of how the copy is kept.
     #[must_use]
     pub fn shown(&self) -> Map<String, Value> {
-        let is_shown = |name: &&String| projection::SHOWN.contains(&name.as_str());
+        let is_shown = |name: &&String| SHOWN.contains(&name.as_str());
         let mut shown: Map<String, Value> = self
             .fields
             .iter()

@@ -150,30 +150,6 @@ fn number_fits(number: &Number) -> bool {
         || number.as_f64().is_some_and(|double| double == 0.0 || (1e-130..1e125).contains(&double.abs()))
 }
 
-/// The projected fields that readers see: all but `user_pk`, which is there for the index alone.
-pub const SHOWN: [&str; 20] = [
-    "banned",
-    "clerk_user_id",
-    "deprovisioned",
-    "email",
-    "email_verified",
-    "external_id",
-    "first_name",
-    "id",
-    "image_url",
-    "last_name",
-    "locked",
-    "membership_id",
-    "name",
-    "organization_id",
-    "permissions",
-    "phone",
-    "public_metadata",
-    "role",
-    "slug",
-    "username",
-];
-
 /// What every item needs that no payload carries.
 #[derive(Clone, Debug)]
 pub struct Context<'a> {

@@ -8,9 +8,10 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 
 use super::cascade::{Cascade, Left};
-use crate::adapters::aws::backups::{BackupError, Backups, FORMAT, Header, Line};
+use crate::adapters::aws::backups::{BackupError, Backups};
 use crate::adapters::dynamo::directory::write::ClerkId;
 use crate::adapters::dynamo::error::StoreError;
+use crate::adapters::dynamo::owned::backup::{FORMAT, Header, Line};
 use crate::adapters::dynamo::owned::removal::{Doomed, remove};
 use crate::adapters::dynamo::owned::rows::{DynamoOwned, OwnedError, OwnedRow, Place};
 use crate::core::deletion::owned::Owner;

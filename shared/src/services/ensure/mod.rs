@@ -14,11 +14,12 @@ use tokio::time::{Instant, sleep};
 use super::apply::{Applied, Applier, ApplyError, NotApplied};
 use super::ensure::questions::{Leave, Questions};
 use super::ensure::recent::Recent;
-use crate::adapters::clerk::api::ClerkError;
+use crate::adapters::clerk::error::ClerkError;
 use crate::adapters::dynamo::caller::{DynamoCaller, Stored};
 use crate::adapters::dynamo::error::StoreError;
 use crate::adapters::dynamo::profiles::write::{DynamoProfiles, Owner, Provisioned};
 use crate::core::clerk::objects::Entity;
+use crate::core::ensure::admission::{Refusal, admit};
 use crate::core::ensure::decide;
 use crate::core::ensure::decide::{Ensured, Extent, Known, Policy};
 use crate::core::ensure::questions::{Earlier, budget, question};
@@ -29,7 +30,6 @@ use crate::core::mirror::item::{Item, Provenance, Writer};
 use crate::core::mirror::projection::Context;
 use crate::core::mirror::rule::Outcome;
 use crate::core::profile::{Defaults, Profile};
-use crate::core::session::admission::{Refusal, admit};
 use crate::core::session::claims::Session;
 
 /// How long Clerk may take, all questions about a caller together. A frontend waits as long.

@@ -8,13 +8,13 @@ use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::adapters::aws::backups::{FORMAT, Header, Line};
 use crate::adapters::dynamo::error::StoreError;
+use crate::adapters::dynamo::owned::backup::{FORMAT, Header, Line};
 use crate::adapters::dynamo::owned::restore::{PutBack, Returning, is_storable, key_text, place_of, put_back, scalar};
 use crate::adapters::dynamo::owned::rows::{DynamoOwned, OwnedError};
 use crate::core::deletion::restore::{Misplaced, OwnerOf, Place, places};
 use crate::core::id::InstanceId;
-use crate::settings::variables::bare_table_name;
+use crate::core::tables::bare_table_name;
 
 /// Rows that are put at once.
 const AT_ONCE: usize = 16;

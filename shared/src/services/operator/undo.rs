@@ -4,7 +4,7 @@
 use futures_util::{StreamExt, stream};
 use thiserror::Error;
 
-use crate::adapters::clerk::api::ClerkError;
+use crate::adapters::clerk::error::ClerkError;
 use crate::adapters::clerk::lists::{PAGE, Row};
 use crate::adapters::dynamo::directory::write::Put;
 use crate::adapters::dynamo::error::StoreError;

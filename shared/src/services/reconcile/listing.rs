@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::{StreamExt, stream};
 
 use super::{AT_ONCE, ReconcileError, SAID, Walk, count};
-use crate::adapters::clerk::api::ClerkError;
+use crate::adapters::clerk::error::ClerkError;
 use crate::adapters::clerk::lists::{PAGE, Page, Row};
 use crate::core::clerk::objects::Entity;
 use crate::core::controls::{Invariant, guards};

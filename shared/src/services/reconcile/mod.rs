@@ -17,7 +17,7 @@ pub use undone::MOST_LINKS;
 use super::apply::{Applied, Applier, ApplyError, NotApplied};
 use super::deletion::Deletions;
 use super::provision::Provision;
-use crate::adapters::clerk::api::ClerkError;
+use crate::adapters::clerk::error::ClerkError;
 use crate::adapters::dynamo::directory::scan::DynamoSurvey;
 use crate::adapters::dynamo::error::StoreError;
 use crate::adapters::dynamo::operations::runs::{Doubtful, DynamoRuns, Lease};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{ReconcileError, Walk, concerns_one, count};
-use crate::adapters::clerk::api::ClerkError;
+use crate::adapters::clerk::error::ClerkError;
 use crate::adapters::dynamo::operations::runs::Doubtful;
 use crate::adapters::lambda::metrics;
 use crate::core::id::{EntityId, Key, Kind, UserId};

@@ -13,7 +13,7 @@ use aws_sdk_dynamodb::types::{
     ReturnValuesOnConditionCheckFailure, TransactWriteItem,
 };
 
-use crate::adapters::aws::config::backoff;
+use crate::adapters::backoff::backoff;
 use crate::adapters::dynamo::batch::attributes;
 use crate::adapters::dynamo::error::StoreError;
 use crate::adapters::dynamo::item;

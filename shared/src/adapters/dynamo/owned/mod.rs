@@ -1,5 +1,6 @@
 //! The application's own tables that hold rows of users.
 
+pub mod backup;
 pub mod removal;
 pub mod restore;
 mod row_size;

@@ -12,7 +12,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::row_size::in_memory;
 use super::rows::OwnedRow;
-use crate::adapters::aws::config::backoff;
+use crate::adapters::backoff::backoff;
 use crate::adapters::dynamo::batch;
 use crate::adapters::dynamo::batch::{MOST_WRITE_REQUESTS, MOST_WRITES};
 use crate::adapters::dynamo::error::StoreError;

@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::types::{AttributeValue, ScalarAttributeType};
 use serde_dynamo::AttributeValue as Value;
 
 use super::rows::{DynamoOwned, Schema};
-use crate::adapters::aws::backups::Line;
 use crate::adapters::dynamo::error::StoreError;
+use crate::adapters::dynamo::owned::backup::Line;
 use crate::core::deletion::purge::REDACTED_AT;
 use crate::core::deletion::restore::{KeyAttribute, KeyKind, OwnerOf, Place, Scalar};
 

@@ -1,5 +1,5 @@
 //! Rows of one user, wherever they are: in Profiles and in the application's own tables, read whole so that they can be
-//! put back. [`super::dynamo_removal`] removes them.
+//! put back. [`super::removal`] removes them.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -15,7 +15,7 @@ use thiserror::Error;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use crate::adapters::clerk::webhook_signature::SvixSignature;
+use crate::adapters::clerk::signing_secrets;
 use crate::adapters::lambda::metrics;
 use crate::core::millis::Clock;
 use crate::core::millis::Millis;
@@ -99,7 +99,7 @@ fn stays(error: &SecretError) {
 /// The name of a value that was good before and is none any more.
 fn unusable(before: &Values, now: &Values) -> Option<&'static str> {
     let is_key = |text: &str| !text.is_empty() && secret_key(text).is_some();
-    let is_signing = |text: &str| SvixSignature::new(text).is_ok();
+    let is_signing = |text: &str| signing_secrets::read(text).is_ok();
     let good = |name: &str, values: &Values| {
         let value = values.get(name).map_or("", ExposeSecret::expose_secret);
         if name == CLERK_SECRET_KEY.name { is_key(value) } else { is_signing(value) }
