@@ -7,36 +7,17 @@ use std::time::SystemTime;
 use lambda_runtime::Error;
 use react::{React, service, settings::Settings};
 use rollcall::adapters::aws::backups::Backups;
-use rollcall::adapters::aws::config;
 use rollcall::adapters::aws::event_bus::Bus;
-use rollcall::adapters::clerk::secrets;
-use rollcall::adapters::dynamo::operations::owned_lists;
-use rollcall::adapters::lambda::{log, metrics};
-use rollcall::core::millis::Clock;
+use rollcall::adapters::lambda::boot::Boot;
 use rollcall::core::millis::Millis;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    log::start();
-    let environment = |name: &str| std::env::var(name).ok();
-    let metrics = metrics::start(environment("AWS_LAMBDA_FUNCTION_NAME"));
-    let clock: Clock = Arc::new(|| Millis::from(SystemTime::now()));
-    let aws = config::lambda(environment);
-    let (lookup, secrets) = secrets::followed(environment, &aws, clock.clone())
-        .await
-        .inspect_err(|error| tracing::error!(%error, "the settings are not complete"))?;
-    let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
-    let lookup = owned_lists::lookup(lookup, &dynamodb)
-        .await
-        .inspect_err(|error| tracing::error!(%error, "the settings are not complete"))?;
-    let mut settings =
-        Settings::read(&lookup).inspect_err(|problems| tracing::error!(%problems, "the settings are not complete"))?;
-    let bus = match settings.event_bus.take() {
-        None => Bus::Nowhere,
-        Some(name) => Bus::EventBridge { client: aws_sdk_eventbridge::Client::new(&aws), name },
-    };
-    settings.follow(secrets.as_ref());
-    let backups = Backups::of(&settings.removal, &aws);
-    let react = React::new(settings, &dynamodb, backups, bus, clock);
-    lambda_runtime::run(metrics.around(service(Arc::new(react)))).await
+    let boot = Boot::start(|name: &str| std::env::var(name).ok(), Arc::new(|| Millis::from(SystemTime::now()))).await?;
+    let mut settings = boot.settings(Settings::read)?;
+    settings.follow(boot.secrets());
+    let bus = Bus::named(settings.event_bus.take(), &boot.aws);
+    let backups = Backups::of(&settings.removal, &boot.aws);
+    let react = React::new(settings, &boot.dynamodb, backups, bus, boot.clock.clone());
+    lambda_runtime::run(boot.counted(service(Arc::new(react)))).await
 }

@@ -1,5 +1,6 @@
 //! Settings and secrets, and what happens without them.
 
+mod connection;
 mod ensure;
 mod react;
 mod secrets;

@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use aws_config::SdkConfig;
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::error::ProvideErrorMetadata;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
@@ -48,6 +49,12 @@ pub enum BusError {
 }
 
 impl Bus {
+    /// The bus of this name on EventBridge; none without a name.
+    #[must_use]
+    pub fn named(name: Option<String>, aws: &SdkConfig) -> Bus {
+        name.map_or(Bus::Nowhere, |name| Bus::EventBridge { client: Client::new(aws), name })
+    }
+
     /// Tells these changes, [`MOST_EVENTS`] at most, at least once and in their order.
     ///
     /// # Errors

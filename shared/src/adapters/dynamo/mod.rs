@@ -5,6 +5,7 @@
 
 mod batch;
 pub mod caller;
+pub mod connection;
 pub mod directory;
 pub mod error;
 pub mod item;

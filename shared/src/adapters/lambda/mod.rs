@@ -1,5 +1,6 @@
-//! Lambda: requests and answers, log lines, metrics.
+//! Lambda: the start of a function, requests and answers, log lines, metrics.
 
+pub mod boot;
 pub mod http;
 pub mod log;
 pub mod metrics;

@@ -1,0 +1,114 @@
+//! The start of a function: what every `main.rs` does before its first invocation.
+
+use std::sync::Arc;
+
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::Client;
+use lambda_http::tower::Service;
+use thiserror::Error;
+
+use super::{log, metrics};
+use crate::adapters::aws::config;
+use crate::adapters::clerk::secrets::{self, SecretError, Secrets};
+use crate::adapters::dynamo::connection;
+use crate::adapters::dynamo::operations::owned_lists::{self, ListError};
+use crate::core::millis::Clock;
+use crate::settings::variables::InvalidSettings;
+
+/// Looks a variable up.
+type Lookup = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// What a function has when it starts.
+pub struct Boot {
+    /// How AWS is reached.
+    pub aws: SdkConfig,
+    /// DynamoDB, with an open connection.
+    pub dynamodb: Client,
+    /// What time it is.
+    pub clock: Clock,
+    lookup: Lookup,
+    secrets: Option<Arc<Secrets>>,
+    metrics: metrics::Metrics,
+}
+
+/// Why a function cannot start. The log has said so already.
+#[derive(Debug, Error)]
+pub enum BootError {
+    /// The secret cannot be read.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The list of owned tables cannot be read.
+    #[error(transparent)]
+    OwnedTables(#[from] ListError),
+    /// Variables are missing or malformed.
+    #[error(transparent)]
+    Settings(#[from] InvalidSettings),
+}
+
+impl Boot {
+    /// Starts the log and the metrics, reads the secret and the list of owned tables, and opens the connection to DynamoDB.
+    /// `environment` and `clock` come from `main.rs`, which alone may read them.
+    ///
+    /// # Errors
+    ///
+    /// [`BootError`].
+    pub async fn start<E>(environment: E, clock: Clock) -> Result<Boot, BootError>
+    where
+        E: Fn(&str) -> Option<String> + Clone + Send + Sync + 'static,
+    {
+        log::start();
+        let metrics = metrics::start(environment("AWS_LAMBDA_FUNCTION_NAME"));
+        let aws = config::lambda(environment.clone());
+        let dynamodb = Client::new(&aws);
+        let (read, ()) = tokio::join!(read(environment, &aws, &dynamodb, &clock), connection::open(&dynamodb));
+        let (lookup, secrets) = read.inspect_err(incomplete)?;
+        Ok(Boot { aws, dynamodb, clock, lookup, secrets, metrics })
+    }
+
+    /// Reads the function's settings.
+    ///
+    /// # Errors
+    ///
+    /// [`BootError::Settings`] with every variable that is missing or malformed.
+    pub fn settings<S>(
+        &self,
+        read: impl FnOnce(&dyn Fn(&str) -> Option<String>) -> Result<S, InvalidSettings>,
+    ) -> Result<S, BootError> {
+        read(&*self.lookup).map_err(BootError::from).inspect_err(incomplete)
+    }
+
+    /// The secrets in Secrets Manager, if the function has any there: they may change while the function runs.
+    #[must_use]
+    pub fn secrets(&self) -> Option<&Arc<Secrets>> {
+        self.secrets.as_ref()
+    }
+
+    /// The function as Lambda runs it: its metrics are written at the end of each invocation.
+    pub fn counted<R, S>(
+        &self,
+        function: S,
+    ) -> impl Service<R, Response = S::Response, Error = S::Error> + Clone + use<R, S>
+    where
+        S: Service<R> + Clone,
+    {
+        self.metrics.around(function)
+    }
+}
+
+async fn read<E>(
+    environment: E,
+    aws: &SdkConfig,
+    dynamodb: &Client,
+    clock: &Clock,
+) -> Result<(Lookup, Option<Arc<Secrets>>), BootError>
+where
+    E: Fn(&str) -> Option<String> + Send + Sync + 'static,
+{
+    let (lookup, secrets) = secrets::followed(environment, aws, clock.clone()).await?;
+    let lookup = owned_lists::lookup(lookup, dynamodb).await?;
+    Ok((Box::new(lookup), secrets))
+}
+
+fn incomplete(error: &BootError) {
+    tracing::error!(%error, "the settings are not complete");
+}
