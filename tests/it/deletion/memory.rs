@@ -66,4 +66,7 @@ async fn fault_s18_eight_users_with_nested_rows_are_read_a_small_page_at_a_time(
     // After the first page of ten rows, none has more than 8 MB: four rows of 2 MB.
     assert!(reads >= USERS * (ROWS - 10) / 4, "{reads} pages for {} rows", USERS * ROWS);
     assert!(world.backups().len() >= USERS);
+    // Rows are backed up and removed once they take 4 MB: those of one user take more.
+    let largest = world.backups().values().map(String::len).max().unwrap();
+    assert!(largest < 4_500_000, "{largest} bytes in one backup");
 }

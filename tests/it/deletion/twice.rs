@@ -63,6 +63,45 @@ async fn fault_s10_purges_of_the_same_users_at_once_finish_all_of_them_and_repor
 }
 
 #[tokio::test]
+async fn fault_s10_what_another_purge_has_finished_meanwhile_is_not_left_because_a_membership_could_not_be_read() {
+    let (world, users, acme) = office(2, &PURGE).await;
+    let ada = users[1].clone();
+    world.set_now(world.now().get() + 1_000);
+    assert_eq!(world.post(&deletion_event("user.deleted", &ada, world.now().get())).await.status, 200);
+    world.wait_hours(1);
+    world.reconcile().await;
+    let directory = world.stack.addresses.directory_table.clone();
+    let good = world.item(&membership(&ada, &acme)).await.unwrap();
+    let mut broken = good.clone();
+    broken["rank"] = "no rank".into();
+    world.put(&directory, &broken).await;
+    world.wait_hours(25);
+    let purger = world.reconciler().await;
+    let others = world.beside(&PURGE).await;
+    let mut held = world.wire.hold();
+    let meanwhile = async {
+        let mut has_read_members = false;
+        loop {
+            let request = held.recv().await.unwrap();
+            if has_read_members {
+                // Somebody mends the row, and another purge is faster.
+                world.put(&directory, &good).await;
+                let settled = others.reconciler().await.settle(None).await.unwrap().settled.unwrap();
+                assert_eq!((settled.purged, settled.left), (1, 0), "{settled:?}");
+                drop(held);
+                request.release();
+                return;
+            }
+            has_read_members = request.operation == "Query" && request.table.as_deref() == Some(&*directory);
+            request.release();
+        }
+    };
+    let (settled, ()) = tokio::join!(purger.settle(None), meanwhile);
+    let settled = settled.unwrap().settled.unwrap();
+    assert_eq!((settled.purged, settled.left), (0, 0), "finished is finished: {settled:?}");
+}
+
+#[tokio::test]
 async fn fault_s9_a_deletion_undone_and_repeated_between_two_steps_of_a_purge_has_a_hold_of_its_own() {
     let (world, users, _) = office(1, &PURGE).await;
     let ada = users[0].clone();

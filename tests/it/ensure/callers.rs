@@ -250,18 +250,37 @@ async fn i5_somebody_who_has_left_reads_nothing_of_the_organization() {
     }
 }
 
+/// While Clerk has yet to say whether there is the membership that a token claims, nobody reads what is stored of the organization.
+#[tokio::test]
+async fn i5_while_clerk_is_silent_about_a_membership_nothing_of_the_organization_is_read() {
+    let world = World::start().await;
+    let (ada, acme) = newcomer(&world).await;
+    assert_eq!(world.ensure(&world.session(&ada, Some(&acme))).await.body["organization"]["name"], "Acme");
+    let bob = world.clerk("POST", "/users", json!({ "email_address": ["bob@example.com"] })).await;
+    let bob = bob["id"].as_str().unwrap();
+    let claim = TokenRequest { organization_id: Some(acme.clone()), ..TokenRequest::new(bob) };
+    let token = world.token(&claim);
+    let api = clerk_emulator::ApiFaults { server_error: 1.0, ..clerk_emulator::ApiFaults::default() };
+    crate::ensure::with_clerk(&world, api);
+    let answer = world.ensure(&token).await;
+    assert_eq!((answer.status, &answer.body["needs_sync"]), (201, &json!(true)), "{}", answer.text);
+    assert_eq!(answer.body["organization"], json!(null), "{}", answer.text);
+    assert!(!answer.text.contains("Acme"), "{}", answer.text);
+}
+
 /// Supabase's guide for Clerk puts `role: "authenticated"` into every token.
 #[tokio::test]
 async fn fault_b2_a_claim_of_another_product_decides_nothing() {
     let world = World::start().await;
-    let (ada, _) = newcomer(&world).await;
+    let ada = json!({ "email_address": ["ada@example.com"], "public_metadata": { "role": "admin" } });
+    let ada = world.clerk("POST", "/users", ada).await["id"].as_str().unwrap().to_owned();
     let id = world.ensure(&world.session(&ada, None)).await.body["user"]["id"].clone();
     let mut request = TokenRequest::new(&ada);
     for (claims, needs_sync) in [
-        (json!({ "role": "authenticated", "metadata": { "dbId": id, "role": "user" } }), false),
-        (json!({ "role": "authenticated", "dbId": 7, "metadata": { "dbId": id } }), false),
-        (json!({ "dbId": id, "role": "user", "metadata": null }), false),
-        (json!({ "dbId": "another product's", "metadata": null }), true),
+        (json!({ "role": "authenticated", "metadata": { "dbId": id, "role": "admin" } }), false),
+        (json!({ "role": "authenticated", "dbId": 7, "metadata": { "dbId": id, "role": "admin" } }), false),
+        (json!({ "dbId": id, "role": "admin", "metadata": null }), false),
+        (json!({ "dbId": "another product's", "role": "admin", "metadata": null }), true),
     ] {
         request.claims = claims.as_object().unwrap().clone();
         assert_eq!(world.ensure(&world.token(&request)).await.body["needs_sync"], json!(needs_sync), "{claims}");

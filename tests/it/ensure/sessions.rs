@@ -359,6 +359,7 @@ async fn fault_b17_the_actor_of_an_impersonation_is_known_by_its_id_alone() {
     for (act, actor) in [
         (json!({ "sub": "user_2", "iss": "https://dashboard.clerk.com" }), Some("user_2")),
         (json!({ "sub": "somebody@example.com" }), Some("unknown")),
+        (json!({ "sub": "agt_2" }), Some("unknown")),
         (json!({}), Some("unknown")),
         (json!("user_2"), Some("unknown")),
         (Value::Null, None),

@@ -2,7 +2,9 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use reconcile::Order;
 use rollcall::core::id::Kind;
+use rollcall::core::reconcile::run::{Mode, Phase, Run};
 use rollcall_tests::World;
 use serde_json::{Value, json};
 
@@ -53,8 +55,27 @@ async fn fault_a10_a_user_whom_clerk_does_not_have_is_shown_and_never_called_rep
     world.put(&world.stack.addresses.directory_table, &row).await;
     let json = rollcall(&world, &["analyze", "--json"], &writeback).await.json();
     assert_eq!((&json["user"]["unconfirmed"], &json["user"]["absent"]), (&json!(0), &json!(1)), "{json}");
+    assert_eq!(json["undone"]["links"], 0, "Clerk has nobody to write anything back to: {json}");
     assert_eq!(rollcall(&world, &["reconcile", "--yes"], &writeback).await.status, Some(0));
     assert!(world.item(&user(ADA)).await.unwrap()["deleted_at"].is_u64());
+}
+
+#[tokio::test]
+async fn fault_a10_who_is_gone_by_the_time_of_the_write_back_is_not_counted_as_done() {
+    let world = World::with(&[("METADATA_WRITEBACK", "on")]).await;
+    let (users, _) = people(&world, 2).await;
+    let until = world.now().next();
+    let stop = |run: &Run| {
+        if matches!(run.next, Phase::Link { .. }) {
+            world.set_now(until.get() + 1_000);
+        }
+    };
+    let reconciler = world.reconciler().await;
+    let first = reconciler.run(&Order::Run(Mode::Repair), Some(until), &stop).await.unwrap().run.unwrap();
+    assert_eq!((first.undone.links, first.undone.linked), (2, 0), "{first:?}");
+    world.clerk("DELETE", &format!("/users/{}", users[1]), Value::Null).await;
+    let undone = reconciler.run(&Order::Run(Mode::Repair), None, &|_| ()).await.unwrap().run.unwrap().undone;
+    assert_eq!((undone.links, undone.linked, undone.gone), (1, 1, 1), "{undone:?}");
 }
 
 #[tokio::test]
@@ -84,8 +105,11 @@ async fn fault_c6_a_word_means_the_same_in_reconcile_and_in_analyze() {
     let (users, acme) = people(&world, 9).await;
     world.reconcile().await;
     world.set_now(world.now().get() + 60_000);
-    // One is new, one gone, one renamed; an organization has ended, and its memberships not yet.
-    world.clerk("POST", "/users", json!({ "email_address": ["new@example.com"] })).await;
+    // Three are new, two renamed, one is gone; an organization has ended, and its memberships not yet. No two numbers are equal.
+    for number in 0..3 {
+        world.clerk("POST", "/users", json!({ "email_address": [format!("new{number}@example.com")] })).await;
+    }
+    world.clerk("PATCH", &format!("/users/{}", users[6]), json!({ "first_name": "Nobody" })).await;
     world.clerk("DELETE", &format!("/users/{}", users[8]), Value::Null).await;
     world.clerk("PATCH", &format!("/users/{}", users[7]), json!({ "first_name": "Nobody" })).await;
     world.clerk("DELETE", &format!("/organizations/{acme}"), Value::Null).await;
@@ -104,6 +128,6 @@ async fn fault_c6_a_word_means_the_same_in_reconcile_and_in_analyze() {
         }
     }
     let user = &analysis["user"];
-    assert_eq!((&user["missing"], &user["absent"], &user["outdated"]), (&json!(1), &json!(1), &json!(1)), "{analysis}");
+    assert_eq!((&user["missing"], &user["absent"], &user["outdated"]), (&json!(3), &json!(1), &json!(2)), "{analysis}");
     assert_eq!(analysis["membership"]["orphaned"], 9, "{analysis}");
 }

@@ -245,6 +245,21 @@ async fn fault_s14_a_row_dated_ahead_of_clerk_is_replaced_by_what_clerk_shows() 
     }
     world.set_now(world.now().get() + 60 * 60 * 1000);
     assert!(world.reconcile().await.is_in_step());
+    // What a race or a lagging replica explains is not ahead: a row of five minutes later stays.
+    let mut near = world.item(&user(&ada)).await.unwrap();
+    let clerk = near["updated_at"].as_u64().unwrap();
+    for (later, was_ahead) in [(5 * 60 * 1000, false), (5 * 60 * 1000 + 1, true)] {
+        near["rank"] = format!("0000000000000.0.{:013}", clerk + later).into();
+        near["updated_at"] = (clerk + later).into();
+        world.put(directory, &near).await;
+        let undone = rollcall(&world, &["undo", &ada, "--yes", "--json"], &settings).await;
+        assert_eq!(
+            (undone.status, &undone.json()["was_ahead"]),
+            (Some(0), &json!(was_ahead)),
+            "{later}: {}",
+            undone.err
+        );
+    }
 }
 
 #[tokio::test]

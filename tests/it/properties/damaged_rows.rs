@@ -129,6 +129,29 @@ async fn fault_s7_a_row_that_cannot_be_read_has_no_printable_value() {
 }
 
 #[tokio::test]
+async fn fault_s7_a_key_that_rollcall_does_not_make_is_not_printed() {
+    let world = World::start().await;
+    people(&world).await;
+    let good = world.item(&user(ADA)).await.unwrap();
+    for (number, (name, value)) in [("rank", json!(SECRET)), ("name", json!("Ada"))].into_iter().enumerate() {
+        let mut row = good.clone();
+        row["pk"] = format!("USER#{number}{SECRET}").into();
+        row[name] = value;
+        world.put(&world.stack.addresses.directory_table, &row).await;
+    }
+    world.set_now(world.now().get() + 60 * 60 * 1000);
+    let log = Log::default();
+    let listening = log.listen();
+    world.reconcile().await;
+    drop(listening);
+    let said = log.text();
+    for expected in ["a row of the Directory cannot be read", "a row of the Directory is not whose it should be"] {
+        assert!(said.contains(expected), "{said}");
+    }
+    assert!(!said.contains("secret"), "{said}");
+}
+
+#[tokio::test]
 async fn fault_s7_an_undo_says_that_a_row_is_unreadable_and_not_unknown() {
     let world = World::start().await;
     let ada = world.clerk("POST", "/users", json!({ "first_name": "Ada", "email_address": ["ada@example.com"] })).await;

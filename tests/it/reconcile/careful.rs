@@ -50,6 +50,7 @@ async fn fault_a6_tables_that_are_not_what_they_are_called_are_named_before_anyt
         &["undo", id, "--yes"],
         &["erase", id, "--yes", "--now"],
         &["export", id],
+        &["restore", "backup.ndjson", "--yes"],
     ] {
         let said = deployed(&world, args, &exchanged).await;
         assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{args:?} {}", said.err);
