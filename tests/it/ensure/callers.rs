@@ -261,7 +261,7 @@ async fn i5_while_clerk_is_silent_about_a_membership_nothing_of_the_organization
     let claim = TokenRequest { organization_id: Some(acme.clone()), ..TokenRequest::new(bob) };
     let token = world.token(&claim);
     let api = clerk_emulator::ApiFaults { server_error: 1.0, ..clerk_emulator::ApiFaults::default() };
-    crate::ensure::with_clerk(&world, api);
+    crate::ensure::profiles::with_clerk(&world, api);
     let answer = world.ensure(&token).await;
     assert_eq!((answer.status, &answer.body["needs_sync"]), (201, &json!(true)), "{}", answer.text);
     assert_eq!(answer.body["organization"], json!(null), "{}", answer.text);
