@@ -4,8 +4,7 @@
 use ::reconcile::settings::Settings;
 use ::reconcile::{Order, Reconcile};
 use rollcall::adapters::aws::backups::Backups;
-use rollcall::adapters::dynamo::directory::scan::DynamoSurvey;
-use rollcall::adapters::dynamo::profiles::scan::DynamoRecords;
+use rollcall::adapters::dynamo::stores::Stores;
 use rollcall::core::id::Kind;
 use rollcall::core::mirror::tombstone::DeletionPolicy;
 use rollcall::core::reconcile::analysis::Analysis;
@@ -31,8 +30,7 @@ pub async fn run(args: AnalyzeArgs, environment: Environment, clock: Clock, scre
     look::at_tables(&target, &settings).await?;
     let (mirror, dynamodb) = (settings.mirror, &target.dynamodb);
     let auditor = Auditor {
-        directory: DynamoSurvey::new(dynamodb.clone(), settings.directory_table.clone()),
-        profiles: DynamoRecords::new(dynamodb.clone(), settings.profiles_table.clone()),
+        stores: Stores::new(dynamodb, &settings.tables),
         instance: settings.instance.clone(),
         deletion: settings.removal.policy,
         waits: settings.mode == Mode::Repair && settings.removal.policy != DeletionPolicy::Retain,

@@ -5,10 +5,9 @@ use ::reconcile::settings::Settings;
 use anyhow::anyhow;
 use rollcall::adapters::aws::backups::Backups;
 use rollcall::adapters::clerk::error::ClerkError;
-use rollcall::adapters::dynamo::operations::quarantine::DynamoOperations;
 use rollcall::adapters::dynamo::owned::rows::DynamoOwned;
 use rollcall::services::operator::export::Holdings;
-use rollcall::services::operator::undo::OperatorError;
+use rollcall::services::operator::{Operator, OperatorError};
 use rollcall::services::reconcile::ReconcileError;
 
 use super::reconcile::{explain, store};
@@ -21,8 +20,8 @@ use crate::args::TargetArgs;
 pub(super) struct Desk {
     /// The tables, and where they are.
     pub(super) target: Target,
-    /// The function, of which the commands do a part.
-    pub(super) reconcile: Reconcile,
+    /// What acts on the tables and on Clerk.
+    pub(super) operator: Operator,
     /// Its settings.
     pub(super) settings: Settings,
 }
@@ -34,19 +33,20 @@ impl Desk {
         let settings = target.settings(Settings::read)?;
         look::at_tables(&target, &settings).await?;
         let backups = Backups::of(&settings.removal, &target.aws);
-        let reconcile = Reconcile::new(settings.clone(), &target.dynamodb, backups, clock);
-        Ok(Desk { target, reconcile, settings })
+        let operator = Reconcile::new(settings.clone(), &target.dynamodb, backups, clock).into_operator();
+        Ok(Desk { target, operator, settings })
     }
 
     /// Where something of a user may be.
     pub(super) fn holdings(&self) -> Holdings {
         let client = || self.target.dynamodb.clone();
         let settings = &self.settings;
+        let stores = &self.operator.stores;
         Holdings {
-            directory: DynamoOwned::partition(client(), settings.directory_table.clone()),
-            profiles: DynamoOwned::partition(client(), settings.profiles_table.clone()),
+            directory: stores.directory.partition(),
+            profiles: stores.profiles.partition(),
             owned: settings.removal.owned.iter().map(|table| DynamoOwned::new(client(), table.clone())).collect(),
-            operations: DynamoOperations::new(client(), settings.operations_table.clone()),
+            operations: stores.operations.clone(),
         }
     }
 

@@ -26,9 +26,8 @@ pub async fn run(args: EraseArgs, environment: Environment, clock: Clock, screen
     }
     let desk = Desk::open(&args.target, environment, clock).await?;
     let explain = |error| explain(&desk, error);
-    let reconciler = desk.reconcile.reconciler();
     let ToErase { user, name, stored, is_unknown } =
-        reconciler.to_erase(&args.id, &desk.holdings(), args.even_if_unknown).await.map_err(explain)?;
+        desk.operator.to_erase(&args.id, &desk.holdings(), args.even_if_unknown).await.map_err(explain)?;
     if !args.json {
         let stands = match &stored {
             None if is_unknown => "is known neither to Clerk nor to the tables",
@@ -53,7 +52,7 @@ pub async fn run(args: EraseArgs, environment: Environment, clock: Clock, screen
         say("Nothing was deleted.")?;
         return Ok(Status::Left);
     }
-    let erasure = reconciler.erase(&user, args.now).await.map_err(explain)?;
+    let erasure = desk.operator.erase(&user, args.now).await.map_err(explain)?;
     let missing = matches!(&erasure.own, Own::Removed(removed) if !removed.missing.is_empty());
     if args.json {
         let (waits_until, removed) = match &erasure.own {
@@ -83,7 +82,7 @@ pub async fn run(args: EraseArgs, environment: Environment, clock: Clock, screen
 
 fn plan(desk: &Desk, now: bool) -> String {
     let removal = &desk.settings.removal;
-    let Some(deletions) = &desk.reconcile.reconciler().deletions.purger else {
+    let Some(deletions) = &desk.operator.deletions.purger else {
         return "Everything stored is kept (DELETION_POLICY=retain).".to_owned();
     };
     let tables = match removal.policy {
@@ -107,7 +106,7 @@ fn removed_text(removed: &Removed, desk: &Desk) -> String {
     } else {
         format!("Removed:\n{}", table(&["table", "rows"], &rows, 1))
     }];
-    if let Some(purger) = &desk.reconcile.reconciler().deletions.purger {
+    if let Some(purger) = &desk.operator.deletions.purger {
         lines.extend(removed.backups.iter().map(|backup| format!("Backup: {}/{backup}", purger.backups.place())));
     }
     lines.extend(removed.missing.iter().map(|table| format!("There is no table {table}: check OWNED_TABLES.")));

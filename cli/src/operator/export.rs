@@ -16,7 +16,7 @@ use crate::{Clock, Status};
 /// If it cannot, with what to do about it.
 pub async fn run(args: ExportArgs, environment: Environment, clock: Clock) -> anyhow::Result<Status> {
     let desk = Desk::open(&args.target, environment, clock).await?;
-    let export = desk.reconcile.reconciler().export(&args.id, &desk.holdings()).await.map_err(|error| match error {
+    let export = desk.operator.export(&args.id, &desk.holdings()).await.map_err(|error| match error {
         ExportError::Operator(error) => desk.explain(error),
         error => anyhow!(error),
     })?;

@@ -4,6 +4,7 @@ use ::reconcile::settings::Settings;
 use anyhow::bail;
 use rollcall::adapters::dynamo::tables::shape;
 use rollcall::core::tables::{Role, problem};
+use rollcall::settings::tables::Tables;
 use rollcall::settings::variables::{DIRECTORY_TABLE, OPERATIONS_TABLE, PROFILES_TABLE};
 
 use super::reconcile::store;
@@ -15,15 +16,16 @@ use super::target::Target;
 ///
 /// All that is wrong, each with the table and the variable; or that DynamoDB does not describe them.
 pub(super) async fn at_tables(target: &Target, settings: &Settings) -> anyhow::Result<()> {
-    at(target, [&settings.directory_table, &settings.profiles_table, &settings.operations_table]).await
+    at(target, &settings.tables).await
 }
 
-/// Refuses tables that are not the Directory, Profiles and Operations, in this order.
+/// Refuses tables that are not the Directory, Profiles and Operations.
 ///
 /// # Errors
 ///
 /// As [`at_tables`].
-pub(super) async fn at(target: &Target, [directory, profiles, operations]: [&String; 3]) -> anyhow::Result<()> {
+pub(super) async fn at(target: &Target, tables: &Tables) -> anyhow::Result<()> {
+    let [directory, profiles, operations] = tables.names();
     let tables = [
         (DIRECTORY_TABLE.name, Role::Directory, directory),
         (PROFILES_TABLE.name, Role::Profiles, profiles),

@@ -5,9 +5,9 @@ use std::io::Read;
 use anyhow::{Context, bail};
 use rollcall::adapters::dynamo::operations::owned_lists;
 use rollcall::core::deletion::owned_list::ListName;
-use rollcall::core::tables::table_name;
 use rollcall::settings::deletion::{OWNED_TABLES, Removal};
-use rollcall::settings::variables::{DIRECTORY_TABLE, OPERATIONS_TABLE, PROFILES_TABLE, Reader};
+use rollcall::settings::tables::Tables;
+use rollcall::settings::variables::Reader;
 use serde_json::json;
 
 use super::reconcile::store;
@@ -34,21 +34,19 @@ pub async fn run(args: OwnedTablesArgs, environment: Environment) -> anyhow::Res
     let (tables, owned) = target.settings(|lookup| {
         let given = |name: &str| if name == OWNED_TABLES.name { Some(text.clone()) } else { lookup(name) };
         let mut reader = Reader::new(&given);
-        let tables = [DIRECTORY_TABLE, PROFILES_TABLE, OPERATIONS_TABLE].map(|it| reader.read(&it, table_name));
-        let owned = Removal::read_owned(&mut reader, &tables.each_ref().map(Option::as_ref));
+        let tables = Tables::read(&mut reader);
+        let owned = Removal::read_owned(&mut reader, tables.as_ref());
         let problems = reader.finish();
         match tables {
-            [Some(directory), Some(profiles), Some(operations)] if problems.names().is_empty() => {
-                Ok(([directory, profiles, operations], owned))
-            }
+            Some(tables) if problems.names().is_empty() => Ok((tables, owned)),
             _ => Err(problems),
         }
     })?;
     if owned.is_empty() {
         bail!("the list names no table: leave OWNED_TABLES empty instead");
     }
-    look::at(&target, tables.each_ref()).await?;
-    let [.., operations] = tables;
+    look::at(&target, &tables).await?;
+    let operations = tables.operations;
     // Spaces and the order of the fields do not count.
     let list = serde_json::to_string(&owned)?;
     let name = if args.dry_run {

@@ -142,10 +142,10 @@ impl Runs<'_> {
     /// Leaves an interrupted run to whoever comes next, who then need not wait for its lease to end.
     async fn give_up(&self, has_begun: bool) {
         if has_begun {
-            let runs = self.reconcile.runs();
+            let operations = self.reconcile.operations();
             // A run that has come this far holds the lease, so this one is its own.
-            if let Ok(Some(lease)) = runs.lease((self.clock)()).await {
-                let _ = runs.release(&lease.holder).await;
+            if let Ok(Some(lease)) = operations.lease((self.clock)()).await {
+                let _ = operations.release_lease(&lease.holder).await;
             }
         }
         note("Interrupted. What was done stays; the same command goes on from there.");
@@ -153,7 +153,7 @@ impl Runs<'_> {
 
     /// How many deletions of which kind a run holds back.
     async fn held(&self, id: &RunId) -> anyhow::Result<String> {
-        let run = self.reconcile.runs().run(id).await.map_err(|error| self.explain(error.into()))?;
+        let run = self.reconcile.operations().run(id).await.map_err(|error| self.explain(error.into()))?;
         let run = run.ok_or_else(|| self.explain(ReconcileError::Unknown(id.clone())))?;
         let is_held = run.state == State::Held || (run.state == State::Running && run.approved);
         if run.mode == Mode::Report || !is_held {
@@ -174,8 +174,8 @@ impl Runs<'_> {
             let (mut after, mut ids) = (None, Vec::new());
             while let Some((place, doubts)) = self
                 .reconcile
-                .runs()
-                .doubts(run, kind, Doubtful::Found, after.as_ref())
+                .operations()
+                .candidates(run, kind, Doubtful::Found, after.as_ref())
                 .await
                 .map_err(|error| self.explain(error.into()))?
             {

@@ -6,10 +6,10 @@ use anyhow::{Context, anyhow, bail};
 use rollcall::adapters::aws::backups::{Backups, read_file};
 use rollcall::adapters::dynamo::owned::rows::{DynamoOwned, OwnedError};
 use rollcall::core::id::InstanceId;
-use rollcall::core::tables::table_name;
 use rollcall::services::operator::restore::{Backup, Places, Restored};
 use rollcall::settings::deletion::{BackupPlace, Removal, backup_place};
-use rollcall::settings::variables::{CLERK_INSTANCE_ID, DIRECTORY_TABLE, OPERATIONS_TABLE, PROFILES_TABLE, Reader};
+use rollcall::settings::tables::Tables;
+use rollcall::settings::variables::{CLERK_INSTANCE_ID, Reader};
 use serde_json::json;
 
 use super::desk::must_say_yes;
@@ -91,21 +91,18 @@ pub async fn run(args: RestoreArgs, environment: Environment, screen: &Screen) -
 async fn places(target: &Target) -> anyhow::Result<Places> {
     let (instance, tables, owned) = target.settings(|lookup| {
         let mut reader = Reader::new(lookup);
-        let ours = [DIRECTORY_TABLE, PROFILES_TABLE, OPERATIONS_TABLE].map(|it| reader.read(&it, table_name));
+        let tables = Tables::read(&mut reader);
         let instance: Option<InstanceId> = reader.read(&CLERK_INSTANCE_ID, |text| text.parse().ok());
-        let owned = Removal::read_owned(&mut reader, &ours.each_ref().map(Option::as_ref));
+        let owned = Removal::read_owned(&mut reader, tables.as_ref());
         let problems = reader.finish();
-        match (instance, ours) {
-            (Some(instance), [Some(directory), Some(profiles), Some(operations)]) if problems.names().is_empty() => {
-                Ok((instance, [directory, profiles, operations], owned))
-            }
+        match (instance, tables) {
+            (Some(instance), Some(tables)) if problems.names().is_empty() => Ok((instance, tables, owned)),
             _ => Err(problems),
         }
     })?;
-    look::at(target, tables.each_ref()).await?;
-    let [_, profiles, _] = tables;
+    look::at(target, &tables).await?;
     let client = || target.dynamodb.clone();
-    let profiles = DynamoOwned::partition(client(), profiles);
+    let profiles = DynamoOwned::partition(client(), tables.profiles);
     let owned: Vec<DynamoOwned> = owned.into_iter().map(|table| DynamoOwned::new(client(), table)).collect();
     Places::of(instance, &profiles, &owned).await.map_err(|error| match error {
         OwnedError::Store(error) => store(&error, &target.options),

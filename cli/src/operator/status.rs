@@ -1,6 +1,6 @@
 //! `rollcall status`: the latest runs, and what waits for an operator.
-
-use rollcall::adapters::dynamo::operations::runs::{DynamoRuns, Lease};
+use rollcall::adapters::dynamo::operations::Operations;
+use rollcall::adapters::dynamo::operations::runs::Lease;
 use rollcall::core::millis::Millis;
 use rollcall::core::reconcile::run::{Mode, Run, State, TOO_OLD_TO_APPROVE};
 use rollcall::core::tables::table_name;
@@ -37,11 +37,11 @@ struct Standing {
 /// If the Operations table cannot be read.
 pub async fn run(args: StatusArgs, environment: Environment, clock: Clock) -> anyhow::Result<Status> {
     let target = Target::find(&args.target, environment, false).await?;
-    let operations = target.settings(|lookup| operations_table(lookup))?;
-    let runs = DynamoRuns::new(target.dynamodb.clone(), operations);
+    let table = target.settings(|lookup| operations_table(lookup))?;
+    let operations = Operations::new(target.dynamodb.clone(), table);
     let now = clock();
-    let lease = runs.lease(now).await.map_err(|error| store(&error, &target.options))?;
-    let latest = runs.latest(MOST_RECENT).await.map_err(|error| store(&error, &target.options))?;
+    let lease = operations.lease(now).await.map_err(|error| store(&error, &target.options))?;
+    let latest = operations.latest_runs(MOST_RECENT).await.map_err(|error| store(&error, &target.options))?;
     let standing = Standing::of(latest, lease, now);
     if args.json {
         say(standing.to_json())?;

@@ -21,9 +21,9 @@ pub async fn run(args: UndoArgs, environment: Environment, clock: Clock, screen:
         return Ok(Status::Usage);
     }
     let desk = Desk::open(&args.target, environment, clock).await?;
-    let reconciler = desk.reconcile.reconciler();
     if args.dry_run || !args.yes {
-        let UndoPlan { entity, stands } = reconciler.can_undo(&args.id).await.map_err(|error| desk.explain(error))?;
+        let UndoPlan { entity, stands } =
+            desk.operator.can_undo(&args.id).await.map_err(|error| desk.explain(error))?;
         let does = stands != Stands::Alive;
         if args.json {
             let (was_purged, ahead) = match stands {
@@ -53,7 +53,7 @@ pub async fn run(args: UndoArgs, environment: Environment, clock: Clock, screen:
             return Ok(Status::Left);
         }
     }
-    let undo = reconciler.undo(&args.id).await.map_err(|error| desk.explain(error))?;
+    let undo = desk.operator.undo(&args.id).await.map_err(|error| desk.explain(error))?;
     if args.json {
         say(json!({
             "id": undo.entity.to_string(), "kind": undo.entity.kind().name(), "lived": undo.lived,

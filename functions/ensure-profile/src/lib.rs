@@ -17,10 +17,7 @@ use lambda_http::{Body, Error, LambdaEvent, Request, RequestExt, Response};
 use rollcall::adapters::clerk::api::ClerkApi;
 use rollcall::adapters::clerk::session_tokens::Refused;
 use rollcall::adapters::clerk::sessions::{NoSession, Sessions};
-use rollcall::adapters::dynamo::caller::DynamoCaller;
-use rollcall::adapters::dynamo::directory::write::DynamoDirectory;
-use rollcall::adapters::dynamo::operations::questions::DynamoQuestions;
-use rollcall::adapters::dynamo::profiles::write::DynamoProfiles;
+use rollcall::adapters::dynamo::stores::Stores;
 use rollcall::adapters::lambda::{http, metrics};
 use rollcall::core::ensure::admission::Refusal;
 use rollcall::core::ensure::decide::{Ensured, Extent};
@@ -54,15 +51,12 @@ impl EnsureProfile {
     /// The function over its tables.
     #[must_use]
     pub fn new(settings: Settings, dynamodb: &Client) -> EnsureProfile {
-        let Settings { directory_table: directory, profiles_table: profiles, .. } = settings;
-        let questions = DynamoQuestions::new(dynamodb.clone(), settings.operations_table);
+        let stores = Stores::new(dynamodb, &settings.tables);
         EnsureProfile {
             sessions: settings.sessions,
             ensurer: Ensurer {
-                callers: DynamoCaller::new(dynamodb.clone(), directory.clone(), profiles.clone()),
-                profiles: DynamoProfiles::new(dynamodb.clone(), directory.clone(), profiles),
                 applier: Applier {
-                    directory: DynamoDirectory::new(dynamodb.clone(), directory),
+                    directory: stores.directory.clone(),
                     clerk: ClerkApi::new(settings.clerk_api_url, settings.clerk_secret_key),
                     instance: settings.instance,
                     roles: settings.roles,
@@ -72,11 +66,12 @@ impl EnsureProfile {
                 defaults: settings.defaults,
                 silence: Silence::default(),
                 questions: Questions {
-                    budget: Budget::new(questions.clone(), "ensure-profile"),
-                    table: questions,
+                    budget: Budget::new(stores.operations.clone(), "ensure-profile"),
+                    operations: stores.operations.clone(),
                     patience: u64::try_from(CLERK_PATIENCE.as_millis()).unwrap_or(u64::MAX),
                 },
                 rate_share: settings.rate_share,
+                stores,
                 recent: Recent::default(),
             },
             sign_in_url: settings.sign_in_url,

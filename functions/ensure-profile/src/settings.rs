@@ -9,7 +9,7 @@ use rollcall::core::ensure::decide::Policy;
 use rollcall::core::id::InstanceId;
 use rollcall::core::mirror::roles::Roles;
 use rollcall::core::profile::Defaults;
-use rollcall::core::tables::table_name;
+use rollcall::settings::tables::Tables;
 use rollcall::settings::variables::{
     ALLOW_MISSING_AZP, ALLOWED_ORIGINS, CLERK_API_URL, CLERK_INSTANCE_ID, CLERK_ISSUER, CLERK_JWKS_URL, CLERK_JWT_KEY,
     CLERK_PUBLISHABLE_KEY, CLERK_RATE_SHARE, CLERK_SECRET_KEY, DIRECTORY_TABLE, ENSURE_POLICY, InvalidSettings,
@@ -49,12 +49,8 @@ pub const VARIABLES: [Variable; 21] = [
 /// The settings, checked.
 #[derive(Debug)]
 pub struct Settings {
-    /// The Directory's table.
-    pub directory_table: String,
-    /// The Profiles' table.
-    pub profiles_table: String,
-    /// The Operations table, where questions to Clerk are noted.
-    pub operations_table: String,
+    /// The three tables.
+    pub tables: Tables,
     /// Whose users they are.
     pub instance: InstanceId,
     /// Who is signed in.
@@ -87,9 +83,7 @@ impl Settings {
     /// [`InvalidSettings`] with every variable that is missing or malformed.
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, InvalidSettings> {
         let mut reader = Reader::new(lookup);
-        let directory_table = reader.read(&DIRECTORY_TABLE, table_name);
-        let profiles_table = reader.read(&PROFILES_TABLE, table_name);
-        let operations_table = reader.read(&OPERATIONS_TABLE, table_name);
+        let tables = Tables::read(&mut reader);
         let instance = reader.read(&CLERK_INSTANCE_ID, |text| text.parse().ok());
         let sessions = Sessions::read(&mut reader);
         let sign_in_url = reader.read(&SIGN_IN_URL, http_url);
@@ -107,29 +101,17 @@ impl Settings {
         if policy == Policy::Verify && !mirror {
             reader.contradicts(&ENSURE_POLICY, "is verify, but with MIRROR=off there is no copy to verify");
         }
-        if directory_table.is_some() && directory_table == profiles_table {
-            reader.contradicts(&PROFILES_TABLE, "is the same table as DIRECTORY_TABLE: they must be two");
-        }
         let problems = reader.finish();
         if !problems.names().is_empty() {
             return Err(problems);
         }
-        let (
-            Some(directory_table),
-            Some(profiles_table),
-            Some(operations_table),
-            Some(instance),
-            Some(sessions),
-            Some(clerk_api_url),
-            Some(clerk_secret_key),
-        ) = (directory_table, profiles_table, operations_table, instance, sessions, clerk_api_url, clerk_secret_key)
+        let (Some(tables), Some(instance), Some(sessions), Some(clerk_api_url), Some(clerk_secret_key)) =
+            (tables, instance, sessions, clerk_api_url, clerk_secret_key)
         else {
             return Err(problems);
         };
         Ok(Settings {
-            directory_table,
-            profiles_table,
-            operations_table,
+            tables,
             instance,
             sessions,
             sign_in_url,

@@ -18,14 +18,13 @@ use rollcall::adapters::aws::event_bus::Bus;
 use rollcall::adapters::clerk::api::ClerkApi;
 use rollcall::adapters::dynamo::error::StoreError;
 use rollcall::adapters::dynamo::item;
-use rollcall::adapters::dynamo::operations::questions::DynamoQuestions;
-use rollcall::adapters::dynamo::profiles::write::DynamoProfiles;
+use rollcall::adapters::dynamo::stores::Stores;
 use rollcall::adapters::lambda::metrics;
 use rollcall::core::millis::Clock;
 use rollcall::core::millis::Millis;
 use rollcall::core::mirror::item::Item;
 use rollcall::core::reconcile::run::Mode;
-use rollcall::services::deletion::{Deletions, Tables};
+use rollcall::services::deletion::Deletions;
 use rollcall::services::ensure::questions::Budget;
 use rollcall::services::provision::Provision;
 use rollcall::services::react::{Reactor, Record};
@@ -46,24 +45,18 @@ impl React {
     /// The function over its tables and its bus.
     #[must_use]
     pub fn new(settings: Settings, dynamodb: &Client, backups: Option<Backups>, bus: Bus, clock: Clock) -> React {
-        let tables = Tables {
-            directory: &settings.directory_table,
-            profiles: &settings.profiles_table,
-            operations: &settings.operations_table,
-        };
+        let stores = Stores::new(dynamodb, &settings.tables);
         let instance = settings.instance;
-        let deletions = Deletions::over(&tables, settings.removal, &instance, dynamodb, backups, clock.clone());
-        let directory = settings.directory_table;
+        let deletions = Deletions::over(&stores, settings.removal, &instance, dynamodb, backups, clock.clone());
         let links = settings.write_back.map(|needs| {
             let clerk = ClerkApi::new(needs.clerk_api_url, needs.clerk_secret_key).of(instance.clone());
-            let questions = DynamoQuestions::new(dynamodb.clone(), settings.operations_table.clone());
-            let budget = Budget::new(questions, "react");
+            let budget = Budget::new(stores.operations.clone(), "react");
             Links::new(clerk, instance.clone(), needs.rate_share, budget, clock.clone())
         });
         React {
             reactor: Reactor {
                 provision: Provision {
-                    profiles: DynamoProfiles::new(dynamodb.clone(), directory, settings.profiles_table),
+                    profiles: stores.profiles.clone(),
                     instance,
                     defaults: settings.defaults,
                     clock: clock.clone(),

@@ -8,8 +8,8 @@ use rollcall::adapters::clerk::secrets::{Secret, Secrets};
 use rollcall::core::id::InstanceId;
 use rollcall::core::profile::Defaults;
 use rollcall::core::reconcile::run::Mode;
-use rollcall::core::tables::table_name;
 use rollcall::settings::deletion::{BACKUP_BUCKET, BACKUP_DAYS, OWNED_TABLES, PURGE_AFTER_HOURS, Removal};
+use rollcall::settings::tables::Tables;
 use rollcall::settings::variables::{
     CLERK_API_URL, CLERK_INSTANCE_ID, CLERK_RATE_SHARE, CLERK_SECRET_KEY, DELETION_POLICY, DIRECTORY_TABLE, EVENT_BUS,
     InvalidSettings, MEMBERSHIP_PROFILE_DEFAULTS, METADATA_WRITEBACK, OPERATIONS_TABLE, PROFILE_DEFAULTS,
@@ -43,12 +43,8 @@ pub const VARIABLES: [Variable; 18] = [
 /// The settings, checked.
 #[derive(Debug)]
 pub struct Settings {
-    /// The Directory's table.
-    pub directory_table: String,
-    /// The Profiles table.
-    pub profiles_table: String,
-    /// The Operations table.
-    pub operations_table: String,
+    /// The three tables.
+    pub tables: Tables,
     /// Whose copy this is.
     pub instance: InstanceId,
     /// What deletions leave, and what they remove.
@@ -82,16 +78,13 @@ impl Settings {
     /// [`InvalidSettings`] with every variable that is missing or malformed.
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, InvalidSettings> {
         let mut reader = Reader::new(lookup);
-        let directory_table = reader.read(&DIRECTORY_TABLE, table_name);
-        let profiles_table = reader.read(&PROFILES_TABLE, table_name);
-        let operations_table = reader.read(&OPERATIONS_TABLE, table_name);
+        let tables = Tables::read(&mut reader);
         let instance = reader.read(&CLERK_INSTANCE_ID, |text| text.parse().ok());
         let clerk_api_url = reader.read(&CLERK_API_URL, api_url).or_else(|| api_url(DEFAULT_URL));
         let is_on = reader.read(&METADATA_WRITEBACK, switch).unwrap_or(true);
         let clerk_secret_key = reader.read(&CLERK_SECRET_KEY.required_if(is_on), secret_key);
         let rate_share = reader.read(&CLERK_RATE_SHARE, percent).unwrap_or(USUAL_RATE_SHARE);
-        let ours = [directory_table.as_ref(), profiles_table.as_ref(), operations_table.as_ref()];
-        let removal = Removal::read(&mut reader, &ours);
+        let removal = Removal::read(&mut reader, tables.as_ref());
         let mode = reader.read(&RECONCILE_POLICY, reconcile_policy).unwrap_or_default();
         let defaults = Defaults {
             user: reader.read(&PROFILE_DEFAULTS, profile_defaults).unwrap_or_default(),
@@ -102,9 +95,7 @@ impl Settings {
         if !problems.names().is_empty() {
             return Err(problems);
         }
-        let (Some(directory_table), Some(profiles_table), Some(operations_table), Some(instance)) =
-            (directory_table, profiles_table, operations_table, instance)
-        else {
+        let (Some(tables), Some(instance)) = (tables, instance) else {
             return Err(problems);
         };
         let write_back = clerk_api_url.zip(clerk_secret_key).filter(|_| is_on);
@@ -113,17 +104,7 @@ impl Settings {
             clerk_secret_key: clerk_secret_key.into(),
             rate_share,
         });
-        Ok(Settings {
-            directory_table,
-            profiles_table,
-            operations_table,
-            instance,
-            removal,
-            mode,
-            write_back,
-            defaults,
-            event_bus,
-        })
+        Ok(Settings { tables, instance, removal, mode, write_back, defaults, event_bus })
     }
     /// Goes on with the key that Secrets Manager holds.
     pub fn follow(&mut self, secrets: Option<&Arc<Secrets>>) {

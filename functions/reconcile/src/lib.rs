@@ -14,12 +14,10 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 use rollcall::adapters::aws::backups::Backups;
 use rollcall::adapters::clerk::api::ClerkApi;
 use rollcall::adapters::clerk::error::ClerkError;
-use rollcall::adapters::dynamo::directory::scan::DynamoSurvey;
-use rollcall::adapters::dynamo::directory::write::DynamoDirectory;
 use rollcall::adapters::dynamo::error::StoreError;
-use rollcall::adapters::dynamo::operations::runs::{DynamoRuns, Lease};
-use rollcall::adapters::dynamo::profiles::scan::DynamoRecords;
-use rollcall::adapters::dynamo::profiles::write::DynamoProfiles;
+use rollcall::adapters::dynamo::operations::Operations;
+use rollcall::adapters::dynamo::operations::runs::Lease;
+use rollcall::adapters::dynamo::stores::Stores;
 use rollcall::adapters::lambda::metrics;
 use rollcall::adapters::lambda::metrics::Finished;
 use rollcall::core::millis::Clock;
@@ -27,7 +25,8 @@ use rollcall::core::millis::Millis;
 use rollcall::core::reconcile::pace::Pace;
 use rollcall::core::reconcile::run::{Mode, Run, State};
 use rollcall::services::apply::Applier;
-use rollcall::services::deletion::{Deletions, Settled, Tables};
+use rollcall::services::deletion::{Deletions, Settled};
+use rollcall::services::operator::Operator;
 use rollcall::services::provision::Provision;
 pub use rollcall::services::reconcile::{Answer, Order};
 use rollcall::services::reconcile::{MOST_LINKS, ReconcileError, Reconciler, Watch};
@@ -100,38 +99,34 @@ impl Reconcile {
     #[must_use]
     pub fn new(settings: Settings, dynamodb: &Client, backups: Option<Backups>, clock: Clock) -> Reconcile {
         let basis = settings.basis();
-        let tables = Tables {
-            directory: &settings.directory_table,
-            profiles: &settings.profiles_table,
-            operations: &settings.operations_table,
-        };
+        let stores = Stores::new(dynamodb, &settings.tables);
         let deletions =
-            Deletions::over(&tables, settings.removal, &settings.instance, dynamodb, backups, clock.clone());
-        let (directory, profiles) = (settings.directory_table, settings.profiles_table);
+            Deletions::over(&stores, settings.removal, &settings.instance, dynamodb, backups, clock.clone());
         let clerk = ClerkApi::new(settings.clerk_api_url, settings.clerk_secret_key).of(settings.instance.clone());
         // Until Clerk has said that the instance is one in production.
         let clerk = clerk.patient(Pace::share(settings.rate_share, false));
-        let survey = DynamoSurvey::new(dynamodb.clone(), directory.clone());
-        let stored = DynamoDirectory::new(dynamodb.clone(), directory.clone());
         Reconcile {
             reconciler: Reconciler {
-                runs: DynamoRuns::new(dynamodb.clone(), settings.operations_table),
-                records: DynamoRecords::new(dynamodb.clone(), profiles.clone()),
                 provision: Provision {
-                    profiles: DynamoProfiles::new(dynamodb.clone(), directory, profiles),
+                    profiles: stores.profiles.clone(),
                     instance: settings.instance.clone(),
                     defaults: settings.defaults,
                     clock: clock.clone(),
                 },
                 deletions,
-                survey,
-                applier: Applier { directory: stored, clerk, instance: settings.instance, roles: settings.roles },
+                applier: Applier {
+                    directory: stores.directory.clone(),
+                    clerk,
+                    instance: settings.instance,
+                    roles: settings.roles,
+                },
                 mirror: settings.mirror,
                 basis,
                 policy: settings.mode,
                 rate_share: settings.rate_share,
                 writes_back: settings.writes_back,
                 most_links: Some(MOST_LINKS),
+                stores,
                 clock,
             },
         }
@@ -156,10 +151,17 @@ impl Reconcile {
         &self.reconciler
     }
 
+    /// What an operator does about one user, over the same tables and the same Clerk.
+    #[must_use]
+    pub fn into_operator(self) -> Operator {
+        let Reconciler { stores, applier, deletions, mirror, policy, clock, .. } = self.reconciler;
+        Operator { stores, applier, deletions, mirror, policy, clock }
+    }
+
     /// What its runs remember.
     #[must_use]
-    pub fn runs(&self) -> &DynamoRuns {
-        &self.reconciler.runs
+    pub fn operations(&self) -> &Operations {
+        &self.reconciler.stores.operations
     }
 
     /// Does what is ordered, until `until` at the latest, and shows the run to `watch` after each step.

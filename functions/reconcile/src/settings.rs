@@ -10,8 +10,8 @@ use rollcall::core::mirror::roles::Roles;
 use rollcall::core::profile::Defaults;
 use rollcall::core::reconcile::basis::Basis;
 use rollcall::core::reconcile::run::Mode;
-use rollcall::core::tables::table_name;
 use rollcall::settings::deletion::{BACKUP_BUCKET, BACKUP_DAYS, OWNED_TABLES, PURGE_AFTER_HOURS, Removal};
+use rollcall::settings::tables::Tables;
 use rollcall::settings::variables::{
     CLERK_API_URL, CLERK_INSTANCE_ID, CLERK_RATE_SHARE, CLERK_SECRET_KEY, DELETION_POLICY, DIRECTORY_TABLE,
     InvalidSettings, MEMBERSHIP_PROFILE_DEFAULTS, METADATA_WRITEBACK, MIRROR, OPERATIONS_TABLE, PROFILE_DEFAULTS,
@@ -46,12 +46,8 @@ pub const VARIABLES: [Variable; 19] = [
 /// The settings, checked.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The Directory's table.
-    pub directory_table: String,
-    /// The Profiles table.
-    pub profiles_table: String,
-    /// The Operations table.
-    pub operations_table: String,
+    /// The three tables.
+    pub tables: Tables,
     /// Whose copy this is.
     pub instance: InstanceId,
     /// Where Clerk's Backend API is.
@@ -82,14 +78,11 @@ impl Settings {
     /// [`InvalidSettings`] with every variable that is missing or malformed.
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, InvalidSettings> {
         let mut reader = Reader::new(lookup);
-        let directory_table = reader.read(&DIRECTORY_TABLE, table_name);
-        let profiles_table = reader.read(&PROFILES_TABLE, table_name);
-        let operations_table = reader.read(&OPERATIONS_TABLE, table_name);
+        let tables = Tables::read(&mut reader);
         let instance = reader.read(&CLERK_INSTANCE_ID, |text| text.parse().ok());
         let clerk_api_url = reader.read(&CLERK_API_URL, api_url).or_else(|| api_url(DEFAULT_URL));
         let clerk_secret_key = reader.read(&CLERK_SECRET_KEY, secret_key).map(Secret::from);
-        let ours = [directory_table.as_ref(), profiles_table.as_ref(), operations_table.as_ref()];
-        let removal = Removal::read(&mut reader, &ours);
+        let removal = Removal::read(&mut reader, tables.as_ref());
         let mirror = reader.read(&MIRROR, switch).unwrap_or(true);
         let roles = reader.read(&ROLES, Roles::parse).unwrap_or_default();
         let mode = reader.read(&RECONCILE_POLICY, reconcile_policy).unwrap_or_default();
@@ -103,21 +96,13 @@ impl Settings {
         if !problems.names().is_empty() {
             return Err(problems);
         }
-        let (
-            Some(directory_table),
-            Some(profiles_table),
-            Some(operations_table),
-            Some(instance),
-            Some(clerk_api_url),
-            Some(clerk_secret_key),
-        ) = (directory_table, profiles_table, operations_table, instance, clerk_api_url, clerk_secret_key)
+        let (Some(tables), Some(instance), Some(clerk_api_url), Some(clerk_secret_key)) =
+            (tables, instance, clerk_api_url, clerk_secret_key)
         else {
             return Err(problems);
         };
         Ok(Settings {
-            directory_table,
-            profiles_table,
-            operations_table,
+            tables,
             instance,
             clerk_api_url,
             clerk_secret_key,
@@ -137,8 +122,8 @@ impl Settings {
         let on = |is_on: bool| if is_on { "on".to_owned() } else { "off".to_owned() };
         let object = |fields: &Map<String, Value>| Value::Object(fields.clone()).to_string();
         Basis::of([
-            (DIRECTORY_TABLE.name, self.directory_table.clone()),
-            (PROFILES_TABLE.name, self.profiles_table.clone()),
+            (DIRECTORY_TABLE.name, self.tables.directory.clone()),
+            (PROFILES_TABLE.name, self.tables.profiles.clone()),
             (CLERK_INSTANCE_ID.name, self.instance.to_string()),
             (RECONCILE_POLICY.name, format!("{:?}", self.mode).to_lowercase()),
             (MIRROR.name, on(self.mirror)),

@@ -15,8 +15,8 @@ use lambda_http::tower::Service;
 use lambda_http::{Body, Error, LambdaEvent, Request, Response};
 use rollcall::adapters::clerk::api::ClerkApi;
 use rollcall::adapters::clerk::webhook_signature::{Signatures, Untrusted};
-use rollcall::adapters::dynamo::directory::write::DynamoDirectory;
-use rollcall::adapters::dynamo::operations::quarantine::DynamoOperations;
+use rollcall::adapters::dynamo::directory::Directory;
+use rollcall::adapters::dynamo::operations::Operations;
 use rollcall::adapters::lambda::{http, metrics};
 use rollcall::core::clerk::event;
 use rollcall::core::clerk::event::{Envelope, Unprocessable};
@@ -41,7 +41,7 @@ const DEADLINE: Duration = Duration::from_secs(9);
 pub struct Webhook {
     signature: Signatures,
     receiver: Receiver,
-    operations: DynamoOperations,
+    operations: Operations,
 }
 
 impl Webhook {
@@ -52,14 +52,14 @@ impl Webhook {
             signature: settings.signature,
             receiver: Receiver {
                 applier: Applier {
-                    directory: DynamoDirectory::new(dynamodb.clone(), settings.directory_table),
+                    directory: Directory::new(dynamodb.clone(), settings.directory_table),
                     clerk: ClerkApi::new(settings.clerk_api_url, settings.clerk_secret_key),
                     instance: settings.instance,
                     roles: settings.roles,
                 },
                 policy: settings.policy,
             },
-            operations: DynamoOperations::new(dynamodb.clone(), settings.operations_table),
+            operations: Operations::new(dynamodb.clone(), settings.operations_table),
         }
     }
 

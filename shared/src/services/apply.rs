@@ -5,7 +5,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::adapters::clerk::api::ClerkApi;
 use crate::adapters::clerk::error::ClerkError;
-use crate::adapters::dynamo::directory::write::{DynamoDirectory, Put};
+use crate::adapters::dynamo::directory::Directory;
+use crate::adapters::dynamo::directory::write::Put;
 use crate::adapters::dynamo::error::StoreError;
 use crate::adapters::lambda::metrics;
 use crate::core::clerk::objects::Entity;
@@ -26,7 +27,7 @@ const MOST_ROUNDS: usize = 7;
 #[derive(Debug)]
 pub struct Applier {
     /// Where states are kept.
-    pub directory: DynamoDirectory,
+    pub directory: Directory,
     /// Who knows best.
     pub clerk: ClerkApi,
     /// Whose copy this is.

@@ -1,7 +1,8 @@
 //! The application's records of users and memberships that have come: created once, with defaults, and never touched again.
 
 use crate::adapters::dynamo::error::StoreError;
-use crate::adapters::dynamo::profiles::write::{DynamoProfiles, Owner};
+use crate::adapters::dynamo::profiles::Profiles;
+use crate::adapters::dynamo::profiles::write::Owner;
 use crate::core::id::{EntityId, InstanceId, Key};
 use crate::core::millis::Clock;
 use crate::core::mirror::item::Item;
@@ -11,7 +12,7 @@ use crate::core::profile::{Defaults, Profile};
 /// What provisioning needs.
 pub struct Provision {
     /// Where the records are.
-    pub profiles: DynamoProfiles,
+    pub profiles: Profiles,
     /// Whose copy this is.
     pub instance: InstanceId,
     /// What new records hold.

@@ -1,5 +1,6 @@
 //! What deletions remove, as the settings say it.
 
+use super::tables::Tables;
 use super::variables::{DELETION_POLICY, Reader, Source, Variable, deletion_policy, variable};
 use crate::core::deletion::owned::{OwnedTable, owned_tables};
 use crate::core::deletion::purge::{LONGEST_HOLD, USUAL_BACKUP_DAYS, USUAL_HOLD};
@@ -64,7 +65,7 @@ impl Removal {
     pub const VARIABLES: [Variable; 5] = [DELETION_POLICY, PURGE_AFTER_HOURS, OWNED_TABLES, BACKUP_BUCKET, BACKUP_DAYS];
 
     /// Reads the five settings. `ours` are the tables that cannot be owned ones.
-    pub fn read(reader: &mut Reader<'_>, ours: &[Option<&String>]) -> Removal {
+    pub fn read(reader: &mut Reader<'_>, ours: Option<&Tables>) -> Removal {
         let policy = reader.read(&DELETION_POLICY, deletion_policy).unwrap_or(DeletionPolicy::Redact);
         let hold = reader.read(&PURGE_AFTER_HOURS, |text| whole(text, 0, LONGEST_HOLD)).unwrap_or(USUAL_HOLD);
         let owned = Removal::read_owned(reader, ours);
@@ -75,10 +76,11 @@ impl Removal {
     }
 
     /// Reads the application's tables alone. `ours` are the tables that cannot be owned ones, under whatever name.
-    pub fn read_owned(reader: &mut Reader<'_>, ours: &[Option<&String>]) -> Vec<OwnedTable> {
+    pub fn read_owned(reader: &mut Reader<'_>, ours: Option<&Tables>) -> Vec<OwnedTable> {
         let owned = reader.read(&OWNED_TABLES, owned_tables).unwrap_or_default();
         let is_ours = |owned: &OwnedTable| {
-            ours.iter().flatten().any(|ours| bare_table_name(ours) == bare_table_name(&owned.table))
+            let mut names = ours.into_iter().flat_map(Tables::names);
+            names.any(|ours| bare_table_name(ours) == bare_table_name(&owned.table))
         };
         if owned.iter().any(is_ours) {
             reader.contradicts(&OWNED_TABLES, "names one of Rollcall's own tables");

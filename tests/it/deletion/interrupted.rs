@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use rollcall::core::deletion::subject::Subject;
-use rollcall::services::operator::undo::OperatorError;
+use rollcall::services::operator::OperatorError;
 use rollcall_tests::owned::Row;
 use rollcall_tests::{Fault, OWNED_TABLES, TABLES, World, deletion_event, killed_after, user_event};
 use serde_json::{Value, json};
@@ -212,7 +212,7 @@ impl<'a> Case<'a> {
         let before = self.copy().await;
         let subject: Subject = self.ada.parse().unwrap();
         let reconciler = self.world.reconciler().await;
-        let undone = self.with(cut, Box::pin(reconciler.reconciler().undo(&subject))).await;
+        let undone = self.with(cut, Box::pin(reconciler.into_operator().undo(&subject))).await;
         match (undone, cut) {
             (Some(Ok(_)), _) => {
                 let now = self.copy().await;
@@ -250,7 +250,7 @@ impl<'a> Case<'a> {
         if self.copy().await["deleted_at"].is_null() {
             // An undo that was cut short goes on with the memberships.
             let subject: Subject = self.ada.parse().unwrap();
-            world.reconciler().await.reconciler().undo(&subject).await.unwrap();
+            world.reconciler().await.into_operator().undo(&subject).await.unwrap();
             if self.was_purged {
                 self.restore(true).await;
             }
@@ -343,7 +343,7 @@ async fn i3_a_purge_that_others_have_overtaken_touches_nobody_who_lives_again() 
         assert_eq!(others.settle().await.settled.unwrap().purged, 1);
         case.restore(false).await;
         let subject: Subject = case.ada.parse().unwrap();
-        Box::pin(others.reconciler().await.reconciler().undo(&subject)).await.unwrap();
+        Box::pin(others.reconciler().await.into_operator().undo(&subject)).await.unwrap();
         drop(held);
         waiting.release();
     };

@@ -2,7 +2,8 @@
 //! another tombstone is another one.
 
 use futures_util::future::join_all;
-use rollcall::adapters::dynamo::directory::write::{ClerkId, DynamoDirectory, PutUnder};
+use rollcall::adapters::dynamo::directory::Directory;
+use rollcall::adapters::dynamo::directory::write::{ClerkId, PutUnder};
 use rollcall::core::deletion::subject::Subject;
 use rollcall::core::id::EntityId;
 use rollcall::core::mirror::item::Item;
@@ -119,7 +120,7 @@ async fn fault_s9_a_deletion_undone_and_repeated_between_two_steps_of_a_purge_ha
             let request = held.recv().await.unwrap();
             if request.operation == "UpdateItem" {
                 let subject: Subject = ada.parse().unwrap();
-                Box::pin(others.reconciler().await.reconciler().undo(&subject)).await.unwrap();
+                Box::pin(others.reconciler().await.into_operator().undo(&subject)).await.unwrap();
                 // The same message once more, an hour later.
                 world.wait_hours(1);
                 assert_eq!(others.post(&deletion).await.status, 200);
@@ -136,13 +137,13 @@ async fn fault_s9_a_deletion_undone_and_repeated_between_two_steps_of_a_purge_ha
     assert!(copy["deleted_at"].is_u64(), "{copy}");
     assert!(copy["purging_at"].is_null() && copy["consequences_at"].is_null(), "the new tombstone is marked: {copy}");
     let subject: Subject = ada.parse().unwrap();
-    Box::pin(world.reconciler().await.reconciler().undo(&subject)).await.expect("the hold of the new one has begun");
+    Box::pin(world.reconciler().await.into_operator().undo(&subject)).await.expect("the hold of the new one has begun");
 }
 
 #[tokio::test]
 async fn fault_s9_every_mark_names_the_exact_tombstone() {
     let (world, users, acme) = office(2, &PURGE).await;
-    let directory = DynamoDirectory::new(world.stack.dynamodb.clone(), world.stack.addresses.directory_table.clone());
+    let directory = Directory::new(world.stack.dynamodb.clone(), world.stack.addresses.directory_table.clone());
     let read = async |entity: &EntityId| -> Item { serde_json::from_value(world.item(entity).await.unwrap()).unwrap() };
     assert_eq!(world.post(&deletion_event("user.deleted", &users[1], world.now().get())).await.status, 200);
     let stored = read(&user(&users[1])).await;

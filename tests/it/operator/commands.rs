@@ -260,7 +260,7 @@ async fn another_run_is_waited_for_by_nobody() {
     assert!(said.out.starts_with("Reconcile has never run here"), "{}", said.out);
     // Until 2286.
     let late = Millis::try_from(9_999_000_000_000).unwrap();
-    assert_eq!(world.reconciler().await.runs().hold("somebody", late).await.unwrap(), None);
+    assert_eq!(world.reconciler().await.operations().acquire_lease("somebody", late).await.unwrap(), None);
     let said = rollcall(&world, &["reconcile", "--yes"], &[]).await;
     assert!(said.status == Some(2) && said.out.contains("Another run is under way"), "{}", said.out);
     let said = rollcall(&world, &["reconcile", "--yes", "--json"], &[]).await;
@@ -278,8 +278,8 @@ async fn an_interrupted_run_gives_its_lease_back_and_is_gone_on_with() {
     let process = command.spawn().unwrap();
     let kill = format!("kill -INT {}", process.id().unwrap());
     let reconciler = world.reconciler().await;
-    let runs = reconciler.runs();
-    while runs.latest(1).await.unwrap().iter().all(|run| run.pages == 0) {
+    let operations = reconciler.operations();
+    while operations.latest_runs(1).await.unwrap().iter().all(|run| run.pages == 0) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(Command::new("sh").args(["-c", &kill]).status().await.unwrap().success());
@@ -291,7 +291,7 @@ async fn an_interrupted_run_gives_its_lease_back_and_is_gone_on_with() {
     with_clerk(&world, ApiFaults::default());
     let said = rollcall(&world, &["reconcile", "--yes", "--json"], &[]).await;
     assert_eq!((said.status, said.json()["run"]["tally"]["user"]["created"].as_u64()), (Some(0), Some(2)));
-    assert_eq!(runs.latest(9).await.unwrap().len(), 1, "the same run");
+    assert_eq!(operations.latest_runs(9).await.unwrap().len(), 1, "the same run");
 }
 
 #[tokio::test]
@@ -331,15 +331,15 @@ async fn the_local_stack_reconciles_at_night() {
     config.clerk.users = 3;
     config.clerk.faults.webhooks.drop = 1.0;
     let stack = Stack::start(config).await.unwrap();
-    assert!(stack.reconcile.runs().latest(1).await.unwrap().is_empty());
+    assert!(stack.reconcile.operations().latest_runs(1).await.unwrap().is_empty());
     now.fetch_add(1_000, Ordering::SeqCst);
     let waited = async {
-        while !stack.reconcile.runs().latest(1).await.unwrap().iter().any(|run| run.finished_at.is_some()) {
+        while !stack.reconcile.operations().latest_runs(1).await.unwrap().iter().any(|run| run.finished_at.is_some()) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(20), waited).await.expect("it runs");
-    let run = stack.reconcile.runs().latest(1).await.unwrap().remove(0);
+    let run = stack.reconcile.operations().latest_runs(1).await.unwrap().remove(0);
     assert_eq!((run.tally.user.created, run.is_in_step()), (3, true));
     stack.stop().await.unwrap();
 }

@@ -1,7 +1,8 @@
 //! The pure rule and the DynamoDB condition agree on every input.
 
 use proptest::prelude::*;
-use rollcall::adapters::dynamo::directory::write::{DynamoDirectory, Put};
+use rollcall::adapters::dynamo::directory::Directory;
+use rollcall::adapters::dynamo::directory::write::Put;
 use rollcall::core::millis::Millis;
 use rollcall::core::mirror::digest::Digest;
 use rollcall::core::mirror::item::{CONSEQUENCES_AT, Item, PURGING_AT, Provenance, Writer};
@@ -93,7 +94,7 @@ fn i15_the_pure_rule_and_the_condition_agree_on_ten_thousand_pairs() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let world = runtime.block_on(World::start());
     let table = world.stack.addresses.directory_table.clone();
-    let directory = DynamoDirectory::new(world.stack.dynamodb.clone(), table.clone());
+    let directory = Directory::new(world.stack.dynamodb.clone(), table.clone());
     let (cases, admitted) = (std::cell::Cell::new(0_u32), std::cell::Cell::new(0_u32));
     let (mut runner, seed) = rollcall_tests::runner(10_000);
     let result = runner.run(&case(), |(stored, offered, guard)| {

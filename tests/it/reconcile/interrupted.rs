@@ -190,9 +190,9 @@ async fn whoever_wakes_up_after_another_has_finished_changes_nothing() {
     land.happen(Deed::Wait(6), true).await;
     let other = awake.run(&order, None, &|_| ()).await.unwrap().run.unwrap();
     assert_ne!(other.state, State::Running);
-    let (runs, rows) = (awake.runs().latest(10).await.unwrap(), world.directory().await);
+    let (runs, rows) = (awake.operations().latest_runs(10).await.unwrap(), world.directory().await);
     assert!(matches!(sleeper.await, Err(ReconcileError::Overtaken)));
-    assert_eq!(awake.runs().latest(10).await.unwrap(), runs);
+    assert_eq!(awake.operations().latest_runs(10).await.unwrap(), runs);
     assert_eq!(world.directory().await, rows);
 }
 
@@ -208,7 +208,7 @@ async fn two_runs_are_never_under_way_at_once() {
     assert!(states.contains(&Outcome::Busy) && states != [Outcome::Busy; 2], "{states:?}");
     // Whoever finished has given the lease back.
     let reconciler = world.reconciler().await;
-    assert_eq!(reconciler.runs().lease(world.now()).await.unwrap(), None);
+    assert_eq!(reconciler.operations().lease(world.now()).await.unwrap(), None);
     assert_eq!(reconciler.run(&order, None, &nobody).await.unwrap().state, Outcome::Done);
 }
 

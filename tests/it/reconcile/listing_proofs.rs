@@ -123,7 +123,7 @@ async fn i5_an_instance_that_changes_behind_its_key_after_any_request_ends_nobod
                     let is_why =
                         matches!(&failure, ReconcileError::Clerk(ClerkError::Foreign(id)) if id.as_str() == OTHER);
                     assert!(is_why && failure.to_string().contains("CLERK_SECRET_KEY"), "{what}");
-                    let stopped = reconciler.runs().latest(1).await.unwrap().remove(0);
+                    let stopped = reconciler.operations().latest_runs(1).await.unwrap().remove(0);
                     let why = stopped.foreign.as_ref().map(ToString::to_string);
                     assert_eq!(why.as_deref(), (requests > 0).then_some(OTHER), "{what}");
                 }
@@ -266,7 +266,7 @@ async fn what_needs_no_listing_is_done(failing: &str, writes_back: bool) {
     let linked = world.clerk("GET", &format!("/users/{}", cleo["id"].as_str().unwrap()), Value::Null).await;
     assert_eq!(linked["public_metadata"]["dbId"].is_string(), writes_back, "{linked}");
     // It goes on with the page that failed, and that is all that was missing.
-    let kept = world.reconciler().await.runs().latest(1).await.unwrap().remove(0);
+    let kept = world.reconciler().await.operations().latest_runs(1).await.unwrap().remove(0);
     let run = world.reconcile().await;
     assert!(run.run == kept.run && run.is_in_step(), "{run:?}");
     // What was written back has changed Clerk's users, and no event says so here.

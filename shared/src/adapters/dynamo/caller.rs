@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::batch;
 use super::error::StoreError;
 use super::item;
 use super::row::{key_of, profile};
+use super::stores::Stores;
 use crate::core::id::{Each, EntityId, InstanceId, Key};
 use crate::core::mirror::item::Item;
 use crate::core::profile;
@@ -16,14 +16,6 @@ use crate::core::profile::Profile;
 
 /// Requests for the keys that DynamoDB leaves out when it is short of capacity.
 const MOST_REQUESTS: u32 = 3;
-
-/// The two tables.
-#[derive(Clone, Debug)]
-pub struct DynamoCaller {
-    client: Client,
-    directory: String,
-    profiles: String,
-}
 
 /// What is stored about a caller.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -36,19 +28,13 @@ pub struct Stored {
     pub membership_profile: Option<Profile>,
 }
 
-impl DynamoCaller {
-    /// What is stored in these tables.
-    #[must_use]
-    pub fn new(client: Client, directory: String, profiles: String) -> DynamoCaller {
-        DynamoCaller { client, directory, profiles }
-    }
-
+impl Stores {
     /// Reads everything about a caller, strongly consistent: a removal takes effect at once.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn read(&self, instance: &InstanceId, caller: &Each<Option<EntityId>>) -> Result<Stored, StoreError> {
+    pub async fn caller(&self, instance: &InstanceId, caller: &Each<Option<EntityId>>) -> Result<Stored, StoreError> {
         let keys = caller.as_ref().map(|entity| entity.as_ref().map(|entity| entity.key(instance)));
         let profile_key = |entity: &Option<EntityId>| match entity {
             Some(EntityId::User(user)) => Some(profile::user_key(instance, user)),
@@ -61,14 +47,15 @@ impl DynamoCaller {
         let copies: Vec<&Key> = keys.as_ref().into_array().into_iter().flatten().collect();
         let profiles: Vec<&Key> = profile_keys.0.iter().chain(&profile_keys.1).collect();
         let mut found = self.fetch(&copies, &profiles).await?;
-        let mut item = |key: Option<Key>| key.and_then(|key| found.remove(&(&*self.directory, key)));
+        let mut item = |key: Option<Key>| key.and_then(|key| found.remove(&(&*self.directory.table, key)));
         let copies = keys.map(&mut item);
         let copies = Each {
             user: copies.user.map(item::item).transpose()?,
             organization: copies.organization.map(item::item).transpose()?,
             membership: copies.membership.map(item::item).transpose()?,
         };
-        let mut record = |key: Option<Key>| key.and_then(|key| found.remove(&(&*self.profiles, key))).map(profile);
+        let mut record =
+            |key: Option<Key>| key.and_then(|key| found.remove(&(&*self.profiles.table, key))).map(profile);
         Ok(Stored { copies, profile: record(profile_keys.0), membership_profile: record(profile_keys.1) })
     }
 
@@ -78,11 +65,13 @@ impl DynamoCaller {
         profiles: &[&Key],
     ) -> Result<HashMap<(&str, Key), HashMap<String, AttributeValue>>, StoreError> {
         let whole = batch::whole;
-        let wanted =
-            HashMap::from([(self.directory.clone(), whole(directory)?), (self.profiles.clone(), whole(profiles)?)]);
-        let (rows, _) = batch::get(&self.client, wanted, MOST_REQUESTS).await?;
+        let wanted = HashMap::from([
+            (self.directory.table.clone(), whole(directory)?),
+            (self.profiles.table.clone(), whole(profiles)?),
+        ]);
+        let (rows, _) = batch::get(&self.directory.client, wanted, MOST_REQUESTS).await?;
         let named = rows.into_iter().filter_map(|(table, row)| {
-            let table = if table == self.directory { &*self.directory } else { &*self.profiles };
+            let table = if table == self.directory.table { &*self.directory.table } else { &*self.profiles.table };
             Some(((table, key_of(&row)?), row))
         });
         Ok(named.collect())

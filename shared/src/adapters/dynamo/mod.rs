@@ -13,5 +13,6 @@ pub mod operations;
 pub mod owned;
 pub mod profiles;
 pub mod row;
+pub mod stores;
 pub mod tables;
 mod transaction;

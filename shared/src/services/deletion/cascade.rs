@@ -2,10 +2,8 @@
 //!
 //! Readers honour the one tombstone at once; this only makes the rows say so, too. Each write checks that the parent is
 //! still exactly that tombstone, so an undo stops it, and doing it again changes nothing.
-
-use crate::adapters::dynamo::directory::members::DynamoMembers;
-use crate::adapters::dynamo::directory::scan::DynamoSurvey;
-use crate::adapters::dynamo::directory::write::{ClerkId, DynamoDirectory, PutUnder};
+use crate::adapters::dynamo::directory::Directory;
+use crate::adapters::dynamo::directory::write::{ClerkId, PutUnder};
 use crate::adapters::dynamo::error::StoreError;
 use crate::core::id::{InstanceId, Key, Kind};
 use crate::core::millis::Clock;
@@ -22,12 +20,8 @@ const MOST_ATTEMPTS: usize = 4;
 
 /// What carrying an end on needs.
 pub struct Cascade {
-    /// Where memberships are ended.
-    pub directory: DynamoDirectory,
-    /// Where items are read.
-    pub survey: DynamoSurvey,
-    /// Where a parent's memberships are found.
-    pub members: DynamoMembers,
+    /// The copy of Clerk.
+    pub directory: Directory,
     /// Whose copy this is.
     pub instance: InstanceId,
     /// What deletions leave.
@@ -93,7 +87,7 @@ impl Cascade {
             if until.is_some_and(|until| (self.clock)() >= until) {
                 return Ok(Finished { left: Left::Time, ..finished });
             }
-            let page = self.members.of(&parent.key, from).await?;
+            let page = self.directory.members(&parent.key, from).await?;
             for key in &page.unreadable {
                 let key = key.made_here();
                 let (pk, sk) = (key.map(|key| &key.pk), key.map(|key| &key.sk));
@@ -109,7 +103,8 @@ impl Cascade {
                     }
                     PutUnder::Refused => {
                         is_whole &= self.end_each(live, &parent, &mut finished).await?;
-                        let now = self.survey.read(std::slice::from_ref(&parent.key)).await?.items.remove(&parent.key);
+                        let now =
+                            self.directory.read(std::slice::from_ref(&parent.key)).await?.items.remove(&parent.key);
                         match now.filter(Item::is_deleted) {
                             // A second deletion of it is as good.
                             Some(now) => parent = now,
@@ -184,7 +179,7 @@ impl Cascade {
             match self.directory.put_under(&[tombstone], &ended).await? {
                 PutUnder::Applied { units } => return Ok(One::Ended { rank, units }),
                 PutUnder::Refused => {
-                    let mut now = self.survey.read(&[stored.key.clone(), ended.key.clone()]).await?;
+                    let mut now = self.directory.read(&[stored.key.clone(), ended.key.clone()]).await?;
                     (item, parent) = (now.items.remove(&stored.key), now.items.remove(&ended.key));
                 }
             }
@@ -200,7 +195,7 @@ impl Cascade {
     pub async fn end_orphan(&self, membership: &Item) -> Result<Option<One>, StoreError> {
         let Some(entity) = membership.entity() else { return Ok(None) };
         let parents: Vec<Key> = entity.parents().iter().map(|parent| parent.key(&self.instance)).collect();
-        let parents = self.survey.read(&parents).await?.items;
+        let parents = self.directory.read(&parents).await?.items;
         match parents.into_values().find(Item::is_deleted) {
             None => Ok(None),
             Some(parent) => self.end(membership.clone(), parent).await.map(Some),
@@ -216,7 +211,7 @@ impl Cascade {
     pub async fn forget_members(&self, user: &Item) -> Result<bool, StoreError> {
         let (mut from, mut is_whole) = (None, true);
         loop {
-            let page = self.members.of(&user.key, from).await?;
+            let page = self.directory.members(&user.key, from).await?;
             for item in page.items.iter().filter(|item| !item.is_finished()) {
                 is_whole &= self.forget_member(item).await?;
             }
@@ -238,7 +233,7 @@ impl Cascade {
             if self.directory.finish(&stored, (self.clock)(), ClerkId::Goes).await?.is_some() {
                 return Ok(true);
             }
-            let mut now = self.survey.read(std::slice::from_ref(&stored.key)).await?;
+            let mut now = self.directory.read(std::slice::from_ref(&stored.key)).await?;
             match now.items.remove(&stored.key) {
                 Some(item) => stored = item,
                 // Gone is as good; what cannot be read is not done.
@@ -255,7 +250,7 @@ impl Cascade {
     /// [`StoreError`].
     pub async fn forget_late(&self, membership: &Item) -> Result<bool, StoreError> {
         let user = Key { pk: membership.key.pk.clone(), sk: "USER".to_owned() };
-        let user = self.survey.read(std::slice::from_ref(&user)).await?.items.remove(&user);
+        let user = self.directory.read(std::slice::from_ref(&user)).await?.items.remove(&user);
         if !user.is_some_and(|user| self.forgets(&user)) {
             return Ok(false);
         }

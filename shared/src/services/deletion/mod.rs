@@ -14,12 +14,10 @@ use tokio::sync::Semaphore;
 use super::deletion::cascade::{Cascade, Finished, Left};
 use super::deletion::purge::{MOST_PAGES, PurgeError, Purged, Purger, Removed};
 use crate::adapters::aws::backups::Backups;
-use crate::adapters::dynamo::directory::members::DynamoMembers;
-use crate::adapters::dynamo::directory::scan::DynamoSurvey;
-use crate::adapters::dynamo::directory::write::DynamoDirectory;
 use crate::adapters::dynamo::error::StoreError;
-use crate::adapters::dynamo::operations::purges::DynamoPurges;
+use crate::adapters::dynamo::operations::Operations;
 use crate::adapters::dynamo::owned::rows::DynamoOwned;
+use crate::adapters::dynamo::stores::Stores;
 use crate::core::deletion::purge::{Due, partitions};
 use crate::core::id::{InstanceId, Key};
 use crate::core::millis::Clock;
@@ -36,7 +34,7 @@ pub struct Deletions {
     /// The ends of memberships.
     pub cascade: Cascade,
     /// The notes of what is due.
-    pub purges: DynamoPurges,
+    pub operations: Operations,
     /// The removal; nothing where everything is kept.
     pub purger: Option<Purger>,
     /// For how many hours a deletion can be taken back.
@@ -93,33 +91,22 @@ enum One {
     Left,
 }
 
-/// The names of the three tables.
-#[derive(Clone, Copy, Debug)]
-pub struct Tables<'a> {
-    /// The copy of Clerk.
-    pub directory: &'a str,
-    /// The application's records.
-    pub profiles: &'a str,
-    /// What is due.
-    pub operations: &'a str,
-}
-
 impl Deletions {
     /// The deletions of an instance's copy, as the settings want them. Without a place for backups nothing is removed.
     #[must_use]
     pub fn over(
-        tables: &Tables<'_>,
+        stores: &Stores,
         removal: Removal,
         instance: &InstanceId,
         dynamodb: &Client,
         backups: Option<Backups>,
         clock: Clock,
     ) -> Deletions {
-        let (directory, client) = (tables.directory.to_owned(), || dynamodb.clone());
+        let client = || dynamodb.clone();
         let backups = backups.filter(|_| removal.policy != DeletionPolicy::Retain);
         let purger = backups.map(|backups| Purger {
             dynamodb: client(),
-            profiles: DynamoOwned::partition(client(), tables.profiles.to_owned()),
+            profiles: stores.profiles.partition(),
             owned: removal.owned.into_iter().map(|table| DynamoOwned::new(client(), table)).collect(),
             backups,
             clock: clock.clone(),
@@ -127,14 +114,12 @@ impl Deletions {
         });
         Deletions {
             cascade: Cascade {
-                directory: DynamoDirectory::new(client(), directory.clone()),
-                survey: DynamoSurvey::new(client(), directory.clone()),
-                members: DynamoMembers::new(client(), directory),
+                directory: stores.directory.clone(),
                 instance: instance.clone(),
                 deletion: removal.policy,
                 clock: clock.clone(),
             },
-            purges: DynamoPurges::new(client(), tables.operations.to_owned()),
+            operations: stores.operations.clone(),
             purger,
             hold: removal.hold,
             backup_days: removal.backup_days,
@@ -157,7 +142,7 @@ impl Deletions {
             && self.purger.is_some()
             && let Some(due) = Due::of(tombstone, self.hold)
         {
-            self.purges.note(&due).await?;
+            self.operations.note_purge(&due).await?;
             return Ok(Followed { cascade, own: Own::Waits(due.due_at) });
         }
         Ok(Followed { cascade, own: Own::Nothing })
@@ -174,7 +159,7 @@ impl Deletions {
             Ok(_) => return followed,
         }
         if let Some(due) = Due::of(tombstone, self.hold) {
-            self.purges.note(&due).await?;
+            self.operations.note_purge(&due).await?;
         }
         Ok(followed.unwrap_or_default())
     }
@@ -219,7 +204,7 @@ impl Deletions {
                     settled.out_of_time = true;
                     return Ok(settled);
                 }
-                let (due, next) = self.purges.of(&partition, from).await?;
+                let (due, next) = self.operations.due_purges(&partition, from).await?;
                 self.settle_page(purger, &due, until, &mut settled).await?;
                 from = next;
                 if from.is_none() {
@@ -249,7 +234,7 @@ impl Deletions {
             return Ok(());
         }
         let keys: Vec<Key> = due.iter().map(Due::tombstone).collect();
-        let mut stored = self.cascade.survey.read(&keys).await?;
+        let mut stored = self.cascade.directory.read(&keys).await?;
         for key in &stored.unreadable {
             tracing::error!(pk = key.pk, "a tombstone cannot be read, so nothing of its user is removed");
             settled.left += 1;
@@ -292,7 +277,7 @@ impl Deletions {
             // The hold is a longer one by now.
             Some(tombstone) if self.waits(&tombstone) => {
                 if let Some(due) = Due::of(&tombstone, self.hold) {
-                    self.purges.note(&due).await?;
+                    self.operations.note_purge(&due).await?;
                 }
                 One::Dropped
             }
@@ -311,7 +296,7 @@ impl Deletions {
                 }
             },
         };
-        self.purges.forget(due).await?;
+        self.operations.forget_purge(due).await?;
         Ok(one)
     }
 

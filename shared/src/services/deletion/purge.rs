@@ -302,7 +302,7 @@ impl Purger {
 
 /// A tombstone as it is now; nothing if it is another one, or none.
 async fn again(tombstone: &Item, cascade: &Cascade) -> Result<Option<Item>, StoreError> {
-    let stored = cascade.survey.one(&tombstone.key).await?;
+    let stored = cascade.directory.get(&tombstone.key).await?;
     Ok(stored.filter(|stored| is_still(tombstone, stored)))
 }
 

@@ -15,9 +15,10 @@ use super::apply::{Applied, Applier, ApplyError, NotApplied};
 use super::ensure::questions::{Leave, Questions};
 use super::ensure::recent::Recent;
 use crate::adapters::clerk::error::ClerkError;
-use crate::adapters::dynamo::caller::{DynamoCaller, Stored};
+use crate::adapters::dynamo::caller::Stored;
 use crate::adapters::dynamo::error::StoreError;
-use crate::adapters::dynamo::profiles::write::{DynamoProfiles, Owner, Provisioned};
+use crate::adapters::dynamo::profiles::write::{Owner, Provisioned};
+use crate::adapters::dynamo::stores::Stores;
 use crate::core::clerk::objects::Entity;
 use crate::core::ensure::admission::{Refusal, admit};
 use crate::core::ensure::decide;
@@ -44,10 +45,8 @@ const SAID: Said = Said::Undated { ended: false };
 /// What ensuring needs.
 #[derive(Debug)]
 pub struct Ensurer {
-    /// What is stored about callers.
-    pub callers: DynamoCaller,
-    /// The application's records.
-    pub profiles: DynamoProfiles,
+    /// The tables.
+    pub stores: Stores,
     /// Where states go.
     pub applier: Applier,
     /// What may be done about what is missing.
@@ -175,7 +174,7 @@ impl Ensurer {
         caller: &Each<Option<EntityId>>,
         now: Millis,
     ) -> Result<Stored, StoreError> {
-        let mut stored = self.callers.read(&self.applier.instance, caller).await?;
+        let mut stored = self.stores.caller(&self.applier.instance, caller).await?;
         if !self.mirror {
             // Of users only their end is kept. A row from the days of a mirror says nothing any more.
             let recent = self.recent.of(session, now);
@@ -378,7 +377,7 @@ impl Ensurer {
 
         if known.profile.is_none() {
             let record = Profile::of_user(instance, user, &self.defaults, call.now);
-            match self.profiles.create(record, &owners[..1]).await? {
+            match self.stores.profiles.create(record, &owners[..1]).await? {
                 Provisioned::Stored { profile, created } => {
                     known.profile = Some(profile);
                     known.created.extend(created.then_some("profile"));
@@ -390,7 +389,7 @@ impl Ensurer {
         if let (Some(active), true, None) = (organization, known.copies.membership.is_some(), &known.membership_profile)
         {
             let record = Profile::of_membership(instance, user, &active.id, &self.defaults, call.now);
-            match self.profiles.create(record, &owners).await? {
+            match self.stores.profiles.create(record, &owners).await? {
                 Provisioned::Stored { profile, created } => {
                     known.membership_profile = Some(profile);
                     known.created.extend(created.then_some("membership_profile"));

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::adapters::dynamo::error::StoreError;
-use crate::adapters::dynamo::operations::questions::{DynamoQuestions, Guard};
+use crate::adapters::dynamo::operations::Operations;
+use crate::adapters::dynamo::operations::questions::Guard;
 use crate::core::ensure::questions::{Asked, Earlier, Turn, window};
 use crate::core::id::{InternalId, Kind};
 use crate::core::millis::Millis;
@@ -16,7 +17,7 @@ const MOST_WRITES: usize = 4;
 /// What one function may ask Clerk within a window, all its containers together.
 #[derive(Debug)]
 pub struct Budget {
-    table: DynamoQuestions,
+    operations: Operations,
     function: &'static str,
     /// The window in which nothing was left when this process asked last.
     spent: AtomicU64,
@@ -26,7 +27,7 @@ pub struct Budget {
 #[derive(Debug)]
 pub struct Questions {
     /// Where they are noted.
-    pub table: DynamoQuestions,
+    pub operations: Operations,
     /// What all of them together may take.
     pub budget: Budget,
     /// For how many ms a caller waits for an answer.
@@ -55,8 +56,8 @@ pub enum Leave {
 impl Budget {
     /// The budget of a function, by the function's name.
     #[must_use]
-    pub fn new(table: DynamoQuestions, function: &'static str) -> Budget {
-        Budget { table, function, spent: AtomicU64::new(u64::MAX) }
+    pub fn new(operations: Operations, function: &'static str) -> Budget {
+        Budget { operations, function, spent: AtomicU64::new(u64::MAX) }
     }
 
     /// Whether this process knows that nothing is left for now.
@@ -75,7 +76,7 @@ impl Budget {
             return Ok(false);
         }
         // Added first and compared then, so that no two containers take the same request.
-        let is_within = self.table.spend(self.function, window(now), requests).await? <= u64::from(most);
+        let is_within = self.operations.spend_budget(self.function, window(now), requests).await? <= u64::from(most);
         if !is_within {
             self.spent.store(window(now), Ordering::Relaxed);
         }
@@ -101,7 +102,7 @@ impl Questions {
         let mut read: Option<String> = None;
         for _ in 0..MOST_WRITES {
             let guard = read.as_deref().map_or(Guard::Quiet, Guard::Of);
-            let Some(stored) = self.table.put(caller, &noted, guard, now).await? else {
+            let Some(stored) = self.operations.note_question(caller, &noted, guard, now).await? else {
                 return self.spend(Round { caller, question, noted }, requests, most, now).await;
             };
             match stored.turn(&question, &writer, now, self.patience) {
@@ -132,7 +133,7 @@ impl Questions {
         let writer = writer();
         for _ in 0..MOST_WRITES {
             let Some(over) = noted.over(&question, unknown, &writer) else { break };
-            match self.table.put(caller, &over, Guard::Of(&noted.writer), now).await? {
+            match self.operations.note_question(caller, &over, Guard::Of(&noted.writer), now).await? {
                 Some(stored) if stored.writer != writer => noted = stored,
                 _ => break,
             }

@@ -6,15 +6,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::{StreamExt, TryStreamExt, stream};
-
-use crate::adapters::dynamo::directory::scan::{DynamoSurvey, Rows};
+use crate::adapters::dynamo::directory::scan::Rows;
 use crate::adapters::dynamo::error::StoreError;
-use crate::adapters::dynamo::profiles::scan::{DynamoRecords, Found};
+use crate::adapters::dynamo::profiles::scan::Found;
+use crate::adapters::dynamo::stores::Stores;
 use crate::core::id::{Each, InstanceId, Key, Kind};
 use crate::core::mirror::item::Item;
 use crate::core::mirror::tombstone::DeletionPolicy;
 use crate::core::reconcile::analysis::{Findings, Owned, Records, Stands, is_in_place, owned, owners_of, record_of};
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 /// Keys that are asked about in one request.
 const TOGETHER: usize = 100;
@@ -23,10 +23,8 @@ const AT_ONCE: usize = 8;
 
 /// What an audit needs.
 pub struct Auditor {
-    /// The Directory as a whole.
-    pub directory: DynamoSurvey,
-    /// Profiles as a whole.
-    pub profiles: DynamoRecords,
+    /// The tables.
+    pub stores: Stores,
     /// Whose copy it is.
     pub instance: InstanceId,
     /// What deletions leave.
@@ -58,7 +56,7 @@ impl Auditor {
     pub async fn audit(&self, watch: Watch<'_>) -> Result<Audit, StoreError> {
         let (mut audit, mut rows, mut from) = (Audit::default(), 0, None);
         loop {
-            let page = self.directory.search(from.as_ref()).await?;
+            let page = self.stores.directory.scan_presence(from.as_ref()).await?;
             (audit.profiles.read_units, rows) =
                 (audit.profiles.read_units + page.units, rows + count(page.items.len()));
             self.directory_page(&mut audit, &page.items).await?;
@@ -69,7 +67,7 @@ impl Auditor {
             }
         }
         loop {
-            let page = self.profiles.page(from.as_ref()).await?;
+            let page = self.stores.profiles.scan(from.as_ref()).await?;
             (audit.profiles.read_units, rows) = (audit.profiles.read_units + page.units, rows + count(page.keys.len()));
             self.profiles_page(&mut audit, &page).await?;
             watch(rows);
@@ -148,7 +146,7 @@ impl Auditor {
 
     /// Which of these records there are.
     async fn records(&self, audit: &mut Audit, keys: &[Key], consistent: bool) -> Result<BTreeSet<Key>, StoreError> {
-        let ask = |keys: Vec<Key>| async move { self.profiles.among(&keys, consistent).await };
+        let ask = |keys: Vec<Key>| async move { self.stores.profiles.existing(&keys, consistent).await };
         let batches: Vec<Vec<Key>> = keys.chunks(TOGETHER).map(<[Key]>::to_vec).collect();
         let found: Vec<Found> = stream::iter(batches).map(ask).buffer_unordered(AT_ONCE).try_collect().await?;
         audit.profiles.read_units += found.iter().map(|found| found.units).sum::<f64>();
@@ -166,7 +164,11 @@ impl Auditor {
         let keys: BTreeSet<&Key> = keys.collect();
         let keys: Vec<Key> = keys.into_iter().cloned().collect();
         let ask = |keys: Vec<Key>| async move {
-            if consistent { self.directory.read(&keys).await } else { self.directory.compare(&keys).await }
+            if consistent {
+                self.stores.directory.read(&keys).await
+            } else {
+                self.stores.directory.compare(&keys).await
+            }
         };
         let batches: Vec<Vec<Key>> = keys.chunks(TOGETHER).map(<[Key]>::to_vec).collect();
         let found: Vec<Rows> = stream::iter(batches).map(ask).buffer_unordered(AT_ONCE).try_collect().await?;

@@ -4,7 +4,7 @@
 use thiserror::Error;
 
 use super::export::Holdings;
-use super::undo::OperatorError;
+use super::{Operator, OperatorError};
 use crate::adapters::dynamo::directory::write::Put;
 use crate::adapters::dynamo::owned::rows::OwnedError;
 use crate::core::deletion::owned::Owner;
@@ -14,14 +14,14 @@ use crate::core::id::{EntityId, UserId};
 use crate::core::millis::Millis;
 use crate::core::mirror::decide;
 use crate::core::mirror::decide::Next;
-use crate::core::mirror::item::{Item, Writer};
+use crate::core::mirror::item::Item;
 use crate::core::mirror::projection::Context;
 use crate::core::mirror::rule::{Exact, Guard};
 use crate::core::mirror::tombstone::{Deletion, DeletionPolicy};
 use crate::services::apply::ApplyError;
 use crate::services::deletion::purge::PurgeError;
 use crate::services::deletion::{Followed, Own, log};
-use crate::services::reconcile::{Reconciler, SAID};
+use crate::services::reconcile::SAID;
 
 /// Whose erasure it would be.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,7 +72,7 @@ pub enum EraseError {
     NotAUser,
 }
 
-impl Reconciler {
+impl Operator {
     /// Whose erasure this would be. An id that neither Clerk nor a table knows is refused, unless `even_if_unknown`: a
     /// tombstone is for ever. Nothing is written.
     ///
@@ -95,7 +95,7 @@ impl Reconciler {
         if !is_known && !even_if_unknown {
             return Err(EraseError::Unknown);
         }
-        let provenance = self.provenance(Writer::Operator);
+        let provenance = self.provenance();
         let context = Context { instance: &self.applier.instance, roles: &self.applier.roles, provenance: &provenance };
         let shown = found.and_then(|entity| context.entity(entity));
         let name = shown.as_ref().or(stored.as_ref()).and_then(|item| item.fields.get("name")?.as_str());
@@ -125,16 +125,17 @@ impl Reconciler {
 
     /// Whether somebody else has finished a tombstone meanwhile.
     async fn is_finished(&self, tombstone: &Item) -> Result<bool, OperatorError> {
-        let stored = self.survey.read(std::slice::from_ref(&tombstone.key)).await?.items.remove(&tombstone.key);
+        let stored =
+            self.stores.directory.read(std::slice::from_ref(&tombstone.key)).await?.items.remove(&tombstone.key);
         Ok(stored.is_some_and(|stored| stored.is_deleted() && stored.is_finished()))
     }
 
     /// The tombstone of a user whom Clerk does not have: the one that is there, or a new one.
     async fn end_erased(&self, entity: &EntityId) -> Result<Item, EraseError> {
-        let provenance = self.provenance(Writer::Operator);
+        let provenance = self.provenance();
         let context = Context { instance: &self.applier.instance, roles: &self.applier.roles, provenance: &provenance };
         let key = entity.key(&self.applier.instance);
-        let read = || self.survey.read(std::slice::from_ref(&key));
+        let read = || self.stores.directory.read(std::slice::from_ref(&key));
         let stored = read().await.map_err(OperatorError::from)?.items.remove(&key);
         // Without a mirror there is nothing to keep of a user but the fact of the deletion.
         let policy = if self.mirror { self.deletions.cascade.deletion } else { DeletionPolicy::Purge };
@@ -172,7 +173,7 @@ impl Reconciler {
     ) -> Result<Item, OperatorError> {
         let mut from = None;
         loop {
-            let page = self.deletions.cascade.members.of(&user.key, from).await?;
+            let page = self.deletions.cascade.directory.members(&user.key, from).await?;
             for member in page.items.iter().filter(|item| item.is_deleted()) {
                 self.strip(member, policy, context).await?;
             }

@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::undo::OperatorError;
+use super::{Operator, OperatorError};
+use crate::adapters::dynamo::operations::Operations;
 use crate::adapters::dynamo::owned::rows::{DynamoOwned, OwnedError};
 use crate::adapters::dynamo::row::plain;
 use crate::core::controls::{Invariant, guards};
@@ -15,7 +16,6 @@ use crate::core::deletion::purge::Due;
 use crate::core::deletion::subject::Subject;
 use crate::core::id::{EntityId, InternalId, UserId};
 use crate::core::millis::Millis;
-use crate::services::reconcile::Reconciler;
 
 /// What is held.
 #[derive(Debug, Serialize)]
@@ -70,10 +70,10 @@ pub struct Holdings {
     /// The application's own tables.
     pub owned: Vec<DynamoOwned>,
     /// The notes of events that could not be processed.
-    pub operations: crate::adapters::dynamo::operations::quarantine::DynamoOperations,
+    pub operations: Operations,
 }
 
-impl Reconciler {
+impl Operator {
     /// Exports what is held about a user.
     ///
     /// # Errors

@@ -1,13 +1,11 @@
 //! An operator's undo: what Clerk shows now takes the place of exactly the tombstone that is there, and the memberships that
 //! ended with it live again; or of exactly the live row that is dated ahead of Clerk. The one act that lowers a rank.
 
+use super::{Operator, OperatorError};
 use futures_util::{StreamExt, stream};
-use thiserror::Error;
 
-use crate::adapters::clerk::error::ClerkError;
 use crate::adapters::clerk::lists::{PAGE, Row};
 use crate::adapters::dynamo::directory::write::Put;
-use crate::adapters::dynamo::error::StoreError;
 use crate::core::clerk::objects::Entity;
 use crate::core::deletion::subject::Subject;
 use crate::core::id::{EntityId, Key, Kind};
@@ -16,8 +14,6 @@ use crate::core::mirror::decide::AHEAD_AFTER;
 use crate::core::mirror::item::{Item, Writer};
 use crate::core::mirror::projection::Context;
 use crate::core::mirror::rule::{Exact, Guard};
-use crate::core::reconcile::run::Mode;
-use crate::services::reconcile::Reconciler;
 
 /// Attempts at a row that is changing.
 const MOST_ATTEMPTS: usize = 4;
@@ -69,66 +65,13 @@ pub enum Stands {
     Alive,
 }
 
-/// Why nothing was undone.
-#[derive(Debug, Error)]
-pub enum OperatorError {
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// Clerk could not be asked.
-    #[error(transparent)]
-    Clerk(#[from] ClerkError),
-    /// Nothing may be written.
-    #[error("RECONCILE_POLICY=report: nothing but the webhook may write; set it to repair for this one command")]
-    ReportOnly,
-    /// The Directory has never heard of it.
-    #[error("nothing is known of it: is the id right, and CLERK_INSTANCE_ID?")]
-    Unknown,
-    /// What the Directory holds of it is not as Rollcall writes it.
-    #[error(
-        "its row in the Directory cannot be read, as its rank or its digest is broken: look at the row, and remove it by hand \
-         if Clerk still has the entity; `rollcall reconcile` then writes it anew"
-    )]
-    Unreadable,
-    /// It is an id of something else.
-    #[error(
-        "this is no id of a user (user_…), an organization (org_…) or a membership (org_…/user_…), and no internal id \
-         (a UUID)"
-    )]
-    WrongKind,
-    /// The tombstone holds no id of Clerk's any more.
-    #[error("its data were removed, and Clerk's id with them: name it by Clerk's id")]
-    Nameless,
-    /// Clerk does not have it.
-    #[error("Clerk does not have it, so it cannot live here; `rollcall restore` brings its rows back from a backup")]
-    Gone,
-    /// Clerk still has it although it was deleted.
-    #[error("Clerk still shows the user after the deletion: try again")]
-    StillThere,
-    /// Clerk's state of it cannot be stored.
-    #[error("Clerk does not say when the membership was made, so it cannot be stored")]
-    Undated,
-    /// Its data are being removed.
-    #[error(
-        "its data are being removed right now: wait until that is done, then bring its rows back by \
-         `rollcall restore FILE...` with all backups of this user, and only after that undo, by Clerk's id"
-    )]
-    Purging,
-    /// Its user or its organization has ended.
-    #[error("its user or its organization has ended: undo that first")]
-    Orphaned,
-    /// Others were faster, every time.
-    #[error("it is changing too fast: try again")]
-    Contended,
-}
-
 enum One {
     Lives { was_purged: bool },
     Lived,
     WasAhead,
 }
 
-impl Reconciler {
+impl Operator {
     /// Who is meant, and what an undo would do.
     ///
     /// # Errors
@@ -157,7 +100,7 @@ impl Reconciler {
 
     /// What Clerk shows, as a row.
     fn shown(&self, found: Entity) -> Result<Item, OperatorError> {
-        let provenance = self.provenance(Writer::Operator);
+        let provenance = self.provenance();
         let context = Context { instance: &self.applier.instance, roles: &self.applier.roles, provenance: &provenance };
         context.entity(found).ok_or(OperatorError::Undated)
     }
@@ -189,7 +132,7 @@ impl Reconciler {
         let stored = stored.ok_or(OperatorError::Unknown)?;
         let found = self.applier.clerk.fetch_proven(&entity).await?.ok_or(OperatorError::Gone)?;
         let parents: Vec<Key> = entity.parents().iter().map(|parent| parent.key(&self.applier.instance)).collect();
-        if self.survey.read(&parents).await?.items.values().any(Item::is_deleted) {
+        if self.stores.directory.read(&parents).await?.items.values().any(Item::is_deleted) {
             return Err(OperatorError::Orphaned);
         }
         let one = self.revive(found, stored).await?;
@@ -206,43 +149,6 @@ impl Reconciler {
             self.reopen_members(&undo.entity).await?;
         }
         Ok(undo)
-    }
-
-    /// Whether an operator may write with this key at all.
-    pub(in crate::services) async fn check_operator(&self) -> Result<(), OperatorError> {
-        if self.policy == Mode::Report {
-            return Err(OperatorError::ReportOnly);
-        }
-        self.check_instance().await
-    }
-
-    /// Whether the key belongs to the instance whose copy this is.
-    pub(in crate::services) async fn check_instance(&self) -> Result<(), OperatorError> {
-        self.applier.clerk.identify().await?;
-        Ok(())
-    }
-
-    /// Who is meant, and what is stored.
-    pub(in crate::services) async fn find(&self, subject: &Subject) -> Result<(EntityId, Option<Item>), OperatorError> {
-        if !subject.is_of_a_known_kind() {
-            return Err(OperatorError::WrongKind);
-        }
-        let key = match subject {
-            Subject::Entity(entity) => entity.key(&self.applier.instance),
-            Subject::Internal(id) => Key { pk: format!("USER#{id}"), sk: "USER".to_owned() },
-        };
-        let mut rows = self.survey.read(std::slice::from_ref(&key)).await?;
-        if !rows.unreadable.is_empty() {
-            return Err(OperatorError::Unreadable);
-        }
-        match (subject, rows.items.remove(&key)) {
-            (Subject::Entity(entity), stored) => Ok((entity.clone(), stored)),
-            (Subject::Internal(_), None) => Err(OperatorError::Unknown),
-            (Subject::Internal(_), Some(stored)) => {
-                let entity = stored.entity().filter(|entity| entity.key(&self.applier.instance) == key);
-                Ok((entity.ok_or(OperatorError::Nameless)?, Some(stored)))
-            }
-        }
     }
 
     /// Puts what Clerk shows in the place of the tombstone that is stored, or of the row that is dated ahead.
@@ -262,7 +168,8 @@ impl Reconciler {
                 if self.applier.directory.withdraw(&stored).await? {
                     return Ok(lives);
                 }
-                let now = self.survey.read(std::slice::from_ref(&stored.key)).await?.items.remove(&stored.key);
+                let now =
+                    self.stores.directory.read(std::slice::from_ref(&stored.key)).await?.items.remove(&stored.key);
                 stored = now.ok_or(OperatorError::Unknown)?;
                 continue;
             }
@@ -296,7 +203,7 @@ impl Reconciler {
             });
             // A key may be asked for only once.
             let keys: std::collections::BTreeSet<Key> = keys.collect();
-            let mut stored = self.survey.read(&keys.into_iter().collect::<Vec<_>>()).await?.items;
+            let mut stored = self.stores.directory.read(&keys.into_iter().collect::<Vec<_>>()).await?.items;
             let has_ended = |id: &EntityId| stored.get(&id.key(instance)).is_some_and(Item::is_deleted);
             let found: Vec<Entity> =
                 found.into_iter().filter(|entity| !entity.id().parents().iter().any(has_ended)).collect();
@@ -329,7 +236,7 @@ impl Reconciler {
     async fn reopen_members(&self, user: &EntityId) -> Result<(), OperatorError> {
         let (key, mut from) = (user.key(&self.applier.instance), None);
         loop {
-            let page = self.deletions.cascade.members.of(&key, from).await?;
+            let page = self.deletions.cascade.directory.members(&key, from).await?;
             for item in page.items.iter().filter(|item| item.is_deleted() && item.is_finished()) {
                 self.applier.directory.reopen(item).await?;
             }

@@ -172,7 +172,8 @@ impl Walk<'_> {
         }
         if !entries.is_empty() {
             if guards(Invariant::I11) {
-                self.run.cost.write_units += self.reconciler.runs.keep_seen(&self.run, kind, &entries).await?;
+                self.run.cost.write_units +=
+                    self.reconciler.stores.operations.save_listed(&self.run, kind, &entries).await?;
             }
             self.run.pages += 1;
             self.seen.of_mut(kind).extend(entries);
@@ -206,7 +207,7 @@ impl Walk<'_> {
             }
         }
         let keys: Vec<Key> = offered.keys().cloned().collect();
-        let stored = reconciler.survey.compare(&keys).await?;
+        let stored = reconciler.stores.directory.compare(&keys).await?;
         self.run.cost.read_units += stored.units;
         self.run.listings.of_mut(kind).nameless += nameless;
         let left_alone = BTreeSet::from_iter(stored.unreadable);

@@ -18,10 +18,9 @@ use super::apply::{Applied, Applier, ApplyError, NotApplied};
 use super::deletion::Deletions;
 use super::provision::Provision;
 use crate::adapters::clerk::error::ClerkError;
-use crate::adapters::dynamo::directory::scan::DynamoSurvey;
 use crate::adapters::dynamo::error::StoreError;
-use crate::adapters::dynamo::operations::runs::{Doubtful, DynamoRuns, Lease};
-use crate::adapters::dynamo::profiles::scan::DynamoRecords;
+use crate::adapters::dynamo::operations::runs::{Doubtful, Lease};
+use crate::adapters::dynamo::stores::Stores;
 use crate::core::id::{Each, EntityId, InstanceId, Kind};
 use crate::core::millis::Clock;
 use crate::core::millis::Millis;
@@ -49,12 +48,8 @@ pub(super) const SAID: Said = Said::Undated { ended: false };
 pub struct Reconciler {
     /// Where states go, and Clerk, who is asked patiently.
     pub applier: Applier,
-    /// The Directory as a whole.
-    pub survey: DynamoSurvey,
-    /// What runs remember.
-    pub runs: DynamoRuns,
-    /// Which records of the application's there are.
-    pub records: DynamoRecords,
+    /// The tables.
+    pub stores: Stores,
     /// The records of newcomers.
     pub provision: Provision,
     /// The ends of memberships, and what deletions remove.
@@ -156,12 +151,12 @@ impl Reconciler {
             Err(error) => Some(error),
         };
         let holder = format!("{:016x}", fastrand::u64(..));
-        if let Some(lease) = self.runs.hold(&holder, (self.clock)()).await? {
+        if let Some(lease) = self.stores.operations.acquire_lease(&holder, (self.clock)()).await? {
             return Ok(Answer::Busy(lease));
         }
         let ran = self.run_alone(order, until, watch, &holder, (began, calls), silent).await;
         // Whoever comes next need not wait for the lease to end.
-        if let Err(error) = self.runs.release(&holder).await {
+        if let Err(error) = self.stores.operations.release_lease(&holder).await {
             tracing::warn!(%error, "the lease lasts until it ends by itself");
         }
         Ok(Answer::Ran(Box::new(ran?)))
@@ -180,7 +175,7 @@ impl Reconciler {
         let mut seen = Each::<Seen>::default();
         if run.pages > 0 {
             for kind in Kind::ALL {
-                seen.of_mut(kind).extend(self.runs.seen(&run.run, kind).await?);
+                seen.of_mut(kind).extend(self.stores.operations.listed(&run.run, kind).await?);
             }
         }
         let renewed_at = (self.clock)();
@@ -236,9 +231,9 @@ impl Reconciler {
     /// Notes in the run's record, as it was kept last, whose key has stopped it.
     async fn note_foreign(&self, run: &RunId, instance: &InstanceId, holder: &str) {
         let noted = async {
-            let Some(mut kept) = self.runs.run(run).await? else { return Ok(()) };
+            let Some(mut kept) = self.stores.operations.run(run).await? else { return Ok(()) };
             kept.foreign = Some(instance.clone());
-            self.runs.keep(&kept, holder).await.map(drop)
+            self.stores.operations.save_run(&kept, holder).await.map(drop)
         };
         if let Err(error) = noted.await {
             let error: StoreError = error;
@@ -252,12 +247,12 @@ impl Reconciler {
         match order {
             Order::Run(mode) => {
                 let mode = if self.policy == Mode::Report { Mode::Report } else { *mode };
-                let recent = self.runs.latest(MOST_RECENT).await?;
+                let recent = self.stores.operations.latest_runs(MOST_RECENT).await?;
                 let is_over = |run: &&Run| run.mode == Mode::Repair && run.state != State::Running;
                 let backlog_before = recent.iter().find(is_over).map(|run| run.undone.backlog);
                 if let Some(run) = recent.iter().find(|run| run.can_resume(mode, &self.basis, now)) {
                     let run = run.clone().resume();
-                    self.runs.open(&run, holder, false).await?;
+                    self.stores.operations.open_run(&run, holder, false).await?;
                     return Ok(run);
                 }
                 let instead_of = Run::passed_over(&recent, mode, &self.basis, now);
@@ -269,7 +264,7 @@ impl Reconciler {
                 loop {
                     let (basis, instead_of) = (self.basis.clone(), instead_of.clone());
                     let run = Run { basis, instead_of, backlog_before, ..Run::begin(start, mode, self.mirror) };
-                    if self.runs.open(&run, holder, true).await? {
+                    if self.stores.operations.open_run(&run, holder, true).await? {
                         return Ok(run);
                     }
                     start = start.next();
@@ -277,7 +272,7 @@ impl Reconciler {
             }
             Order::Approve(_) if self.policy == Mode::Report => Err(ReconcileError::ReportOnly),
             Order::Approve(id) => {
-                let run = self.runs.run(id).await?.ok_or_else(|| ReconcileError::Unknown(id.clone()))?;
+                let run = self.stores.operations.run(id).await?.ok_or_else(|| ReconcileError::Unknown(id.clone()))?;
                 let is_interrupted = run.state == State::Running && run.approved;
                 if (run.state != State::Held && !is_interrupted) || run.mode == Mode::Report {
                     return Err(ReconcileError::NotHeld(id.clone()));
@@ -290,7 +285,7 @@ impl Reconciler {
                     return Err(ReconcileError::OtherSettings(id.clone(), changed.join(", ")));
                 }
                 let run = if is_interrupted { run } else { run.approve() };
-                self.runs.open(&run, holder, false).await?;
+                self.stores.operations.open_run(&run, holder, false).await?;
                 Ok(run)
             }
         }
@@ -325,7 +320,7 @@ impl Walk<'_> {
         if self.run.next == Phase::Over {
             self.run.finish(now);
         }
-        let units = self.reconciler.runs.keep(&self.run, self.holder).await?;
+        let units = self.reconciler.stores.operations.save_run(&self.run, self.holder).await?;
         // It counts in the record after this one.
         self.run.cost.write_units += units.ok_or(ReconcileError::Overtaken)?;
         (self.watch)(&self.run);
@@ -340,7 +335,7 @@ impl Walk<'_> {
     async fn beat(&mut self) -> Result<(), ReconcileError> {
         let now = (self.reconciler.clock)();
         if now.since(self.renewed_at) >= RENEW_AFTER {
-            if self.reconciler.runs.hold(self.holder, now).await?.is_some() {
+            if self.reconciler.stores.operations.acquire_lease(self.holder, now).await?.is_some() {
                 return Err(ReconcileError::Overtaken);
             }
             self.renewed_at = now;

@@ -18,7 +18,7 @@ impl Walk<'_> {
             self.reconciler.applier.clerk.prove().await?;
             self.run.unproven = None;
         }
-        let page = self.reconciler.survey.search(from).await?;
+        let page = self.reconciler.stores.directory.scan_presence(from).await?;
         self.run.cost.read_units += page.units;
         let mut doubts = Each::<Vec<Doubt>>::default();
         for key in &page.unreadable {

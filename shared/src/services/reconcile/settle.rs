@@ -34,7 +34,7 @@ impl Walk<'_> {
     /// A page of what is in doubt, as it is now: ends memberships whose parents have ended, and adds to the absences those
     /// that Clerk, asked about them by name, does not show either.
     pub(super) async fn sift(&mut self, kind: Kind, after: Option<&Key>) -> Result<(), ReconcileError> {
-        let page = self.reconciler.runs.doubts(&self.run.run, kind, Doubtful::Found, after).await?;
+        let page = self.reconciler.stores.operations.candidates(&self.run.run, kind, Doubtful::Found, after).await?;
         let Some((place, doubts)) = page else {
             let held = self.run.tally.of(kind).held;
             if held > 0 {
@@ -73,7 +73,7 @@ impl Walk<'_> {
 
     /// A page of absences: asks Clerk about each by itself, and ends whoever it does not have.
     pub(super) async fn prove(&mut self, kind: Kind, after: Option<&Key>) -> Result<(), ReconcileError> {
-        let page = self.reconciler.runs.doubts(&self.run.run, kind, self.absences(), after).await?;
+        let page = self.reconciler.stores.operations.candidates(&self.run.run, kind, self.absences(), after).await?;
         let Some((place, absences)) = page else {
             self.run.next = Run::after_proving(kind);
             return Ok(());
@@ -126,8 +126,12 @@ impl Walk<'_> {
             let mut condemned = HashSet::new();
             for kind in [Kind::User, Kind::Organization].into_iter().filter(|_| !self.writes()) {
                 let mut after = None;
-                while let Some((place, doubts)) =
-                    self.reconciler.runs.doubts(&self.run.run, kind, Doubtful::Proven, after.as_ref()).await?
+                while let Some((place, doubts)) = self
+                    .reconciler
+                    .stores
+                    .operations
+                    .candidates(&self.run.run, kind, Doubtful::Proven, after.as_ref())
+                    .await?
                 {
                     condemned.extend(doubts.into_iter().map(|doubt| doubt.entity));
                     after = Some(place);
@@ -144,7 +148,8 @@ impl Walk<'_> {
         page: Doubtful,
         doubts: &[Doubt],
     ) -> Result<(), ReconcileError> {
-        self.run.cost.write_units += self.reconciler.runs.keep_doubts(&self.run, kind, page, doubts).await?;
+        self.run.cost.write_units +=
+            self.reconciler.stores.operations.save_candidates(&self.run, kind, page, doubts).await?;
         self.run.pages += 1;
         Ok(())
     }
@@ -162,7 +167,7 @@ impl Walk<'_> {
     }
 
     async fn read(&mut self, keys: &[Key]) -> Result<Rows, ReconcileError> {
-        let rows = self.reconciler.survey.read(keys).await?;
+        let rows = self.reconciler.stores.directory.read(keys).await?;
         self.run.cost.read_units += rows.units;
         Ok(rows)
     }

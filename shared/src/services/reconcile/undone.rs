@@ -33,7 +33,7 @@ const WAIT: Duration = Duration::from_millis(500);
 impl Walk<'_> {
     /// A page of the Directory.
     pub(super) async fn settle_undone(&mut self, from: Option<&Key>) -> Result<(), ReconcileError> {
-        let page = self.reconciler.survey.follow(from).await?;
+        let page = self.reconciler.stores.directory.scan_effects(from).await?;
         self.run.cost.read_units += page.units;
         // Where only the webhook writes the Directory, nobody carries an end on.
         if self.reconciler.policy == Mode::Repair {
@@ -62,7 +62,7 @@ impl Walk<'_> {
         let reconciler = self.reconciler;
         let wanted: BTreeMap<Key, &Item> =
             live.iter().filter_map(|item| Some((reconciler.provision.key(item)?, *item))).collect();
-        let found = reconciler.records.among(&wanted.keys().cloned().collect::<Vec<_>>(), false).await?;
+        let found = reconciler.stores.profiles.existing(&wanted.keys().cloned().collect::<Vec<_>>(), false).await?;
         self.run.cost.read_units += found.units;
         let missing: Vec<&Item> =
             wanted.into_iter().filter(|(key, _)| !found.keys.contains(key)).map(|(_, item)| item).collect();
@@ -83,7 +83,7 @@ impl Walk<'_> {
             parents.iter().map(|parent| parent.key(instance)).collect()
         };
         let of_all: BTreeSet<Key> = missing.iter().flat_map(|item| parents(item)).collect();
-        let found = self.reconciler.survey.compare(&of_all.into_iter().collect::<Vec<_>>()).await?;
+        let found = self.reconciler.stores.directory.compare(&of_all.into_iter().collect::<Vec<_>>()).await?;
         self.run.cost.read_units += found.units;
         let has_ended = |key: &Key| found.items.get(key).is_some_and(Item::is_deleted);
         Ok(count(missing.into_iter().filter(|item| !parents(item).iter().any(has_ended)).count()))
@@ -143,7 +143,7 @@ impl Walk<'_> {
         // Most are in the same page as their users: a partition's rows lie together.
         let others: BTreeSet<Key> =
             open.iter().map(|(key, _)| user(key)).filter(|user| !page.contains_key(user)).collect();
-        let others = self.reconciler.survey.read(&others.into_iter().collect::<Vec<_>>()).await?;
+        let others = self.reconciler.stores.directory.read(&others.into_iter().collect::<Vec<_>>()).await?;
         self.run.cost.read_units += others.units;
         for (key, item) in open {
             let user = user(key);
@@ -195,7 +195,8 @@ impl Walk<'_> {
 
     /// A page of write-backs.
     pub(super) async fn link(&mut self, after: Option<&Key>) -> Result<(), ReconcileError> {
-        let page = self.reconciler.runs.doubts(&self.run.run, Kind::User, Doubtful::Unlinked, after).await?;
+        let page =
+            self.reconciler.stores.operations.candidates(&self.run.run, Kind::User, Doubtful::Unlinked, after).await?;
         let Some((place, users)) = page else {
             self.run.next = Phase::Over;
             return Ok(());

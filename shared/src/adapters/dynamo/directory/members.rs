@@ -1,6 +1,6 @@
 //! The memberships of a user or of an organization, page by page.
 
-use aws_sdk_dynamodb::Client;
+use super::Directory;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::write::MOST_TOGETHER;
@@ -14,13 +14,6 @@ use crate::core::mirror::item::Item;
 
 /// The index in which an organization's members are found.
 const MEMBERS: &str = "members";
-
-/// The Directory's memberships, by their user or their organization.
-#[derive(Clone, Debug)]
-pub struct DynamoMembers {
-    client: Client,
-    table: String,
-}
 
 /// A page of memberships, as many as may be written together.
 #[derive(Debug, Default)]
@@ -37,13 +30,7 @@ pub struct Page {
 #[derive(Debug)]
 pub struct Place(Row);
 
-impl DynamoMembers {
-    /// The memberships in `table`.
-    #[must_use]
-    pub fn new(client: Client, table: String) -> DynamoMembers {
-        DynamoMembers { client, table }
-    }
-
+impl Directory {
     /// The next page of the memberships of a user or an organization.
     ///
     /// A user's are read strongly consistent. An organization's are found in the index, which follows the table a moment
@@ -52,7 +39,7 @@ impl DynamoMembers {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn of(&self, parent: &Key, from: Option<Place>) -> Result<Page, StoreError> {
+    pub async fn members(&self, parent: &Key, from: Option<Place>) -> Result<Page, StoreError> {
         let request = self.client.query().table_name(&self.table).limit(MOST_TOGETHER);
         let request = request.set_exclusive_start_key(from.map(|place| place.0));
         let of_user = Kind::of(parent) == Some(Kind::User);

@@ -3,3 +3,28 @@
 pub mod members;
 pub mod scan;
 pub mod write;
+
+use aws_sdk_dynamodb::Client;
+
+use super::owned::rows::DynamoOwned;
+
+/// The Directory table.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    pub(super) client: Client,
+    pub(super) table: String,
+}
+
+impl Directory {
+    /// The Directory in `table`.
+    #[must_use]
+    pub fn new(client: Client, table: String) -> Directory {
+        Directory { client, table }
+    }
+
+    /// The rows of one user, as an export finds them.
+    #[must_use]
+    pub fn partition(&self) -> DynamoOwned {
+        DynamoOwned::partition(self.client.clone(), self.table.clone())
+    }
+}

@@ -3,9 +3,9 @@
 //! What is compared is read eventually consistent and in part: half the price, and every write has its condition anyway.
 //! What a deletion rests on is read strongly consistent and whole.
 
+use super::Directory;
 use std::collections::{BTreeMap, HashMap};
 
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{KeysAndAttributes, ReturnConsumedCapacity};
 
 use crate::adapters::dynamo::batch;
@@ -37,13 +37,6 @@ const COMPARED: [&str; 10] = [
 /// What consequences depend on beyond that.
 const FOLLOWED: [&str; 1] = ["public_metadata"];
 
-/// The Directory's table, read in bulk.
-#[derive(Clone, Debug)]
-pub struct DynamoSurvey {
-    client: Client,
-    table: String,
-}
-
 /// Rows that were read, and what that took.
 #[derive(Debug, Default)]
 pub struct Rows {
@@ -57,13 +50,7 @@ pub struct Rows {
     pub next: Option<Key>,
 }
 
-impl DynamoSurvey {
-    /// The Directory in `table`.
-    #[must_use]
-    pub fn new(client: Client, table: String) -> DynamoSurvey {
-        DynamoSurvey { client, table }
-    }
-
+impl Directory {
     /// What the comparison of these rows needs: ranks, digests, ids, and when and by whom they were applied.
     ///
     /// # Errors
@@ -96,7 +83,7 @@ impl DynamoSurvey {
     /// # Errors
     ///
     /// [`StoreError`]; [`StoreError::Unreadable`] for a row without what the rule needs.
-    pub async fn one(&self, key: &Key) -> Result<Option<Item>, StoreError> {
+    pub async fn get(&self, key: &Key) -> Result<Option<Item>, StoreError> {
         let mut rows = self.read(std::slice::from_ref(key)).await?;
         if rows.unreadable.is_empty() {
             return Ok(rows.items.remove(key));
@@ -109,7 +96,7 @@ impl DynamoSurvey {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn search(&self, from: Option<&Key>) -> Result<Rows, StoreError> {
+    pub async fn scan_presence(&self, from: Option<&Key>) -> Result<Rows, StoreError> {
         self.scan(from, &[]).await
     }
 
@@ -118,7 +105,7 @@ impl DynamoSurvey {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn follow(&self, from: Option<&Key>) -> Result<Rows, StoreError> {
+    pub async fn scan_effects(&self, from: Option<&Key>) -> Result<Rows, StoreError> {
         self.scan(from, &FOLLOWED).await
     }
 

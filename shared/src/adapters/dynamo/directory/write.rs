@@ -1,9 +1,9 @@
 //! The Directory on DynamoDB. Its operations carry their condition inside; a refused write is an outcome with the item
 //! that stood in the way.
 
+use super::Directory;
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -31,13 +31,6 @@ pub const MOST_TOGETHER: i32 = 99;
 /// the same rank and the same digest; only when it was stored is another moment. Where somebody has removed or broken that moment
 /// the rank alone tells: else such a tombstone could never be finished.
 const IS_EXACTLY: &str = "#rank = :rank AND (#applied_at = :applied_at OR NOT attribute_type(#applied_at, :number))";
-
-/// The Directory's table.
-#[derive(Clone, Debug)]
-pub struct DynamoDirectory {
-    client: Client,
-    table: String,
-}
 
 /// What became of a conditional write.
 #[derive(Debug)]
@@ -74,13 +67,7 @@ pub enum PutUnder {
     Refused,
 }
 
-impl DynamoDirectory {
-    /// The Directory in `table`.
-    #[must_use]
-    pub fn new(client: Client, table: String) -> DynamoDirectory {
-        DynamoDirectory { client, table }
-    }
-
+impl Directory {
     /// Puts the whole item if the rule admits it: the one write of every writer.
     ///
     /// # Errors

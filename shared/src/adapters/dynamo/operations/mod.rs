@@ -5,3 +5,20 @@ pub mod purges;
 pub mod quarantine;
 pub mod questions;
 pub mod runs;
+
+use aws_sdk_dynamodb::Client;
+
+/// The Operations table.
+#[derive(Clone, Debug)]
+pub struct Operations {
+    pub(super) client: Client,
+    pub(super) table: String,
+}
+
+impl Operations {
+    /// The Operations in `table`.
+    #[must_use]
+    pub fn new(client: Client, table: String) -> Operations {
+        Operations { client, table }
+    }
+}

@@ -1,6 +1,6 @@
 //! Due purges in the Operations table: whose data are to be removed, by the hour.
 
-use aws_sdk_dynamodb::Client;
+use super::Operations;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Serialize;
 
@@ -12,13 +12,6 @@ use crate::core::id::Key;
 
 /// How long a note stays that nobody has settled, in seconds from when it was due: the nightly run goes by the tombstones.
 const LEFT_SECONDS: u64 = 30 * 24 * 60 * 60;
-
-/// The due purges.
-#[derive(Clone, Debug)]
-pub struct DynamoPurges {
-    client: Client,
-    table: String,
-}
 
 /// A place between two pages.
 #[derive(Debug)]
@@ -32,19 +25,13 @@ struct Kept<'a> {
     expires_at: u64,
 }
 
-impl DynamoPurges {
-    /// The due purges in `table`.
-    #[must_use]
-    pub fn new(client: Client, table: String) -> DynamoPurges {
-        DynamoPurges { client, table }
-    }
-
+impl Operations {
     /// Notes a purge. Noting it again changes nothing.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn note(&self, due: &Due) -> Result<(), StoreError> {
+    pub async fn note_purge(&self, due: &Due) -> Result<(), StoreError> {
         let expires_at = due.due_at.get() / 1000 + LEFT_SECONDS;
         let kept = Kept { pk: due.partition(), due, expires_at };
         let row = serde_dynamo::to_item(kept).map_err(|error| StoreError::Unreadable(error.into()))?;
@@ -57,7 +44,11 @@ impl DynamoPurges {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn of(&self, partition: &str, from: Option<Place>) -> Result<(Vec<Due>, Option<Place>), StoreError> {
+    pub async fn due_purges(
+        &self,
+        partition: &str,
+        from: Option<Place>,
+    ) -> Result<(Vec<Due>, Option<Place>), StoreError> {
         let request = self.client.query().table_name(&self.table).limit(Self::MOST).consistent_read(true);
         let request = request.set_exclusive_start_key(from.map(|place| place.0));
         let request = request
@@ -84,7 +75,7 @@ impl DynamoPurges {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn forget(&self, due: &Due) -> Result<(), StoreError> {
+    pub async fn forget_purge(&self, due: &Due) -> Result<(), StoreError> {
         let key = Key { pk: due.partition(), sk: due.sk.clone() };
         let request = self.client.delete_item().table_name(&self.table).set_key(Some(attributes(&key)));
         request.send().await.map_err(StoreError::of).map(drop)

@@ -1,8 +1,8 @@
 //! The Operations table on DynamoDB: for now the quarantine of signed events that could not be processed.
 
+use super::Operations;
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -14,13 +14,6 @@ use crate::adapters::dynamo::row::{key_of, plain};
 use crate::core::clerk::event::Unprocessable;
 use crate::core::id::{DeliveryId, InstanceId, Key};
 use crate::core::millis::Millis;
-
-/// The Operations table.
-#[derive(Clone, Debug)]
-pub struct DynamoOperations {
-    client: Client,
-    table: String,
-}
 
 /// How long a quarantine note stays, in seconds: it holds the ids of people who may be gone by then.
 const QUARANTINE_SECONDS: u64 = 90 * DAY_SECONDS;
@@ -44,13 +37,7 @@ struct Quarantined<'a> {
     entity_id: Option<&'a str>,
 }
 
-impl DynamoOperations {
-    /// The operations' records in `table`.
-    #[must_use]
-    pub fn new(client: Client, table: String) -> DynamoOperations {
-        DynamoOperations { client, table }
-    }
-
+impl Operations {
     /// Notes a signed event that cannot be processed. Another delivery of the same message, on whatever day, overwrites the
     /// note: not every sender stops when it is told to.
     ///

@@ -1,7 +1,7 @@
 //! Questions to Clerk in the Operations table: what was asked about a caller a moment ago, and how much each function has
 //! asked. Both are there to be seen by all containers; DynamoDB removes them some time after they have lost their meaning.
 
-use aws_sdk_dynamodb::Client;
+use super::Operations;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 
@@ -14,13 +14,6 @@ use crate::core::millis::Millis;
 /// How long a row stays, in seconds: many times what it is looked at for.
 const STAYS_SECONDS: u64 = 10 * 60;
 
-/// The questions to Clerk in the Operations table.
-#[derive(Clone, Debug)]
-pub struct DynamoQuestions {
-    client: Client,
-    table: String,
-}
-
 /// What must hold of the stored questions about a caller for others to replace them.
 #[derive(Clone, Copy, Debug)]
 pub enum Guard<'a> {
@@ -30,19 +23,13 @@ pub enum Guard<'a> {
     Of(&'a str),
 }
 
-impl DynamoQuestions {
-    /// The questions in `table`.
-    #[must_use]
-    pub fn new(client: Client, table: String) -> DynamoQuestions {
-        DynamoQuestions { client, table }
-    }
-
+impl Operations {
     /// Replaces the questions about a caller. Answers with the stored ones where the guard does not let it.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn put(
+    pub async fn note_question(
         &self,
         caller: InternalId,
         asked: &Asked,
@@ -96,7 +83,7 @@ impl DynamoQuestions {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn spend(&self, function: &str, window: u64, requests: u32) -> Result<u64, StoreError> {
+    pub async fn spend_budget(&self, function: &str, window: u64, requests: u32) -> Result<u64, StoreError> {
         let number = |number: u64| AttributeValue::N(number.to_string());
         let request = self
             .client

@@ -1,6 +1,6 @@
 //! Runs on the Operations table: the lease that keeps them apart, each run's record, and what it remembers of its pages.
 
-use aws_sdk_dynamodb::Client;
+use super::Operations;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
@@ -26,13 +26,6 @@ const REPORT_SECONDS: u64 = 90 * 24 * 60 * 60;
 const PAGES_SECONDS: u64 = TOO_OLD_TO_APPROVE / 1000 + 24 * 60 * 60;
 /// The partition of all runs.
 const RUNS: &str = "RUN#reconcile";
-
-/// The runs in the Operations table.
-#[derive(Clone, Debug)]
-pub struct DynamoRuns {
-    client: Client,
-    table: String,
-}
 
 /// Who holds the lease.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,19 +63,13 @@ impl Doubtful {
     }
 }
 
-impl DynamoRuns {
-    /// The runs in `table`.
-    #[must_use]
-    pub fn new(client: Client, table: String) -> DynamoRuns {
-        DynamoRuns { client, table }
-    }
-
+impl Operations {
     /// Takes the lease, or renews it, for one write unit. Answers with somebody else's if that still lasts.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn hold(&self, holder: &str, now: Millis) -> Result<Option<Lease>, StoreError> {
+    pub async fn acquire_lease(&self, holder: &str, now: Millis) -> Result<Option<Lease>, StoreError> {
         let until = Millis::try_from(i64::try_from(now.get() + LEASE).unwrap_or(i64::MAX)).unwrap_or(Millis::MAX);
         let lease = Lease { holder: holder.to_owned(), until };
         let mut row = to_row(&lease)?;
@@ -111,7 +98,7 @@ impl DynamoRuns {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn release(&self, holder: &str) -> Result<(), StoreError> {
+    pub async fn release_lease(&self, holder: &str) -> Result<(), StoreError> {
         let request = self.client.delete_item().table_name(&self.table).set_key(Some(attributes(&lease_key())));
         let request = request
             .condition_expression("#holder = :holder")
@@ -129,7 +116,7 @@ impl DynamoRuns {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn open(&self, run: &Run, holder: &str, is_new: bool) -> Result<bool, StoreError> {
+    pub async fn open_run(&self, run: &Run, holder: &str, is_new: bool) -> Result<bool, StoreError> {
         let request = self.record(run, holder)?;
         let request = if is_new { request.condition_expression("attribute_not_exists(pk)") } else { request };
         match request.send().await {
@@ -144,7 +131,7 @@ impl DynamoRuns {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn keep(&self, run: &Run, holder: &str) -> Result<Option<f64>, StoreError> {
+    pub async fn save_run(&self, run: &Run, holder: &str) -> Result<Option<f64>, StoreError> {
         let request = self.record(run, holder)?.condition_expression("#holder = :holder");
         let request = request
             .expression_attribute_names("#holder", "holder")
@@ -170,7 +157,7 @@ impl DynamoRuns {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn latest(&self, most: i32) -> Result<Vec<Run>, StoreError> {
+    pub async fn latest_runs(&self, most: i32) -> Result<Vec<Run>, StoreError> {
         let request = self.client.query().table_name(&self.table).key_condition_expression("pk = :pk");
         let request = request.expression_attribute_values(":pk", AttributeValue::S(RUNS.to_owned()));
         let request = request.scan_index_forward(false).limit(most).consistent_read(true);
@@ -197,7 +184,7 @@ impl DynamoRuns {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn keep_seen(&self, run: &Run, kind: Kind, entries: &[u64]) -> Result<f64, StoreError> {
+    pub async fn save_listed(&self, run: &Run, kind: Kind, entries: &[u64]) -> Result<f64, StoreError> {
         let entries = AttributeValue::B(Blob::new(seen::to_bytes(entries)));
         self.keep_page(run, kind, SEEN, ("seen", entries)).await
     }
@@ -207,7 +194,7 @@ impl DynamoRuns {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn keep_doubts(
+    pub async fn save_candidates(
         &self,
         run: &Run,
         kind: Kind,
@@ -223,7 +210,7 @@ impl DynamoRuns {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn seen(&self, run: &RunId, kind: Kind) -> Result<Vec<u64>, StoreError> {
+    pub async fn listed(&self, run: &RunId, kind: Kind) -> Result<Vec<u64>, StoreError> {
         let request = self.pages(run, kind, SEEN, None);
         let pages: Result<Vec<Row>, _> = request.into_paginator().items().send().collect().await;
         let mut entries = Vec::new();
@@ -240,7 +227,7 @@ impl DynamoRuns {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn doubts(
+    pub async fn candidates(
         &self,
         run: &RunId,
         kind: Kind,
@@ -285,7 +272,7 @@ impl DynamoRuns {
 }
 
 /// For whoever looks on.
-impl DynamoRuns {
+impl Operations {
     /// Who holds the lease at `now`; nothing if nobody does.
     ///
     /// # Errors

@@ -2,3 +2,29 @@
 
 pub mod scan;
 pub mod write;
+
+use aws_sdk_dynamodb::Client;
+
+use super::owned::rows::DynamoOwned;
+
+/// The Profiles table, with the Directory beside it that says whether an owner lives.
+#[derive(Clone, Debug)]
+pub struct Profiles {
+    pub(super) client: Client,
+    pub(super) table: String,
+    directory: String,
+}
+
+impl Profiles {
+    /// The records in `table` of the owners in the table `directory`.
+    #[must_use]
+    pub fn new(client: Client, table: String, directory: String) -> Profiles {
+        Profiles { client, table, directory }
+    }
+
+    /// The rows of one user, as a purge and an export find them.
+    #[must_use]
+    pub fn partition(&self) -> DynamoOwned {
+        DynamoOwned::partition(self.client.clone(), self.table.clone())
+    }
+}

@@ -1,8 +1,8 @@
 //! The keys in the Profiles table, in bulk: which records there are, never what they hold.
 
+use super::Profiles;
 use std::collections::BTreeSet;
 
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{KeysAndAttributes, ReturnConsumedCapacity};
 
 use crate::adapters::dynamo::batch;
@@ -17,13 +17,6 @@ use crate::core::id::Key;
 /// Only the keys are read, and whether anything but those is left. DynamoDB charges for whole rows all the same.
 const KEYS: &str = "pk, sk, redacted_at";
 
-/// The Profiles table, read in bulk.
-#[derive(Clone, Debug)]
-pub struct DynamoRecords {
-    client: Client,
-    table: String,
-}
-
 /// The records that were found, and what that took.
 #[derive(Debug, Default)]
 pub struct Found {
@@ -37,19 +30,13 @@ pub struct Found {
     pub next: Option<Key>,
 }
 
-impl DynamoRecords {
-    /// The records in `table`.
-    #[must_use]
-    pub fn new(client: Client, table: String) -> DynamoRecords {
-        DynamoRecords { client, table }
-    }
-
+impl Profiles {
     /// Which of these there are; strongly consistent for twice the price.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn among(&self, keys: &[Key], consistent: bool) -> Result<Found, StoreError> {
+    pub async fn existing(&self, keys: &[Key], consistent: bool) -> Result<Found, StoreError> {
         let wanted = |keys: &[&Key]| {
             let keys = keys.iter().map(|key| attributes(key)).collect();
             let wanted = KeysAndAttributes::builder().set_keys(Some(keys)).projection_expression(KEYS);
@@ -64,7 +51,7 @@ impl DynamoRecords {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn page(&self, from: Option<&Key>) -> Result<Found, StoreError> {
+    pub async fn scan(&self, from: Option<&Key>) -> Result<Found, StoreError> {
         let request = self.client.scan().table_name(&self.table).limit(SEARCH_PAGE).projection_expression(KEYS);
         let request = request.set_exclusive_start_key(from.map(attributes));
         let page = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;

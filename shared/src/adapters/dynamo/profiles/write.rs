@@ -1,8 +1,8 @@
 //! The Profiles table on DynamoDB: records of the application's own, created once and never touched again.
 
+use super::Profiles;
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
     CancellationReason, ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
 };
@@ -18,14 +18,6 @@ use crate::core::profile::Profile;
 
 /// What one transaction may do. Source: AWS, API reference of `TransactWriteItems`.
 const MOST_ACTIONS: usize = 100;
-
-/// The Profiles table, with the Directory beside it that says whether an owner lives.
-#[derive(Clone, Debug)]
-pub struct DynamoProfiles {
-    client: Client,
-    directory: String,
-    profiles: String,
-}
 
 /// What must hold of an owner for a record to be created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,13 +44,7 @@ pub enum Provisioned {
     Ownerless,
 }
 
-impl DynamoProfiles {
-    /// The records in `profiles`, of owners in `directory`.
-    #[must_use]
-    pub fn new(client: Client, directory: String, profiles: String) -> DynamoProfiles {
-        DynamoProfiles { client, directory, profiles }
-    }
-
+impl Profiles {
     /// Creates a record unless there is one, in a transaction that checks all of its owners: a deletion that comes in
     /// between leaves no record behind.
     ///
@@ -144,7 +130,7 @@ impl DynamoProfiles {
     fn put(&self, profile: &Profile) -> Result<TransactWriteItem, StoreError> {
         let attributes = serde_dynamo::to_item(&profile.0).map_err(|error| StoreError::Unreadable(error.into()))?;
         let put = Put::builder()
-            .table_name(&self.profiles)
+            .table_name(&self.table)
             .set_item(Some(attributes))
             .set_condition_expression(guards(Invariant::I6).then(|| "attribute_not_exists(pk)".to_owned()))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);

@@ -1,0 +1,32 @@
+//! The three tables together.
+
+use aws_sdk_dynamodb::Client;
+
+use super::directory::Directory;
+use super::operations::Operations;
+use super::profiles::Profiles;
+use crate::settings::tables::Tables;
+
+/// The three tables.
+#[derive(Clone, Debug)]
+pub struct Stores {
+    /// The copy of Clerk.
+    pub directory: Directory,
+    /// The application's own records.
+    pub profiles: Profiles,
+    /// What Rollcall keeps for itself.
+    pub operations: Operations,
+}
+
+impl Stores {
+    /// The tables of these names.
+    #[must_use]
+    pub fn new(client: &Client, tables: &Tables) -> Stores {
+        let Tables { directory, profiles, operations } = tables;
+        Stores {
+            directory: Directory::new(client.clone(), directory.clone()),
+            profiles: Profiles::new(client.clone(), profiles.clone(), directory.clone()),
+            operations: Operations::new(client.clone(), operations.clone()),
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The names of the three tables.
+
+use super::variables::{DIRECTORY_TABLE, OPERATIONS_TABLE, PROFILES_TABLE, Reader, Variable};
+use crate::core::tables::table_name;
+
+/// The names or ARNs of the three tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tables {
+    /// The copy of Clerk.
+    pub directory: String,
+    /// The application's own records.
+    pub profiles: String,
+    /// What Rollcall keeps for itself.
+    pub operations: String,
+}
+
+impl Tables {
+    /// What it reads.
+    pub const VARIABLES: [Variable; 3] = [DIRECTORY_TABLE, PROFILES_TABLE, OPERATIONS_TABLE];
+
+    /// Reads the three names; nothing if one of them is missing or malformed, of which the reader has taken note.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Tables> {
+        let directory = reader.read(&DIRECTORY_TABLE, table_name);
+        let profiles = reader.read(&PROFILES_TABLE, table_name);
+        let operations = reader.read(&OPERATIONS_TABLE, table_name);
+        if directory.is_some() && directory == profiles {
+            reader.contradicts(&PROFILES_TABLE, "is the same table as DIRECTORY_TABLE: they must be two");
+        }
+        Some(Tables { directory: directory?, profiles: profiles?, operations: operations? })
+    }
+
+    /// The three names.
+    #[must_use]
+    pub fn names(&self) -> [&String; 3] {
+        [&self.directory, &self.profiles, &self.operations]
+    }
+}
