@@ -207,8 +207,8 @@ MISTAKES = [
 ]
 
 
-def test_the_readme_explains_every_parameter_in_the_order_in_which_it_is_asked_for():
-    rows = re.findall(r"^\| (?:\*\*[\w ]+\*\*)? ?\| `(\w+)` \| (\S.*?|) ?\| \S", (ROOT / "README.md").read_text(), re.MULTILINE)
+def test_the_configuration_page_explains_every_parameter_in_the_order_in_which_it_is_asked_for():
+    rows = re.findall(r"^\| (?:\*\*[\w ]+\*\*)? ?\| `(\w+)` \| (\S.*?|) ?\| \S", (ROOT / "docs/configuration.md").read_text(), re.MULTILINE)
     groups = source()["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     parameters = source()["Parameters"]
 
