@@ -144,7 +144,10 @@ impl Walk<'_> {
         doubts: &[Doubt],
     ) -> Result<(), ReconcileError> {
         self.run.cost.write_units += self.reconciler.runs.keep_doubts(&self.run, kind, page, doubts).await?;
-        self.run.pages += 1;
+        match page {
+            Doubtful::Unlinked => self.run.unlinked_pages += 1,
+            _ => self.run.pages += 1,
+        }
         Ok(())
     }
 
