@@ -32,9 +32,10 @@ def keys_of(write):
 
 
 def keys_of_reads(request):
-    """The partition keys of the rows that a BatchGetItem names."""
+    """The partition keys of the rows that a GetItem or a BatchGetItem names."""
     tables = [it for it in (request.get("RequestItems") or {}).values() if isinstance(it, dict)]
-    leading = [key[PARTITION_KEY]["S"] for table in tables for key in table.get("Keys", []) if PARTITION_KEY in key]
+    keys = [request.get("Key") or {}] + [key for table in tables for key in table.get("Keys", [])]
+    leading = [key[PARTITION_KEY]["S"] for key in keys if PARTITION_KEY in key]
     return {"dynamodb:LeadingKeys": leading} if leading else {}
 
 
@@ -45,7 +46,7 @@ class Resource(str):
 
 
 def service_context(body, without=iam_actions.dynamodb_service_context):
-    """What MiniStack derives from a request, and the keys of a single write or of a batch of reads. Other reads have neither
+    """What MiniStack derives from a request, and the keys of a single write or of reads by key. Other reads have neither
     item nor expression."""
     request = json.loads(body or b"{}")
     is_write = "Item" in request or "UpdateExpression" in request

@@ -44,6 +44,39 @@ def test_a_deleted_user_goes_from_every_table_into_a_backup_that_can_be_put_back
     assert len(tasks_of(tasks, user)) == 3
 
 
+def test_a_list_of_owned_tables_in_operations_is_read_by_every_function_that_removes(purging, tasks, tmp_path):
+    clerk, functions = purging.clerk, ("ReactFunction", "ReconcileFunction")
+    before = {name: purging.function(name)["Environment"] for name in functions}
+    file = tmp_path / "owned.json"
+    file.write_text(before["ReactFunction"]["Variables"]["OWNED_TABLES"])
+    status, stored = rollcall(purging, "owned-tables", str(file))
+    assert (status, stored["tables"]) == (0, 1), stored
+    for name in functions:
+        variables = {**before[name]["Variables"], "OWNED_TABLES": stored["owned_tables"]}
+        configure(purging, name, {"Variables": variables})
+    try:
+        user = clerk.create_user("Betty", "Holberton")
+        clerk.delivered(user["id"], "user.created")
+        tasks.put_item(Item={"user_id": user["id"], "task_id": "1", "text": "sort and merge"})
+        row = purging.user(user["id"])
+        until("the profile is there", lambda: purging.row("ProfilesTable", row["pk"], "PROFILE"))
+        clerk.delete_user(user["id"])
+        until("the purge is done", lambda: purged(purging, row))
+        assert tasks_of(tasks, user) == []
+        # The command reads the same list, with the settings of reconcile.
+        status, report = rollcall(purging, "analyze")
+        assert status in (0, 2), report
+    finally:
+        for name in functions:
+            configure(purging, name, before[name])
+
+
+def configure(stack, function, environment):
+    """Gives a function another environment."""
+    name = stack.resources[function]
+    stack.client("lambda").update_function_configuration(FunctionName=name, Environment=environment)
+
+
 def test_the_bucket_of_backups_takes_nothing_in_the_clear(purging):
     """What the policy says of it. Encryption at rest and the block of public access are as deployed."""
     bucket = {"Bucket": purging.outputs["BackupBucket"]}

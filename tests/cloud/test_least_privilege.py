@@ -15,12 +15,13 @@ LIVE_USER = {**KEY, **RANK, "name": {"S": "Eve"}, "email": {"S": "eve@example.co
 LIVE_MEMBERSHIP = {**MEMBERSHIP_KEY, **RANK, "user_pk": KEY["pk"], "organization_id": {"S": "org_probe"}}
 ENDED_MEMBERSHIP = {**MEMBERSHIP_KEY, **RANK, "deleted_at": {"N": "1"}, "organization_id": {"S": "org_probe"}}
 # In Operations: an event that cannot be read, a user's data that are due, what reconcile's runs remember, what Clerk was
-# asked about a caller, and how much a function has asked.
+# asked about a caller, how much a function has asked, and a list of owned tables.
 NOTE = {"pk": {"S": "QUARANTINE#2026-01-01"}, "sk": {"S": "msg_probe"}}
 DUE = {"pk": {"S": "PURGE#2026-01-01T00"}, "sk": {"S": "probe"}}
 LEASE = {"pk": {"S": "LEASE"}, "sk": {"S": "LEASE"}}
 ASKED = {"pk": {"S": "ASKED#probe"}, "sk": {"S": "CALLER"}}
 BUDGET = {"pk": {"S": "BUDGET#0"}, "sk": {"S": "probe"}}
+LIST = {"pk": {"S": "SETTINGS"}, "sk": {"S": "OWNED_TABLES#probe"}}
 # Nothing that is let through in a test changes a row.
 NEVER = {"ConditionExpression": "attribute_exists(#rank)", "ExpressionAttributeNames": {"#rank": "rank"}}
 
@@ -60,9 +61,9 @@ def transact(table, item):
     }
 
 
-def get(table):
+def get(table, key=None):
     """A GetItem."""
-    return "get_item", lambda stack: {"TableName": stack.outputs[table], "Key": KEY}
+    return "get_item", lambda stack: {"TableName": stack.outputs[table], "Key": key or KEY}
 
 
 def batch_get(table):
@@ -107,6 +108,7 @@ MUST = {
         put("ProfilesTable", KEY),
         put("OperationsTable", DUE),
         update("OperationsTable", "requests", BUDGET),
+        get("OperationsTable", LIST),
     ],
     "ReconcileRole": [scan("DirectoryTable"), put("DirectoryTable", LIVE_USER), update("DirectoryTable", "purging_at")],
 }
@@ -136,7 +138,9 @@ MUST_NOT = {
         batch_write("DirectoryTable"),
         scan("DirectoryTable"),
         # What reconcile's runs remember.
+        get("OperationsTable"),
         put("OperationsTable", LEASE),
+        put("OperationsTable", LIST),
         *(update("OperationsTable", "expires_at", key) for key in (NOTE, LEASE, ASKED)),
         delete("ProfilesTable"),
         # Only where there is nothing to wait for.

@@ -269,7 +269,8 @@ def check_environment(resources, parameters, settings):
             same(f"{function}: {name}", environment[name], VALUES.get(name, alike))
 
 
-# Lambda's limit for all variables of a function, in bytes. Source: AWS, "Lambda quotas".
+# Lambda's limit for all variables of a function as a JSON object, in bytes. Source: AWS, "Lambda quotas"; that the JSON is
+# measured says the message of the refusal.
 MOST_ENVIRONMENT = 4096
 # How long a value may well be that the template does not bound: a table's name has the stack's name, of 128 characters at
 # most, and two parts more; a public key of 2,048 bits, and a few origins.
@@ -283,8 +284,11 @@ def check_environment_size(resources, template):
 
     def longest(name):
         it = template["Parameters"].get(name, {})
-        bounds = [len(str(value)) for value in it.get("AllowedValues", [])] or [LONG.get(name) or LONG_ENOUGH]
-        return it.get("MaxLength") or max(bounds)
+        if "MaxLength" in it:
+            # Every fourth character of a JSON value is a quote, which is escaped within the other JSON.
+            return it["MaxLength"] * (5 if "JSON" in it.get("ConstraintDescription", "") else 4) // 4
+        bounds = [len(str(value)) for value in [*it.get("AllowedValues", []), *[it[at] for at in ("MaxValue",) if at in it]]]
+        return max(bounds or [LONG.get(name) or LONG_ENOUGH])
 
     def references(value):
         if isinstance(value, dict):
@@ -294,7 +298,8 @@ def check_environment_size(resources, template):
 
     for function, it in properties(resources, LAMBDA).items():
         environment = it.get("Environment", {}).get("Variables", {})
-        total = sum(len(name) + sum(map(longest, references(value))) for name, value in environment.items())
+        around = len('"":"",')
+        total = sum(len(name) + around + sum(map(longest, references(value))) for name, value in environment.items())
         assert total <= MOST_ENVIRONMENT, f"{function}: its environment may have {total} bytes of {MOST_ENVIRONMENT}"
 
 

@@ -141,7 +141,7 @@ PARAMETERS = {
     "MembershipProfileDefaults": (["{}", '{"seat":1}'], ["", "null"]),
     "MetadataWriteback": (["on", "off"], ["", "true"]),
     "PurgeAfterHours": (["24", "0", "8760"], ["-1", "8761"]),
-    "OwnedTables": (["[]", '[{"table":"tasks","key":"user_id"}]', "[\n]", "@operations/" + "0f" * 16], ["", "{}", "tasks", "@operations/x", "[" + " " * 1400 + "]"]),
+    "OwnedTables": (["[]", '[{"table":"tasks","key":"user_id"}]', "[\n]", "@operations/" + "0f" * 16], ["", "{}", "tasks", "@operations/x", "[" + " " * 1200 + "]"]),
     # Each of the list.
     "OwnedTableArns": (
         ["", TASKS, f"{TASKS}/index/by_user", TASKS.replace("aws", "aws-us-gov")],

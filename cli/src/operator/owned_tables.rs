@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::reconcile::store;
 use super::target::{Environment, Target};
+use super::text::counted;
 use super::{look, say};
 use crate::Status;
 use crate::args::OwnedTablesArgs;
@@ -43,7 +44,7 @@ pub async fn run(args: OwnedTablesArgs, environment: Environment) -> anyhow::Res
         }
     })?;
     if owned.is_empty() {
-        bail!("the list names no table: leave OWNED_TABLES empty instead");
+        bail!("the list names no table: set OwnedTables to [] instead");
     }
     look::at(&target, &tables).await?;
     let operations = tables.operations;
@@ -60,9 +61,17 @@ pub async fn run(args: OwnedTablesArgs, environment: Environment) -> anyhow::Res
         json!({ "owned_tables": setting, "tables": count, "stored": !args.dry_run }).to_string()
     } else {
         let stored = if args.dry_run { "Nothing was written: --dry-run. The list would be" } else { "The list is" };
+        let next = if target.is_local() {
+            format!("Start the stack again, with --data and OWNED_TABLES={setting}.")
+        } else {
+            format!(
+                "Deploy with OwnedTables={setting}, and set OWNED_TABLES={setting} in your shell. OwnedTableArns must name \
+                 these tables, too."
+            )
+        };
         format!(
-            "{stored} in table {operations}: {count} tables.\nSet it and deploy: OwnedTables={setting} in the stack, \
-             OWNED_TABLES={setting} in a shell.\nOwnedTableArns must name these tables, too."
+            "{stored} in table {operations}: {}.\n{next}",
+            counted(u64::try_from(count).unwrap_or(u64::MAX), "table")
         )
     })?;
     Ok(Status::Done)

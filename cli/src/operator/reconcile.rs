@@ -56,7 +56,7 @@ pub async fn run(
     let backups = Backups::of(&settings.removal, &target.aws);
     let reconcile = Reconcile::new(settings, &target.dynamodb, backups, clock.clone());
     // Somebody looks on, and may stop it at any time.
-    let reconcile = reconcile.with_most_links(None);
+    let reconcile = reconcile.by_hand();
     let runs = Runs { reconcile, clock, screen, shows: !args.json, options: &target.options };
     let show = |report: &Report| {
         if args.json { say(report::to_json(report)) } else { say(report::text(report, &target.options)) }
@@ -245,7 +245,7 @@ fn reach(setting: &str, options: &str) -> String {
     if options.is_empty() {
         format!("check {setting} and your network, and try again")
     } else {
-        "is `rollcall dev` running?".to_owned()
+        "check that `rollcall dev` is running".to_owned()
     }
 }
 
@@ -262,11 +262,11 @@ mod tests {
             (ReconcileError::TooOld(run()), "`rollcall reconcile --local`"),
             (ReconcileError::Overtaken, "`rollcall status --local`"),
             (ClerkError::Foreign("ins_1".parse().unwrap()).into(), "check CLERK_SECRET_KEY and CLERK_INSTANCE_ID"),
-            (ClerkError::Unavailable(None).into(), "is `rollcall dev` running?"),
+            (ClerkError::Unavailable(None).into(), "check that `rollcall dev` is running"),
             (ClerkError::Unauthorized(401).into(), "check CLERK_SECRET_KEY"),
             (ClerkError::Unreadable(404).into(), "CLERK_API_URL"),
             (StoreError::Refused("ResourceNotFoundException".to_owned(), "".into()).into(), "DIRECTORY_TABLE"),
-            (StoreError::Unavailable("no answer".to_owned(), "".into()).into(), "is `rollcall dev` running?"),
+            (StoreError::Unavailable("no answer".to_owned(), "".into()).into(), "check that `rollcall dev` is running"),
         ] {
             let text = format!("{:#}", explain(error, " --local"));
             assert!(text.contains(expected), "{text}");

@@ -127,16 +127,23 @@ impl Reconcile {
                 writes_back: settings.writes_back,
                 most_links: Some(MOST_LINKS),
                 stores,
+                insists: false,
                 clock,
             },
         }
     }
 
-    /// The same with so many write-backs in a run at most; without a number a run goes on until all are done, as it should
-    /// where somebody looks on.
+    /// The same with so many write-backs in a run at most.
     #[must_use]
-    pub fn with_most_links(self, most_links: Option<u64>) -> Reconcile {
-        Reconcile { reconciler: Reconciler { most_links, ..self.reconciler } }
+    pub fn with_most_links(self, most_links: u64) -> Reconcile {
+        Reconcile { reconciler: Reconciler { most_links: Some(most_links), ..self.reconciler } }
+    }
+
+    /// The same for somebody who looks on: a run goes on until all write-backs are done, and does nothing before Clerk has said
+    /// whose the key is.
+    #[must_use]
+    pub fn by_hand(self) -> Reconcile {
+        Reconcile { reconciler: Reconciler { most_links: None, insists: true, ..self.reconciler } }
     }
 
     /// Whether its runs may write.

@@ -113,7 +113,7 @@ async fn fault_b18_what_is_no_list_of_owned_tables_is_not_stored() {
     for (list, problem) in [
         ("[]", "names no table"),
         ("tasks", "OWNED_TABLES"),
-        ("", "OWNED_TABLES"),
+        ("", "names no table"),
         (r#"[{"table":"tasks"}]"#, "OWNED_TABLES"),
         (r#"[{"table":"tasks","key":"user_id"},{"table":"tasks","key":"user_id"}]"#, "OWNED_TABLES"),
         (&ours, "names one of Rollcall's own tables"),

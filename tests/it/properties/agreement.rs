@@ -36,13 +36,14 @@ fn digest() -> impl Strategy<Value = Digest> {
 fn stamp() -> impl Strategy<Value = Stamp> {
     let membership = prop::sample::select(vec![None, Some("orgmem_1"), Some("orgmem_2")]);
     let marks = (prop::bool::weighted(0.15), prop::bool::weighted(0.15));
-    let applied_at = prop::sample::select(vec![1, 2]).prop_map(|ms| Millis::try_from(ms).unwrap());
-    let all = (rank(), digest(), membership, applied_at, marks);
-    all.prop_map(|(rank, digest, membership, applied_at, (is_finished, is_purging))| Stamp {
+    let stored_at = prop::sample::select(vec![None, Some(1), Some(2), Some(2)]);
+    let stored_at = stored_at.prop_map(|ms| ms.map(|ms| Millis::try_from(ms).unwrap()));
+    let all = (rank(), digest(), membership, stored_at, marks);
+    all.prop_map(|(rank, digest, membership, stored_at, (is_finished, is_purging))| Stamp {
         rank,
         digest,
         membership_id: membership.map(|id| id.parse().unwrap()),
-        applied_at,
+        stored_at,
         is_finished,
         is_purging,
     })
@@ -81,7 +82,12 @@ fn item(stamp: &Stamp, sk: &str) -> Item {
         key: rollcall::core::id::Key { pk: "AGREEMENT".to_owned(), sk: sk.to_owned() },
         rank: stamp.rank,
         digest: stamp.digest.clone(),
-        provenance: Provenance { applied_at: stamp.applied_at, applied_by: Writer::Webhook, delivery_id: None },
+        // Without the moment the row has another writer, too.
+        provenance: Provenance {
+            applied_at: stamp.stored_at.unwrap_or(Millis::ZERO),
+            applied_by: if stamp.stored_at.is_some() { Writer::Webhook } else { Writer::Unknown },
+            delivery_id: None,
+        },
         created_at: None,
         updated_at: None,
         deleted_at: None,

@@ -36,6 +36,8 @@ fn damages() -> Vec<(&'static str, AttributeValue)> {
         ("public_metadata", nested),
         ("applied_by", text()),
         ("applied_at", text()),
+        ("applied_at", AttributeValue::N("-1".to_owned())),
+        ("applied_at", AttributeValue::N("1796032070329.5".to_owned())),
         ("delivery_id", text()),
         ("created_at", text()),
         ("updated_at", bytes()),
@@ -177,4 +179,31 @@ async fn fault_s7_an_undo_says_that_a_row_is_unreadable_and_not_unknown() {
     let said = format!("{} {}", undone.out, undone.err);
     assert!(undone.status == Some(0) && !said.contains("secret"), "{said}");
     assert_eq!(world.item(&user(id)).await.unwrap()["deleted_at"], Value::Null);
+}
+
+#[tokio::test]
+async fn fault_a13_a_tombstone_whose_moment_is_broken_is_undone_and_finished() {
+    let number = |digits: &str| AttributeValue::N(digits.to_owned());
+    for broken in [AttributeValue::S(SECRET.to_owned()), number("-1"), number("1796032070329.5"), number("1e20")] {
+        let world = World::start().await;
+        let ada = json!({ "first_name": "Ada", "email_address": ["ada@example.com"] });
+        let ada = world.clerk("POST", "/users", ada).await;
+        let id = ada["id"].as_str().unwrap();
+        let deleted = deletion_event("user.deleted", id, world.now().get());
+        assert_eq!(world.post(&deleted).await.brief(), (200, "applied"));
+        set(&world, &user(id), "applied_at", broken.clone()).await;
+        let undone = rollcall(&world, &["undo", id, "--yes"], &[]).await;
+        assert_eq!(undone.status, Some(0), "{broken:?}: {}", undone.err);
+        world.set_now(world.now().get() + 60_000);
+        let deleted = deletion_event("user.deleted", id, world.now().get());
+        assert_eq!(world.post(&deleted).await.brief(), (200, "applied"), "{broken:?}");
+        set(&world, &user(id), "applied_at", broken.clone()).await;
+        world.wait_hours(1);
+        world.reconcile().await;
+        world.wait_hours(25);
+        world.settle().await;
+        let all = world.stack.dynamodb.scan().table_name(&world.stack.addresses.directory_table).send().await.unwrap();
+        let rows: Vec<_> = all.items().iter().filter(|row| row["sk"] == AttributeValue::S("USER".to_owned())).collect();
+        assert!(rows.iter().all(|row| row.contains_key(CONSEQUENCES_AT)) && rows.len() == 1, "{broken:?}: {rows:?}");
+    }
 }

@@ -8,7 +8,7 @@ use rollcall_cli::operator::report;
 use rollcall_tests::World;
 use serde_json::Value;
 
-use crate::operator::commands::{Said, people, run};
+use crate::operator::commands::{Said, people, rollcall, run};
 
 /// Runs a command with the settings of a deployment, the world's DynamoDB and Clerk in the place of AWS's and the real one.
 async fn deployed(world: &World, args: &[&str], settings: &[(&str, &str)]) -> Said {
@@ -161,4 +161,32 @@ async fn i16_a_held_run_is_approved_only_under_the_settings_that_it_began_with()
     let refused = other.reconciler().await.run(&Order::Approve(held.run.clone()), None, &|_| ()).await.unwrap_err();
     assert!(refused.to_string().contains("began under other settings (DELETION_POLICY)"), "{refused}");
     assert_eq!(world.approve(&held).await.tally.user.deleted, 3);
+}
+
+#[tokio::test]
+async fn fault_s13_by_hand_nothing_is_done_before_clerk_has_said_whose_the_key_is() {
+    let purge = [("DELETION_POLICY", "purge"), ("PURGE_AFTER_HOURS", "1")];
+    let world = World::with(&purge).await;
+    let (users, _) = people(&world, 2).await;
+    world.set_now(world.now().get() + 60_000);
+    world.reconcile().await;
+    let deleted = rollcall_tests::deletion_event("user.deleted", &users[0], world.now().get());
+    world.clerk("DELETE", &format!("/users/{}", users[0]), serde_json::Value::Null).await;
+    assert_eq!(world.post(&deleted).await.status, 200);
+    world.follow().await;
+    world.wait_hours(3);
+    let before = (world.directory().await, world.profiles().await, world.operations().await);
+    let key = ("CLERK_SECRET_KEY", "sk_test_refused");
+    for command in ["--yes", "--dry-run"] {
+        let said = rollcall(&world, &["reconcile", command], &[purge[0], purge[1], key]).await;
+        assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{command}: {}", said.err);
+        assert!(said.err.contains("Clerk refused the secret key"), "{}", said.err);
+    }
+    assert_eq!((world.directory().await, world.profiles().await, world.operations().await), before);
+    // The function does by night what needs no answer of Clerk's, and reports the key.
+    let refused = world.beside(&[purge[0], purge[1], key]).await.reconciler().await;
+    let refused = refused.run(&Order::Run(Mode::Repair), None, &|_| ()).await;
+    assert!(refused.is_err(), "{refused:?}");
+    let finished = world.directory().await.into_iter().filter(|row| !row["consequences_at"].is_null()).count();
+    assert!(finished > 0, "the purge that was due is done");
 }

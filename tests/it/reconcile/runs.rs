@@ -149,6 +149,12 @@ async fn i4_many_absences_wait_for_an_operator_and_are_proven_again() {
     land.happen(Deed::Wait(24 * 60), true).await;
     let held = world.reconcile().await;
     assert_eq!((held.state, held.total().held), (State::Held, 60));
+    // As long as Clerk does not say whose the key is, nothing is approved, and the run still waits.
+    let refused = world.beside(&[("CLERK_SECRET_KEY", "sk_test_refused")]).await.reconciler().await;
+    let refused = refused.run(&Order::Approve(held.run.clone()), None, &|_| ()).await;
+    assert!(matches!(refused, Err(ReconcileError::Clerk(_))), "{refused:?}");
+    let kept = world.reconciler().await.operations().run(&held.run).await.unwrap().unwrap();
+    assert_eq!((kept.state, kept.approved), (State::Held, false));
     let (approved, counts) = crate::monitoring::metrics::counted(world.approve(&held)).await;
     assert_eq!((approved.state, approved.tally.user.deleted, approved.tally.membership.ended), (State::Done, 30, 30));
     assert_eq!(counts["DriftHealed"], 60, "{counts:?}");

@@ -154,7 +154,8 @@ impl Item {
             whole = Whole::No;
             rank.version
         });
-        let applied_by = take(row, "applied_by").unwrap_or_else(|| {
+        // Without the moment nobody knows of which write this is, whoever is named.
+        let applied_by = take(row, "applied_by").filter(|_| whole == Whole::Yes).unwrap_or_else(|| {
             whole = Whole::No;
             Writer::Unknown
         });
@@ -214,6 +215,12 @@ impl Item {
     #[must_use]
     pub fn is_purging(&self) -> bool {
         self.is_deleted() && self.fields.contains_key(PURGING_AT) && !self.is_finished()
+    }
+
+    /// When the row was stored; nothing if somebody has removed or broken that.
+    #[must_use]
+    pub fn stored_at(&self) -> Option<Millis> {
+        (self.provenance.applied_by != Writer::Unknown).then_some(self.provenance.applied_at)
     }
 
     /// Whether this is a placeholder: of the entity only a session token is known so far.

@@ -23,8 +23,9 @@ pub struct Stamp {
     pub digest: Digest,
     /// Which membership it is, for memberships: two of one generation are told apart by it.
     pub membership_id: Option<MembershipId>,
-    /// When it was stored: a state that was replaced and came back is another one.
-    pub applied_at: Millis,
+    /// When it was stored: a state that was replaced and came back is another one. Nothing if that is lost; then the rank and the
+    /// digest must do, or such a row could never be replaced.
+    pub stored_at: Option<Millis>,
     /// Whether it is a tombstone with nothing left to do: it is final.
     pub is_finished: bool,
     /// Whether it is a user's tombstone, and the user's data are being removed.
@@ -36,12 +37,12 @@ pub struct Stamp {
 pub struct Exact {
     rank: Rank,
     digest: Digest,
-    applied_at: Millis,
+    stored_at: Option<Millis>,
 }
 
 impl From<Stamp> for Exact {
     fn from(stamp: Stamp) -> Exact {
-        Exact { rank: stamp.rank, digest: stamp.digest, applied_at: stamp.applied_at }
+        Exact { rank: stamp.rank, digest: stamp.digest, stored_at: stamp.stored_at }
     }
 }
 
@@ -51,9 +52,6 @@ impl From<&Item> for Exact {
     }
 }
 
-/// The condition that a row was stored at one moment. Where somebody has removed or broken the attribute it is passed over: else
-/// such a row could never be replaced.
-const STORED_AT: &str = "(#applied_at = :applied_at OR NOT attribute_type(#applied_at, :number))";
 /// What tells a live rank from a tombstone's. The marks of a tombstone mean nothing on a live row, whoever has put them there.
 const LIVE: &str = ".0.";
 
@@ -117,7 +115,12 @@ impl Guard {
                 newer(offered, stored) || (stored.rank == offered.rank && stored.digest == *seen)
             }
             Guard::Absent => false,
-            Guard::Exactly(seen) => Exact::from(stored.clone()) == *seen && (stored.is_finished || !stored.is_purging),
+            Guard::Exactly(seen) => {
+                stored.rank == seen.rank
+                    && stored.digest == seen.digest
+                    && (seen.stored_at.is_none() || stored.stored_at == seen.stored_at)
+                    && (stored.is_finished || !stored.is_purging)
+            }
         }
     }
 
@@ -144,10 +147,13 @@ impl Guard {
                 format!("attribute_not_exists(#rank) OR {newer} OR (#rank = :rank AND #digest = :seen)")
             }
             Guard::Absent => "attribute_not_exists(#rank)".to_owned(),
-            Guard::Exactly(_) => format!(
-                "#rank = :stored AND #digest = :seen AND {STORED_AT} \
-                 AND (contains(#rank, :live) OR attribute_exists(#finished) OR attribute_not_exists(#purging))"
-            ),
+            Guard::Exactly(seen) => {
+                let moment = if seen.stored_at.is_some() { "AND #applied_at = :applied_at " } else { "" };
+                format!(
+                    "#rank = :stored AND #digest = :seen {moment}\
+                     AND (contains(#rank, :live) OR attribute_exists(#finished) OR attribute_not_exists(#purging))"
+                )
+            }
         };
         let (exact, seen) = match self {
             Guard::NewerOrSeen(seen) => (None, Some(seen)),
@@ -160,7 +166,6 @@ impl Guard {
             (":membership_id", offered.membership_id.as_ref().map(ToString::to_string)),
             (":stored", exact.map(|seen| seen.rank.to_string())),
             (":live", Some(LIVE.to_owned())),
-            (":number", Some("N".to_owned())),
             (":seen", seen.map(|seen| seen.as_str().to_owned())),
         ];
         // DynamoDB refuses what an expression does not use.
@@ -180,7 +185,7 @@ impl Guard {
                 .filter(|(placeholder, _)| used(placeholder))
                 .filter_map(|(placeholder, value)| Some((placeholder, value?)))
                 .collect(),
-            moments: exact.map(|seen| (":applied_at", seen.applied_at)).into_iter().collect(),
+            moments: exact.and_then(|seen| Some((":applied_at", seen.stored_at?))).into_iter().collect(),
             expression,
         }
     }
@@ -246,7 +251,7 @@ impl From<&Item> for Stamp {
             rank: item.rank,
             digest: item.digest.clone(),
             membership_id: item.membership_id(),
-            applied_at: item.provenance.applied_at,
+            stored_at: item.stored_at(),
             is_finished: item.is_finished(),
             is_purging: item.is_deleted() && item.fields.contains_key(PURGING_AT),
         }
@@ -262,7 +267,7 @@ mod tests {
         let rank = if deleted { Rank::deleted(generation, version) } else { Rank::live(generation, version) };
         let digest = Digest::of(digest, &serde_json::Map::new());
         let membership_id = membership.map(|id| id.parse().unwrap());
-        Stamp { rank, digest, membership_id, applied_at: Millis::ZERO, is_finished: false, is_purging: false }
+        Stamp { rank, digest, membership_id, stored_at: Some(Millis::ZERO), is_finished: false, is_purging: false }
     }
 
     #[test]
@@ -311,8 +316,11 @@ mod tests {
                 }
                 let undo = Guard::Exactly(stored.clone().into());
                 assert!(undo.admits(&offered, Some(&stored)));
-                let later = Millis::try_from(1).unwrap();
-                assert!(!undo.admits(&offered, Some(&Stamp { applied_at: later, ..stored.clone() })));
+                let later = Stamp { stored_at: Millis::try_from(1).ok(), ..stored.clone() };
+                assert!(!undo.admits(&offered, Some(&later)));
+                let lost = Stamp { stored_at: None, ..stored.clone() };
+                assert!(!undo.admits(&offered, Some(&lost)));
+                assert!(Guard::Exactly(lost.into()).admits(&offered, Some(&later)), "the rank and the digest must do");
                 let purging = Stamp { is_purging: true, is_finished: false, ..stored };
                 assert!(!undo.admits(&offered, Some(&purging)));
                 assert!(undo.admits(&offered, Some(&Stamp { is_finished: true, ..purging })));

@@ -242,8 +242,11 @@ pub struct Run {
     /// What was unproven before the sifting began: it stays so when the rest is settled again.
     #[serde(default)]
     pub unproven_before: Each<u64>,
-    /// Pages that are recorded, of everything: the number of the next one.
+    /// Pages that are recorded, of everything but the next: the number of the next one.
     pub pages: u64,
+    /// Pages of users who lack something in Clerk. They are recorded anew whenever all that was left undone is settled anew.
+    #[serde(default)]
+    pub unlinked_pages: u64,
     /// Users whom the listing showed, the first and the last: one of them must come back whenever others are asked about.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub witnesses: Vec<UserId>,
@@ -283,6 +286,7 @@ impl Run {
             absent: Each::default(),
             unproven_before: Each::default(),
             pages: 0,
+            unlinked_pages: 0,
             witnesses: Vec::new(),
         }
     }
@@ -343,6 +347,7 @@ impl Run {
         let Some(later) = self.later.take() else { return false };
         let Undone { profiles, tombstones, purged, .. } = self.undone;
         self.undone = Undone { profiles, tombstones, purged, ..Undone::default() };
+        self.unlinked_pages = 0;
         self.next = later;
         true
     }

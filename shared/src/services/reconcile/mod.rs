@@ -58,6 +58,8 @@ pub struct Reconciler {
     pub writes_back: bool,
     /// How many write-backs one run does at most; without a number it goes on until all are done.
     pub most_links: Option<u64>,
+    /// Whether nothing is done before Clerk has said whose the key is: somebody looks on, and is told at once.
+    pub insists: bool,
     /// Whether live users and memberships are kept at all.
     pub mirror: bool,
     /// The settings that decide what a run writes, by the names of their variables.
@@ -141,12 +143,15 @@ impl Reconciler {
     pub async fn run(&self, order: &Order, until: Option<Millis>, watch: Watch<'_>) -> Result<Answer, ReconcileError> {
         let clerk = &self.applier.clerk;
         let (began, calls) = ((self.clock)(), clerk.calls());
-        // First of all, and before anything is read: with another instance's key everybody would be absent.
+        // First of all: with another instance's key everybody would be absent. Where Clerk does not say whose the key is, what needs
+        // no answer of Clerk's is done all the same.
         let silent = match clerk.identify().await {
             Ok(instance) => {
                 clerk.set_pace(&Pace::share(self.rate_share, instance.is_production));
                 None
             }
+            // Without an answer nothing may be approved.
+            Err(error) if self.insists || matches!(order, Order::Approve(_)) => return Err(error.into()),
             Err(error @ ClerkError::Foreign(_)) => return Err(error.into()),
             Err(error) => Some(error),
         };

@@ -150,7 +150,10 @@ impl Walk<'_> {
     ) -> Result<(), ReconcileError> {
         self.run.cost.write_units +=
             self.reconciler.stores.operations.save_candidates(&self.run, kind, page, doubts).await?;
-        self.run.pages += 1;
+        match page {
+            Doubtful::Unlinked => self.run.unlinked_pages += 1,
+            _ => self.run.pages += 1,
+        }
         Ok(())
     }
 

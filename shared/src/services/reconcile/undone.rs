@@ -197,7 +197,10 @@ impl Walk<'_> {
     pub(super) async fn link(&mut self, after: Option<&Key>) -> Result<(), ReconcileError> {
         let page =
             self.reconciler.stores.operations.candidates(&self.run.run, Kind::User, Doubtful::Unlinked, after).await?;
-        let Some((place, users)) = page else {
+        // An earlier settling of the same run may have recorded more pages than the last one.
+        let number = |place: &Key| place.sk.rsplit('#').next().and_then(|number| number.parse::<u64>().ok());
+        let is_current = |place: &Key| number(place).is_some_and(|number| number < self.run.unlinked_pages);
+        let Some((place, users)) = page.filter(|(place, _)| is_current(place)) else {
             self.run.next = Phase::Over;
             return Ok(());
         };

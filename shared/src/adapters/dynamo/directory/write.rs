@@ -27,10 +27,6 @@ const MOST_ATTEMPTS: u32 = 4;
 /// The items that may be put under one parent together: a transaction has 100 actions, and one is the check.
 /// Source: AWS, API reference of `TransactWriteItems`.
 pub const MOST_TOGETHER: i32 = 99;
-/// The condition that a row is exactly the one that was read. Undone, and ended once more by the same message, a tombstone has
-/// the same rank and the same digest; only when it was stored is another moment. Where somebody has removed or broken that moment
-/// the rank alone tells: else such a tombstone could never be finished.
-const IS_EXACTLY: &str = "#rank = :rank AND (#applied_at = :applied_at OR NOT attribute_type(#applied_at, :number))";
 
 /// What became of a conditional write.
 #[derive(Debug)]
@@ -127,12 +123,13 @@ impl Directory {
     /// [`StoreError`], never for a refused condition.
     pub async fn put_under(&self, items: &[(Item, Guard)], parent: &Item) -> Result<PutUnder, StoreError> {
         let unreadable = |error: aws_sdk_dynamodb::error::BuildError| StoreError::Unreadable(error.into());
+        let (condition, names, values) = exactly(parent);
         let check = ConditionCheck::builder()
             .table_name(&self.table)
             .set_key(Some(attributes(&parent.key)))
-            .condition_expression(IS_EXACTLY)
-            .set_expression_attribute_names(Some(exact_names()))
-            .set_expression_attribute_values(Some(exact_values(parent)));
+            .condition_expression(condition)
+            .set_expression_attribute_names(Some(names))
+            .set_expression_attribute_values(Some(values));
         let mut actions =
             vec![TransactWriteItem::builder().condition_check(check.build().map_err(unreadable)?).build()];
         for (item, guard) in items {
@@ -202,13 +199,14 @@ impl Directory {
     ///
     /// [`StoreError`].
     pub async fn withdraw(&self, tombstone: &Item) -> Result<bool, StoreError> {
+        let (condition, names, values) = exactly(tombstone);
         let request = self.client.delete_item().table_name(&self.table).set_key(Some(attributes(&tombstone.key)));
         let request = request
             .condition_expression(format!(
-                "{IS_EXACTLY} AND (attribute_exists(#finished) OR attribute_not_exists(#purging))"
+                "{condition} AND (attribute_exists(#finished) OR attribute_not_exists(#purging))"
             ))
-            .set_expression_attribute_names(Some(exact_names()))
-            .set_expression_attribute_values(Some(exact_values(tombstone)))
+            .set_expression_attribute_names(Some(names))
+            .set_expression_attribute_values(Some(values))
             .expression_attribute_names("#finished", CONSEQUENCES_AT)
             .expression_attribute_names("#purging", PURGING_AT);
         match request.send().await {
@@ -224,23 +222,25 @@ impl Directory {
     ///
     /// [`StoreError`].
     pub async fn reopen(&self, tombstone: &Item) -> Result<(), StoreError> {
+        let (condition, names, values) = exactly(tombstone);
         let request = self.client.update_item().table_name(&self.table).set_key(Some(attributes(&tombstone.key)));
         let request = request
             .update_expression("REMOVE #finished")
-            .condition_expression(IS_EXACTLY)
-            .set_expression_attribute_names(Some(exact_names()))
-            .set_expression_attribute_values(Some(exact_values(tombstone)))
+            .condition_expression(condition)
+            .set_expression_attribute_names(Some(names))
+            .set_expression_attribute_values(Some(values))
             .expression_attribute_names("#finished", CONSEQUENCES_AT);
         send(request).await.map(drop)
     }
 
     fn mark(&self, tombstone: &Item, expression: &str, now: Millis) -> UpdateItemFluentBuilder {
+        let (condition, names, values) = exactly(tombstone);
         let request = self.client.update_item().table_name(&self.table).set_key(Some(attributes(&tombstone.key)));
         request
             .update_expression(expression)
-            .condition_expression(format!("{IS_EXACTLY} AND attribute_not_exists(#finished)"))
-            .set_expression_attribute_names(Some(exact_names()))
-            .set_expression_attribute_values(Some(exact_values(tombstone)))
+            .condition_expression(format!("{condition} AND attribute_not_exists(#finished)"))
+            .set_expression_attribute_names(Some(names))
+            .set_expression_attribute_values(Some(values))
             .expression_attribute_names("#finished", CONSEQUENCES_AT)
             .expression_attribute_values(":now", number(now))
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
@@ -251,18 +251,16 @@ fn number(moment: Millis) -> AttributeValue {
     AttributeValue::N(moment.get().to_string())
 }
 
-/// The names in [`IS_EXACTLY`].
-fn exact_names() -> HashMap<String, String> {
-    [("#rank", "rank"), ("#applied_at", "applied_at")].map(|(it, name)| (it.to_owned(), name.to_owned())).into()
-}
-
-/// The values in [`IS_EXACTLY`].
-fn exact_values(read: &Item) -> HashMap<String, AttributeValue> {
-    let applied_at = number(read.provenance.applied_at);
-    let number = AttributeValue::S("N".to_owned());
-    [(":rank", AttributeValue::S(read.rank.to_string())), (":applied_at", applied_at), (":number", number)]
-        .map(|(it, value)| (it.to_owned(), value))
-        .into()
+/// The condition that a row is exactly the one that was read, its names and its values. Undone, and ended once more by the same
+/// message, a tombstone has the same rank and the same digest; only when it was stored is another moment. Where that is lost the rank
+/// alone tells: else such a tombstone could never be finished.
+fn exactly(read: &Item) -> (&'static str, HashMap<String, String>, HashMap<String, AttributeValue>) {
+    let mut names = HashMap::from([("#rank".to_owned(), "rank".to_owned())]);
+    let mut values = HashMap::from([(":rank".to_owned(), AttributeValue::S(read.rank.to_string()))]);
+    let Some(stored_at) = read.stored_at() else { return ("#rank = :rank", names, values) };
+    names.insert("#applied_at".to_owned(), "applied_at".to_owned());
+    values.insert(":applied_at".to_owned(), number(stored_at));
+    ("#rank = :rank AND #applied_at = :applied_at", names, values)
 }
 
 /// Sends a mark, again while others' transactions are in its way.

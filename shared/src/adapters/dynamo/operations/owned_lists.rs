@@ -17,12 +17,12 @@ const VALUE: &str = "value";
 #[derive(Debug, Error)]
 pub enum ListError {
     /// The Operations table does not answer.
-    #[error("OWNED_TABLES names a list in the Operations table, which cannot be read")]
-    Store(#[from] StoreError),
+    #[error("OWNED_TABLES names a list in the Operations table, which cannot be read: {0}")]
+    Store(StoreError),
     /// There is none of that name.
     #[error(
-        "OWNED_TABLES is {0}, but table {1} holds no such list: store the list with `rollcall owned-tables FILE`, and set \
-         what the command prints"
+        "OWNED_TABLES is {0}, but table {1} holds no such list: check OPERATIONS_TABLE; or store the list with \
+         `rollcall owned-tables FILE`, and set what the command prints"
     )]
     Missing(String, String),
     /// Somebody has changed the row.
@@ -59,7 +59,7 @@ where
 
 async fn read(client: &Client, table: &str, name: &ListName) -> Result<String, ListError> {
     let wanted = client.get_item().table_name(table).set_key(Some(attributes(&name.key()))).consistent_read(true);
-    let item = wanted.send().await.map_err(StoreError::of)?.item;
+    let item = wanted.send().await.map_err(|error| ListError::Store(StoreError::of(error)))?.item;
     let item = item.ok_or_else(|| ListError::Missing(name.setting(), table.to_owned()))?;
     let list = item.get(VALUE).and_then(|value| value.as_s().ok()).filter(|list| name.is_of(list));
     list.cloned().ok_or_else(|| ListError::Changed(name.setting(), table.to_owned()))

@@ -186,7 +186,7 @@ impl Operations {
     /// [`StoreError`].
     pub async fn save_listed(&self, run: &Run, kind: Kind, entries: &[u64]) -> Result<f64, StoreError> {
         let entries = AttributeValue::B(Blob::new(seen::to_bytes(entries)));
-        self.keep_page(run, kind, SEEN, ("seen", entries)).await
+        self.keep_page(run, kind, (SEEN, run.pages), ("seen", entries)).await
     }
 
     /// Remembers a page of what is in doubt, or of what is absent.
@@ -202,7 +202,8 @@ impl Operations {
         doubts: &[Doubt],
     ) -> Result<f64, StoreError> {
         let doubts = serde_dynamo::to_attribute_value(doubts).map_err(|error| StoreError::Unreadable(error.into()))?;
-        self.keep_page(run, kind, page.name(), ("doubts", doubts)).await
+        let number = if page == Doubtful::Unlinked { run.unlinked_pages } else { run.pages };
+        self.keep_page(run, kind, (page.name(), number), ("doubts", doubts)).await
     }
 
     /// Whom the listing of a kind has shown.
@@ -247,11 +248,11 @@ impl Operations {
         &self,
         run: &Run,
         kind: Kind,
-        what: &str,
+        (what, number): (&str, u64),
         content: (&str, AttributeValue),
     ) -> Result<f64, StoreError> {
         // Numbered over all of the run, so that a page that is done again replaces itself.
-        let sk = format!("{what}#{}#{:08}", kind.name(), run.pages);
+        let sk = format!("{what}#{}#{number:08}", kind.name());
         let mut row = attributes(&Key { pk: partition(&run.run), sk });
         row.insert(content.0.to_owned(), content.1);
         row.insert("expires_at".to_owned(), expiry(run, PAGES_SECONDS));
