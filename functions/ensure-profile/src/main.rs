@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use ensure_profile::{EnsureProfile, service, settings::Settings};
 use lambda_runtime::Error;
-use rollcall::adapters::lambda::boot::Boot;
+use rollcall::adapters::boot::Boot;
 use rollcall::core::millis::Millis;
 
 #[tokio::main(flavor = "current_thread")]

@@ -8,7 +8,7 @@ use lambda_runtime::Error;
 use react::{React, service, settings::Settings};
 use rollcall::adapters::aws::backups::Backups;
 use rollcall::adapters::aws::event_bus::Bus;
-use rollcall::adapters::lambda::boot::Boot;
+use rollcall::adapters::boot::Boot;
 use rollcall::core::millis::Millis;
 
 #[tokio::main(flavor = "current_thread")]

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use lambda_runtime::Error;
 use reconcile::{Reconcile, service, settings::Settings};
 use rollcall::adapters::aws::backups::Backups;
-use rollcall::adapters::lambda::boot::Boot;
+use rollcall::adapters::boot::Boot;
 use rollcall::core::millis::Millis;
 
 #[tokio::main(flavor = "current_thread")]

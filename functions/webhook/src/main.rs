@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use lambda_runtime::Error;
-use rollcall::adapters::lambda::boot::Boot;
+use rollcall::adapters::boot::Boot;
 use rollcall::core::millis::Millis;
 use webhook::{Webhook, service, settings::Settings};
 

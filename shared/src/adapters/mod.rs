@@ -2,6 +2,7 @@
 
 pub mod aws;
 mod backoff;
+pub mod boot;
 pub mod clerk;
 pub mod dynamo;
 pub mod lambda;

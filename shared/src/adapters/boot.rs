@@ -7,11 +7,11 @@ use aws_sdk_dynamodb::Client;
 use lambda_http::tower::Service;
 use thiserror::Error;
 
-use super::{log, metrics};
 use crate::adapters::aws::config;
 use crate::adapters::clerk::secrets::{self, SecretError, Secrets};
 use crate::adapters::dynamo::connection;
 use crate::adapters::dynamo::operations::owned_lists::{self, ListError};
+use crate::adapters::lambda::{log, metrics};
 use crate::core::millis::Clock;
 use crate::settings::variables::InvalidSettings;
 
