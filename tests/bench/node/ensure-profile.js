@@ -43,7 +43,7 @@ function session(token, now) {
   } catch {
     return "token_malformed";
   }
-  const { azp, exp, iat, iss, metadata, nbf, o, org_id: v1, sts, sub } = claims;
+  const { act, azp, exp, iat, iss, metadata, nbf, o, org_id: v1, sts, sub } = claims;
   if (typeof exp !== "number") return "token_malformed";
   if (header.typ !== "JWT") return "token_type";
   if (typeof sub !== "string") return "token_subject";
@@ -57,6 +57,7 @@ function session(token, now) {
   if (sts === "pending") return "session_pending";
   return {
     user: sub,
+    actor: act?.sub ?? null,
     organization: o?.id ?? v1,
     dbId: claims.dbId ?? metadata?.dbId,
     role: claims.role ?? metadata?.role,
@@ -133,7 +134,8 @@ async function handler(event) {
   const [profile, membership_profile = null] = rows.slice(copies.length).map(record);
   const needs_sync = caller.dbId === undefined || (caller.role === "admin") !== (user.role === "admin");
   console.log(JSON.stringify({ id: caller.user, outcome: "complete", needs_sync }));
-  return answer(200, { user, profile, organization, membership, membership_profile, created: [], needs_sync });
+  const { actor } = caller;
+  return answer(200, { user, profile, organization, membership, membership_profile, created: [], needs_sync, actor });
 }
 
 await serve(handler);
