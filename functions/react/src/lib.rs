@@ -49,7 +49,7 @@ impl React {
         let instance = settings.instance;
         let deletions = Deletions::over(&stores, settings.removal, &instance, dynamodb, backups, clock.clone());
         let links = settings.write_back.map(|needs| {
-            let clerk = ClerkApi::new(needs.clerk_api_url, needs.clerk_secret_key).of(instance.clone());
+            let clerk = ClerkApi::new(needs.clerk_api_url, needs.clerk_secret_key).verified(instance.clone());
             let budget = Budget::new(stores.operations.clone(), "react");
             Links::new(clerk, instance.clone(), needs.rate_share, budget, clock.clone())
         });
@@ -86,7 +86,7 @@ impl React {
             numbers.push(number);
         }
         // Boxed: with all that a cascade takes it is too large to be moved about.
-        let Err(stopped) = Box::pin(self.reactor.react(&records, until)).await else {
+        let Err(stopped) = Box::pin(self.reactor.react(&records, until.into())).await else {
             return DynamoDbEventResponse::default();
         };
         let number = numbers.swap_remove(stopped.at);

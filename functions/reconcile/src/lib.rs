@@ -102,7 +102,8 @@ impl Reconcile {
         let stores = Stores::new(dynamodb, &settings.tables);
         let deletions =
             Deletions::over(&stores, settings.removal, &settings.instance, dynamodb, backups, clock.clone());
-        let clerk = ClerkApi::new(settings.clerk_api_url, settings.clerk_secret_key).of(settings.instance.clone());
+        let clerk =
+            ClerkApi::new(settings.clerk_api_url, settings.clerk_secret_key).verified(settings.instance.clone());
         // Until Clerk has said that the instance is one in production.
         let clerk = clerk.patient(Pace::share(settings.rate_share, false));
         Reconcile {
@@ -178,7 +179,7 @@ impl Reconcile {
     /// [`ReconcileError`]: the same order goes on from where it stopped.
     pub async fn run(&self, order: &Order, until: Option<Millis>, watch: Watch<'_>) -> Result<Report, ReconcileError> {
         // Boxed: with all that a page takes it is too large to be moved about.
-        let ran = Box::pin(self.reconciler.run(order, until, watch)).await.map(Report::from);
+        let ran = Box::pin(self.reconciler.run(order, until.into(), watch)).await.map(Report::from);
         match &ran {
             Ok(report) => {
                 log(report);
@@ -209,7 +210,7 @@ impl Reconcile {
         if self.policy() == Mode::Report {
             return Ok(Report { state: Outcome::Done, run: None, lease: None, settled: Some(Settled::default()) });
         }
-        match Box::pin(self.reconciler.deletions.settle(until)).await {
+        match Box::pin(self.reconciler.deletions.settle(until.into())).await {
             Ok(settled) => {
                 let (state, outcome) = match (settled.out_of_time, settled.left) {
                     (true, _) => (Outcome::Continue, "continue"),

@@ -20,7 +20,7 @@ use crate::adapters::lambda::metrics;
 use crate::core::controls::{Invariant, guards};
 use crate::core::id::{EntityId, Kind, UserId};
 use crate::core::millis::Clock;
-use crate::core::millis::Millis;
+use crate::core::millis::Deadline;
 use crate::core::mirror::change::{Change, What};
 use crate::core::mirror::item::{Item, PURGING_AT};
 use crate::core::write_back;
@@ -83,16 +83,16 @@ pub struct Stopped {
 }
 
 impl Reactor {
-    /// Follows the records of a batch, until `until` at the latest.
+    /// Follows the records of a batch, until the deadline.
     ///
     /// # Errors
     ///
     /// [`Stopped`]: all before that record is done.
-    pub async fn react(&self, records: &[Record], until: Option<Millis>) -> Result<(), Stopped> {
+    pub async fn react(&self, records: &[Record], deadline: Deadline) -> Result<(), Stopped> {
         let (mut changes, mut unlinked) = (Vec::new(), BTreeSet::new());
         let mut stopped = Ok(());
         for (at, record) in records.iter().enumerate() {
-            if let Err(error) = self.follow(record, until).await
+            if let Err(error) = self.follow(record, deadline).await
                 && guards(Invariant::I12)
             {
                 stopped = Err(Stopped { at, error });
@@ -114,8 +114,8 @@ impl Reactor {
     }
 
     /// What a record asks for in the tables.
-    async fn follow(&self, record: &Record, until: Option<Millis>) -> Result<(), ReactError> {
-        if until.is_some_and(|until| (self.clock)() >= until) {
+    async fn follow(&self, record: &Record, deadline: Deadline) -> Result<(), ReactError> {
+        if deadline.is_over((self.clock)()) {
             return Err(ReactError::OutOfTime);
         }
         let Some(new) = &record.new else {
@@ -125,7 +125,7 @@ impl Reactor {
         };
         // The mark of a purge is no end of its own: whoever has set it is at work, or will be followed by the schedule.
         if new.is_unfinished() && !new.fields.contains_key(PURGING_AT) && self.follows_ends {
-            let followed = self.deletions.follow(new, until).await?;
+            let followed = self.deletions.follow(new, deadline).await?;
             if let Own::Waits(until) = followed.own {
                 tracing::info!(pk = new.key.pk, until = until.get(), "a deletion can be undone until then");
             }

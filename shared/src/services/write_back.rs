@@ -55,7 +55,7 @@ impl LinkError {
     /// Whether Clerk would answer about others.
     #[must_use]
     pub fn concerns_one(&self) -> bool {
-        matches!(self, LinkError::Clerk(ClerkError::Unreadable(_) | ClerkError::Refused(_)))
+        matches!(self, LinkError::Clerk(error) if error.concerns_one())
     }
 }
 

@@ -75,7 +75,7 @@ impl ClerkApi {
 
     /// The same for this instance alone: a key is asked whose it is before it is used, and each new value of it again.
     #[must_use]
-    pub fn of(self, instance: InstanceId) -> ClerkApi {
+    pub fn verified(self, instance: InstanceId) -> ClerkApi {
         ClerkApi { proofs: Some(Proofs::new(instance)), ..self }
     }
 

@@ -7,7 +7,7 @@ use crate::adapters::dynamo::directory::write::{ClerkId, PutUnder};
 use crate::adapters::dynamo::error::StoreError;
 use crate::core::id::{InstanceId, Key, Kind};
 use crate::core::millis::Clock;
-use crate::core::millis::Millis;
+use crate::core::millis::Deadline;
 use crate::core::mirror::item::{Item, Provenance, Writer};
 use crate::core::mirror::projection::Context;
 use crate::core::mirror::rank::Rank;
@@ -74,17 +74,17 @@ pub enum Left {
 }
 
 impl Cascade {
-    /// Ends all memberships of a user or an organization that has ended, unless it is `until` before. When that is done it
+    /// Ends all memberships of a user or an organization that has ended, unless the deadline is over before. When that is done it
     /// marks the tombstone, but for a user's of whom something is to be removed.
     ///
     /// # Errors
     ///
     /// [`StoreError`]: what is done stays done.
-    pub async fn finish(&self, tombstone: &Item, until: Option<Millis>) -> Result<Finished, StoreError> {
+    pub async fn finish(&self, tombstone: &Item, deadline: Deadline) -> Result<Finished, StoreError> {
         let mut finished = Finished::default();
         let (mut parent, mut from, mut is_whole) = (tombstone.clone(), None, true);
         loop {
-            if until.is_some_and(|until| (self.clock)() >= until) {
+            if deadline.is_over((self.clock)()) {
                 return Ok(Finished { left: Left::Time, ..finished });
             }
             let page = self.directory.members(&parent.key, from).await?;

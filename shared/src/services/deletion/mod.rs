@@ -21,7 +21,7 @@ use crate::adapters::dynamo::stores::Stores;
 use crate::core::deletion::purge::{Due, partitions};
 use crate::core::id::{InstanceId, Key};
 use crate::core::millis::Clock;
-use crate::core::millis::Millis;
+use crate::core::millis::{Deadline, Millis};
 use crate::core::mirror::item::Item;
 use crate::core::mirror::tombstone::DeletionPolicy;
 use crate::settings::deletion::Removal;
@@ -127,17 +127,17 @@ impl Deletions {
         }
     }
 
-    /// Does what follows from the end of a user or an organization, until `until` at the latest. Where deletions can be taken
+    /// Does what follows from the end of a user or an organization, until the deadline. Where deletions can be taken
     /// back it removes nothing, and notes when that is to be done.
     ///
     /// # Errors
     ///
     /// [`PurgeError`]: what is done stays done.
-    pub async fn follow(&self, tombstone: &Item, until: Option<Millis>) -> Result<Followed, PurgeError> {
+    pub async fn follow(&self, tombstone: &Item, deadline: Deadline) -> Result<Followed, PurgeError> {
         if self.hold == 0 {
-            return self.follow_or_note(tombstone, until).await;
+            return self.follow_or_note(tombstone, deadline).await;
         }
-        let cascade = self.cascade.finish(tombstone, until).await?;
+        let cascade = self.cascade.finish(tombstone, deadline).await?;
         if matches!(cascade.left, Left::Own | Left::Memberships)
             && self.purger.is_some()
             && let Some(due) = Due::of(tombstone, self.hold)
@@ -150,8 +150,8 @@ impl Deletions {
 
     /// The same where there is no hold. What only an operator can mend must keep nobody else waiting: it is noted, and every
     /// settling tries it again.
-    async fn follow_or_note(&self, tombstone: &Item, until: Option<Millis>) -> Result<Followed, PurgeError> {
-        let followed = self.follow_at_once(tombstone, until).await;
+    async fn follow_or_note(&self, tombstone: &Item, deadline: Deadline) -> Result<Followed, PurgeError> {
+        let followed = self.follow_at_once(tombstone, deadline).await;
         match &followed {
             Err(PurgeError::Store(_)) => return followed,
             Err(error) => failed(tombstone, error),
@@ -169,16 +169,16 @@ impl Deletions {
     /// # Errors
     ///
     /// [`PurgeError`]: what is done stays done.
-    pub async fn follow_at_once(&self, tombstone: &Item, until: Option<Millis>) -> Result<Followed, PurgeError> {
+    pub async fn follow_at_once(&self, tombstone: &Item, deadline: Deadline) -> Result<Followed, PurgeError> {
         if let (Some(purger), Some(_)) = (&self.purger, Due::of(tombstone, self.hold)) {
             let left = |left| Followed { cascade: Finished { left, ..Finished::default() }, own: Own::Nothing };
-            return Ok(match self.purge(purger, tombstone, until).await? {
+            return Ok(match self.purge(purger, tombstone, deadline).await? {
                 Purged::Done(removed) => Followed { own: Own::Removed(removed), ..Followed::default() },
                 Purged::Changed => left(Left::Changed),
                 Purged::Left(why) => left(why),
             });
         }
-        let cascade = self.cascade.finish(tombstone, until).await?;
+        let cascade = self.cascade.finish(tombstone, deadline).await?;
         Ok(Followed { cascade, own: Own::Nothing })
     }
 
@@ -189,23 +189,23 @@ impl Deletions {
         due.is_some_and(|due| (self.clock)() < due.due_at)
     }
 
-    /// Removes what is due by now, until `until` at the latest.
+    /// Removes what is due by now, until the deadline.
     ///
     /// # Errors
     ///
     /// [`StoreError`]: what is done stays done. A purge that fails by itself is counted and tried again.
-    pub async fn settle(&self, until: Option<Millis>) -> Result<Settled, StoreError> {
+    pub async fn settle(&self, deadline: Deadline) -> Result<Settled, StoreError> {
         let mut settled = Settled::default();
         let Some(purger) = &self.purger else { return Ok(settled) };
         for partition in partitions((self.clock)()) {
             let mut from = None;
             loop {
-                if self.is_over(until) {
+                if deadline.is_over((self.clock)()) {
                     settled.out_of_time = true;
                     return Ok(settled);
                 }
                 let (due, next) = self.operations.due_purges(&partition, from).await?;
-                self.settle_page(purger, &due, until, &mut settled).await?;
+                self.settle_page(purger, &due, deadline, &mut settled).await?;
                 from = next;
                 if from.is_none() {
                     break;
@@ -227,7 +227,7 @@ impl Deletions {
         &self,
         purger: &Purger,
         due: &[Due],
-        until: Option<Millis>,
+        deadline: Deadline,
         settled: &mut Settled,
     ) -> Result<(), StoreError> {
         if due.is_empty() {
@@ -241,7 +241,7 @@ impl Deletions {
         }
         let is_readable = |(_, key): &(&Due, &Key)| !stored.unreadable.contains(key);
         let readable: Vec<(&Due, &Key)> = due.iter().zip(&keys).filter(is_readable).collect();
-        let one = |(due, key)| self.settle_one(purger, due, stored.items.remove(key), until);
+        let one = |(due, key)| self.settle_one(purger, due, stored.items.remove(key), deadline);
         let work: Vec<_> = readable.into_iter().map(one).collect();
         let mut done = stream::iter(work).buffer_unordered(AT_ONCE);
         while let Some(one) = done.next().await {
@@ -258,7 +258,7 @@ impl Deletions {
                 One::Dropped => settled.dropped += 1,
                 One::Left => {
                     settled.left += 1;
-                    settled.out_of_time |= self.is_over(until);
+                    settled.out_of_time |= deadline.is_over((self.clock)());
                 }
             }
         }
@@ -270,7 +270,7 @@ impl Deletions {
         purger: &Purger,
         due: &Due,
         stored: Option<Item>,
-        until: Option<Millis>,
+        deadline: Deadline,
     ) -> Result<One, StoreError> {
         let one = match stored.filter(|stored| due.is_about(stored)) {
             None => One::Dropped,
@@ -281,7 +281,7 @@ impl Deletions {
                 }
                 One::Dropped
             }
-            Some(tombstone) => match self.purge(purger, &tombstone, until).await {
+            Some(tombstone) => match self.purge(purger, &tombstone, deadline).await {
                 Ok(Purged::Done(removed)) => One::Purged(removed),
                 Ok(Purged::Changed) => One::Dropped,
                 Ok(Purged::Left(why)) => {
@@ -300,16 +300,12 @@ impl Deletions {
         Ok(one)
     }
 
-    async fn purge(&self, purger: &Purger, tombstone: &Item, until: Option<Millis>) -> Result<Purged, PurgeError> {
-        let outcome = purger.purge(tombstone, &self.cascade, until).await?;
+    async fn purge(&self, purger: &Purger, tombstone: &Item, deadline: Deadline) -> Result<Purged, PurgeError> {
+        let outcome = purger.purge(tombstone, &self.cascade, deadline).await?;
         if let Purged::Done(removed) = &outcome {
             log(&tombstone.key, removed);
         }
         Ok(outcome)
-    }
-
-    fn is_over(&self, until: Option<Millis>) -> bool {
-        until.is_some_and(|until| (self.clock)() >= until)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::core::deletion::owned::Owner;
 use crate::core::deletion::purge::is_still;
 use crate::core::id::{EntityId, Kind};
 use crate::core::millis::Clock;
-use crate::core::millis::Millis;
+use crate::core::millis::Deadline;
 use crate::core::mirror::item::Item;
 use crate::core::mirror::tombstone::DeletionPolicy;
 
@@ -102,21 +102,16 @@ impl Batch {
 }
 
 impl Purger {
-    /// Removes the data of a user whose tombstone this is, until `until` at the latest.
+    /// Removes the data of a user whose tombstone this is, until the deadline.
     ///
     /// # Errors
     ///
     /// [`PurgeError`].
-    pub async fn purge(
-        &self,
-        tombstone: &Item,
-        cascade: &Cascade,
-        until: Option<Millis>,
-    ) -> Result<Purged, PurgeError> {
+    pub async fn purge(&self, tombstone: &Item, cascade: &Cascade, deadline: Deadline) -> Result<Purged, PurgeError> {
         // It may have been read a while ago.
         let stored = again(tombstone, cascade).await?.filter(Item::is_unfinished);
         let Some(tombstone) = stored else { return Ok(Purged::Changed) };
-        match cascade.finish(&tombstone, until).await?.left {
+        match cascade.finish(&tombstone, deadline).await?.left {
             Left::Own => {}
             Left::Nothing | Left::Changed => return Ok(Purged::Changed),
             Left::Time => return Ok(Purged::Left(Left::Time)),
@@ -130,8 +125,8 @@ impl Purger {
         if cascade.directory.begin_purge(&tombstone, (self.clock)()).await?.is_none() {
             return Ok(Purged::Changed);
         }
-        let Some(removed) = self.remove(&owner, &tombstone, cascade, until).await? else {
-            let is_over = until.is_some_and(|until| (self.clock)() >= until);
+        let Some(removed) = self.remove(&owner, &tombstone, cascade, deadline).await? else {
+            let is_over = deadline.is_over((self.clock)());
             return Ok(if is_over { Purged::Left(Left::Time) } else { Purged::Changed });
         };
         if !cascade.forget_members(&tombstone).await? {
@@ -163,14 +158,14 @@ impl Purger {
         owner: &Owner,
         tombstone: &Item,
         cascade: &Cascade,
-        until: Option<Millis>,
+        deadline: Deadline,
     ) -> Result<Option<Removed>, PurgeError> {
         let mut removed = Removed::default();
         let mut batches = VecDeque::from([Batch::default()]);
         for table in self.tables(cascade) {
             let mut from = None;
             loop {
-                if until.is_some_and(|until| (self.clock)() >= until) {
+                if deadline.is_over((self.clock)()) {
                     return Ok(None);
                 }
                 let next = match self.collect(table, owner, from, cascade, &mut batches).await {

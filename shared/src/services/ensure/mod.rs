@@ -315,7 +315,7 @@ impl Ensurer {
 
     /// Remembers that Clerk could not be asked. An answer that cannot be read concerns one entity, the others everybody.
     fn note_silence(&self, error: ClerkError, call: &Call<'_>, outcomes: &mut Outcomes) {
-        if !matches!(error, ClerkError::Unreadable(_) | ClerkError::Refused(_)) {
+        if !error.concerns_one() {
             self.silence.note(call.now);
         }
         outcomes.silence.get_or_insert(error.into());

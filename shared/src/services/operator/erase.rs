@@ -11,6 +11,7 @@ use crate::core::deletion::owned::Owner;
 use crate::core::deletion::purge::due_at;
 use crate::core::deletion::subject::Subject;
 use crate::core::id::{EntityId, UserId};
+use crate::core::millis::Deadline;
 use crate::core::millis::Millis;
 use crate::core::mirror::decide;
 use crate::core::mirror::decide::Next;
@@ -206,22 +207,22 @@ impl Operator {
     async fn remove_erased(&self, user: &UserId, tombstone: &Item, at_once: bool) -> Result<Own, EraseError> {
         let deletions = &self.deletions;
         let Some(purger) = &deletions.purger else {
-            deletions.follow(tombstone, None).await?;
+            deletions.follow(tombstone, Deadline::NONE).await?;
             return Ok(Own::Nothing);
         };
         if tombstone.is_finished() {
             // Nothing but rows that have come since, in tables that Rollcall does not guard.
             let owner = Owner { clerk: user.clone(), internal: self.applier.instance.internal_id(user) };
-            let removed = purger.remove(&owner, tombstone, &deletions.cascade, None).await?;
+            let removed = purger.remove(&owner, tombstone, &deletions.cascade, Deadline::NONE).await?;
             // Another tombstone, or none, stands there by now: what is left must not pass for removed.
             let removed = removed.ok_or(OperatorError::Contended)?;
             log(&tombstone.key, &removed);
             return Ok(Own::Removed(removed));
         }
         let Followed { own, .. } = if at_once {
-            deletions.follow_at_once(tombstone, None).await?
+            deletions.follow_at_once(tombstone, Deadline::NONE).await?
         } else {
-            deletions.follow(tombstone, None).await?
+            deletions.follow(tombstone, Deadline::NONE).await?
         };
         Ok(own)
     }

@@ -23,7 +23,7 @@ use crate::adapters::dynamo::operations::runs::{Doubtful, Lease};
 use crate::adapters::dynamo::stores::Stores;
 use crate::core::id::{Each, EntityId, InstanceId, Kind};
 use crate::core::millis::Clock;
-use crate::core::millis::Millis;
+use crate::core::millis::{Deadline, Millis};
 use crate::core::mirror::decide::Said;
 use crate::core::mirror::item::{Provenance, Writer};
 use crate::core::mirror::rule::Outcome;
@@ -129,18 +129,18 @@ struct Walk<'a> {
     condemned: Option<HashSet<EntityId>>,
     holder: &'a str,
     renewed_at: Millis,
-    until: Option<Millis>,
+    deadline: Deadline,
     /// Up to when the run's time is counted in its cost, and the requests to Clerk.
     counted: (Millis, u64),
 }
 
 impl Reconciler {
-    /// Does what is ordered, until `until` at the latest, by its own clock.
+    /// Does what is ordered, until the deadline, by its own clock.
     ///
     /// # Errors
     ///
     /// [`ReconcileError`].
-    pub async fn run(&self, order: &Order, until: Option<Millis>, watch: Watch<'_>) -> Result<Answer, ReconcileError> {
+    pub async fn run(&self, order: &Order, deadline: Deadline, watch: Watch<'_>) -> Result<Answer, ReconcileError> {
         let clerk = &self.applier.clerk;
         let (began, calls) = ((self.clock)(), clerk.calls());
         // First of all: with another instance's key everybody would be absent. Where Clerk does not say whose the key is, what needs
@@ -159,7 +159,7 @@ impl Reconciler {
         if let Some(lease) = self.stores.operations.acquire_lease(&holder, (self.clock)()).await? {
             return Ok(Answer::Busy(lease));
         }
-        let ran = self.run_alone(order, until, watch, &holder, (began, calls), silent).await;
+        let ran = self.run_alone(order, deadline, watch, &holder, (began, calls), silent).await;
         // Whoever comes next need not wait for the lease to end.
         if let Err(error) = self.stores.operations.release_lease(&holder).await {
             tracing::warn!(%error, "the lease lasts until it ends by itself");
@@ -170,7 +170,7 @@ impl Reconciler {
     async fn run_alone(
         &self,
         order: &Order,
-        until: Option<Millis>,
+        deadline: Deadline,
         watch: Watch<'_>,
         holder: &str,
         counted: (Millis, u64),
@@ -184,7 +184,8 @@ impl Reconciler {
             }
         }
         let renewed_at = (self.clock)();
-        let mut walk = Walk { reconciler: self, watch, run, seen, condemned: None, holder, renewed_at, until, counted };
+        let mut walk =
+            Walk { reconciler: self, watch, run, seen, condemned: None, holder, renewed_at, deadline, counted };
         // What needs no listing is done once an invocation, whatever becomes of the listing.
         let (mut was_put_off, mut failure) = (walk.run.later.is_some(), None);
         let is_unproven = silent.is_some();
@@ -333,7 +334,7 @@ impl Walk<'_> {
     }
 
     fn is_out_of_time(&self) -> bool {
-        self.until.is_some_and(|until| (self.reconciler.clock)() >= until)
+        self.deadline.is_over((self.reconciler.clock)())
     }
 
     /// Renews the lease in time.
@@ -365,7 +366,7 @@ impl Walk<'_> {
                 Ok(None)
             }
             ApplyError::Store(error) => Err(error.into()),
-            ApplyError::Clerk(error) if !concerns_one(&error) => Err(error.into()),
+            ApplyError::Clerk(error) if !error.concerns_one() => Err(error.into()),
             error => {
                 tracing::warn!(entity = kind.name(), %error, "an entity is left to the next run");
                 self.run.tally.of_mut(kind).drift.unproven += 1;
@@ -382,11 +383,6 @@ impl Walk<'_> {
     fn writes(&self) -> bool {
         self.run.mode == Mode::Repair
     }
-}
-
-/// Whether Clerk would answer about others.
-fn concerns_one(error: &ClerkError) -> bool {
-    matches!(error, ClerkError::Unreadable(_) | ClerkError::Refused(_))
 }
 
 fn count(items: usize) -> u64 {

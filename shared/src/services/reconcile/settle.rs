@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use futures_util::{StreamExt, stream};
 
-use super::{ReconcileError, SAID, Walk, concerns_one, count};
+use super::{ReconcileError, SAID, Walk, count};
 use crate::adapters::clerk::lists::{MOST_IDS, Row};
 use crate::adapters::dynamo::directory::scan::Rows;
 use crate::adapters::dynamo::operations::runs::Doubtful;
@@ -106,7 +106,7 @@ impl Walk<'_> {
                     self.end(&id, stored).await?;
                     proven.push(Doubt { entity: id, absent: true });
                 }
-                Err(error) if concerns_one(&error) => {
+                Err(error) if error.concerns_one() => {
                     tracing::warn!(entity = kind.name(), id = %id, %error, "Clerk gives no proof");
                     self.run.tally.of_mut(kind).drift.unproven += 1;
                 }

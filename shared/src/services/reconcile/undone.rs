@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{ReconcileError, Walk, concerns_one, count};
+use super::{ReconcileError, Walk, count};
 use crate::adapters::clerk::error::ClerkError;
 use crate::adapters::dynamo::operations::runs::Doubtful;
 use crate::adapters::lambda::metrics;
@@ -99,9 +99,9 @@ impl Walk<'_> {
             return Ok(true);
         }
         let followed = if deletions.waits(tombstone) {
-            deletions.follow(tombstone, self.until).await
+            deletions.follow(tombstone, self.deadline).await
         } else {
-            deletions.follow_at_once(tombstone, self.until).await
+            deletions.follow_at_once(tombstone, self.deadline).await
         };
         let followed = match followed {
             Ok(followed) => followed,
@@ -218,7 +218,7 @@ impl Walk<'_> {
                 }
                 // About one user Clerk may fail for ever. After some it is Clerk that is in trouble.
                 Err(error) => {
-                    failures += u32::from(!concerns_one(&error));
+                    failures += u32::from(!error.concerns_one());
                     if failures == MOST_FAILURES || matches!(error, ClerkError::Unauthorized(_)) {
                         return Err(error.into());
                     }
