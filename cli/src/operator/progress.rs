@@ -7,7 +7,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rollcall::core::id::Kind;
 use rollcall::core::reconcile::run::{Phase, Run};
 
-use super::report::{for_operators, repairable};
 use super::text::{count, counted, plural};
 use super::{Screen, note};
 
@@ -126,7 +125,7 @@ fn step(run: &Run) -> Step {
 
 fn so_far(run: &Run) -> String {
     let drift = run.total().drift;
-    let found = repairable(&drift) + for_operators(&drift);
+    let found = drift.repairable() + drift.for_operators();
     format!("{} to Clerk, {} so far", counted(run.cost.clerk_calls, "call"), counted(found, "difference"))
 }
 

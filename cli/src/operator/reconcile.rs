@@ -109,7 +109,7 @@ pub async fn run(
 /// Whether a repairing run would do anything about a plan; holding deletions for approval is something.
 fn is_worth_a_run(plan: &Run) -> bool {
     let total = plan.total();
-    report::repairable(&total.drift) + total.held > 0
+    total.drift.repairable() + total.held > 0
 }
 
 impl Runs<'_> {

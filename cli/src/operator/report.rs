@@ -25,18 +25,6 @@ pub fn status(report: &Report) -> Status {
     if in_step { Status::Done } else { Status::Left }
 }
 
-/// The differences that a run in repairing mode ends by itself.
-#[must_use]
-pub fn repairable(drift: &Drift) -> u64 {
-    drift.missing + drift.outdated + drift.behind + drift.tied + drift.absent + drift.orphaned
-}
-
-/// The differences that only an operator can end.
-#[must_use]
-pub fn for_operators(drift: &Drift) -> u64 {
-    drift.for_operators()
-}
-
 /// The whole report. `options` is what must be added to another command for it to work on the same.
 #[must_use]
 pub fn text(report: &Report, options: &str) -> String {
@@ -212,7 +200,7 @@ fn incomplete(run: &Run) -> Option<String> {
 /// How it stands now, and what to do next.
 fn conclusion(state: Outcome, run: &Run, options: &str) -> String {
     let total = run.total();
-    let (repairable, operators) = (repairable(&total.drift), for_operators(&total.drift));
+    let (repairable, operators) = (total.drift.repairable(), total.drift.for_operators());
     let written = total.created + total.updated + total.deleted + total.ended;
     let mut sentences = Vec::new();
     if run.is_in_step() {
