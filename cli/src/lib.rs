@@ -1,17 +1,19 @@
 //! The `rollcall` command.
 //!
 //! [`args`] is what may be typed, [`dev`] the local stack, [`trigger`] sends one sample event, [`operator`] looks after
-//! a deployment, [`settings`] lists what every function reads. The stack is a library of its own because the tests
+//! a deployment, [`settings`] lists what every function reads, [`functions`] the functions. The stack is a library of its own because the tests
 //! start it, too.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod args;
 pub mod dev;
+pub mod functions;
 pub mod operator;
 pub mod presets;
 pub mod settings;
 mod signals;
+pub mod template;
 pub mod trigger;
 
 use std::fmt;

@@ -6,16 +6,12 @@ use clerk_emulator::output::say;
 use rollcall::settings::variables::Variable;
 
 use crate::args::SettingsArgs;
+use crate::functions::FUNCTIONS;
 
 /// The variables of each function, by the name of its folder.
 #[must_use]
 pub fn variables() -> BTreeMap<&'static str, Vec<Variable>> {
-    BTreeMap::from([
-        ("webhook", webhook::settings::VARIABLES.to_vec()),
-        ("ensure-profile", ensure_profile::settings::VARIABLES.to_vec()),
-        ("react", react::settings::VARIABLES.to_vec()),
-        ("reconcile", reconcile::settings::VARIABLES.to_vec()),
-    ])
+    FUNCTIONS.map(|function| (function.name, function.variables.to_vec())).into()
 }
 
 /// Prints them.

@@ -82,6 +82,7 @@ pub fn gateway_event(sent: &Sent, base64: bool) -> Value {
         "requestContext": {
             "http": { "method": "POST", "path": "/webhooks/clerk", "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1" },
             "requestId": "the-request",
+            "routeKey": "POST /webhooks/clerk",
             "stage": "$default",
         },
         "body": body,

@@ -18,6 +18,7 @@ use rollcall::adapters::clerk::api::ClerkApi;
 use rollcall::adapters::clerk::session_tokens::Refused;
 use rollcall::adapters::clerk::sessions::{NoSession, Sessions};
 use rollcall::adapters::dynamo::stores::Stores;
+use rollcall::adapters::lambda::function::Function;
 use rollcall::adapters::lambda::{http, metrics};
 use rollcall::core::ensure::admission::Refusal;
 use rollcall::core::ensure::decide::{Ensured, Extent};
@@ -34,6 +35,16 @@ use url::Url;
 
 use crate::answers::{Answer, Asker, EMAIL_MISSING, NOT_FOUND, UNAVAILABLE};
 use crate::settings::Settings;
+
+const ENSURE: &str = "POST /profiles/ensure";
+const SYNC: &str = "GET /sync";
+/// The function for whoever lists all functions.
+pub const FUNCTION: Function = Function {
+    name: "ensure-profile",
+    log_target: env!("CARGO_CRATE_NAME"),
+    routes: &[ENSURE, SYNC],
+    variables: &settings::VARIABLES,
+};
 
 /// Short of the function's own limit of 10 s, so that a slow day ends in an answer.
 const DEADLINE: Duration = Duration::from_secs(9);
@@ -95,12 +106,10 @@ impl EnsureProfile {
         answer.response(&Asker { request_id: &request_id, support: self.support.as_deref(), sees_pages })
     }
 
-    /// A stage or a custom domain may put something before the path.
     async fn answer(&self, request: &Request, now: Millis) -> Answer {
-        let path = request.uri().path();
-        match request.method().as_str() {
-            "POST" if path.ends_with("/profiles/ensure") => self.ensure(request, now).await,
-            "GET" if path.ends_with("/sync") => self.sync(request, now).await,
+        match http::route_key(request) {
+            ENSURE => self.ensure(request, now).await,
+            SYNC => self.sync(request, now).await,
             _ => Answer::Problem(NOT_FOUND),
         }
     }

@@ -19,6 +19,7 @@ use rollcall::adapters::clerk::api::ClerkApi;
 use rollcall::adapters::dynamo::error::StoreError;
 use rollcall::adapters::dynamo::item;
 use rollcall::adapters::dynamo::stores::Stores;
+use rollcall::adapters::lambda::function::Function;
 use rollcall::adapters::lambda::metrics;
 use rollcall::core::millis::Clock;
 use rollcall::core::millis::Millis;
@@ -32,6 +33,10 @@ use rollcall::services::write_back::Links;
 use tracing::error;
 
 use crate::settings::Settings;
+
+/// The function for whoever lists all functions.
+pub const FUNCTION: Function =
+    Function { name: "react", log_target: env!("CARGO_CRATE_NAME"), routes: &[], variables: &settings::VARIABLES };
 
 /// How long before its end an invocation begins nothing more: longer than any one request may take.
 pub const RESERVE: Duration = Duration::from_secs(20);

@@ -18,6 +18,7 @@ use rollcall::adapters::dynamo::error::StoreError;
 use rollcall::adapters::dynamo::operations::Operations;
 use rollcall::adapters::dynamo::operations::runs::Lease;
 use rollcall::adapters::dynamo::stores::Stores;
+use rollcall::adapters::lambda::function::Function;
 use rollcall::adapters::lambda::metrics;
 use rollcall::adapters::lambda::metrics::Finished;
 use rollcall::core::millis::Clock;
@@ -35,6 +36,10 @@ use serde_json::Value;
 use tracing::{error, info, warn};
 
 use crate::settings::Settings;
+
+/// The function for whoever lists all functions.
+pub const FUNCTION: Function =
+    Function { name: "reconcile", log_target: env!("CARGO_CRATE_NAME"), routes: &[], variables: &settings::VARIABLES };
 
 /// How long before its end an invocation begins nothing more: longer than a page takes, unless Clerk or the store are in
 /// trouble. An invocation that is killed loses nothing either, but its lease must end before another one begins.

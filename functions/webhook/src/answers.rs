@@ -23,6 +23,8 @@ pub enum Answer {
     Done(Option<Outcome>),
     /// Not a `POST`.
     NotAllowed,
+    /// The route of another function.
+    NoRoute,
     /// A body beyond the limit.
     TooLarge,
     /// Not proven to be Clerk's.
@@ -66,6 +68,7 @@ impl Answer {
         match self {
             Answer::Done(outcome) => reply::json(200, &json!({ "outcome": name(outcome) })),
             Answer::NotAllowed => with(problem(NOT_ALLOWED), http::header::ALLOW, HeaderValue::from_static("POST")),
+            Answer::NoRoute => problem(NO_ROUTE),
             Answer::TooLarge => problem(TOO_LARGE),
             Answer::Untrusted(Untrusted::Headers) => problem(SIGNATURE_MISSING),
             Answer::Untrusted(Untrusted::Signature) => problem(SIGNATURE_INVALID),
@@ -100,6 +103,12 @@ const NOT_ALLOWED: Problem = Problem {
     code: "method_not_allowed",
     title: "Method not allowed",
     detail: "Webhooks are delivered by POST.",
+};
+const NO_ROUTE: Problem = Problem {
+    status: 404,
+    code: "route_not_found",
+    title: "No such route",
+    detail: "Webhooks are delivered to POST /webhooks/clerk, or to the path below it that the parameter WebhookPath names.",
 };
 const TOO_LARGE: Problem = Problem {
     status: 413,

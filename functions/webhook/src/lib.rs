@@ -17,6 +17,7 @@ use rollcall::adapters::clerk::api::ClerkApi;
 use rollcall::adapters::clerk::webhook_signature::{Signatures, Untrusted};
 use rollcall::adapters::dynamo::directory::Directory;
 use rollcall::adapters::dynamo::operations::Operations;
+use rollcall::adapters::lambda::function::Function;
 use rollcall::adapters::lambda::{http, metrics};
 use rollcall::core::clerk::event;
 use rollcall::core::clerk::event::{Envelope, Unprocessable};
@@ -30,6 +31,15 @@ use tracing::{error, info, warn};
 
 use crate::answers::Answer;
 use crate::settings::Settings;
+
+const CLERK: &str = "POST /webhooks/clerk";
+/// The function for whoever lists all functions.
+pub const FUNCTION: Function = Function {
+    name: "webhook",
+    log_target: env!("CARGO_CRATE_NAME"),
+    routes: &[CLERK],
+    variables: &settings::VARIABLES,
+};
 
 /// The largest body that is looked at, in bytes. Clerk allows 8 KB of metadata, so no event comes near it.
 pub const MAX_BODY: usize = 256 * 1024;
@@ -76,6 +86,10 @@ impl Webhook {
         if request.method() != "POST" {
             warn!(outcome = "untrusted", reason = "not a POST", "refused");
             return Answer::NotAllowed;
+        }
+        if !is_own_route(http::route_key(request)) {
+            warn!(outcome = "untrusted", reason = "not a route of this function", "refused");
+            return Answer::NoRoute;
         }
         if body.len() > MAX_BODY {
             warn!(outcome = "untrusted", reason = "the body is too large", bytes = body.len(), "refused");
@@ -151,6 +165,11 @@ impl Webhook {
             }
         }
     }
+}
+
+/// The template's parameter `WebhookPath` adds a part to the route that nobody can guess. Only API Gateway knows the part.
+fn is_own_route(key: &str) -> bool {
+    key.strip_prefix(CLERK).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn foreign(delivery: &DeliveryId) -> Answer {

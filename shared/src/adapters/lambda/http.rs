@@ -88,6 +88,15 @@ pub fn request_id(request: &Request) -> String {
     gateway.or_else(|| request.lambda_context_ref().map(|context| context.request_id.clone())).unwrap_or_default()
 }
 
+/// The route by which API Gateway chose the function, such as `POST /profiles/ensure`: as the template names the route,
+/// whatever a stage or a custom domain puts before the path. Empty if the event names none.
+pub fn route_key(request: &Request) -> &str {
+    match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV2(context)) => context.route_key.as_deref().unwrap_or_default(),
+        _ => "",
+    }
+}
+
 /// A function as a service over Lambda's own events, ready to mount on Lambda, in the local stack and in tests. `clock`
 /// is read once an invocation.
 pub fn service<C, H, F>(
