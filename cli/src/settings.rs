@@ -11,7 +11,7 @@ use crate::functions::FUNCTIONS;
 /// The variables of each function, by the name of its folder.
 #[must_use]
 pub fn variables() -> BTreeMap<&'static str, Vec<Variable>> {
-    FUNCTIONS.map(|function| (function.name, function.variables.to_vec())).into()
+    FUNCTIONS.map(|function| (function.name, function.variables().copied().collect())).into()
 }
 
 /// Prints them.

@@ -14,7 +14,6 @@ use aws_sdk_dynamodb::Client;
 use lambda_http::request::LambdaRequest;
 use lambda_http::tower::Service;
 use lambda_http::{Body, Error, LambdaEvent, Request, RequestExt, Response};
-use rollcall::adapters::clerk::api::ClerkApi;
 use rollcall::adapters::clerk::session_tokens::Refused;
 use rollcall::adapters::clerk::sessions::{NoSession, Sessions};
 use rollcall::adapters::dynamo::stores::Stores;
@@ -43,7 +42,7 @@ pub const FUNCTION: Function = Function {
     name: "ensure-profile",
     log_target: env!("CARGO_CRATE_NAME"),
     routes: &[ENSURE, SYNC],
-    variables: &settings::VARIABLES,
+    groups: settings::GROUPS,
 };
 
 /// Short of the function's own limit of 10 s, so that a slow day ends in an answer.
@@ -68,16 +67,16 @@ impl EnsureProfile {
             ensurer: Ensurer {
                 applier: Applier {
                     directory: stores.directory.clone(),
-                    clerk: ClerkApi::new(settings.clerk_api_url, settings.clerk_secret_key),
-                    instance: settings.instance,
-                    roles: settings.roles,
+                    instance: settings.clerk.instance.clone(),
+                    clerk: settings.clerk.api(),
+                    roles: settings.mirror.roles,
                 },
                 policy: settings.policy,
-                mirror: settings.mirror,
+                mirror: settings.mirror.is_on,
                 defaults: settings.defaults,
                 silence: Silence::default(),
                 questions: Questions {
-                    budget: Budget::new(stores.operations.clone(), "ensure-profile"),
+                    budget: Budget::new(stores.operations.clone(), FUNCTION.name),
                     operations: stores.operations.clone(),
                     patience: u64::try_from(CLERK_PATIENCE.as_millis()).unwrap_or(u64::MAX),
                 },

@@ -15,7 +15,6 @@ use lambda_runtime::tower::Service;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use rollcall::adapters::aws::backups::Backups;
 use rollcall::adapters::aws::event_bus::Bus;
-use rollcall::adapters::clerk::api::ClerkApi;
 use rollcall::adapters::dynamo::error::StoreError;
 use rollcall::adapters::dynamo::item;
 use rollcall::adapters::dynamo::stores::Stores;
@@ -36,7 +35,7 @@ use crate::settings::Settings;
 
 /// The function for whoever lists all functions.
 pub const FUNCTION: Function =
-    Function { name: "react", log_target: env!("CARGO_CRATE_NAME"), routes: &[], variables: &settings::VARIABLES };
+    Function { name: "react", log_target: env!("CARGO_CRATE_NAME"), routes: &[], groups: settings::GROUPS };
 
 /// How long before its end an invocation begins nothing more: longer than any one request may take.
 pub const RESERVE: Duration = Duration::from_secs(20);
@@ -51,12 +50,12 @@ impl React {
     #[must_use]
     pub fn new(settings: Settings, dynamodb: &Client, backups: Option<Backups>, bus: Bus, clock: Clock) -> React {
         let stores = Stores::new(dynamodb, &settings.tables);
-        let instance = settings.instance;
+        let instance = settings.clerk.instance.clone();
         let deletions = Deletions::over(&stores, settings.removal, &instance, dynamodb, backups, clock.clone());
-        let links = settings.write_back.map(|needs| {
-            let clerk = ClerkApi::new(needs.clerk_api_url, needs.clerk_secret_key).of(instance.clone());
-            let budget = Budget::new(stores.operations.clone(), "react");
-            Links::new(clerk, instance.clone(), needs.rate_share, budget, clock.clone())
+        let links = settings.writes_back.then(|| {
+            let clerk = settings.clerk.api().of(instance.clone());
+            let budget = Budget::new(stores.operations.clone(), FUNCTION.name);
+            Links::new(clerk, instance.clone(), settings.rate_share, budget, clock.clone())
         });
         React {
             reactor: Reactor {

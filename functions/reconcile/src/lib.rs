@@ -12,7 +12,6 @@ use aws_sdk_dynamodb::Client;
 use lambda_runtime::tower::Service;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use rollcall::adapters::aws::backups::Backups;
-use rollcall::adapters::clerk::api::ClerkApi;
 use rollcall::adapters::clerk::error::ClerkError;
 use rollcall::adapters::dynamo::error::StoreError;
 use rollcall::adapters::dynamo::operations::Operations;
@@ -39,7 +38,7 @@ use crate::settings::Settings;
 
 /// The function for whoever lists all functions.
 pub const FUNCTION: Function =
-    Function { name: "reconcile", log_target: env!("CARGO_CRATE_NAME"), routes: &[], variables: &settings::VARIABLES };
+    Function { name: "reconcile", log_target: env!("CARGO_CRATE_NAME"), routes: &[], groups: settings::GROUPS };
 
 /// How long before its end an invocation begins nothing more: longer than a page takes, unless Clerk or the store are in
 /// trouble. An invocation that is killed loses nothing either, but its lease must end before another one begins.
@@ -105,27 +104,22 @@ impl Reconcile {
     pub fn new(settings: Settings, dynamodb: &Client, backups: Option<Backups>, clock: Clock) -> Reconcile {
         let basis = settings.basis();
         let stores = Stores::new(dynamodb, &settings.tables);
-        let deletions =
-            Deletions::over(&stores, settings.removal, &settings.instance, dynamodb, backups, clock.clone());
-        let clerk = ClerkApi::new(settings.clerk_api_url, settings.clerk_secret_key).of(settings.instance.clone());
+        let instance = settings.clerk.instance.clone();
+        let deletions = Deletions::over(&stores, settings.removal, &instance, dynamodb, backups, clock.clone());
+        let clerk = settings.clerk.api().of(instance.clone());
         // Until Clerk has said that the instance is one in production.
         let clerk = clerk.patient(Pace::share(settings.rate_share, false));
         Reconcile {
             reconciler: Reconciler {
                 provision: Provision {
                     profiles: stores.profiles.clone(),
-                    instance: settings.instance.clone(),
+                    instance: instance.clone(),
                     defaults: settings.defaults,
                     clock: clock.clone(),
                 },
                 deletions,
-                applier: Applier {
-                    directory: stores.directory.clone(),
-                    clerk,
-                    instance: settings.instance,
-                    roles: settings.roles,
-                },
-                mirror: settings.mirror,
+                applier: Applier { directory: stores.directory.clone(), clerk, instance, roles: settings.mirror.roles },
+                mirror: settings.mirror.is_on,
                 basis,
                 policy: settings.mode,
                 rate_share: settings.rate_share,

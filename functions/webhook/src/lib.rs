@@ -13,7 +13,6 @@ use aws_sdk_dynamodb::Client;
 use lambda_http::request::LambdaRequest;
 use lambda_http::tower::Service;
 use lambda_http::{Body, Error, LambdaEvent, Request, Response};
-use rollcall::adapters::clerk::api::ClerkApi;
 use rollcall::adapters::clerk::webhook_signature::{Signatures, Untrusted};
 use rollcall::adapters::dynamo::directory::Directory;
 use rollcall::adapters::dynamo::operations::Operations;
@@ -23,6 +22,7 @@ use rollcall::core::clerk::event;
 use rollcall::core::clerk::event::{Envelope, Unprocessable};
 use rollcall::core::id::DeliveryId;
 use rollcall::core::millis::Millis;
+use rollcall::core::mirror::decide::Policy;
 use rollcall::core::mirror::rule::Outcome;
 use rollcall::services::apply::{Applied, Applier, ApplyError};
 use rollcall::services::receive::{Receipt, Receiver};
@@ -34,12 +34,8 @@ use crate::settings::Settings;
 
 const CLERK: &str = "POST /webhooks/clerk";
 /// The function for whoever lists all functions.
-pub const FUNCTION: Function = Function {
-    name: "webhook",
-    log_target: env!("CARGO_CRATE_NAME"),
-    routes: &[CLERK],
-    variables: &settings::VARIABLES,
-};
+pub const FUNCTION: Function =
+    Function { name: "webhook", log_target: env!("CARGO_CRATE_NAME"), routes: &[CLERK], groups: settings::GROUPS };
 
 /// The largest body that is looked at, in bytes. Clerk allows 8 KB of metadata, so no event comes near it.
 pub const MAX_BODY: usize = 256 * 1024;
@@ -63,11 +59,11 @@ impl Webhook {
             receiver: Receiver {
                 applier: Applier {
                     directory: Directory::new(dynamodb.clone(), settings.directory_table),
-                    clerk: ClerkApi::new(settings.clerk_api_url, settings.clerk_secret_key),
-                    instance: settings.instance,
-                    roles: settings.roles,
+                    instance: settings.clerk.instance.clone(),
+                    clerk: settings.clerk.api(),
+                    roles: settings.mirror.roles,
                 },
-                policy: settings.policy,
+                policy: Policy { deletion: settings.deletion, mirror: settings.mirror.is_on },
             },
             operations: Operations::new(dynamodb.clone(), settings.operations_table),
         }

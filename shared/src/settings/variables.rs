@@ -192,6 +192,11 @@ pub const SUPPORT_CONTACT: Variable = variable(
 /// The share of Clerk's rate that is used unless told otherwise, in percent.
 pub const USUAL_RATE_SHARE: u8 = 20;
 
+/// Reads the share of Clerk's rate limit that a function may use, in percent.
+pub fn rate_share(reader: &mut Reader<'_>) -> u8 {
+    reader.read(&CLERK_RATE_SHARE, percent).unwrap_or(USUAL_RATE_SHARE)
+}
+
 /// All the problems of one start, each by the name of its variable.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct InvalidSettings(Vec<(&'static str, String)>);
@@ -261,10 +266,16 @@ impl<'a> Reader<'a> {
         self.problems.0.push((variable.name, problem.to_owned()));
     }
 
-    /// What was wrong, all of it.
-    #[must_use]
-    pub fn finish(self) -> InvalidSettings {
-        self.problems
+    /// The settings, made of what was read.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSettings`] with all problems. `settings` has nothing only where a required variable is missing or malformed.
+    pub fn finish<S>(self, settings: impl FnOnce() -> Option<S>) -> Result<S, InvalidSettings> {
+        match settings() {
+            Some(settings) if self.problems.0.is_empty() => Ok(settings),
+            _ => Err(self.problems),
+        }
     }
 }
 

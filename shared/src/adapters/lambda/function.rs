@@ -12,6 +12,13 @@ pub struct Function {
     pub log_target: &'static str,
     /// The route keys by which API Gateway calls the function, such as `GET /sync` or `GET /users/{id}`.
     pub routes: &'static [&'static str],
+    /// Every variable that the function reads, in the groups in which it reads them.
+    pub groups: &'static [&'static [Variable]],
+}
+
+impl Function {
     /// Every variable that the function reads.
-    pub variables: &'static [Variable],
+    pub fn variables(&self) -> impl Iterator<Item = &'static Variable> + use<> {
+        self.groups.iter().copied().flatten()
+    }
 }
