@@ -286,4 +286,7 @@ pub struct SettingsArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    /// Print docs/configuration.md
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
 }
