@@ -8,7 +8,6 @@ pub const FUNCTIONS: [Function; 4] =
     [webhook::FUNCTION, ensure_profile::FUNCTION, react::FUNCTION, reconcile::FUNCTION];
 
 /// The function, and its route key, that API Gateway chooses for a request; nothing if no route fits.
-#[must_use]
 pub fn route(method: &str, path: &str) -> Option<(&'static Function, &'static str)> {
     let fits =
         |key: &str| key.split_once(' ').is_some_and(|(verb, pattern)| verb == method && has_shape(pattern, path));

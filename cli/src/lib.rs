@@ -28,7 +28,6 @@ pub type Clock = std::sync::Arc<dyn Fn() -> Millis + Send + Sync>;
 pub enum Status {
     /// Done, or in step.
     Done = 0,
-    /// Not done.
     Failure = 1,
     /// Drift was found, or work is left.
     Left = 2,

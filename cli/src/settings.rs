@@ -12,7 +12,6 @@ use crate::args::SettingsArgs;
 use crate::functions::FUNCTIONS;
 
 /// The variables of each function, by the name of its folder.
-#[must_use]
 pub fn variables() -> BTreeMap<&'static str, Vec<Variable>> {
     FUNCTIONS.map(|function| (function.name, function.variables().copied().collect())).into()
 }

@@ -70,7 +70,6 @@ async fn handle(State(functions): State<Functions>, request: Request) -> Respons
 }
 
 /// The event of one request. Source: AWS, "AWS Lambda integration payload format", version 2.0.
-#[must_use]
 pub fn event(parts: &Parts, body: &[u8], now: Millis) -> Value {
     let (method, path) = (parts.method.as_str(), parts.uri.path());
     let route = functions::route(method, path).map_or("$default", |(_, key)| key);

@@ -18,7 +18,6 @@ pub struct Tables {
     pub directory: String,
     /// The application's own records.
     pub profiles: String,
-    /// Runs, checkpoints, quarantine.
     pub operations: String,
 }
 
@@ -76,7 +75,6 @@ struct Part {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-#[expect(clippy::struct_field_names, reason = "CloudFormation's own names")]
 struct Index {
     index_name: String,
     key_schema: Vec<Part>,

@@ -59,7 +59,6 @@ pub struct EnsureProfile {
 
 impl EnsureProfile {
     /// The function over its tables.
-    #[must_use]
     pub fn new(settings: Settings, dynamodb: &Client) -> EnsureProfile {
         let stores = Stores::new(dynamodb, &settings.tables);
         EnsureProfile {
@@ -90,7 +89,6 @@ impl EnsureProfile {
     }
 
     /// The sites whose sessions are accepted, and whose pages may read the answers.
-    #[must_use]
     pub fn origins(&self) -> &Origins {
         self.sessions.origins()
     }

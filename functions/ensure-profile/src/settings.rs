@@ -26,7 +26,6 @@ pub const GROUPS: &[&[Variable]] = &[
     &[SUPPORT_CONTACT, CLERK_RATE_SHARE],
 ];
 
-/// The settings, checked.
 #[derive(Debug)]
 pub struct Settings {
     pub tables: Tables,

@@ -47,7 +47,6 @@ pub struct React {
 
 impl React {
     /// The function over its tables and its bus.
-    #[must_use]
     pub fn new(settings: Settings, dynamodb: &Client, backups: Option<Backups>, bus: Bus, clock: Clock) -> React {
         let stores = Stores::new(dynamodb, &settings.tables);
         let instance = settings.clerk.instance.clone();
@@ -60,7 +59,7 @@ impl React {
         React {
             reactor: Reactor {
                 provision: Provision {
-                    profiles: stores.profiles.clone(),
+                    profiles: stores.profiles,
                     instance,
                     defaults: settings.defaults,
                     clock: clock.clone(),

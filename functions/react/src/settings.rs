@@ -22,7 +22,6 @@ pub const GROUPS: &[&[Variable]] = &[
     &Defaults::VARIABLES,
 ];
 
-/// The settings, checked.
 #[derive(Debug)]
 pub struct Settings {
     pub tables: Tables,

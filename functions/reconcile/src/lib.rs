@@ -70,7 +70,6 @@ pub enum Outcome {
 pub struct Report {
     /// What became of it.
     pub state: Outcome,
-    /// The run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<Run>,
     /// Who keeps it from running.
@@ -100,7 +99,6 @@ impl From<Answer> for Report {
 
 impl Reconcile {
     /// The function over its tables.
-    #[must_use]
     pub fn new(settings: Settings, dynamodb: &Client, backups: Option<Backups>, clock: Clock) -> Reconcile {
         let basis = settings.basis();
         let stores = Stores::new(dynamodb, &settings.tables);
@@ -146,26 +144,22 @@ impl Reconcile {
     }
 
     /// Whether its runs may write.
-    #[must_use]
     pub fn policy(&self) -> Mode {
         self.reconciler.policy
     }
 
     /// The services behind it, for the commands that do a part of what it does.
-    #[must_use]
     pub fn reconciler(&self) -> &Reconciler {
         &self.reconciler
     }
 
     /// What an operator does about one user, over the same tables and the same Clerk.
-    #[must_use]
     pub fn into_operator(self) -> Operator {
         let Reconciler { stores, applier, deletions, mirror, policy, clock, .. } = self.reconciler;
         Operator { stores, applier, deletions, mirror, policy, clock }
     }
 
     /// What its runs remember.
-    #[must_use]
     pub fn operations(&self) -> &Operations {
         &self.reconciler.stores.operations
     }

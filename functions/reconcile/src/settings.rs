@@ -27,7 +27,6 @@ pub const GROUPS: &[&[Variable]] = &[
     &Defaults::VARIABLES,
 ];
 
-/// The settings, checked.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub tables: Tables,
@@ -66,7 +65,6 @@ impl Settings {
     }
 
     /// What decides which rows a run writes, and what it writes. A run goes on only under the same.
-    #[must_use]
     pub fn basis(&self) -> Basis {
         let on = |is_on: bool| if is_on { "on".to_owned() } else { "off".to_owned() };
         let object = |fields: &Map<String, Value>| Value::Object(fields.clone()).to_string();

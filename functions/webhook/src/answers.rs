@@ -33,7 +33,6 @@ pub enum Answer {
     Foreign,
     /// Signed, but not to be processed however often it comes.
     Unprocessable,
-    /// Not now.
     Unavailable,
     /// A fault on this side that no repetition will mend, but an operator may.
     Broken,
@@ -41,7 +40,6 @@ pub enum Answer {
 
 impl Answer {
     /// The answer to an event that could not be applied.
-    #[must_use]
     pub fn of(failure: &ApplyError) -> Answer {
         match failure {
             ApplyError::Store(store) => Answer::of_store(store),
@@ -53,7 +51,6 @@ impl Answer {
     }
 
     /// The answer to a failed store operation.
-    #[must_use]
     pub fn of_store(failure: &StoreError) -> Answer {
         match failure {
             StoreError::Unavailable(..) => Answer::Unavailable,
@@ -61,8 +58,6 @@ impl Answer {
         }
     }
 
-    /// The HTTP response.
-    #[must_use]
     pub fn response(self, request_id: &str) -> Response<Body> {
         let problem = |problem: Problem| reply::problem(&problem, request_id);
         match self {
@@ -83,7 +78,6 @@ impl Answer {
 
 /// The name of an outcome, as answers and logs write it. `Tie` and `Unproven` are settled by Clerk before anybody is
 /// answered.
-#[must_use]
 pub fn name(outcome: Option<Outcome>) -> &'static str {
     match outcome {
         None => "ignored",

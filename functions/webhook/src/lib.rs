@@ -52,7 +52,6 @@ pub struct Webhook {
 
 impl Webhook {
     /// The function over its tables.
-    #[must_use]
     pub fn new(settings: Settings, dynamodb: &Client) -> Webhook {
         Webhook {
             signature: settings.signature,

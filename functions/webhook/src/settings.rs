@@ -21,7 +21,6 @@ pub const GROUPS: &[&[Variable]] = &[
     &Mirror::VARIABLES,
 ];
 
-/// The settings, checked.
 #[derive(Debug)]
 pub struct Settings {
     pub directory_table: String,

@@ -79,7 +79,6 @@ impl Boot {
     }
 
     /// The secrets in Secrets Manager, if the function has any there: they may change while the function runs.
-    #[must_use]
     pub fn secrets(&self) -> Option<&Arc<Secrets>> {
         self.secrets.as_ref()
     }

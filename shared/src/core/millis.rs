@@ -6,7 +6,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Tells the time.
 pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
 
 /// Unix milliseconds that fit a rank's thirteen digits: from 1970 to the year 2286.
@@ -24,13 +23,11 @@ pub struct OutOfRange;
 const SECONDS_BELOW: u64 = 100_000_000_000;
 
 impl Millis {
-    /// The epoch.
     pub const ZERO: Millis = Millis(0);
     /// The greatest moment that thirteen digits can hold.
     pub const MAX: Millis = Millis(9_999_999_999_999);
 
     /// The moment as a number of milliseconds.
-    #[must_use]
     pub const fn get(self) -> u64 {
         self.0
     }
@@ -46,7 +43,6 @@ impl Millis {
     }
 
     /// Milliseconds from `earlier` to this moment, 0 if `earlier` is the later one.
-    #[must_use]
     pub const fn since(self, earlier: Millis) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
@@ -58,7 +54,6 @@ impl Millis {
     }
 
     /// The calendar day in UTC, as `2026-11-21`.
-    #[must_use]
     pub fn utc_date(self) -> String {
         let seconds = i64::try_from(self.0 / 1000).unwrap_or_default();
         time::OffsetDateTime::from_unix_timestamp(seconds)

@@ -48,7 +48,6 @@ pub struct Removal {
     pub backup_days: u64,
 }
 
-/// Where backups go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BackupPlace {
     /// An S3 bucket, by its name.
@@ -58,7 +57,6 @@ pub enum BackupPlace {
 }
 
 impl Removal {
-    /// What it reads.
     pub const VARIABLES: [Variable; 5] = [DELETION_POLICY, PURGE_AFTER_HOURS, OWNED_TABLES, BACKUP_BUCKET, BACKUP_DAYS];
 
     /// Reads the five settings. `ours` are the tables that cannot be owned ones.
@@ -87,7 +85,6 @@ impl Removal {
 }
 
 /// A bucket's name, or an absolute path. Source: AWS, "General purpose bucket naming rules".
-#[must_use]
 pub fn backup_place(text: &str) -> Option<BackupPlace> {
     if text.starts_with('/') {
         return Some(BackupPlace::Folder(text.to_owned()));

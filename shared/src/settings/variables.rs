@@ -20,7 +20,6 @@ use crate::core::reconcile::run::Mode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
-    /// The function's environment.
     Environment,
     /// The JSON secret that `ROLLCALL_SECRET_ARN` names; the environment on a developer's machine.
     Secret,
@@ -239,13 +238,11 @@ impl std::error::Error for InvalidSettings {}
 
 impl InvalidSettings {
     /// Each problem as a line of its own.
-    #[must_use]
     pub fn lines(&self) -> Vec<String> {
         self.0.iter().map(|(name, problem)| format!("{name} {problem}")).collect()
     }
 
     /// The names of the variables that are missing or malformed.
-    #[must_use]
     pub fn names(&self) -> Vec<&'static str> {
         self.0.iter().map(|(name, _)| *name).collect()
     }
@@ -259,6 +256,7 @@ pub struct Reader<'a> {
 
 impl Variable {
     /// The same variable where a function cannot do without it, or can.
+    #[must_use]
     pub const fn required_if(self, required: bool) -> Variable {
         Variable { required, ..self }
     }
@@ -274,7 +272,6 @@ impl Variable {
 
 impl<'a> Reader<'a> {
     /// A reader over `lookup`. A blank value counts as missing.
-    #[must_use]
     pub fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Reader<'a> {
         Reader { lookup, problems: InvalidSettings::default() }
     }
@@ -315,7 +312,6 @@ impl<'a> Reader<'a> {
 }
 
 /// `on` or `off`.
-#[must_use]
 pub fn switch(text: &str) -> Option<bool> {
     match text {
         "on" => Some(true),
@@ -325,7 +321,6 @@ pub fn switch(text: &str) -> Option<bool> {
 }
 
 /// `redact`, `purge` or `retain`.
-#[must_use]
 pub fn deletion_policy(text: &str) -> Option<DeletionPolicy> {
     match text {
         "redact" => Some(DeletionPolicy::Redact),
@@ -336,7 +331,6 @@ pub fn deletion_policy(text: &str) -> Option<DeletionPolicy> {
 }
 
 /// `repair` or `report`.
-#[must_use]
 pub fn reconcile_policy(text: &str) -> Option<Mode> {
     match text {
         "repair" => Some(Mode::Repair),
@@ -346,26 +340,22 @@ pub fn reconcile_policy(text: &str) -> Option<Mode> {
 }
 
 /// A whole percentage; none of it would be no work at all.
-#[must_use]
 pub fn percent(text: &str) -> Option<u8> {
     text.parse().ok().filter(|percent| (1..=100).contains(percent))
 }
 
 /// A bus's name or ARN. Source: AWS, API reference of `PutEvents`, pattern of `EventBusName`.
-#[must_use]
 pub fn event_bus(text: &str) -> Option<String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/' | b':');
     ((1..=1600).contains(&text.len()) && text.bytes().all(allowed)).then(|| text.to_owned())
 }
 
 /// `true` or `false`.
-#[must_use]
 pub fn boolean(text: &str) -> Option<bool> {
     text.parse().ok()
 }
 
 /// `create` or `verify`.
-#[must_use]
 pub fn ensure_policy(text: &str) -> Option<decide::Policy> {
     match text {
         "create" => Some(decide::Policy::Create),
@@ -375,27 +365,23 @@ pub fn ensure_policy(text: &str) -> Option<decide::Policy> {
 }
 
 /// An http or https URL with a host.
-#[must_use]
 pub fn http_url(text: &str) -> Option<Url> {
     Url::parse(text).ok().filter(|url| matches!(url.scheme(), "https" | "http") && url.has_host())
 }
 
 /// The base URL of the Backend API, to which `/v1` is added: whoever has written it already means the same.
-#[must_use]
 pub fn api_url(text: &str) -> Option<Url> {
     let text = text.trim_end_matches('/');
     http_url(text.strip_suffix("/v1").unwrap_or(text))
 }
 
 /// A key that can be sent in a header; its prefix is Clerk's affair.
-#[must_use]
 pub fn secret_key(text: &str) -> Option<SecretString> {
     text.bytes().all(|byte| byte.is_ascii_graphic()).then(|| SecretString::from(text))
 }
 
 /// One or several issuers, separated by commas or white space, as tokens write them: URLs without a slash at their end. The
 /// address of the keys is not one of them: with it every session would be refused.
-#[must_use]
 pub fn issuers(text: &str) -> Option<Vec<String>> {
     let listed = text.split([' ', ',', '\t', '\n']).filter(|issuer| !issuer.is_empty());
     let issuers: Option<Vec<String>> = listed.map(issuer).collect();
@@ -412,19 +398,16 @@ fn issuer(text: &str) -> Option<String> {
 }
 
 /// The address of published keys: never a bare host, where a web page answers.
-#[must_use]
 pub fn jwks_url(text: &str) -> Option<Url> {
     http_url(text).filter(|url| url.path().len() > 1)
 }
 
 /// The PEM of a key; a variable that cannot hold line breaks writes them as `\n`.
-#[must_use]
 pub fn pem(text: &str) -> String {
     text.replace("\\n", "\n")
 }
 
 /// A JSON object that sets none of the attributes which Rollcall sets.
-#[must_use]
 pub fn profile_defaults(text: &str) -> Option<Map<String, Value>> {
     let defaults: Map<String, Value> = serde_json::from_str(text).ok()?;
     let is_free = |name: &String| !name.is_empty() && !profile::RESERVED.contains(&name.as_str());
@@ -432,7 +415,6 @@ pub fn profile_defaults(text: &str) -> Option<Map<String, Value>> {
 }
 
 /// Text that is shown to callers as it is.
-#[must_use]
 pub fn support_contact(text: &str) -> Option<String> {
     (text.chars().count() <= 200 && !text.chars().any(char::is_control)).then(|| text.to_owned())
 }

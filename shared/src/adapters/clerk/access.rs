@@ -46,7 +46,6 @@ impl ClerkAccess {
         self.secret_key.follow(secrets, &CLERK_SECRET_KEY);
     }
 
-    /// The Backend API.
     pub fn api(self) -> ClerkApi {
         ClerkApi::new(self.api_url, self.secret_key)
     }

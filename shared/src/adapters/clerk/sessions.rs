@@ -37,7 +37,6 @@ pub enum NoSession {
 
 impl NoSession {
     /// What the caller is told.
-    #[must_use]
     pub fn problem(&self) -> Problem {
         match self {
             NoSession::Refused(Refused::Rejected(rejection)) => problems::problem(*rejection),
@@ -73,7 +72,6 @@ impl Sessions {
     }
 
     /// The sites whose sessions are accepted.
-    #[must_use]
     pub fn origins(&self) -> &Origins {
         &self.origins
     }

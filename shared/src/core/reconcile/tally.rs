@@ -60,7 +60,6 @@ pub struct Drift {
 
 impl Drift {
     /// Each kind of drift by its name, in the order in which they are shown.
-    #[must_use]
     pub fn by_name(&self) -> [(&'static str, u64); 11] {
         [
             ("missing", self.missing),
@@ -78,13 +77,11 @@ impl Drift {
     }
 
     /// What no run repairs.
-    #[must_use]
     pub fn is_for_operators(&self) -> bool {
         self.for_operators() > 0
     }
 
     /// How many those are.
-    #[must_use]
     pub fn for_operators(&self) -> u64 {
         self.conflict + self.ahead + self.unmirrored + self.unreadable + self.unproven
     }
@@ -192,13 +189,11 @@ pub struct Undone {
 
 impl Undone {
     /// Whether something is left, for another run or for an operator.
-    #[must_use]
     pub fn is_left(&self) -> bool {
         self.left + self.conflicts > 0
     }
 
     /// Whether anything should have been done before, by this run or by a better one.
-    #[must_use]
     pub fn is_any(&self) -> bool {
         *self != Undone { waiting: self.waiting, gone: self.gone, ..Undone::default() }
     }
