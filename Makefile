@@ -28,14 +28,16 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 ARCHITECTURES := arm64 x86_64
 MACHINE       := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 
-.PHONY: help dev test controls lint format clippy core links docs template checkov frontend rust deny bench bench-reconcile bench-purges build
+.PHONY: help dev test controls check lint format clippy core links rustdoc docs template checkov frontend rust deny bench bench-reconcile bench-purges build
 .PHONY: build-arm64 build-x86_64 cloud cloud-test
 .NOTPARALLEL:
 
 help:
 	@echo 'make dev [ARGS=…]  start the local stack (`rollcall dev`)'
 	@echo 'make test          run every test that needs no cloud'
-	@echo 'make lint          format, clippy, dependencies of core and functions, documentation'
+	@echo 'make check         what says most in two minutes: format, clippy, unit tests, the core alone'
+	@echo 'make lint          format, clippy, dependencies of core and functions, rustdoc'
+	@echo 'make docs          write docs/configuration.md from the code'
 	@echo 'make template      check template.yaml'
 	@echo 'make checkov       check it for what is insecure, which `make template` does, too'
 	@echo 'make frontend      test the TypeScript client and its examples'
@@ -55,7 +57,12 @@ dev:
 # The order is from quick to slow, and the closing line of the integration tests is the last.
 test: $(VENV)/.installed $(CHECKOV)/.installed lint template frontend rust
 
-lint: format clippy core links docs
+# For each change while it is made; `make test` is for a merge. The tests are those of `make rust`, without the scenarios.
+check: format clippy core
+	@date '+--- %T unit tests'
+	$(CARGO) test --locked --workspace --lib --bins -q
+
+lint: format clippy core links rustdoc
 
 format:
 	@date '+--- %T format'
@@ -87,9 +94,15 @@ links:
 	  ! grep -n '^rollcall .*controls' target/$$package.features || exit 1; \
 	done
 
-docs:
-	@date '+--- %T docs'
+rustdoc:
+	@date '+--- %T rustdoc'
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --workspace --no-deps -q
+
+# A test of the cli fails while the page is another one.
+docs:
+	$(CARGO) build --locked -q --workspace --bins
+	$(BUILD)/debug/rollcall settings --markdown > target/configuration.md
+	mv target/configuration.md docs/configuration.md
 
 # The list of variables comes from the code. It is built with the whole workspace, because a build of one package
 # chooses other features of its dependencies and compiles most of them again.

@@ -65,7 +65,6 @@ pub struct TargetArgs {
 
 /// `rollcall reconcile`.
 #[derive(Args, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct ReconcileArgs {
     /// Stop at the plan: write nothing but the run's report
     #[arg(long)]
@@ -136,7 +135,6 @@ pub struct DevArgs {
 
 /// `rollcall trigger`.
 #[derive(Args, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct TriggerArgs {
     /// The event's type, such as user.created; or a variant, such as user.updated.banned
     #[arg(required_unless_present = "list")]
@@ -203,7 +201,6 @@ pub struct UndoArgs {
 
 /// `rollcall restore`.
 #[derive(Args, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct RestoreArgs {
     /// The backups
     #[arg(required = true, value_name = "FILE", help = "The backups: files, or s3://bucket/name")]
@@ -227,7 +224,6 @@ pub struct RestoreArgs {
 
 /// `rollcall erase`.
 #[derive(Args, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct EraseArgs {
     /// Clerk's id of a user, or the internal id
     pub id: Subject,
@@ -286,4 +282,7 @@ pub struct SettingsArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    /// Print docs/configuration.md
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
 }

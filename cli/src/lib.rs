@@ -1,17 +1,19 @@
 //! The `rollcall` command.
 //!
 //! [`args`] is what may be typed, [`dev`] the local stack, [`trigger`] sends one sample event, [`operator`] looks after
-//! a deployment, [`settings`] lists what every function reads. The stack is a library of its own because the tests
+//! a deployment, [`settings`] lists what every function reads, [`functions`] the functions. The stack is a library of its own because the tests
 //! start it, too.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod args;
 pub mod dev;
+pub mod functions;
 pub mod operator;
 pub mod presets;
 pub mod settings;
 mod signals;
+pub mod template;
 pub mod trigger;
 
 use std::fmt;
@@ -26,7 +28,6 @@ pub type Clock = std::sync::Arc<dyn Fn() -> Millis + Send + Sync>;
 pub enum Status {
     /// Done, or in step.
     Done = 0,
-    /// Not done.
     Failure = 1,
     /// Drift was found, or work is left.
     Left = 2,

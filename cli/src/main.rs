@@ -10,6 +10,7 @@ use clap::Parser;
 use clerk_emulator::output::{note, printed};
 use rollcall::core::millis::Millis;
 use rollcall_cli::args::{Cli, Command};
+use rollcall_cli::functions::FUNCTIONS;
 use rollcall_cli::operator::{self, Screen};
 use rollcall_cli::{Status, Usage, dev, settings, trigger};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -69,16 +70,12 @@ fn levels(command: &Command) -> Targets {
         Command::Erase(args) => quiet(args.json, false),
         Command::Export(_) => quiet(true, false),
         Command::OwnedTables(args) => quiet(args.json, false),
-        _ => Targets::new().with_default(LevelFilter::WARN).with_targets([
-            ("rollcall", LevelFilter::INFO),
-            ("rollcall_cli", LevelFilter::INFO),
-            ("ensure_profile", LevelFilter::INFO),
-            ("react", LevelFilter::INFO),
-            ("reconcile", LevelFilter::INFO),
-            ("webhook", LevelFilter::INFO),
+        _ => Targets::new()
+            .with_default(LevelFilter::WARN)
+            .with_targets(FUNCTIONS.map(|function| (function.log_target, LevelFilter::INFO)))
+            .with_targets([("rollcall", LevelFilter::INFO), ("rollcall_cli", LevelFilter::INFO)])
             // It warns of every refused condition, which is an outcome here.
-            ("dynoxide", LevelFilter::ERROR),
-        ]),
+            .with_target("dynoxide", LevelFilter::ERROR),
     }
 }
 

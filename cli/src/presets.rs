@@ -35,7 +35,6 @@ struct Parameters {
 }
 
 /// The names of all presets, in order.
-#[must_use]
 pub fn names() -> Vec<&'static str> {
     let files = PRESETS.files().filter(|file| file.path().extension().is_some_and(|extension| extension == "toml"));
     let mut names: Vec<&str> = files.filter_map(|file| file.path().file_stem()?.to_str()).collect();

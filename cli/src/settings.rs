@@ -1,4 +1,7 @@
-//! `rollcall settings`: what every function reads. The deployment's tests compare it with `template.yaml`.
+//! `rollcall settings`: what every function reads. The deployment's tests compare it with `template.yaml`, and
+//! docs/configuration.md is made of it.
+
+mod page;
 
 use std::collections::BTreeMap;
 
@@ -6,26 +9,24 @@ use clerk_emulator::output::say;
 use rollcall::settings::variables::Variable;
 
 use crate::args::SettingsArgs;
+use crate::functions::FUNCTIONS;
 
 /// The variables of each function, by the name of its folder.
-#[must_use]
 pub fn variables() -> BTreeMap<&'static str, Vec<Variable>> {
-    BTreeMap::from([
-        ("webhook", webhook::settings::VARIABLES.to_vec()),
-        ("ensure-profile", ensure_profile::settings::VARIABLES.to_vec()),
-        ("react", react::settings::VARIABLES.to_vec()),
-        ("reconcile", reconcile::settings::VARIABLES.to_vec()),
-    ])
+    FUNCTIONS.map(|function| (function.name, function.variables().copied().collect())).into()
 }
 
-/// Prints them.
+/// Prints the variables.
 ///
 /// # Errors
 ///
-/// If they cannot be written as JSON, or not to standard output.
+/// If they cannot be written as JSON or as a page, or not to standard output.
 pub fn run(args: &SettingsArgs) -> anyhow::Result<()> {
     if args.json {
         return Ok(say(serde_json::to_string_pretty(&variables())?)?);
+    }
+    if args.markdown {
+        return Ok(say(page::markdown()?.trim_end())?);
     }
     let mut lines = Vec::new();
     for (function, variables) in variables() {

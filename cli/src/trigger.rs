@@ -23,13 +23,11 @@ static EVENTS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../events");
 /// A signed event, ready to be sent.
 #[derive(Debug)]
 pub struct Signed {
-    /// The message's id.
     pub id: String,
     /// The attempt's time, in Unix seconds.
     pub timestamp: i64,
     /// The signature over the two and the body.
     pub signature: String,
-    /// The body.
     pub body: String,
 }
 
@@ -77,7 +75,6 @@ pub async fn run(args: TriggerArgs, now: Millis) -> anyhow::Result<Status> {
 }
 
 /// The names of all samples, variants included.
-#[must_use]
 pub fn names() -> Vec<String> {
     let files = EVENTS.files().chain(EVENTS.get_dir("variants").into_iter().flat_map(Dir::files));
     let name = |path: &std::path::Path| path.file_name()?.to_str()?.strip_suffix(".json").map(str::to_owned);

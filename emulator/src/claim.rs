@@ -16,7 +16,6 @@ pub enum ClaimError {
     /// Another process has it.
     #[error("{} is in use by process {holder}: stop that one, or name another place", path.display())]
     Held {
-        /// What is claimed.
         path: PathBuf,
         /// The id of the process.
         holder: String,
@@ -24,9 +23,7 @@ pub enum ClaimError {
     /// The lock cannot be taken.
     #[error("the lock {} cannot be taken", path.display())]
     Failed {
-        /// The lock's file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: std::io::Error,
     },

@@ -92,7 +92,6 @@ pub struct Config {
 pub struct Generated {
     /// How many users, up to 1,000,000,000 like the other two.
     pub users: u64,
-    /// How many organizations.
     pub organizations: u64,
     /// How many memberships: one pair of the users and the organizations each, so no more than there are pairs.
     pub memberships: u64,

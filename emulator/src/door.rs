@@ -64,7 +64,6 @@ struct Rules {
 
 impl Door {
     /// For the names of this machine, all IP addresses (a page cannot rebind an address), and these names.
-    #[must_use]
     pub fn new(names: &[HostName]) -> Self {
         Self(Arc::new(Rules { names: names.iter().map(HostName::to_string).collect(), page: None }))
     }

@@ -48,7 +48,6 @@ pub enum StartError {
     /// The webhook URL or its secret.
     #[error("first webhook endpoint cannot be used")]
     Endpoint(#[from] EndpointError),
-    /// A fault dial.
     #[error("faults cannot be set")]
     Faults(#[from] InvalidDial),
     /// The HTTP client for webhooks could not be built.
@@ -98,43 +97,36 @@ impl Emulator {
     }
 
     /// Where it listens, for example `http://127.0.0.1:3001`: what Clerk's SDKs call the API URL.
-    #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
     /// The bearer token that the Backend API requires.
-    #[must_use]
     pub fn secret_key(&self) -> &str {
         &self.app.secret_key
     }
 
     /// The signing secret of the configured endpoint.
-    #[must_use]
     pub fn webhook_secret(&self) -> &str {
         &self.webhook_secret
     }
 
     /// The instance that events and `GET /v1/instance` name.
-    #[must_use]
     pub fn instance_id(&self) -> &str {
         &self.app.instance_id
     }
 
     /// The `iss` of session tokens.
-    #[must_use]
     pub fn issuer(&self) -> &str {
         &self.app.issuer
     }
 
     /// Where everybody finds the keys of session tokens: at this emulator, whatever the issuer.
-    #[must_use]
     pub fn jwks_url(&self) -> String {
         format!("{}{JWKS_PATH}", self.url)
     }
 
     /// The public half of the key that signs session tokens now, as PEM: for verifiers that ask nobody.
-    #[must_use]
     pub fn jwt_key(&self) -> &str {
         self.app.public_key_pem()
     }
@@ -169,7 +161,6 @@ impl Emulator {
     }
 
     /// The fault dials as they stand.
-    #[must_use]
     pub fn faults(&self) -> Faults {
         self.app.faults.lock().faults().clone()
     }
@@ -185,13 +176,11 @@ impl Emulator {
 
     /// Requests to the Backend API and for the public JWKS since the start, by method and route template
     /// (`GET /v1/users/{user_id}`); those to unknown paths count as `*`.
-    #[must_use]
     pub fn requests(&self) -> BTreeMap<String, u64> {
         self.app.requests.lock().clone()
     }
 
     /// Every delivery since the start, in the order of the changes.
-    #[must_use]
     pub fn deliveries(&self) -> Vec<Delivery> {
         self.app.sender.deliveries()
     }

@@ -10,9 +10,7 @@ use crate::events::Sent;
 /// What the function answered.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The HTTP status.
     pub status: u16,
-    /// The headers.
     pub headers: http::HeaderMap,
     /// The body, as JSON; null if it is none.
     pub body: Value,
@@ -22,14 +20,12 @@ pub struct Answer {
 
 impl Answer {
     /// The status and the outcome or code: what a test compares.
-    #[must_use]
     pub fn brief(&self) -> (u16, &str) {
         let text = self.body["outcome"].as_str().or(self.body["code"].as_str());
         (self.status, text.unwrap_or_default())
     }
 
     /// What `ensure` says that it created.
-    #[must_use]
     pub fn created(&self) -> Vec<&str> {
         self.body["created"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
     }
@@ -39,13 +35,11 @@ impl Answer {
     /// # Panics
     ///
     /// If it is no text.
-    #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
     /// Whether Svix was told to stop repeating the message.
-    #[must_use]
     pub fn aborts(&self) -> bool {
         self.headers.get("webhook-delivery").is_some_and(|value| value == "abort-message")
     }
@@ -68,7 +62,6 @@ pub async fn read(response: axum::response::Response) -> Answer {
 }
 
 /// The event with which API Gateway would invoke the function.
-#[must_use]
 pub fn gateway_event(sent: &Sent, base64: bool) -> Value {
     let headers: serde_json::Map<String, Value> =
         sent.headers.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
@@ -82,6 +75,7 @@ pub fn gateway_event(sent: &Sent, base64: bool) -> Value {
         "requestContext": {
             "http": { "method": "POST", "path": "/webhooks/clerk", "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1" },
             "requestId": "the-request",
+            "routeKey": "POST /webhooks/clerk",
             "stage": "$default",
         },
         "body": body,

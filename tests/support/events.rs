@@ -7,12 +7,10 @@ use svix::webhooks::Webhook;
 /// The moment at which the sample events play, in Unix ms: a minute after the first of them.
 pub const SAMPLE_TIME: u64 = 1_767_225_660_000;
 
-/// A signed message.
 #[derive(Clone, Debug)]
 pub struct Sent {
     /// The headers, as names and values.
     pub headers: Vec<(String, String)>,
-    /// The raw body.
     pub body: Vec<u8>,
 }
 
@@ -22,7 +20,6 @@ impl Sent {
     /// # Panics
     ///
     /// If the secret is none or the body is no UTF-8.
-    #[must_use]
     pub fn signed(body: Vec<u8>, id: &str, secret: &str, now: Millis) -> Sent {
         let seconds = i64::try_from(now.get() / 1000).unwrap();
         let signature = Webhook::new(secret).unwrap().sign(id, seconds, &body).unwrap();
@@ -51,20 +48,17 @@ impl Sent {
 /// # Panics
 ///
 /// If there is none of that name.
-#[must_use]
 pub fn sample(name: &str) -> Value {
     rollcall_cli::trigger::sample(name).unwrap()
 }
 
 /// An event of the local instance around any data.
-#[must_use]
 pub fn event(kind: &str, data: &Value, at: u64) -> Value {
     let instance = clerk_emulator::INSTANCE_ID;
     json!({ "object": "event", "type": kind, "instance_id": instance, "timestamp": at, "data": data })
 }
 
 /// `user.created` or `user.updated` of a user of one name, changed at `updated_at`.
-#[must_use]
 pub fn user_event(kind: &str, id: &str, name: &str, updated_at: u64) -> Value {
     let mut event = sample("user.created");
     event["type"] = kind.into();
@@ -76,7 +70,6 @@ pub fn user_event(kind: &str, id: &str, name: &str, updated_at: u64) -> Value {
 }
 
 /// `organization.created` or `organization.updated`, likewise.
-#[must_use]
 pub fn organization_event(kind: &str, id: &str, name: &str, updated_at: u64) -> Value {
     let mut event = sample("organization.created");
     event["type"] = kind.into();
@@ -88,7 +81,6 @@ pub fn organization_event(kind: &str, id: &str, name: &str, updated_at: u64) -> 
 }
 
 /// A membership event of the sample user and organization.
-#[must_use]
 pub fn membership_event(kind: &str, id: &str, created_at: u64, updated_at: u64, sent_at: u64) -> Value {
     let mut event = sample("organizationMembership.created");
     event["type"] = kind.into();
@@ -100,7 +92,6 @@ pub fn membership_event(kind: &str, id: &str, created_at: u64, updated_at: u64, 
 }
 
 /// `user.deleted` or `organization.deleted`.
-#[must_use]
 pub fn deletion_event(kind: &str, id: &str, at: u64) -> Value {
     let mut event = sample(kind);
     event["timestamp"] = at.into();

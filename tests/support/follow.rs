@@ -86,7 +86,6 @@ impl World {
     /// # Panics
     ///
     /// If its file cannot be read.
-    #[must_use]
     pub fn told(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(&self.stack.addresses.event_bus).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

@@ -21,7 +21,6 @@ use crate::world::World;
 /// no sense does not happen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Deed {
-    /// Somebody signs up.
     SignUp,
     /// A user founds an organization, and is its first member.
     Found(usize),
@@ -37,7 +36,6 @@ pub enum Deed {
     Join(usize, usize),
     /// A member's role changes.
     Role(usize, usize, bool),
-    /// A member leaves.
     Leave(usize, usize),
     /// A user is deleted, and is a member of nothing any more.
     DeleteUser(usize),
@@ -51,13 +49,10 @@ pub enum Deed {
     Wait(u64),
 }
 
-/// The country.
 pub struct Land<'a> {
-    /// Where it lies.
     pub world: &'a World,
     /// All users that there ever were.
     pub users: Vec<String>,
-    /// All organizations, likewise.
     pub organizations: Vec<String>,
     /// All events so far.
     pub events: Vec<Value>,

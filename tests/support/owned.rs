@@ -70,7 +70,6 @@ impl World {
     /// # Panics
     ///
     /// If it is no id.
-    #[must_use]
     pub fn internal(&self, user: &str) -> InternalId {
         let instance: InstanceId = self.stack.addresses.clerk_instance_id.parse().unwrap();
         instance.internal_id(&user.parse::<UserId>().unwrap())
@@ -187,7 +186,6 @@ impl World {
     /// # Panics
     ///
     /// If they cannot be read.
-    #[must_use]
     pub fn backups(&self) -> BTreeMap<String, String> {
         let mut found = BTreeMap::new();
         let mut folders = vec![std::path::PathBuf::from(&self.stack.addresses.backups)];

@@ -65,7 +65,6 @@ pub fn hidden(ids: Vec<String>) -> impl Fn(&Uri, u16, Value) -> (u16, Value) + C
 }
 
 /// Whether a list is asked about some by their ids.
-#[must_use]
 pub fn asks_by_name(uri: &Uri) -> bool {
     uri.query().is_some_and(|query| query.contains("user_id"))
 }

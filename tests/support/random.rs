@@ -4,7 +4,6 @@ use proptest::test_runner::{Config, RngSeed, TestRunner};
 
 /// A runner of `cases` random cases, and what to print when one fails: the seed. `PROPTEST_RNG_SEED` in the environment
 /// plays the same cases again.
-#[must_use]
 pub fn runner(cases: u32) -> (TestRunner, String) {
     let given = Config::default();
     let seed = match given.rng_seed {

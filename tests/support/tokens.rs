@@ -6,27 +6,20 @@ use serde_json::{Value, json};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// The instance's key.
 pub const KEY: &str = include_str!("keys/one.pem");
-/// Its public part.
 pub const PUBLIC_KEY: &str = include_str!("keys/one.pub.pem");
 /// A key that the instance does not publish.
 pub const FOREIGN_KEY: &str = include_str!("keys/two.pem");
 /// The id of [`KEY`].
 pub const KEY_ID: &str = "ins_one";
-/// Who issues.
 pub const ISSUER: &str = "https://clerk.example.com";
-/// For which site.
 pub const ORIGIN: &str = "https://app.example.com";
 
-/// A good header.
-#[must_use]
 pub fn header() -> Value {
     json!({ "alg": "RS256", "typ": "JWT", "kid": KEY_ID, "cat": "cl_B7d4PD111AAA" })
 }
 
 /// Good claims of version 2, issued at `now` (Unix seconds) for a minute.
-#[must_use]
 pub fn claims(now: u64) -> Value {
     json!({
         "azp": ORIGIN, "exp": now + 60, "fva": [3, -1], "iat": now, "iss": ISSUER, "jti": "1234567890", "nbf": now - 10,
@@ -37,7 +30,6 @@ pub fn claims(now: u64) -> Value {
 }
 
 /// The first two parts of a token.
-#[must_use]
 pub fn parts(header: &Value, claims: &Value) -> String {
     format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(claims.to_string()))
 }
@@ -47,7 +39,6 @@ pub fn parts(header: &Value, claims: &Value) -> String {
 /// # Panics
 ///
 /// If the key is none.
-#[must_use]
 pub fn sign(header: &Value, claims: &Value, key: &str) -> String {
     sign_as(Algorithm::RS256, &EncodingKey::from_rsa_pem(key.as_bytes()).unwrap(), &parts(header, claims))
 }
@@ -57,7 +48,6 @@ pub fn sign(header: &Value, claims: &Value, key: &str) -> String {
 /// # Panics
 ///
 /// If the key does not fit the algorithm.
-#[must_use]
 pub fn sign_as(algorithm: Algorithm, key: &EncodingKey, parts: &str) -> String {
     format!("{parts}.{}", crypto::sign(parts.as_bytes(), key, algorithm).unwrap())
 }

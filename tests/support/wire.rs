@@ -22,7 +22,6 @@ pub struct Call {
     pub operation: String,
     /// The table, where the request names just one; of a transaction the one that it writes to.
     pub table: Option<String>,
-    /// The HTTP status.
     pub status: u16,
     /// Consumed units, where the answer tells.
     pub units: f64,
@@ -85,7 +84,6 @@ struct Lagging {
     answers: Vec<(Value, Bytes)>,
 }
 
-/// The proxy.
 #[derive(Clone)]
 pub struct Wire {
     url: String,
@@ -109,7 +107,6 @@ impl Wire {
     }
 
     /// Where the functions find DynamoDB.
-    #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -119,7 +116,6 @@ impl Wire {
     /// # Panics
     ///
     /// If another thread panicked with the log in hand.
-    #[must_use]
     pub fn take(&self) -> Vec<Call> {
         std::mem::take(&mut self.log.lock().unwrap().calls)
     }
@@ -157,7 +153,6 @@ impl Wire {
     /// # Panics
     ///
     /// If another thread panicked with the log in hand.
-    #[must_use]
     pub fn hold(&self) -> mpsc::UnboundedReceiver<Held> {
         let (sender, receiver) = mpsc::unbounded_channel();
         self.log.lock().unwrap().holding = Some(sender);

@@ -35,7 +35,6 @@ use crate::wire::Wire;
 type Row = HashMap<String, AttributeValue>;
 pub(crate) type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
-/// The world.
 pub struct World {
     /// The stack, whose emulator delivers nothing by itself unless told to.
     pub stack: Arc<Stack>,
@@ -43,7 +42,6 @@ pub struct World {
     pub wire: Wire,
     /// The functions under test.
     pub webhook: Arc<Webhook>,
-    /// Likewise.
     pub ensure_profile: Arc<EnsureProfile>,
     /// The function that follows the Directory's stream, when a test lets it.
     pub react: Arc<React>,
@@ -145,13 +143,11 @@ impl World {
     }
 
     /// What time it is.
-    #[must_use]
     pub fn now(&self) -> Millis {
         millis(self.now.load(Ordering::SeqCst))
     }
 
     /// The clock, for a function of the test's own.
-    #[must_use]
     pub fn clock(&self) -> Clock {
         let now = self.now.clone();
         Arc::new(move || millis(now.load(Ordering::SeqCst)))
@@ -163,7 +159,6 @@ impl World {
     }
 
     /// Signs an event as a message of its own.
-    #[must_use]
     pub fn sign(&self, event: &Value) -> Sent {
         let id = format!("msg_{}", self.messages.fetch_add(1, Ordering::SeqCst));
         Sent::signed(event.to_string().into_bytes(), &id, &self.stack.addresses.webhook_secret, self.now())
@@ -276,13 +271,11 @@ impl World {
     /// # Panics
     ///
     /// If none like that can be made.
-    #[must_use]
     pub fn token(&self, request: &TokenRequest) -> String {
         self.stack.clerk.mint(request).unwrap()
     }
 
     /// A session token of a user who is active in an organization.
-    #[must_use]
     pub fn session(&self, user: &str, organization: Option<&str>) -> String {
         self.token(&TokenRequest { organization_id: organization.map(str::to_owned), ..TokenRequest::new(user) })
     }
@@ -413,7 +406,6 @@ impl World {
     }
 
     /// How many requests the emulator's Backend API has answered.
-    #[must_use]
     pub fn clerk_calls(&self) -> u64 {
         let requests = self.stack.clerk.requests();
         requests.iter().filter(|(route, _)| route.contains(" /v1/")).map(|(_, count)| count).sum()

@@ -1,6 +1,7 @@
 //! API Gateway's HTTP API on a local port: every request becomes the event that Lambda would be invoked with (payload
 //! format 2.0), every answer comes back from the function's response.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use serde_json::{Map, Value, json};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use webhook::Webhook;
 
-use crate::Clock;
+use crate::{Clock, functions};
 
 /// The largest body that API Gateway takes, in bytes. Source: AWS, "Quotas for HTTP APIs".
 const MAX_BODY: usize = 10 * 1024 * 1024;
@@ -32,9 +33,9 @@ const ALLOWED_HEADERS: [&str; 6] =
 /// The functions behind the API.
 #[derive(Clone)]
 pub struct Functions {
-    /// `POST /webhooks/clerk`.
+    /// It receives Clerk's events.
     pub webhook: Arc<Webhook>,
-    /// `POST /profiles/ensure` and `GET /sync`.
+    /// It answers to front ends and browsers.
     pub ensure_profile: Arc<EnsureProfile>,
     /// What time it is for them.
     pub clock: Clock,
@@ -56,25 +57,23 @@ pub fn router(functions: Functions) -> axum::Router {
 
 async fn handle(State(functions): State<Functions>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let route = format!("{} {}", parts.method, parts.uri.path());
     let Ok(body) = to_bytes(body, MAX_BODY).await else {
         return refuse(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
     };
     let event = event(&parts, &body, (functions.clock)());
     let clock = move || (functions.clock)();
-    match route.as_str() {
-        "POST /webhooks/clerk" => invoke(webhook::service(functions.webhook, clock), event).await,
-        "POST /profiles/ensure" | "GET /sync" => {
-            invoke(ensure_profile::service(functions.ensure_profile, clock), event).await
-        }
+    match functions::route(parts.method.as_str(), parts.uri.path()).map(|(function, _)| function.name) {
+        Some("webhook") => invoke(webhook::service(functions.webhook, clock), event).await,
+        Some("ensure-profile") => invoke(ensure_profile::service(functions.ensure_profile, clock), event).await,
         _ => refuse(StatusCode::NOT_FOUND, "Not Found"),
     }
 }
 
 /// The event of one request. Source: AWS, "AWS Lambda integration payload format", version 2.0.
-#[must_use]
 pub fn event(parts: &Parts, body: &[u8], now: Millis) -> Value {
-    let route = format!("{} {}", parts.method, parts.uri.path());
+    let (method, path) = (parts.method.as_str(), parts.uri.path());
+    let route = functions::route(method, path).map_or("$default", |(_, key)| key);
+    let parameters: BTreeMap<_, _> = functions::path_parameters(route, path).collect();
     let base64 = !is_text(&parts.headers);
     let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
     let text = if base64 { STANDARD.encode(body) } else { String::from_utf8_lossy(body).into_owned() };
@@ -84,7 +83,7 @@ pub fn event(parts: &Parts, body: &[u8], now: Millis) -> Value {
     let mut event = json!({
         "version": "2.0",
         "routeKey": route,
-        "rawPath": parts.uri.path(),
+        "rawPath": path,
         "rawQueryString": parts.uri.query().unwrap_or_default(),
         "headers": headers(&parts.headers),
         "requestContext": {
@@ -93,8 +92,8 @@ pub fn event(parts: &Parts, body: &[u8], now: Millis) -> Value {
             "domainName": host,
             "domainPrefix": host.split('.').next(),
             "http": {
-                "method": parts.method.as_str(),
-                "path": parts.uri.path(),
+                "method": method,
+                "path": path,
                 "protocol": "HTTP/1.1",
                 "sourceIp": "127.0.0.1",
                 "userAgent": "",
@@ -106,6 +105,9 @@ pub fn event(parts: &Parts, body: &[u8], now: Millis) -> Value {
         },
         "isBase64Encoded": base64,
     });
+    if !parameters.is_empty() {
+        event["pathParameters"] = json!(parameters);
+    }
     if !body.is_empty() {
         event["body"] = text.into();
     }

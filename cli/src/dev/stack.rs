@@ -53,7 +53,6 @@ pub struct Config {
     pub port: u16,
     /// Port of the Clerk emulator.
     pub clerk_port: u16,
-    /// Port of DynamoDB.
     pub dynamodb_port: u16,
     /// Under which names all of it may be asked, beside those of this machine.
     pub allow_hosts: Vec<HostName>,
@@ -75,7 +74,6 @@ pub struct Config {
 
 impl Config {
     /// A stack on free ports, in memory, without users.
-    #[must_use]
     pub fn new(clock: Clock) -> Config {
         Config {
             port: 0,
@@ -100,13 +98,11 @@ pub struct Addresses {
     pub api: String,
     /// Clerk's Backend API, without `/v1`.
     pub clerk: String,
-    /// DynamoDB.
     pub dynamodb: String,
     /// The key to the Backend API.
     pub clerk_secret_key: String,
     /// What webhooks are signed with.
     pub webhook_secret: String,
-    /// Clerk's instance.
     pub clerk_instance_id: String,
     /// Who issues session tokens.
     pub clerk_issuer: String,
@@ -114,11 +110,8 @@ pub struct Addresses {
     pub clerk_jwks_url: String,
     /// The sites whose sessions are accepted, separated by spaces.
     pub allowed_origins: String,
-    /// The Directory's table.
     pub directory_table: String,
-    /// The Profiles table.
     pub profiles_table: String,
-    /// The Operations table.
     pub operations_table: String,
     /// The file that stands for the event bus.
     pub event_bus: String,
@@ -128,11 +121,9 @@ pub struct Addresses {
 
 /// A running stack. Dropping it ends it at once; [`Stack::stop`] ends it cleanly.
 pub struct Stack {
-    /// Where everything is.
     pub addresses: Addresses,
     /// A client of its DynamoDB.
     pub dynamodb: Client,
-    /// Its Clerk.
     pub clerk: Emulator,
     /// Its functions, for whoever hands them events directly.
     pub functions: Functions,
@@ -343,7 +334,6 @@ async fn feed(dynamodb: &Client, addresses: &Addresses, data: Option<&Path>) -> 
 }
 
 /// A setting that the stack itself decides; nothing for every other name.
-#[must_use]
 pub fn setting(addresses: &Addresses, name: &str) -> Option<String> {
     let value = match name {
         "DIRECTORY_TABLE" => &addresses.directory_table,

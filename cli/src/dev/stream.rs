@@ -44,7 +44,6 @@ struct Position {
 /// What one look has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
-    /// Nothing new.
     Nothing,
     /// So many records, all of them done.
     Done(usize),

@@ -1,5 +1,4 @@
-//! The tables of the local stack, made as `template.yaml` describes them: there is no second description that could
-//! differ.
+//! The tables of the local stack, made as `template.yaml` describes them.
 
 use anyhow::{Context, bail};
 use aws_sdk_dynamodb::Client;
@@ -9,9 +8,8 @@ use aws_sdk_dynamodb::types::{
     StreamSpecification, StreamViewType, TimeToLiveSpecification, TimeToLiveStatus,
 };
 use serde::Deserialize;
-use serde_yaml_ng::Value;
 
-const TEMPLATE: &str = include_str!("../../../template.yaml");
+use crate::template;
 
 /// The names of the three tables.
 #[derive(Clone, Debug)]
@@ -20,7 +18,6 @@ pub struct Tables {
     pub directory: String,
     /// The application's own records.
     pub profiles: String,
-    /// Runs, checkpoints, quarantine.
     pub operations: String,
 }
 
@@ -78,7 +75,6 @@ struct Part {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-#[expect(clippy::struct_field_names, reason = "CloudFormation's own names")]
 struct Index {
     index_name: String,
     key_schema: Vec<Part>,
@@ -106,7 +102,7 @@ struct TimeToLive {
 }
 
 fn describe(resource: &str) -> anyhow::Result<Described> {
-    let template: Value = serde_yaml_ng::from_str(TEMPLATE)?;
+    let template = template::read()?;
     let properties = &template["Resources"][resource]["Properties"];
     if properties.is_null() {
         bail!("there is no such table");

@@ -28,10 +28,10 @@ pub async fn run(args: AnalyzeArgs, environment: Environment, clock: Clock, scre
     let target = Target::find(&args.target, environment, true).await?.with_owned_tables().await?;
     let settings = target.settings(Settings::read)?;
     look::at_tables(&target, &settings).await?;
-    let (mirror, dynamodb) = (settings.mirror, &target.dynamodb);
+    let (mirror, dynamodb) = (settings.mirror.is_on, &target.dynamodb);
     let auditor = Auditor {
         stores: Stores::new(dynamodb, &settings.tables),
-        instance: settings.instance.clone(),
+        instance: settings.clerk.instance.clone(),
         deletion: settings.removal.policy,
         waits: settings.mode == Mode::Repair && settings.removal.policy != DeletionPolicy::Retain,
         mirror,

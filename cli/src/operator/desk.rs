@@ -16,18 +16,15 @@ use super::{Screen, look, note};
 use crate::Clock;
 use crate::args::TargetArgs;
 
-/// An operator's tools.
 pub(super) struct Desk {
     /// The tables, and where they are.
     pub(super) target: Target,
     /// What acts on the tables and on Clerk.
     pub(super) operator: Operator,
-    /// Its settings.
     pub(super) settings: Settings,
 }
 
 impl Desk {
-    /// Gets them ready.
     pub(super) async fn open(args: &TargetArgs, environment: Environment, clock: Clock) -> anyhow::Result<Desk> {
         let target = Target::find(args, environment, true).await?.with_owned_tables().await?;
         let settings = target.settings(Settings::read)?;

@@ -36,14 +36,12 @@ pub struct Screen {
 
 impl Screen {
     /// The screen of this process.
-    #[must_use]
     pub fn of_process() -> Screen {
         let (shows, asks) = (io::stderr().is_terminal(), io::stdin().is_terminal());
         Screen { bars: MultiProgress::new(), shows, asks }
     }
 
     /// Standard error, for lines that must not get into the way of a progress bar.
-    #[must_use]
     pub fn lines(&self) -> impl Write + use<> {
         Lines(self.bars.clone())
     }

@@ -37,11 +37,7 @@ pub async fn run(args: OwnedTablesArgs, environment: Environment) -> anyhow::Res
         let mut reader = Reader::new(&given);
         let tables = Tables::read(&mut reader);
         let owned = Removal::read_owned(&mut reader, tables.as_ref());
-        let problems = reader.finish();
-        match tables {
-            Some(tables) if problems.names().is_empty() => Ok((tables, owned)),
-            _ => Err(problems),
-        }
+        reader.finish(|| Some((tables?, owned)))
     })?;
     if owned.is_empty() {
         bail!("the list names no table: set OwnedTables to [] instead");

@@ -42,7 +42,6 @@ struct Step {
 
 impl Progress {
     /// Begins to show one on this screen; without `is_wanted` nothing is shown.
-    #[must_use]
     pub fn start(screen: &Screen, is_wanted: bool) -> Progress {
         let bar = (is_wanted && screen.shows).then(|| {
             let bar = screen.bars.add(ProgressBar::new_spinner().with_style(style(SPINNER)));

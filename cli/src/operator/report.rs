@@ -11,7 +11,6 @@ use super::text::{count, counted, moment, plural, seconds, table};
 use crate::Status;
 
 /// What a script reads: the report as the function answers it, and whether the copy is in step.
-#[must_use]
 pub fn to_json(report: &Report) -> Value {
     let mut json = json!(report);
     json["in_step"] = report.run.as_ref().is_some_and(Run::is_in_step).into();
@@ -19,14 +18,12 @@ pub fn to_json(report: &Report) -> Value {
 }
 
 /// The exit status after a run.
-#[must_use]
 pub fn status(report: &Report) -> Status {
     let in_step = report.state == Outcome::Done && report.run.as_ref().is_some_and(Run::is_in_step);
     if in_step { Status::Done } else { Status::Left }
 }
 
 /// The whole report. `options` is what must be added to another command for it to work on the same.
-#[must_use]
 pub fn text(report: &Report, options: &str) -> String {
     let Some(run) = &report.run else { return busy(report.lease.as_ref(), options) };
     let total = run.total();
@@ -78,7 +75,6 @@ fn unconfirmed(rows: u64) -> Option<String> {
 }
 
 /// Why nothing was done, if another run is under way.
-#[must_use]
 pub fn busy(lease: Option<&Lease>, options: &str) -> String {
     let until = lease.map(|lease| format!(" It has the lease until {}, or longer.", moment(lease.until)));
     let until = until.unwrap_or_default();
@@ -241,7 +237,6 @@ fn conclusion(state: Outcome, run: &Run, options: &str) -> String {
 }
 
 /// What a run holds back, by kind.
-#[must_use]
 pub fn held(run: &Run) -> String {
     let kinds = Kind::ALL.into_iter().map(|kind| (kind, run.tally.of(kind).held)).filter(|(_, held)| *held > 0);
     let kinds: Vec<String> = kinds.map(|(kind, held)| format!("{} {}", count(held), plural(kind))).collect();

@@ -94,11 +94,7 @@ async fn places(target: &Target) -> anyhow::Result<Places> {
         let tables = Tables::read(&mut reader);
         let instance: Option<InstanceId> = reader.read(&CLERK_INSTANCE_ID, |text| text.parse().ok());
         let owned = Removal::read_owned(&mut reader, tables.as_ref());
-        let problems = reader.finish();
-        match (instance, tables) {
-            (Some(instance), Some(tables)) if problems.names().is_empty() => Ok((instance, tables, owned)),
-            _ => Err(problems),
-        }
+        reader.finish(|| Some((instance?, tables?, owned)))
     })?;
     look::at(target, &tables).await?;
     let client = || target.dynamodb.clone();

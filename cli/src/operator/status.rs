@@ -54,7 +54,7 @@ pub async fn run(args: StatusArgs, environment: Environment, clock: Clock) -> an
 fn operations_table(lookup: &dyn Fn(&str) -> Option<String>) -> Result<String, InvalidSettings> {
     let mut reader = Reader::new(lookup);
     let table = reader.read(&OPERATIONS_TABLE, table_name);
-    table.ok_or_else(|| reader.finish())
+    reader.finish(|| table)
 }
 
 impl Standing {

@@ -90,13 +90,11 @@ impl Target {
     }
 
     /// Whether it is the local stack.
-    #[must_use]
     pub fn is_local(&self) -> bool {
         !self.options.is_empty()
     }
 
     /// Looks a setting up.
-    #[must_use]
     pub fn setting(&self, name: &str) -> Option<String> {
         (self.lookup)(name)
     }

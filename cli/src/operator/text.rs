@@ -11,7 +11,6 @@ use time::macros::format_description;
 const MOMENT: &[FormatItem<'_>] = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
 
 /// A kind of entities, many of them.
-#[must_use]
 pub fn plural(kind: Kind) -> &'static str {
     match kind {
         Kind::User => "users",
@@ -21,19 +20,16 @@ pub fn plural(kind: Kind) -> &'static str {
 }
 
 /// A number with its thousands apart.
-#[must_use]
 pub fn count(number: u64) -> String {
     HumanCount(number).to_string()
 }
 
 /// A number of things, such as `1 deletion` or `2 deletions`.
-#[must_use]
 pub fn counted(number: u64, thing: &str) -> String {
     format!("{} {thing}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
 /// A moment to the second, in UTC.
-#[must_use]
 pub fn moment(at: Millis) -> String {
     let seconds = i64::try_from(at.get() / 1000).unwrap_or_default();
     let at = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
@@ -41,13 +37,11 @@ pub fn moment(at: Millis) -> String {
 }
 
 /// A duration in ms, in seconds.
-#[must_use]
 pub fn seconds(milliseconds: u64) -> String {
     format!("{}.{} s", count(milliseconds / 1000), milliseconds % 1000 / 100)
 }
 
 /// A table without lines, indented by two. Columns from the `numbers`th on are aligned to the right.
-#[must_use]
 pub fn table(header: &[&str], rows: &[Vec<String>], numbers: usize) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).add_rows(rows);

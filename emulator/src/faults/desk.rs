@@ -220,7 +220,7 @@ mod tests {
             churn: 0.5,
             ..ApiFaults::default()
         };
-        let mut busy = api_desk(all.clone());
+        let mut busy = api_desk(all);
         let together: Vec<Vec<u32>> = (0..200)
             .map(|_| {
                 busy.request("GET /v1/users", false);
@@ -285,7 +285,7 @@ mod tests {
             lists: vec!["/v1/users".to_owned()],
             requests: vec!["GET /v1/users".to_owned()],
             limit_clamp: Some(3),
-            ..everywhere.clone()
+            ..everywhere
         };
         let (mut all, mut some) = (api_desk(everywhere), api_desk(confined));
         for round in 0..50 {

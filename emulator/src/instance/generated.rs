@@ -70,7 +70,6 @@ impl Population {
         Ok(Self { seed, size })
     }
 
-    /// Nobody, nowhere.
     pub(super) fn empty() -> Self {
         Self { seed: 0, size: Generated::default() }
     }

@@ -30,7 +30,6 @@ pub(crate) enum Proof {
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[expect(clippy::struct_excessive_bools, reason = "they are Clerk's own independent flags")]
 pub(crate) struct User {
     pub(crate) id: String,
     pub(crate) external_id: Option<String>,

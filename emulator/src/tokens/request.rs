@@ -32,7 +32,6 @@ pub struct TokenRequest {
     /// How long ago `iat` is, in seconds; negative for a token from the future.
     #[serde(default)]
     pub issued_ago: i64,
-    /// Which key signs.
     #[serde(default)]
     pub key: TokenKey,
     /// How it is signed.
@@ -45,7 +44,6 @@ pub struct TokenRequest {
 
 impl TokenRequest {
     /// A token without a defect.
-    #[must_use]
     pub fn new(user_id: &str) -> Self {
         Self {
             user_id: user_id.to_owned(),
@@ -82,7 +80,6 @@ pub enum TokenKey {
 /// How a token is signed, which is also what `alg` in its header says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub enum TokenAlgorithm {
-    /// As Clerk signs.
     #[default]
     RS256,
     /// With the right key, but not as agreed.

@@ -75,7 +75,6 @@ pub struct Attempt {
     pub status: Option<u16>,
 }
 
-/// A webhook endpoint.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Endpoint {
     /// `ep_` and 27 letters and digits.

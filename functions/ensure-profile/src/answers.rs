@@ -17,21 +17,18 @@ use url::Url;
 /// Seconds.
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("2");
 
-/// What ensure-profile says.
 #[derive(Debug)]
 pub enum Answer {
     /// What the caller has.
     Ensured(Box<Ensured>),
     /// The browser goes there.
     Redirect {
-        /// Where to.
         to: Url,
         /// What remembers this pass.
         cookie: String,
     },
     /// A request ahead of a click, which is neither answered nor counted.
     Prefetch,
-    /// A problem.
     Problem(Problem),
 }
 
@@ -48,7 +45,6 @@ pub struct Asker<'a> {
 
 impl Answer {
     /// The HTTP response. Nothing of it may be cached: it is about one person, now.
-    #[must_use]
     pub fn response(self, asker: &Asker<'_>) -> Response<Body> {
         let mut response = match self {
             Answer::Ensured(ensured) => reply::json(if ensured.created.is_empty() { 200 } else { 201 }, &*ensured),
@@ -101,19 +97,16 @@ fn redirect(to: &Url, cookie: &str) -> Response<Body> {
 }
 
 /// The answer to a caller without a session.
-#[must_use]
 pub fn no_session(refused: &NoSession) -> Answer {
     Answer::Problem(refused.problem())
 }
 
 /// The answer to a caller who is turned away.
-#[must_use]
 pub fn refusal(refusal: Refusal) -> Answer {
     Answer::Problem(refusal.problem())
 }
 
 /// The answer to a browser that cannot be sent back.
-#[must_use]
 pub fn sync_refusal(refusal: redirect::Refusal) -> Answer {
     Answer::Problem(match refusal {
         redirect::Refusal::Target => REDIRECT_NOT_ALLOWED,
@@ -122,7 +115,6 @@ pub fn sync_refusal(refusal: redirect::Refusal) -> Answer {
 }
 
 /// The answer to a failed store operation.
-#[must_use]
 pub fn store(failure: &StoreError) -> Answer {
     Answer::Problem(match failure {
         StoreError::Unavailable(..) => UNAVAILABLE,

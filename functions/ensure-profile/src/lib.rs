@@ -14,10 +14,10 @@ use aws_sdk_dynamodb::Client;
 use lambda_http::request::LambdaRequest;
 use lambda_http::tower::Service;
 use lambda_http::{Body, Error, LambdaEvent, Request, RequestExt, Response};
-use rollcall::adapters::clerk::api::ClerkApi;
 use rollcall::adapters::clerk::session_tokens::Refused;
 use rollcall::adapters::clerk::sessions::{NoSession, Sessions};
 use rollcall::adapters::dynamo::stores::Stores;
+use rollcall::adapters::lambda::function::Function;
 use rollcall::adapters::lambda::{http, metrics};
 use rollcall::core::ensure::admission::Refusal;
 use rollcall::core::ensure::decide::{Ensured, Extent};
@@ -35,6 +35,16 @@ use url::Url;
 use crate::answers::{Answer, Asker, EMAIL_MISSING, NOT_FOUND, UNAVAILABLE};
 use crate::settings::Settings;
 
+const ENSURE: &str = "POST /profiles/ensure";
+const SYNC: &str = "GET /sync";
+/// The function for whoever lists all functions.
+pub const FUNCTION: Function = Function {
+    name: "ensure-profile",
+    log_target: env!("CARGO_CRATE_NAME"),
+    routes: &[ENSURE, SYNC],
+    groups: settings::GROUPS,
+};
+
 /// Short of the function's own limit of 10 s, so that a slow day ends in an answer.
 const DEADLINE: Duration = Duration::from_secs(9);
 
@@ -49,7 +59,6 @@ pub struct EnsureProfile {
 
 impl EnsureProfile {
     /// The function over its tables.
-    #[must_use]
     pub fn new(settings: Settings, dynamodb: &Client) -> EnsureProfile {
         let stores = Stores::new(dynamodb, &settings.tables);
         EnsureProfile {
@@ -57,16 +66,16 @@ impl EnsureProfile {
             ensurer: Ensurer {
                 applier: Applier {
                     directory: stores.directory.clone(),
-                    clerk: ClerkApi::new(settings.clerk_api_url, settings.clerk_secret_key),
-                    instance: settings.instance,
-                    roles: settings.roles,
+                    instance: settings.clerk.instance.clone(),
+                    clerk: settings.clerk.api(),
+                    roles: settings.mirror.roles,
                 },
                 policy: settings.policy,
-                mirror: settings.mirror,
+                mirror: settings.mirror.is_on,
                 defaults: settings.defaults,
                 silence: Silence::default(),
                 questions: Questions {
-                    budget: Budget::new(stores.operations.clone(), "ensure-profile"),
+                    budget: Budget::new(stores.operations.clone(), FUNCTION.name),
                     operations: stores.operations.clone(),
                     patience: u64::try_from(CLERK_PATIENCE.as_millis()).unwrap_or(u64::MAX),
                 },
@@ -80,7 +89,6 @@ impl EnsureProfile {
     }
 
     /// The sites whose sessions are accepted, and whose pages may read the answers.
-    #[must_use]
     pub fn origins(&self) -> &Origins {
         self.sessions.origins()
     }
@@ -95,12 +103,10 @@ impl EnsureProfile {
         answer.response(&Asker { request_id: &request_id, support: self.support.as_deref(), sees_pages })
     }
 
-    /// A stage or a custom domain may put something before the path.
     async fn answer(&self, request: &Request, now: Millis) -> Answer {
-        let path = request.uri().path();
-        match request.method().as_str() {
-            "POST" if path.ends_with("/profiles/ensure") => self.ensure(request, now).await,
-            "GET" if path.ends_with("/sync") => self.sync(request, now).await,
+        match http::route_key(request) {
+            ENSURE => self.ensure(request, now).await,
+            SYNC => self.sync(request, now).await,
             _ => Answer::Problem(NOT_FOUND),
         }
     }

@@ -4,14 +4,15 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use ensure_profile::{EnsureProfile, service, settings::Settings};
+use ensure_profile::{EnsureProfile, FUNCTION, service, settings::Settings};
 use lambda_runtime::Error;
 use rollcall::adapters::boot::Boot;
 use rollcall::core::millis::Millis;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let boot = Boot::start(|name: &str| std::env::var(name).ok(), Arc::new(|| Millis::from(SystemTime::now()))).await?;
+    let environment = |name: &str| std::env::var(name).ok();
+    let boot = Boot::start(&FUNCTION, environment, Arc::new(|| Millis::from(SystemTime::now()))).await?;
     let mut settings = boot.settings(Settings::read)?;
     settings.follow(boot.secrets());
     let ensure_profile = EnsureProfile::new(settings, &boot.dynamodb);

@@ -15,10 +15,10 @@ use lambda_runtime::tower::Service;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use rollcall::adapters::aws::backups::Backups;
 use rollcall::adapters::aws::event_bus::Bus;
-use rollcall::adapters::clerk::api::ClerkApi;
 use rollcall::adapters::dynamo::error::StoreError;
 use rollcall::adapters::dynamo::item;
 use rollcall::adapters::dynamo::stores::Stores;
+use rollcall::adapters::lambda::function::Function;
 use rollcall::adapters::lambda::metrics;
 use rollcall::core::millis::Clock;
 use rollcall::core::millis::Millis;
@@ -33,6 +33,10 @@ use tracing::error;
 
 use crate::settings::Settings;
 
+/// The function for whoever lists all functions.
+pub const FUNCTION: Function =
+    Function { name: "react", log_target: env!("CARGO_CRATE_NAME"), routes: &[], groups: settings::GROUPS };
+
 /// How long before its end an invocation begins nothing more: longer than any one request may take.
 pub const RESERVE: Duration = Duration::from_secs(20);
 
@@ -43,20 +47,19 @@ pub struct React {
 
 impl React {
     /// The function over its tables and its bus.
-    #[must_use]
     pub fn new(settings: Settings, dynamodb: &Client, backups: Option<Backups>, bus: Bus, clock: Clock) -> React {
         let stores = Stores::new(dynamodb, &settings.tables);
-        let instance = settings.instance;
+        let instance = settings.clerk.instance.clone();
         let deletions = Deletions::over(&stores, settings.removal, &instance, dynamodb, backups, clock.clone());
-        let links = settings.write_back.map(|needs| {
-            let clerk = ClerkApi::new(needs.clerk_api_url, needs.clerk_secret_key).verified(instance.clone());
-            let budget = Budget::new(stores.operations.clone(), "react");
-            Links::new(clerk, instance.clone(), needs.rate_share, budget, clock.clone())
+        let links = settings.writes_back.then(|| {
+            let clerk = settings.clerk.api().verified(instance.clone());
+            let budget = Budget::new(stores.operations.clone(), FUNCTION.name);
+            Links::new(clerk, instance.clone(), settings.rate_share, budget, clock.clone())
         });
         React {
             reactor: Reactor {
                 provision: Provision {
-                    profiles: stores.profiles.clone(),
+                    profiles: stores.profiles,
                     instance,
                     defaults: settings.defaults,
                     clock: clock.clone(),

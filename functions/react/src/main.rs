@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use lambda_runtime::Error;
-use react::{React, service, settings::Settings};
+use react::{FUNCTION, React, service, settings::Settings};
 use rollcall::adapters::aws::backups::Backups;
 use rollcall::adapters::aws::event_bus::Bus;
 use rollcall::adapters::boot::Boot;
@@ -13,7 +13,8 @@ use rollcall::core::millis::Millis;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let boot = Boot::start(|name: &str| std::env::var(name).ok(), Arc::new(|| Millis::from(SystemTime::now()))).await?;
+    let environment = |name: &str| std::env::var(name).ok();
+    let boot = Boot::start(&FUNCTION, environment, Arc::new(|| Millis::from(SystemTime::now()))).await?;
     let mut settings = boot.settings(Settings::read)?;
     settings.follow(boot.secrets());
     let bus = Bus::named(settings.event_bus.take(), &boot.aws);

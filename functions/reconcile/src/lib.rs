@@ -12,12 +12,12 @@ use aws_sdk_dynamodb::Client;
 use lambda_runtime::tower::Service;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use rollcall::adapters::aws::backups::Backups;
-use rollcall::adapters::clerk::api::ClerkApi;
 use rollcall::adapters::clerk::error::ClerkError;
 use rollcall::adapters::dynamo::error::StoreError;
 use rollcall::adapters::dynamo::operations::Operations;
 use rollcall::adapters::dynamo::operations::runs::Lease;
 use rollcall::adapters::dynamo::stores::Stores;
+use rollcall::adapters::lambda::function::Function;
 use rollcall::adapters::lambda::metrics;
 use rollcall::adapters::lambda::metrics::Finished;
 use rollcall::core::millis::Clock;
@@ -35,6 +35,10 @@ use serde_json::Value;
 use tracing::{error, info, warn};
 
 use crate::settings::Settings;
+
+/// The function for whoever lists all functions.
+pub const FUNCTION: Function =
+    Function { name: "reconcile", log_target: env!("CARGO_CRATE_NAME"), routes: &[], groups: settings::GROUPS };
 
 /// How long before its end an invocation begins nothing more: longer than a page takes, unless Clerk or the store are in
 /// trouble. An invocation that is killed loses nothing either, but its lease must end before another one begins.
@@ -66,7 +70,6 @@ pub enum Outcome {
 pub struct Report {
     /// What became of it.
     pub state: Outcome,
-    /// The run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<Run>,
     /// Who keeps it from running.
@@ -96,32 +99,25 @@ impl From<Answer> for Report {
 
 impl Reconcile {
     /// The function over its tables.
-    #[must_use]
     pub fn new(settings: Settings, dynamodb: &Client, backups: Option<Backups>, clock: Clock) -> Reconcile {
         let basis = settings.basis();
         let stores = Stores::new(dynamodb, &settings.tables);
-        let deletions =
-            Deletions::over(&stores, settings.removal, &settings.instance, dynamodb, backups, clock.clone());
-        let clerk =
-            ClerkApi::new(settings.clerk_api_url, settings.clerk_secret_key).verified(settings.instance.clone());
+        let instance = settings.clerk.instance.clone();
+        let deletions = Deletions::over(&stores, settings.removal, &instance, dynamodb, backups, clock.clone());
+        let clerk = settings.clerk.api().verified(instance.clone());
         // Until Clerk has said that the instance is one in production.
         let clerk = clerk.patient(Pace::share(settings.rate_share, false));
         Reconcile {
             reconciler: Reconciler {
                 provision: Provision {
                     profiles: stores.profiles.clone(),
-                    instance: settings.instance.clone(),
+                    instance: instance.clone(),
                     defaults: settings.defaults,
                     clock: clock.clone(),
                 },
                 deletions,
-                applier: Applier {
-                    directory: stores.directory.clone(),
-                    clerk,
-                    instance: settings.instance,
-                    roles: settings.roles,
-                },
-                mirror: settings.mirror,
+                applier: Applier { directory: stores.directory.clone(), clerk, instance, roles: settings.mirror.roles },
+                mirror: settings.mirror.is_on,
                 basis,
                 policy: settings.mode,
                 rate_share: settings.rate_share,
@@ -148,26 +144,22 @@ impl Reconcile {
     }
 
     /// Whether its runs may write.
-    #[must_use]
     pub fn policy(&self) -> Mode {
         self.reconciler.policy
     }
 
     /// The services behind it, for the commands that do a part of what it does.
-    #[must_use]
     pub fn reconciler(&self) -> &Reconciler {
         &self.reconciler
     }
 
     /// What an operator does about one user, over the same tables and the same Clerk.
-    #[must_use]
     pub fn into_operator(self) -> Operator {
         let Reconciler { stores, applier, deletions, mirror, policy, clock, .. } = self.reconciler;
         Operator { stores, applier, deletions, mirror, policy, clock }
     }
 
     /// What its runs remember.
-    #[must_use]
     pub fn operations(&self) -> &Operations {
         &self.reconciler.stores.operations
     }

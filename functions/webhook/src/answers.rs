@@ -23,6 +23,8 @@ pub enum Answer {
     Done(Option<Outcome>),
     /// Not a `POST`.
     NotAllowed,
+    /// The route of another function.
+    NoRoute,
     /// A body beyond the limit.
     TooLarge,
     /// Not proven to be Clerk's.
@@ -31,7 +33,6 @@ pub enum Answer {
     Foreign,
     /// Signed, but not to be processed however often it comes.
     Unprocessable,
-    /// Not now.
     Unavailable,
     /// A fault on this side that no repetition will mend, but an operator may.
     Broken,
@@ -39,7 +40,6 @@ pub enum Answer {
 
 impl Answer {
     /// The answer to an event that could not be applied.
-    #[must_use]
     pub fn of(failure: &ApplyError) -> Answer {
         match failure {
             ApplyError::Store(store) => Answer::of_store(store),
@@ -51,7 +51,6 @@ impl Answer {
     }
 
     /// The answer to a failed store operation.
-    #[must_use]
     pub fn of_store(failure: &StoreError) -> Answer {
         match failure {
             StoreError::Unavailable(..) => Answer::Unavailable,
@@ -59,13 +58,12 @@ impl Answer {
         }
     }
 
-    /// The HTTP response.
-    #[must_use]
     pub fn response(self, request_id: &str) -> Response<Body> {
         let problem = |problem: Problem| reply::problem(&problem, request_id);
         match self {
             Answer::Done(outcome) => reply::json(200, &json!({ "outcome": name(outcome) })),
             Answer::NotAllowed => with(problem(NOT_ALLOWED), http::header::ALLOW, HeaderValue::from_static("POST")),
+            Answer::NoRoute => problem(NO_ROUTE),
             Answer::TooLarge => problem(TOO_LARGE),
             Answer::Untrusted(Untrusted::Headers) => problem(SIGNATURE_MISSING),
             Answer::Untrusted(Untrusted::Signature) => problem(SIGNATURE_INVALID),
@@ -80,7 +78,6 @@ impl Answer {
 
 /// The name of an outcome, as answers and logs write it. `Tie` and `Unproven` are settled by Clerk before anybody is
 /// answered.
-#[must_use]
 pub fn name(outcome: Option<Outcome>) -> &'static str {
     match outcome {
         None => "ignored",
@@ -100,6 +97,12 @@ const NOT_ALLOWED: Problem = Problem {
     code: "method_not_allowed",
     title: "Method not allowed",
     detail: "Webhooks are delivered by POST.",
+};
+const NO_ROUTE: Problem = Problem {
+    status: 404,
+    code: "route_not_found",
+    title: "No such route",
+    detail: "Webhooks are delivered to POST /webhooks/clerk, or to the path below it that the parameter WebhookPath names.",
 };
 const TOO_LARGE: Problem = Problem {
     status: 413,

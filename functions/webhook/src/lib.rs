@@ -13,15 +13,16 @@ use aws_sdk_dynamodb::Client;
 use lambda_http::request::LambdaRequest;
 use lambda_http::tower::Service;
 use lambda_http::{Body, Error, LambdaEvent, Request, Response};
-use rollcall::adapters::clerk::api::ClerkApi;
 use rollcall::adapters::clerk::webhook_signature::{Signatures, Untrusted};
 use rollcall::adapters::dynamo::directory::Directory;
 use rollcall::adapters::dynamo::operations::Operations;
+use rollcall::adapters::lambda::function::Function;
 use rollcall::adapters::lambda::{http, metrics};
 use rollcall::core::clerk::event;
 use rollcall::core::clerk::event::{Envelope, Unprocessable};
 use rollcall::core::id::DeliveryId;
 use rollcall::core::millis::Millis;
+use rollcall::core::mirror::decide::Policy;
 use rollcall::core::mirror::rule::Outcome;
 use rollcall::services::apply::{Applied, Applier, ApplyError};
 use rollcall::services::receive::{Receipt, Receiver};
@@ -30,6 +31,11 @@ use tracing::{error, info, warn};
 
 use crate::answers::Answer;
 use crate::settings::Settings;
+
+const CLERK: &str = "POST /webhooks/clerk";
+/// The function for whoever lists all functions.
+pub const FUNCTION: Function =
+    Function { name: "webhook", log_target: env!("CARGO_CRATE_NAME"), routes: &[CLERK], groups: settings::GROUPS };
 
 /// The largest body that is looked at, in bytes. Clerk allows 8 KB of metadata, so no event comes near it.
 pub const MAX_BODY: usize = 256 * 1024;
@@ -46,18 +52,17 @@ pub struct Webhook {
 
 impl Webhook {
     /// The function over its tables.
-    #[must_use]
     pub fn new(settings: Settings, dynamodb: &Client) -> Webhook {
         Webhook {
             signature: settings.signature,
             receiver: Receiver {
                 applier: Applier {
                     directory: Directory::new(dynamodb.clone(), settings.directory_table),
-                    clerk: ClerkApi::new(settings.clerk_api_url, settings.clerk_secret_key),
-                    instance: settings.instance,
-                    roles: settings.roles,
+                    instance: settings.clerk.instance.clone(),
+                    clerk: settings.clerk.api(),
+                    roles: settings.mirror.roles,
                 },
-                policy: settings.policy,
+                policy: Policy { deletion: settings.deletion, mirror: settings.mirror.is_on },
             },
             operations: Operations::new(dynamodb.clone(), settings.operations_table),
         }
@@ -76,6 +81,10 @@ impl Webhook {
         if request.method() != "POST" {
             warn!(outcome = "untrusted", reason = "not a POST", "refused");
             return Answer::NotAllowed;
+        }
+        if !is_own_route(http::route_key(request)) {
+            warn!(outcome = "untrusted", reason = "not a route of this function", "refused");
+            return Answer::NoRoute;
         }
         if body.len() > MAX_BODY {
             warn!(outcome = "untrusted", reason = "the body is too large", bytes = body.len(), "refused");
@@ -151,6 +160,11 @@ impl Webhook {
             }
         }
     }
+}
+
+/// The template's parameter `WebhookPath` adds a part to the route that nobody can guess. Only API Gateway knows the part.
+fn is_own_route(key: &str) -> bool {
+    key.strip_prefix(CLERK).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn foreign(delivery: &DeliveryId) -> Answer {

@@ -7,11 +7,12 @@ use std::time::SystemTime;
 use lambda_runtime::Error;
 use rollcall::adapters::boot::Boot;
 use rollcall::core::millis::Millis;
-use webhook::{Webhook, service, settings::Settings};
+use webhook::{FUNCTION, Webhook, service, settings::Settings};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let boot = Boot::start(|name: &str| std::env::var(name).ok(), Arc::new(|| Millis::from(SystemTime::now()))).await?;
+    let environment = |name: &str| std::env::var(name).ok();
+    let boot = Boot::start(&FUNCTION, environment, Arc::new(|| Millis::from(SystemTime::now()))).await?;
     let mut settings = boot.settings(Settings::read)?;
     settings.follow(boot.secrets());
     let webhook = Webhook::new(settings, &boot.dynamodb);

@@ -11,6 +11,7 @@ use crate::adapters::aws::config;
 use crate::adapters::clerk::secrets::{self, SecretError, Secrets};
 use crate::adapters::dynamo::connection;
 use crate::adapters::dynamo::operations::owned_lists::{self, ListError};
+use crate::adapters::lambda::function::Function;
 use crate::adapters::lambda::{log, metrics};
 use crate::core::millis::Clock;
 use crate::settings::variables::InvalidSettings;
@@ -52,11 +53,11 @@ impl Boot {
     /// # Errors
     ///
     /// [`BootError`].
-    pub async fn start<E>(environment: E, clock: Clock) -> Result<Boot, BootError>
+    pub async fn start<E>(function: &Function, environment: E, clock: Clock) -> Result<Boot, BootError>
     where
         E: Fn(&str) -> Option<String> + Clone + Send + Sync + 'static,
     {
-        log::start();
+        log::start(function);
         let metrics = metrics::start(environment("AWS_LAMBDA_FUNCTION_NAME"));
         let aws = config::lambda(environment.clone());
         let dynamodb = Client::new(&aws);
@@ -78,7 +79,6 @@ impl Boot {
     }
 
     /// The secrets in Secrets Manager, if the function has any there: they may change while the function runs.
-    #[must_use]
     pub fn secrets(&self) -> Option<&Arc<Secrets>> {
         self.secrets.as_ref()
     }

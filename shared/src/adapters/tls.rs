@@ -21,7 +21,6 @@ pub struct HttpsClient {
 
 impl HttpsClient {
     /// A client whose requests may take `timeout` each.
-    #[must_use]
     pub fn new(timeout: Duration) -> HttpsClient {
         HttpsClient { timeout, client: OnceLock::new() }
     }

@@ -55,14 +55,12 @@ pub enum Invariant {
 /// Whether the guard of an invariant stands.
 #[cfg(not(feature = "controls"))]
 #[inline]
-#[must_use]
 pub const fn guards(_: Invariant) -> bool {
     true
 }
 
 /// Whether the guard of an invariant stands: all do but the one that `ROLLCALL_CONTROL` names, such as `i4`.
 #[cfg(feature = "controls")]
-#[must_use]
 #[expect(clippy::disallowed_methods, reason = "each process of a test has to know, whatever its main.rs hands on")]
 pub fn guards(invariant: Invariant) -> bool {
     static REMOVED: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();

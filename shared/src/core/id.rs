@@ -26,7 +26,6 @@ macro_rules! id {
 
         impl $name {
             /// The id as Clerk writes it.
-            #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -86,7 +85,6 @@ id!(
 impl InstanceId {
     /// The application's own id of a user, computable from Clerk's: creating twice is the same write, and a lookup by
     /// either id is a `GetItem`.
-    #[must_use]
     pub fn internal_id(&self, user: &UserId) -> InternalId {
         let namespace = Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("clerk:{self}").as_bytes());
         InternalId(Uuid::new_v5(&namespace, user.as_str().as_bytes()))
@@ -119,20 +117,16 @@ impl fmt::Display for InternalId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// Users.
     User,
-    /// Organizations.
     Organization,
     /// Memberships, each of a user in an organization.
     Membership,
 }
 
 impl Kind {
-    /// All of them.
     pub const ALL: [Kind; 3] = [Kind::User, Kind::Organization, Kind::Membership];
 
     /// The name of the kind, as logs, events and digests write it.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Kind::User => "user",
@@ -142,7 +136,6 @@ impl Kind {
     }
 
     /// Of which kind the item under a key of the Directory is; nothing for a key that Rollcall does not make.
-    #[must_use]
     pub fn of(key: &Key) -> Option<Kind> {
         match (key.pk.split_once('#')?.0, key.sk.as_str()) {
             ("USER", "USER") => Some(Kind::User),
@@ -157,22 +150,17 @@ impl Kind {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EntityId {
-    /// A user.
     User(UserId),
-    /// An organization.
     Organization(OrganizationId),
     /// The membership of a user in an organization, whatever its generation.
     Membership {
-        /// Whose membership.
         user: UserId,
-        /// In which organization.
         organization: OrganizationId,
     },
 }
 
 impl EntityId {
     /// Which kind it is of.
-    #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
             EntityId::User(_) => Kind::User,
@@ -182,7 +170,6 @@ impl EntityId {
     }
 
     /// Those without whom it cannot live: a membership's user and organization.
-    #[must_use]
     pub fn parents(&self) -> Vec<EntityId> {
         match self {
             EntityId::User(_) | EntityId::Organization(_) => Vec::new(),
@@ -193,7 +180,6 @@ impl EntityId {
     }
 
     /// Where the Directory keeps this entity.
-    #[must_use]
     pub fn key(&self, instance: &InstanceId) -> Key {
         match self {
             EntityId::User(user) => Key { pk: user_pk(instance, user), sk: "USER".to_owned() },
@@ -228,7 +214,6 @@ pub struct Each<T> {
 
 impl<T> Each<T> {
     /// That of a kind.
-    #[must_use]
     pub fn of(&self, kind: Kind) -> &T {
         match kind {
             Kind::User => &self.user,
@@ -247,19 +232,16 @@ impl<T> Each<T> {
     }
 
     /// The same three, borrowed.
-    #[must_use]
     pub fn as_ref(&self) -> Each<&T> {
         Each { user: &self.user, organization: &self.organization, membership: &self.membership }
     }
 
     /// Something else for each.
-    #[must_use]
     pub fn map<U>(self, mut change: impl FnMut(T) -> U) -> Each<U> {
         Each { user: change(self.user), organization: change(self.organization), membership: change(self.membership) }
     }
 
     /// Pairs with another three.
-    #[must_use]
     pub fn zip<U>(self, other: Each<U>) -> Each<(T, U)> {
         Each {
             user: (self.user, other.user),
@@ -269,14 +251,12 @@ impl<T> Each<T> {
     }
 
     /// The three, one after the other.
-    #[must_use]
     pub fn into_array(self) -> [T; 3] {
         [self.user, self.organization, self.membership]
     }
 }
 
 /// The partition key of a user and of everything that hangs off the user.
-#[must_use]
 pub fn user_pk(instance: &InstanceId, user: &UserId) -> String {
     format!("USER#{}", instance.internal_id(user))
 }
@@ -284,15 +264,12 @@ pub fn user_pk(instance: &InstanceId, user: &UserId) -> String {
 /// The primary key of an item.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Key {
-    /// The partition key.
     pub pk: String,
-    /// The sort key.
     pub sk: String,
 }
 
 impl Key {
     /// The key, if it has the form of those that Rollcall makes: no other may be said aloud, for it may be somebody's address.
-    #[must_use]
     pub fn made_here(&self) -> Option<&Key> {
         let is_organization = |id: &str| id.parse::<OrganizationId>().is_ok();
         let is_ours = match (self.pk.split_once('#')?, self.sk.split_once('#')) {

@@ -15,7 +15,6 @@ impl Deadline {
     pub const NONE: Deadline = Deadline(None);
 
     /// Whether the deadline is over at `now`.
-    #[must_use]
     pub fn is_over(self, now: Millis) -> bool {
         self.0.is_some_and(|deadline| now >= deadline)
     }
@@ -45,13 +44,11 @@ pub struct OutOfRange;
 const SECONDS_BELOW: u64 = 100_000_000_000;
 
 impl Millis {
-    /// The epoch.
     pub const ZERO: Millis = Millis(0);
     /// The greatest moment that thirteen digits can hold.
     pub const MAX: Millis = Millis(9_999_999_999_999);
 
     /// The moment as a number of milliseconds.
-    #[must_use]
     pub const fn get(self) -> u64 {
         self.0
     }
@@ -67,7 +64,6 @@ impl Millis {
     }
 
     /// Milliseconds from `earlier` to this moment, 0 if `earlier` is the later one.
-    #[must_use]
     pub const fn since(self, earlier: Millis) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
@@ -79,7 +75,6 @@ impl Millis {
     }
 
     /// The calendar day in UTC, as `2026-11-21`.
-    #[must_use]
     pub fn utc_date(self) -> String {
         let seconds = i64::try_from(self.0 / 1000).unwrap_or_default();
         time::OffsetDateTime::from_unix_timestamp(seconds)

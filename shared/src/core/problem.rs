@@ -8,7 +8,6 @@ pub const MEDIA_TYPE: &str = "application/problem+json";
 /// One kind of error of the HTTP contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The HTTP status.
     pub status: u16,
     /// The name that machines match on.
     pub code: &'static str,
@@ -33,7 +32,6 @@ pub struct ProblemBody<'a> {
 
 impl Problem {
     /// The body, for one request. `support` is whom to ask, where the problem's detail says that one should.
-    #[must_use]
     pub fn body<'a>(&'a self, request_id: &'a str, support: Option<&'a str>) -> ProblemBody<'a> {
         ProblemBody {
             r#type: format!("urn:rollcall:problem:{}", self.code),

@@ -14,9 +14,7 @@ pub const RESERVED: [&str; 5] = ["pk", "sk", "user_id", "organization_id", "crea
 /// What new records hold beyond [`RESERVED`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Defaults {
-    /// Those of users.
     pub user: Map<String, Value>,
-    /// Those of memberships.
     pub membership: Map<String, Value>,
 }
 
@@ -26,13 +24,11 @@ pub struct Profile(pub Map<String, Value>);
 
 impl Profile {
     /// The first record of a user.
-    #[must_use]
     pub fn of_user(instance: &InstanceId, user: &UserId, defaults: &Defaults, now: Millis) -> Profile {
         Profile::new(user_key(instance, user), instance.internal_id(user), None, &defaults.user, now)
     }
 
     /// The first record of a membership.
-    #[must_use]
     pub fn of_membership(
         instance: &InstanceId,
         user: &UserId,
@@ -61,7 +57,6 @@ impl Profile {
     }
 
     /// What its owner sees: everything but the table's own keys.
-    #[must_use]
     pub fn shown(mut self) -> Map<String, Value> {
         self.0.remove("pk");
         self.0.remove("sk");
@@ -70,13 +65,11 @@ impl Profile {
 }
 
 /// Where the record of a user is kept.
-#[must_use]
 pub fn user_key(instance: &InstanceId, user: &UserId) -> Key {
     Key { pk: user_pk(instance, user), sk: "PROFILE".to_owned() }
 }
 
 /// Where the record of a membership is kept: under the key of the membership itself, in the other table.
-#[must_use]
 pub fn membership_key(instance: &InstanceId, user: &UserId, organization: &OrganizationId) -> Key {
     EntityId::Membership { user: user.clone(), organization: organization.clone() }.key(instance)
 }

@@ -17,7 +17,6 @@ pub enum Role {
     Directory,
     /// The application's own records.
     Profiles,
-    /// Runs, checkpoints, quarantine.
     Operations,
 }
 
@@ -33,7 +32,6 @@ pub struct Shape {
 }
 
 /// Why a table of this shape cannot play this role; nothing if it can.
-#[must_use]
 pub fn problem(role: Role, shape: &Shape) -> Option<String> {
     if shape.keys != KEYS {
         return Some(format!("its keys are {}, not pk and sk", shape.keys.join(" and ")));
@@ -54,7 +52,6 @@ pub fn problem(role: Role, shape: &Shape) -> Option<String> {
 }
 
 /// A table's name or ARN. Source: AWS, "Naming rules and data types".
-#[must_use]
 pub fn table_name(text: &str) -> Option<String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
     let name = text.strip_prefix("arn:").and_then(|arn| arn.rsplit_once("table/")).map_or(text, |(_, name)| name);
@@ -62,7 +59,6 @@ pub fn table_name(text: &str) -> Option<String> {
 }
 
 /// The name of a table without the rest of its ARN.
-#[must_use]
 pub fn bare_table_name(text: &str) -> &str {
     text.strip_prefix("arn:").and_then(|arn| arn.split_once(":table/")).map_or(text, |(_, name)| name)
 }

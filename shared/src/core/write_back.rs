@@ -25,7 +25,6 @@ pub struct Link {
 }
 
 /// What the public metadata of the user with this internal id lacks.
-#[must_use]
 pub fn link(metadata: &Map<String, Value>, id: InternalId) -> Link {
     // Clerk's way of removing a key is to set it to null.
     let present = |name: &str| metadata.get(name).filter(|value| !value.is_null() && guards(Invariant::I10));
@@ -43,13 +42,11 @@ pub fn link(metadata: &Map<String, Value>, id: InternalId) -> Link {
 }
 
 /// The same of metadata as Clerk has them, whether all of it can be read or not.
-#[must_use]
 pub fn of_metadata(metadata: &Metadata, id: InternalId) -> Link {
     link(&metadata.keys(&[ID, ROLE]), id)
 }
 
 /// What the metadata in a row of the Directory lacks; nothing for all but live users of whom more than a token is known.
-#[must_use]
 pub fn of_item(item: &Item) -> Link {
     let id = item.key.pk.split_once('#').and_then(|(_, id)| serde_json::from_value(id.into()).ok());
     let Some(id) =

@@ -28,7 +28,6 @@ const MOST_ROUNDS: usize = 7;
 pub struct Applier {
     /// Where states are kept.
     pub directory: Directory,
-    /// Who knows best.
     pub clerk: ClerkApi,
     /// Whose copy this is.
     pub instance: InstanceId,
@@ -55,7 +54,6 @@ pub struct Applied {
 #[derive(Debug, Error)]
 #[error("{error}")]
 pub struct NotApplied {
-    /// Why.
     pub error: ApplyError,
     /// What the Directory was last seen to hold.
     pub stored: Option<Item>,
@@ -66,7 +64,6 @@ pub struct NotApplied {
 /// Why a state could not be applied.
 #[derive(Debug, Error)]
 pub enum ApplyError {
-    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Only Clerk could have said, and did not.

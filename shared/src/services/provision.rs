@@ -9,7 +9,6 @@ use crate::core::mirror::item::Item;
 use crate::core::profile;
 use crate::core::profile::{Defaults, Profile};
 
-/// What provisioning needs.
 pub struct Provision {
     /// Where the records are.
     pub profiles: Profiles,
@@ -23,7 +22,6 @@ pub struct Provision {
 
 impl Provision {
     /// Where the record of an item is; nothing for an organization, a tombstone, and an item that says of nobody.
-    #[must_use]
     pub fn key(&self, item: &Item) -> Option<Key> {
         match item.entity().filter(|_| !item.is_deleted())? {
             EntityId::User(user) => Some(profile::user_key(&self.instance, &user)),

@@ -38,7 +38,6 @@ pub struct Record {
     pub new: Option<Item>,
 }
 
-/// What reacting needs.
 pub struct Reactor {
     /// The records of newcomers.
     pub provision: Provision,
@@ -57,7 +56,6 @@ pub struct Reactor {
 /// Why a record's consequences are not done.
 #[derive(Debug, Error)]
 pub enum ReactError {
-    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// What a deletion removes could not be removed.
@@ -77,7 +75,6 @@ pub enum ReactError {
 pub struct Stopped {
     /// The first record that is not done.
     pub at: usize,
-    /// Why.
     #[source]
     pub error: ReactError,
 }

@@ -13,7 +13,6 @@ use crate::core::mirror::rule::Stamp;
 /// What receiving an event needs.
 #[derive(Debug)]
 pub struct Receiver {
-    /// Where states go.
     pub applier: Applier,
     /// What deletions leave, and whether anything is kept.
     pub policy: Policy,

@@ -53,7 +53,6 @@ pub enum LinkError {
 
 impl LinkError {
     /// Whether Clerk would answer about others.
-    #[must_use]
     pub fn concerns_one(&self) -> bool {
         matches!(self, LinkError::Clerk(error) if error.concerns_one())
     }
@@ -61,7 +60,6 @@ impl LinkError {
 
 impl Links {
     /// Write-backs to this instance, at so many percent of Clerk's rate.
-    #[must_use]
     pub fn new(clerk: ClerkApi, instance: InstanceId, rate_share: u8, budget: Budget, clock: Clock) -> Links {
         // Until Clerk has said that the instance is one in production.
         let clerk = clerk.paced(Pace::share(rate_share, false));

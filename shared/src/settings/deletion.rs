@@ -1,40 +1,37 @@
 //! What deletions remove, as the settings say it.
 
 use super::tables::Tables;
-use super::variables::{DELETION_POLICY, Reader, Source, Variable, deletion_policy, variable};
+use super::variables::{DELETION_POLICY, Reader, Variable, deletion_policy, variable};
 use crate::core::deletion::owned::{OwnedTable, owned_tables};
 use crate::core::deletion::purge::{LONGEST_HOLD, USUAL_BACKUP_DAYS, USUAL_HOLD};
 use crate::core::mirror::tombstone::DeletionPolicy;
 use crate::core::tables::bare_table_name;
 
-/// How long a deletion can be taken back.
 pub const PURGE_AFTER_HOURS: Variable = variable(
     "PURGE_AFTER_HOURS",
-    false,
-    Source::Environment,
+    "the grace period: for how many whole hours, from 0 to 8760, a deletion can be undone before data are removed; `0` \
+     removes data at once",
     "the whole hours that the data of a deleted user wait for an undo, from 0 (none at all) to 8760, by default 24",
-);
-/// The application's tables of users' rows.
+)
+.with_default("24");
 pub const OWNED_TABLES: Variable = variable(
     "OWNED_TABLES",
-    false,
-    Source::Environment,
+    r#"your own tables, whose rows of a deleted user `purge` removes, a JSON list: `[{"table":"tasks","key":"user_id","sort_key":"task_id","index":null,"id":"clerk","unique_per_user":false}]`. `key` holds the user's id, Clerk's (`clerk`) or the internal one (`internal`), and is the partition key of the table or of `index`. A list of more than 1,200 characters: `rollcall owned-tables` ([Many owned tables](operations.md#many-owned-tables))"#,
     r#"a JSON list such as [{"table":"tasks","key":"user_id","sort_key":"task_id","index":null,"id":"clerk","unique_per_user":false}], by default []; or what `rollcall owned-tables` has printed"#,
-);
-/// Where backups go.
+)
+.with_default("[]");
 pub const BACKUP_BUCKET: Variable = variable(
     "BACKUP_BUCKET",
-    false,
-    Source::Environment,
+    "the bucket, or the absolute path of the folder, for backups, required unless `DELETION_POLICY=retain`",
     "the name of an S3 bucket, or the absolute path of a folder; required unless DELETION_POLICY is retain",
 );
-/// How long backups stay.
 pub const BACKUP_DAYS: Variable = variable(
     "BACKUP_DAYS",
-    false,
-    Source::Environment,
+    "for how many days, from 1 to 3650, a backup is kept. Rollcall removes expired backups from a folder; a bucket needs a \
+     lifecycle rule, as the template's has",
     "the whole days that a backup in a folder stays, from 1 to 3650, by default 30; a bucket has a lifecycle rule",
-);
+)
+.with_default("30");
 
 /// What becomes of a deleted user's data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +48,6 @@ pub struct Removal {
     pub backup_days: u64,
 }
 
-/// Where backups go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BackupPlace {
     /// An S3 bucket, by its name.
@@ -61,7 +57,6 @@ pub enum BackupPlace {
 }
 
 impl Removal {
-    /// What it reads.
     pub const VARIABLES: [Variable; 5] = [DELETION_POLICY, PURGE_AFTER_HOURS, OWNED_TABLES, BACKUP_BUCKET, BACKUP_DAYS];
 
     /// Reads the five settings. `ours` are the tables that cannot be owned ones.
@@ -90,7 +85,6 @@ impl Removal {
 }
 
 /// A bucket's name, or an absolute path. Source: AWS, "General purpose bucket naming rules".
-#[must_use]
 pub fn backup_place(text: &str) -> Option<BackupPlace> {
     if text.starts_with('/') {
         return Some(BackupPlace::Folder(text.to_owned()));

@@ -1,5 +1,8 @@
-//! Settings: [`variables`] are those of all functions, [`tables`] the three tables, [`deletion`] what deletions need.
+//! Settings: [`variables`] are those of all functions. Most are read in groups: [`tables`], [`mirror`], [`defaults`],
+//! [`deletion`]. The groups of Clerk and of the sessions are adapters, `clerk::access` and `clerk::sessions`.
 
+pub mod defaults;
 pub mod deletion;
+pub mod mirror;
 pub mod tables;
 pub mod variables;

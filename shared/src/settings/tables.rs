@@ -15,7 +15,6 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// What it reads.
     pub const VARIABLES: [Variable; 3] = [DIRECTORY_TABLE, PROFILES_TABLE, OPERATIONS_TABLE];
 
     /// Reads the three names; nothing if one of them is missing or malformed, of which the reader has taken note.
@@ -29,8 +28,6 @@ impl Tables {
         Some(Tables { directory: directory?, profiles: profiles?, operations: operations? })
     }
 
-    /// The three names.
-    #[must_use]
     pub fn names(&self) -> [&String; 3] {
         [&self.directory, &self.profiles, &self.operations]
     }

@@ -20,177 +20,209 @@ use crate::core::reconcile::run::Mode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
-    /// The function's environment.
     Environment,
     /// The JSON secret that `ROLLCALL_SECRET_ARN` names; the environment on a developer's machine.
     Secret,
-    /// AWS's own variables, read by its SDK.
-    Aws,
 }
 
-/// One setting.
+/// One setting: the only description of it. Errors, `rollcall settings` and docs/configuration.md are made from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Variable {
-    /// Its name, in the environment and in the secret alike.
+    /// The name, in the environment and in the secret alike.
     pub name: &'static str,
     /// Whether a function refuses to start without it.
     pub required: bool,
-    /// Where it comes from.
     pub source: Source,
-    /// What it is and what it should look like.
+    /// What it is and does, in Markdown, for the configuration page. Links are relative to docs/.
+    pub meaning: &'static str,
+    /// What it should look like, for an error that says that it is missing or malformed.
     pub looks_like: &'static str,
+    /// The value that counts where none is given, if there is one.
+    pub default: Option<&'static str>,
 }
 
-pub(super) const fn variable(name: &'static str, required: bool, source: Source, looks_like: &'static str) -> Variable {
-    Variable { name, required, source, looks_like }
+/// An optional variable of the environment, without a default.
+pub(super) const fn variable(name: &'static str, meaning: &'static str, looks_like: &'static str) -> Variable {
+    Variable { name, required: false, source: Source::Environment, meaning, looks_like, default: None }
 }
 
-/// The Directory's table.
 pub const DIRECTORY_TABLE: Variable = variable(
     "DIRECTORY_TABLE",
-    true,
-    Source::Environment,
+    "the name or ARN of the Directory table",
     "the name of the Directory table, such as rollcall-directory",
-);
-/// The Profiles' table.
-pub const PROFILES_TABLE: Variable =
-    variable("PROFILES_TABLE", true, Source::Environment, "the name of the Profiles table, such as rollcall-profiles");
-/// The Operations table.
+)
+.required_if(true);
+pub const PROFILES_TABLE: Variable = variable(
+    "PROFILES_TABLE",
+    "the name or ARN of the Profiles table",
+    "the name of the Profiles table, such as rollcall-profiles",
+)
+.required_if(true);
 pub const OPERATIONS_TABLE: Variable = variable(
     "OPERATIONS_TABLE",
-    true,
-    Source::Environment,
+    "the name or ARN of the Operations table",
     "the name of the Operations table, such as rollcall-operations",
-);
-/// Clerk's instance.
-pub const CLERK_INSTANCE_ID: Variable =
-    variable("CLERK_INSTANCE_ID", true, Source::Environment, "the id of your Clerk instance, such as ins_2nUcu…");
-/// Clerk's Backend API.
+)
+.required_if(true);
+pub const CLERK_INSTANCE_ID: Variable = variable(
+    "CLERK_INSTANCE_ID",
+    "the Clerk instance whose events are accepted, `ins_…`. It is part of every internal id: never change it for existing \
+     tables",
+    "the id of your Clerk instance, such as ins_2nUcu…",
+)
+.required_if(true);
 pub const CLERK_API_URL: Variable = variable(
     "CLERK_API_URL",
-    false,
-    Source::Environment,
+    "the base URL of Clerk's Backend API; only an emulator needs another value",
     "the base URL of Clerk's Backend API, by default https://api.clerk.com",
-);
-/// The key to the Backend API.
-pub const CLERK_SECRET_KEY: Variable =
-    variable("CLERK_SECRET_KEY", true, Source::Secret, "the secret key of your Clerk instance, such as sk_live_…");
-/// The webhook's signing secrets.
+)
+.with_default("https://api.clerk.com");
+pub const CLERK_SECRET_KEY: Variable = variable(
+    "CLERK_SECRET_KEY",
+    "the key to Clerk's Backend API. ensure-profile needs it unless `ENSURE_POLICY=verify`, react unless \
+     `METADATA_WRITEBACK=off`",
+    "the secret key of your Clerk instance, such as sk_live_…",
+)
+.required_if(true)
+.secret();
 pub const CLERK_WEBHOOK_SECRET: Variable = variable(
     "CLERK_WEBHOOK_SECRET",
-    true,
-    Source::Secret,
+    "the endpoint's signing secret, or several separated by spaces while you \
+     [rotate](webhook-setup.md#rotating-the-secrets)",
     "one or several signing secrets, separated by spaces, such as whsec_…",
-);
-/// The secret that holds the two above.
+)
+.required_if(true)
+.secret();
 pub const ROLLCALL_SECRET_ARN: Variable = variable(
     "ROLLCALL_SECRET_ARN",
-    false,
-    Source::Environment,
+    "a Secrets Manager secret, a JSON object with `CLERK_SECRET_KEY` and `CLERK_WEBHOOK_SECRET`. With it the two are read \
+     there and nowhere else; deployed functions use only this",
     "the ARN of a Secrets Manager secret, a JSON object with CLERK_SECRET_KEY and CLERK_WEBHOOK_SECRET",
 );
-/// What a deletion leaves.
-pub const DELETION_POLICY: Variable =
-    variable("DELETION_POLICY", false, Source::Environment, "redact (default), purge or retain");
-/// Whether reconcile writes.
-pub const RECONCILE_POLICY: Variable =
-    variable("RECONCILE_POLICY", false, Source::Environment, "repair (default) or report");
-/// How much of Clerk's rate each function may use that asks much.
+pub const DELETION_POLICY: Variable = variable(
+    "DELETION_POLICY",
+    "[what a deletion leaves](operations.md#deletion-policies): `redact` = a user without personal data, `purge` = the key \
+     alone, `retain` = everything",
+    "redact (default), purge or retain",
+)
+.with_default("redact");
+pub const RECONCILE_POLICY: Variable = variable(
+    "RECONCILE_POLICY",
+    "`repair` = reconcile ends the differences that it finds; `report` = it writes nothing but its report, and react \
+     processes no deletions. The template then requires `DELETION_POLICY=retain`",
+    "repair (default) or report",
+)
+.with_default("repair");
 pub const CLERK_RATE_SHARE: Variable = variable(
     "CLERK_RATE_SHARE",
-    false,
-    Source::Environment,
+    "the share of Clerk's rate limit, in percent from 1 to 100, that each of reconcile, react (write-back) and \
+     ensure-profile may use",
     "the share of Clerk's rate limit that reconcile, the write-back and ensure-profile may use, each, in percent from 1 to 100, by default 20",
-);
-/// Whether live users and memberships are kept.
-pub const MIRROR: Variable = variable("MIRROR", false, Source::Environment, "on (default) or off");
-
-/// Whether ids and roles are written back into Clerk.
-pub const METADATA_WRITEBACK: Variable =
-    variable("METADATA_WRITEBACK", false, Source::Environment, "on (default) or off");
-/// Which roles users have.
+)
+.with_default("20");
+pub const MIRROR: Variable = variable(
+    "MIRROR",
+    "`off` = no users and no memberships are stored, only the tombstones of deleted users",
+    "on (default) or off",
+)
+.with_default("on");
+pub const METADATA_WRITEBACK: Variable = variable(
+    "METADATA_WRITEBACK",
+    "`on` = `dbId` and `role` are added to the public metadata of users in Clerk where they are missing; `off` = Clerk's \
+     metadata are never changed",
+    "on (default) or off",
+)
+.with_default("on");
 pub const ROLES: Variable = variable(
     "ROLES",
-    false,
-    Source::Environment,
+    "the names that count as roles in `public_metadata.role`, separated by commas; any other is stored as `user`, and \
+     counted in the metric `UnknownRoles`",
     "the names that count as roles in a user's public metadata, separated by commas, by default admin,user",
-);
-/// Where changes are told.
+)
+.with_default("admin,user");
 pub const EVENT_BUS: Variable = variable(
     "EVENT_BUS",
-    false,
-    Source::Environment,
+    "the EventBridge bus of the change events; without one they are only logged",
     "the name or ARN of an EventBridge bus for change events; without one they are only logged",
 );
-
-/// Who issues session tokens.
 pub const CLERK_ISSUER: Variable = variable(
     "CLERK_ISSUER",
-    true,
-    Source::Environment,
+    "the Frontend API URL of the instance, the issuer of sessions; several, separated by spaces, for proxies and satellite \
+     domains",
     "the Frontend API URL of your Clerk instance, such as https://clerk.example.com, not the address of its keys; several \
      are separated by spaces",
-);
-/// Where the keys of session tokens are published.
+)
+.required_if(true);
 pub const CLERK_JWKS_URL: Variable = variable(
     "CLERK_JWKS_URL",
-    false,
-    Source::Environment,
+    "where the keys of sessions are published; without it `/.well-known/jwks.json` of the first `CLERK_ISSUER`",
     "the URL of the keys that sign sessions, by default the first CLERK_ISSUER and /.well-known/jwks.json",
 );
-/// What the names of Clerk's cookies are worked out from.
 pub const CLERK_PUBLISHABLE_KEY: Variable = variable(
     "CLERK_PUBLISHABLE_KEY",
-    false,
-    Source::Environment,
+    "the publishable key, `pk_live_…`, from which the name of the session cookie is derived; without it the name is derived \
+     from `CLERK_ISSUER`. Needed behind a proxied Frontend API",
     "the publishable key of your Clerk instance, such as pk_live_…; only needed if CLERK_ISSUER is a proxy's address",
 );
-/// The key of session tokens, given.
 pub const CLERK_JWT_KEY: Variable = variable(
     "CLERK_JWT_KEY",
-    false,
-    Source::Environment,
+    "the instance's JWT public key as PEM, line breaks also as `\\n`: then no key is fetched, and a new key of Clerk must be \
+     entered here",
     "the PEM of the instance's public key, lines separated by line breaks or \\n; with it no keys are fetched",
 );
-/// The sites whose sessions are accepted.
 pub const ALLOWED_ORIGINS: Variable = variable(
     "ALLOWED_ORIGINS",
-    true,
-    Source::Environment,
+    "your sites, separated by spaces or commas, such as `https://app.example.com`, `https://*.example.com` (one label) or \
+     `tauri://localhost`: sessions made for these sites are accepted, their pages may read answers, and `/sync` redirects \
+     to them",
     "your sites, separated by spaces or commas, such as https://app.example.com, https://*.example.com (a star for the \
      first label, and nothing else) or tauri://localhost",
-);
-/// Whether tokens that name no site are accepted.
-pub const ALLOW_MISSING_AZP: Variable =
-    variable("ALLOW_MISSING_AZP", false, Source::Environment, "true or false (default)");
-/// Where somebody who is not signed in goes.
+)
+.required_if(true);
+pub const ALLOW_MISSING_AZP: Variable = variable(
+    "ALLOW_MISSING_AZP",
+    "`true` = tokens that name no site are accepted; some native apps have such tokens",
+    "true or false (default)",
+)
+.with_default("false");
 pub const SIGN_IN_URL: Variable = variable(
     "SIGN_IN_URL",
-    false,
-    Source::Environment,
+    "the sign-in page to which `/sync` sends browsers without a session; without it they get an error",
     "the URL of your sign-in page, such as https://app.example.com/sign-in",
 );
-/// What `ensure` may do.
-pub const ENSURE_POLICY: Variable = variable("ENSURE_POLICY", false, Source::Environment, "create (default) or verify");
-/// What a user's new record in Profiles holds.
+pub const ENSURE_POLICY: Variable = variable(
+    "ENSURE_POLICY",
+    "`create` = what is missing is created; `verify` = ensure-profile creates nothing, sends no request to Clerk, and \
+     counts what the webhook has not stored. Needs `MIRROR=on`",
+    "create (default) or verify",
+)
+.with_default("create");
 pub const PROFILE_DEFAULTS: Variable = variable(
     "PROFILE_DEFAULTS",
-    false,
-    Source::Environment,
-    "a JSON object without pk, sk, user_id, organization_id and created_at, by default {}",
-);
-/// What a membership's new record in Profiles holds.
-pub const MEMBERSHIP_PROFILE_DEFAULTS: Variable = Variable { name: "MEMBERSHIP_PROFILE_DEFAULTS", ..PROFILE_DEFAULTS };
-/// Whom callers may turn to.
+    "the default values of a user's new record in Profiles, a JSON object",
+    DEFAULTS_LOOK_LIKE,
+)
+.with_default("{}");
+pub const MEMBERSHIP_PROFILE_DEFAULTS: Variable = variable(
+    "MEMBERSHIP_PROFILE_DEFAULTS",
+    "the default values of a membership's new record in Profiles, a JSON object",
+    DEFAULTS_LOOK_LIKE,
+)
+.with_default("{}");
+const DEFAULTS_LOOK_LIKE: &str = "a JSON object without pk, sk, user_id, organization_id and created_at, by default {}";
 pub const SUPPORT_CONTACT: Variable = variable(
     "SUPPORT_CONTACT",
-    false,
-    Source::Environment,
+    "an address or URL that an error shows when only you can help",
     "an address or a URL of at most 200 characters that callers see when only you can help",
 );
 
 /// The share of Clerk's rate that is used unless told otherwise, in percent.
 pub const USUAL_RATE_SHARE: u8 = 20;
+
+/// Reads the share of Clerk's rate limit that a function may use, in percent.
+pub fn rate_share(reader: &mut Reader<'_>) -> u8 {
+    reader.read(&CLERK_RATE_SHARE, percent).unwrap_or(USUAL_RATE_SHARE)
+}
 
 /// All the problems of one start, each by the name of its variable.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -206,13 +238,11 @@ impl std::error::Error for InvalidSettings {}
 
 impl InvalidSettings {
     /// Each problem as a line of its own.
-    #[must_use]
     pub fn lines(&self) -> Vec<String> {
         self.0.iter().map(|(name, problem)| format!("{name} {problem}")).collect()
     }
 
     /// The names of the variables that are missing or malformed.
-    #[must_use]
     pub fn names(&self) -> Vec<&'static str> {
         self.0.iter().map(|(name, _)| *name).collect()
     }
@@ -230,11 +260,18 @@ impl Variable {
     pub const fn required_if(self, required: bool) -> Variable {
         Variable { required, ..self }
     }
+
+    const fn secret(self) -> Variable {
+        Variable { source: Source::Secret, ..self }
+    }
+
+    pub(super) const fn with_default(self, default: &'static str) -> Variable {
+        Variable { default: Some(default), ..self }
+    }
 }
 
 impl<'a> Reader<'a> {
     /// A reader over `lookup`. A blank value counts as missing.
-    #[must_use]
     pub fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Reader<'a> {
         Reader { lookup, problems: InvalidSettings::default() }
     }
@@ -261,15 +298,20 @@ impl<'a> Reader<'a> {
         self.problems.0.push((variable.name, problem.to_owned()));
     }
 
-    /// What was wrong, all of it.
-    #[must_use]
-    pub fn finish(self) -> InvalidSettings {
-        self.problems
+    /// The settings, made of what was read.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSettings`] with all problems. `settings` has nothing only where a required variable is missing or malformed.
+    pub fn finish<S>(self, settings: impl FnOnce() -> Option<S>) -> Result<S, InvalidSettings> {
+        match settings() {
+            Some(settings) if self.problems.0.is_empty() => Ok(settings),
+            _ => Err(self.problems),
+        }
     }
 }
 
 /// `on` or `off`.
-#[must_use]
 pub fn switch(text: &str) -> Option<bool> {
     match text {
         "on" => Some(true),
@@ -279,7 +321,6 @@ pub fn switch(text: &str) -> Option<bool> {
 }
 
 /// `redact`, `purge` or `retain`.
-#[must_use]
 pub fn deletion_policy(text: &str) -> Option<DeletionPolicy> {
     match text {
         "redact" => Some(DeletionPolicy::Redact),
@@ -290,7 +331,6 @@ pub fn deletion_policy(text: &str) -> Option<DeletionPolicy> {
 }
 
 /// `repair` or `report`.
-#[must_use]
 pub fn reconcile_policy(text: &str) -> Option<Mode> {
     match text {
         "repair" => Some(Mode::Repair),
@@ -300,26 +340,22 @@ pub fn reconcile_policy(text: &str) -> Option<Mode> {
 }
 
 /// A whole percentage; none of it would be no work at all.
-#[must_use]
 pub fn percent(text: &str) -> Option<u8> {
     text.parse().ok().filter(|percent| (1..=100).contains(percent))
 }
 
 /// A bus's name or ARN. Source: AWS, API reference of `PutEvents`, pattern of `EventBusName`.
-#[must_use]
 pub fn event_bus(text: &str) -> Option<String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/' | b':');
     ((1..=1600).contains(&text.len()) && text.bytes().all(allowed)).then(|| text.to_owned())
 }
 
 /// `true` or `false`.
-#[must_use]
 pub fn boolean(text: &str) -> Option<bool> {
     text.parse().ok()
 }
 
 /// `create` or `verify`.
-#[must_use]
 pub fn ensure_policy(text: &str) -> Option<decide::Policy> {
     match text {
         "create" => Some(decide::Policy::Create),
@@ -329,27 +365,23 @@ pub fn ensure_policy(text: &str) -> Option<decide::Policy> {
 }
 
 /// An http or https URL with a host.
-#[must_use]
 pub fn http_url(text: &str) -> Option<Url> {
     Url::parse(text).ok().filter(|url| matches!(url.scheme(), "https" | "http") && url.has_host())
 }
 
 /// The base URL of the Backend API, to which `/v1` is added: whoever has written it already means the same.
-#[must_use]
 pub fn api_url(text: &str) -> Option<Url> {
     let text = text.trim_end_matches('/');
     http_url(text.strip_suffix("/v1").unwrap_or(text))
 }
 
 /// A key that can be sent in a header; its prefix is Clerk's affair.
-#[must_use]
 pub fn secret_key(text: &str) -> Option<SecretString> {
     text.bytes().all(|byte| byte.is_ascii_graphic()).then(|| SecretString::from(text))
 }
 
 /// One or several issuers, separated by commas or white space, as tokens write them: URLs without a slash at their end. The
 /// address of the keys is not one of them: with it every session would be refused.
-#[must_use]
 pub fn issuers(text: &str) -> Option<Vec<String>> {
     let listed = text.split([' ', ',', '\t', '\n']).filter(|issuer| !issuer.is_empty());
     let issuers: Option<Vec<String>> = listed.map(issuer).collect();
@@ -366,19 +398,16 @@ fn issuer(text: &str) -> Option<String> {
 }
 
 /// The address of published keys: never a bare host, where a web page answers.
-#[must_use]
 pub fn jwks_url(text: &str) -> Option<Url> {
     http_url(text).filter(|url| url.path().len() > 1)
 }
 
 /// The PEM of a key; a variable that cannot hold line breaks writes them as `\n`.
-#[must_use]
 pub fn pem(text: &str) -> String {
     text.replace("\\n", "\n")
 }
 
 /// A JSON object that sets none of the attributes which Rollcall sets.
-#[must_use]
 pub fn profile_defaults(text: &str) -> Option<Map<String, Value>> {
     let defaults: Map<String, Value> = serde_json::from_str(text).ok()?;
     let is_free = |name: &String| !name.is_empty() && !profile::RESERVED.contains(&name.as_str());
@@ -386,7 +415,6 @@ pub fn profile_defaults(text: &str) -> Option<Map<String, Value>> {
 }
 
 /// Text that is shown to callers as it is.
-#[must_use]
 pub fn support_contact(text: &str) -> Option<String> {
     (text.chars().count() <= 200 && !text.chars().any(char::is_control)).then(|| text.to_owned())
 }

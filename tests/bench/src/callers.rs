@@ -21,7 +21,6 @@ const MEMBERSHIP: &str = include_str!("../../../events/organizationMembership.up
 
 /// Made for the tests; it signs nothing else.
 const KEY: &str = include_str!("../../support/keys/one.pem");
-/// Its public part.
 const PUBLIC_KEY: &str = include_str!("../../support/keys/one.pub.pem");
 const ISSUER: &str = "https://clerk.example.com";
 const ORIGIN: &str = "https://app.example.com";

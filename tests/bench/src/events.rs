@@ -37,7 +37,6 @@ pub(crate) fn hot_path() -> HotPath {
     }
 }
 
-/// A signed body.
 pub(crate) struct Signed {
     /// The body, as Clerk sends it.
     pub(crate) body: String,

@@ -25,7 +25,6 @@ const DOMAIN: &str = "example.execute-api.us-east-1.amazonaws.com";
 pub(crate) struct HotPath {
     /// Its name, which is its binary's, too.
     pub(crate) function: &'static str,
-    /// Its own settings.
     pub(crate) settings: Vec<(&'static str, String)>,
     /// What an invocation may take, as template.yaml has it. A function that is about to run out of time begins nothing.
     pub(crate) limit: Duration,
@@ -39,7 +38,6 @@ pub(crate) struct HotPath {
 
 /// A request to AWS.
 pub(crate) struct Asked {
-    /// The operation.
     pub(crate) operation: &'static str,
     /// What AWS says to it, as JSON.
     pub(crate) answer: String,

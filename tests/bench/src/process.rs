@@ -16,12 +16,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// What an idle process still does (collect garbage, compile, close what it opened) belongs to what it did before.
 const SETTLE: Duration = Duration::from_millis(3);
 
-/// What to run.
 #[derive(Clone)]
 pub(crate) struct Program {
-    /// The binary.
     pub(crate) path: PathBuf,
-    /// Its arguments.
     pub(crate) arguments: Vec<PathBuf>,
     /// Its whole environment but for `AWS_LAMBDA_RUNTIME_API`: nothing of this process's own reaches it.
     pub(crate) environment: Vec<(&'static str, String)>,
@@ -56,7 +53,6 @@ pub(crate) struct Process {
 /// Resident memory, in bytes.
 #[derive(Clone, Copy)]
 pub(crate) struct Memory {
-    /// Now.
     pub(crate) now: u64,
     /// At most, so far.
     pub(crate) peak: u64,

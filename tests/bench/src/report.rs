@@ -35,15 +35,12 @@ impl Unit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Verdict {
-    /// It does.
     Pass,
-    /// It does not.
     Over,
     /// Nobody knows. That is no pass.
     NotMeasured,
 }
 
-/// One budget.
 #[derive(Debug, Serialize)]
 pub(crate) struct Budget {
     function: String,
@@ -51,7 +48,6 @@ pub(crate) struct Budget {
     unit: Unit,
     measured: Option<f64>,
     at_most: f64,
-    /// Whether it holds.
     pub(crate) verdict: Verdict,
 }
 
@@ -76,9 +72,7 @@ type Figure = fn(&Figures) -> f64;
 
 /// What the processes of one function took.
 pub(crate) struct Measured {
-    /// Its name.
     pub(crate) name: &'static str,
-    /// The function.
     pub(crate) function: Figures,
     /// The same handler on Node.js.
     pub(crate) node: Option<Figures>,
@@ -150,7 +144,6 @@ impl Report {
         budgets
     }
 
-    /// Everything as JSON.
     pub(crate) fn json(&self) -> Value {
         let [fresh, duplicate, superseded] = &self.costs;
         let figures = |measured: &Measured| json!({ "function": measured.function, "node": measured.node });

@@ -31,13 +31,11 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub(crate) struct Cost {
     /// What the function says became of it.
     pub(crate) outcome: String,
-    /// Requests to DynamoDB.
     pub(crate) requests: u32,
     /// Those of them that write nothing.
     pub(crate) reads: u32,
     /// Write units that DynamoDB reports, indexes included.
     pub(crate) write_units: f64,
-    /// Requests to Clerk.
     pub(crate) clerk_calls: u32,
     /// Whether the stored item differs afterwards.
     pub(crate) item_changes: u32,

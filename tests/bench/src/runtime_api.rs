@@ -37,7 +37,6 @@ enum Call {
 pub(crate) struct Answer {
     /// From handing the event out to having the answer.
     pub(crate) latency: Duration,
-    /// Its HTTP status.
     pub(crate) status: u64,
     /// Its body; null if that is no JSON.
     pub(crate) body: Value,

@@ -19,7 +19,6 @@ use tokio_rustls::TlsAcceptor;
 
 /// A running server. Dropping it ends it.
 pub(crate) struct Server {
-    /// Where it listens.
     pub(crate) address: SocketAddr,
     task: JoinHandle<()>,
 }

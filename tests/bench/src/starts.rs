@@ -57,7 +57,6 @@ impl Store {
         Ok(Store { authority, server, asked })
     }
 
-    /// Where it is.
     pub(crate) fn url(&self) -> String {
         format!("https://{}", self.server.address)
     }
@@ -211,7 +210,6 @@ pub(crate) fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
 }
 
-/// The middle one.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

@@ -14,7 +14,6 @@ use crate::{state, user};
 /// How an act is cut short.
 #[derive(Clone, Copy, Debug)]
 enum Cut {
-    /// Not at all.
     None,
     /// Killed at its nth await.
     Killed(usize),

@@ -18,7 +18,6 @@ use rollcall_tests::{OWNED_TABLES, TABLES, World, killed_after};
 const USERS: usize = 1_000;
 const ROWS: usize = 33;
 const OF_EACH: usize = 3 * ROWS + 1;
-/// Users who stay.
 const OTHERS: usize = 20;
 
 pub(crate) fn row(keys: &[(&str, String)]) -> Row {

@@ -14,7 +14,6 @@ async fn everything(world: &World) -> (Vec<Value>, Vec<Value>, Vec<Value>, Vec<(
 }
 
 #[tokio::test]
-#[expect(clippy::too_many_lines, reason = "a list of bad files, which reads best in one piece")]
 async fn fault_s2_forty_bad_backups_write_nothing() {
     let world = World::with(&PURGE).await;
     world.make_owned_tables().await;

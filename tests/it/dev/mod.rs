@@ -3,4 +3,5 @@
 mod data_folder;
 mod main_job;
 mod pages;
+mod routes;
 mod trigger;

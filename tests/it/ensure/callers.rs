@@ -188,9 +188,12 @@ async fn fault_b1_each_cookie_is_read_by_itself() {
     // gateway likewise.
     for neighbour in ["city=Z\u{fc}rich", "city=Z\u{fffd}rich", "bell=\u{7}"] {
         let event = json!({
-            "version": "2.0", "routeKey": "$default", "rawPath": "/profiles/ensure", "rawQueryString": "",
+            "version": "2.0", "routeKey": "POST /profiles/ensure", "rawPath": "/profiles/ensure", "rawQueryString": "",
             "cookies": [neighbour, session], "headers": { "origin": FRONT_END, "host": "api.example.com" },
-            "requestContext": { "http": { "method": "POST", "path": "/profiles/ensure" }, "requestId": "the-request", "stage": "$default" },
+            "requestContext": {
+                "http": { "method": "POST", "path": "/profiles/ensure" }, "requestId": "the-request",
+                "routeKey": "POST /profiles/ensure", "stage": "$default",
+            },
             "isBase64Encoded": false,
         });
         let answer = world.invoke_ensure(event).await;
@@ -421,13 +424,16 @@ fn no_event_whatever_its_parts_makes_the_function_panic() {
     let played = runner.run(&parts, |(path, is_post, is_signed_in, parts)| {
         let [query, cookie, header, value, stage] = parts;
         let method = if is_post { "POST" } else { "GET" };
+        let route = format!("{method} {path}");
         let session = if is_signed_in { format!("__session={token}") } else { format!("__session_x={cookie}") };
         let event = json!({
-            "version": "2.0", "routeKey": "$default", "rawPath": path,
+            "version": "2.0", "routeKey": route, "rawPath": path,
             "rawQueryString": format!("redirect_url={query}&{query}"),
             "cookies": [session, cookie, format!("rollcall_sync={value}")],
             "headers": { "origin": FRONT_END, "accept": header, "host": value, "authorization": if is_signed_in { "" } else { &value } },
-            "requestContext": { "http": { "method": method, "path": path }, "requestId": "the-request", "stage": stage },
+            "requestContext": {
+                "http": { "method": method, "path": path }, "requestId": "the-request", "routeKey": route, "stage": stage,
+            },
             "body": query, "isBase64Encoded": false,
         });
         let answer = runtime.block_on(world.invoke_ensure(event));

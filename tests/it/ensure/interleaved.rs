@@ -34,7 +34,6 @@ enum Deed {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Claim {
     Nothing,
-    /// The organization, truthfully.
     Organization,
     /// To be its administrator, and one of the application.
     More,
@@ -92,7 +91,6 @@ impl Waiting {
     }
 }
 
-/// One user's story.
 struct Story<'a> {
     world: &'a World,
     ada: String,

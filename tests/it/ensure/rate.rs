@@ -298,7 +298,7 @@ async fn fault_s12_the_write_back_of_two_functions_stays_within_one_share_and_le
 }
 
 #[tokio::test]
-async fn fault_s11_the_webhook_takes_events_under_whatever_path_it_is_routed_at() {
+async fn fault_s11_the_webhook_takes_events_under_the_path_that_nobody_can_guess() {
     let world = World::start().await;
     let (ada, _) = newcomer(&world).await;
     let body = world.clerk("GET", &format!("/users/{ada}"), Value::Null).await;
@@ -307,5 +307,6 @@ async fn fault_s11_the_webhook_takes_events_under_whatever_path_it_is_routed_at(
     let path = "/webhooks/clerk/0123456789abcdef0123456789abcdef";
     event["rawPath"] = path.into();
     event["requestContext"]["http"]["path"] = path.into();
+    event["requestContext"]["routeKey"] = format!("POST {path}").into();
     assert_eq!(world.invoke(event).await.brief(), (200, "applied"));
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use clerk_emulator::{ApiFaults, Faults};
+use rollcall_cli::functions::FUNCTIONS;
 use rollcall_tests::{Fault, SAMPLE_TIME, World, sample, user_event};
 use serde_json::{Value, json};
 use tracing::subscriber::DefaultGuard;
@@ -22,8 +23,11 @@ impl Log {
     /// Listens until the guard is dropped.
     pub(crate) fn listen(&self) -> DefaultGuard {
         // While a listener is the only one, a line that another thread reaches first counts as of no interest, for ever.
-        let _ = tracing::subscriber::set_global_default(rollcall::adapters::lambda::log::subscriber(std::io::sink));
-        tracing::subscriber::set_default(rollcall::adapters::lambda::log::subscriber(self.clone()))
+        let _ = tracing::subscriber::set_global_default(rollcall::adapters::lambda::log::subscriber(
+            &FUNCTIONS,
+            std::io::sink,
+        ));
+        tracing::subscriber::set_default(rollcall::adapters::lambda::log::subscriber(&FUNCTIONS, self.clone()))
     }
 
     /// What was logged, but for the lines of the engine, which is no part of a function.

@@ -1,6 +1,7 @@
 //! Settings of ensure-profile that are missing or malformed: all named at once, and the function does not start.
 
-use ensure_profile::settings::{Settings, VARIABLES};
+use ensure_profile::FUNCTION;
+use ensure_profile::settings::Settings;
 use rollcall::settings::variables::InvalidSettings;
 use rollcall_tests::World;
 use rollcall_tests::tokens::PUBLIC_KEY;
@@ -187,7 +188,7 @@ fn the_function_reads_what_it_says_it_reads() {
     // `main.rs` follows ROLLCALL_SECRET_ARN before the settings are read.
     asked.borrow_mut().push("ROLLCALL_SECRET_ARN".to_owned());
     let mut asked = asked.into_inner();
-    let mut said: Vec<&str> = VARIABLES.iter().map(|variable| variable.name).collect();
+    let mut said: Vec<&str> = FUNCTION.variables().map(|variable| variable.name).collect();
     asked.sort();
     said.sort_unstable();
     assert_eq!(asked, said);

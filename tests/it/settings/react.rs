@@ -1,6 +1,7 @@
 //! Settings of react that are missing or malformed: all named at once, and the function does not start.
 
-use react::settings::{Settings, VARIABLES};
+use react::FUNCTION;
+use react::settings::Settings;
 use rollcall::settings::variables::InvalidSettings;
 
 const GOOD: [(&str, &str); 17] = [
@@ -73,10 +74,10 @@ fn names(settings: &[(&str, &str)]) -> Vec<&'static str> {
 #[test]
 fn good_settings_of_react_are_read_and_every_variable_is_listed() {
     let settings = read(&GOOD).unwrap();
-    assert!(settings.write_back.is_some_and(|needs| needs.rate_share == 50));
+    assert!(settings.writes_back && settings.rate_share == 50);
     assert!(settings.event_bus.is_some());
     for (name, _) in GOOD {
-        assert!(VARIABLES.iter().any(|variable| variable.name == name), "{name}");
+        assert!(FUNCTION.variables().any(|variable| variable.name == name), "{name}");
     }
 }
 
@@ -87,7 +88,7 @@ fn what_react_misses_is_named_all_at_once() {
     // Without the write-back Clerk is not asked, so no key is needed; and where everything is kept there is nothing to back up.
     let without = [GOOD[0], GOOD[1], GOOD[2], GOOD[3], ("METADATA_WRITEBACK", "off"), ("DELETION_POLICY", "retain")];
     let settings = read(&without).unwrap();
-    assert!(settings.write_back.is_none() && settings.removal.backups.is_none());
+    assert!(!settings.writes_back && settings.removal.backups.is_none());
 }
 
 #[test]

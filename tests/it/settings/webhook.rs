@@ -1,7 +1,8 @@
 //! Settings that are missing or malformed: all named at once, and the function does not start.
 
 use rollcall_tests::World;
-use webhook::settings::{Settings, VARIABLES};
+use webhook::FUNCTION;
+use webhook::settings::Settings;
 
 const GOOD: [(&str, &str); 9] = [
     ("DIRECTORY_TABLE", "rollcall-directory"),
@@ -109,7 +110,7 @@ fn the_function_reads_what_it_says_it_reads() {
     // `main.rs` follows ROLLCALL_SECRET_ARN before the settings are read.
     asked.borrow_mut().push("ROLLCALL_SECRET_ARN".to_owned());
     let mut asked = asked.into_inner();
-    let mut said: Vec<&str> = VARIABLES.iter().map(|variable| variable.name).collect();
+    let mut said: Vec<&str> = FUNCTION.variables().map(|variable| variable.name).collect();
     asked.sort();
     said.sort_unstable();
     assert_eq!(asked, said);

@@ -47,7 +47,6 @@ pub enum BackupError {
     /// There are no AWS credentials, no region, or no URL that they make.
     #[error("S3 cannot be asked without {0}")]
     Without(&'static str),
-    /// The folder.
     #[error("the folder of the backups cannot be used: check BACKUP_BUCKET")]
     Folder(#[from] io::Error),
     /// Larger than any backup.
@@ -60,19 +59,16 @@ pub enum BackupError {
 
 impl Backups {
     /// The backups at a place. `aws` says how a bucket is reached.
-    #[must_use]
     pub fn at(place: BackupPlace, aws: &SdkConfig) -> Backups {
         Backups { place, aws: aws.clone(), client: HttpsClient::new(TIMEOUT) }
     }
 
     /// Those of the settings; nothing where nothing is ever removed.
-    #[must_use]
     pub fn of(removal: &Removal, aws: &SdkConfig) -> Option<Backups> {
         removal.backups.clone().map(|place| Backups::at(place, aws))
     }
 
     /// Where they are, for people.
-    #[must_use]
     pub fn place(&self) -> String {
         match &self.place {
             BackupPlace::Bucket(bucket) => format!("s3://{bucket}"),

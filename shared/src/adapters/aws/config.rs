@@ -18,7 +18,6 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 /// An operator has profiles, roles and single sign-on; a function has its environment. What AWS's default chain brings to
 /// look for the others is a tenth of a binary, and a fourth of a cold start. What is set for one service alone, as
 /// `AWS_ENDPOINT_URL_DYNAMODB`, has no effect.
-#[must_use]
 pub fn lambda(environment: impl Fn(&str) -> Option<String>) -> SdkConfig {
     let set = |name: &str| environment(name).filter(|value| !value.is_empty());
     let is_on = |name: &str| set(name).as_deref() == Some("true");
@@ -42,7 +41,6 @@ pub async fn config() -> SdkConfig {
 }
 
 /// The same before it is loaded, for an endpoint and credentials of one's own.
-#[must_use]
 pub fn loader() -> ConfigLoader {
     aws_config::defaults(BehaviorVersion::latest())
         .http_client(https())

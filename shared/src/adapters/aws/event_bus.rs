@@ -21,14 +21,11 @@ const SOURCE: &str = "rollcall";
 /// Requests for events that the bus did not take at first.
 const MOST_REQUESTS: u32 = 5;
 
-/// A bus.
 #[derive(Debug)]
 pub enum Bus {
     /// None: changes are only logged.
     Nowhere,
-    /// EventBridge.
     EventBridge {
-        /// The client.
         client: Client,
         /// The bus's name or ARN.
         name: String,
@@ -50,7 +47,6 @@ pub enum BusError {
 
 impl Bus {
     /// The bus of this name on EventBridge; none without a name.
-    #[must_use]
     pub fn named(name: Option<String>, aws: &SdkConfig) -> Bus {
         name.map_or(Bus::Nowhere, |name| Bus::EventBridge { client: Client::new(aws), name })
     }

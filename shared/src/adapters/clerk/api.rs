@@ -67,7 +67,6 @@ struct Patience {
 
 impl ClerkApi {
     /// The API at `base` (without `/v1`), with the instance's secret key.
-    #[must_use]
     pub fn new(base: Url, key: impl Into<Secret>) -> ClerkApi {
         let (client, calls) = (HttpsClient::new(TIMEOUT), AtomicU64::new(0));
         ClerkApi { base, key: key.into(), client, calls, patience: None, proofs: None }
@@ -110,7 +109,6 @@ impl ClerkApi {
     }
 
     /// How many requests were sent, repeated ones included.
-    #[must_use]
     pub fn calls(&self) -> u64 {
         self.calls.load(Ordering::Relaxed)
     }

@@ -21,7 +21,6 @@ pub const MOST_IDS: usize = 100;
 /// One page of a list.
 #[derive(Debug)]
 pub struct Page {
-    /// Its rows.
     pub rows: Vec<Row>,
     /// How many rows the whole list has, as far as the page says.
     pub total: Option<u64>,
@@ -30,7 +29,6 @@ pub struct Page {
 /// One row of a list.
 #[derive(Debug)]
 pub enum Row {
-    /// An entity.
     Read(Box<Entity>),
     /// Something that is none: nothing but whose row it is, as far as that can be read.
     Unreadable(Option<EntityId>),

@@ -1,6 +1,7 @@
-//! Clerk: [`api`] is the Backend API, with [`lists`] and the [`proof`] of whose key it is. [`secrets`] are its two secrets, [`signing_secrets`] reads one of them. [`webhook_signature`] verifies events,
-//! [`sessions`] and [`session_tokens`] verify callers.
+//! Clerk: [`api`] is the Backend API, with [`lists`] and the [`proof`] of whose key it is; [`access`] are the settings.
+//! [`secrets`] are its two secrets, [`signing_secrets`] reads one of them. [`webhook_signature`] verifies events, [`sessions`] and [`session_tokens`] verify callers.
 
+pub mod access;
 pub mod api;
 pub mod error;
 mod identity;

@@ -16,7 +16,6 @@ use crate::core::id::InstanceId;
 /// What Clerk says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instance {
-    /// Its id.
     pub id: InstanceId,
     /// Whether it is one in production, with the higher limits.
     pub is_production: bool,
@@ -68,7 +67,6 @@ impl Proofs {
         self.heard.load(Ordering::SeqCst)
     }
 
-    /// Counts an answer.
     pub(in crate::adapters) fn hear(&self) {
         self.heard.fetch_add(1, Ordering::SeqCst);
     }

@@ -193,7 +193,6 @@ impl Secret {
         self.followed = secrets.map(|secrets| (secrets.clone(), variable.name));
     }
 
-    /// The value now.
     pub async fn current(&self) -> SecretString {
         let now = match &self.followed {
             None => None,

@@ -97,13 +97,11 @@ impl SessionTokens {
     }
 
     /// Verifies with one key.
-    #[must_use]
     pub fn with_key(rules: Rules, key: PublicKey) -> SessionTokens {
         SessionTokens { rules, keys: Keys::Given(Box::new(key)) }
     }
 
     /// Verifies with the keys that the instance publishes at `url`, fetched when they are first needed.
-    #[must_use]
     pub fn with_jwks(rules: Rules, url: Url) -> SessionTokens {
         let client = HttpsClient::new(TIMEOUT);
         SessionTokens { rules, keys: Keys::Jwks(Box::new(Jwks { url, client, published: Mutex::default() })) }

@@ -15,7 +15,7 @@ use crate::core::session::problems;
 use crate::core::session::problems::{KEYS_UNAVAILABLE, ORIGIN_NOT_ALLOWED};
 use crate::settings::variables::{
     ALLOW_MISSING_AZP, ALLOWED_ORIGINS, CLERK_ISSUER, CLERK_JWKS_URL, CLERK_JWT_KEY, CLERK_PUBLISHABLE_KEY, Reader,
-    boolean, http_url, issuers, jwks_url, pem,
+    Variable, boolean, http_url, issuers, jwks_url, pem,
 };
 
 /// Verifies the sessions of one instance.
@@ -37,7 +37,6 @@ pub enum NoSession {
 
 impl NoSession {
     /// What the caller is told.
-    #[must_use]
     pub fn problem(&self) -> Problem {
         match self {
             NoSession::Refused(Refused::Rejected(rejection)) => problems::problem(*rejection),
@@ -48,6 +47,10 @@ impl NoSession {
 }
 
 impl Sessions {
+    /// The variables of this group.
+    pub const VARIABLES: [Variable; 6] =
+        [CLERK_ISSUER, CLERK_JWKS_URL, CLERK_JWT_KEY, CLERK_PUBLISHABLE_KEY, ALLOWED_ORIGINS, ALLOW_MISSING_AZP];
+
     /// Reads the settings of sessions; nothing if one is missing or malformed, which the reader remembers.
     pub fn read(reader: &mut Reader<'_>) -> Option<Sessions> {
         let issuers = reader.read(&CLERK_ISSUER, issuers);
@@ -69,7 +72,6 @@ impl Sessions {
     }
 
     /// The sites whose sessions are accepted.
-    #[must_use]
     pub fn origins(&self) -> &Origins {
         &self.origins
     }

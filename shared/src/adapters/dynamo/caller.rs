@@ -20,7 +20,6 @@ const MOST_REQUESTS: u32 = 3;
 /// What is stored about a caller.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stored {
-    /// The copies.
     pub copies: Each<Option<Item>>,
     /// The application's record of the user.
     pub profile: Option<Profile>,

@@ -23,8 +23,6 @@ pub(in crate::adapters) fn profile(attributes: HashMap<String, AttributeValue>) 
 }
 
 /// A row as plain JSON, likewise.
-#[must_use]
-#[expect(clippy::implicit_hasher, reason = "it is always the row of an answer")]
 pub fn plain(attributes: HashMap<String, AttributeValue>) -> Map<String, Value> {
     attributes.into_iter().map(|(name, value)| (name, json(value))).collect()
 }

@@ -7,7 +7,6 @@ use super::operations::Operations;
 use super::profiles::Profiles;
 use crate::settings::tables::Tables;
 
-/// The three tables.
 #[derive(Clone, Debug)]
 pub struct Stores {
     /// The copy of Clerk.
@@ -20,7 +19,6 @@ pub struct Stores {
 
 impl Stores {
     /// The tables of these names.
-    #[must_use]
     pub fn new(client: &Client, tables: &Tables) -> Stores {
         let Tables { directory, profiles, operations } = tables;
         Stores {

@@ -23,7 +23,6 @@ use crate::core::problem::{MEDIA_TYPE, Problem};
 /// invoke the function can: a body that is no base64 although it says so, a path, a host or a query that make no URL.
 ///
 /// Each of them is emptied. An empty body then fails its signature like every other forgery.
-#[must_use]
 pub fn tame(mut event: LambdaEvent<LambdaRequest>) -> LambdaEvent<LambdaRequest> {
     if let LambdaRequest::ApiGatewayV2(request) = &mut event.payload {
         tame_body(request);
@@ -79,13 +78,21 @@ fn makes_uri(scheme: &str, host: &str, path: &str) -> bool {
 }
 
 /// The id under which API Gateway logs this request, else Lambda's, else nothing.
-#[must_use]
 pub fn request_id(request: &Request) -> String {
     let gateway = match request.request_context_ref() {
         Some(RequestContext::ApiGatewayV2(context)) => context.request_id.clone(),
         _ => None,
     };
     gateway.or_else(|| request.lambda_context_ref().map(|context| context.request_id.clone())).unwrap_or_default()
+}
+
+/// The route by which API Gateway chose the function, such as `POST /profiles/ensure`: as the template names the route,
+/// whatever a stage or a custom domain puts before the path. Empty if the event names none.
+pub fn route_key(request: &Request) -> &str {
+    match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV2(context)) => context.route_key.as_deref().unwrap_or_default(),
+        _ => "",
+    }
 }
 
 /// A function as a service over Lambda's own events, ready to mount on Lambda, in the local stack and in tests. `clock`
@@ -132,27 +139,22 @@ pub fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// A JSON answer.
-#[must_use]
 pub fn json(status: u16, body: &impl Serialize) -> Response<Body> {
     answer(status, "application/json", body)
 }
 
 /// A problem as an answer (RFC 9457).
-#[must_use]
 pub fn problem(problem: &Problem, request_id: &str) -> Response<Body> {
     problem_with_support(problem, request_id, None)
 }
 
 /// A problem that says whom to ask. Whatever form it takes, a problem is counted.
-#[must_use]
 pub fn problem_with_support(problem: &Problem, request_id: &str, support: Option<&str>) -> Response<Body> {
     metrics::problem(problem);
     answer(problem.status, MEDIA_TYPE, &problem.body(request_id, support))
 }
 
 /// A problem as a page, for somebody who looks at it in a browser.
-#[must_use]
 pub fn problem_page(problem: &Problem, request_id: &str, support: Option<&str>) -> Response<Body> {
     metrics::problem(problem);
     let Problem { status, title, detail, .. } = problem;

@@ -6,25 +6,25 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// The crates whose lines are logged from `info` up: this one and the functions.
-const OURS: [&str; 5] = ["rollcall", "ensure_profile", "react", "reconcile", "webhook"];
+use super::function::Function;
 
 /// Starts the log of a function.
-pub fn start() {
+pub fn start(function: &Function) {
     // A second start, as in a test, keeps the first one's subscriber.
-    let _ = subscriber(std::io::stdout).try_init();
+    let _ = subscriber(std::slice::from_ref(function), std::io::stdout).try_init();
 }
 
-/// The log of a function, written elsewhere.
+/// The log of one function, or of several in one process, written elsewhere.
 ///
-/// Rollcall's own lines from `info` up; of libraries warnings only, whatever the environment says: at finer levels the
+/// Lines of the shared crate and of the functions from `info` up; of libraries warnings only, whatever the environment says: at finer levels the
 /// SDK and the runtime write whole requests, and with them personal data.
-pub fn subscriber<W>(writer: W) -> impl Subscriber + Send + Sync
+pub fn subscriber<W>(functions: &[Function], writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
+    let ours = functions.iter().map(|function| function.log_target).chain(["rollcall"]);
     let levels =
-        Targets::new().with_default(LevelFilter::WARN).with_targets(OURS.map(|target| (target, LevelFilter::INFO)));
+        Targets::new().with_default(LevelFilter::WARN).with_targets(ours.map(|target| (target, LevelFilter::INFO)));
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)

@@ -65,7 +65,6 @@ const COUNTERS: [&str; 16] = [
 pub struct Metrics(Option<&'static Collector>);
 
 /// Starts to count, for the function of this name; `None` outside Lambda.
-#[must_use]
 pub fn start(function: Option<String>) -> Metrics {
     let Some(function) = function else { return Metrics(None) };
     let collector = Builder::new().cloudwatch_namespace(NAMESPACE).with_dimension(FUNCTION_NAME, function).init();
@@ -183,7 +182,6 @@ pub fn purges_left(count: u64) {
 /// What a run that is over has found and done.
 #[derive(Clone, Copy, Debug)]
 pub struct Finished {
-    /// What differed.
     pub drift: Drift,
     /// How many entities it has written.
     pub healed: u64,

@@ -58,7 +58,6 @@ pub enum Event {
 /// An event with the moment at which Clerk sent it.
 #[derive(Debug)]
 pub struct Dated {
-    /// The event.
     pub event: Event,
     /// The envelope's `timestamp`: the version of a deletion. A live event may lack it: nobody knows then how old it is.
     pub sent_at: Option<Millis>,
@@ -110,7 +109,6 @@ impl Envelope {
     }
 
     /// Whether `instance` sent it.
-    #[must_use]
     pub fn is_from(&self, instance: &InstanceId) -> bool {
         self.instance_id == instance.as_str() || !guards(Invariant::I5)
     }
@@ -146,7 +144,6 @@ impl Envelope {
     }
 
     /// The note of an event that was read but cannot be processed, for what is missing at this path.
-    #[must_use]
     pub fn failed(&self, failed_at: String) -> Unprocessable {
         let data = self.data.as_ref().map(|data| data.get());
         Unprocessable::note(failed_at, Some(&self.kind), Some(&self.instance_id), data)
@@ -168,7 +165,6 @@ impl Unprocessable {
     }
 
     /// Whether it says that another instance than `instance` sent it.
-    #[must_use]
     pub fn is_foreign_to(&self, instance: &InstanceId) -> bool {
         self.instance_id.as_ref().is_some_and(|id| id != instance)
     }
@@ -213,13 +209,11 @@ fn read<T: DeserializeOwned>(json: &[u8], known: &[&str]) -> Result<T, String> {
 
 impl Event {
     /// Whether it says that an entity has ended.
-    #[must_use]
     pub fn is_end(&self) -> bool {
         matches!(self, Event::UserDeleted(_) | Event::OrganizationDeleted(_) | Event::MembershipDeleted(_))
     }
 
     /// Whose event it is.
-    #[must_use]
     pub fn entity(&self) -> EntityId {
         match self {
             Event::User(user) => EntityId::User(user.id.clone()),
@@ -238,7 +232,6 @@ impl Event {
     }
 
     /// Which membership it is about, for memberships.
-    #[must_use]
     pub fn membership_id(&self) -> Option<&MembershipId> {
         match self {
             Event::Membership(membership) => Some(&membership.id),

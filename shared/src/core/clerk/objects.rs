@@ -16,18 +16,14 @@ use crate::core::millis::Millis;
 /// A user. Source: schema `User` of the Backend API, version 2026-05-12.
 #[derive(Clone, Debug, Deserialize)]
 pub struct User {
-    /// Clerk's id.
     pub id: UserId,
     /// The application's own id, if it gave Clerk one.
     #[serde(default, deserialize_with = "lenient")]
     pub external_id: Option<String>,
-    /// Given name.
     #[serde(default, deserialize_with = "lenient")]
     pub first_name: Option<String>,
-    /// Family name.
     #[serde(default, deserialize_with = "lenient")]
     pub last_name: Option<String>,
-    /// User name.
     #[serde(default, deserialize_with = "lenient")]
     pub username: Option<String>,
     /// Which of the addresses is the primary one.
@@ -42,7 +38,6 @@ pub struct User {
     /// All phone numbers, likewise.
     #[serde(default, deserialize_with = "each")]
     pub phone_numbers: Vec<PhoneNumber>,
-    /// The picture.
     #[serde(default, deserialize_with = "lenient")]
     pub image_url: Option<String>,
     /// Metadata that the frontend may read.
@@ -67,10 +62,8 @@ pub struct User {
 /// One address of a user.
 #[derive(Clone, Debug, Deserialize)]
 pub struct EmailAddress {
-    /// Its id.
     #[serde(default, deserialize_with = "lenient")]
     pub id: Option<String>,
-    /// The address.
     #[serde(default, deserialize_with = "lenient")]
     pub email_address: Option<String>,
     /// Whether it was proven to be the user's; null for one that an administrator has entered.
@@ -81,10 +74,8 @@ pub struct EmailAddress {
 /// One phone number of a user.
 #[derive(Clone, Debug, Deserialize)]
 pub struct PhoneNumber {
-    /// Its id.
     #[serde(default, deserialize_with = "lenient")]
     pub id: Option<String>,
-    /// The number.
     #[serde(default, deserialize_with = "lenient")]
     pub phone_number: Option<String>,
 }
@@ -103,7 +94,6 @@ pub enum Flag {
     /// Not there, which is no.
     #[default]
     Absent,
-    /// Yes or no.
     Said(bool),
     /// `null`. In an event it is a reason to ask Clerk; in Clerk's own answer it is no.
     Null,
@@ -111,7 +101,6 @@ pub enum Flag {
     Unreadable,
 }
 
-/// Public metadata.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Metadata {
     /// What can be read; empty for what is no object.
@@ -124,15 +113,12 @@ pub enum Metadata {
 /// An organization. Source: schema `Organization`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Organization {
-    /// Clerk's id.
     pub id: OrganizationId,
-    /// Its name.
     #[serde(default, deserialize_with = "lenient")]
     pub name: Option<String>,
     /// Its part of a URL.
     #[serde(default, deserialize_with = "lenient")]
     pub slug: Option<String>,
-    /// Its logo.
     #[serde(default, deserialize_with = "lenient")]
     pub image_url: Option<String>,
     /// Metadata that the frontend may read.
@@ -152,7 +138,6 @@ pub struct Membership {
     pub id: MembershipId,
     /// The organization, of which only the id is read: the rest is a copy that may be old.
     pub organization: OrganizationReference,
-    /// The user, likewise.
     pub public_user_data: UserReference,
     /// The role within the organization, as `org:admin`.
     #[serde(default, deserialize_with = "lenient")]
@@ -173,21 +158,18 @@ pub struct Membership {
 /// The organization of a membership.
 #[derive(Clone, Debug, Deserialize)]
 pub struct OrganizationReference {
-    /// Clerk's id.
     pub id: OrganizationId,
 }
 
 /// The user of a membership.
 #[derive(Clone, Debug, Deserialize)]
 pub struct UserReference {
-    /// Clerk's id.
     pub user_id: UserId,
 }
 
 /// What a `user.deleted` or `organization.deleted` carries: nothing but the id is of use.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Deleted<Id> {
-    /// Clerk's id.
     pub id: Id,
 }
 
@@ -195,11 +177,8 @@ pub struct Deleted<Id> {
 /// of the deletion, so it is not read.
 #[derive(Clone, Debug, Deserialize)]
 pub struct DeletedMembership {
-    /// Clerk's id.
     pub id: MembershipId,
-    /// The organization.
     pub organization: OrganizationReference,
-    /// The user.
     pub public_user_data: UserReference,
     /// Unix ms: the generation.
     #[serde(default, deserialize_with = "lenient")]
@@ -209,23 +188,18 @@ pub struct DeletedMembership {
 /// An entity fetched from the Backend API.
 #[derive(Clone, Debug)]
 pub enum Entity {
-    /// A user.
     User(User),
-    /// An organization.
     Organization(Organization),
-    /// A membership.
     Membership(Membership),
 }
 
 impl Entity {
     /// Whether it leaves open, in Clerk's own answer, who is let in: then it is no answer.
-    #[must_use]
     pub fn is_unreadable(&self) -> bool {
         matches!(self, Entity::User(user) if user.is_unreadable())
     }
 
     /// Which one it is.
-    #[must_use]
     pub fn id(&self) -> EntityId {
         match self {
             Entity::User(user) => EntityId::User(user.id.clone()),
@@ -240,13 +214,11 @@ impl Entity {
 
 impl User {
     /// Whether the event that brought this leaves open who is let in: then Clerk must be asked.
-    #[must_use]
     pub fn is_unclear(&self) -> bool {
         self.flags().any(|flag| matches!(flag, Flag::Null | Flag::Unreadable))
     }
 
     /// Whether Clerk's own answer leaves it open: then it is no answer.
-    #[must_use]
     pub fn is_unreadable(&self) -> bool {
         self.flags().any(|flag| flag == Flag::Unreadable)
     }
@@ -258,7 +230,6 @@ impl User {
 
 impl EmailAddress {
     /// Whether it was proven to be the user's.
-    #[must_use]
     pub fn is_verified(&self) -> bool {
         self.verification.status.as_deref() == Some("verified")
     }
@@ -266,7 +237,6 @@ impl EmailAddress {
 
 impl Flag {
     /// Whether it is a yes.
-    #[must_use]
     pub fn is_set(self) -> bool {
         self == Flag::Said(true)
     }
@@ -291,7 +261,6 @@ impl Default for Metadata {
 
 impl Metadata {
     /// The text under a key at the top.
-    #[must_use]
     pub fn text(&self, name: &str) -> Option<String> {
         match self {
             Metadata::Map(map) => map.get(name)?.as_str().map(str::to_owned),
@@ -300,7 +269,6 @@ impl Metadata {
     }
 
     /// The metadata in this JSON text.
-    #[must_use]
     pub fn of(json: &str) -> Metadata {
         match serde_json::from_str(json) {
             Ok(map) => Metadata::Map(map),
@@ -310,7 +278,6 @@ impl Metadata {
     }
 
     /// As [`Self::Map`], with no more than these keys, of what can be read of them.
-    #[must_use]
     pub fn keys(&self, names: &[&str]) -> Map<String, Value> {
         match self {
             Metadata::Map(map) => {

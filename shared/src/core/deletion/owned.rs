@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use crate::core::id::{InternalId, UserId};
 use crate::core::tables::{bare_table_name, table_name};
 
-/// One of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OwnedTable {
@@ -31,25 +30,20 @@ pub struct OwnedTable {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IdKind {
-    /// Clerk's.
     #[default]
     Clerk,
-    /// The application's own.
     Internal,
 }
 
 /// A user, by both ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// Clerk's.
     pub clerk: UserId,
-    /// The application's own.
     pub internal: InternalId,
 }
 
 impl Owner {
     /// One of the two, as rows hold it.
-    #[must_use]
     pub fn id(&self, kind: IdKind) -> String {
         match kind {
             IdKind::Clerk => self.clerk.to_string(),
@@ -58,14 +52,12 @@ impl Owner {
     }
 
     /// The partition of the user in the Directory and in Profiles.
-    #[must_use]
     pub fn partition(&self) -> String {
         format!("USER#{}", self.internal)
     }
 }
 
 /// A JSON list of tables, each by a name and an attribute, none of them twice.
-#[must_use]
 pub fn owned_tables(text: &str) -> Option<Vec<OwnedTable>> {
     let tables: Vec<OwnedTable> = serde_json::from_str(text).ok()?;
     let is_name = |text: &str| (1..=255).contains(&text.len());

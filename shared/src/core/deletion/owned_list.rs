@@ -22,7 +22,6 @@ pub struct ListName(String);
 
 impl ListName {
     /// The name of this list.
-    #[must_use]
     pub fn of(list: &str) -> ListName {
         let hash = Sha256::digest(list.as_bytes());
         let mut first = [0_u8; 16];
@@ -31,7 +30,6 @@ impl ListName {
     }
 
     /// The name that a value of `OWNED_TABLES` holds; nothing if the value is the list itself.
-    #[must_use]
     pub fn read(value: &str) -> Option<ListName> {
         let digits = value.strip_prefix(PLACE)?;
         let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
@@ -39,19 +37,16 @@ impl ListName {
     }
 
     /// The value of `OWNED_TABLES` that names the list.
-    #[must_use]
     pub fn setting(&self) -> String {
         format!("{PLACE}{}", self.0)
     }
 
     /// Where the list is in the Operations table.
-    #[must_use]
     pub fn key(&self) -> Key {
         Key { pk: PARTITION.to_owned(), sk: format!("OWNED_TABLES#{}", self.0) }
     }
 
     /// Whether this is the list of that name, and a list of tables at all.
-    #[must_use]
     pub fn is_of(&self, list: &str) -> bool {
         *self == ListName::of(list) && owned_tables(list).is_some()
     }

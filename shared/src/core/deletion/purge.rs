@@ -42,7 +42,6 @@ pub struct Due {
 
 impl Due {
     /// The note of a user's tombstone; nothing for any other row.
-    #[must_use]
     pub fn of(tombstone: &Item, hold: u64) -> Option<Due> {
         let user = Kind::of(&tombstone.key).filter(|kind| *kind == Kind::User && tombstone.is_unfinished());
         let sk = user.and(tombstone.key.pk.split_once('#'))?.1.to_owned();
@@ -51,19 +50,16 @@ impl Due {
     }
 
     /// The partition in which it is kept: that of the first full hour at which the hold is over.
-    #[must_use]
     pub fn partition(&self) -> String {
         partition(self.due_at.get().div_ceil(HOUR))
     }
 
     /// The row of the user.
-    #[must_use]
     pub fn tombstone(&self) -> Key {
         Key { pk: format!("USER#{}", self.sk), sk: "USER".to_owned() }
     }
 
     /// Whether this row still is the tombstone that the note was made for, with its consequences not done.
-    #[must_use]
     pub fn is_about(&self, stored: &Item) -> bool {
         stored.is_unfinished() && stored.rank == self.rank && stored.provenance.applied_at == self.applied_at
     }
@@ -71,7 +67,6 @@ impl Due {
 
 /// Whether a row still is the tombstone that was read before. The rank alone does not say so: undone, and ended once more by
 /// the same message, it would have the same one, and a hold of its own.
-#[must_use]
 pub fn is_still(read: &Item, stored: &Item) -> bool {
     let state = |item: &Item| (item.rank, item.provenance.applied_at, item.is_deleted() && item.is_finished());
     state(read) == state(stored)
@@ -79,14 +74,12 @@ pub fn is_still(read: &Item, stored: &Item) -> bool {
 
 /// When the hold of a tombstone ends. It is counted by this machine's clock from when the tombstone was stored: Clerk's own
 /// time may lie days back, and an operator needs the hold to notice.
-#[must_use]
 pub fn due_at(tombstone: &Item, hold: u64) -> Millis {
     let due = tombstone.provenance.applied_at.get().saturating_add(hold * HOUR);
     i64::try_from(due).ok().and_then(|due| Millis::try_from(due).ok()).unwrap_or(Millis::MAX)
 }
 
 /// The partitions that hold what is due by `now`, the latest first.
-#[must_use]
 pub fn partitions(now: Millis) -> Vec<String> {
     let hour = now.get() / HOUR;
     (hour.saturating_sub(LOOKS_BACK)..=hour).rev().map(partition).collect()
@@ -103,7 +96,6 @@ pub const REDACTED_AT: &str = "redacted_at";
 
 /// Which attributes a redacted row of Profiles keeps: of the records that Rollcall made what it set itself, of other rows
 /// the key. All else may be personal data.
-#[must_use]
 pub fn kept(key: &Key) -> &'static [&'static str] {
     if key.sk == "PROFILE" || key.sk.starts_with("ORG#") { &crate::core::profile::RESERVED } else { &["pk", "sk"] }
 }

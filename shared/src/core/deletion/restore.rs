@@ -21,9 +21,7 @@ pub struct Place {
 /// An attribute that is in a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyAttribute {
-    /// Its name.
     pub name: String,
-    /// Its type.
     pub kind: KeyKind,
     /// Whether it is in the key of the table itself, so that every row has it.
     pub is_own: bool,
@@ -69,21 +67,14 @@ pub enum Misplaced {
     /// Not the table's key.
     #[error("the key of table {table} is {expected}, not {named:?}")]
     Key {
-        /// Which.
         table: String,
-        /// Its key.
         expected: String,
         /// What the line says.
         named: String,
     },
     /// A key attribute that is missing, empty, too long, or of another type.
     #[error("the row has no usable value for {attribute}, a key attribute of table {table}")]
-    Value {
-        /// Which table.
-        table: String,
-        /// Which attribute.
-        attribute: String,
-    },
+    Value { table: String, attribute: String },
     /// A row of somebody else's.
     #[error("the row in table {0} does not belong to the user whom the first line names")]
     Owner(String),

@@ -8,7 +8,6 @@ use crate::core::id::{EntityId, InternalId, InvalidId, OrganizationId, UserId};
 /// Somebody or something that an operator names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// By Clerk's ids.
     Entity(EntityId),
     /// A user, by the application's own id.
     Internal(InternalId),
@@ -17,7 +16,6 @@ pub enum Subject {
 impl Subject {
     /// Whether its ids begin as Clerk's ids of users and organizations do. All others, such as those of sessions, lead to
     /// nothing here.
-    #[must_use]
     pub fn is_of_a_known_kind(&self) -> bool {
         let is_user = |id: &UserId| id.as_str().starts_with("user_");
         let is_organization = |id: &OrganizationId| id.as_str().starts_with("org_");

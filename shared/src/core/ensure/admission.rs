@@ -50,7 +50,6 @@ pub fn admit(user: Option<&Item>) -> Result<&Item, Refusal> {
 
 impl Refusal {
     /// The answer to the caller.
-    #[must_use]
     pub const fn problem(self) -> Problem {
         match self {
             Refusal::Deleted => USER_DELETED,
@@ -63,13 +62,11 @@ impl Refusal {
     }
 
     /// The machine-readable name, in answers and logs alike.
-    #[must_use]
     pub const fn code(self) -> &'static str {
         self.problem().code
     }
 
     /// Whether Clerk may have changed its mind since: a lost event can have lifted it. A deletion stays.
-    #[must_use]
     pub const fn may_be_outdated(self) -> bool {
         matches!(self, Refusal::Banned | Refusal::Deprovisioned)
     }

@@ -31,7 +31,6 @@ pub enum Policy {
 /// How much to ask Clerk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// What is missing.
     Missing,
     /// Everything, as whoever is sent to be synchronised expects.
     All,
@@ -39,7 +38,6 @@ pub enum Extent {
 
 /// Which entities Clerk is to be asked for. An organization that has ended needs no question, nor does the membership of
 /// it. A membership that has ended does, for the session says that there is one: it may have been left and rejoined.
-#[must_use]
 pub fn wanted(session: &Session, stored: &Each<Option<Item>>, extent: Extent) -> Each<bool> {
     let claimed = session.entities().map(|entity| entity.is_some());
     let is_wanted = |item: &Option<Item>| {
@@ -55,13 +53,11 @@ pub fn wanted(session: &Session, stored: &Each<Option<Item>>, extent: Extent) ->
 }
 
 /// What to do about an entity that Clerk was asked for, beside `stored`, which was read before the question.
-#[must_use]
 pub fn answered(found: objects::Entity, stored: Option<&Item>, context: &Context<'_>) -> Next {
     decide::fetched(Some(found), stored, &Said::Undated { ended: false }, context)
 }
 
 /// The write of a placeholder, which replaces nothing.
-#[must_use]
 pub fn stand_in(placeholder: Item) -> Next {
     Next::Again(Box::new(Write::new(placeholder, Guard::Absent)))
 }
@@ -70,7 +66,6 @@ pub fn stand_in(placeholder: Item) -> Next {
 /// ended.
 #[derive(Debug, Default)]
 pub struct Known {
-    /// The copies.
     pub copies: Each<Option<Item>>,
     /// The application's record of the user.
     pub profile: Option<Profile>,
@@ -151,7 +146,6 @@ impl Known {
 impl Ensured {
     /// Whether Clerk says that the user has neither a primary e-mail address nor a primary phone number. Of a placeholder nobody
     /// knows.
-    #[must_use]
     pub fn lacks_contact(&self) -> bool {
         let has = |name| self.user.contains_key(name);
         !has("email") && !has("phone") && has("updated_at")
@@ -161,7 +155,6 @@ impl Ensured {
 /// Whether the session's claims lack the application's id or differ in the role. A claim without a role means what a user
 /// without one has. An id that differs is no lag: it is never changed, so that synchronising would not help. At the top of
 /// the claims other products put theirs: there counts an id only if it is the user's, a role only if it is known.
-#[must_use]
 pub fn claims_lag(session: &Session, user: &Item, roles: &Roles) -> bool {
     let metadata = user.fields.get("public_metadata");
     let ids = [user.fields.get("id"), metadata.and_then(|metadata| metadata.get(write_back::ID))];

@@ -59,40 +59,34 @@ pub struct Earlier {
 pub enum Turn {
     /// Yes, once this has replaced what was read.
     Ask(Asked),
-    /// No.
     Wait(Earlier),
 }
 
 /// The name of the question about a caller who is active in an organization. Where nobody's copy is kept, each process
 /// keeps its own answer for a while and asks for itself: `process` is its name, else empty.
-#[must_use]
 pub fn question(organization: Option<&OrganizationId>, process: &str) -> String {
     // No id of Clerk's has a `#`.
     format!("{}#{process}", organization.map(OrganizationId::as_str).unwrap_or_default())
 }
 
 /// Whether less than [`WINDOW`] lies between a moment and now. A clock that is far ahead of others silences nobody.
-#[must_use]
 pub fn is_recent(at: Millis, now: Millis) -> bool {
     now.get().abs_diff(at.get()) < WINDOW
 }
 
 impl Asked {
     /// No questions at all.
-    #[must_use]
     pub fn nothing(now: Millis) -> Asked {
         Asked { asked_at: now, writer: String::new(), questions: BTreeMap::new() }
     }
 
     /// The first question in a while.
-    #[must_use]
     pub fn first(question: &str, writer: &str, now: Millis) -> Asked {
         let asked = Question { at: now, is_over: false, unknown: BTreeSet::new() };
         Asked { asked_at: now, writer: writer.to_owned(), questions: BTreeMap::from([(question.to_owned(), asked)]) }
     }
 
     /// Whether a question may be asked now, beside these. An answer is awaited for `patience` ms.
-    #[must_use]
     pub fn turn(&self, question: &str, writer: &str, now: Millis, patience: u64) -> Turn {
         let mut asked = Asked::first(question, writer, now);
         if self.writer == writer {
@@ -122,7 +116,6 @@ impl Asked {
     }
 
     /// The same once a question is over, without what Clerk does not have; nothing if it is no longer among these.
-    #[must_use]
     pub fn over(&self, question: &str, unknown: &BTreeSet<Kind>, writer: &str) -> Option<Asked> {
         let mut over = self.clone();
         let asked = over.questions.get_mut(question)?;
@@ -133,14 +126,12 @@ impl Asked {
 }
 
 /// The window of the budget in which a moment lies, by its beginning.
-#[must_use]
 pub fn window(now: Millis) -> u64 {
     now.get() - now.get() % WINDOW
 }
 
 /// The requests that a function may send within a window, all its containers together: its share of Clerk's limit in
 /// percent, and one question at least.
-#[must_use]
 pub fn budget(percent: u8, production: bool) -> u32 {
     pace::requests(percent, production).max(MOST_REQUESTS)
 }
@@ -172,7 +163,7 @@ mod tests {
         for (ms, refused) in [(0, true), (1, true), (9_999, true), (10_000, false), (-9_999, true), (-10_000, false)] {
             assert_eq!(is_refused(&first.turn("org_1#", "b", at(ms), PATIENCE)), refused, "{ms}");
         }
-        assert_eq!(first.turn("org_1#", "a", at(1), PATIENCE), Turn::Ask(first.clone()), "its own write");
+        assert_eq!(first.turn("org_1#", "a", at(1), PATIENCE), Turn::Ask(first), "its own write");
     }
 
     #[test]

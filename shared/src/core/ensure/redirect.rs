@@ -65,13 +65,11 @@ pub fn pass(cookie: Option<&str>) -> Result<u32, Refusal> {
 
 /// The `Set-Cookie` that remembers a pass. It says nothing of who passed. It is for every path: a proxy in front of the API
 /// may show another one than the browser sees.
-#[must_use]
 pub fn cookie(pass: u32) -> String {
     format!("{COOKIE}={pass}; Max-Age={WINDOW_SECONDS}; Path=/; HttpOnly; Secure; SameSite=Lax")
 }
 
 /// The sign-in page, told to send the browser on to `target` afterwards.
-#[must_use]
 pub fn sign_in(page: &Url, target: &Url) -> Url {
     let mut page = page.clone();
     page.query_pairs_mut().append_pair("redirect_url", target.as_str());

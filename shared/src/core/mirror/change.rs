@@ -15,7 +15,6 @@ pub enum What {
     Created,
     /// It says something else.
     Updated,
-    /// It has ended.
     Deleted,
     /// An operator has taken its end back.
     Restored,
@@ -23,7 +22,6 @@ pub enum What {
 
 impl What {
     /// As events write it.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             What::Created => "created",
@@ -39,7 +37,6 @@ impl What {
 pub struct Change {
     /// Of which kind the entity is.
     pub entity: Kind,
-    /// What happened.
     pub kind: What,
     /// The user's internal id, the organization's id, or both of a membership as `<organization>/<user>`.
     pub id: String,
@@ -55,7 +52,6 @@ pub struct Change {
 
 impl Change {
     /// What a row of the Directory has become; nothing if it says what it said before, and for a row that is no entity.
-    #[must_use]
     pub fn between(old: Option<&Item>, new: &Item) -> Option<Change> {
         let kind = Kind::of(&new.key)?;
         let what = what(old, new)?;
@@ -72,7 +68,6 @@ impl Change {
     }
 
     /// The change as one word, such as `user.updated`.
-    #[must_use]
     pub fn name(&self) -> String {
         format!("{}.{}", self.entity.name(), self.kind.name())
     }

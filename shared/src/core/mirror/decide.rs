@@ -26,21 +26,16 @@ pub struct Policy {
 /// What to do about an event.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Plan {
-    /// Nothing.
     Ignore,
-    /// One conditional write.
     Write(Box<Write>),
     /// The event alone does not suffice: fetch the entity, apply what comes. The payload lacks the date that its generation needs,
     /// or says unclearly who is let in, or its dates cannot be believed.
     Fetch(Said),
 }
 
-/// One conditional write.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Write {
-    /// What to store.
     pub item: Item,
-    /// Under which condition.
     pub guard: Guard,
     /// The deletion whose tombstone keeps what was stored, if this is one.
     retained: Option<Deletion>,
@@ -48,7 +43,6 @@ pub struct Write {
 
 impl Write {
     /// A write that keeps nothing of what it replaces.
-    #[must_use]
     pub fn new(item: Item, guard: Guard) -> Write {
         Write { item, guard, retained: None }
     }
@@ -75,14 +69,10 @@ pub enum Said {
     /// This state, or this end.
     Dated(Stamp),
     /// Something without a date, by which an entity ended or not.
-    Undated {
-        /// Whether it ended.
-        ended: bool,
-    },
+    Undated { ended: bool },
 }
 
 /// Which write an event asks for. `now` decides nothing but whether the event is late.
-#[must_use]
 pub fn plan(dated: Dated, policy: Policy, context: &Context<'_>, now: Millis) -> Plan {
     let Dated { event, sent_at } = dated;
     match event {
@@ -140,7 +130,6 @@ fn is_ahead(date: Millis, sent_at: Millis) -> bool {
 
 /// The write of a tombstone. One that keeps what is stored must know it: its first attempt succeeds only where nothing
 /// is, and its refusal brings the stored item along, so that no read is needed.
-#[must_use]
 pub fn tombstone(deletion: Deletion, policy: DeletionPolicy, context: &Context<'_>) -> Write {
     let item = deletion.tombstone(policy, None, context);
     match policy {
@@ -150,7 +139,6 @@ pub fn tombstone(deletion: Deletion, policy: DeletionPolicy, context: &Context<'
 }
 
 /// What a refused write means, given the item that stood in the way.
-#[must_use]
 pub fn refused(write: &Write, stored: Option<&Item>, context: &Context<'_>) -> Next {
     let (offered, seen) = (Stamp::from(&write.item), stored.map(Stamp::from));
     if let Some(deletion) = &write.retained
@@ -170,7 +158,6 @@ pub fn refused(write: &Write, stored: Option<&Item>, context: &Context<'_>) -> N
 
 /// What to do with the entity that Clerk answered. `stored` is the item read before the question was asked, `said` what
 /// the event had to say.
-#[must_use]
 pub fn fetched(entity: Option<objects::Entity>, stored: Option<&Item>, said: &Said, context: &Context<'_>) -> Next {
     if entity.is_none() && *said == (Said::Undated { ended: true }) {
         return Next::Undated;

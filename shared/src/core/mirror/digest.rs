@@ -18,7 +18,6 @@ impl Digest {
     ///
     /// The fields are hashed in their canonical form (RFC 8785), so neither the order of Clerk's keys nor the way in
     /// which it writes a number matters. Integers beyond 2^53 count as the nearest double there.
-    #[must_use]
     pub fn of(kind: &str, fields: &Map<String, Value>) -> Digest {
         let subject = json!({ "projection": PROJECTION, "kind": kind, "fields": fields });
         // A `Value` has string keys and finite numbers only, so it always has a canonical form.
@@ -30,13 +29,11 @@ impl Digest {
     }
 
     /// The digest of every tombstone: two deletions of one entity differ in nothing that a reaction should see.
-    #[must_use]
     pub fn tombstone() -> Digest {
         Digest("tombstone".to_owned())
     }
 
     /// The digest as it is stored.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }

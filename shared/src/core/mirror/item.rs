@@ -22,11 +22,9 @@ pub const NOBODY: &str = "deleted";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Writer {
-    /// A signed event.
     Webhook,
     /// A caller whose copy was missing.
     Ensure,
-    /// The nightly sweep.
     Reconcile,
     /// The end of a user or an organization, carried to the memberships.
     Cascade,
@@ -50,7 +48,6 @@ pub enum Whole {
 pub struct Provenance {
     /// This machine's clock. It never orders states: Clerk's times do.
     pub applied_at: Millis,
-    /// The path.
     pub applied_by: Writer,
     /// The message, if a message brought it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -86,7 +83,6 @@ pub struct Item {
 
 impl Writer {
     /// As it is stored, logged and told.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Writer::Webhook => "webhook",
@@ -129,7 +125,6 @@ impl Item {
     /// # Panics
     ///
     /// Never: every part of an item has a JSON form with string keys.
-    #[must_use]
     pub fn to_attributes(&self) -> Map<String, Value> {
         match serde_json::to_value(self) {
             Ok(Value::Object(attributes)) => attributes,
@@ -174,13 +169,11 @@ impl Item {
     }
 
     /// Which membership this is, for memberships.
-    #[must_use]
     pub fn membership_id(&self) -> Option<MembershipId> {
         self.fields.get("membership_id").and_then(Value::as_str).and_then(|id| id.parse().ok())
     }
 
     /// Whose row it is; nothing for a tombstone that holds no Clerk id any more, and for a row of another kind.
-    #[must_use]
     pub fn entity(&self) -> Option<EntityId> {
         let text = |name: &str| self.fields.get(name).and_then(Value::as_str);
         Some(match Kind::of(&self.key)? {
@@ -194,43 +187,36 @@ impl Item {
     }
 
     /// Whether this is a tombstone. Readers must ask.
-    #[must_use]
     pub fn is_deleted(&self) -> bool {
         self.rank.is_deleted()
     }
 
     /// Whether this is the tombstone of a user or an organization whose consequences are not all done yet.
-    #[must_use]
     pub fn is_unfinished(&self) -> bool {
         self.is_deleted() && Kind::of(&self.key) != Some(Kind::Membership) && !self.is_finished()
     }
 
     /// Whether this is a tombstone whose consequences are all done. The mark means nothing on a live row.
-    #[must_use]
     pub fn is_finished(&self) -> bool {
         self.is_deleted() && self.fields.contains_key(CONSEQUENCES_AT)
     }
 
     /// Whether this is the tombstone of a user whose data are being removed.
-    #[must_use]
     pub fn is_purging(&self) -> bool {
         self.is_deleted() && self.fields.contains_key(PURGING_AT) && !self.is_finished()
     }
 
     /// When the row was stored; nothing if somebody has removed or broken that.
-    #[must_use]
     pub fn stored_at(&self) -> Option<Millis> {
         (self.provenance.applied_by != Writer::Unknown).then_some(self.provenance.applied_at)
     }
 
     /// Whether this is a placeholder: of the entity only a session token is known so far.
-    #[must_use]
     pub fn is_placeholder(&self) -> bool {
         self.rank == Rank::PLACEHOLDER
     }
 
     /// What readers see: the projected fields and Clerk's times, null left out; nothing of how the copy is kept.
-    #[must_use]
     pub fn shown(&self) -> Map<String, Value> {
         let is_shown = |name: &&String| SHOWN.contains(&name.as_str());
         let mut shown: Map<String, Value> = self

@@ -22,23 +22,18 @@ use crate::core::session::claims::Session;
 pub struct User {
     /// The application's own id.
     pub id: InternalId,
-    /// Clerk's id.
     pub clerk_user_id: UserId,
     /// The id that the application gave Clerk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
-    /// Given name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_name: Option<String>,
-    /// Family name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_name: Option<String>,
-    /// User name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
     /// Full name, else the first, else the last, else the user name, else `User`.
     pub name: String,
-    /// The primary address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
     /// Whether the user has proven that it is theirs. Beside `email`, and nowhere else.
@@ -47,7 +42,6 @@ pub struct User {
     /// The primary phone number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phone: Option<String>,
-    /// The picture.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_url: Option<String>,
     /// The role in the application, from `public_metadata.role`.
@@ -66,15 +60,12 @@ pub struct User {
 /// The projected fields of an organization.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Organization {
-    /// Clerk's id.
     pub organization_id: OrganizationId,
-    /// Its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Its part of a URL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slug: Option<String>,
-    /// Its logo.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_url: Option<String>,
     /// Metadata that the frontend may read.
@@ -129,7 +120,6 @@ impl Serialize for Metadata {
 }
 
 /// Whether DynamoDB can hold this as a map, one level down in an item.
-#[must_use]
 pub fn is_storable(map: &Map<String, Value>) -> bool {
     map.iter().all(|(key, value)| !key.is_empty() && fits(value, DEEPEST - 1))
 }
@@ -163,7 +153,6 @@ pub struct Context<'a> {
 
 impl Context<'_> {
     /// The item of a live user.
-    #[must_use]
     pub fn user(&self, user: objects::User) -> Item {
         let entity = EntityId::User(user.id.clone());
         let (created_at, updated_at) = (user.created_at, user.updated_at);
@@ -191,7 +180,6 @@ impl Context<'_> {
     }
 
     /// The item of a live organization.
-    #[must_use]
     pub fn organization(&self, organization: objects::Organization) -> Item {
         let entity = EntityId::Organization(organization.id.clone());
         let fields = Organization {
@@ -205,7 +193,6 @@ impl Context<'_> {
     }
 
     /// The item of a live membership, or nothing if the payload lacks the `created_at` that its generation needs.
-    #[must_use]
     pub fn membership(&self, membership: objects::Membership) -> Option<Item> {
         let generation = membership.created_at?;
         let (user, organization) = (membership.public_user_data.user_id, membership.organization.id);
@@ -223,7 +210,6 @@ impl Context<'_> {
     }
 
     /// The item of whatever Clerk answered, under the same exception.
-    #[must_use]
     pub fn entity(&self, entity: objects::Entity) -> Option<Item> {
         match entity {
             objects::Entity::User(user) => Some(self.user(user)),
@@ -235,7 +221,6 @@ impl Context<'_> {
     /// The item that stands in for an entity while Clerk cannot be asked, made from what a verified session says of it:
     /// which one it is, and an organization's slug. It grants nothing: its user is no administrator, its membership has no
     /// role and is not listed among an organization's members.
-    #[must_use]
     pub fn placeholder(&self, entity: &EntityId, session: &Session) -> Item {
         let fields = match entity {
             EntityId::User(user) => {

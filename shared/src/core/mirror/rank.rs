@@ -14,7 +14,6 @@ use crate::core::millis::Millis;
 /// Whether an entity lives or is a tombstone. Within one generation a tombstone outranks every live state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum State {
-    /// Clerk has it.
     Live,
     /// Clerk had it: the item is a tombstone.
     Deleted,
@@ -26,7 +25,6 @@ pub enum State {
 pub struct Rank {
     /// 0 for users and organizations, whose ids Clerk never reuses; `created_at` for memberships.
     pub generation: Millis,
-    /// Live or deleted.
     pub state: State,
     /// Clerk's `updated_at`, or the moment of the deletion.
     pub version: Millis,
@@ -42,26 +40,22 @@ impl Rank {
     pub const PLACEHOLDER: Rank = Rank::live(Millis::ZERO, Millis::ZERO);
 
     /// The rank of a live state.
-    #[must_use]
     pub const fn live(generation: Millis, version: Millis) -> Rank {
         Rank { generation, state: State::Live, version }
     }
 
     /// The rank of a tombstone.
-    #[must_use]
     pub const fn deleted(generation: Millis, version: Millis) -> Rank {
         Rank { generation, state: State::Deleted, version }
     }
 
     /// The generation as the rank writes it: every rank of an older generation sorts before this string, every rank of
     /// this generation or a newer one after it.
-    #[must_use]
     pub fn generation_prefix(&self) -> String {
         format!("{:013}", self.generation.get())
     }
 
     /// Whether this is a tombstone's rank.
-    #[must_use]
     pub fn is_deleted(&self) -> bool {
         self.state == State::Deleted
     }

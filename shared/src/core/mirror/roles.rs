@@ -15,14 +15,12 @@ pub struct Roles(Vec<String>);
 
 impl Roles {
     /// The roles `admin` and `user`.
-    #[must_use]
     pub fn usual() -> &'static Roles {
         static USUAL: LazyLock<Roles> = LazyLock::new(Roles::default);
         &USUAL
     }
 
     /// Names of roles, separated by commas or white space. Nothing if there is none, or one that cannot be a name.
-    #[must_use]
     pub fn parse(text: &str) -> Option<Roles> {
         let is_name = |name: &str| {
             let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-:.".contains(&byte);
@@ -34,25 +32,21 @@ impl Roles {
     }
 
     /// The names, as the setting lists them.
-    #[must_use]
     pub fn listed(&self) -> String {
         self.0.join(",")
     }
 
     /// Whether a name is that of a role.
-    #[must_use]
     pub fn knows(&self, name: &str) -> bool {
         name == USER || self.0.iter().any(|known| known == name)
     }
 
     /// The role that a name stands for: itself if it is known, else [`USER`].
-    #[must_use]
     pub fn named<'a>(&self, name: Option<&'a str>) -> &'a str {
         name.filter(|name| self.knows(name)).unwrap_or(USER)
     }
 
     /// Whether the public metadata of a live user name a role that is not known.
-    #[must_use]
     pub fn miss(&self, user: &Item) -> bool {
         let metadata = user.fields.get("public_metadata");
         let name = metadata.and_then(|metadata| metadata.get("role")).and_then(Value::as_str);

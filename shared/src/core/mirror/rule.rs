@@ -103,7 +103,6 @@ pub struct Condition {
 
 impl Guard {
     /// Whether `offered` may replace `stored`.
-    #[must_use]
     pub fn admits(&self, offered: &Stamp, stored: Option<&Stamp>) -> bool {
         let Some(stored) = stored else {
             return !matches!(self, Guard::NewerAndKnown | Guard::Exactly(..));
@@ -125,7 +124,6 @@ impl Guard {
     }
 
     /// The same rule as a condition on the stored item.
-    #[must_use]
     pub fn condition(&self, offered: &Stamp) -> Condition {
         // Users and organizations have one generation and one id; only a membership must tell which one it is.
         let newer = match offered.membership_id {
@@ -191,7 +189,6 @@ impl Guard {
     }
 
     /// What a refusal means: `stored` is the item that stood in the way, if there was one.
-    #[must_use]
     pub fn refusal(&self, offered: &Stamp, stored: Option<&Stamp>) -> Outcome {
         let Some(stored) = stored else {
             return Outcome::Unproven;
@@ -232,7 +229,6 @@ fn without_guards<'a>(newer: &'a str, offered: &Stamp) -> Cow<'a, str> {
 }
 
 /// Whether the two stamps are of different memberships that Clerk created in the same millisecond.
-#[must_use]
 pub fn same_generation_other_membership(offered: &Stamp, stored: &Stamp) -> bool {
     offered.membership_id.is_some()
         && offered.rank.generation == stored.rank.generation

@@ -17,7 +17,6 @@ use crate::core::millis::Millis;
 pub enum DeletionPolicy {
     /// A user without a personal datum, so that rows which point at it stay valid.
     Redact,
-    /// The key alone.
     Purge,
     /// Everything, with `deleted_at` set.
     Retain,
@@ -26,7 +25,6 @@ pub enum DeletionPolicy {
 /// The end of one entity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deletion {
-    /// Whose.
     pub entity: EntityId,
     /// Which membership, for memberships.
     pub membership_id: Option<MembershipId>,
@@ -38,14 +36,12 @@ pub struct Deletion {
 
 impl Deletion {
     /// The rank of this deletion's tombstone.
-    #[must_use]
     pub fn rank(&self) -> Rank {
         Rank::deleted(self.generation, self.at)
     }
 
     /// The tombstone. `stored` is the item that it would replace: [`DeletionPolicy::Retain`] keeps what that says of the
     /// same generation, live or ended before.
-    #[must_use]
     pub fn tombstone(&self, policy: DeletionPolicy, stored: Option<&Item>, context: &Context<'_>) -> Item {
         let mut fields = self.ids(context);
         let mut times = (None, None);

@@ -14,7 +14,6 @@ const MOST_UNASKED: u64 = 25;
 /// An item that lives here although the listing gives reason to doubt it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Doubt {
-    /// Whose.
     pub entity: EntityId,
     /// Whether it was missing from a listing that should have shown it. Otherwise only its parents are in doubt.
     pub absent: bool,
@@ -25,7 +24,6 @@ pub struct Doubt {
 ///
 /// Of a membership the parents count as well: it ends with either, listed or not. One that is missing but was stored only
 /// a moment ago is not absent yet.
-#[must_use]
 pub fn doubt(entity: &EntityId, stored: &Item, seen: &Each<Option<Here>>, start: Millis) -> Option<Doubt> {
     let absent = |itself: Option<Here>| itself.is_none() && is_settled(stored, start);
     let (absent, orphaned) = match entity {
@@ -43,7 +41,6 @@ pub fn doubt(entity: &EntityId, stored: &Item, seen: &Each<Option<Here>>, start:
 /// more than half of them. `seen` of that kind are certain to live.
 ///
 /// The answer never turns back to no as more absences come to light, so counting may stop at the first yes.
-#[must_use]
 pub fn is_too_many(absent: u64, seen: u64) -> bool {
     let live = seen + absent;
     (absent > MOST_UNASKED && absent * 100 > live) || absent * 2 > live
@@ -75,7 +72,6 @@ impl Listing {
     /// Whether whoever is not in it may be asked about: nothing says that it left anybody out. `ended_meanwhile` of that
     /// kind are known to have ended while it was being read. A row without an id was shown, too: if it is the row of an item
     /// that is stored, Clerk's answer about that item alone decides.
-    #[must_use]
     pub fn is_complete(&self, ended_meanwhile: u64) -> bool {
         self.ended && self.seen + self.nameless + ended_meanwhile >= self.before.min(self.after)
     }

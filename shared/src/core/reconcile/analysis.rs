@@ -51,7 +51,6 @@ pub struct Findings {
 
 impl Findings {
     /// What a run that wrote nothing has found.
-    #[must_use]
     pub fn of(tally: &Tally) -> Findings {
         let Drift { missing, outdated, behind, tied, absent, orphaned, .. } = tally.drift;
         let Drift { conflict, ahead, unproven, unreadable, unmirrored, .. } = tally.drift;
@@ -75,7 +74,6 @@ impl Findings {
     }
 
     /// Each count of something wrong by its name, in the order in which they are shown.
-    #[must_use]
     pub fn wrong(&self) -> [(&'static str, u64); 16] {
         [
             ("missing", self.missing),
@@ -101,7 +99,6 @@ impl Findings {
 /// What an audit of the two tables found, beside the comparison with Clerk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Records {
-    /// Records in Profiles.
     pub read: u64,
     /// Rows in Profiles under keys that no record has.
     pub strange: u64,
@@ -109,7 +106,6 @@ pub struct Records {
     pub read_units: f64,
 }
 
-/// The whole answer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Analysis {
     /// Whether nothing is wrong.
@@ -131,7 +127,6 @@ pub struct Analysis {
 
 impl Analysis {
     /// Puts together what a run and an audit have found. The audit's counts are those that no run has.
-    #[must_use]
     pub fn of(run: &Run, mirror: bool, audit: &Each<Findings>, profiles: Records) -> Analysis {
         let mut findings = Each::default();
         for kind in Kind::ALL {
@@ -151,7 +146,6 @@ impl Analysis {
     }
 
     /// Each count of something wrong by its name, all kinds together.
-    #[must_use]
     pub fn wrong(&self) -> Vec<(&'static str, u64)> {
         let mut all = Findings::default().wrong();
         for kind in Kind::ALL {
@@ -167,13 +161,11 @@ impl Analysis {
 
 /// Whether a live row of the Directory is under the key that its ids make. Nothing for one that does not say whose it
 /// is.
-#[must_use]
 pub fn is_in_place(item: &Item, instance: &InstanceId) -> Option<bool> {
     item.entity().map(|entity| entity.key(instance) == item.key)
 }
 
 /// The record in Profiles that belongs to a row of the Directory; nothing for an organization.
-#[must_use]
 pub fn record_of(key: &Key) -> Option<Key> {
     match Kind::of(key)? {
         Kind::User => Some(Key { pk: key.pk.clone(), sk: "PROFILE".to_owned() }),
@@ -184,7 +176,6 @@ pub fn record_of(key: &Key) -> Option<Key> {
 
 /// Of whom a record in Profiles is, and under which keys the Directory has all without whom it should not be, itself
 /// first. Nothing for a key that no record has.
-#[must_use]
 pub fn owners_of(record: &Key) -> Option<(Kind, Vec<Key>)> {
     let user = || Key { pk: record.pk.clone(), sk: "USER".to_owned() };
     record.pk.strip_prefix("USER#").filter(|id| !id.is_empty())?;
@@ -199,11 +190,9 @@ pub fn owners_of(record: &Key) -> Option<(Kind, Vec<Key>)> {
 /// What the Directory says of one owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stands {
-    /// It lives.
     Live,
     /// It is a user who has ended, and whose data wait for the end of the hold.
     Ending,
-    /// It has ended.
     Ended,
     /// It is not there.
     Unknown,
@@ -222,7 +211,6 @@ pub enum Owned {
 
 /// Judges a record by its owners. Without a mirror the Directory knows nobody who lives; with `retain` what has ended
 /// keeps its records, with `redact` it keeps what is left of them.
-#[must_use]
 pub fn owned(owners: &[Stands], mirror: bool, is_kept: bool) -> Owned {
     if mirror && owners.contains(&Stands::Unknown) {
         return Owned::WithoutOwner;

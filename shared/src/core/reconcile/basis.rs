@@ -15,19 +15,16 @@ pub struct Basis(BTreeMap<String, String>);
 
 impl Basis {
     /// The basis of a run under these settings.
-    #[must_use]
     pub fn of<'a>(settings: impl IntoIterator<Item = (&'a str, String)>) -> Basis {
         Basis(settings.into_iter().map(|(name, value)| (name.to_owned(), short(value))).collect())
     }
 
     /// Whether it is known: runs of earlier versions have none.
-    #[must_use]
     pub fn is_known(&self) -> bool {
         !self.0.is_empty()
     }
 
     /// The names of the variables whose values are others there.
-    #[must_use]
     pub fn differences(&self, other: &Basis) -> Vec<String> {
         let names: BTreeSet<&String> = self.0.keys().chain(other.0.keys()).collect();
         names.into_iter().filter(|name| self.0.get(*name) != other.0.get(*name)).cloned().collect()

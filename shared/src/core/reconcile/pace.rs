@@ -11,7 +11,6 @@ const PRODUCTION: u32 = 1_000;
 const DEVELOPMENT: u32 = 100;
 
 /// The requests within [`WINDOW`] that are a share of Clerk's limit, in percent; one at least.
-#[must_use]
 pub fn requests(percent: u8, production: bool) -> u32 {
     let limit = if production { PRODUCTION } else { DEVELOPMENT };
     (limit * u32::from(percent) / 100).max(1)
@@ -29,7 +28,6 @@ pub struct Pace {
 
 impl Pace {
     /// A share of Clerk's limit, in percent; one request at least.
-    #[must_use]
     pub fn share(percent: u8, production: bool) -> Pace {
         let most = usize::try_from(requests(percent, production)).unwrap_or(usize::MAX);
         Pace { most, sent: VecDeque::new(), rests_until: Duration::ZERO }

@@ -22,16 +22,13 @@ pub struct Plan {
     pub entries: Vec<u64>,
     /// A user whom it has shown and who lives here.
     pub witness: Option<UserId>,
-    /// What was found.
     pub tally: Tally,
 }
 
 /// One write of a plan.
 #[derive(Debug, PartialEq)]
 pub struct Change {
-    /// Whose.
     pub entity: EntityId,
-    /// Why.
     pub found: Presence,
     /// What is to be stored.
     pub item: Box<Item>,
@@ -44,7 +41,6 @@ pub type Offered = BTreeMap<Key, (EntityId, Option<Item>)>;
 
 /// Plans a page of a run that began at `start` and salts what it has seen with `salt`. `stored` is what the Directory
 /// holds of these keys, `unreadable` those of them whose rows nobody here has written: they are left alone.
-#[must_use]
 pub fn plan(
     offered: Offered,
     mut stored: BTreeMap<Key, Item>,

@@ -30,7 +30,6 @@ pub enum Presence {
 }
 
 /// What `row` asks for in a run that began at `start`.
-#[must_use]
 pub fn presence(row: &Item, stored: Option<&Item>, start: Millis) -> Presence {
     let Some(stored) = stored else { return Presence::Missing };
     let (offered, seen) = (Stamp::from(row), Stamp::from(stored));
@@ -52,7 +51,6 @@ pub fn presence(row: &Item, stored: Option<&Item>, start: Millis) -> Presence {
 }
 
 /// Whether an item has been as it is for so long that Clerk, and Clerk's listings, must know.
-#[must_use]
 pub fn is_settled(stored: &Item, start: Millis) -> bool {
     start.since(stored.provenance.applied_at) >= SETTLED_AFTER
 }

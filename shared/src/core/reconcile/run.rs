@@ -36,7 +36,6 @@ const FORMAT: &[FormatItem<'_>] =
 
 impl RunId {
     /// The name of the run that begins at `start`.
-    #[must_use]
     pub fn at(start: Millis) -> RunId {
         let start = i128::from(start.get()) * 1_000_000;
         let start = OffsetDateTime::from_unix_timestamp_nanos(start).unwrap_or(OffsetDateTime::UNIX_EPOCH);
@@ -44,7 +43,6 @@ impl RunId {
     }
 
     /// The name as it is written.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -100,7 +98,6 @@ pub enum State {
     Held,
     /// Finished, but something could not be looked at: it says what.
     Incomplete,
-    /// Finished.
     Done,
 }
 
@@ -121,7 +118,6 @@ pub enum Phase {
     Listed {
         /// Which of the two.
         kind: Kind,
-        /// Rows to skip.
         offset: u64,
     },
     /// Searches the Directory for what the listings did not show.
@@ -132,17 +128,13 @@ pub enum Phase {
     },
     /// Looks at what is in doubt, a page of it at a time.
     Sift {
-        /// Of this kind.
         kind: Kind,
-        /// The last page.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<Key>,
     },
     /// Asks Clerk about the absences, one by one, and ends those that are proven.
     Prove {
-        /// Of this kind.
         kind: Kind,
-        /// The last page.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<Key>,
     },
@@ -154,18 +146,15 @@ pub enum Phase {
     },
     /// Writes back into Clerk what is missing there.
     Link {
-        /// The last page.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<Key>,
     },
-    /// Nothing.
     Over,
 }
 
 /// A place in the list of users.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
-    /// Who was there.
     pub id: UserId,
     /// When that user was created, in Unix ms: the place if the user is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -175,7 +164,6 @@ pub struct Cursor {
 /// An interrupted run that was not gone on with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instead {
-    /// Its name.
     pub run: RunId,
     /// The variables whose values are others now; none if an earlier version, which did not keep them, began it.
     pub settings: Vec<String>,
@@ -184,16 +172,12 @@ pub struct Instead {
 /// A run, as it is kept and as it is reported.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
-    /// Its name.
     pub run: RunId,
     /// Its start, in Unix ms: the moment to which its proofs refer.
     pub started_at: Millis,
-    /// Its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Millis>,
-    /// Whether it writes.
     pub mode: Mode,
-    /// Where it stands.
     pub state: State,
     /// What it does next.
     pub next: Phase,
@@ -254,7 +238,6 @@ pub struct Run {
 
 impl Run {
     /// A run that begins at `start`.
-    #[must_use]
     pub fn begin(start: Millis, mode: Mode, mirror: bool) -> Run {
         let next = if mirror {
             Phase::Users { after: None, since: None }
@@ -292,7 +275,6 @@ impl Run {
     }
 
     /// Whether a run of this mode under these settings goes on with it at `now`.
-    #[must_use]
     pub fn can_resume(&self, mode: Mode, basis: &Basis, now: Millis) -> bool {
         self.is_interrupted(mode, now) && (self.basis == *basis || !guards(Invariant::I16))
     }
@@ -305,7 +287,6 @@ impl Run {
 
     /// What is said of the latest run of this mode, `recent` the latest first, if it was interrupted under other settings
     /// than these.
-    #[must_use]
     pub fn passed_over(recent: &[Run], mode: Mode, basis: &Basis, now: Millis) -> Option<Instead> {
         let latest = recent.iter().find(|run| run.mode == mode).filter(|run| run.is_interrupted(mode, now))?;
         let known = latest.basis.is_known();
@@ -314,7 +295,6 @@ impl Run {
     }
 
     /// The variables whose values are others than when it began; none if an earlier version began it.
-    #[must_use]
     pub fn changed_settings(&self, basis: &Basis) -> Vec<String> {
         if self.basis.is_known() { self.basis.differences(basis) } else { Vec::new() }
     }
@@ -332,7 +312,6 @@ impl Run {
     }
 
     /// Whether what comes next rests on what Clerk shows.
-    #[must_use]
     pub fn is_asking(&self) -> bool {
         !matches!(self.next, Phase::Settle { .. } | Phase::Link { .. } | Phase::Over)
     }
@@ -373,20 +352,17 @@ impl Run {
 
     /// Whether the absences of a kind must wait for an operator: they are too many, more than an operator has consented to,
     /// or others wait already.
-    #[must_use]
     pub fn must_hold(&self, kind: Kind) -> bool {
         let absent = *self.absent.of(kind);
         self.is_held() || (absent > *self.consent.of(kind) && is_too_many(absent, self.listings.of(kind).seen))
     }
 
     /// What follows once all of a kind is sifted.
-    #[must_use]
     pub fn after_sifting(&self, kind: Kind) -> Phase {
         if self.tally.of(kind).held > 0 { Run::after_proving(kind) } else { Phase::Prove { kind, after: None } }
     }
 
     /// What follows once all absences of a kind are proven.
-    #[must_use]
     pub fn after_proving(kind: Kind) -> Phase {
         match kind {
             Kind::User => Phase::Sift { kind: Kind::Organization, after: None },
@@ -396,25 +372,21 @@ impl Run {
     }
 
     /// Whether the listing of a kind may be trusted to show all that live.
-    #[must_use]
     pub fn is_complete(&self, kind: Kind) -> bool {
         self.listings.of(kind).is_complete(*self.ended_meanwhile.of(kind))
     }
 
     /// How many entities the listings have shown.
-    #[must_use]
     pub fn seen(&self) -> u64 {
         Kind::ALL.into_iter().map(|kind| self.listings.of(kind).seen).sum()
     }
 
     /// What it found and did, all kinds together.
-    #[must_use]
     pub fn total(&self) -> Tally {
         Kind::ALL.into_iter().fold(Tally::default(), |total, kind| total + *self.tally.of(kind))
     }
 
     /// How many differences it has found that are still there: all that a report found, and what a repair has left.
-    #[must_use]
     pub fn differences(&self) -> u64 {
         let (total, undone) = (self.total(), &self.undone);
         let of_drift: u64 = total.drift.by_name().iter().map(|(_, number)| number).sum();
@@ -427,7 +399,6 @@ impl Run {
     }
 
     /// Whether deletions wait for an operator.
-    #[must_use]
     pub fn is_held(&self) -> bool {
         Kind::ALL.into_iter().any(|kind| self.tally.of(kind).held > 0)
     }
@@ -450,13 +421,11 @@ impl Run {
     }
 
     /// Whether the next runs will come to an end with what is to be written back.
-    #[must_use]
     pub fn is_backlog_shrinking(&self) -> bool {
         self.undone.backlog == 0 || self.backlog_before.is_none_or(|before| self.undone.backlog < before)
     }
 
     /// Whether the Directory is now what Clerk is, as far as the run can tell.
-    #[must_use]
     pub fn is_in_step(&self) -> bool {
         let drift = Kind::ALL.into_iter().map(|kind| self.tally.of(kind).drift);
         let is_open = |drift: Drift| match self.mode {

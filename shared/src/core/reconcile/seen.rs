@@ -9,7 +9,6 @@ use crate::core::id::EntityId;
 pub enum Here {
     /// Live, or not yet stored.
     Live,
-    /// A tombstone.
     Tombstone,
 }
 
@@ -29,7 +28,6 @@ const TOMBSTONE: u64 = 1;
 
 impl Seen {
     /// The entry of an entity, as it is kept between invocations.
-    #[must_use]
     pub fn entry(salt: &str, entity: &EntityId, here: Here) -> u64 {
         let hash = hash(salt, entity);
         match here {
@@ -44,14 +42,12 @@ impl Seen {
     }
 
     /// How many different entities were seen.
-    #[must_use]
     pub fn count(&mut self) -> usize {
         self.sort();
         self.entries.len()
     }
 
     /// What was known here of an entity when it was listed; nothing if it was not listed.
-    #[must_use]
     pub fn get(&mut self, salt: &str, entity: &EntityId) -> Option<Here> {
         self.sort();
         let hash = hash(salt, entity);
@@ -80,13 +76,11 @@ fn hash(salt: &str, entity: &EntityId) -> u64 {
 }
 
 /// Entries as the bytes that are stored, 8 each.
-#[must_use]
 pub fn to_bytes(entries: &[u64]) -> Vec<u8> {
     entries.iter().flat_map(|entry| entry.to_be_bytes()).collect()
 }
 
 /// Entries from stored bytes; nothing if they are cut off.
-#[must_use]
 pub fn from_bytes(bytes: &[u8]) -> Option<Vec<u64>> {
     let (entries, rest) = bytes.as_chunks::<8>();
     rest.is_empty().then(|| entries.iter().map(|entry| u64::from_be_bytes(*entry)).collect())

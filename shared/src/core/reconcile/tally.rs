@@ -42,7 +42,6 @@ macro_rules! kinds_of_drift {
 
         impl Drift {
             /// Each kind of drift by its name.
-            #[must_use]
             pub fn by_name(&self) -> Vec<(&'static str, u64)> {
                 vec![$((stringify!($kind), self.$kind),)*]
             }
@@ -97,19 +96,16 @@ kinds_of_drift! {
 
 impl Drift {
     /// How many differences a run ends.
-    #[must_use]
     pub fn repairable(&self) -> u64 {
         self.ended_by(EndedBy::Run)
     }
 
     /// How many differences only an operator ends.
-    #[must_use]
     pub fn for_operators(&self) -> u64 {
         self.ended_by(EndedBy::Operator)
     }
 
     /// Whether there are differences that only an operator ends.
-    #[must_use]
     pub fn is_for_operators(&self) -> bool {
         self.for_operators() > 0
     }
@@ -197,13 +193,11 @@ pub struct Undone {
 
 impl Undone {
     /// Whether something is left, for another run or for an operator.
-    #[must_use]
     pub fn is_left(&self) -> bool {
         self.left + self.conflicts > 0
     }
 
     /// Whether anything should have been done before, by this run or by a better one.
-    #[must_use]
     pub fn is_any(&self) -> bool {
         *self != Undone { waiting: self.waiting, gone: self.gone, ..Undone::default() }
     }

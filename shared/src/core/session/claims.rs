@@ -71,7 +71,6 @@ pub enum Rejection {
     /// Its header asks for extensions that nobody here understands.
     #[error("the token's header names critical extensions")]
     Critical,
-    /// No session.
     #[error("the token names no session")]
     SessionId,
     /// Cookies of one name with good sessions of different users: one of them was planted.
@@ -80,19 +79,15 @@ pub enum Rejection {
     /// A machine's token, which stands for no user.
     #[error("a machine token is not a session")]
     Machine,
-    /// No user.
     #[error("the token names no user")]
     Subject,
-    /// Over.
     #[error("the token has expired")]
     Expired,
-    /// Not yet begun.
     #[error("the token is not valid yet")]
     NotYetValid,
     /// Issued in the future: one of the clocks is wrong.
     #[error("the token was issued in the future")]
     IssuedInFuture,
-    /// Of another instance.
     #[error("the token is of another issuer")]
     Issuer,
     /// Made for another site.
@@ -105,7 +100,6 @@ pub enum Rejection {
 
 impl Rejection {
     /// The machine-readable name of the broken rule.
-    #[must_use]
     pub fn code(self) -> &'static str {
         match self {
             Rejection::Missing => "session_missing",
@@ -133,7 +127,6 @@ impl Rejection {
 /// A session that has passed every rule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Session {
-    /// Who.
     pub user: UserId,
     /// The active organization, if there is one.
     pub organization: Option<ActiveOrganization>,
@@ -152,13 +145,11 @@ pub struct Session {
 pub struct Claim {
     /// Under `metadata`.
     pub metadata: Option<String>,
-    /// At the top.
     pub top: Option<String>,
 }
 
 impl Claim {
     /// The claim, if there is one: at the top only a value that is known counts.
-    #[must_use]
     pub fn known(&self, is_known: impl FnOnce(&str) -> bool) -> Option<&str> {
         self.metadata.as_deref().or_else(|| self.top.as_deref().filter(|value| is_known(value)))
     }
@@ -166,13 +157,11 @@ impl Claim {
 
 impl Session {
     /// Whether somebody else acts in the user's name.
-    #[must_use]
     pub fn is_impersonated(&self) -> bool {
         self.actor.is_some()
     }
 
     /// What the session is about: the user, and the active organization with the user's membership of it.
-    #[must_use]
     pub fn entities(&self) -> Each<Option<EntityId>> {
         let organization = self.organization.as_ref().map(|organization| organization.id.clone());
         let membership = organization.clone().map(|organization| {
@@ -190,7 +179,6 @@ impl Session {
 /// The organization that the user works in, as the token says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActiveOrganization {
-    /// Clerk's id.
     pub id: OrganizationId,
     /// Its part of a URL.
     pub slug: Option<String>,
@@ -205,7 +193,6 @@ pub struct ActiveOrganization {
 pub struct Header {
     /// How it is signed.
     pub alg: Option<String>,
-    /// With which key.
     pub kid: Option<String>,
     typ: Option<String>,
     // Present even if null: only a header without it is one from before there were categories.
@@ -280,8 +267,7 @@ pub fn check(header: &Header, claims: Claims, rules: &Rules, visit: Visit, now: 
     if session_id.is_none_or(str::is_empty) {
         return Err(Rejection::SessionId);
     }
-    // Thirteen digits lie far below what a double holds exactly.
-    #[expect(clippy::cast_precision_loss)]
+    #[expect(clippy::cast_precision_loss, reason = "thirteen digits lie far below what a double holds exactly")]
     let (now, skew) = (now.get() as f64 / 1000.0, f64::from(rules.skew_seconds));
     if claims.exp <= now - skew {
         return Err(Rejection::Expired);

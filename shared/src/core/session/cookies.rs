@@ -26,7 +26,6 @@ pub struct PublishableKey(String);
 
 impl PublishableKey {
     /// Reads `pk_live_…` or `pk_test_…`.
-    #[must_use]
     pub fn parse(text: &str) -> Option<PublishableKey> {
         let encoded = text.strip_prefix("pk_live_").or_else(|| text.strip_prefix("pk_test_"))?;
         let host = STANDARD_NO_PAD.decode(encoded.trim_end_matches('=')).ok()?;
@@ -34,7 +33,6 @@ impl PublishableKey {
     }
 
     /// What Clerk appends to its cookies' names. Source: clerk/javascript, `packages/shared/src/keys.ts`.
-    #[must_use]
     pub fn suffix(&self) -> String {
         let mut suffix = URL_SAFE.encode(sha1_smol::Sha1::from(self.0.as_bytes()).digest().bytes());
         suffix.truncate(8);
@@ -44,14 +42,12 @@ impl PublishableKey {
 
 impl SessionCookies {
     /// The name that a publishable key gives.
-    #[must_use]
     pub fn of_key(key: &PublishableKey) -> SessionCookies {
         SessionCookies(BTreeSet::from([name(key)]))
     }
 
     /// The names that follow from the addresses of the Frontend API: of a development and of a production instance, each
     /// with and without base64's padding, as both forms of a key are in use.
-    #[must_use]
     pub fn of_issuers(issuers: &[String]) -> SessionCookies {
         let hosts = issuers.iter().filter_map(|issuer| {
             let url = Url::parse(issuer).ok()?;
@@ -70,7 +66,6 @@ impl SessionCookies {
     /// The tokens that may be the session, the one that claims to be the newest first: those of this instance's own cookie,
     /// and only where there is none those of the cookie without a suffix. A browser sends several cookies of one name if
     /// they were set for different paths or domains.
-    #[must_use]
     pub fn candidates<'a>(&self, cookies: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<&'a str> {
         let (mut own, mut bare) = (Vec::new(), Vec::new());
         for (name, token) in cookies.filter(|(_, token)| !token.is_empty()) {

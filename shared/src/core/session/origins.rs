@@ -23,7 +23,6 @@ pub struct Origins(Vec<Origin>);
 impl Origins {
     /// Origins, separated by commas or white space: scheme, host, and port unless it is the default one. A star may stand
     /// for the first label of a host. Nothing if there is none, or one that no browser would write.
-    #[must_use]
     pub fn parse(text: &str) -> Option<Origins> {
         let listed = text.split([' ', ',', '\t', '\n']).filter(|origin| !origin.is_empty());
         let origins: Vec<Origin> = listed.map(Origin::parse).collect::<Option<_>>()?;
@@ -31,19 +30,16 @@ impl Origins {
     }
 
     /// Whether none is listed.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Whether an origin, as a browser or a token writes it, is one of these.
-    #[must_use]
     pub fn allow(&self, origin: &str) -> bool {
         self.0.iter().any(|known| known.allows(origin))
     }
 
     /// The first web site that is listed without a star.
-    #[must_use]
     pub fn home(&self) -> Option<&str> {
         self.0.iter().find_map(|origin| match origin {
             Origin::Exact(origin) if origin.starts_with("http") => Some(origin.as_str()),

@@ -25,7 +25,6 @@ pub const FOR_USERS: &str = "You are not signed in here, or your session could n
                              application, sign in, and try again.";
 
 /// The problem of a rejected token.
-#[must_use]
 pub fn problem(rejection: Rejection) -> Problem {
     let detail = match rejection {
         Rejection::Missing => "Send Clerk's session token as Authorization: Bearer, or call with the session cookie.",

@@ -24,7 +24,6 @@ pub struct Cascade {
     pub directory: Directory,
     /// Whose copy this is.
     pub instance: InstanceId,
-    /// What deletions leave.
     pub deletion: DeletionPolicy,
     /// What time it is.
     pub clock: Clock,
@@ -35,7 +34,6 @@ pub struct Cascade {
 pub enum One {
     /// It has ended, at this rank and for so many write units.
     Ended {
-        /// The tombstone's rank.
         rank: Rank,
         /// Write units, the check included.
         units: f64,

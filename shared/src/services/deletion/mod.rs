@@ -62,7 +62,6 @@ pub enum Own {
     Nothing,
     /// They wait for the end of the hold, in Unix ms.
     Waits(Millis),
-    /// They are removed.
     Removed(Removed),
 }
 
@@ -93,7 +92,6 @@ enum One {
 
 impl Deletions {
     /// The deletions of an instance's copy, as the settings want them. Without a place for backups nothing is removed.
-    #[must_use]
     pub fn over(
         stores: &Stores,
         removal: Removal,
@@ -183,7 +181,6 @@ impl Deletions {
     }
 
     /// Whether a user's data wait for the end of the hold.
-    #[must_use]
     pub fn waits(&self, tombstone: &Item) -> bool {
         let due = Due::of(tombstone, self.hold).filter(|_| self.purger.is_some());
         due.is_some_and(|due| (self.clock)() < due.due_at)

@@ -30,15 +30,12 @@ const MOST_BYTES: usize = 4 * 1024 * 1024;
 /// eighty times as much in memory if it is made of small maps; as lines of a backup it is a few megabytes again.
 pub const MOST_PAGES: usize = 2;
 
-/// What removing needs.
 pub struct Purger {
     /// A client of DynamoDB.
     pub dynamodb: aws_sdk_dynamodb::Client,
-    /// The application's records.
     pub profiles: DynamoOwned,
     /// The application's own tables.
     pub owned: Vec<DynamoOwned>,
-    /// Where backups go.
     pub backups: Backups,
     /// What time it is.
     pub clock: Clock,
@@ -46,7 +43,6 @@ pub struct Purger {
     pub pages: Semaphore,
 }
 
-/// What was removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Removed {
     /// Rows, by table.
@@ -73,7 +69,6 @@ pub enum Purged {
 /// Why a purge stopped. What it has done until then stays, and it can be begun again.
 #[derive(Debug, Error)]
 pub enum PurgeError {
-    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A table of the application's.

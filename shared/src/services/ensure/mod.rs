@@ -42,12 +42,9 @@ const CLERK_PAUSE: u64 = 10_000;
 /// Nobody announced what is fetched here, so any state of Clerk's will do.
 const SAID: Said = Said::Undated { ended: false };
 
-/// What ensuring needs.
 #[derive(Debug)]
 pub struct Ensurer {
-    /// The tables.
     pub stores: Stores,
-    /// Where states go.
     pub applier: Applier,
     /// What may be done about what is missing.
     pub policy: Policy,

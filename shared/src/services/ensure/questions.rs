@@ -45,7 +45,6 @@ pub struct Round {
 /// Whether a question may be asked.
 #[derive(Debug)]
 pub enum Leave {
-    /// Yes.
     Granted(Round),
     /// No: this function has asked enough for now.
     Spent(Round),
@@ -55,13 +54,11 @@ pub enum Leave {
 
 impl Budget {
     /// The budget of a function, by the function's name.
-    #[must_use]
     pub fn new(operations: Operations, function: &'static str) -> Budget {
         Budget { operations, function, spent: AtomicU64::new(u64::MAX) }
     }
 
     /// Whether this process knows that nothing is left for now.
-    #[must_use]
     pub fn is_spent(&self, now: Millis) -> bool {
         self.spent.load(Ordering::Relaxed) == window(now)
     }

@@ -15,7 +15,6 @@ const MOST_CALLERS: usize = 1_000;
 
 type Caller = (UserId, Option<OrganizationId>);
 
-/// What is remembered.
 #[derive(Debug)]
 pub struct Recent {
     process: String,
@@ -37,13 +36,11 @@ impl Default for Recent {
 
 impl Recent {
     /// A name of this process that no other has.
-    #[must_use]
     pub fn process(&self) -> &str {
         &self.process
     }
 
     /// What Clerk has just said of a caller; of the organization nothing, whose copy is kept.
-    #[must_use]
     pub fn of(&self, session: &Session, now: Millis) -> Each<Option<Item>> {
         let callers = self.lock();
         match callers.get(&caller(session)).filter(|said| is_recent(said.at, now)) {

@@ -23,11 +23,9 @@ const AT_ONCE: usize = 8;
 
 /// What an audit needs.
 pub struct Auditor {
-    /// The tables.
     pub stores: Stores,
     /// Whose copy it is.
     pub instance: InstanceId,
-    /// What deletions leave.
     pub deletion: DeletionPolicy,
     /// Whether the data of the deleted are removed by themselves, at the end of their hold.
     pub waits: bool,
@@ -35,7 +33,6 @@ pub struct Auditor {
     pub mirror: bool,
 }
 
-/// What it finds.
 #[derive(Debug, Default)]
 pub struct Audit {
     /// By kind: only what no run of reconcile looks at.

@@ -27,7 +27,6 @@ use crate::services::reconcile::SAID;
 /// Whose erasure it would be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ToErase {
-    /// Clerk's id.
     pub user: UserId,
     /// The name of this person, as Clerk has it, or else the copy: so that somebody sees whom a slip would hit.
     pub name: Option<String>,
@@ -40,7 +39,6 @@ pub struct ToErase {
 /// What an erasure did.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Erasure {
-    /// Whose.
     pub user: UserId,
     /// Whether Clerk still had the user.
     pub was_in_clerk: bool,
@@ -68,7 +66,6 @@ pub enum EraseError {
          (DIRECTORY_TABLE, PROFILES_TABLE, OWNED_TABLES); --even-if-unknown erases it all the same"
     )]
     Unknown,
-    /// Not a user.
     #[error("only a user can be erased: an organization is deleted in Clerk")]
     NotAUser,
 }
@@ -228,7 +225,6 @@ impl Operator {
     }
 
     /// When the hold of a tombstone ends.
-    #[must_use]
     pub fn hold_ends(&self, tombstone: &Item) -> Millis {
         due_at(tombstone, self.deletions.hold)
     }

@@ -17,18 +17,15 @@ use crate::core::deletion::subject::Subject;
 use crate::core::id::{EntityId, InternalId, UserId};
 use crate::core::millis::Millis;
 
-/// What is held.
 #[derive(Debug, Serialize)]
 pub struct Export {
     /// The application's own id.
     pub id: InternalId,
-    /// Clerk's id.
     pub clerk_user_id: UserId,
     /// When it was read, in Unix ms.
     pub exported_at: Millis,
     /// The copies of the user and of each membership.
     pub directory: Vec<Map<String, Value>>,
-    /// The application's records.
     pub profiles: Vec<Map<String, Value>>,
     /// The rows of the application's own tables, by table.
     pub owned: BTreeMap<String, Vec<Map<String, Value>>>,
@@ -47,25 +44,20 @@ pub enum ExportError {
     /// The person, or the store.
     #[error(transparent)]
     Operator(#[from] OperatorError),
-    /// A table.
     #[error(transparent)]
     Owned(#[from] OwnedError),
-    /// There is nothing.
     #[error(
         "no record for this id: check the id, CLERK_INSTANCE_ID, and the names of the tables (DIRECTORY_TABLE, \
          PROFILES_TABLE, OWNED_TABLES)"
     )]
     Unknown,
-    /// Not a user.
     #[error("only what is held about a user can be exported")]
     NotAUser,
 }
 
 /// The tables that are read.
 pub struct Holdings {
-    /// The copies.
     pub directory: DynamoOwned,
-    /// The application's records.
     pub profiles: DynamoOwned,
     /// The application's own tables.
     pub owned: Vec<DynamoOwned>,

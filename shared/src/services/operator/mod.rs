@@ -21,7 +21,6 @@ use crate::services::deletion::Deletions;
 
 /// What an operator works with.
 pub struct Operator {
-    /// The tables.
     pub stores: Stores,
     /// Where states go, and Clerk.
     pub applier: Applier,
@@ -38,7 +37,6 @@ pub struct Operator {
 /// Why nothing was undone.
 #[derive(Debug, Error)]
 pub enum OperatorError {
-    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Clerk could not be asked.

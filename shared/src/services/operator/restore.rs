@@ -19,12 +19,9 @@ use crate::core::tables::bare_table_name;
 /// Rows that are put at once.
 const AT_ONCE: usize = 16;
 
-/// A backup, read.
 #[derive(Debug)]
 pub struct Backup {
-    /// Whose it is.
     pub header: Header,
-    /// Its rows.
     pub lines: Vec<Line>,
 }
 
@@ -107,7 +104,6 @@ impl Backup {
     }
 
     /// Its rows, by table.
-    #[must_use]
     pub fn rows(&self) -> BTreeMap<String, u64> {
         let mut rows = BTreeMap::new();
         for line in &self.lines {

@@ -23,7 +23,6 @@ const AT_ONCE: usize = 16;
 /// What an undo did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Undo {
-    /// Who lives again.
     pub entity: EntityId,
     /// Whether it lived already, so that only memberships were looked at.
     pub lived: bool,
@@ -40,16 +39,13 @@ pub struct Undo {
 /// What an undo would do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UndoPlan {
-    /// Whose.
     pub entity: EntityId,
-    /// What stands there.
     pub stands: Stands,
 }
 
 /// What stands in the place of what an operator wants to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stands {
-    /// A tombstone.
     Ended {
         /// Whether the data of the user have been removed already, and are in the backups.
         was_purged: bool,

@@ -44,11 +44,9 @@ const AT_ONCE: usize = 16;
 /// Nobody announced what is listed or fetched here, so any state of Clerk's will do.
 pub(super) const SAID: Said = Said::Undated { ended: false };
 
-/// What reconciling needs.
 pub struct Reconciler {
     /// Where states go, and Clerk, who is asked patiently.
     pub applier: Applier,
-    /// The tables.
     pub stores: Stores,
     /// The records of newcomers.
     pub provision: Provision,
@@ -72,7 +70,6 @@ pub struct Reconciler {
     pub clock: Clock,
 }
 
-/// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
     /// A run of this mode: the interrupted one, if there is one, else a new one.
@@ -93,7 +90,6 @@ pub enum Answer {
 /// Why a run stopped. What it has done until then stays, and the same order goes on from there.
 #[derive(Debug, Error)]
 pub enum ReconcileError {
-    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Clerk could not be asked.

@@ -8,7 +8,6 @@ use aws_sdk_dynamodb::Client;
 
 use super::owned::rows::DynamoOwned;
 
-/// The Directory table.
 #[derive(Clone, Debug)]
 pub struct Directory {
     pub(super) client: Client,
@@ -17,13 +16,11 @@ pub struct Directory {
 
 impl Directory {
     /// The Directory in `table`.
-    #[must_use]
     pub fn new(client: Client, table: String) -> Directory {
         Directory { client, table }
     }
 
     /// The rows of one user, as an export finds them.
-    #[must_use]
     pub fn partition(&self) -> DynamoOwned {
         DynamoOwned::partition(self.client.clone(), self.table.clone())
     }

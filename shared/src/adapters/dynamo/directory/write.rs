@@ -47,7 +47,6 @@ pub enum ClerkId {
     Stays,
     /// It becomes [`NOBODY`].
     IsReplaced,
-    /// It goes.
     Goes,
 }
 

@@ -8,7 +8,6 @@ pub mod runs;
 
 use aws_sdk_dynamodb::Client;
 
-/// The Operations table.
 #[derive(Clone, Debug)]
 pub struct Operations {
     pub(super) client: Client,
@@ -17,7 +16,6 @@ pub struct Operations {
 
 impl Operations {
     /// The Operations in `table`.
-    #[must_use]
     pub fn new(client: Client, table: String) -> Operations {
         Operations { client, table }
     }

@@ -30,7 +30,6 @@ const RUNS: &str = "RUN#reconcile";
 /// Who holds the lease.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
-    /// One invocation.
     pub holder: String,
     /// Until when, in Unix ms, unless it is renewed.
     pub until: Millis,

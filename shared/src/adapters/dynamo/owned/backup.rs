@@ -36,14 +36,12 @@ pub const FORMAT: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Line {
-    /// Its table.
     pub table: String,
     /// The names of its key attributes.
     pub key: Vec<String>,
     /// The mark of what was left in its place, if it was redacted and not removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redacted_at: Option<Millis>,
-    /// All of it.
     #[serde(deserialize_with = "each_once")]
     pub row: serde_dynamo::Item,
 }
@@ -73,14 +71,12 @@ fn each_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<serde_dynamo:
 
 impl Line {
     /// The line of a row.
-    #[must_use]
     pub fn of(owned: OwnedRow, redacted_at: Option<Millis>) -> Line {
         let OwnedRow { table, key, row, .. } = owned;
         Line { table, key, redacted_at, row: row.into() }
     }
 
     /// The row again, as DynamoDB takes it.
-    #[must_use]
     pub fn row(self) -> Row {
         self.row.into()
     }

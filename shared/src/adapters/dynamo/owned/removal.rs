@@ -27,9 +27,7 @@ const SINGLE_AT_ONCE: usize = 16;
 /// A row that is about to be removed, in Profiles or in a table of the application's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Doomed {
-    /// Its table.
     pub table: String,
-    /// Its key.
     pub key: Row,
     /// The attributes that may say whose it is, each with the user's id: one of them has to. None of them if the key says it.
     pub owners: Vec<(String, String)>,
@@ -39,14 +37,12 @@ pub struct Doomed {
 
 impl Doomed {
     /// The removal of a row.
-    #[must_use]
     pub fn of(owned: &OwnedRow, left: Option<Row>) -> Doomed {
         let owners = owned.owner.iter().cloned().collect();
         Doomed { table: owned.table.clone(), key: owned.key(), owners, left }
     }
 
     /// What it takes in memory, in bytes.
-    #[must_use]
     pub fn size(&self) -> usize {
         in_memory(&self.key) + self.left.as_ref().map_or(0, in_memory)
     }

@@ -38,7 +38,6 @@ pub enum PutBack {
 }
 
 /// The place that a table is.
-#[must_use]
 pub fn place_of(table: &DynamoOwned, schema: Schema, owner: OwnerOf) -> Place {
     let Schema { key, types } = schema;
     let kind = |it: &ScalarAttributeType| match it {
@@ -52,7 +51,6 @@ pub fn place_of(table: &DynamoOwned, schema: Schema, owner: OwnerOf) -> Place {
 }
 
 /// A value of a line as far as keys need it.
-#[must_use]
 pub fn scalar<'a>(line: &'a Line, name: &str) -> Option<Scalar<'a>> {
     Some(match line.row.inner().get(name)? {
         Value::S(text) => Scalar::Text(text),
@@ -63,7 +61,6 @@ pub fn scalar<'a>(line: &'a Line, name: &str) -> Option<Scalar<'a>> {
 }
 
 /// The key of a line as text, for telling rows of one table apart.
-#[must_use]
 pub fn key_text(line: &Line) -> String {
     let mut names = line.key.clone();
     names.sort_unstable();
@@ -73,7 +70,6 @@ pub fn key_text(line: &Line) -> String {
 
 /// Whether DynamoDB would take the row, as far as that can be said before: one that it refuses in the middle leaves half a
 /// restoration.
-#[must_use]
 pub fn is_storable(line: &Line) -> bool {
     let row = line.row.inner();
     let is_named = row.keys().all(|name| !name.is_empty() && name.len() <= 65_535);
@@ -127,7 +123,6 @@ fn is_set<T: std::hash::Hash + Eq>(values: &[T]) -> bool {
 
 impl Returning {
     /// The return of a row to its place, under the name that the setting has for the table.
-    #[must_use]
     pub fn to(place: &Place, line: Line) -> Returning {
         let owner = match &place.owner {
             OwnerOf::Attribute(name, _) if !line.key.contains(name) => match line.row.inner().get(name) {
@@ -139,8 +134,6 @@ impl Returning {
         Returning { line: Line { table: place.table.clone(), ..line }, owner }
     }
 
-    /// Its table.
-    #[must_use]
     pub fn table(&self) -> &str {
         &self.line.table
     }

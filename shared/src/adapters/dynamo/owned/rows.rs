@@ -52,13 +52,11 @@ pub struct Schema {
 /// One row, with what is needed to put it back.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OwnedRow {
-    /// Its table.
     pub table: String,
     /// The names of its key attributes.
     pub key: Vec<String>,
     /// The attribute that says whose it is, and the user's id there; nothing if that is part of the key, which never changes.
     pub owner: Option<(String, String)>,
-    /// All of it.
     pub row: Row,
 }
 
@@ -75,25 +73,21 @@ pub enum OwnedError {
     /// The table is not as `OWNED_TABLES` says.
     #[error("OWNED_TABLES: table {table}: {problem}")]
     Misnamed {
-        /// Which.
         table: String,
         /// What is not so.
         problem: String,
     },
-    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl DynamoOwned {
     /// A table of the application's.
-    #[must_use]
     pub fn new(client: Client, table: OwnedTable) -> DynamoOwned {
         DynamoOwned { client, table, by_partition: false, schema: OnceCell::new(), largest: AtomicUsize::new(UNKNOWN) }
     }
 
     /// One of Rollcall's own tables: all rows of a user's partition.
-    #[must_use]
     pub fn partition(client: Client, table: String) -> DynamoOwned {
         let table = OwnedTable {
             table,
@@ -107,14 +101,11 @@ impl DynamoOwned {
         DynamoOwned { client, table, by_partition: true, schema, largest: AtomicUsize::new(UNKNOWN) }
     }
 
-    /// Its name.
-    #[must_use]
     pub fn name(&self) -> &str {
         &self.table.table
     }
 
     /// What the setting says of it.
-    #[must_use]
     pub fn setting(&self) -> &OwnedTable {
         &self.table
     }
@@ -266,22 +257,18 @@ fn schema_of(table: &TableDescription, index: &str) -> Option<Vec<KeySchemaEleme
 }
 
 impl OwnedRow {
-    /// Its key.
-    #[must_use]
     pub fn key(&self) -> Row {
         let key = self.row.iter().filter(|(name, _)| self.key.contains(name));
         key.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
     /// Its key as text, for telling rows of one table apart.
-    #[must_use]
     pub fn key_text(&self) -> String {
         let values: Vec<Option<&AttributeValue>> = self.key.iter().map(|name| self.row.get(name)).collect();
         format!("{values:?}")
     }
 
     /// What is left of it when it is redacted; nothing if nothing more can be removed.
-    #[must_use]
     pub fn redacted(&self, now: Millis) -> Option<Row> {
         let key = crate::adapters::dynamo::row::key_of(&self.row)?;
         let left = kept(&key);

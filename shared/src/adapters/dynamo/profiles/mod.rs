@@ -17,13 +17,11 @@ pub struct Profiles {
 
 impl Profiles {
     /// The records in `table` of the owners in the table `directory`.
-    #[must_use]
     pub fn new(client: Client, table: String, directory: String) -> Profiles {
         Profiles { client, table, directory }
     }
 
     /// The rows of one user, as a purge and an export find them.
-    #[must_use]
     pub fn partition(&self) -> DynamoOwned {
         DynamoOwned::partition(self.client.clone(), self.table.clone())
     }

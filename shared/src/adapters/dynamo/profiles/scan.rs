@@ -20,7 +20,6 @@ const KEYS: &str = "pk, sk, redacted_at";
 /// The records that were found, and what that took.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// Their keys.
     pub keys: BTreeSet<Key>,
     /// Those of them that are redacted.
     pub redacted: BTreeSet<Key>,

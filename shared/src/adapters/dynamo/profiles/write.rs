@@ -33,7 +33,6 @@ pub enum Owner {
 pub enum Provisioned {
     /// It is stored: this one, or the one that somebody faster stored.
     Stored {
-        /// What is stored.
         profile: Profile,
         /// Whether this call created it.
         created: bool,
