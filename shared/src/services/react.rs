@@ -9,12 +9,12 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::time::timeout;
 
-use super::deletion::cascade::{Left, One};
+use super::deletion::cascade::{One, Remaining};
 use super::deletion::purge::PurgeError;
 use super::deletion::{Deletions, Own};
 use super::provision::Provision;
 use super::write_back::Links;
-use crate::adapters::aws::event_bus::{Bus, BusError, MOST_EVENTS};
+use crate::adapters::aws::event_bus::{Bus, BusError, MAX_EVENTS};
 use crate::adapters::dynamo::error::StoreError;
 use crate::adapters::lambda::metrics;
 use crate::core::controls::{Invariant, guards};
@@ -131,11 +131,11 @@ impl Reactor {
                 tracing::info!(pk = new.key.pk, ended = finished.ended, "memberships have ended with their parent");
             }
             match finished.left {
-                Left::Nothing | Left::Own | Left::Changed => {}
-                Left::Time => return Err(ReactError::OutOfTime),
+                Remaining::Nothing | Remaining::UserData | Remaining::Superseded => {}
+                Remaining::Deadline => return Err(ReactError::OutOfTime),
                 // One that cannot be read never can: it must not keep all that comes after it waiting for a day. Without its mark
                 // reconcile finds the tombstone.
-                Left::Memberships => tracing::warn!(pk = new.key.pk, "memberships are left to reconcile"),
+                Remaining::Memberships => tracing::warn!(pk = new.key.pk, "memberships are left to reconcile"),
             }
         }
         if Kind::of(&new.key) == Some(Kind::Membership) && new.is_deleted() && !new.is_finished() && self.follows_ends {
@@ -145,7 +145,7 @@ impl Reactor {
         if matches!(what, Some(What::Created | What::Restored)) {
             if Kind::of(&new.key) == Some(Kind::Membership) && self.follows_ends {
                 match self.deletions.cascade.end_orphan(new).await? {
-                    None | Some(One::Settled) => {}
+                    None | Some(One::Nothing) => {}
                     // Reconcile ends the busy one.
                     Some(One::Ended { .. } | One::Busy) => return Ok(()),
                 }
@@ -157,7 +157,7 @@ impl Reactor {
 
     /// Tells the changes, in their order, on the bus and in the log.
     async fn tell(&self, changes: &[(usize, Change)]) -> Result<(), Stopped> {
-        for some in changes.chunks(MOST_EVENTS) {
+        for some in changes.chunks(MAX_EVENTS) {
             let events: Vec<&Change> = some.iter().map(|(_, change)| change).collect();
             self.bus.publish(&events).await.map_err(|error| Stopped { at: some[0].0, error: error.into() })?;
             for change in events {

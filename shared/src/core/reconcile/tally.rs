@@ -41,7 +41,7 @@ macro_rules! kinds_of_drift {
         }
 
         impl Drift {
-            /// Each kind of drift by its name.
+            /// PerKind kind of drift by its name.
             pub fn by_name(&self) -> Vec<(&'static str, u64)> {
                 vec![$((stringify!($kind), self.$kind),)*]
             }
@@ -167,7 +167,7 @@ impl Add for Tally {
 /// What should have followed from changes, as a lost stream leaves it, and how much of it a run could not do either.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Undone {
+pub struct PendingEffects {
     /// Users and memberships without their record in Profiles.
     pub profiles: u64,
     /// Ended users and organizations whose consequences were not all done.
@@ -185,13 +185,13 @@ pub struct Undone {
     pub conflicts: u64,
     /// Of all this, what is left to the next run.
     pub left: u64,
-    /// Deleted users whose data wait for the end of the hold: that is as it should be.
+    /// Deleted users whose data wait for the end of the grace_hours: that is as it should be.
     pub waiting: u64,
-    /// Deleted users whose hold was over, and whose data were removed.
+    /// Deleted users whose grace period was over, and whose data were removed.
     pub purged: u64,
 }
 
-impl Undone {
+impl PendingEffects {
     /// Whether something is left, for another run or for an operator.
     pub fn is_left(&self) -> bool {
         self.left + self.conflicts > 0
@@ -199,7 +199,7 @@ impl Undone {
 
     /// Whether anything should have been done before, by this run or by a better one.
     pub fn is_any(&self) -> bool {
-        *self != Undone { waiting: self.waiting, gone: self.gone, ..Undone::default() }
+        *self != PendingEffects { waiting: self.waiting, gone: self.gone, ..PendingEffects::default() }
     }
 }
 

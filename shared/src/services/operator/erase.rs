@@ -22,7 +22,7 @@ use crate::core::mirror::tombstone::{Deletion, DeletionPolicy};
 use crate::services::apply::ApplyError;
 use crate::services::deletion::purge::PurgeError;
 use crate::services::deletion::{Followed, Own, log};
-use crate::services::reconcile::SAID;
+use crate::services::reconcile::NO_EVIDENCE;
 
 /// Whose erasure it would be.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,7 +100,7 @@ impl Operator {
         Ok(ToErase { name: name.map(str::to_owned), user, is_unknown: !is_known, stored })
     }
 
-    /// Erases a user; `at_once` does not wait for the end of the hold. Doing it again removes what has come since.
+    /// Erases a user; `at_once` does not wait for the end of the grace period. Doing it again removes what has come since.
     ///
     /// # Errors
     ///
@@ -152,7 +152,9 @@ impl Operator {
             at: provenance.applied_at,
         };
         let next = Next::Again(Box::new(decide::tombstone(deletion, policy, &context)));
-        self.applier.apply(entity, next, None, &SAID, &context, None).await.map_err(|failure| match failure.error {
+        self.applier.apply(entity, next, None, &NO_EVIDENCE, &context, None).await.map_err(|failure| match failure
+            .error
+        {
             ApplyError::Store(error) => OperatorError::Store(error),
             ApplyError::Clerk(error) => OperatorError::Clerk(error),
             ApplyError::Behind | ApplyError::Undated | ApplyError::Contended => OperatorError::Contended,
@@ -224,8 +226,8 @@ impl Operator {
         Ok(own)
     }
 
-    /// When the hold of a tombstone ends.
+    /// When the grace period of a tombstone ends.
     pub fn hold_ends(&self, tombstone: &Item) -> Millis {
-        due_at(tombstone, self.deletions.hold)
+        due_at(tombstone, self.deletions.grace_hours)
     }
 }
