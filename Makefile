@@ -5,7 +5,7 @@ CARGO  := cargo
 PYTHON := python3
 NPM    := npm
 
-FUNCTIONS       := webhook ensure-profile reconcile react
+FUNCTIONS       := $(patsubst functions/%/Cargo.toml,%,$(wildcard functions/*/Cargo.toml))
 # What a function must not link, and what core must do without: names of crates.
 NOT_IN_FUNCTION := axum|clap|clerk-emulator|comfy-table|dialoguer|dynoxide-rs|indicatif|rollcall-cli|rollcall-tests
 NOT_IN_CORE     := aws-config|aws-sdk-[a-z]+|hyper|reqwest|rustls|svix|tokio

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, bail};
+use heck::ToShoutySnakeCase;
 use include_dir::{Dir, include_dir};
 use serde::Deserialize;
 
@@ -59,21 +60,10 @@ fn parse(text: &str) -> anyhow::Result<Preset> {
     let overrides = file.default.deploy.parameters.parameter_overrides;
     let setting = |entry: &String| {
         let (parameter, value) = entry.split_once('=').with_context(|| format!("{entry} is no Name=Value"))?;
-        Ok((variable(parameter), value.trim_matches('"').replace("\\\"", "\"")))
+        // The template sets `DELETION_POLICY` from `DeletionPolicy`.
+        Ok((parameter.to_shouty_snake_case(), value.trim_matches('"').replace("\\\"", "\"")))
     };
     overrides.iter().map(setting).collect()
-}
-
-/// The variable that the template sets from a parameter: `DeletionPolicy` is `DELETION_POLICY`.
-fn variable(parameter: &str) -> String {
-    let mut name = String::new();
-    for (at, letter) in parameter.char_indices() {
-        if at > 0 && letter.is_ascii_uppercase() {
-            name.push('_');
-        }
-        name.push(letter.to_ascii_uppercase());
-    }
-    name
 }
 
 #[cfg(test)]

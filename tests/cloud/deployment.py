@@ -9,7 +9,7 @@ from io import BytesIO
 from processes import ROOT
 from waits import until
 
-FUNCTIONS = ["webhook", "ensure-profile", "reconcile", "react"]
+FUNCTIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/Cargo.toml"))
 ARCHITECTURE = {"aarch64": "arm64", "arm64": "arm64", "x86_64": "x86_64"}[platform.machine()]
 BINARIES = ROOT / os.environ.get("ROLLCALL_BINARIES", f"target/lambda/{ARCHITECTURE}")
 # CloudFormation takes no longer template from a request itself.

@@ -4,7 +4,6 @@ mod gate;
 mod memberships;
 mod organizations;
 mod params;
-mod rfc3339;
 mod sessions;
 mod user_filter;
 mod users;

@@ -8,8 +8,8 @@ use axum::{
     http::request::Parts,
 };
 use serde_json::{Map, Value};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::rfc3339;
 use crate::{
     errors::ApiError,
     instance::{Direction, Field, MetadataEdit, model::Metadata},
@@ -208,7 +208,7 @@ impl Form {
 
     /// An RFC 3339 time, as Unix ms.
     pub(crate) fn moment(&self, name: &str) -> Result<Option<i64>, ApiError> {
-        self.typed(name, "a time like 2012-10-20T07:15:20.902Z", |value| rfc3339::unix_ms(value.as_str()?))
+        self.typed(name, "a time like 2012-10-20T07:15:20.902Z", |value| unix_ms(value.as_str()?))
     }
 
     /// The body of the metadata endpoints.
@@ -228,9 +228,33 @@ impl Form {
     }
 }
 
+/// `2012-10-20T07:15:20.902Z` (or with an offset like `+02:00`) as Unix ms: the one time format of Clerk's request bodies.
+fn unix_ms(text: &str) -> Option<i64> {
+    let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    i64::try_from(moment.unix_timestamp_nanos().div_euclid(1_000_000)).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_of_request_bodies_become_unix_milliseconds() {
+        let cases = [
+            ("1970-01-01T00:00:00Z", Some(0)),
+            ("2012-10-20T07:15:20.902Z", Some(1_350_717_320_902)),
+            ("2012-10-20T09:15:20.902+02:00", Some(1_350_717_320_902)),
+            ("2024-02-29T23:59:59.9Z", Some(1_709_251_199_900)),
+            ("2012-10-20", None),
+            ("2012-13-20T07:15:20Z", None),
+            ("2023-02-29T07:15:20Z", None),
+            ("2012-10-20T07:15:20", None),
+            ("yesterday", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(unix_ms(text), expected, "{text}");
+        }
+    }
 
     fn params(pairs: &[(&str, &str)]) -> Params {
         Params(pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())

@@ -115,7 +115,7 @@ function answer(statusCode, body) {
 }
 
 async function handler(event) {
-  if (event.requestContext.http.method !== "POST" || !event.rawPath.endsWith("/profiles/ensure")) {
+  if (event.requestContext.routeKey !== "POST /profiles/ensure") {
     return answer(404, { code: "route_not_found" });
   }
   const token = /^bearer (.*)$/i.exec(event.headers.authorization ?? "")?.[1].trim();

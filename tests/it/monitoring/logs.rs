@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use clerk_emulator::ApiFaults;
+use rollcall_cli::functions::FUNCTIONS;
 use rollcall_tests::{Action, Fault, Land, SAMPLE_TIME, World, deletion_event, event, sample};
 use serde_json::{Map, Value, json};
 
@@ -32,14 +33,18 @@ async fn every_line_of_the_log_is_an_object_of_documented_fields() {
     drop(listening);
     let (documented, text) = (documented(), log.text());
     assert!(documented.contains("svix_id") && documented.len() > 60, "{documented:?}");
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut targets) = (BTreeSet::new(), BTreeSet::new());
     for line in text.lines() {
         let read: Map<String, Value> = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         assert!(["timestamp", "level", "target", "message"].iter().all(|name| read.contains_key(*name)), "{line}");
+        targets.extend(read["target"].as_str().and_then(|target| target.split("::").next()).map(str::to_owned));
         let names = names(&read);
         let foreign: Vec<_> = names.iter().filter(|name| !documented.contains(name.as_str())).collect();
         assert!(foreign.is_empty(), "{foreign:?} in {line}");
         seen.extend(names);
+    }
+    for function in FUNCTIONS {
+        assert!(targets.contains(function.log_target), "no line of {}: {targets:?}", function.name);
     }
     // Otherwise it would say little.
     for name in ["svix_id", "type", "kind", "made", "failed_at", "cause", "in_sync", "purged", "span.request_id"] {

@@ -3,4 +3,5 @@
 mod bus;
 mod cascade;
 mod consequences;
+mod permissions;
 mod records;
