@@ -59,7 +59,8 @@ pub async fn run(args: DevArgs, environment: fn(&str) -> Option<String>, clock: 
     stack.stop().await
 }
 
-/// The options, and of the environment what the design names: the two secrets, the instance and the functions' policies.
+/// The options, and of the environment what the design names: the two secrets, the instance and the functions'
+/// policies.
 fn config(args: DevArgs, environment: fn(&str) -> Option<String>, clock: Clock) -> anyhow::Result<Config> {
     let mut config = Config::new(clock);
     config.port = args.port;
@@ -70,7 +71,8 @@ fn config(args: DevArgs, environment: fn(&str) -> Option<String>, clock: Clock) 
     if args.data.is_some() && config.clerk.generated != Generated::default() {
         let users = args.users;
         bail!(Usage(format!(
-            "--users {users} excludes --data: from {MANY} users up they are generated on demand and kept in no folder"
+            "--users {users} cannot be combined with --data: from {MANY} on, users are generated on demand and not \
+             stored"
         )));
     }
     config.data = args.data;
@@ -176,6 +178,6 @@ mod tests {
     fn generated_users_are_kept_in_no_folder() {
         assert!(configured(&["--users", "9999", "--data", "x"]).is_ok_and(|config| config.data.is_some()));
         let refused = configured(&["--users", "10000", "--data", "x"]).err().unwrap().to_string();
-        assert!(refused.starts_with("--users 10000 excludes --data"), "{refused}");
+        assert!(refused.starts_with("--users 10000 cannot be combined with --data"), "{refused}");
     }
 }

@@ -124,7 +124,7 @@ fn explain(context: &OperatorContext, error: EraseError) -> anyhow::Error {
             store(&error, &context.target.options)
         }
         EraseError::Purge(error) => {
-            anyhow!(error).context("the user has ended, but not all data are removed: the same command goes on")
+            anyhow!(error).context("the user is deleted, but some data remain: run the command again to continue")
         }
         error @ (EraseError::Owned(_) | EraseError::Unknown | EraseError::NotAUser) => anyhow!(error),
     }

@@ -40,7 +40,7 @@ pub async fn run(args: OwnedTablesArgs, environment: Environment) -> anyhow::Res
         reader.finish(|| Some((tables?, owned)))
     })?;
     if owned.is_empty() {
-        bail!("the list names no table: set OwnedTables to [] instead");
+        bail!("the list is empty: set OwnedTables to [] instead");
     }
     check_tables::named(&target, &tables).await?;
     let operations = tables.operations;
@@ -61,7 +61,8 @@ pub async fn run(args: OwnedTablesArgs, environment: Environment) -> anyhow::Res
             format!("Start the stack again, with --data and OWNED_TABLES={setting}.")
         } else {
             format!(
-                "Deploy with OwnedTables={setting}, and set OWNED_TABLES={setting} in your shell. OwnedTableArns must name \
+                "Deploy with OwnedTables={setting}, and set OWNED_TABLES={setting} in your shell. OwnedTableArns must \
+                 name \
                  these tables, too."
             )
         };

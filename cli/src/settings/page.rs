@@ -100,9 +100,9 @@ fn leaves<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
 fn parameters(template: &Value) -> anyhow::Result<String> {
     let mut page = "| | parameter | default | meaning |\n| --- | --- | --- | --- |\n".to_owned();
     let groups = &template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"];
-    for group in groups.as_sequence().context("template.yaml has no ParameterGroups")? {
+    for group in groups.as_sequence().context("template.yaml contains no ParameterGroups")? {
         let mut label = format!("**{}**", text(&group["Label"]["default"]));
-        for name in group["Parameters"].as_sequence().context("a ParameterGroup has no Parameters")? {
+        for name in group["Parameters"].as_sequence().context("a ParameterGroup contains no Parameters")? {
             let parameter = &template["Parameters"][name];
             let default = match parameter.get("Default") {
                 None => String::new(),

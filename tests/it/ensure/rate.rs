@@ -177,7 +177,7 @@ async fn i24_all_functions_together_stay_within_the_share_and_go_on_in_the_next_
     assert!((6..=10).contains(&asked), "{asked}");
     let placeholders = answers.iter().filter(|answer| answer.body["membership"]["role"].is_null()).count();
     assert!((4..8).contains(&placeholders), "{placeholders}");
-    assert!(log.text().contains("the share of Clerk's rate is used up"), "{}", log.text());
+    assert!(log.text().contains("the function's share of Clerk's rate limit is used up"), "{}", log.text());
     // What is used up is not asked for again within the window.
     let writes = world.operations().await;
     assert_eq!(world.ensure(&world.session("user_more", None)).await.status, 201);

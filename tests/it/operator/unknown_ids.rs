@@ -1,4 +1,5 @@
-//! I19: an id that nobody knows, or of something else, is an error: nothing is written for it, and nothing is printed that
+//! I19: an id that nobody knows, or of something else, is an error: nothing is written for it, and nothing is printed
+//! that
 //! looks like an answer.
 
 use rollcall_tests::{OWNED_TABLES, World};
@@ -59,7 +60,7 @@ async fn i19_an_id_of_something_else_is_an_error_for_every_command_about_one_per
             let args: &[&str] = if command == "export" { &[command, id] } else { &[command, id, "--yes"] };
             let said = rollcall(&world, args, &PURGE).await;
             assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{args:?} {}", said.err);
-            assert!(said.err.contains("this is no id of a user"), "{args:?} {}", said.err);
+            assert!(said.err.contains("not an id of a user"), "{args:?} {}", said.err);
         }
     }
     let said = rollcall(&world, &["erase", "sess_1", "--yes", "--even-if-unknown"], &PURGE).await;
@@ -82,7 +83,7 @@ async fn i19_an_event_is_not_sent_about_an_id_that_does_not_fit_it() {
     ] {
         let said = run(&["trigger", event, "--id", id, "--print"], &[]).await;
         assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{event} {id} {}", said.err);
-        assert!(said.err.contains("does not fit") && said.err.contains("nothing was sent"), "{}", said.err);
+        assert!(said.err.contains("is not valid for") && said.err.contains("nothing was sent"), "{}", said.err);
     }
     for (event, id) in [("user.created", "user_9"), ("organizationMembership.created", "org_9")] {
         let said = run(&["trigger", event, "--id", id, "--print"], &[]).await;
@@ -99,7 +100,7 @@ async fn i19_an_unknown_id_is_erased_only_with_a_flag_after_the_plan_and_consent
         let args = [&["erase", "user_doesnotexist"], options].concat();
         let said = rollcall(&world, &args, &PURGE).await;
         assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{args:?} {}", said.err);
-        assert!(said.err.contains("neither Clerk nor the tables know this id"), "{}", said.err);
+        assert!(said.err.contains("this id exists neither in Clerk nor in the tables"), "{}", said.err);
         assert!(said.err.contains("--even-if-unknown"), "{}", said.err);
     }
     let plan = rollcall(&world, &["erase", "user_doesnotexist", "--even-if-unknown", "--dry-run"], &PURGE).await;
