@@ -68,7 +68,7 @@ pub async fn run(args: TriggerArgs, now: Millis) -> anyhow::Result<Status> {
     } else {
         say(format_args!("{} {} → {status} {answer}", payload["type"].as_str().unwrap_or(event_type), signed.id))?;
         if let Some(item) = &item {
-            say(format_args!("the Directory now holds\n{}", serde_json::to_string_pretty(item)?))?;
+            say(format_args!("the Directory row is now\n{}", serde_json::to_string_pretty(item)?))?;
         }
     }
     Ok(if (200..300).contains(&status) { Status::Done } else { Status::Failure })

@@ -110,8 +110,8 @@ fn welcome(addresses: &Addresses, user: Option<&str>, generated: Generated) -> S
     } else {
         format!(
             "
-  Clerk has {users} generated users in {organizations} organizations ({memberships} memberships). No webhook announces
-  them: the Directory is empty until you reconcile.
+  Clerk has {users} generated users in {organizations} organizations ({memberships} memberships). No webhooks are sent
+  for them: run reconcile to fill the Directory.
 "
         )
     };
@@ -126,9 +126,9 @@ fn welcome(addresses: &Addresses, user: Option<&str>, generated: Generated) -> S
     Clerk       {clerk}  (emulator; key {clerk_secret_key})
     DynamoDB    {dynamodb}  (tables {directory_table}, {profiles_table}, {operations_table})
     webhooks    signed with {webhook_secret}
-    changes     {event_bus}  (what the event bus would carry, a line each)
-    backups     {backups}  (what deletions have removed)
-    sessions    of pages at {allowed_origins}
+    changes     {event_bus}  (change events, one per line)
+    backups     {backups}  (backups of removed data)
+    sessions    accepted from {allowed_origins}
 {generated}
   Try, in another terminal:
 
@@ -146,7 +146,7 @@ fn welcome(addresses: &Addresses, user: Option<&str>, generated: Generated) -> S
     AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local aws dynamodb scan --region us-east-1 \\
          --endpoint-url {dynamodb} --table-name {directory_table}
 
-  Every event is a line below; what is due is removed every full hour, and reconcile runs at 03:00 UTC. Ctrl-C stops everything.
+  Each event is logged below. The hourly purge runs every full hour, reconcile at 03:00 UTC. Stop with Ctrl-C.
 "
     )
 }

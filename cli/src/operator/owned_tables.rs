@@ -56,14 +56,19 @@ pub async fn run(args: OwnedTablesArgs, environment: Environment) -> anyhow::Res
     say(if args.json {
         json!({ "owned_tables": setting, "tables": count, "stored": !args.dry_run }).to_string()
     } else {
-        let stored = if args.dry_run { "Nothing was written: --dry-run. The list would be" } else { "The list is" };
+        let stored = if args.dry_run {
+            "Nothing was written (--dry-run). The list would be stored"
+        } else {
+            "The list \
+                                                                                                             is \
+                                                                                                             stored"
+        };
         let next = if target.is_local() {
-            format!("Start the stack again, with --data and OWNED_TABLES={setting}.")
+            format!("Restart the stack with --data and OWNED_TABLES={setting}.")
         } else {
             format!(
-                "Deploy with OwnedTables={setting}, and set OWNED_TABLES={setting} in your shell. OwnedTableArns must \
-                 name \
-                 these tables, too."
+                "Deploy with OwnedTables={setting} and set OWNED_TABLES={setting} in your shell. OwnedTableArns must \
+                 also contain these tables."
             )
         };
         format!(

@@ -66,7 +66,8 @@ pub async fn run(
             let held = runs.held(&run).await?;
             if !args.json {
                 say(format_args!(
-                    "Run {run} holds back the deletion of {held}. PerKind is proven again before it is done."
+                    "Run {run}: the deletion of {held} is pending approval. Each absence is confirmed again before \
+                     the deletion."
                 ))?;
             }
             if policy == Mode::Report {
@@ -76,7 +77,7 @@ pub async fn run(
                 runs.list(&run, args.json).await?;
                 return Ok(Status::Left);
             }
-            if must_ask && !screen.ask("Delete them?")? {
+            if must_ask && !screen.ask("Delete these entities?")? {
                 say("Nothing was deleted.")?;
                 return Ok(Status::Left);
             }
@@ -88,7 +89,7 @@ pub async fn run(
             if !plan.run.as_ref().is_some_and(is_worth_a_run) {
                 return Ok(report::status(&plan));
             }
-            if !screen.ask("Apply this?")? {
+            if !screen.ask("Apply this plan?")? {
                 say("Nothing was written.")?;
                 return Ok(Status::Left);
             }
@@ -96,7 +97,7 @@ pub async fn run(
         }
         None => {
             if !args.dry_run && !writes && !args.json {
-                note("RECONCILE_POLICY=report: this only reports, and writes nothing to the Directory");
+                note("RECONCILE_POLICY=report: the run only reports and does not change the Directory");
             }
             Order::Run(if writes { Mode::Repair } else { Mode::Report })
         }
@@ -148,7 +149,7 @@ impl Runs<'_> {
                 let _ = operations.release_lease(&lease.holder).await;
             }
         }
-        note("Interrupted. What was done stays; the same command goes on from there.");
+        note("Interrupted. Completed work is kept; run the command again to continue.");
     }
 
     /// How many deletions of which kind a run holds back.
@@ -164,7 +165,7 @@ impl Runs<'_> {
         }
         let held = report::held(&run);
         // An approval that was interrupted.
-        Ok(if held.is_empty() { "what is left of it".to_owned() } else { held })
+        Ok(if held.is_empty() { "the remaining entities".to_owned() } else { held })
     }
 
     /// Names those whose deletion a run holds back, so that somebody can look them up in Clerk.

@@ -66,7 +66,7 @@ pub async fn run(args: RestoreArgs, environment: Environment, screen: &Screen) -
         }
         return Ok(Status::Left);
     }
-    if !args.yes && !screen.ask("Put these rows back?")? {
+    if !args.yes && !screen.ask("Restore these rows?")? {
         say("Nothing was restored.")?;
         return Ok(Status::Left);
     }
@@ -139,12 +139,12 @@ fn text(all: &Restored) -> String {
         .map(|name| vec![name.clone(), of(&all.restored, name), of(&all.taken, name), of(&all.without_table, name)])
         .collect();
     let mut text = if rows.is_empty() {
-        "The backup holds no rows.".to_owned()
+        "The backup contains no rows.".to_owned()
     } else {
-        table(&["table", "restored", "another there", "no table"], &rows, 1)
+        table(&["table", "restored", "key occupied", "table missing"], &rows, 1)
     };
     if !all.taken.is_empty() {
-        text += "\nWhat is there was left as it is: --replace puts the backup's rows in its place.";
+        text += "\nRows with an occupied key were not changed: pass --replace to overwrite them.";
     }
     text
 }

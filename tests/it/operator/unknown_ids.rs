@@ -104,9 +104,9 @@ async fn i19_an_unknown_id_is_erased_only_with_a_flag_after_the_plan_and_consent
         assert!(said.err.contains("--even-if-unknown"), "{}", said.err);
     }
     let plan = rollcall(&world, &["erase", "user_doesnotexist", "--even-if-unknown", "--dry-run"], &PURGE).await;
-    assert!(plan.status == Some(2) && plan.out.contains("known neither to Clerk nor to the tables"), "{}", plan.out);
+    assert!(plan.status == Some(2) && plan.out.contains("exists neither in Clerk nor in the tables"), "{}", plan.out);
     let asked = typed(&world, &["erase", "user_doesnotexist", "--even-if-unknown"], "n\r").await;
-    assert!(asked.status == Some(2) && asked.out.contains("known neither"), "{}", asked.out);
+    assert!(asked.status == Some(2) && asked.out.contains("exists neither"), "{}", asked.out);
     assert_eq!(stored(&world).await, before);
 
     let erased =
@@ -121,7 +121,12 @@ async fn i19_an_unknown_id_is_erased_only_with_a_flag_after_the_plan_and_consent
     let newcomer = json!({ "first_name": "Neu", "last_name": "Ling", "email_address": ["neu@example.com"] });
     let newcomer = world.clerk("POST", "/users", newcomer).await["id"].as_str().unwrap().to_owned();
     let plan = rollcall(&world, &["erase", &newcomer, "--dry-run"], &PURGE).await;
-    assert!(plan.status == Some(2) && plan.out.contains("(Neu Ling) is not known here"), "{} {}", plan.out, plan.err);
+    assert!(
+        plan.status == Some(2) && plan.out.contains("(Neu Ling) is not in the Directory"),
+        "{} {}",
+        plan.out,
+        plan.err
+    );
     let plan = rollcall(&world, &["erase", &ada, "--dry-run"], &PURGE).await;
     assert!(plan.out.contains(&format!("user {ada} (Somebody) lives here")), "{}", plan.out);
     assert!(!world.clerk("GET", &format!("/users?user_id={ada}"), Value::Null).await.as_array().unwrap().is_empty());

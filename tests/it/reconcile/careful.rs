@@ -74,7 +74,7 @@ async fn fault_a6_tables_that_are_not_what_they_are_called_are_named_before_anyt
     world.make_owned_tables().await;
     let said = deployed(&world, &["reconcile", "--yes"], &[("PROFILES_TABLE", "user_progress")]).await;
     assert!(
-        said.status == Some(1) && said.err.contains("PROFILES_TABLE names user_progress: its keys"),
+        said.status == Some(1) && said.err.contains("PROFILES_TABLE names user_progress: the keys"),
         "{}",
         said.err
     );
@@ -144,7 +144,7 @@ async fn i16_a_checkpoint_of_an_earlier_version_is_read_and_not_gone_on_with() {
     assert!(run.run != first.run && run.is_in_sync(), "{run:?}");
     assert_eq!(run.instead_of.clone().map(|instead| (instead.run, instead.settings)), Some((first.run, vec![])));
     let report = rollcall::services::reconcile::RunResult::Ran(Box::new(run)).into();
-    assert!(report::text(&report, "").contains("begun by an earlier version"));
+    assert!(report::text(&report, "").contains("started by an earlier version"));
 }
 
 #[tokio::test]
