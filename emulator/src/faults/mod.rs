@@ -177,13 +177,13 @@ mod tests {
         for lists in ["/v1/user", "GET /v1/users", "/v1/users/{user_id}"] {
             let refused = refusal(ApiFaults { lists: vec![lists.to_owned()], ..ApiFaults::default() });
             assert!(
-                refused.starts_with(&format!("api.lists names {lists}, but the lists are /v1/users, ")),
+                refused.starts_with(&format!("api.lists contains {lists}, but the known lists are /v1/users, ")),
                 "{refused}"
             );
         }
         for requests in ["/v1/users", "get /v1/users", "GET users"] {
             let refused = refusal(ApiFaults { requests: vec![requests.to_owned()], ..ApiFaults::default() });
-            assert!(refused.starts_with(&format!("api.requests names {requests}, but")), "{refused}");
+            assert!(refused.starts_with(&format!("api.requests contains {requests}, but")), "{refused}");
         }
         let api = ApiFaults {
             lists: LISTS.map(str::to_owned).to_vec(),

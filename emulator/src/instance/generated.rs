@@ -333,7 +333,7 @@ mod tests {
         let refused = |users, organizations, memberships| {
             Population::new(0, Generated { users, organizations, memberships }).err().unwrap().to_string()
         };
-        assert!(refused(3, 4, 13).starts_with("13 memberships cannot be generated: 3 users and 4 organizations"));
+        assert!(refused(3, 4, 13).starts_with("13 memberships cannot be generated from 3 users and 4 organizations"));
         assert!(refused(MOST + 1, 0, 0).starts_with("1000000001 cannot be generated"));
     }
 }

@@ -235,7 +235,11 @@ async fn held_deletions_are_shown_and_approved() {
         assert_eq!((said.status, live().await), (Some(expected), before), "{args:?} {}", said.err);
     }
     let said = typed(&world, &["reconcile", "--approve", run], "n\n").await;
-    assert!(said.status == Some(2) && said.out.contains("the deletion of 3 users is pending approval"), "{}", said.out);
+    assert!(
+        said.status == Some(2) && said.out.contains("the deletion of 3 users, 3 memberships is pending approval"),
+        "{}",
+        said.out
+    );
     assert_eq!(live().await, before);
 
     let approved = rollcall(&world, &["reconcile", "--approve", run, "--yes", "--json"], &[]).await;

@@ -102,7 +102,7 @@ async fn an_undo_is_refused_where_clerk_has_nothing_or_the_parent_has_ended_or_a
     world.clerk("DELETE", &format!("/users/{grace}"), Value::Null).await;
     delete(&world, "user", &grace).await;
     let before = world.directory().await;
-    refused(&grace, "Clerk does not have it").await;
+    refused(&grace, "does not exist in Clerk").await;
     // The mark of a purge that was killed.
     delete(&world, "user", &ada).await;
     world.wait_hours(25);

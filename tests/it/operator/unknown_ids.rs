@@ -128,6 +128,6 @@ async fn i19_an_unknown_id_is_erased_only_with_a_flag_after_the_plan_and_consent
         plan.err
     );
     let plan = rollcall(&world, &["erase", &ada, "--dry-run"], &PURGE).await;
-    assert!(plan.out.contains(&format!("user {ada} (Somebody) lives here")), "{}", plan.out);
+    assert!(plan.out.contains(&format!("user {ada} (Somebody) is live")), "{}", plan.out);
     assert!(!world.clerk("GET", &format!("/users?user_id={ada}"), Value::Null).await.as_array().unwrap().is_empty());
 }
