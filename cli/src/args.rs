@@ -1,4 +1,4 @@
-//! What may be typed.
+//! The arguments of the command line. The doc comments are the help texts.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use rollcall::core::reconcile::run::RunId;
 #[derive(Debug, Parser)]
 #[command(name = "rollcall", version, about, max_term_width = 100)]
 pub struct Cli {
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -19,46 +19,46 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Start the local stack: DynamoDB, a Clerk emulator and the functions, in this process
+    /// Start the local stack in one process: DynamoDB, the Clerk emulator and the functions
     Dev(DevArgs),
-    /// Send a sample event, signed like Clerk's, to the webhook, and show what became of it
+    /// Send a signed sample event to the webhook and show the result
     Trigger(TriggerArgs),
-    /// Compare the Directory with Clerk and end the differences
+    /// Compare the Directory with Clerk and repair the differences
     Reconcile(ReconcileArgs),
-    /// Show the latest runs of reconcile, and the deletions that wait for approval
+    /// Show the latest runs of reconcile and the deletions that are pending approval
     Status(StatusArgs),
-    /// Hold Clerk, the Directory and Profiles against each other; change nothing
+    /// Compare Clerk, the Directory and Profiles (read-only)
     Analyze(AnalyzeArgs),
-    /// Let a user, an organization or a membership live again that has ended here and lives in Clerk
+    /// Restore a user, an organization or a membership that was deleted here but still exists in Clerk
     Undo(UndoArgs),
-    /// Put the rows of a backup back
+    /// Restore the rows of a backup
     Restore(RestoreArgs),
-    /// Delete a user in Clerk and here, and remove what the deletion policy removes
+    /// Delete a user in Clerk and in the tables, as the deletion policy defines
     Erase(EraseArgs),
-    /// Print everything that is held about one user, as JSON
+    /// Print all stored data of one user as JSON
     Export(ExportArgs),
-    /// Store a list of owned tables that is too long for a function's environment
+    /// Store a list of owned tables that is too long for an environment variable
     OwnedTables(OwnedTablesArgs),
-    /// List the variables that every function reads
+    /// List the environment variables of each function
     Settings(SettingsArgs),
 }
 
-/// What an operator's command works on.
+/// The deployment that a command works on.
 #[derive(Args, Clone, Debug, Default)]
 pub struct TargetArgs {
-    /// Work on the local stack of `rollcall dev`, not on what the environment names
+    /// Use the local stack of `rollcall dev` instead of the deployment that the environment names
     #[arg(long)]
     pub local: bool,
-    /// Where the local stack's Clerk is, if not on its usual port
+    /// URL of the local stack's Clerk emulator, if the port is not the default
     #[arg(long, value_name = "URL", requires = "local")]
     pub clerk_url: Option<String>,
-    /// Where the local stack's DynamoDB is, if not on its usual port
+    /// URL of the local stack's DynamoDB, if the port is not the default
     #[arg(long, value_name = "URL", requires = "local")]
     pub dynamodb_url: Option<String>,
-    /// The folder that the local stack was started with
+    /// Data folder of the local stack, as given to `rollcall dev`
     #[arg(long, value_name = "DIR", requires = "local")]
     pub data: Option<PathBuf>,
-    /// The policy set that the local stack was started with
+    /// Preset of the local stack, as given to `rollcall dev`
     #[arg(long, value_name = "NAME", requires = "local")]
     pub preset: Option<String>,
 }
@@ -66,22 +66,23 @@ pub struct TargetArgs {
 /// `rollcall reconcile`.
 #[derive(Args, Debug)]
 pub struct ReconcileArgs {
-    /// Stop at the plan: write nothing but the run's report
+    /// Show the plan without changing the Directory; only the report of the run is stored
     #[arg(long)]
     pub dry_run: bool,
-    /// End what this run holds back, such as 2026-11-25T03:00:00.000Z: all of it is proven again first
+    /// Approve the pending deletions of this run, such as 2026-11-25T03:00:00.000Z. Each absence is confirmed again
+    /// before the deletion
     #[arg(long, value_name = "RUN")]
     pub approve: Option<RunId>,
-    /// Do not ask
+    /// Skip the confirmation prompt
     #[arg(long, short)]
     pub yes: bool,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
-    /// Log every deletion, too
+    /// Also log each deletion
     #[arg(long, short)]
     pub verbose: bool,
-    /// What to work on.
+    /// The deployment to work on.
     #[command(flatten)]
     pub target: TargetArgs,
 }
@@ -92,7 +93,7 @@ pub struct StatusArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
-    /// What to work on.
+    /// The deployment to work on.
     #[command(flatten)]
     pub target: TargetArgs,
 }
@@ -100,35 +101,33 @@ pub struct StatusArgs {
 /// `rollcall dev`.
 #[derive(Args, Debug)]
 pub struct DevArgs {
-    /// Port of the functions' HTTP API; 0 picks a free one
+    /// Port of the functions' HTTP API; 0 selects a free port
     #[arg(long, default_value_t = 3000)]
     pub port: u16,
-    /// Port of the Clerk emulator; 0 picks a free one
+    /// Port of the Clerk emulator; 0 selects a free port
     #[arg(long, default_value_t = 3001)]
     pub clerk_port: u16,
-    /// Port of DynamoDB; 0 picks a free one
+    /// Port of DynamoDB; 0 selects a free port
     #[arg(long, default_value_t = 3002)]
     pub dynamodb_port: u16,
-    /// Answer requests under this name, too: that of a tunnel or a container, such as abc.ngrok-free.app. Repeat it
-    /// for several
+    /// Additional host name to accept, for a tunnel or a container, such as abc.ngrok-free.app. May be repeated
     #[arg(long, value_name = "NAME")]
     pub allow_host: Vec<HostName>,
-    /// Keep the tables and Clerk's data in this folder, and go on with them next time
+    /// Store the tables and the emulator's data in this folder and reuse them on the next start
     #[arg(long, value_name = "DIR", conflicts_with = "memory")]
     pub data: Option<PathBuf>,
-    /// Keep everything in memory (the default)
+    /// Store all data in memory (default)
     #[arg(long)]
     pub memory: bool,
-    /// Sample users to begin with, in a few organizations; from 10,000 up they are generated on demand, take no memory,
-    /// and are announced by no webhook: the Directory is empty until `rollcall reconcile
-    /// --local`. Not with --data
+    /// Number of sample users at the start. From 10,000 on, users are generated on demand and no webhook is sent for
+    /// them: run `rollcall reconcile --local` to fill the Directory. Cannot be combined with --data
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub users: usize,
-    /// Decide as one of the policy sets of presets/ does: clerk-only, org-profiles, progress-and-purge, read-only-copy or
-    /// user-records; a variable of the environment outranks it
+    /// Set of policies from presets/: clerk-only, org-profiles, progress-and-purge, read-only-copy or user-records. An
+    /// environment variable takes precedence over the preset
     #[arg(long, value_name = "NAME")]
     pub preset: Option<String>,
-    /// Print one JSON object with the addresses once all is ready
+    /// Print one JSON object with the addresses when the stack is ready
     #[arg(long)]
     pub json: bool,
 }
@@ -136,35 +135,34 @@ pub struct DevArgs {
 /// `rollcall trigger`.
 #[derive(Args, Debug)]
 pub struct TriggerArgs {
-    /// The event's type, such as user.created; or a variant, such as user.updated.banned
+    /// Event type, such as user.created, or a variant, such as user.updated.banned
     #[arg(required_unless_present = "list")]
     pub event_type: Option<String>,
-    /// List the events that can be sent
+    /// List the available sample events
     #[arg(long)]
     pub list: bool,
-    /// The webhook to send it to; by default that of the local stack
+    /// URL of the webhook; default: the webhook of the local stack
     #[arg(long)]
     pub url: Option<String>,
-    /// The DynamoDB in which to look for the result; by default that of the local stack, if the event went there
+    /// DynamoDB to read the result from; default: the local stack, if the event was sent there
     #[arg(long, value_name = "URL")]
     pub dynamodb_url: Option<String>,
-    /// The secret to sign it with; by default that of the local stack
+    /// Signing secret; default: the secret of the local stack
     #[arg(long, env = "CLERK_WEBHOOK_SECRET", hide_env_values = true)]
     pub secret: Option<String>,
-    /// Send it as an event of this Clerk instance; by default that of the local stack
+    /// Clerk instance of the event; default: the instance of the local stack
     #[arg(long, env = "CLERK_INSTANCE_ID")]
     pub instance_id: Option<String>,
-    /// Send it about this user or organization instead of the sample's
+    /// Id of a user or an organization that replaces the id in the sample
     #[arg(long)]
     pub id: Option<String>,
-    /// Keep the sample's times instead of moving them to now
+    /// Keep the timestamps of the sample; default: the current time
     #[arg(long)]
     pub keep_times: bool,
-    /// Print the event as API Gateway would hand it to the function, for `cargo lambda invoke --data-file`, and send
-    /// nothing
+    /// Print the API Gateway event for `cargo lambda invoke --data-file` and send nothing
     #[arg(long)]
     pub print: bool,
-    /// Print the answer as JSON
+    /// Print the response as JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -175,7 +173,7 @@ pub struct AnalyzeArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
-    /// What to work on.
+    /// The deployment to work on.
     #[command(flatten)]
     pub target: TargetArgs,
 }
@@ -183,18 +181,18 @@ pub struct AnalyzeArgs {
 /// `rollcall undo`.
 #[derive(Args, Debug)]
 pub struct UndoArgs {
-    /// Clerk's id of a user or an organization, a user's internal id, or a membership as organization/user
+    /// Clerk id of a user or an organization, internal id of a user, or a membership as organization/user
     pub id: Subject,
-    /// Say what would live again; write nothing
+    /// Show what would be restored and write nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Do not ask
+    /// Skip the confirmation prompt
     #[arg(long, short)]
     pub yes: bool,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
-    /// What to work on.
+    /// The deployment to work on.
     #[command(flatten)]
     pub target: TargetArgs,
 }
@@ -202,22 +200,22 @@ pub struct UndoArgs {
 /// `rollcall restore`.
 #[derive(Args, Debug)]
 pub struct RestoreArgs {
-    /// The backups
-    #[arg(required = true, value_name = "FILE", help = "The backups: files, or s3://bucket/name")]
+    /// The backups.
+    #[arg(required = true, value_name = "FILE", help = "Backups to restore: files or s3://bucket/name")]
     pub files: Vec<String>,
-    /// Put rows back even where there is another one by now
+    /// Overwrite rows that exist already
     #[arg(long)]
     pub replace: bool,
-    /// Say what the backups grace_hours; write nothing
+    /// Show the contents of the backups and write nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Do not ask
+    /// Skip the confirmation prompt
     #[arg(long, short)]
     pub yes: bool,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
-    /// What to work on.
+    /// The deployment to work on.
     #[command(flatten)]
     pub target: TargetArgs,
 }
@@ -225,24 +223,24 @@ pub struct RestoreArgs {
 /// `rollcall erase`.
 #[derive(Args, Debug)]
 pub struct EraseArgs {
-    /// Clerk's id of a user, or the internal id
+    /// Clerk id or internal id of the user
     pub id: Subject,
-    /// Remove the data at once: there is no way back but the backup
+    /// Remove the data without the grace period. Only a backup can bring the data back
     #[arg(long)]
     pub now: bool,
-    /// Go on although neither Clerk nor the tables know the id: what still comes of it is then refused for ever
+    /// Continue if the id exists neither in Clerk nor in the tables. Later events for this id are refused permanently
     #[arg(long)]
     pub even_if_unknown: bool,
-    /// Say what would be deleted; delete nothing
+    /// Show what would be deleted and delete nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Do not ask
+    /// Skip the confirmation prompt
     #[arg(long, short)]
     pub yes: bool,
-    /// Print one JSON object; needs --yes or --dry-run
+    /// Print one JSON object; requires --yes or --dry-run
     #[arg(long)]
     pub json: bool,
-    /// What to work on.
+    /// The deployment to work on.
     #[command(flatten)]
     pub target: TargetArgs,
 }
@@ -250,12 +248,12 @@ pub struct EraseArgs {
 /// `rollcall export`.
 #[derive(Args, Debug)]
 pub struct ExportArgs {
-    /// Clerk's id of a user, or the internal id
+    /// Clerk id or internal id of the user
     pub id: Subject,
-    /// Print it on one line
+    /// Print the JSON on one line
     #[arg(long)]
     pub json: bool,
-    /// What to work on.
+    /// The deployment to work on.
     #[command(flatten)]
     pub target: TargetArgs,
 }
@@ -263,15 +261,15 @@ pub struct ExportArgs {
 /// `rollcall owned-tables`.
 #[derive(Args, Debug)]
 pub struct OwnedTablesArgs {
-    /// A file with the JSON list, as `OWNED_TABLES` has it; - is standard input
+    /// File with the JSON list in the format of OWNED_TABLES; - reads standard input
     pub file: PathBuf,
-    /// Check the list and write nothing
+    /// Check the list without storing it
     #[arg(long)]
     pub dry_run: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// What to work on.
+    /// The deployment to work on.
     #[command(flatten)]
     pub target: TargetArgs,
 }

@@ -1,4 +1,5 @@
-//! The policy sets of `presets/`: files that `sam deploy --config-file` reads as they are, and that the local stack reads, too.
+//! The policy sets of `presets/`: files that `sam deploy --config-file` reads as they are, and that the local stack
+//! reads, too.
 
 use std::collections::BTreeMap;
 
@@ -50,7 +51,7 @@ pub fn names() -> Vec<&'static str> {
 /// If there is no such preset, or its file cannot be read.
 pub fn read(name: &str) -> anyhow::Result<Preset> {
     let Some(file) = PRESETS.get_file(format!("{name}.toml")) else {
-        bail!(Usage(format!("there is no preset {name}: there are {}", names().join(", "))));
+        bail!(Usage(format!("unknown preset {name}: choose one of {}", names().join(", "))));
     };
     parse(file.contents_utf8().unwrap_or_default()).with_context(|| format!("presets/{name}.toml"))
 }
@@ -59,7 +60,8 @@ fn parse(text: &str) -> anyhow::Result<Preset> {
     let file: File = toml::from_str(text)?;
     let overrides = file.default.deploy.parameters.parameter_overrides;
     let setting = |entry: &String| {
-        let (parameter, value) = entry.split_once('=').with_context(|| format!("{entry} is no Name=Value"))?;
+        let (parameter, value) =
+            entry.split_once('=').with_context(|| format!("{entry} is not in the form Name=Value"))?;
         // The template sets `DELETION_POLICY` from `DeletionPolicy`.
         Ok((parameter.to_shouty_snake_case(), value.trim_matches('"').replace("\\\"", "\"")))
     };
@@ -82,7 +84,7 @@ mod tests {
             }
         }
         let refused = read("nothing").unwrap_err().to_string();
-        assert!(refused.contains("there are clerk-only, org-profiles"), "{refused}");
+        assert!(refused.contains("choose one of clerk-only, org-profiles"), "{refused}");
     }
 
     #[test]

@@ -68,7 +68,7 @@ pub async fn run(args: TriggerArgs, now: Millis) -> anyhow::Result<Status> {
     } else {
         say(format_args!("{} {} → {status} {answer}", payload["type"].as_str().unwrap_or(event_type), signed.id))?;
         if let Some(item) = &item {
-            say(format_args!("the Directory now holds\n{}", serde_json::to_string_pretty(item)?))?;
+            say(format_args!("the Directory row is now\n{}", serde_json::to_string_pretty(item)?))?;
         }
     }
     Ok(if (200..300).contains(&status) { Status::Done } else { Status::Failure })
@@ -91,7 +91,7 @@ pub fn names() -> Vec<String> {
 pub fn sample(name: &str) -> anyhow::Result<Value> {
     let file = EVENTS.get_file(format!("{name}.json")).or_else(|| EVENTS.get_file(format!("variants/{name}.json")));
     let Some(file) = file else {
-        bail!(Usage(format!("there is no sample {name}: rollcall trigger --list shows them all")));
+        bail!(Usage(format!("unknown sample {name}: run `rollcall trigger --list` to see all samples")));
     };
     serde_json::from_slice(file.contents()).with_context(|| format!("sample {name}"))
 }
@@ -119,7 +119,8 @@ fn shift(value: &mut Value, by: u64) {
     }
 }
 
-/// Makes the event one about another user or organization. Another kind of id, which it has no place for, is an error: the
+/// Makes the event one about another user or organization. Another kind of id, which it has no place for, is an error:
+/// the
 /// event would be about the sample's user.
 fn rename(payload: &mut Value, id: &str) -> anyhow::Result<()> {
     let data = &mut payload["data"];
@@ -139,7 +140,7 @@ fn rename(payload: &mut Value, id: &str) -> anyhow::Result<()> {
     if !is_renamed {
         let event = payload["type"].as_str().unwrap_or_default();
         let kinds = if kinds.is_empty() { "none".to_owned() } else { kinds.join(" or ") };
-        bail!("--id {id} does not fit {event}, which takes {kinds}: nothing was sent");
+        bail!("nothing was sent: --id {id} is not valid for {event}, which requires {kinds}");
     }
     Ok(())
 }
@@ -152,7 +153,7 @@ fn rename(payload: &mut Value, id: &str) -> anyhow::Result<()> {
 pub fn sign(payload: &Value, secret: &str, now: Millis) -> anyhow::Result<Signed> {
     let secret = secret.split_whitespace().next().unwrap_or_default();
     let webhook = Webhook::new(secret)
-        .context("the signing secret (--secret, CLERK_WEBHOOK_SECRET) should look like whsec_ and base64")?;
+        .context("the signing secret (--secret, CLERK_WEBHOOK_SECRET) must be whsec_ followed by base64")?;
     let id = format!("msg_{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
     let timestamp = i64::try_from(now.get() / 1000)?;
     let body = payload.to_string();
@@ -179,8 +180,12 @@ async fn send(url: &str, signed: &Signed) -> anyhow::Result<(u16, Value)> {
         .header("svix-timestamp", signed.timestamp.to_string())
         .header("svix-signature", &signed.signature)
         .body(signed.body.clone());
-    let answer =
-        request.send().await.with_context(|| format!("nobody answers at {url}: is `rollcall dev` running? (--url)"))?;
+    let answer = request.send().await.with_context(|| {
+        format!(
+            "no response from {url} (--url): check that `rollcall dev` is \
+                                                      running"
+        )
+    })?;
     let status = answer.status().as_u16();
     Ok((status, answer.json().await.unwrap_or_default()))
 }

@@ -14,14 +14,14 @@ pub struct Claim(File);
 #[derive(Debug, Error)]
 pub enum ClaimError {
     /// Another process has it.
-    #[error("{} is in use by process {holder}: stop that one, or name another place", path.display())]
+    #[error("{} is in use by process {holder}: stop that process or choose another path", path.display())]
     Held {
         path: PathBuf,
         /// The id of the process.
         holder: String,
     },
     /// The lock cannot be taken.
-    #[error("the lock {} cannot be taken", path.display())]
+    #[error("the lock {} cannot be acquired", path.display())]
     Failed {
         path: PathBuf,
         #[source]

@@ -29,7 +29,7 @@ pub struct HostName(String);
 
 /// What is no [`HostName`].
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("it must be a name without scheme, port and path, such as abc.ngrok-free.app")]
+#[error("a host name must have no scheme, port or path, such as abc.ngrok-free.app")]
 pub struct InvalidHostName;
 
 impl FromStr for HostName {
@@ -177,7 +177,8 @@ impl IntoResponse for Refusal {
             Self::Host(name) => (
                 StatusCode::FORBIDDEN,
                 format!(
-                    "the request is for the host {name:?}, which is not this machine: start with --allow-host NAME if a tunnel or a container uses that name"
+                    "the request is for the host {name:?}, which is not this machine: start with --allow-host NAME if \
+                     a tunnel or a container uses that name"
                 ),
             ),
             Self::Origin(origin) => (

@@ -31,7 +31,7 @@ const SAVE_DELAY: Duration = Duration::from_millis(200);
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The port is taken or not allowed.
-    #[error("port {port} of 127.0.0.1 cannot be listened on")]
+    #[error("cannot listen on port {port} of 127.0.0.1")]
     Listen {
         /// The port that was asked for.
         port: u16,

@@ -17,47 +17,48 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Wrong usage, in the numbers of BSD's `sysexits.h`.
 const USAGE: u8 = 64;
 
-/// A Clerk for development and tests: Backend API, signed webhooks, faults on demand. Runs until Ctrl-C or SIGTERM.
+/// Emulate Clerk for development and tests: Backend API, signed webhooks and faults on request. Stops on Ctrl-C or
+/// SIGTERM.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 struct Args {
-    /// Port on 127.0.0.1; 0 picks a free one
+    /// Port on 127.0.0.1; 0 selects a free port
     #[arg(long, default_value_t = 3001)]
     port: u16,
-    /// Answer requests under this name, too, and pages of it: that of a tunnel or a container. Repeat it for several
+    /// Additional host name to accept, also as the origin of pages, for a tunnel or a container. May be repeated
     #[arg(long, value_name = "NAME")]
     allow_host: Vec<HostName>,
-    /// Sample users to begin with, in a few organizations
+    /// Number of sample users at the start
     #[arg(long, value_name = "N", default_value_t = 0)]
     users: usize,
-    /// Where every change is sent to: the URL of a webhook
+    /// URL of the webhook that receives every change
     #[arg(long, value_name = "URL")]
     webhook_url: Option<String>,
-    /// What webhooks are signed with; of several secrets, separated by spaces, the first
+    /// Signing secret of the webhooks; if several are given, separated by spaces, the first is used
     #[arg(long, env = "CLERK_WEBHOOK_SECRET", hide_env_values = true, default_value = WEBHOOK_SECRET)]
     webhook_secret: String,
-    /// The bearer token that the Backend API requires
+    /// Secret key (bearer token) of the Backend API
     #[arg(long, env = "CLERK_SECRET_KEY", hide_env_values = true, default_value = SECRET_KEY)]
     secret_key: String,
-    /// The instance that events name
+    /// Instance id in the events
     #[arg(long, value_name = "ID", default_value = INSTANCE_ID)]
     instance_id: String,
-    /// Answer as a production instance, not as one for development
+    /// Report a production instance instead of a development instance
     #[arg(long)]
     production: bool,
-    /// What session tokens name as their issuer; the emulator itself unless given
+    /// Issuer (iss) of session tokens; default: the emulator's URL
     #[arg(long, value_name = "URL")]
     issuer: Option<String>,
-    /// The origin that session tokens are for, unless the request for one has another
+    /// Authorized party (azp) of session tokens, unless the token request has an Origin header
     #[arg(long, value_name = "ORIGIN", default_value = FRONT_END)]
     front_end: String,
-    /// Keep everything in this file, and go on with it next time
+    /// File that stores all data, for reuse on the next start
     #[arg(long, value_name = "FILE")]
     snapshot: Option<PathBuf>,
-    /// Where ids and faults start
+    /// Seed of the random ids and faults
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Print one JSON object with the address, the keys and the instance once all is ready
+    /// Print one JSON object with the address, the keys and the instance when the emulator is ready
     #[arg(long)]
     json: bool,
 }

@@ -56,7 +56,7 @@ def test_b10_a_function_that_breaks_rings(monitored, function):
     assert "FunctionError" in answer
     # What the runbook looks for. What is said before a function has started MiniStack gives to the caller, AWS to the log.
     said = json.loads(answer["Payload"].read())["errorMessage"]
-    assert "the settings are not complete" in said and "(AccessDeniedException)" in said
+    assert "the settings are incomplete or invalid" in said and "(AccessDeniedException)" in said
     touch(stack, function)
     monitored.evaluate()
     monitored.rings(f"{function}Errors")

@@ -53,7 +53,7 @@ impl Line {
         tokio::select! {
             biased;
             answer = answer => answer,
-            ended = driver => bail!("the engine closed the connection: {ended:?}"),
+            ended = driver => bail!("DynamoDB closed the connection: {ended:?}"),
         }
     }
 }
@@ -66,7 +66,7 @@ async fn pass_on(State(engine): State<Engine>, request: Request) -> Response {
             answer
         }
         Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "DynamoDB did not answer");
+            tracing::error!(error = format!("{error:#}"), "DynamoDB did not respond");
             StatusCode::BAD_GATEWAY.into_response()
         }
     }
@@ -114,8 +114,8 @@ impl Engine {
         };
         // When this ends, the listener is dropped. What it has accepted goes on.
         tokio::select! {
-            line = greet => line.context("connecting to the engine"),
-            served = serve => bail!("the engine stopped: {served:?}"),
+            line = greet => line.context("connecting to the embedded DynamoDB"),
+            served = serve => bail!("the embedded DynamoDB stopped: {served:?}"),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The embedded DynamoDB, with two indexes of its own `SQLite` file that its stream needs.
 //!
 //! For each record of a stream the engine (dynoxide 3.2.0) looks for the greatest sequence number of the table by
-//! `MAX(CAST(sequence_number AS INTEGER))`, and it compares the same expression whenever records are read. Without an index on
+//! `MAX(CAST(sequence_number AS INTEGER))`, and it compares the same expression whenever records are read. Without an
+//! index on
 //! that expression each of these reads all records, so each write takes longer than the one before it.
 
 use std::path::Path;
@@ -27,7 +28,7 @@ pub(super) fn in_file(file: &Path) -> anyhow::Result<Database> {
     let database = Database::new(&file.to_string_lossy())?;
     // The engine lets nobody use its own connection. It reads the schema again when another connection has changed it.
     let connection = Connection::open(file)?;
-    connection.execute_batch(INDEXES).context("indexing the records of the stream")?;
+    connection.execute_batch(INDEXES).context("creating the indexes of the stream records")?;
     Ok(database)
 }
 
@@ -35,7 +36,8 @@ pub(super) fn in_file(file: &Path) -> anyhow::Result<Database> {
 ///
 /// # Errors
 ///
-/// If no temporary file can be made: nobody else can reach a database in memory, so it starts as a copy of a prepared file.
+/// If no temporary file can be made: nobody else can reach a database in memory, so it starts as a copy of a prepared
+/// file.
 pub(super) fn in_memory() -> anyhow::Result<Database> {
     let folder = tempfile::Builder::new().prefix("rollcall-database-").tempdir()?;
     let file = folder.path().join("prepared.sqlite");
@@ -50,7 +52,8 @@ mod tests {
     use super::*;
 
     /// The version of the engine whose statements are below. With another one, look at `next_stream_sequence_number`,
-    /// `stream_records_with_event_ids` and `get_shard_sequence_range` in its `storage.rs`: are these still its statements, and does
+    /// `stream_records_with_event_ids` and `get_shard_sequence_range` in its `storage.rs`: are these still its
+    /// statements, and does
     /// it still need the indexes?
     const ENGINE: &str = "3.2.0";
 
@@ -61,7 +64,8 @@ mod tests {
          FROM _stream_records
          WHERE table_name = ?1 AND shard_id = ?2 AND CAST(sequence_number AS INTEGER) > ?3
          ORDER BY CAST(sequence_number AS INTEGER) ASC LIMIT ?4",
-        "SELECT MIN(CAST(sequence_number AS INTEGER)), MAX(CAST(sequence_number AS INTEGER)) FROM _stream_records WHERE \
+        "SELECT MIN(CAST(sequence_number AS INTEGER)), MAX(CAST(sequence_number AS INTEGER)) FROM _stream_records \
+         WHERE \
          table_name = ?1 AND shard_id = ?2",
     ];
 

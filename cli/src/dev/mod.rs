@@ -59,7 +59,8 @@ pub async fn run(args: DevArgs, environment: fn(&str) -> Option<String>, clock: 
     stack.stop().await
 }
 
-/// The options, and of the environment what the design names: the two secrets, the instance and the functions' policies.
+/// The options, and of the environment what the design names: the two secrets, the instance and the functions'
+/// policies.
 fn config(args: DevArgs, environment: fn(&str) -> Option<String>, clock: Clock) -> anyhow::Result<Config> {
     let mut config = Config::new(clock);
     config.port = args.port;
@@ -70,7 +71,8 @@ fn config(args: DevArgs, environment: fn(&str) -> Option<String>, clock: Clock) 
     if args.data.is_some() && config.clerk.generated != Generated::default() {
         let users = args.users;
         bail!(Usage(format!(
-            "--users {users} excludes --data: from {MANY} users up they are generated on demand and kept in no folder"
+            "--users {users} cannot be combined with --data: from {MANY} on, users are generated on demand and not \
+             stored"
         )));
     }
     config.data = args.data;
@@ -108,8 +110,8 @@ fn welcome(addresses: &Addresses, user: Option<&str>, generated: Generated) -> S
     } else {
         format!(
             "
-  Clerk has {users} generated users in {organizations} organizations ({memberships} memberships). No webhook announces
-  them: the Directory is empty until you reconcile.
+  Clerk has {users} generated users in {organizations} organizations ({memberships} memberships). No webhooks are sent
+  for them: run reconcile to fill the Directory.
 "
         )
     };
@@ -124,9 +126,9 @@ fn welcome(addresses: &Addresses, user: Option<&str>, generated: Generated) -> S
     Clerk       {clerk}  (emulator; key {clerk_secret_key})
     DynamoDB    {dynamodb}  (tables {directory_table}, {profiles_table}, {operations_table})
     webhooks    signed with {webhook_secret}
-    changes     {event_bus}  (what the event bus would carry, a line each)
-    backups     {backups}  (what deletions have removed)
-    sessions    of pages at {allowed_origins}
+    changes     {event_bus}  (change events, one per line)
+    backups     {backups}  (backups of removed data)
+    sessions    accepted from {allowed_origins}
 {generated}
   Try, in another terminal:
 
@@ -144,7 +146,7 @@ fn welcome(addresses: &Addresses, user: Option<&str>, generated: Generated) -> S
     AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local aws dynamodb scan --region us-east-1 \\
          --endpoint-url {dynamodb} --table-name {directory_table}
 
-  Every event is a line below; what is due is removed every full hour, and reconcile runs at 03:00 UTC. Ctrl-C stops everything.
+  Each event is logged below. The hourly purge runs every full hour, reconcile at 03:00 UTC. Stop with Ctrl-C.
 "
     )
 }
@@ -176,6 +178,6 @@ mod tests {
     fn generated_users_are_kept_in_no_folder() {
         assert!(configured(&["--users", "9999", "--data", "x"]).is_ok_and(|config| config.data.is_some()));
         let refused = configured(&["--users", "10000", "--data", "x"]).err().unwrap().to_string();
-        assert!(refused.starts_with("--users 10000 excludes --data"), "{refused}");
+        assert!(refused.starts_with("--users 10000 cannot be combined with --data"), "{refused}");
     }
 }

@@ -22,11 +22,12 @@ pub(super) fn bus(data: Option<&Path>) -> anyhow::Result<(PathBuf, Option<TempPa
         return Ok((data.join("events.ndjson"), None));
     }
     let file = tempfile::Builder::new().prefix("rollcall-events-").suffix(".ndjson").tempfile();
-    let path = file.context("making a file for the event bus")?.into_temp_path();
+    let path = file.context("creating a file for the event bus")?.into_temp_path();
     Ok((path.to_path_buf(), Some(path)))
 }
 
-/// Where a local stack keeps its backups: in its folder, or in one of its own beside other temporary files, whose name says
+/// Where a local stack keeps its backups: in its folder, or in one of its own beside other temporary files, whose name
+/// says
 /// which stack's they are, so that commands find them.
 pub fn backups_folder(data: Option<&Path>, dynamodb_url: &str) -> PathBuf {
     let temporary = || {
@@ -39,7 +40,7 @@ pub fn backups_folder(data: Option<&Path>, dynamodb_url: &str) -> PathBuf {
 /// The backups of a stack that starts: those of an earlier one in memory, on the same port, are nobody's any more.
 pub(super) fn backups(data: Option<&Path>, dynamodb_url: &str) -> anyhow::Result<(PathBuf, Option<Folder>)> {
     // It exists already: the tables are in it.
-    let data = data.map(Path::canonicalize).transpose().context("finding the folder (--data)")?;
+    let data = data.map(Path::canonicalize).transpose().context("resolving the folder (--data)")?;
     let folder = backups_folder(data.as_deref(), dynamodb_url);
     let temporary = || Folder(folder.clone());
     if data.is_none() {

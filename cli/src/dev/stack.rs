@@ -192,7 +192,7 @@ impl Stack {
         let router = door.by_host_and_origin(database::router(database));
         let database = Server::spawn(|told| async move {
             if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(told).await {
-                tracing::error!(%error, "DynamoDB stopped");
+                tracing::error!(%error, "the embedded DynamoDB stopped");
             }
         });
         let dynamodb = client(&dynamodb_url).await;
@@ -380,6 +380,6 @@ pub async fn local_config(url: &str) -> SdkConfig {
 async fn listen(port: u16, option: &str) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
     listener.with_context(|| {
-        format!("port {port} of 127.0.0.1 cannot be listened on: choose another one with {option}, 0 picks a free one")
+        format!("cannot listen on port {port} of 127.0.0.1: choose another port with {option}, or 0 for a free port")
     })
 }

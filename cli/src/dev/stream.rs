@@ -1,4 +1,5 @@
-//! The Directory's stream, handed to react as Lambda's poller does it: in order, in batches, from where it stopped, again
+//! The Directory's stream, handed to react as Lambda's poller does it: in order, in batches, from where it stopped,
+//! again
 //! where it failed.
 
 use std::collections::{BTreeMap, HashMap};
@@ -138,7 +139,7 @@ impl Feed {
             let found = match self.look(&react).await {
                 Ok(found) => found,
                 Err(error) => {
-                    tracing::error!(%error, "the stream cannot be read");
+                    tracing::error!(%error, "the DynamoDB stream cannot be read");
                     Look::Failed
                 }
             };
@@ -161,7 +162,7 @@ impl Feed {
             None => request.shard_iterator_type(ShardIteratorType::TrimHorizon),
             Some(number) => request.shard_iterator_type(ShardIteratorType::AfterSequenceNumber).sequence_number(number),
         };
-        request.send().await?.shard_iterator.context("DynamoDB gave no place in the stream")
+        request.send().await?.shard_iterator.context("DynamoDB returned no shard iterator")
     }
 
     fn done(&mut self, shard: &str, number: Option<&String>) -> anyhow::Result<()> {

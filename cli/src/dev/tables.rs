@@ -105,7 +105,7 @@ fn describe(resource: &str) -> anyhow::Result<Described> {
     let template = template::read()?;
     let properties = &template["Resources"][resource]["Properties"];
     if properties.is_null() {
-        bail!("there is no such table");
+        bail!("unknown resource");
     }
     Ok(serde_yaml_ng::from_value(properties.clone())?)
 }

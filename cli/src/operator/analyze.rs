@@ -1,5 +1,4 @@
-//! `rollcall analyze`: does everybody have what they should? Clerk, the copy and the application's records, held
-//! against each other; nothing is written but the report of the run that compares.
+//! `rollcall analyze`: compares Clerk, the Directory and Profiles. Only the report of the comparing run is written.
 
 use ::reconcile::settings::Settings;
 use ::reconcile::{Order, Reconcile};
@@ -74,27 +73,36 @@ async fn audit(auditor: &Auditor, screen: &Screen, runs: &Runs<'_>) -> anyhow::R
 /// What each finding means, and what to do about it.
 fn meaning(name: &str) -> &'static str {
     match name {
-        "missing" => "in Clerk, not in the copy: reconcile writes them",
-        "outdated" => "older in the copy than in Clerk: reconcile brings them up to date",
-        "behind" => "the same in both, with an older time in the copy: reconcile writes the time",
-        "tied" => "different, but of the same time: reconcile asks Clerk a second time",
-        "absent" => "in the copy, and proven to be gone from Clerk: reconcile ends them",
-        "orphaned" => "memberships that have outlived their user or organization: reconcile ends them",
-        "held" => "in the copy, gone from Clerk, and so many that a run of reconcile waits for your approval",
-        "unconfirmed" => "stored less than 15 minutes ago, and not in Clerk's list: run it again after that",
-        "without_profile" => "alive, without a record in Profiles: the next run of reconcile makes one",
-        "without_owner" => "records in Profiles of somebody ended or unknown: nothing removes them by itself",
-        "tombstones" => "ended, and not all that follows from that is done: reconcile does it",
-        "links" => "users without dbId or role in their public metadata in Clerk: reconcile writes them there",
-        "link_conflicts" => "users whose metadata holds another dbId, which stays: the log names them",
+        "missing" => "in Clerk, but not in the Directory: reconcile writes them",
+        "outdated" => "older in the Directory than in Clerk: reconcile updates them",
+        "behind" => "equal contents, but an older version in the Directory: reconcile writes the version",
+        "tied" => "different contents with the same version: reconcile asks Clerk again",
+        "absent" => "in the Directory, but confirmed not to exist in Clerk: reconcile deletes them",
+        "orphaned" => "memberships of a deleted user or organization: reconcile deletes them",
+        "held" => "absent in Clerk, but so many that the deletions require approval",
+        "unconfirmed" => "stored less than 15 minutes ago and not in Clerk's list: run analyze again later",
+        "without_profile" => "live, but without a record in Profiles: the next run of reconcile creates the record",
+        "without_owner" => "records in Profiles of a deleted or unknown owner; they are not removed automatically",
+        "tombstones" => "deleted, with pending effects: reconcile completes them",
+        "links" => "users without dbId or role in their public metadata in Clerk: reconcile writes them back",
+        "link_conflicts" => {
+            "users with another dbId in their metadata; the metadata is not changed: see the ids in \
+                             the log"
+        }
         "left" => "left to the next run of reconcile",
-        "conflict" => "alive in Clerk, ended in the copy, which stays so: the log names them",
-        "ahead" => "newer in the copy than in Clerk, for over 15 minutes: the log names them",
-        "unproven" => "in doubt, and Clerk gave no proof: run it again",
-        "unreadable" => "rows of Clerk's lists or of the Directory that cannot be read: the log names them",
-        "unmirrored" => "live rows from before MIRROR=off: nothing removes them by itself",
-        "misplaced" => "rows of the Directory under a key that their ids do not make: was CLERK_INSTANCE_ID changed?",
-        "strange" => "rows in Profiles that are no records: was something else written there?",
+        "conflict" => {
+            "deleted in the Directory, but existing in Clerk; the Directory is not changed: see the ids in \
+                       the log"
+        }
+        "ahead" => "newer in the Directory than in Clerk for over 15 minutes: see the ids in the log",
+        "unproven" => "absence candidates that could not be confirmed: run analyze again",
+        "unreadable" => "unreadable entries of Clerk's lists or rows of the Directory: see the ids in the log",
+        "unmirrored" => "live rows from before MIRROR=off; they are not removed automatically",
+        "misplaced" => {
+            "rows of the Directory whose key does not match their ids: check whether CLERK_INSTANCE_ID was \
+                        changed"
+        }
+        "strange" => "rows in Profiles that are not records: check which program wrote them",
         _ => "",
     }
 }
@@ -116,18 +124,18 @@ fn text(analysis: &Analysis, run: &Run, options: &str) -> String {
         parts.push(table(&[], &found.iter().map(line).collect::<Vec<_>>(), 3));
     }
     if !analysis.mirror {
-        parts.push("MIRROR=off: nobody who lives is copied, so who lacks a record cannot be told.".to_owned());
+        parts.push("MIRROR=off: live entities are not copied, so missing records cannot be detected.".to_owned());
     }
     let kept: u64 = Kind::ALL.into_iter().map(|kind| analysis.findings.of(kind).kept).sum();
     if kept > 0 {
         let are = if kept == 1 { "is" } else { "are" };
         parts.push(format!(
-            "{} of the deleted {are} kept: DELETION_POLICY says so, or the grace period is not over.",
+            "{} of deleted owners {are} kept because of DELETION_POLICY or the grace period.",
             counted(kept, "record")
         ));
     }
     parts.push(format!(
-        "It read {} of Profiles, and took {}, {} to Clerk, {:.1} read units of DynamoDB.",
+        "{} of Profiles read, duration {}, {} to Clerk, {:.1} read units of DynamoDB.",
         counted(analysis.profiles.read, "record"),
         seconds(run.cost.milliseconds),
         counted(run.cost.clerk_calls, "call"),
@@ -140,13 +148,17 @@ fn text(analysis: &Analysis, run: &Run, options: &str) -> String {
     let repairable =
         ["missing", "outdated", "behind", "tied", "absent", "orphaned", "without_profile", "tombstones", "links"];
     if found.iter().any(|(name, _)| repairable.contains(name)) {
-        conclusion.push(format!("`rollcall reconcile{options}` brings the copy into step with Clerk."));
+        conclusion.push(format!("Run `rollcall reconcile{options}` to repair the Directory."));
     }
     if found.iter().any(|(name, _)| !repairable.contains(name)) {
-        conclusion.push("docs/operations.md says more about what is left.".to_owned());
+        conclusion.push("For the other findings see docs/operations.md.".to_owned());
     }
     if !analysis.complete {
-        conclusion.push("Clerk's lists left somebody out, so \"absent\" may be more: run it again.".to_owned());
+        conclusion.push(
+            "Clerk's lists were incomplete, so the number of \"absent\" may be too low: run analyze \
+                         again."
+                .to_owned(),
+        );
     }
     parts.push(conclusion.join(" "));
     parts.join("\n\n")
@@ -199,7 +211,7 @@ mod tests {
             let text = text(&analysis, &run, "");
             assert!(!analysis.in_sync, "{at}: {text}");
             let is_counted = text.lines().any(|line| line.starts_with("  1  "));
-            assert!(is_counted || text.contains("left somebody out"), "{at}: {text}");
+            assert!(is_counted || text.contains("lists were incomplete"), "{at}: {text}");
             assert!(!text.contains("All in sync"), "{at}: {text}");
         }
     }
@@ -216,8 +228,8 @@ mod tests {
         let users: Vec<&str> = text.lines().nth(1).unwrap().split_whitespace().collect();
         assert_eq!(users, ["users", "1,000", "0", "0", "3", "4", "0", "0", "2"]);
         assert!(text.contains("  5  without_owner  "), "{text}");
-        let last = "`rollcall reconcile --local` brings the copy into step with Clerk. docs/operations.md says more \
-                    about what is left.";
+        let last = "Run `rollcall reconcile --local` to repair the Directory. For the other findings see \
+                    docs/operations.md.";
         assert_eq!(text.lines().last(), Some(last));
         let (analysis, run) = analyzed(|_, _| ());
         assert!(super::text(&analysis, &run, "").ends_with("All in sync."));

@@ -39,7 +39,7 @@ pub(super) async fn named(target: &Target, tables: &Tables) -> anyhow::Result<()
         }
         let found = shape(&target.dynamodb, table).await.map_err(|error| store(&error, &target.options))?;
         let problem = match found {
-            None => Some("there is no such table".to_owned()),
+            None => Some("the table does not exist".to_owned()),
             Some(shape) => problem(role, &shape),
         };
         problems.extend(problem.map(|problem| format!("{variable} names {table}: {problem}")));
@@ -47,5 +47,5 @@ pub(super) async fn named(target: &Target, tables: &Tables) -> anyhow::Result<()
     if problems.is_empty() {
         return Ok(());
     }
-    bail!("nothing was written: the tables are not what the settings call them\n  {}", problems.join("\n  "))
+    bail!("nothing was written: the tables do not match the settings\n  {}", problems.join("\n  "))
 }

@@ -67,7 +67,7 @@ impl OperatorContext {
 pub(super) fn must_say_yes(yes: bool, dry_run: bool, json: bool, screen: &Screen) -> bool {
     let must = !yes && !dry_run && (json || !screen.asks);
     if must {
-        note("rollcall: nobody can be asked here: add --yes, or --dry-run");
+        note("rollcall: not a terminal: pass --yes or --dry-run");
     }
     must
 }

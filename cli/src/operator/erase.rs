@@ -1,4 +1,4 @@
-//! `rollcall erase`: deletes a user in Clerk and here, and removes what the policy removes.
+//! `rollcall erase`: deletes a user in Clerk and in the tables, as the deletion policy defines.
 
 use anyhow::anyhow;
 use rollcall::adapters::dynamo::owned::rows::OwnedError;
@@ -30,11 +30,11 @@ pub async fn run(args: EraseArgs, environment: Environment, clock: Clock, screen
         context.operator.to_erase(&args.id, &context.holdings(), args.even_if_unknown).await.map_err(explain)?;
     if !args.json {
         let stands = match &stored {
-            None if is_unknown => "is known neither to Clerk nor to the tables",
-            None => "is not known here",
-            Some(stored) if stored.is_finished() => "has ended here, and its data were removed",
-            Some(stored) if stored.is_deleted() => "has ended here",
-            Some(_) => "lives here",
+            None if is_unknown => "exists neither in Clerk nor in the tables",
+            None => "is not in the Directory",
+            Some(stored) if stored.is_finished() => "is deleted, and the data were removed",
+            Some(stored) if stored.is_deleted() => "is deleted",
+            Some(_) => "is live",
         };
         let name = name.map(|name| format!(" ({name})")).unwrap_or_default();
         say(format_args!("user {user}{name} {stands}. {}", plan(&context, args.now)))?;
@@ -48,7 +48,7 @@ pub async fn run(args: EraseArgs, environment: Environment, clock: Clock, screen
         }
         return Ok(Status::Left);
     }
-    if !args.yes && !screen.ask("Delete the user in Clerk and here?")? {
+    if !args.yes && !screen.ask("Delete the user in Clerk and in the tables?")? {
         say("Nothing was deleted.")?;
         return Ok(Status::Left);
     }
@@ -66,14 +66,17 @@ pub async fn run(args: EraseArgs, environment: Environment, clock: Clock, screen
             "missing_tables": removed.map(|removed| &removed.missing), "left": erasure.is_left, "unknown": is_unknown,
         }))?;
     } else {
-        let clerk = if erasure.was_in_clerk { "deleted in Clerk" } else { "gone from Clerk already" };
-        say(format_args!("user {user} is {clerk}, and has ended here."))?;
+        let clerk = if erasure.was_in_clerk { "deleted in Clerk" } else { "already absent in Clerk" };
+        say(format_args!("user {user} is {clerk} and deleted in the Directory."))?;
         match &erasure.own {
             Own::Nothing if erasure.is_left => {
-                say("Not all of it is done: the log gives the reason. The schedule goes on with it, or this command.")?;
+                say(
+                    "The erasure is incomplete: see the cause in the log. The schedule continues the erasure; or run \
+                     this command again.",
+                )?;
             }
-            Own::Nothing => say("DELETION_POLICY=retain: everything is kept.")?,
-            Own::Waits(until) => say(format_args!("The data are removed after {}.", moment(*until)))?,
+            Own::Nothing => say("DELETION_POLICY=retain: all data are kept.")?,
+            Own::Waits(until) => say(format_args!("The data will be removed after {}.", moment(*until)))?,
             Own::Removed(removed) => say(removed_text(removed, &context))?,
         }
     }
@@ -83,7 +86,7 @@ pub async fn run(args: EraseArgs, environment: Environment, clock: Clock, screen
 fn plan(context: &OperatorContext, now: bool) -> String {
     let removal = &context.settings.removal;
     let Some(deletions) = &context.operator.deletions.purger else {
-        return "Everything stored is kept (DELETION_POLICY=retain).".to_owned();
+        return "All stored data are kept (DELETION_POLICY=retain).".to_owned();
     };
     let tables = match removal.policy {
         rollcall::core::mirror::tombstone::DeletionPolicy::Purge => {
@@ -106,14 +109,14 @@ fn count_of(tables: usize) -> u64 {
 fn removed_text(removed: &Removed, context: &OperatorContext) -> String {
     let rows: Vec<Vec<String>> = removed.rows.iter().map(|(table, rows)| vec![table.clone(), count(*rows)]).collect();
     let mut lines = vec![if rows.is_empty() {
-        "There was nothing left to remove.".to_owned()
+        "No data were left to remove.".to_owned()
     } else {
         format!("Removed:\n{}", table(&["table", "rows"], &rows, 1))
     }];
     if let Some(purger) = &context.operator.deletions.purger {
         lines.extend(removed.backups.iter().map(|backup| format!("Backup: {}/{backup}", purger.backups.place())));
     }
-    lines.extend(removed.missing.iter().map(|table| format!("There is no table {table}: check OWNED_TABLES.")));
+    lines.extend(removed.missing.iter().map(|table| format!("Table {table} does not exist: check OWNED_TABLES.")));
     lines.join("\n")
 }
 
@@ -124,7 +127,7 @@ fn explain(context: &OperatorContext, error: EraseError) -> anyhow::Error {
             store(&error, &context.target.options)
         }
         EraseError::Purge(error) => {
-            anyhow!(error).context("the user has ended, but not all data are removed: the same command goes on")
+            anyhow!(error).context("the user is deleted, but some data remain: run the command again to continue")
         }
         error @ (EraseError::Owned(_) | EraseError::Unknown | EraseError::NotAUser) => anyhow!(error),
     }

@@ -1,4 +1,4 @@
-//! `rollcall export`: everything that is held about one person, as JSON.
+//! `rollcall export`: prints all stored data of one user as JSON.
 
 use anyhow::anyhow;
 use rollcall::services::operator::export::ExportError;
@@ -21,7 +21,7 @@ pub async fn run(args: ExportArgs, environment: Environment, clock: Clock) -> an
         error => anyhow!(error),
     })?;
     for table in &export.missing_tables {
-        note(format_args!("rollcall: there is no table {table}: check OWNED_TABLES"));
+        note(format_args!("rollcall: table {table} does not exist: check OWNED_TABLES"));
     }
     let is_whole = export.missing_tables.is_empty();
     say(if args.json { serde_json::to_string(&export)? } else { serde_json::to_string_pretty(&export)? })?;

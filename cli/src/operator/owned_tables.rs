@@ -40,7 +40,7 @@ pub async fn run(args: OwnedTablesArgs, environment: Environment) -> anyhow::Res
         reader.finish(|| Some((tables?, owned)))
     })?;
     if owned.is_empty() {
-        bail!("the list names no table: set OwnedTables to [] instead");
+        bail!("the list is empty: set OwnedTables to [] instead");
     }
     check_tables::named(&target, &tables).await?;
     let operations = tables.operations;
@@ -56,13 +56,19 @@ pub async fn run(args: OwnedTablesArgs, environment: Environment) -> anyhow::Res
     say(if args.json {
         json!({ "owned_tables": setting, "tables": count, "stored": !args.dry_run }).to_string()
     } else {
-        let stored = if args.dry_run { "Nothing was written: --dry-run. The list would be" } else { "The list is" };
+        let stored = if args.dry_run {
+            "Nothing was written (--dry-run). The list would be stored"
+        } else {
+            "The list \
+                                                                                                             is \
+                                                                                                             stored"
+        };
         let next = if target.is_local() {
-            format!("Start the stack again, with --data and OWNED_TABLES={setting}.")
+            format!("Restart the stack with --data and OWNED_TABLES={setting}.")
         } else {
             format!(
-                "Deploy with OwnedTables={setting}, and set OWNED_TABLES={setting} in your shell. OwnedTableArns must name \
-                 these tables, too."
+                "Deploy with OwnedTables={setting} and set OWNED_TABLES={setting} in your shell. OwnedTableArns must \
+                 also contain these tables."
             )
         };
         format!(

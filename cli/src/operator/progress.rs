@@ -45,7 +45,7 @@ impl Progress {
     pub fn start(screen: &Screen, is_wanted: bool) -> Progress {
         let bar = (is_wanted && screen.shows).then(|| {
             let bar = screen.bars.add(ProgressBar::new_spinner().with_style(style(SPINNER)));
-            bar.set_message("asking Clerk");
+            bar.set_message("calling Clerk");
             bar.enable_steady_tick(TICK);
             bar
         });
@@ -111,9 +111,9 @@ fn step(run: &Run) -> Step {
         Phase::Users { .. } => listing(Kind::User),
         Phase::Listed { kind, .. } => listing(*kind),
         Phase::Search { .. } => other("searching the Directory".to_owned()),
-        Phase::Screen { kind, .. } => other(format!("sifting {} in doubt", plural(*kind))),
-        Phase::Confirm { kind, .. } => other(format!("proving the absence of {}", plural(*kind))),
-        Phase::Effects { .. } => other("settling what was left undone".to_owned()),
+        Phase::Screen { kind, .. } => other(format!("screening absent {}", plural(*kind))),
+        Phase::Confirm { kind, .. } => other(format!("confirming the absence of {}", plural(*kind))),
+        Phase::Effects { .. } => other("completing pending effects".to_owned()),
         Phase::WriteBack { .. } => {
             let (linked, all) = (run.effects.linked, run.effects.links.saturating_sub(run.effects.backlog));
             Step { name: "writing back into Clerk".to_owned(), listed: (all > 0).then_some((linked, all)) }

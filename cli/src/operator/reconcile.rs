@@ -49,7 +49,7 @@ pub async fn run(
     let writes = policy == Mode::Repair && !args.dry_run;
     let must_ask = writes && !args.yes;
     if must_ask && (args.json || !screen.asks) {
-        note("rollcall: nobody can be asked here: add --yes to write, or --dry-run to see what would be written");
+        note("rollcall: not a terminal: pass --yes to write or --dry-run to see the plan");
         return Ok(Status::Usage);
     }
     check_tables::all(&target, &settings).await?;
@@ -66,7 +66,8 @@ pub async fn run(
             let held = runs.held(&run).await?;
             if !args.json {
                 say(format_args!(
-                    "Run {run} holds back the deletion of {held}. PerKind is proven again before it is done."
+                    "Run {run}: the deletion of {held} is pending approval. Each absence is confirmed again before \
+                     the deletion."
                 ))?;
             }
             if policy == Mode::Report {
@@ -76,7 +77,7 @@ pub async fn run(
                 runs.list(&run, args.json).await?;
                 return Ok(Status::Left);
             }
-            if must_ask && !screen.ask("Delete them?")? {
+            if must_ask && !screen.ask("Delete these entities?")? {
                 say("Nothing was deleted.")?;
                 return Ok(Status::Left);
             }
@@ -88,7 +89,7 @@ pub async fn run(
             if !plan.run.as_ref().is_some_and(is_worth_a_run) {
                 return Ok(report::status(&plan));
             }
-            if !screen.ask("Apply this?")? {
+            if !screen.ask("Apply this plan?")? {
                 say("Nothing was written.")?;
                 return Ok(Status::Left);
             }
@@ -96,7 +97,7 @@ pub async fn run(
         }
         None => {
             if !args.dry_run && !writes && !args.json {
-                note("RECONCILE_POLICY=report: this only reports, and writes nothing to the Directory");
+                note("RECONCILE_POLICY=report: the run only reports and does not change the Directory");
             }
             Order::Run(if writes { Mode::Repair } else { Mode::Report })
         }
@@ -148,7 +149,7 @@ impl Runs<'_> {
                 let _ = operations.release_lease(&lease.holder).await;
             }
         }
-        note("Interrupted. What was done stays; the same command goes on from there.");
+        note("Interrupted. Completed work is kept; run the command again to continue.");
     }
 
     /// How many deletions of which kind a run holds back.
@@ -164,7 +165,7 @@ impl Runs<'_> {
         }
         let held = report::held(&run);
         // An approval that was interrupted.
-        Ok(if held.is_empty() { "what is left of it".to_owned() } else { held })
+        Ok(if held.is_empty() { "the remaining entities".to_owned() } else { held })
     }
 
     /// Names those whose deletion a run holds back, so that somebody can look them up in Clerk.
@@ -202,7 +203,7 @@ impl Runs<'_> {
 
 /// A failure with what to do about it. `options` are those of the command that failed.
 pub(super) fn explain(error: ReconcileError, options: &str) -> anyhow::Error {
-    const GOES_ON: &str = "the same command goes on from where it stopped";
+    const GOES_ON: &str = "run the command again to continue";
     let advice = match &error {
         ReconcileError::Store(error @ StoreError::Unavailable(..)) => {
             return anyhow!("{}; {GOES_ON}", store(error, options));
@@ -211,12 +212,15 @@ pub(super) fn explain(error: ReconcileError, options: &str) -> anyhow::Error {
         ReconcileError::Clerk(ClerkError::Unavailable(_)) => {
             format!("{}; {GOES_ON}", reach("CLERK_API_URL", options))
         }
-        ReconcileError::Unknown(_) | ReconcileError::NotHeld(_) => format!("`rollcall status{options}` lists the runs"),
+        ReconcileError::Unknown(_) | ReconcileError::NotHeld(_) => format!(
+            "see the runs with `rollcall \
+                                                                            status{options}`"
+        ),
         ReconcileError::TooOld(_) => format!("`rollcall reconcile{options}`"),
         ReconcileError::Clerk(ClerkError::SwitchedOff | ClerkError::Refused(_) | ClerkError::Unreadable(_)) => {
-            "is CLERK_API_URL the Backend API of Clerk?".to_owned()
+            "check that CLERK_API_URL is the URL of Clerk's Backend API".to_owned()
         }
-        ReconcileError::Overtaken => format!("`rollcall status{options}` shows it"),
+        ReconcileError::Overtaken => format!("see the run with `rollcall status{options}`"),
         // They say it themselves.
         ReconcileError::Clerk(ClerkError::Unauthorized(_) | ClerkError::Foreign(_))
         | ReconcileError::OtherSettings(..)
@@ -232,18 +236,18 @@ pub(super) fn store(error: &StoreError, options: &str) -> anyhow::Error {
     let advice = match error {
         StoreError::Unavailable(..) => reach("AWS_REGION", options),
         StoreError::Refused(..) => {
-            "check the tables' names (DIRECTORY_TABLE, PROFILES_TABLE, OPERATIONS_TABLE), AWS_REGION, and what your \
-             credentials may do"
+            "check the table names (DIRECTORY_TABLE, PROFILES_TABLE, OPERATIONS_TABLE), AWS_REGION and the \
+             permissions of your credentials"
                 .to_owned()
         }
-        StoreError::Unreadable(_) => "is OPERATIONS_TABLE the Operations table of this version?".to_owned(),
+        StoreError::Unreadable(_) => "check that OPERATIONS_TABLE is an Operations table of this version".to_owned(),
     };
     anyhow!("{error}: {advice}")
 }
 
 fn reach(setting: &str, options: &str) -> String {
     if options.is_empty() {
-        format!("check {setting} and your network, and try again")
+        format!("check {setting} and the network connection, then try again")
     } else {
         "check that `rollcall dev` is running".to_owned()
     }
@@ -257,8 +261,8 @@ mod tests {
     fn every_failure_says_what_to_do() {
         let run = || "2026-01-01T00:00:00.000Z".parse::<RunId>().unwrap();
         for (error, expected) in [
-            (ReconcileError::Unknown(run()), "`rollcall status --local` lists the runs"),
-            (ReconcileError::NotHeld(run()), "`rollcall status --local` lists the runs"),
+            (ReconcileError::Unknown(run()), "see the runs with `rollcall status --local`"),
+            (ReconcileError::NotHeld(run()), "see the runs with `rollcall status --local`"),
             (ReconcileError::TooOld(run()), "`rollcall reconcile --local`"),
             (ReconcileError::Overtaken, "`rollcall status --local`"),
             (ClerkError::Foreign("ins_1".parse().unwrap()).into(), "check CLERK_SECRET_KEY and CLERK_INSTANCE_ID"),

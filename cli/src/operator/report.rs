@@ -1,4 +1,4 @@
-//! What a run has found and done, in words. Only kinds, counts and the run's name: nothing of anybody.
+//! The report of a run as text. It contains kinds, counts and the id of the run, and no ids or data of entities.
 
 use ::reconcile::{Outcome, Report};
 use rollcall::adapters::dynamo::operations::runs::Lease;
@@ -29,7 +29,7 @@ pub fn text(report: &Report, options: &str) -> String {
     let total = run.total();
     let title = match run.mode {
         Mode::Repair => format!("Run {}", run.run),
-        Mode::Report => format!("Plan of run {}: the Directory was not touched", run.run),
+        Mode::Report => format!("Plan of run {}: the Directory was not changed", run.run),
     };
     let mut parts = vec![title];
     parts.extend(run.instead_of.as_ref().map(instead_of));
@@ -40,7 +40,7 @@ pub fn text(report: &Report, options: &str) -> String {
     parts.extend(incomplete(run));
     let cost = &run.cost;
     parts.push(format!(
-        "It took {}, {} to Clerk, {:.1} read and {:.1} write units of DynamoDB.",
+        "Duration {}, {} to Clerk, {:.1} read and {:.1} write units of DynamoDB.",
         seconds(cost.milliseconds),
         counted(cost.clerk_calls, "call"),
         cost.read_units,
@@ -54,11 +54,11 @@ pub fn text(report: &Report, options: &str) -> String {
 fn instead_of(other: &Instead) -> String {
     let Instead { run, settings } = other;
     let why = if settings.is_empty() {
-        "was begun by an earlier version".to_owned()
+        "was started by an earlier version".to_owned()
     } else {
-        format!("began under other settings ({})", settings.join(", "))
+        format!("was started with other settings ({})", settings.join(", "))
     };
-    format!("Run {run} was interrupted. It {why}, so this is another run, from the beginning.")
+    format!("Run {run} was interrupted. That run {why} and cannot be continued, so a new run was started.")
 }
 
 /// What is no difference yet, and may become one.
@@ -66,25 +66,28 @@ fn unconfirmed(rows: u64) -> Option<String> {
     let are = if rows == 1 { "was" } else { "were" };
     (rows > 0).then(|| {
         format!(
-            "{} {are} stored less than 15 minutes before the run, and Clerk's list does not show {}: a run after that \
-             looks again.",
+            "{} {are} stored less than 15 minutes before the run, but {} not in Clerk's list: a later run checks \
+             again.",
             counted(rows, "row"),
-            if rows == 1 { "it" } else { "them" }
+            if rows == 1 { "is" } else { "are" }
         )
     })
 }
 
 /// Why nothing was done, if another run is under way.
 pub fn busy(lease: Option<&Lease>, options: &str) -> String {
-    let until = lease.map(|lease| format!(" It has the lease until {}, or longer.", moment(lease.until)));
+    let until = lease.map(|lease| format!(" Its lease lasts at least until {}.", moment(lease.until)));
     let until = until.unwrap_or_default();
-    format!("Another run is under way.{until} `rollcall status{options}` shows it. Try again when it is over.")
+    format!(
+        "Another run is active.{until} See the run with `rollcall status{options}`. Try again when the run is \
+             finished."
+    )
 }
 
 fn counts(run: &Run) -> String {
     let header = match run.mode {
-        Mode::Repair => ["", "in Clerk", "unchanged", "created", "updated", "deleted", "ended", "held"],
-        Mode::Report => ["", "in Clerk", "unchanged", "to create", "to update", "to delete", "to end", "to hold"],
+        Mode::Repair => ["", "in Clerk", "unchanged", "created", "updated", "deleted", "cascaded", "pending"],
+        Mode::Report => ["", "in Clerk", "unchanged", "to create", "to update", "to delete", "to cascade", "pending"],
     };
     let row = |kind: Kind| {
         let Tally { unchanged, created, updated, deleted, ended, held, drift, .. } = *run.tally.of(kind);
@@ -103,19 +106,23 @@ fn counts(run: &Run) -> String {
 /// What each kind of drift means, and what is to be done about those that no run repairs.
 fn meaning(name: &str) -> &'static str {
     match name {
-        "missing" => "in Clerk, not in the copy",
-        "outdated" => "older in the copy than in Clerk",
-        "behind" => "the same in both, with an older time in the copy",
-        "tied" => "different, but of the same time: Clerk is asked a second time",
-        "absent" => "in the copy, and proven to be gone from Clerk",
-        "orphaned" => "memberships that have outlived their user or organization",
-        "conflict" => "alive in Clerk, ended in the copy, which stays so: the log names them",
-        "ahead" => "newer in the copy than in Clerk, for over 15 minutes: the log names them",
-        "unproven" => {
-            "in doubt, and Clerk gave no proof: run it again; if it stays, Clerk may have organizations switched off"
+        "missing" => "in Clerk, but not in the Directory",
+        "outdated" => "older in the Directory than in Clerk",
+        "behind" => "equal contents, but an older version in the Directory",
+        "tied" => "different contents with the same version: Clerk is asked again",
+        "absent" => "in the Directory, but confirmed not to exist in Clerk",
+        "orphaned" => "memberships of a deleted user or organization",
+        "conflict" => {
+            "deleted in the Directory, but existing in Clerk; the Directory is not changed: see the ids in \
+                       the log"
         }
-        "unreadable" => "rows of Clerk's lists or of the Directory that cannot be read: the log names them",
-        "unmirrored" => "live rows from before MIRROR=off: nothing removes them by itself",
+        "ahead" => "newer in the Directory than in Clerk for over 15 minutes: see the ids in the log",
+        "unproven" => {
+            "absence candidates that could not be confirmed: run reconcile again; if they remain, check whether \
+             organizations are disabled in Clerk"
+        }
+        "unreadable" => "unreadable entries of Clerk's lists or rows of the Directory: see the ids in the log",
+        "unmirrored" => "live rows from before MIRROR=off; they are not removed automatically",
         _ => "",
     }
 }
@@ -124,10 +131,10 @@ fn found(drift: &Drift, mode: Mode) -> Vec<String> {
     let by_name = drift.by_name();
     let (repaired, left) = by_name.split_at(by_name.len() - 5);
     let heading = match mode {
-        Mode::Repair => "Differences that it ended:",
-        Mode::Report => "Differences that a repairing run would end:",
+        Mode::Repair => "Repaired differences:",
+        Mode::Report => "Differences that a repair would resolve:",
     };
-    let groups = [(heading, repaired), ("Differences that you must look at:", left)];
+    let groups = [(heading, repaired), ("Differences that require an operator:", left)];
     let group = |(heading, kinds): (&str, &[(&str, u64)])| {
         let found = kinds.iter().filter(|(_, number)| *number > 0);
         let rows: Vec<Vec<String>> =
@@ -142,33 +149,32 @@ fn effects(effects: &PendingEffects, mode: Mode) -> Option<String> {
     let PendingEffects { profiles, tombstones, links, linked: _, backlog, conflicts, left, waiting, purged, gone } =
         *effects;
     let found = [
-        (profiles, "users and memberships without their record in Profiles"),
-        (tombstones, "ended users and organizations of which not all that follows was done"),
-        (purged, "of them users whose data were removed"),
+        (profiles, "users and memberships without a record in Profiles"),
+        (tombstones, "deleted users and organizations with pending effects"),
+        (purged, "of these, users whose data were removed"),
         (links, "users without dbId or role in their public metadata in Clerk"),
-        (backlog, "of them wait for the next runs, each of which writes back 10,000 at most"),
-        (left, "of all these could not be done, and are left to the next run"),
+        (backlog, "of these, left to the next runs (at most 10,000 write-backs per run)"),
+        (left, "effects that failed and are left to the next run"),
     ];
     let found = found.into_iter().filter(|(number, _)| *number > 0);
     let rows: Vec<Vec<String>> = found.map(|(number, what)| vec![count(number), what.to_owned()]).collect();
     let heading = match mode {
-        Mode::Repair if left > 0 => "Left undone by the stream, and done by this run, but for what is left:",
-        Mode::Repair => "Left undone by the stream, and done by this run:",
-        Mode::Report => "Left undone by the stream:",
+        Mode::Repair if left > 0 => "Pending effects, completed by this run except for those left:",
+        Mode::Repair => "Pending effects, completed by this run:",
+        Mode::Report => "Pending effects:",
     };
     let found = (!rows.is_empty()).then(|| format!("{heading}\n{}", table(&[], &rows, 2)));
     // As it should be, so it stands by itself.
-    let waiting =
-        (waiting > 0).then(|| format!("{} whose data wait for their removal.", counted(waiting, "deleted user")));
+    let waiting = (waiting > 0)
+        .then(|| format!("{} within the grace period or waiting for the purge.", counted(waiting, "deleted user")));
     let conflicts = (conflicts > 0).then(|| {
         format!(
-            "{} whose metadata in Clerk holds another dbId, which stays: the log names them.",
+            "{} with another dbId in their metadata in Clerk; the metadata was not changed: see the ids in the log.",
             counted(conflicts, "user")
         )
     });
-    let gone = (gone > 0).then(|| {
-        format!("{} whom Clerk did not have any more, so that nothing was written there.", counted(gone, "user"))
-    });
+    let gone = (gone > 0)
+        .then(|| format!("{} not written back because they no longer exist in Clerk.", counted(gone, "user")));
     let all: Vec<String> = found.into_iter().chain(conflicts).chain(gone).chain(waiting).collect();
     (!all.is_empty()).then(|| all.join("\n\n"))
 }
@@ -179,18 +185,18 @@ fn incomplete(run: &Run) -> Option<String> {
     let reasons = listed.filter(|kind| !run.is_complete(*kind)).map(|kind| {
         let listing = run.listings.of(kind);
         let mut reasons = vec![format!(
-            "it showed {}, while Clerk counted {} before and {} after it",
+            "{} entries listed, but Clerk counted {} before and {} after the listing",
             count(listing.seen),
             count(listing.before),
             count(listing.after)
         )];
-        reasons.extend((!listing.ended).then(|| "it never came to an end".to_owned()));
-        reasons.extend((listing.nameless > 0).then(|| format!("{} had no id", counted(listing.nameless, "row"))));
+        reasons.extend((!listing.ended).then(|| "the listing did not finish".to_owned()));
+        reasons.extend((listing.nameless > 0).then(|| format!("{} without an id", counted(listing.nameless, "row"))));
         reasons.extend((listing.short_pages > 0).then(|| counted(listing.short_pages, "short page")));
         format!("  {}: {}", plural(kind), reasons.join("; "))
     });
     let reasons: Vec<String> = reasons.collect();
-    let heading = "Clerk's lists that left somebody out, so that nobody was ended for not being in them:";
+    let heading = "Incomplete lists of Clerk (absences in these lists were not treated as deletions):";
     (!reasons.is_empty()).then(|| format!("{heading}\n{}", reasons.join("\n")))
 }
 
@@ -212,27 +218,30 @@ fn conclusion(state: Outcome, run: &Run, options: &str) -> String {
     };
     if run.mode == Mode::Report && repairable > 0 {
         let them = if repairable == 1 { "it" } else { "them" };
-        sentences.push(format!("{}: `rollcall reconcile{options}` ends {them}.", counted(repairable, "difference")));
+        sentences.push(format!(
+            "{}: run `rollcall reconcile{options}` to repair {them}.",
+            counted(repairable, "difference")
+        ));
     }
     if total.held > 0 {
-        let (held, wait) = (counted(total.held, "deletion"), if total.held == 1 { "waits" } else { "wait" });
+        let held = counted(total.held, "deletion");
         sentences.push(match run.mode {
             Mode::Repair => {
-                format!("{held} {wait} for you: `rollcall reconcile --approve {}{options}`", run.run)
+                format!("{held} pending approval: run `rollcall reconcile --approve {}{options}`", run.run)
             }
-            Mode::Report => format!("{held} would have to wait for your approval."),
+            Mode::Report => format!("{held} would require approval."),
         });
     }
     if state == Outcome::Incomplete {
-        sentences.push("Not everything could be looked at: run it again.".to_owned());
+        sentences.push("The comparison is incomplete: run reconcile again.".to_owned());
     }
     if run.effects.left > 0 {
-        sentences.push(format!("{} left: run it again.", counted(run.effects.left, "consequence")));
+        sentences.push(format!("{} left: run reconcile again.", counted(run.effects.left, "pending effect")));
     }
     let operators = operators + run.effects.conflicts;
     if operators > 0 {
-        let need = if operators == 1 { "needs" } else { "need" };
-        sentences.push(format!("{} {need} an operator: docs/operations.md.", counted(operators, "difference")));
+        let need = if operators == 1 { "requires" } else { "require" };
+        sentences.push(format!("{} {need} an operator: see docs/operations.md.", counted(operators, "difference")));
     }
     sentences.join(" ")
 }
@@ -279,26 +288,27 @@ mod tests {
             (
                 Mode::Report,
                 |tally| tally.drift.missing = 3,
-                "3 differences: `rollcall reconcile --local` ends them.",
+                "3 differences: run `rollcall reconcile --local` to repair them.",
                 Status::Left,
             ),
             (
                 Mode::Repair,
                 |tally| tally.held = 1_000,
-                "1,000 deletions wait for you: `rollcall reconcile --approve 2026-01-01T00:00:00.000Z --local`",
+                "1,000 deletions pending approval: run `rollcall reconcile --approve 2026-01-01T00:00:00.000Z --local`",
                 Status::Left,
             ),
-            (Mode::Report, |tally| tally.held = 1, "1 deletion would have to wait for your approval.", Status::Left),
+            (Mode::Report, |tally| tally.held = 1, "1 deletion would require approval.", Status::Left),
             (
                 Mode::Repair,
                 |tally| tally.drift.conflict = 1,
-                "1 difference needs an operator: docs/operations.md.",
+                "1 difference requires an operator: see docs/operations.md.",
                 Status::Left,
             ),
             (
                 Mode::Repair,
                 |tally| tally.drift.unproven = 2,
-                "Not everything could be looked at: run it again. 2 differences need an operator: docs/operations.md.",
+                "The comparison is incomplete: run reconcile again. 2 differences require an operator: see \
+                 docs/operations.md.",
                 Status::Left,
             ),
         ] {
@@ -322,10 +332,10 @@ mod tests {
         };
         let (text, cells) = row(&run(Mode::Repair, change));
         assert_eq!(cells, ["users", "1,234", "7", "1", "2", "3", "0", "0"]);
-        assert!(text.contains("Differences that it ended:") && !text.contains("conflict"), "{text}");
+        assert!(text.contains("Repaired differences:") && !text.contains("conflict"), "{text}");
         let (text, cells) = row(&run(Mode::Report, change));
         assert_eq!(cells, ["users", "1,234", "7", "2", "3", "4", "0", "0"]);
-        assert!(text.starts_with("Plan of run ") && text.contains("would end:"), "{text}");
+        assert!(text.starts_with("Plan of run ") && text.contains("would resolve:"), "{text}");
     }
 
     #[test]
@@ -335,7 +345,7 @@ mod tests {
         }
         let report = run(Mode::Repair, |run| run.tally.membership.drift.ahead = 5);
         let text = text(&report, "");
-        assert!(text.contains("Differences that you must look at:\n  5  ahead  newer in the copy"), "{text}");
+        assert!(text.contains("Differences that require an operator:\n  5  ahead  newer in the Directory"), "{text}");
     }
 
     #[test]
@@ -345,7 +355,8 @@ mod tests {
             (listing.seen, listing.before, listing.after, listing.short_pages) = (90, 120, 121, 1);
         });
         let shown = text(&report, "");
-        let line = "  memberships: it showed 90, while Clerk counted 120 before and 121 after it; 1 short page";
+        let line = "  memberships: 90 entries listed, but Clerk counted 120 before and 121 after the listing; 1 short \
+                    page";
         assert!(shown.lines().any(|shown| shown == line), "{shown}");
         // What is switched off leaves nobody out.
         if let Some(run) = &mut report.run {
@@ -353,7 +364,7 @@ mod tests {
                 run.listings.of_mut(kind).is_off = true;
             }
         }
-        assert!(!text(&report, "").contains("left somebody out"));
+        assert!(!text(&report, "").contains("Incomplete lists"));
         assert_eq!(status(&report), Status::Left);
     }
 

@@ -66,7 +66,7 @@ pub async fn run(args: RestoreArgs, environment: Environment, screen: &Screen) -
         }
         return Ok(Status::Left);
     }
-    if !args.yes && !screen.ask("Put these rows back?")? {
+    if !args.yes && !screen.ask("Restore these rows?")? {
         say("Nothing was restored.")?;
         return Ok(Status::Left);
     }
@@ -115,15 +115,18 @@ fn add(all: &mut BTreeMap<String, u64>, more: BTreeMap<String, u64>) {
 /// A file of this machine, or `s3://bucket/name`.
 async fn read(file: &str, target: &Target) -> anyhow::Result<Backup> {
     let bytes = match file.strip_prefix("s3://").map(|rest| rest.split_once('/')) {
-        None => read_file(file.as_ref()).context("reading the backup")?.context("reading the backup: no such file")?,
-        Some(None) => bail!("name the backup as s3://bucket/name"),
+        None => read_file(file.as_ref()).context("reading the backup")?.context(
+            "reading the backup: the file does \
+                                                                                 not exist",
+        )?,
+        Some(None) => bail!("a backup in S3 must be named s3://bucket/name"),
         Some(Some((bucket, name))) => {
             let place = backup_place(bucket).filter(|place| matches!(place, BackupPlace::Bucket(_)));
-            let place = place.context("that is no name of a bucket")?;
-            Backups::at(place, &target.aws).read(name).await?.context("there is no such backup: has it expired?")?
+            let place = place.context("not a valid bucket name")?;
+            Backups::at(place, &target.aws).read(name).await?.context("the backup does not exist or has expired")?
         }
     };
-    let text = String::from_utf8(bytes).context("the file is no backup of Rollcall's")?;
+    let text = String::from_utf8(bytes).context("not a Rollcall backup: the file is not UTF-8 text")?;
     Ok(Backup::parse(&text)?)
 }
 
@@ -136,12 +139,12 @@ fn text(all: &Restored) -> String {
         .map(|name| vec![name.clone(), of(&all.restored, name), of(&all.taken, name), of(&all.without_table, name)])
         .collect();
     let mut text = if rows.is_empty() {
-        "The backup holds no rows.".to_owned()
+        "The backup contains no rows.".to_owned()
     } else {
-        table(&["table", "restored", "another there", "no table"], &rows, 1)
+        table(&["table", "restored", "key occupied", "table missing"], &rows, 1)
     };
     if !all.taken.is_empty() {
-        text += "\nWhat is there was left as it is: --replace puts the backup's rows in its place.";
+        text += "\nRows with an occupied key were not changed: pass --replace to overwrite them.";
     }
     text
 }

@@ -95,22 +95,22 @@ impl Standing {
 
     fn text(&self, options: &str) -> String {
         if self.runs.is_empty() {
-            return format!("Reconcile has never run here: `rollcall reconcile{options}`");
+            return format!("No runs yet. Start the first run with `rollcall reconcile{options}`.");
         }
         let rows: Vec<Vec<String>> = self.runs.iter().take(SHOWN).map(|run| self.row(run)).collect();
-        let header = ["run", "mode", "state", "finished", "seen", "unchanged", "written", "drift", "held"];
+        let header = ["run", "mode", "state", "finished", "seen", "unchanged", "written", "drift", "pending"];
         let mut parts = vec![table(&header, &rows, 4)];
         parts.extend(
             self.lease
                 .as_ref()
-                .map(|lease| format!("A run is under way. It has the lease until {}, or longer.", moment(lease.until))),
+                .map(|lease| format!("A run is active. Its lease lasts at least until {}.", moment(lease.until))),
         );
         parts.extend(self.waiting.as_ref().map(|run| {
             let held = report::held(run);
-            format!("Deletions wait for you: {held}. `rollcall reconcile --approve {}{options}`", run.run)
+            format!("Deletions pending approval: {held}. Run `rollcall reconcile --approve {}{options}`", run.run)
         }));
         parts.push(match self.decisive() {
-            None => "No run has come to its end yet.".to_owned(),
+            None => "No run has finished yet.".to_owned(),
             Some(run) if run.is_in_sync() => format!("In sync, as of {}.", finished(run)),
             Some(run) => self.out_of_step(run, options),
         });
@@ -120,16 +120,16 @@ impl Standing {
     /// What is said where the latest finding is not that all is in sync.
     fn out_of_step(&self, run: &Run, options: &str) -> String {
         let found = match run.differences() {
-            0 => "not everything could be looked at".to_owned(),
+            0 => "the comparison is incomplete".to_owned(),
             differences => counted(differences, "difference"),
         };
         let advice = format!("`rollcall reconcile{options}`");
         match self.in_sync_before() {
             Some(repair) => {
                 let (repaired, reported) = (finished(repair), finished(run));
-                format!("In sync at the last repair, {repaired}; {found} since, as of {reported}: {advice}")
+                format!("In sync at the last repair, {repaired}; {found} since, as of {reported}: run {advice}")
             }
-            None => format!("Out of sync, as of {}: {found}. {advice}", finished(run)),
+            None => format!("Out of sync, as of {}: {found}. Run {advice}", finished(run)),
         }
     }
 
@@ -220,13 +220,13 @@ mod tests {
         });
         let standing = Standing::of(vec![report, done.clone()], None, day(3));
         let expected = "In sync at the last repair, 2026-01-02T00:00:00Z; 12 differences since, as of \
-                        2026-01-03T00:00:00Z: `rollcall reconcile --local`";
+                        2026-01-03T00:00:00Z: run `rollcall reconcile --local`";
         assert_eq!(standing.text(" --local").lines().last(), Some(expected));
         assert_eq!((standing.to_json()["differences"].as_u64(), standing.is_in_sync()), (Some(12), false));
         let drift = over(2, Mode::Repair, |run| run.tally.user.drift.conflict = 1);
         let text = Standing::of(vec![drift, done], None, day(3)).text("");
         assert!(
-            text.ends_with("Out of sync, as of 2026-01-03T00:00:00Z: 1 difference. `rollcall reconcile`"),
+            text.ends_with("Out of sync, as of 2026-01-03T00:00:00Z: 1 difference. Run `rollcall reconcile`"),
             "{text}"
         );
     }
@@ -243,7 +243,7 @@ mod tests {
         assert_eq!(waiting(vec![held(1)], 9), None);
         let text = Standing::of(vec![held(1)], None, day(2)).text(" --local");
         let command = "`rollcall reconcile --approve 2026-01-02T00:00:00.000Z --local`";
-        assert!(text.contains(&format!("30 users, 1,000 memberships. {command}")), "{text}");
+        assert!(text.contains(&format!("30 users, 1,000 memberships. Run {command}")), "{text}");
         let json = Standing::of(vec![held(1)], None, day(2)).to_json();
         assert_eq!(json["waiting"]["held"], json!({ "user": 30, "organization": 0, "membership": 1000 }));
     }
@@ -254,7 +254,10 @@ mod tests {
         let lease = Lease { holder: "x".to_owned(), until: day(2) };
         assert!(Standing::of(vec![run.clone()], None, day(1)).text("").contains("interrupted"));
         let text = Standing::of(vec![run], Some(lease), day(1)).text("");
-        assert!(text.contains("running") && text.contains("under way") && text.contains("No run has come"), "{text}");
-        assert!(Standing::of(vec![], None, day(1)).text("").contains("never run"));
+        assert!(
+            text.contains("running") && text.contains("A run is active") && text.contains("No run has finished"),
+            "{text}"
+        );
+        assert!(Standing::of(vec![], None, day(1)).text("").contains("No runs yet"));
     }
 }

@@ -45,7 +45,7 @@ impl Target {
         }
         let aws = config::config().await;
         if aws.region().is_none() {
-            bail!("no AWS region is configured: set AWS_REGION, or add --local for the stack of `rollcall dev`");
+            bail!("no AWS region is configured: set AWS_REGION, or pass --local to use the stack of `rollcall dev`");
         }
         let lookup: Lookup =
             if asks_clerk { Arc::new(secrets::lookup(environment, &aws).await?) } else { Arc::new(environment) };
@@ -69,7 +69,7 @@ impl Target {
         let client = stack::client(&dynamodb).await;
         let preset = args.preset.as_deref().map(presets::read).transpose()?.unwrap_or_default();
         let data = args.data.as_deref().map(std::path::Path::canonicalize).transpose();
-        let backups = backups_folder(data.context("finding the folder of --data")?.as_deref(), &dynamodb);
+        let backups = backups_folder(data.context("resolving the folder of --data")?.as_deref(), &dynamodb);
         let lookup = move |name: &str| match name {
             "BACKUP_BUCKET" => Some(backups.to_string_lossy().into_owned()),
             name => local(&clerk, environment, name).or_else(|| preset.get(name).cloned()),
@@ -110,7 +110,10 @@ impl Target {
     ) -> anyhow::Result<T> {
         read(&|name| self.setting(name)).map_err(|error| {
             let lines = error.lines().join("\n  ");
-            anyhow!("the settings are not complete (--local is the stack of `rollcall dev`)\n  {lines}")
+            anyhow!(
+                "the settings are incomplete or invalid (pass --local to use the stack of `rollcall dev`)\n  \
+                     {lines}"
+            )
         })
     }
 }

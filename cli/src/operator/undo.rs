@@ -1,4 +1,4 @@
-//! `rollcall undo`: takes the end of a user, an organization or a membership back, as long as Clerk has it.
+//! `rollcall undo`: restores a deleted user, organization or membership that still exists in Clerk.
 
 use rollcall::core::id::EntityId;
 use rollcall::services::operator::undo::{Stands, Undo, UndoPlan};
@@ -45,8 +45,11 @@ pub async fn run(args: UndoArgs, environment: Environment, clock: Clock, screen:
             return Ok(if does { Status::Left } else { Status::Done });
         }
         let question = match stands {
-            Stands::Ahead { .. } => "Put what Clerk shows in its place?",
-            Stands::Ended { .. } | Stands::Alive => "Let it live again, with the memberships that ended with it?",
+            Stands::Ahead { .. } => "Replace the Directory row with Clerk's state?",
+            Stands::Ended { .. } | Stands::Alive => {
+                "Undo the deletion, including the memberships deleted by the \
+                                                     cascade?"
+            }
         };
         if !screen.ask(question)? {
             say("Nothing was written.")?;
@@ -71,42 +74,43 @@ fn stands_alive(stands: Stands) -> bool {
 
 fn plan(stands: Stands, options: &str) -> String {
     match stands {
-        Stands::Ended { was_purged: false } => "has ended here, and lives in Clerk.".to_owned(),
+        Stands::Ended { was_purged: false } => "is deleted here, but exists in Clerk.".to_owned(),
         Stands::Ended { was_purged: true } => format!(
-            "has ended here, and lives in Clerk. Its data were removed: first bring them back by \
-             `rollcall restore FILE...{options}` with all backups of this user, and undo after that. The other way round new \
-             records with your defaults are in the place of the old ones."
+            "is deleted here, but exists in Clerk. The data were removed: first run `rollcall restore \
+             FILE...{options}` with all backups of this user, then run undo. In the other order, new records with \
+             your default values occupy the keys of the old records."
         ),
         Stands::Ahead { stored, clerk } => format!(
-            "lives here, dated ahead of Clerk: the row says {}, Clerk says {}. Until then no change in Clerk is applied. \
-             What Clerk shows takes its place.",
+            "is live, but dated ahead of Clerk: the version of the row is {}, Clerk's version is {}. No older change \
+             in Clerk is applied. An undo replaces the row with Clerk's state.",
             moment(stored),
             moment(clerk)
         ),
-        Stands::Alive => "lives already.".to_owned(),
+        Stands::Alive => "is already live.".to_owned(),
     }
 }
 
 fn text(undo: &Undo, options: &str) -> String {
     let Undo { entity, lived, was_ahead, was_purged, memberships, left } = undo;
     let verb = match (was_ahead, lived) {
-        (true, _) => "was dated ahead of Clerk, and is now as Clerk shows it",
-        (false, true) => "lived already",
-        (false, false) => "lives again",
+        (true, _) => "was dated ahead of Clerk and now has Clerk's state",
+        (false, true) => "was already live",
+        (false, false) => "is live again",
     };
     let mut sentences = vec![format!("{} {entity} {verb}.", entity.kind().name())];
     if !matches!(entity, EntityId::Membership { .. }) && !was_ahead {
-        sentences.push(format!("{} came back with it.", counted(*memberships, "membership")));
+        sentences.push(format!("{} restored.", counted(*memberships, "membership")));
     }
     if *was_purged {
         sentences.push(format!(
-            "Its data had been removed. If you have not restored them before this undo, new records with your defaults may be in \
-             the place of the old ones: run `rollcall restore FILE... --replace{options}` with all backups of this user at \
-             once. What your application has written into those rows since the undo is lost then."
+            "The data had been removed. If they were not restored before this undo, new records with your default \
+             values may occupy the keys of the old records: run `rollcall restore FILE... --replace{options}` with \
+             all backups of this user at once. This overwrites what your application has written into those rows \
+             since the undo."
         ));
     }
     if *left > 0 {
-        sentences.push(format!("{} could not be brought back: the log names them.", counted(*left, "membership")));
+        sentences.push(format!("{} could not be restored: see the ids in the log.", counted(*left, "membership")));
     }
     sentences.join(" ")
 }

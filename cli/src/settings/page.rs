@@ -34,7 +34,7 @@ struct Row {
     needed_by: Vec<&'static str>,
 }
 
-/// PerKind variable once, in the order in which the functions read them.
+/// Each variable once, in the order in which the functions read them.
 fn rows() -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     for function in &FUNCTIONS {
@@ -100,9 +100,9 @@ fn leaves<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
 fn parameters(template: &Value) -> anyhow::Result<String> {
     let mut page = "| | parameter | default | meaning |\n| --- | --- | --- | --- |\n".to_owned();
     let groups = &template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"];
-    for group in groups.as_sequence().context("template.yaml has no ParameterGroups")? {
+    for group in groups.as_sequence().context("template.yaml contains no ParameterGroups")? {
         let mut label = format!("**{}**", text(&group["Label"]["default"]));
-        for name in group["Parameters"].as_sequence().context("a ParameterGroup has no Parameters")? {
+        for name in group["Parameters"].as_sequence().context("a ParameterGroup contains no Parameters")? {
             let parameter = &template["Parameters"][name];
             let default = match parameter.get("Default") {
                 None => String::new(),

@@ -32,7 +32,8 @@ pub struct WebhookFaults {
     pub reorder: f64,
     /// How long every message waits before its first attempt, in ms.
     pub delay_ms: u64,
-    /// Whether the sender ignores `webhook-delivery: abort-message`, as the open-source Svix server does (1.100): what is
+    /// Whether the sender ignores `webhook-delivery: abort-message`, as the open-source Svix server does (1.100): what
+    /// is
     /// refused is sent again all the same. Decided when a message is entered.
     pub ignore_abort: bool,
     /// Whether deleting a user or an organization also sends `organizationMembership.deleted` for each membership
@@ -99,7 +100,7 @@ const METHODS: [&str; 5] = ["GET", "POST", "PATCH", "PUT", "DELETE"];
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidDial {
     /// A rate that is none.
-    #[error("{dial} is {value}, but a rate lies between 0 and 1")]
+    #[error("{dial} is {value}, but a rate must be between 0 and 1")]
     Rate {
         /// The dial's name, for example `api.short_page`.
         dial: &'static str,
@@ -107,10 +108,10 @@ pub enum InvalidDial {
         value: f64,
     },
     /// A name that no list has: the faults confined to it would never strike.
-    #[error("api.lists names {0}, but the lists are {lists}", lists = LISTS.join(", "))]
+    #[error("api.lists contains {0}, but the known lists are {lists}", lists = LISTS.join(", "))]
     List(String),
     /// Something that does not look like an operation, for the same reason.
-    #[error("api.requests names {0}, but an operation looks like GET /v1/users/{{user_id}}")]
+    #[error("api.requests contains {0}, but an operation must look like GET /v1/users/{{user_id}}")]
     Operation(String),
 }
 
@@ -176,13 +177,13 @@ mod tests {
         for lists in ["/v1/user", "GET /v1/users", "/v1/users/{user_id}"] {
             let refused = refusal(ApiFaults { lists: vec![lists.to_owned()], ..ApiFaults::default() });
             assert!(
-                refused.starts_with(&format!("api.lists names {lists}, but the lists are /v1/users, ")),
+                refused.starts_with(&format!("api.lists contains {lists}, but the known lists are /v1/users, ")),
                 "{refused}"
             );
         }
         for requests in ["/v1/users", "get /v1/users", "GET users"] {
             let refused = refusal(ApiFaults { requests: vec![requests.to_owned()], ..ApiFaults::default() });
-            assert!(refused.starts_with(&format!("api.requests names {requests}, but")), "{refused}");
+            assert!(refused.starts_with(&format!("api.requests contains {requests}, but")), "{refused}");
         }
         let api = ApiFaults {
             lists: LISTS.map(str::to_owned).to_vec(),

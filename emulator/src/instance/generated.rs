@@ -1,7 +1,9 @@
 //! A population of any size that takes no memory: everybody in it is computed from the seed and a number.
 //!
-//! User `n` came `n` ms after [`EPOCH_MS`], and so did organization and membership `n`. An id holds its number in a form
-//! that can be read back, and letters that tell it from an invented one. Membership `n` is that of user `n % users`, who
+//! User `n` came `n` ms after [`EPOCH_MS`], and so did organization and membership `n`. An id holds its number in a
+//! form
+//! that can be read back, and letters that tell it from an invented one. Membership `n` is that of user `n % users`,
+//! who
 //! with every round over all users joins the next organization: no pair comes twice, no membership is older than its
 //! user or its organization, and how many members an organization has is arithmetic, not counting.
 
@@ -22,12 +24,10 @@ const EMAIL_DOMAIN: &str = "@generated.example.com";
 #[derive(Debug, thiserror::Error)]
 pub enum GeneratedError {
     /// More users, organizations or memberships than the emulator's arithmetic is good for.
-    #[error("{0} cannot be generated: 1000000000 is the most of a kind")]
+    #[error("{0} cannot be generated: the maximum of each kind is 1000000000")]
     TooMany(u64),
     /// More memberships than there are pairs of a user and an organization.
-    #[error(
-        "{memberships} memberships cannot be generated: {users} users and {organizations} organizations are not enough"
-    )]
+    #[error("{memberships} memberships cannot be generated from {users} users and {organizations} organizations")]
     TooFewPairs {
         /// How many were asked for.
         memberships: u64,
@@ -37,7 +37,7 @@ pub enum GeneratedError {
         organizations: u64,
     },
     /// A snapshot is written in full, which is what a generated population is there to avoid.
-    #[error("generated population cannot be kept in a snapshot: set one of the two")]
+    #[error("generated entities cannot be stored in a snapshot: set only one of the two")]
     Snapshot,
 }
 
@@ -333,7 +333,7 @@ mod tests {
         let refused = |users, organizations, memberships| {
             Population::new(0, Generated { users, organizations, memberships }).err().unwrap().to_string()
         };
-        assert!(refused(3, 4, 13).starts_with("13 memberships cannot be generated: 3 users and 4 organizations"));
+        assert!(refused(3, 4, 13).starts_with("13 memberships cannot be generated from 3 users and 4 organizations"));
         assert!(refused(MOST + 1, 0, 0).starts_with("1000000001 cannot be generated"));
     }
 }

@@ -22,7 +22,7 @@ pub enum SnapshotError {
     #[error("snapshot is not in the emulator's format")]
     Format(#[from] serde_json::Error),
     /// The file was written by another version of the emulator.
-    #[error("snapshot has version {0}, this emulator reads version {VERSION}")]
+    #[error("snapshot has version {0}, but this emulator reads version {VERSION}")]
     Version(u32),
 }
 

@@ -95,9 +95,9 @@ impl std::fmt::Debug for Endpoint {
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {
     /// The URL is none, or not one of HTTP.
-    #[error("endpoint url should look like http://127.0.0.1:3000/webhooks/clerk")]
+    #[error("endpoint URL must look like http://127.0.0.1:3000/webhooks/clerk")]
     Url,
     /// The secret is not base64 behind `whsec_`.
-    #[error("endpoint secret should be whsec_ followed by base64")]
+    #[error("endpoint secret must be whsec_ followed by base64")]
     Secret(#[source] svix::webhooks::WebhookError),
 }

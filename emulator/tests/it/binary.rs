@@ -180,8 +180,8 @@ fn exit_statuses_tell_wrong_usage_from_failure() {
         ("--prot 1".to_owned(), 64, "unexpected argument"),
         ("--users many".to_owned(), 64, "invalid value"),
         ("now".to_owned(), 64, "unexpected argument"),
-        (format!("--port {port}"), 1, "cannot be listened on"),
-        ("--port 0 --webhook-url nowhere".to_owned(), 1, "endpoint url should look like"),
+        (format!("--port {port}"), 1, "cannot listen on port"),
+        ("--port 0 --webhook-url nowhere".to_owned(), 1, "endpoint URL must look like"),
     ] {
         let output = command(&arguments).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);

@@ -189,8 +189,8 @@ async fn an_impossible_population_and_one_with_a_snapshot_are_refused() {
     let snapshot = Some(folder.path().join("clerk.json"));
     let too_many = Generated { memberships: 61, ..FEW };
     for (config, complaint) in [
-        (Config { snapshot, ..generated(FEW) }, "generated population cannot be kept in a snapshot"),
-        (generated(too_many), "61 memberships cannot be generated: 12 users and 5 organizations"),
+        (Config { snapshot, ..generated(FEW) }, "generated entities cannot be stored in a snapshot"),
+        (generated(too_many), "61 memberships cannot be generated from 12 users and 5 organizations"),
         (generated(Generated { users: u64::MAX, ..FEW }), "18446744073709551615 cannot be generated"),
     ] {
         let refused = match Emulator::start(config).await.unwrap_err() {

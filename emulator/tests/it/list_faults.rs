@@ -68,8 +68,8 @@ async fn faults_are_confined_to_the_named_lists_and_operations() {
     clerk.get(&format!("/v1/users/{somebody}")).await.ok();
     assert_eq!(clerk.patch(&format!("/v1/users/{somebody}"), json!({})).await.refusal().0, 500);
     for (api, complaint) in [
-        (json!({"lists": ["/v1/user"]}), "api.lists names /v1/user, but the lists are /v1/users,"),
-        (json!({"requests": ["/v1/users"]}), "api.requests names /v1/users, but an operation looks like GET"),
+        (json!({"lists": ["/v1/user"]}), "api.lists contains /v1/user, but the known lists are /v1/users,"),
+        (json!({"requests": ["/v1/users"]}), "api.requests contains /v1/users, but an operation must look like GET"),
         (json!({"churn": 2}), "api.churn is 2"),
     ] {
         let refused = clerk.put("/_emulator/faults", json!({"api": api})).await;

@@ -78,7 +78,8 @@ fn problem_response(problem: &Problem, asker: &ResponseContext<'_>) -> Response<
     response
 }
 
-/// No success: a browser would show the answer to a prefetch in the place of the page. Browsers and frameworks ask again
+/// No success: a browser would show the answer to a prefetch in the place of the page. Browsers and frameworks ask
+/// again
 /// when the user clicks.
 fn prefetch() -> Response<Body> {
     let mut response = Response::new(Body::Empty);
@@ -139,41 +140,41 @@ pub const NOT_FOUND: Problem = Problem {
     status: 404,
     code: "route_not_found",
     title: "No such route",
-    detail: "There are POST /profiles/ensure and GET /sync.",
+    detail: "The available routes are POST /profiles/ensure and GET /sync.",
 };
 /// Whoever comes to `/sync` without an e-mail address and without a phone number.
 pub const EMAIL_MISSING: Problem = Problem {
     status: 422,
     code: "email_missing",
     title: "No e-mail address and no phone number",
-    detail: "Your account has no primary e-mail address. Add one, or a phone number, then come back.",
+    detail: "Your account has no primary e-mail address and no phone number. Add an e-mail address or a phone number, \
+             then come back.",
 };
 /// The store does not answer, or not in time.
 pub const UNAVAILABLE: Problem = Problem {
     status: 503,
     code: "unavailable",
     title: "Temporarily unavailable",
-    detail: "The database cannot be reached, or does not answer in time. Nothing is lost: try again in a few seconds. If \
-             it lasts, an operator finds the cause in the function's log under this request id.",
+    detail: "The database is unavailable or did not respond in time. No data were lost. Try again in a few seconds. \
+             If the problem persists, an operator can find the cause in the function's log under this request id.",
 };
 const BROKEN: Problem = Problem {
     status: 500,
     code: "internal_error",
     title: "Internal error",
-    detail: "Something is wrong that trying again will not mend. The function's log tells an operator what, under this \
-             request id.",
+    detail: "A retry will not help. An operator can find the cause in the function's log under this request id.",
 };
 const REDIRECT_NOT_ALLOWED: Problem = Problem {
     status: 400,
     code: "redirect_not_allowed",
     title: "Redirect not allowed",
-    detail: "redirect_url must lead to a page of one of the sites in ALLOWED_ORIGINS, and not back to this route.",
+    detail: "redirect_url must be a page of a site in ALLOWED_ORIGINS and must not be this route.",
 };
 const SYNC_LOOP: Problem = Problem {
     status: 508,
     code: "sync_loop",
-    title: "Sent round in circles",
-    detail: "Your account was synchronised several times within a minute and a half, and the page sent you here again. \
-             Wait a moment and open the page anew. If it lasts, contact support: the session's claims may lack dbId and \
-             role (docs/frontend.md says how to add them).",
+    title: "Too many redirects",
+    detail: "The page has redirected you here several times within 90 seconds. Wait a moment, then open the page \
+             again. If the problem persists, contact support: the session claims may lack dbId and role (see \
+             docs/frontend.md).",
 };

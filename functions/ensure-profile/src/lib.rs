@@ -128,7 +128,7 @@ impl EnsureProfile {
     async fn sync(&self, request: &Request, now: Millis) -> EnsureResponse {
         let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
         if redirect::is_prefetch(text) {
-            info!(outcome = "prefetch", "nothing is done ahead of a click");
+            info!(outcome = "prefetch", "prefetch request ignored");
             return EnsureResponse::Prefetch;
         }
         let here = request.uri().path();
@@ -139,7 +139,7 @@ impl EnsureProfile {
         let (target, pass) = match target.and_then(|target| Ok((target, redirect::pass(earlier)?))) {
             Ok(both) => both,
             Err(refusal) => {
-                warn!(outcome = "refused", reason = ?refusal, "a browser is not sent back");
+                warn!(outcome = "refused", reason = ?refusal, "redirect refused");
                 return answers::sync_refusal(refusal);
             }
         };
@@ -159,7 +159,7 @@ impl EnsureProfile {
     fn signed_out(&self, refused: &NoSession, target: &Url, cookie: String) -> EnsureResponse {
         match (&self.sign_in_url, refused) {
             (Some(page), NoSession::Refused(Refused::Rejected(rejection))) => {
-                info!(outcome = "signed_out", code = rejection.code(), "a browser is sent to sign in");
+                info!(outcome = "signed_out", code = rejection.code(), "redirecting to the sign-in page");
                 EnsureResponse::Redirect { to: redirect::sign_in(page, target), cookie }
             }
             _ => turned_away(refused),
@@ -174,7 +174,14 @@ impl EnsureProfile {
             }
             Err(failure) => {
                 let cause = std::error::Error::source(&failure).map(ToString::to_string);
-                error!(id = %session.user, actor = session.actor, outcome = "failed", error = %failure, cause, "the caller may try again");
+                error!(
+                    id = %session.user,
+                    actor = session.actor,
+                    outcome = "failed",
+                    error = %failure,
+                    cause,
+                    "the request failed; the caller may retry"
+                );
                 Err(answers::store(&failure))
             }
         }
@@ -185,9 +192,9 @@ fn turned_away(refused: &NoSession) -> EnsureResponse {
     let problem = refused.problem();
     if let NoSession::Refused(Refused::KeysUnavailable(cause)) = refused {
         let cause = cause.as_ref().map(ToString::to_string);
-        error!(outcome = "failed", code = problem.code, cause, "no session can be verified");
+        error!(outcome = "failed", code = problem.code, cause, "sessions cannot be verified");
     } else {
-        info!(outcome = "unauthenticated", code = problem.code, "refused");
+        info!(outcome = "unauthenticated", code = problem.code, "request rejected");
     }
     answers::no_session(refused)
 }
@@ -198,23 +205,24 @@ fn log(session: &Session, outcomes: &Outcomes) {
     match &outcomes.answer {
         Ok(_) if outcomes.organization_missed => {
             let organization = session.organization.as_ref().map(|organization| organization.id.as_str());
-            error!(%id, actor, organization, outcome = "organization_not_synced", "the webhook has not brought it");
+            error!(%id, actor, organization, outcome = "organization_not_synced", "the organization is not in the \
+                                                                                   Directory");
             metrics::not_synced();
         }
         Ok(Ensured { created, needs_sync, .. }) => {
             let outcome = if created.is_empty() { "complete" } else { "created" };
             let made = created.join(",");
             if let Some(error) = silence {
-                error!(%id, actor, outcome, made, needs_sync, clerk_calls, error, "Clerk could not be asked");
+                error!(%id, actor, outcome, made, needs_sync, clerk_calls, error, "the request to Clerk failed");
             } else {
-                info!(%id, actor, outcome, made, needs_sync, clerk_calls, "ensured");
+                info!(%id, actor, outcome, made, needs_sync, clerk_calls, "ensure");
             }
         }
         Err(refusal @ Refusal::NotSynced) => {
-            error!(%id, actor, outcome = refusal.code(), "the webhook has not brought this user");
+            error!(%id, actor, outcome = refusal.code(), "the user is not in the Directory");
             metrics::not_synced();
         }
-        Err(refusal) => warn!(%id, actor, outcome = refusal.code(), clerk_calls, error = silence, "turned away"),
+        Err(refusal) => warn!(%id, actor, outcome = refusal.code(), clerk_calls, error = silence, "caller refused"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The react function: records of the Directory's stream in, their consequences out.
 //!
-//! [`settings`] says what it needs. `main.rs` mounts it on Lambda; the local stack and the tests call it as it is. It answers
+//! [`settings`] says what it needs. `main.rs` mounts it on Lambda; the local stack and the tests call it as it is. It
+//! answers
 //! with the first record that is not done: that one and all after it come again.
 
 pub mod settings;
@@ -73,16 +74,18 @@ impl React {
         }
     }
 
-    /// Follows a batch, until `until` at the latest. Answers with the sequence number of the first record that is not done.
+    /// Follows a batch, until `until` at the latest. Answers with the sequence number of the first record that is not
+    /// done.
     ///
-    /// A row without what the rule needs is passed over: nothing follows from it, and it would stand in the way of others. What
+    /// A row without what the rule needs is passed over: nothing follows from it, and it would stand in the way of
+    /// others. What
     /// it was before is of no matter to what follows from what it is now.
     pub async fn react(&self, event: Event, until: Option<Millis>) -> DynamoDbEventResponse {
         let (mut numbers, mut records) = (Vec::new(), Vec::new());
         for record in event.records {
             let number = record.change.sequence_number.clone().unwrap_or_default();
             let Ok(record) = read(record) else {
-                error!(outcome = "failed", error = "the row is not one of Rollcall's", record = number, "react");
+                error!(outcome = "failed", error = "the row was not written by Rollcall", record = number, "react");
                 continue;
             };
             records.push(record);

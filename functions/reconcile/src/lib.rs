@@ -40,7 +40,8 @@ use crate::settings::Settings;
 pub const FUNCTION: Function =
     Function { name: "reconcile", log_target: env!("CARGO_CRATE_NAME"), routes: &[], groups: settings::GROUPS };
 
-/// How long before its end an invocation begins nothing more: longer than a page takes, unless Clerk or the store are in
+/// How long before its end an invocation begins nothing more: longer than a page takes, unless Clerk or the store are
+/// in
 /// trouble. An invocation that is killed loses nothing either, but its lease must end before another one begins.
 pub const RESERVE: Duration = Duration::from_mins(1);
 
@@ -136,7 +137,8 @@ impl Reconcile {
         Reconcile { reconciler: Reconciler { max_links: Some(max_links), ..self.reconciler } }
     }
 
-    /// The same for somebody who looks on: a run goes on until all write-backs are done, and does nothing before Clerk has said
+    /// The same for somebody who looks on: a run goes on until all write-backs are done, and does nothing before Clerk
+    /// has said
     /// whose the key is.
     #[must_use]
     pub fn by_hand(self) -> Reconcile {
@@ -193,7 +195,8 @@ impl Reconcile {
 }
 
 impl Reconcile {
-    /// Removes what deletions leave until the end of their grace_hours, as far as that is over; until `until` at the latest.
+    /// Removes what deletions leave until the end of their grace period, as far as that is over; until `until` at the
+    /// latest.
     ///
     /// # Errors
     ///
@@ -217,7 +220,7 @@ impl Reconcile {
                     left = settled.left,
                     missing_tables = settled.missing_tables.join(","),
                     expired_backups = settled.expired_backups,
-                    "settle"
+                    "purge_due"
                 );
                 if !settled.out_of_time {
                     metrics::purges_left(settled.left);
@@ -226,7 +229,7 @@ impl Reconcile {
             }
             Err(failure) => {
                 let cause = std::error::Error::source(&failure).map(ToString::to_string);
-                error!(outcome = "failed", error = %failure, cause, "settle");
+                error!(outcome = "failed", error = %failure, cause, "purge_due");
                 metrics::failed();
                 Err(failure)
             }
@@ -299,7 +302,8 @@ fn count(report: &Report) {
     });
 }
 
-/// The function as a service over Lambda's own events: `{"order":"settle"}` settles what is due, everything else runs.
+/// The function as a service over Lambda's own events: `{"order":"purge_due"}` purges what is due, every other event
+/// starts a run.
 pub fn service(
     reconcile: Arc<Reconcile>,
 ) -> impl Service<LambdaEvent<Value>, Response = Report, Error = Error, Future: Send> + Clone {

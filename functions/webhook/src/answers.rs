@@ -102,63 +102,65 @@ const NOT_ALLOWED: Problem = Problem {
     status: 405,
     code: "method_not_allowed",
     title: "Method not allowed",
-    detail: "Webhooks are delivered by POST.",
+    detail: "Webhooks must be sent with POST.",
 };
 const NO_ROUTE: Problem = Problem {
     status: 404,
     code: "route_not_found",
     title: "No such route",
-    detail: "Webhooks are delivered to POST /webhooks/clerk, or to the path below it that the parameter WebhookPath names.",
+    detail: "Webhooks must be sent to POST /webhooks/clerk, or to the path below /webhooks/clerk in the parameter \
+             WebhookPath.",
 };
 const TOO_LARGE: Problem = Problem {
     status: 413,
     code: "payload_too_large",
     title: "Body too large",
-    detail: "A webhook's body may have 262144 bytes at most.",
+    detail: "The maximum size of the body is 262144 bytes.",
 };
 const SIGNATURE_MISSING: Problem = Problem {
     status: 400,
     code: "signature_headers",
-    title: "Signature headers missing or unreadable",
-    detail: "Send svix-id, svix-timestamp (Unix seconds) and svix-signature. If Clerk sent this request, something \
-             between Clerk and this endpoint removes headers.",
+    title: "Signature headers missing or malformed",
+    detail: "Send svix-id, svix-timestamp (Unix seconds) and svix-signature. If Clerk sent this request, check \
+             whether a proxy removes headers.",
 };
 const SIGNATURE_INVALID: Problem = Problem {
     status: 400,
     code: "signature_invalid",
     title: "Signature does not match",
-    detail: "No configured secret made this signature over these bytes. Compare CLERK_WEBHOOK_SECRET with the signing \
-             secret of this endpoint in Clerk's dashboard.",
+    detail: "The signature does not match the body for any configured secret. Compare CLERK_WEBHOOK_SECRET with the \
+             signing secret of this endpoint in Clerk's dashboard.",
 };
 const TIMESTAMP_STALE: Problem = Problem {
     status: 400,
     code: "timestamp_stale",
-    title: "Timestamp out of tolerance",
-    detail: "The signature is older or newer than 300 seconds. Check the clock of the sender.",
+    title: "Timestamp outside the tolerance",
+    detail: "The timestamp differs from the current time by more than 300 seconds. Check the clock of the sender.",
 };
 const FOREIGN_INSTANCE: Problem = Problem {
     status: 403,
     code: "foreign_instance",
     title: "Another Clerk instance",
-    detail: "The event is of another Clerk instance than CLERK_INSTANCE_ID names. Point that instance's endpoint at a \
-             deployment of its own.",
+    detail: "The event belongs to another Clerk instance than CLERK_INSTANCE_ID. Use a separate deployment for each \
+             instance.",
 };
 const UNPROCESSABLE: Problem = Problem {
     status: 422,
     code: "unprocessable_event",
     title: "Event cannot be processed",
-    detail: "The event is noted in the Operations table under QUARANTINE#, without its body. The copy of this entity \
-             may be out of date until its next event.",
+    detail: "The event is quarantined in the Operations table under QUARANTINE#, without its body. The Directory row \
+             of the entity may be outdated until the next event or run.",
 };
 const UNAVAILABLE: Problem = Problem {
     status: 503,
     code: "unavailable",
     title: "Temporarily unavailable",
-    detail: "Nothing was lost: deliver the message again.",
+    detail: "No data were lost. Deliver the message again.",
 };
 const BROKEN: Problem = Problem {
     status: 500,
     code: "internal_error",
     title: "Internal error",
-    detail: "The function's log tells what failed under this request id. Deliver the message again once it is mended.",
+    detail: "The function's log contains the cause under this request id. Fix the cause, then deliver the message \
+             again.",
 };

@@ -79,22 +79,22 @@ impl Webhook {
     async fn answer(&self, request: &Request, now: Millis) -> WebhookResponse {
         let body: &[u8] = request.body().as_ref();
         if request.method() != "POST" {
-            warn!(outcome = "untrusted", reason = "not a POST", "refused");
+            warn!(outcome = "untrusted", reason = "not a POST", "request rejected");
             return WebhookResponse::NotAllowed;
         }
         if !is_own_route(http::route_key(request)) {
-            warn!(outcome = "untrusted", reason = "not a route of this function", "refused");
+            warn!(outcome = "untrusted", reason = "not a route of this function", "request rejected");
             return WebhookResponse::NoRoute;
         }
         if body.len() > MAX_BODY {
-            warn!(outcome = "untrusted", reason = "the body is too large", bytes = body.len(), "refused");
+            warn!(outcome = "untrusted", reason = "the body is too large", bytes = body.len(), "request rejected");
             return WebhookResponse::TooLarge;
         }
         // Nothing of the body is parsed, written or logged before this passes.
         let delivery = match self.signature.verify(body, request.headers(), now).await {
             Ok(delivery) => delivery,
             Err(untrusted) => {
-                warn!(outcome = "untrusted", reason = %untrusted, "refused");
+                warn!(outcome = "untrusted", reason = %untrusted, "request rejected");
                 if untrusted == Untrusted::Signature {
                     metrics::bad_signature();
                 }
@@ -116,9 +116,10 @@ impl Webhook {
             Ok(None) => {
                 if event::OF_ROLES.contains(&envelope.kind.as_str()) {
                     let kind = &envelope.kind;
-                    warn!(svix_id = %delivery, r#type = kind, outcome = "ignored", "memberships of a role are stale until the next run");
+                    warn!(svix_id = %delivery, r#type = kind, outcome = "ignored", "memberships with a changed role \
+                                                                                    are outdated until the next run");
                 } else {
-                    info!(svix_id = %delivery, outcome = "ignored", "an event of a type that is not followed");
+                    info!(svix_id = %delivery, outcome = "ignored", "the event type is not subscribed");
                 }
                 metrics::event(Some(&envelope.kind), answers::name(None));
                 return WebhookResponse::Done(None);
@@ -137,7 +138,11 @@ impl Webhook {
             }
             Err(failure) => {
                 let cause = std::error::Error::source(&failure).map(ToString::to_string);
-                error!(svix_id = %delivery, r#type = kind, outcome = "failed", error = %failure, cause, "Svix delivers it again");
+                error!(svix_id = %delivery, r#type = kind, outcome = "failed", error = %failure, cause, "the event \
+                                                                                                         failed; Svix \
+                                                                                                         will deliver \
+                                                                                                         the event \
+                                                                                                         again");
                 metrics::event(Some(kind), "failed");
                 WebhookResponse::of(&failure)
             }
@@ -148,13 +153,15 @@ impl Webhook {
         match self.operations.quarantine(delivery, event, now).await {
             Ok(()) => {
                 let failed_at = &event.failed_at;
-                error!(svix_id = %delivery, outcome = "quarantined", failed_at, "a signed event cannot be processed");
+                error!(svix_id = %delivery, outcome = "quarantined", failed_at, "a signed event cannot be processed \
+                                                                                 and was quarantined");
                 metrics::event(event.kind.as_deref(), "quarantined");
                 metrics::quarantined();
                 WebhookResponse::Unprocessable
             }
             Err(store) => {
-                error!(svix_id = %delivery, outcome = "failed", error = %store, "Svix delivers it again");
+                error!(svix_id = %delivery, outcome = "failed", error = %store, "the event failed; Svix will deliver \
+                                                                                 the event again");
                 metrics::event(event.kind.as_deref(), "failed");
                 WebhookResponse::of_store(&store)
             }
@@ -162,13 +169,14 @@ impl Webhook {
     }
 }
 
-/// The template's parameter `WebhookPath` adds a part to the route that nobody can guess. Only API Gateway knows the part.
+/// The template's parameter `WebhookPath` adds a part to the route that nobody can guess. Only API Gateway knows the
+/// part.
 fn is_own_route(key: &str) -> bool {
     key.strip_prefix(CLERK).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn foreign(delivery: &DeliveryId) -> WebhookResponse {
-    warn!(svix_id = %delivery, outcome = "foreign", "refused an event of another Clerk instance");
+    warn!(svix_id = %delivery, outcome = "foreign", "rejected an event of another Clerk instance");
     WebhookResponse::Foreign
 }
 

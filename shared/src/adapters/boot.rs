@@ -47,7 +47,8 @@ pub enum BootError {
 }
 
 impl Boot {
-    /// Starts the log and the metrics, reads the secret and the list of owned tables, and opens the connection to DynamoDB.
+    /// Starts the log and the metrics, reads the secret and the list of owned tables, and opens the connection to
+    /// DynamoDB.
     /// `environment` and `clock` come from `main.rs`, which alone may read them.
     ///
     /// # Errors
@@ -110,5 +111,5 @@ where
 }
 
 fn incomplete(error: &BootError) {
-    tracing::error!(%error, "the settings are not complete");
+    tracing::error!(%error, "the settings are incomplete or invalid");
 }

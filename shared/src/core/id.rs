@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 /// A string that cannot be one of Clerk's ids.
 #[derive(Debug, Error)]
-#[error("an id is 1 to 255 letters, digits, '_' or '-'")]
+#[error("an id must have 1 to 255 letters, digits, '_' or '-'")]
 pub struct InvalidId;
 
 /// Ids become parts of keys, URLs and log lines, so the alphabet is closed: no `#`, `/`, space or control character.
@@ -201,7 +201,8 @@ impl fmt::Display for EntityId {
     }
 }
 
-/// One of something for each kind of entity; of a caller, for the user, the active organization and the membership of it.
+/// One of something for each kind of entity; of a caller, for the user, the active organization and the membership of
+/// it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PerKind<T> {
     /// Of users, or of the user.
@@ -273,7 +274,8 @@ pub struct Key {
 }
 
 impl Key {
-    /// The key, if it has the form of those that Rollcall makes: no other may be said aloud, for it may be somebody's address.
+    /// The key, if it has the form of those that Rollcall makes: no other may be said aloud, for it may be somebody's
+    /// address.
     pub fn made_here(&self) -> Option<&Key> {
         let is_organization = |id: &str| id.parse::<OrganizationId>().is_ok();
         let is_ours = match (self.pk.split_once('#')?, self.sk.split_once('#')) {

@@ -34,18 +34,18 @@ pub struct Shape {
 /// Why a table of this shape cannot play this role; nothing if it can.
 pub fn problem(role: Role, shape: &Shape) -> Option<String> {
     if shape.keys != KEYS {
-        return Some(format!("its keys are {}, not pk and sk", shape.keys.join(" and ")));
+        return Some(format!("the keys are {}, expected pk and sk", shape.keys.join(" and ")));
     }
     let has_members = shape.indexes.get(MEMBERS).is_some_and(|keys| keys == &MEMBERS_KEYS);
     match role {
         Role::Directory if !has_members => {
-            Some(format!("it has no index {MEMBERS} by organization_id and user_pk, as the Directory has"))
+            Some(format!("the index {MEMBERS} by organization_id and user_pk is missing, which the Directory requires"))
         }
         Role::Directory if shape.stream.as_deref() != Some(BOTH_IMAGES) => {
-            Some("it has no stream of new and old images, as the Directory has".to_owned())
+            Some("the stream of new and old images is missing, which the Directory requires".to_owned())
         }
         Role::Profiles | Role::Operations if has_members => {
-            Some(format!("it has an index {MEMBERS} by organization_id and user_pk, as the Directory has"))
+            Some(format!("the index {MEMBERS} by organization_id and user_pk exists, which only the Directory has"))
         }
         _ => None,
     }
@@ -84,14 +84,22 @@ mod tests {
             (Role::Operations, &bare, None),
             // An application may follow its own records.
             (Role::Profiles, &streamed, None),
-            (Role::Directory, &bare, Some("no index members")),
-            (Role::Profiles, &directory, Some("has an index members")),
-            (Role::Operations, &directory, Some("has an index members")),
-            (Role::Directory, &shape(&KEYS, &MEMBERS_KEYS, None), Some("no stream")),
-            (Role::Directory, &shape(&KEYS, &MEMBERS_KEYS, Some("NEW_IMAGE")), Some("no stream")),
-            (Role::Directory, &shape(&KEYS, &["user_pk"], Some(BOTH_IMAGES)), Some("no index members")),
-            (Role::Profiles, &shape(&["user_id"], &[], None), Some("its keys are user_id, not pk and sk")),
-            (Role::Operations, &shape(&["sk", "pk"], &[], None), Some("its keys are sk and pk")),
+            (Role::Directory, &bare, Some("the index members by organization_id and user_pk is missing")),
+            (Role::Profiles, &directory, Some("the index members by organization_id and user_pk exists")),
+            (Role::Operations, &directory, Some("the index members by organization_id and user_pk exists")),
+            (Role::Directory, &shape(&KEYS, &MEMBERS_KEYS, None), Some("the stream of new and old images is missing")),
+            (
+                Role::Directory,
+                &shape(&KEYS, &MEMBERS_KEYS, Some("NEW_IMAGE")),
+                Some("the stream of new and old images is missing"),
+            ),
+            (
+                Role::Directory,
+                &shape(&KEYS, &["user_pk"], Some(BOTH_IMAGES)),
+                Some("the index members by organization_id and user_pk is missing"),
+            ),
+            (Role::Profiles, &shape(&["user_id"], &[], None), Some("the keys are user_id, expected pk and sk")),
+            (Role::Operations, &shape(&["sk", "pk"], &[], None), Some("the keys are sk and pk")),
         ] {
             let found = problem(role, shape);
             assert_eq!(found.is_some(), expected.is_some(), "{role:?} {shape:?} {found:?}");

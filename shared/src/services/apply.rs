@@ -70,10 +70,10 @@ pub enum ApplyError {
     #[error(transparent)]
     Clerk(#[from] ClerkError),
     /// Clerk answered with a state older than the one that asked, as a lagging replica does.
-    #[error("Clerk's answer is older than its event")]
+    #[error("Clerk's response is older than the event")]
     Behind,
     /// A membership ended, but neither the event nor Clerk says of which generation it was.
-    #[error("the end of a membership is not dated")]
+    #[error("the membership deletion has no created_at")]
     Undated,
     /// Other writers were faster, every time.
     #[error("the entity is changing too fast")]
@@ -87,7 +87,8 @@ impl Applied {
 }
 
 impl Applier {
-    /// Goes on from `next` until it is known what becomes of the entity. `stored` is the item that is known to be there,
+    /// Goes on from `next` until it is known what becomes of the entity. `stored` is the item that is known to be
+    /// there,
     /// `until` the moment after which Clerk's silence counts as none; without one its own limit holds.
     ///
     /// # Errors
@@ -141,7 +142,8 @@ impl Applier {
         }
     }
 
-    /// Asks Clerk for an entity, until a moment if there is one. If the client is one instance's alone, the answer is proven
+    /// Asks Clerk for an entity, until a moment if there is one. If the client is one instance's alone, the answer is
+    /// proven
     /// to be that instance's.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! What follows from a change of the Directory: its stream's records in, consequences out, each of them idempotent.
 //!
-//! Records are followed in their order. Where one fails, it and all after it come again; what is left undone for good is
+//! Records are followed in their order. Where one fails, it and all after it come again; what is left undone for good
+//! is
 //! found by reconcile, which does the same steps.
 
 use std::collections::BTreeSet;
@@ -25,7 +26,8 @@ use crate::core::mirror::change::{Change, What};
 use crate::core::mirror::item::{Item, PURGING_AT};
 use crate::core::write_back;
 
-/// Write-backs of one batch may take so long, waiting for their turn included: the ends in the next batch must not wait for
+/// Write-backs of one batch may take so long, waiting for their turn included: the ends in the next batch must not wait
+/// for
 /// them.
 const TIME_FOR_LINKS: Duration = Duration::from_secs(15);
 
@@ -65,7 +67,7 @@ pub enum ReactError {
     #[error(transparent)]
     Bus(#[from] BusError),
     /// An end with too many consequences for one invocation: the next one goes on.
-    #[error("the time was over")]
+    #[error("the deadline was reached")]
     OutOfTime,
 }
 
@@ -117,25 +119,40 @@ impl Reactor {
         }
         let Some(new) = &record.new else {
             let key = record.old.as_ref().and_then(|old| old.key.made_here());
-            tracing::warn!(pk = key.map(|key| &key.pk), "a row of the Directory was removed, as only an operator does");
+            tracing::warn!(pk = key.map(|key| &key.pk), "a Directory row was removed by an operator");
             return Ok(());
         };
         // The mark of a purge is no end of its own: whoever has set it is at work, or will be followed by the schedule.
         if new.is_unfinished() && !new.fields.contains_key(PURGING_AT) && self.follows_ends {
             let followed = self.deletions.follow(new, deadline).await?;
             if let Own::Waits(until) = followed.own {
-                tracing::info!(pk = new.key.pk, until = until.get(), "a deletion can be undone until then");
+                tracing::info!(
+                    pk = new.key.pk,
+                    until = until.get(),
+                    "the deletion can be undone within the grace \
+                                                                      period"
+                );
             }
             let finished = followed.cascade;
             if finished.ended > 0 {
-                tracing::info!(pk = new.key.pk, ended = finished.ended, "memberships have ended with their parent");
+                tracing::info!(
+                    pk = new.key.pk,
+                    ended = finished.ended,
+                    "memberships of a deleted user or \
+                                                                         organization were deleted"
+                );
             }
             match finished.left {
                 Remaining::Nothing | Remaining::UserData | Remaining::Superseded => {}
                 Remaining::Deadline => return Err(ReactError::OutOfTime),
-                // One that cannot be read never can: it must not keep all that comes after it waiting for a day. Without its mark
+                // One that cannot be read never can: it must not keep all that comes after it waiting for a day.
+                // Without its mark
                 // reconcile finds the tombstone.
-                Remaining::Memberships => tracing::warn!(pk = new.key.pk, "memberships are left to reconcile"),
+                Remaining::Memberships => tracing::warn!(
+                    pk = new.key.pk,
+                    "remaining memberships are left to \
+                                                                           reconcile"
+                ),
             }
         }
         if Kind::of(&new.key) == Some(Kind::Membership) && new.is_deleted() && !new.is_finished() && self.follows_ends {
@@ -175,7 +192,7 @@ impl Reactor {
                 match links.link(user).await {
                     Ok(_) => left -= 1,
                     Err(error) => {
-                        tracing::warn!(%error, "a write-back has failed");
+                        tracing::warn!(%error, "a write-back failed");
                         if !error.concerns_one() {
                             break;
                         }
@@ -186,7 +203,7 @@ impl Reactor {
         // Whatever is cut off is as good as not begun: reconcile asks Clerk anew.
         let _ = timeout(TIME_FOR_LINKS, all).await;
         if left > 0 {
-            tracing::warn!(left, "write-backs are left to reconcile");
+            tracing::warn!(left, "remaining write-backs are left to reconcile");
         }
     }
 }
@@ -195,7 +212,7 @@ impl Reactor {
 fn unlinked_user(item: &Item) -> Option<UserId> {
     let link = write_back::of_item(item);
     if link.conflicts {
-        tracing::warn!(pk = item.key.pk, "a user's dbId is another one");
+        tracing::warn!(pk = item.key.pk, "the user's metadata in Clerk contains another dbId");
         metrics::writeback_conflict();
     }
     match item.entity()? {

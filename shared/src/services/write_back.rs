@@ -40,11 +40,11 @@ pub struct Linked {
 /// Why nothing was written.
 #[derive(Debug, Error)]
 pub enum LinkError {
-    /// Clerk could not be asked, or did not take it.
+    /// The request to Clerk failed, or did not take it.
     #[error(transparent)]
     Clerk(#[from] ClerkError),
     /// All containers together have asked as much as they may for now.
-    #[error("the share of Clerk's rate is used up")]
+    #[error("the function's share of Clerk's rate limit is used up")]
     Share,
     /// What they have asked cannot be counted.
     #[error(transparent)]
@@ -84,7 +84,8 @@ impl Links {
     }
 }
 
-/// Asks Clerk what a user's metadata holds, and adds what is missing. A user whom Clerk does not have is left to the event
+/// Asks Clerk what a user's metadata holds, and adds what is missing. A user whom Clerk does not have is left to the
+/// event
 /// of that end.
 ///
 /// Between the answer and the write lies one request's time, in which somebody may set the same key: Clerk offers no

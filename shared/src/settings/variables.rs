@@ -237,7 +237,7 @@ impl fmt::Display for InvalidSettings {
 impl std::error::Error for InvalidSettings {}
 
 impl InvalidSettings {
-    /// PerKind problem as a line of its own.
+    /// Each problem as a line of its own.
     pub fn lines(&self) -> Vec<String> {
         self.0.iter().map(|(name, problem)| format!("{name} {problem}")).collect()
     }

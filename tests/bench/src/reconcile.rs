@@ -73,7 +73,7 @@ async fn one(program: &Program, clock: Clock, name: &str, is_empty: bool) -> any
         |what: &str| ["user", "organization", "membership"].map(|kind| number(&format!("/tally/{kind}/{what}")));
     let changes: u64 = ["created", "updated", "deleted", "ended"].iter().flat_map(|what| of_all(what)).sum();
     let calls = number("/cost/clerk_calls");
-    // PerKind invocation after the first asks once more whose key it has.
+    // Each invocation after the first asks once more whose key it has.
     // Before a page that differs is written, Clerk is asked whose it is.
     let pages: u64 = kinds.iter().map(|rows| rows.div_ceil(PAGE)).sum();
     let most_calls = pages + if is_empty { pages } else { 0 } + 5 + (invocations - 1);

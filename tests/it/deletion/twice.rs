@@ -32,7 +32,7 @@ async fn office(users: usize, settings: &[(&str, &str)]) -> (World, Vec<String>,
 async fn fault_s10_purges_of_the_same_users_at_once_finish_all_of_them_and_report_none_as_left() {
     for at_once in [2, 3, 4] {
         let (world, users, acme) = office(200, &PURGE).await;
-        // PerKind in several organizations.
+        // Each in several organizations.
         for number in 1..HERS {
             for user in &users {
                 let mut row = world.item(&membership(user, &acme)).await.unwrap();
@@ -150,7 +150,7 @@ async fn fault_s9_every_mark_names_the_exact_tombstone() {
     assert_eq!(world.post(&deletion_event("user.deleted", &users[1], world.now().get())).await.status, 200);
     let stored = read(&user(&users[1])).await;
     let mut earlier = stored.clone();
-    // PendingEffects and repeated: the rank and the digest are the same.
+    // Undone and repeated: the rank and the digest are the same.
     let at = i64::try_from(stored.provenance.applied_at.get()).unwrap();
     earlier.provenance.applied_at = (at - 1).try_into().unwrap();
     let member = read(&membership(&users[1], &acme)).await;

@@ -202,7 +202,13 @@ async fn a_signal_ends_it_while_it_starts_and_while_a_client_hangs() {
     for name in ["api", "clerk", "dynamodb"] {
         let address = stack.address(name).trim_start_matches("http://");
         let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
-        socket.write_all(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\nhalf").await.unwrap();
+        socket
+            .write_all(
+                b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: \
+                           10\r\n\r\nhalf",
+            )
+            .await
+            .unwrap();
         hanging.push(socket);
     }
     assert!(stack.stop("-TERM").await.success());
@@ -337,7 +343,8 @@ async fn trigger_sends_a_sample_and_shows_the_answer() {
     assert!(stack.stop("-TERM").await.success());
 }
 
-/// A port that the stack does not print would be open to every page in the browser: nothing checks names or pages there.
+/// A port that the stack does not print would be open to every page in the browser: nothing checks names or pages
+/// there.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn fault_s17_the_stack_listens_on_three_ports_and_answers_to_the_name_of_a_tunnel() {
@@ -357,7 +364,7 @@ async fn fault_s17_the_stack_listens_on_three_ports_and_answers_to_the_name_of_a
     assert!(stack.stop("-TERM").await.success());
     let (status, _, error) = output(&["dev", "--allow-host", "https://abc.ngrok-free.app"]).await;
     assert_eq!(status, Some(64), "{error}");
-    assert!(error.contains("a name without scheme, port and path"), "{error}");
+    assert!(error.contains("a host name must have no scheme, port or path"), "{error}");
 }
 
 /// The TCP ports that a process listens on, in order, as the kernel knows them.

@@ -1,6 +1,6 @@
 //! I24: one caller cannot spend Clerk's rate limit, nor can many callers or many containers together.
 //!
-//! PerKind world here is a function of its own over the same tables, as two containers are.
+//! Each world here is a function of its own over the same tables, as two containers are.
 
 use clerk_emulator::{ApiFaults, Config, FRONT_END};
 use futures_util::future::join_all;
@@ -177,7 +177,7 @@ async fn i24_all_functions_together_stay_within_the_share_and_go_on_in_the_next_
     assert!((6..=10).contains(&asked), "{asked}");
     let placeholders = answers.iter().filter(|answer| answer.body["membership"]["role"].is_null()).count();
     assert!((4..8).contains(&placeholders), "{placeholders}");
-    assert!(log.text().contains("the share of Clerk's rate is used up"), "{}", log.text());
+    assert!(log.text().contains("the function's share of Clerk's rate limit is used up"), "{}", log.text());
     // What is used up is not asked for again within the window.
     let writes = world.operations().await;
     assert_eq!(world.ensure(&world.session("user_more", None)).await.status, 201);
@@ -203,7 +203,7 @@ async fn i24_without_a_mirror_each_process_remembers_for_ten_seconds_what_clerk_
         assert_eq!(sync(&world, &token).await, 303);
     }
     assert_eq!(world.clerk_calls() - before, 3);
-    // PerKind further process asks for itself, up to three in all; the fourth makes nothing up and lets nobody in.
+    // Each further process asks for itself, up to three in all; the fourth makes nothing up and lets nobody in.
     for at in 0..3 {
         let answer = world.beside(&off).await.ensure(&token).await;
         if at < 2 {

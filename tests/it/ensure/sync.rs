@@ -104,7 +104,14 @@ async fn d2_a_user_without_an_email_address_gets_a_clear_error() {
     let answer = sync(&world, &token, FRONT_END, "").await;
     assert_eq!((answer.status, answer.header("location")), (422, None));
     assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"));
-    assert!(answer.text.contains("no primary e-mail address. Add one, or a phone number"), "{}", answer.text);
+    assert!(
+        answer.text.contains(
+            "no primary e-mail address and no phone number. Add an e-mail address or a phone \
+                                  number"
+        ),
+        "{}",
+        answer.text
+    );
     // Whoever does not look at pages gets a problem.
     let answer = world.call("GET", "/sync", &[("cookie", &format!("__session={token}"))]).await;
     assert_eq!(answer.brief(), (422, "email_missing"));
@@ -174,7 +181,7 @@ async fn fault_b5_a_navigation_is_synchronised_though_its_token_names_no_site() 
     let without = World::start().await;
     let answer = sync(&without, &without.token(&request), FRONT_END, "").await;
     assert_eq!(answer.status, 401);
-    assert!(answer.text.contains("sign in, and try again") && !answer.text.contains("AZP"), "{}", answer.text);
+    assert!(answer.text.contains("sign in and try again") && !answer.text.contains("AZP"), "{}", answer.text);
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! The operator's commands, played with the real binary against a world's stack. The binary goes by the machine's clock,
+//! The operator's commands, played with the real binary against a world's stack. The binary goes by the machine's
+//! clock,
 //! the world by its own, which is long before: whatever the world has stored is settled.
 
 use std::process::Stdio;
@@ -84,7 +85,8 @@ pub(crate) async fn run(args: &[&str], environment: &[(&str, &str)]) -> Evidence
 
 /// Runs it as if somebody typed at a terminal.
 pub(crate) async fn typed(world: &World, args: &[&str], keys: &str) -> Evidence {
-    const TERMINAL: &str = "import os, pty, sys; os.environ.clear(); os.environ.update(TERM='xterm', METADATA_WRITEBACK='off'); \
+    const TERMINAL: &str = "import os, pty, sys; os.environ.clear(); os.environ.update(TERM='xterm', \
+                            METADATA_WRITEBACK='off'); \
                             sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
     let mut command = Command::new("python3");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
@@ -133,7 +135,13 @@ async fn b9_a_first_sync_is_shown_then_written_and_then_all_is_in_step() {
     }
     let plan = rollcall(&world, &["reconcile", "--dry-run"], &[]).await;
     assert_eq!((plan.status, row(&plan.out, "users")), (Some(2), vec!["3", "0", "3", "0", "0", "0", "0"]));
-    assert!(plan.out.starts_with("Plan of run ") && plan.out.contains("7 differences: `rollcall reconcile --local"));
+    assert!(
+        plan.out.starts_with("Plan of run ")
+            && plan.out.contains(
+                "7 differences: run `rollcall reconcile \
+                                                                       --local"
+            )
+    );
     assert!(plan.err.contains("listing organizations: "), "steps are told where there is no terminal: {}", plan.err);
     assert_eq!(world.directory().await, Vec::<Value>::new(), "a plan writes nothing");
     assert_eq!(rollcall(&world, &["status"], &[]).await.status, Some(2));
@@ -183,7 +191,7 @@ async fn somebody_at_a_terminal_is_shown_the_plan_and_asked() {
     for (keys, status, rows) in [("n\n", 2, 0), ("\n", 2, 0), ("y\n", 0, 5)] {
         let said = typed(&world, &["reconcile"], keys).await;
         assert_eq!(said.status, Some(status), "{keys:?} {} {}", said.out, said.err);
-        assert!(said.out.contains("Plan of run ") && said.out.contains("Apply this?"), "{}", said.out);
+        assert!(said.out.contains("Plan of run ") && said.out.contains("Apply this plan?"), "{}", said.out);
         assert_eq!(world.directory().await.len(), rows, "{keys:?}");
         assert_eq!(said.out.contains("In sync: 5 rows written."), rows > 0);
     }
@@ -207,9 +215,13 @@ async fn held_deletions_are_shown_and_approved() {
     assert_eq!((status.status, &waiting["held"]["user"]), (Some(2), &json!(3)), "{waiting}");
     let run = waiting["run"].as_str().unwrap();
     let approve = format!("`rollcall reconcile --approve {run} --local ");
-    assert!(held.out.contains("wait for you: ") && held.out.contains(&approve), "{}", held.out);
+    assert!(held.out.contains("pending approval: ") && held.out.contains(&approve), "{}", held.out);
     let status = rollcall(&world, &["status"], &[]).await;
-    assert!(status.out.contains("Deletions wait for you: 3 users") && status.out.contains(&approve), "{}", status.out);
+    assert!(
+        status.out.contains("Deletions pending approval: 3 users") && status.out.contains(&approve),
+        "{}",
+        status.out
+    );
 
     let live = async || world.directory().await.iter().filter(|row| row["deleted_at"].is_null()).count();
     let before = live().await;
@@ -223,7 +235,11 @@ async fn held_deletions_are_shown_and_approved() {
         assert_eq!((said.status, live().await), (Some(expected), before), "{args:?} {}", said.err);
     }
     let said = typed(&world, &["reconcile", "--approve", run], "n\n").await;
-    assert!(said.status == Some(2) && said.out.contains("the deletion of 3 users"), "{}", said.out);
+    assert!(
+        said.status == Some(2) && said.out.contains("the deletion of 3 users, 3 memberships is pending approval"),
+        "{}",
+        said.out
+    );
     assert_eq!(live().await, before);
 
     let approved = rollcall(&world, &["reconcile", "--approve", run, "--yes", "--json"], &[]).await;
@@ -257,12 +273,12 @@ async fn another_run_is_waited_for_by_nobody() {
     people(&world, 1).await;
     let said = rollcall(&world, &["status"], &[]).await;
     assert_eq!(said.status, Some(2));
-    assert!(said.out.starts_with("Reconcile has never run here"), "{}", said.out);
+    assert!(said.out.starts_with("No runs yet"), "{}", said.out);
     // Until 2286.
     let late = Millis::try_from(9_999_000_000_000).unwrap();
     assert_eq!(world.reconciler().await.operations().acquire_lease("somebody", late).await.unwrap(), None);
     let said = rollcall(&world, &["reconcile", "--yes"], &[]).await;
-    assert!(said.status == Some(2) && said.out.contains("Another run is under way"), "{}", said.out);
+    assert!(said.status == Some(2) && said.out.contains("Another run is active"), "{}", said.out);
     let said = rollcall(&world, &["reconcile", "--yes", "--json"], &[]).await;
     assert_eq!((said.status, &said.json()["state"]), (Some(2), &json!("busy")));
     assert_eq!(rollcall(&world, &["status", "--json"], &[]).await.json()["lease"]["holder"], "somebody");
@@ -287,7 +303,7 @@ async fn an_interrupted_run_gives_its_lease_back_and_is_gone_on_with() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("Interrupted"));
     let said = rollcall(&world, &["status"], &[]).await;
-    assert!(said.out.contains("interrupted") && !said.out.contains("under way"), "{}", said.out);
+    assert!(said.out.contains("interrupted") && !said.out.contains("A run is active"), "{}", said.out);
     with_clerk(&world, ApiFaults::default());
     let said = rollcall(&world, &["reconcile", "--yes", "--json"], &[]).await;
     assert_eq!((said.status, said.json()["run"]["tally"]["user"]["created"].as_u64()), (Some(0), Some(2)));

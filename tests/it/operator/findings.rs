@@ -43,7 +43,7 @@ async fn fault_a10_a_user_whom_clerk_does_not_have_is_shown_and_never_called_rep
     assert!(said.status == Some(2) && said.out.contains("  1  unconfirmed  "), "{}", said.out);
     for _ in 0..2 {
         let said = rollcall(&world, &["reconcile", "--yes"], &writeback).await;
-        assert!(!said.out.contains("done by this run") && !said.out.contains("dbId"), "{}", said.out);
+        assert!(!said.out.contains("completed by this run") && !said.out.contains("dbId"), "{}", said.out);
         assert!(said.out.contains("1 row was stored less than 15 minutes before the run"), "{}", said.out);
         let json = rollcall(&world, &["reconcile", "--yes", "--json"], &writeback).await.json();
         assert_eq!(json["run"]["effects"]["links"], 0, "{json}");

@@ -1,4 +1,5 @@
-//! I19: an id that nobody knows, or of something else, is an error: nothing is written for it, and nothing is printed that
+//! I19: an id that nobody knows, or of something else, is an error: nothing is written for it, and nothing is printed
+//! that
 //! looks like an answer.
 
 use rollcall_tests::{OWNED_TABLES, World};
@@ -59,7 +60,7 @@ async fn i19_an_id_of_something_else_is_an_error_for_every_command_about_one_per
             let args: &[&str] = if command == "export" { &[command, id] } else { &[command, id, "--yes"] };
             let said = rollcall(&world, args, &PURGE).await;
             assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{args:?} {}", said.err);
-            assert!(said.err.contains("this is no id of a user"), "{args:?} {}", said.err);
+            assert!(said.err.contains("not an id of a user"), "{args:?} {}", said.err);
         }
     }
     let said = rollcall(&world, &["erase", "sess_1", "--yes", "--even-if-unknown"], &PURGE).await;
@@ -82,7 +83,7 @@ async fn i19_an_event_is_not_sent_about_an_id_that_does_not_fit_it() {
     ] {
         let said = run(&["trigger", event, "--id", id, "--print"], &[]).await;
         assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{event} {id} {}", said.err);
-        assert!(said.err.contains("does not fit") && said.err.contains("nothing was sent"), "{}", said.err);
+        assert!(said.err.contains("is not valid for") && said.err.contains("nothing was sent"), "{}", said.err);
     }
     for (event, id) in [("user.created", "user_9"), ("organizationMembership.created", "org_9")] {
         let said = run(&["trigger", event, "--id", id, "--print"], &[]).await;
@@ -99,13 +100,13 @@ async fn i19_an_unknown_id_is_erased_only_with_a_flag_after_the_plan_and_consent
         let args = [&["erase", "user_doesnotexist"], options].concat();
         let said = rollcall(&world, &args, &PURGE).await;
         assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{args:?} {}", said.err);
-        assert!(said.err.contains("neither Clerk nor the tables know this id"), "{}", said.err);
+        assert!(said.err.contains("this id exists neither in Clerk nor in the tables"), "{}", said.err);
         assert!(said.err.contains("--even-if-unknown"), "{}", said.err);
     }
     let plan = rollcall(&world, &["erase", "user_doesnotexist", "--even-if-unknown", "--dry-run"], &PURGE).await;
-    assert!(plan.status == Some(2) && plan.out.contains("known neither to Clerk nor to the tables"), "{}", plan.out);
+    assert!(plan.status == Some(2) && plan.out.contains("exists neither in Clerk nor in the tables"), "{}", plan.out);
     let asked = typed(&world, &["erase", "user_doesnotexist", "--even-if-unknown"], "n\r").await;
-    assert!(asked.status == Some(2) && asked.out.contains("known neither"), "{}", asked.out);
+    assert!(asked.status == Some(2) && asked.out.contains("exists neither"), "{}", asked.out);
     assert_eq!(stored(&world).await, before);
 
     let erased =
@@ -120,8 +121,13 @@ async fn i19_an_unknown_id_is_erased_only_with_a_flag_after_the_plan_and_consent
     let newcomer = json!({ "first_name": "Neu", "last_name": "Ling", "email_address": ["neu@example.com"] });
     let newcomer = world.clerk("POST", "/users", newcomer).await["id"].as_str().unwrap().to_owned();
     let plan = rollcall(&world, &["erase", &newcomer, "--dry-run"], &PURGE).await;
-    assert!(plan.status == Some(2) && plan.out.contains("(Neu Ling) is not known here"), "{} {}", plan.out, plan.err);
+    assert!(
+        plan.status == Some(2) && plan.out.contains("(Neu Ling) is not in the Directory"),
+        "{} {}",
+        plan.out,
+        plan.err
+    );
     let plan = rollcall(&world, &["erase", &ada, "--dry-run"], &PURGE).await;
-    assert!(plan.out.contains(&format!("user {ada} (Somebody) lives here")), "{}", plan.out);
+    assert!(plan.out.contains(&format!("user {ada} (Somebody) is live")), "{}", plan.out);
     assert!(!world.clerk("GET", &format!("/users?user_id={ada}"), Value::Null).await.as_array().unwrap().is_empty());
 }

@@ -1,4 +1,5 @@
-//! Rows of the Directory to which somebody has done something: what the rule needs of them is read, and nothing of them is said.
+//! Rows of the Directory to which somebody has done something: what the rule needs of them is read, and nothing of them
+//! is said.
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -92,7 +93,7 @@ async fn fault_a13_a_deletion_happens_whatever_else_is_in_the_row() {
             let said = log.text();
             assert!(!said.contains("secret") && !said.contains("97, 100, 97"), "{policy} {name}: {said}");
             assert!(
-                said.contains("cannot be read whole")
+                said.contains("some attributes of a Directory row cannot be read")
                     || ["name", "banned", CONSEQUENCES_AT, PURGING_AT].contains(&name),
                 "{policy} {name}: {said}"
             );
@@ -147,7 +148,7 @@ async fn fault_s7_a_key_that_rollcall_does_not_make_is_not_printed() {
     world.reconcile().await;
     drop(listening);
     let said = log.text();
-    for expected in ["a row of the Directory cannot be read", "a row of the Directory is not whose it should be"] {
+    for expected in ["a Directory row cannot be read", "the key of a Directory row does not match its ids"] {
         assert!(said.contains(expected), "{said}");
     }
     assert!(!said.contains("secret"), "{said}");

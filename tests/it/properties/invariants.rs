@@ -74,7 +74,8 @@ fn history() -> impl Strategy<Value = (Kind, Vec<prop::sample::Index>)> {
 const POLICIES: [(&str, &str); 3] =
     [("DELETION_POLICY", "redact"), ("DELETION_POLICY", "purge"), ("DELETION_POLICY", "retain")];
 
-/// Plays random histories under each policy, each of an entity of its own. Prints the smallest failing one and the seed.
+/// Plays random histories under each policy, each of an entity of its own. Prints the smallest failing one and the
+/// seed.
 fn play(check: &impl AsyncFn(&World, &EntityId, &[&Value]) -> Result<(), TestCaseError>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let next = std::cell::Cell::new(0);
@@ -147,7 +148,7 @@ fn i3_whoever_was_deleted_never_lives_again_and_who_came_back_does() {
 
 #[tokio::test]
 async fn i3_not_even_clerks_own_answer_revives_a_deleted_user() {
-    // The signed delete is believed although this Clerk still shows the user, as a lagging replica would.
+    // The signed delete is believed although this Clerk still returns the user, as a lagging replica would.
     let world = World::start().await;
     let created = world
         .clerk("POST", "/users", serde_json::json!({ "first_name": "Ada", "email_address": ["ada@example.com"] }))
@@ -155,7 +156,8 @@ async fn i3_not_even_clerks_own_answer_revives_a_deleted_user() {
     let id = created["id"].as_str().unwrap();
     let at = world.now().get();
     assert_eq!(world.post(&deletion_event("user.deleted", id, at)).await.brief(), (200, "applied"));
-    // A state of the tombstone's own millisecond, one from the future, which is fetched, and one that is late and so would be.
+    // A state of the tombstone's own millisecond, one from the future, which is fetched, and one that is late and so
+    // would be.
     for (updated_at, sent_at, asked) in
         [(at, at, 0), (at + 3_600_000, at, 1), (at + 1, at - 200_000, 0), (at, at - 3_600_000, 1)]
     {

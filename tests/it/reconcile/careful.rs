@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use crate::operator::commands::{Evidence, people, rollcall, run};
 
-/// Runs a command with the settings of a deployment, the world's DynamoDB and Clerk in the place of AWS's and the real one.
+/// Runs a command with the settings of a deployment, the world's DynamoDB and Clerk in the place of AWS's and the real
+/// one.
 async fn deployed(world: &World, args: &[&str], settings: &[(&str, &str)]) -> Evidence {
     let addresses = &world.stack.addresses;
     let usual = [
@@ -73,7 +74,7 @@ async fn fault_a6_tables_that_are_not_what_they_are_called_are_named_before_anyt
     world.make_owned_tables().await;
     let said = deployed(&world, &["reconcile", "--yes"], &[("PROFILES_TABLE", "user_progress")]).await;
     assert!(
-        said.status == Some(1) && said.err.contains("PROFILES_TABLE names user_progress: its keys"),
+        said.status == Some(1) && said.err.contains("PROFILES_TABLE names user_progress: the keys"),
         "{}",
         said.err
     );
@@ -83,7 +84,7 @@ async fn fault_a6_tables_that_are_not_what_they_are_called_are_named_before_anyt
     let none = StreamSpecification::builder().stream_enabled(false).build().unwrap();
     client.update_table().table_name(directory).stream_specification(none).send().await.unwrap();
     let said = deployed(&world, &["reconcile", "--yes"], &[]).await;
-    assert!(said.status == Some(1) && said.err.contains("it has no stream"), "{}", said.err);
+    assert!(said.status == Some(1) && said.err.contains("the stream of new and old images is missing"), "{}", said.err);
 }
 
 /// A run that is interrupted where it would look for what was left undone.
@@ -143,7 +144,7 @@ async fn i16_a_checkpoint_of_an_earlier_version_is_read_and_not_gone_on_with() {
     assert!(run.run != first.run && run.is_in_sync(), "{run:?}");
     assert_eq!(run.instead_of.clone().map(|instead| (instead.run, instead.settings)), Some((first.run, vec![])));
     let report = rollcall::services::reconcile::RunResult::Ran(Box::new(run)).into();
-    assert!(report::text(&report, "").contains("begun by an earlier version"));
+    assert!(report::text(&report, "").contains("started by an earlier version"));
 }
 
 #[tokio::test]
@@ -180,7 +181,7 @@ async fn fault_s13_by_hand_nothing_is_done_before_clerk_has_said_whose_the_key_i
     for command in ["--yes", "--dry-run"] {
         let said = rollcall(&world, &["reconcile", command], &[purge[0], purge[1], key]).await;
         assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{command}: {}", said.err);
-        assert!(said.err.contains("Clerk refused the secret key"), "{}", said.err);
+        assert!(said.err.contains("Clerk rejected the secret key"), "{}", said.err);
     }
     assert_eq!((world.directory().await, world.profiles().await, world.operations().await), before);
     // The function does by night what needs no answer of Clerk's, and reports the key.

@@ -168,7 +168,7 @@ async fn i11_absences_are_sifted_and_proven_over_many_invocations_as_in_one() {
     assert!(invocations > 16, "{invocations}");
     assert_eq!((done.state, done.tally.user.deleted, done.total().held), (RunState::Done, 250, 0));
     assert_eq!(done.tally.membership.ended + done.tally.membership.deleted, held.tally.membership.held);
-    // PerKind was asked about twice, once together with others and once alone, and nobody a third time. Whose answers they were
+    // Each was asked about twice, once together with others and once alone, and nobody a third time. Whose answers they were
     // is asked once for each page of twenty: there are five of a page of 98 in doubt.
     let calls = done.cost.clerk_calls - held.cost.clerk_calls;
     let proofs = 5 + 5 + 3;

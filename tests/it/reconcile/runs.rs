@@ -82,7 +82,7 @@ async fn c1_a_reporting_run_finds_the_same_and_writes_nothing_but_its_report() {
     for event in 0..land.events.len() {
         land.happen(Action::Deliver(event), false).await;
     }
-    // PerKind kind of drift once: changed, gone, joined, left, and an organization gone with all its memberships.
+    // Each kind of drift once: changed, gone, joined, left, and an organization gone with all its memberships.
     land.happen(Action::Rename(1), true).await;
     land.happen(Action::DeleteUser(2), true).await;
     land.happen(Action::SignUp, true).await;

@@ -338,6 +338,6 @@ async fn fault_b15_a_role_that_changes_is_ignored_and_said() {
     assert_eq!(world.post(&sample("session.created")).await.brief(), (200, "ignored"));
     drop(listening);
     let said = log.text();
-    assert_eq!(said.matches("stale until the next run").count(), 4, "{said}");
+    assert_eq!(said.matches("are outdated until the next run").count(), 4, "{said}");
     assert!(world.directory().await.is_empty());
 }

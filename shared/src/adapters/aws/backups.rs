@@ -24,7 +24,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const SIGNED_FOR: Duration = Duration::from_mins(5);
 /// Attempts at a request to S3.
 const MAX_ATTEMPTS: u32 = 4;
-/// The largest file that is read as a backup, in bytes. One that was written holds a few megabytes of rows, and a page more.
+/// The largest file that is read as a backup, in bytes. One that was written holds a few megabytes of rows, and a page
+/// more.
 pub const MAX_READ: usize = 64 * 1024 * 1024;
 
 /// A place for backups.
@@ -42,18 +43,18 @@ pub enum BackupError {
     #[error("S3 cannot be reached")]
     Unreachable(#[source] Option<reqwest::Error>),
     /// S3 refuses, by its status.
-    #[error("S3 refuses the backup with status {0}: check BACKUP_BUCKET and the permission to write there")]
+    #[error("S3 rejected the backup with status {0}: check BACKUP_BUCKET and the permission to write to the bucket")]
     Refused(u16),
     /// There are no AWS credentials, no region, or no URL that they make.
-    #[error("S3 cannot be asked without {0}")]
+    #[error("S3 cannot be used without {0}")]
     Without(&'static str),
-    #[error("the folder of the backups cannot be used: check BACKUP_BUCKET")]
+    #[error("the backup folder cannot be used: check BACKUP_BUCKET")]
     Folder(#[from] io::Error),
     /// Larger than any backup.
-    #[error("the file has more than {} MB, which no backup has", MAX_READ / 1024 / 1024)]
+    #[error("the file is larger than {} MB, the maximum size of a backup", MAX_READ / 1024 / 1024)]
     TooLarge,
     /// A row that cannot be written as a line.
-    #[error("a row cannot be written into a backup")]
+    #[error("a row cannot be written to the backup")]
     Unwritable(#[source] serde_json::Error),
 }
 
@@ -115,7 +116,8 @@ impl Backups {
         }
     }
 
-    /// Removes the backups in a folder that are older than so many days; a bucket's lifecycle does that by itself. Answers of how
+    /// Removes the backups in a folder that are older than so many days; a bucket's lifecycle does that by itself.
+    /// Answers of how
     /// many days those were.
     ///
     /// # Errors

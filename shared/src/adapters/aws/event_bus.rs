@@ -38,10 +38,10 @@ pub enum Bus {
 #[derive(Debug, Error)]
 pub enum BusError {
     /// EventBridge failed or refused, by its error code.
-    #[error("the event bus did not take the events ({0})")]
+    #[error("EventBridge did not accept the events ({0})")]
     EventBridge(String, #[source] Option<Box<dyn std::error::Error + Send + Sync>>),
     /// The file cannot be written.
-    #[error("the file of the event bus cannot be written")]
+    #[error("the event bus file cannot be written")]
     File(#[from] io::Error),
 }
 

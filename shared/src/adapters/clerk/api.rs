@@ -78,7 +78,8 @@ impl ClerkApi {
         ClerkApi { proofs: Some(Proofs::new(instance)), ..self }
     }
 
-    /// The same for work that nobody waits for: it keeps to its share of Clerk's rate, obeys `Retry-After`, and asks again
+    /// The same for work that nobody waits for: it keeps to its share of Clerk's rate, obeys `Retry-After`, and asks
+    /// again
     /// after a failure that may pass.
     #[must_use]
     pub fn patient(self, pace: RateLimiter) -> ClerkApi {
@@ -102,7 +103,8 @@ impl ClerkApi {
         }
     }
 
-    /// Whether the key is one of an instance in production, with the higher limits, as its prefix says. Another's has the
+    /// Whether the key is one of an instance in production, with the higher limits, as its prefix says. Another's has
+    /// the
     /// lower ones.
     pub async fn has_production_key(&self) -> bool {
         self.key.current().await.expose_secret().starts_with("sk_live_")
@@ -201,13 +203,15 @@ impl ClerkApi {
             if attempts == patience.most_attempts || wait > LONGEST_WAIT {
                 return Err(error);
             }
-            tracing::warn!(%error, attempts, wait_ms = u64::try_from(wait.as_millis()).ok(), "Clerk is asked again");
+            tracing::warn!(%error, attempts, wait_ms = u64::try_from(wait.as_millis()).ok(), "retrying a request to \
+                                                                                              Clerk");
             tokio::time::sleep(wait).await;
             attempts += 1;
         }
     }
 
-    /// Merges some keys into a user's public metadata; nothing if there is no such user. It is sent once: after a failure
+    /// Merges some keys into a user's public metadata; nothing if there is no such user. It is sent once: after a
+    /// failure
     /// somebody else may have set them, so they must be read again first.
     ///
     /// # Errors
@@ -229,7 +233,8 @@ impl ClerkApi {
         Ok(read::<IgnoredAny>(answer).await?.map(drop))
     }
 
-    /// Deletes a user; nothing if there is no such user. Sent once: after a failure it is for the caller to ask what has
+    /// Deletes a user; nothing if there is no such user. Sent once: after a failure it is for the caller to ask what
+    /// has
     /// become of the user.
     ///
     /// # Errors
@@ -255,7 +260,8 @@ impl ClerkApi {
         url
     }
 
-    /// Sends a request; once more, if Clerk refuses a key that has been replaced. What it refuses it has not done. That is
+    /// Sends a request; once more, if Clerk refuses a key that has been replaced. What it refuses it has not done. That
+    /// is
     /// once for each rotation, and takes no turn of the pace. With a guard no key is used that is not known to be this
     /// instance's.
     async fn send(

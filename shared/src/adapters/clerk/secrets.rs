@@ -1,6 +1,7 @@
 //! Clerk's two secrets: from Secrets Manager when deployed, where they may change while a function runs.
 //!
-//! AWS's own caching client does the same, but brings a second TLS stack whose start costs a cold function more than the
+//! AWS's own caching client does the same, but brings a second TLS stack whose start costs a cold function more than
+//! the
 //! rest of it.
 
 use std::collections::HashMap;
@@ -32,15 +33,16 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug, Error)]
 pub enum SecretError {
     /// Secrets Manager did not give it, by its error code. The answer itself is left out: it could hold the secret.
-    #[error("the secret of ROLLCALL_SECRET_ARN cannot be read ({0}): check the ARN and secretsmanager:GetSecretValue")]
+    #[error(
+        "the secret ROLLCALL_SECRET_ARN cannot be read ({0}): check the ARN and the permission \
+             secretsmanager:GetSecretValue"
+    )]
     Unreadable(String),
     /// It is not a JSON object of strings. The cause is left out: it could quote the secret.
-    #[error(
-        "the secret that ROLLCALL_SECRET_ARN names is not a JSON object with CLERK_SECRET_KEY and CLERK_WEBHOOK_SECRET"
-    )]
+    #[error("the secret ROLLCALL_SECRET_ARN is not a JSON object with CLERK_SECRET_KEY and CLERK_WEBHOOK_SECRET")]
     Malformed,
     /// One of its values was good before and is none any more.
-    #[error("the secret that ROLLCALL_SECRET_ARN names holds no usable {0}")]
+    #[error("the secret ROLLCALL_SECRET_ARN contains no valid {0}")]
     Unusable(&'static str),
 }
 
@@ -92,7 +94,7 @@ impl Secrets {
 
 /// The last values stay in use, and an operator is told: a value that was withdrawn is still accepted.
 fn stays(error: &SecretError) {
-    tracing::error!(outcome = "failed", %error, "the last secret is used");
+    tracing::error!(outcome = "failed", %error, "the secret cannot be refreshed; the previous secret stays in use");
     metrics::failed();
 }
 

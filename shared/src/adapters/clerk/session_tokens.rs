@@ -1,4 +1,5 @@
-//! Session tokens, verified: the signature by `jsonwebtoken`, the claims by the rules of [`crate::core::session::claims`].
+//! Session tokens, verified: the signature by `jsonwebtoken`, the claims by the rules of
+//! [`crate::core::session::claims`].
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -72,7 +73,7 @@ impl PublicKey {
 
 /// A PEM that holds no RSA public key.
 #[derive(Debug, Error)]
-#[error("a JWT key is the PEM of an RSA public key, as Clerk's dashboard shows it")]
+#[error("a JWT key must be an RSA public key in PEM format, as shown in Clerk's dashboard")]
 pub struct InvalidKey;
 
 /// Why nobody is let in.
@@ -82,7 +83,7 @@ pub enum Refused {
     #[error(transparent)]
     Rejected(#[from] Rejection),
     /// The keys to check it with cannot be had now.
-    #[error("the instance's keys cannot be fetched")]
+    #[error("the signing keys of the Clerk instance cannot be fetched")]
     KeysUnavailable(#[source] Option<reqwest::Error>),
 }
 
@@ -170,10 +171,10 @@ impl Jwks {
             match self.fetch().await {
                 Ok(keys) if !keys.is_empty() => (published.keys, published.fetched_at) = (keys, Some(now)),
                 // An instance without a key signs nothing: this answer is not its own.
-                Ok(_) => tracing::warn!("no key is published"),
+                Ok(_) => tracing::warn!("the Clerk instance publishes no signing key"),
                 // What was published a while ago is better than letting nobody in.
                 Err(error) if published.fetched_at.is_some() => {
-                    tracing::warn!(error = %error.without_url(), "the keys could not be fetched anew");
+                    tracing::warn!(error = %error.without_url(), "the signing keys cannot be refreshed");
                 }
                 Err(error) => return Err(Refused::KeysUnavailable(Some(error.without_url()))),
             }

@@ -5,7 +5,7 @@ use thiserror::Error;
 
 /// A signing secret that is none.
 #[derive(Debug, Error)]
-#[error("a signing secret is whsec_ followed by base64")]
+#[error("a signing secret must be whsec_ followed by base64")]
 pub struct InvalidSecret;
 
 /// Reads one or several secrets, separated by white space.

@@ -30,13 +30,13 @@ pub struct SvixSignature {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Untrusted {
     /// A header of the signature is missing or unreadable.
-    #[error("a signature header is missing or unreadable")]
+    #[error("a signature header is missing or malformed")]
     Headers,
     /// No secret made this signature over these bytes.
-    #[error("no signature matches")]
+    #[error("no signature matches the body")]
     Signature,
     /// Signed, but too long ago or too far in the future.
-    #[error("the signature's timestamp is out of tolerance")]
+    #[error("the signature's timestamp is outside the tolerance")]
     Stale,
 }
 

@@ -12,11 +12,11 @@ type Cause = Box<dyn Error + Send + Sync>;
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// Unreachable, slow or throttled: the same call may succeed later.
-    #[error("the store is unavailable or throttled ({0})")]
+    #[error("DynamoDB is unavailable or throttled ({0})")]
     Unavailable(String, #[source] Cause),
     /// Refused for a reason that trying again will not change: a missing table, a missing permission, an invalid
     /// request.
-    #[error("the store refused the operation ({0})")]
+    #[error("DynamoDB rejected the operation ({0})")]
     Refused(String, #[source] Cause),
     /// A row that Rollcall did not write.
     #[error("the stored item cannot be read")]

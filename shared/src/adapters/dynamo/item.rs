@@ -1,4 +1,5 @@
-//! Rows of the Directory as they are read, attribute by attribute: one that somebody has added or broken costs nothing but
+//! Rows of the Directory as they are read, attribute by attribute: one that somebody has added or broken costs nothing
+//! but
 //! itself.
 
 use serde_json::{Map, Value};
@@ -7,7 +8,8 @@ use super::error::StoreError;
 use crate::adapters::lambda::metrics;
 use crate::core::mirror::item::{Item, Whole};
 
-/// Reads a row, from DynamoDB's answers and from its stream alike. What is not as Rollcall writes it is counted, and said
+/// Reads a row, from DynamoDB's answers and from its stream alike. What is not as Rollcall writes it is counted, and
+/// said
 /// without a value: the row's key, where that is one that Rollcall makes, is all that leads to it.
 ///
 /// # Errors
@@ -32,7 +34,7 @@ where
                 metrics::unreadable_row();
                 let key = item.key.made_here();
                 let (pk, sk) = (key.map(|key| &key.pk), key.map(|key| &key.sk));
-                tracing::warn!(pk, sk, "a row of the Directory cannot be read whole");
+                tracing::warn!(pk, sk, "some attributes of a Directory row cannot be read");
             }
             Ok(item)
         }
@@ -40,7 +42,7 @@ where
             metrics::unreadable_row();
             let key = key.as_ref().and_then(|key| key.made_here());
             let (pk, sk) = (key.map(|key| &key.pk), key.map(|key| &key.sk));
-            tracing::error!(pk, sk, "a row of the Directory cannot be read");
+            tracing::error!(pk, sk, "a Directory row cannot be read");
             Err(StoreError::Unreadable("a row of the Directory".into()))
         }
     }

@@ -22,7 +22,7 @@ use crate::core::problem::{MEDIA_TYPE, Problem};
 /// Makes an event safe for `lambda_http`, which panics on some that API Gateway never sends but that anybody who may
 /// invoke the function can: a body that is no base64 although it says so, a path, a host or a query that make no URL.
 ///
-/// PerKind of them is emptied. An empty body then fails its signature like every other forgery.
+/// Each of them is emptied. An empty body then fails its signature like every other forgery.
 pub fn sanitize_event(mut event: LambdaEvent<LambdaRequest>) -> LambdaEvent<LambdaRequest> {
     if let LambdaRequest::ApiGatewayV2(request) = &mut event.payload {
         sanitize_body(request);
@@ -39,7 +39,8 @@ fn sanitize_body(request: &mut ApiGatewayV2httpRequest) {
     }
 }
 
-/// `lambda_http` joins the cookies to one header and drops it whole if a single one cannot stand there, such as one with an
+/// `lambda_http` joins the cookies to one header and drops it whole if a single one cannot stand there, such as one
+/// with an
 /// umlaut. Whoever set that one must not hide the others.
 fn sanitize_cookies(request: &mut ApiGatewayV2httpRequest) {
     let is_fit = |pair: &&str| pair.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
@@ -120,14 +121,15 @@ pub async fn in_time<A>(request_id: &str, limit: Duration, answer: impl Future<O
     let answer = Box::pin(answer);
     let answer = async {
         tokio::time::timeout(limit, answer).await.unwrap_or_else(|_| {
-            tracing::error!(outcome = "deadline", "no answer within the deadline");
+            tracing::error!(outcome = "deadline", "no response before the deadline");
             late
         })
     };
     answer.instrument(info_span!("request", request_id)).await
 }
 
-/// The cookies of a request, as names and values (RFC 6265, section 5.4). PerKind is read by itself, as bytes: one that is no
+/// The cookies of a request, as names and values (RFC 6265, section 5.4). Each is read by itself, as bytes: one that
+/// is no
 /// text, or no pair, says nothing about its neighbours.
 pub fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
     let pairs = headers.get_all(COOKIE).iter().flat_map(|cookies| cookies.as_bytes().split(|byte| *byte == b';'));

@@ -1,6 +1,6 @@
 //! What CloudWatch counts: embedded metrics, lines on standard output of which CloudWatch makes metrics.
 //!
-//! Everything that is counted is named here and nowhere else. PerKind is a metric of the namespace `Rollcall` with the
+//! Everything that is counted is named here and nowhere else. Each is a metric of the namespace `Rollcall` with the
 //! dimension `FunctionName`; some have more. The values of dimensions are fixed words: no id, and nothing of a payload.
 //! Where nobody has called [`start`], as in the local stack, nothing is counted.
 
@@ -68,7 +68,7 @@ pub struct Metrics(Option<&'static Collector>);
 pub fn start(function: Option<String>) -> Metrics {
     let Some(function) = function else { return Metrics(None) };
     let collector = Builder::new().cloudwatch_namespace(NAMESPACE).with_dimension(FUNCTION_NAME, function).init();
-    let collector = collector.inspect_err(|error| tracing::error!(%error, "nothing is counted")).ok();
+    let collector = collector.inspect_err(|error| tracing::error!(%error, "metrics cannot be collected")).ok();
     for name in COUNTERS {
         describe_counter!(name, Unit::Count, "");
     }
@@ -77,7 +77,8 @@ pub fn start(function: Option<String>) -> Metrics {
 }
 
 impl Metrics {
-    /// A function that writes what it has counted at the end of each invocation, before its answer: after that Lambda may
+    /// A function that writes what it has counted at the end of each invocation, before its answer: after that Lambda
+    /// may
     /// stop it for hours, or for good.
     pub fn around<R, S>(self, function: S) -> impl Service<R, Response = S::Response, Error = S::Error> + Clone
     where
@@ -96,7 +97,7 @@ impl Metrics {
         let mut lines = Vec::new();
         let written = collector.flush(&mut lines).and_then(|()| std::io::stdout().lock().write_all(&lines));
         if let Err(error) = written {
-            tracing::error!(%error, "what was counted is lost");
+            tracing::error!(%error, "metrics cannot be written and are lost");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Purges: when the data of a deleted user may be removed, and what is left of it.
 //!
-//! Between the deletion and the removal lies the grace_hours: so long an operator can take the deletion back as if nothing had
+//! Between the deletion and the removal lies the grace period: so long an operator can take the deletion back as if nothing had
 //! happened. A [`Due`] is the note of it, kept under the hour in which it ends; it counts only while the tombstone is
 //! still exactly the one that it was made for.
 
@@ -16,7 +16,7 @@ use crate::core::mirror::rank::Rank;
 
 /// An hour in ms.
 const HOUR: u64 = 60 * 60 * 1000;
-/// The longest grace_hours, in hours: a year.
+/// The longest grace period, in hours: a year.
 pub const MAX_GRACE_HOURS: u64 = 365 * 24;
 /// The grace period unless told otherwise, in hours.
 pub const DEFAULT_GRACE_HOURS: u64 = 24;

@@ -1,4 +1,5 @@
-//! What a backup may put back: rows of the user whom its first line names, in Profiles and in the tables of `OWNED_TABLES`,
+//! What a backup may put back: rows of the user whom its first line names, in Profiles and in the tables of
+//! `OWNED_TABLES`,
 //! under the key that the table itself says. A backup is a file from outside, and is believed in nothing.
 
 use thiserror::Error;
@@ -62,10 +63,10 @@ pub enum Scalar<'a> {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Misplaced {
     /// A table of somebody else's.
-    #[error("table {0:?} is neither PROFILES_TABLE nor one of OWNED_TABLES")]
+    #[error("table {0:?} is neither PROFILES_TABLE nor in OWNED_TABLES")]
     Table(String),
     /// Not the table's key.
-    #[error("the key of table {table} is {expected}, not {named:?}")]
+    #[error("the key of table {table} is {expected}, but the row has the key {named:?}")]
     Key {
         table: String,
         expected: String,
@@ -73,10 +74,10 @@ pub enum Misplaced {
         named: String,
     },
     /// A key attribute that is missing, empty, too long, or of another type.
-    #[error("the row has no usable value for {attribute}, a key attribute of table {table}")]
+    #[error("the row has no valid value for {attribute}, a key attribute of table {table}")]
     Value { table: String, attribute: String },
     /// A row of somebody else's.
-    #[error("the row in table {0} does not belong to the user whom the first line names")]
+    #[error("the row in table {0} does not belong to the user in the first line of the backup")]
     Owner(String),
 }
 

@@ -22,7 +22,8 @@ pub enum Refusal {
     NotFound,
     /// The copy should hold the user, and does not.
     NotSynced,
-    /// No user is stored here, and Clerk was asked about this one so often that it is not asked again at once: nobody knows
+    /// No user is stored here, and Clerk was asked about this one so often that it is not asked again at once: nobody
+    /// knows
     /// whether the user is banned.
     NotAsked,
 }
@@ -82,31 +83,31 @@ const USER_BANNED: Problem = Problem {
     status: 403,
     code: "user_banned",
     title: "Account banned",
-    detail: "This account has been banned. Contact support if you think that this is a mistake.",
+    detail: "This account has been banned. If this is a mistake, contact support.",
 };
 const USER_DEPROVISIONED: Problem = Problem {
     status: 403,
     code: "user_deprovisioned",
     title: "Account removed by your organization",
-    detail: "Your organization's directory has removed this account. Ask the administrator of that directory to add it \
-             again.",
+    detail: "Your organization's directory has removed this account. Ask the administrator of the directory to add \
+             the account again.",
 };
 const USER_NOT_FOUND: Problem = Problem {
     status: 404,
     code: "user_not_found",
     title: "Account not found",
-    detail: "Clerk does not know this account any more, or not yet. Sign in again.",
+    detail: "This account does not exist in Clerk. Sign in again.",
 };
 const USER_NOT_ASKED: Problem = Problem {
     status: 503,
     code: "user_not_asked",
-    title: "Account cannot be checked now",
-    detail: "Clerk was asked about this account several times a moment ago. Try again in ten seconds.",
+    title: "Account temporarily cannot be checked",
+    detail: "Too many requests to Clerk were sent for this account. Try again in ten seconds.",
 };
 const USER_NOT_SYNCED: Problem = Problem {
     status: 404,
     code: "user_not_synced",
     title: "Account not set up yet",
-    detail: "Your account has not arrived here yet. Try again in a minute. If it still fails, contact support and give \
-             them this request id.",
+    detail: "Your account is not set up yet. Try again in a minute. If the problem persists, contact support with \
+             this request id.",
 };

@@ -1,6 +1,7 @@
 //! What a caller is owed who may have arrived before the webhook: what to ask Clerk, what to create, what to answer.
 //!
-//! Everything here acts for the caller alone, whom a verified session names, and for the organization that the session is
+//! Everything here acts for the caller alone, whom a verified session names, and for the organization that the session
+//! is
 //! active in. A tombstone is final: nobody is brought back.
 
 use serde::Serialize;
@@ -36,7 +37,8 @@ pub enum Extent {
     All,
 }
 
-/// Which entities Clerk is to be asked for. An organization that has ended needs no question, nor does the membership of
+/// Which entities Clerk is to be asked for. An organization that has ended needs no question, nor does the membership
+/// of
 /// it. A membership that has ended does, for the session says that there is one: it may have been left and rejoined.
 pub fn wanted(session: &Session, stored: &PerKind<Option<Item>>, extent: Extent) -> PerKind<bool> {
     let claimed = session.entities().map(|entity| entity.is_some());
@@ -73,7 +75,7 @@ pub struct Known {
     pub membership_profile: Option<Profile>,
     /// What was created on the way.
     pub created: Vec<&'static str>,
-    /// Whether Clerk could not be asked about something.
+    /// Whether the request to Clerk failed about something.
     pub unsettled: bool,
 }
 
@@ -144,7 +146,8 @@ impl Known {
 }
 
 impl Ensured {
-    /// Whether Clerk says that the user has neither a primary e-mail address nor a primary phone number. Of a placeholder nobody
+    /// Whether Clerk says that the user has neither a primary e-mail address nor a primary phone number. Of a
+    /// placeholder nobody
     /// knows.
     pub fn lacks_contact(&self) -> bool {
         let has = |name| self.user.contains_key(name);
@@ -152,8 +155,10 @@ impl Ensured {
     }
 }
 
-/// Whether the session's claims lack the application's id or differ in the role. A claim without a role means what a user
-/// without one has. An id that differs is no lag: it is never changed, so that synchronising would not help. At the top of
+/// Whether the session's claims lack the application's id or differ in the role. A claim without a role means what a
+/// user
+/// without one has. An id that differs is no lag: it is never changed, so that synchronising would not help. At the top
+/// of
 /// the claims other products put theirs: there counts an id only if it is the user's, a role only if it is known.
 pub fn claims_lag(session: &Session, user: &Item, roles: &Roles) -> bool {
     let metadata = user.fields.get("public_metadata");

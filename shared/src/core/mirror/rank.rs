@@ -32,7 +32,7 @@ pub struct Rank {
 
 /// A string that is no rank.
 #[derive(Debug, Error)]
-#[error("a rank looks like 0000000000000.0.1767225600015")]
+#[error("a rank must look like 0000000000000.0.1767225600015")]
 pub struct InvalidRank;
 
 impl Rank {

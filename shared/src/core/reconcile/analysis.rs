@@ -73,7 +73,7 @@ impl Findings {
         }
     }
 
-    /// PerKind count of something wrong by its name, in the order in which they are shown.
+    /// Each count of something wrong by its name, in the order in which they are shown.
     pub fn wrong(&self) -> [(&'static str, u64); 16] {
         [
             ("missing", self.missing),
@@ -145,7 +145,7 @@ impl Analysis {
         analysis
     }
 
-    /// PerKind count of something wrong by its name, all kinds together.
+    /// Each count of something wrong by its name, all kinds together.
     pub fn wrong(&self) -> Vec<(&'static str, u64)> {
         let mut all = Findings::default().wrong();
         for kind in Kind::ALL {

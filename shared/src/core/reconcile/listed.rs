@@ -14,7 +14,7 @@ pub enum Here {
 
 /// The entities of one kind that a run has seen.
 ///
-/// PerKind is kept as 63 bits of a hash, salted by the run, and one bit for [`Here`]. Two of a million share a hash once in
+/// Each is kept as 63 bits of a hash, salted by the run, and one bit for [`Here`]. Two of a million share a hash once in
 /// millions of runs; one that is absent would then pass for seen, until the next run has another salt.
 #[derive(Clone, Debug, Default)]
 pub struct ListedSet {

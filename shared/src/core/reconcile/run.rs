@@ -28,7 +28,7 @@ pub struct RunId(String);
 
 /// A string that names no run.
 #[derive(Debug, Error)]
-#[error("a run is named by its start, such as 2026-11-25T03:00:00.000Z")]
+#[error("a run id must be the start time of the run, such as 2026-11-25T03:00:00.000Z")]
 pub struct InvalidRunId;
 
 const FORMAT: &[FormatItem<'_>] =
@@ -228,10 +228,12 @@ pub struct Run {
     pub unproven_before: PerKind<u64>,
     /// Pages that are recorded, of everything but the next: the number of the next one.
     pub pages: u64,
-    /// Pages of users who lack something in Clerk. They are recorded anew whenever all that was left undone is settled anew.
+    /// Pages of users who lack something in Clerk. They are recorded anew whenever all that was left undone is settled
+    /// anew.
     #[serde(default)]
     pub unlinked_pages: u64,
-    /// Users whom the listing showed, the first and the last: one of them must come back whenever others are asked about.
+    /// Users whom the listing showed, the first and the last: one of them must come back whenever others are asked
+    /// about.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub control_users: Vec<UserId>,
 }
@@ -285,7 +287,8 @@ impl Run {
         self.state == RunState::Running && self.mode == mode && is_young
     }
 
-    /// What is said of the latest run of this mode, `recent` the latest first, if it was interrupted under other settings
+    /// What is said of the latest run of this mode, `recent` the latest first, if it was interrupted under other
+    /// settings
     /// than these.
     pub fn passed_over(recent: &[Run], mode: Mode, basis: &Basis, now: Millis) -> Option<Instead> {
         let latest = recent.iter().find(|run| run.mode == mode).filter(|run| run.is_interrupted(mode, now))?;
@@ -350,7 +353,8 @@ impl Run {
         Run { state, finished_at: None, next, approved: true, absent, effects, ..self }
     }
 
-    /// Whether the absences of a kind must wait for an operator: they are too many, more than an operator has consented to,
+    /// Whether the absences of a kind must wait for an operator: they are too many, more than an operator has consented
+    /// to,
     /// or others wait already.
     pub fn must_hold(&self, kind: Kind) -> bool {
         let absent = *self.absent.of(kind);
@@ -403,7 +407,7 @@ impl Run {
         Kind::ALL.into_iter().any(|kind| self.tally.of(kind).held > 0)
     }
 
-    /// Ends the run at `now`. Whoever was a control_user is forgotten, unless what is held must be looked at again.
+    /// Ends the run at `now`. Whoever was a control user is forgotten, unless what is held must be looked at again.
     pub fn finish(&mut self, now: Millis) {
         let is_settled = |kind: Kind| {
             let drift = &self.tally.of(kind).drift;

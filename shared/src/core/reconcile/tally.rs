@@ -41,7 +41,7 @@ macro_rules! kinds_of_drift {
         }
 
         impl Drift {
-            /// PerKind kind of drift by its name.
+            /// Each kind of drift by its name.
             pub fn by_name(&self) -> Vec<(&'static str, u64)> {
                 vec![$((stringify!($kind), self.$kind),)*]
             }
@@ -185,7 +185,7 @@ pub struct PendingEffects {
     pub conflicts: u64,
     /// Of all this, what is left to the next run.
     pub left: u64,
-    /// Deleted users whose data wait for the end of the grace_hours: that is as it should be.
+    /// Deleted users whose data wait for the end of the grace period: that is as it should be.
     pub waiting: u64,
     /// Deleted users whose grace period was over, and whose data were removed.
     pub purged: u64,

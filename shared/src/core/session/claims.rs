@@ -14,7 +14,8 @@ use crate::core::millis::Millis;
 
 /// By how much the clock of this machine may differ from Clerk's, in seconds.
 pub const SKEW_SECONDS: u32 = 5;
-/// The categories of tokens that open a session: a session's own, and the one that some instances give to all their tokens.
+/// The categories of tokens that open a session: a session's own, and the one that some instances give to all their
+/// tokens.
 /// Templates (`cl_B7d4PD222AAA`) and machines sign with the same key. Source: clerk/javascript,
 /// `packages/backend/src/tokens/jwtCategories.ts`.
 const SESSION_CATEGORIES: [&str; 2] = ["cl_B7d4PD111AAA", "cl_I7d4PD111III"];
@@ -39,7 +40,8 @@ pub struct Rules {
 pub enum Visit {
     /// A call of a page's or an application's.
     Call,
-    /// A browser that goes from one page to the next and brings its cookie. It sends no `Origin` on its way to Clerk, so
+    /// A browser that goes from one page to the next and brings its cookie. It sends no `Origin` on its way to Clerk,
+    /// so
     /// Clerk's token may name no site. Only for routes that answer nothing about the user.
     Navigation,
 }
@@ -48,7 +50,7 @@ pub enum Visit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
 pub enum Rejection {
     /// No token at all.
-    #[error("no session token was sent")]
+    #[error("the request contains no session token")]
     Missing,
     /// Not three parts of base64 and JSON, or a claim of the wrong type.
     #[error("the token is not a JWT")]
@@ -66,20 +68,20 @@ pub enum Rejection {
     #[error("the token is not a session token")]
     Type,
     /// Signed by the instance, but for another purpose than a session, such as a JWT template's.
-    #[error("the token's category is not that of a session")]
+    #[error("the token's category is not a session")]
     Category,
     /// Its header asks for extensions that nobody here understands.
-    #[error("the token's header names critical extensions")]
+    #[error("the token's header contains critical extensions")]
     Critical,
-    #[error("the token names no session")]
+    #[error("the token contains no session id")]
     SessionId,
     /// Cookies of one name with good sessions of different users: one of them was planted.
-    #[error("session cookies of different users were sent")]
+    #[error("the request contains session cookies of different users")]
     Ambiguous,
     /// A machine's token, which stands for no user.
-    #[error("a machine token is not a session")]
+    #[error("a machine token is not a session token")]
     Machine,
-    #[error("the token names no user")]
+    #[error("the token contains no user id")]
     Subject,
     #[error("the token has expired")]
     Expired,
@@ -88,12 +90,12 @@ pub enum Rejection {
     /// Issued in the future: one of the clocks is wrong.
     #[error("the token was issued in the future")]
     IssuedInFuture,
-    #[error("the token is of another issuer")]
+    #[error("the token has an unknown issuer")]
     Issuer,
     /// Made for another site.
-    #[error("the token was made for an origin that is not allowed")]
+    #[error("the token was issued for an origin that is not allowed")]
     AuthorizedParty,
-    /// The user has yet to finish signing in, for example to choose an organization.
+    /// The sign-in is not complete. The user must finish the remaining steps, for example choose an organization.
     #[error("the session is pending")]
     Pending,
 }
@@ -140,7 +142,8 @@ pub struct Session {
     pub first_factor_age: Option<u32>,
 }
 
-/// A claim that Rollcall's guide puts under `metadata`. At the top another product may have put its own under the same name.
+/// A claim that Rollcall's guide puts under `metadata`. At the top another product may have put its own under the same
+/// name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claim {
     /// Under `metadata`.
@@ -323,7 +326,8 @@ fn session(user: UserId, claims: Claims) -> Session {
     Session { user, organization, db_id, role, actor, first_factor_age }
 }
 
-/// The permissions of version 2: for the i-th feature that belongs to the organization, `fpm` holds a mask over the names in
+/// The permissions of version 2: for the i-th feature that belongs to the organization, `fpm` holds a mask over the
+/// names in
 /// `per`, lowest bit first. A mask that cannot be read grants nothing.
 fn permissions(organization: &Organization, features: &str) -> Vec<String> {
     let names: Vec<&str> = split(organization.per.as_deref()).collect();

@@ -1,6 +1,7 @@
 //! The end of a user or an organization, carried to the memberships.
 //!
-//! Readers honour the one tombstone at once; this only makes the rows say so, too. PerKind write checks that the parent is
+//! Readers honour the one tombstone at once; this only makes the rows say so, too. Each write checks that the parent
+//! is
 //! still exactly that tombstone, so an undo stops it, and doing it again changes nothing.
 use crate::adapters::dynamo::directory::Directory;
 use crate::adapters::dynamo::directory::write::{ClerkId, PutUnder};
@@ -63,7 +64,8 @@ pub enum Remaining {
     Nothing,
     /// The memberships are deleted. The data of the user are left, which [`super::purge`] removes.
     UserData,
-    /// It is not that tombstone any more, and whoever has changed it has consequences of its own; or it was marked already.
+    /// It is not that tombstone any more, and whoever has changed it has consequences of its own; or it was marked
+    /// already.
     Superseded,
     /// The deadline was reached. What is done is not done again.
     Deadline,
@@ -72,7 +74,8 @@ pub enum Remaining {
 }
 
 impl Cascade {
-    /// Ends all memberships of a user or an organization that has ended, unless the deadline is over before. When that is done it
+    /// Ends all memberships of a user or an organization that has ended, unless the deadline is over before. When that
+    /// is done it
     /// marks the tombstone, but for a user's of whom something is to be removed.
     ///
     /// # Errors
@@ -89,7 +92,7 @@ impl Cascade {
             for key in &page.unreadable {
                 let key = key.made_here();
                 let (pk, sk) = (key.map(|key| &key.pk), key.map(|key| &key.sk));
-                tracing::error!(pk, sk, "a membership cannot be read, so it cannot be ended");
+                tracing::error!(pk, sk, "a membership cannot be read and was not deleted");
                 is_whole = false;
             }
             let live: Vec<Item> = page.items.into_iter().filter(|item| !item.is_deleted()).collect();
@@ -141,7 +144,7 @@ impl Cascade {
         }
     }
 
-    /// PerKind of a page by itself: something about one of them was not as it was read.
+    /// Each of a page by itself: something about one of them was not as it was read.
     async fn end_each(&self, live: Vec<Item>, parent: &Item, finished: &mut Finished) -> Result<bool, StoreError> {
         let mut is_whole = true;
         for item in live {
@@ -173,7 +176,7 @@ impl Cascade {
             let Some(tombstone) = self.tombstone(&stored, &ended) else {
                 let key = stored.key.made_here();
                 let (pk, sk) = (key.map(|key| &key.pk), key.map(|key| &key.sk));
-                tracing::error!(pk, sk, "whose membership it is cannot be read");
+                tracing::error!(pk, sk, "the ids of a membership cannot be read");
                 return Ok(One::Busy);
             };
             let rank = tombstone.0.rank;
@@ -203,7 +206,8 @@ impl Cascade {
         }
     }
 
-    /// Takes the user's id of Clerk's out of the tombstones of all memberships of a user who is about to be finished, and marks
+    /// Takes the user's id of Clerk's out of the tombstones of all memberships of a user who is about to be finished,
+    /// and marks
     /// them. Answers whether that is all of them.
     ///
     /// # Errors
@@ -223,7 +227,8 @@ impl Cascade {
         }
     }
 
-    /// Does that with one of them. Somebody else may have marked it meanwhile, or it has ended once more: what is stored counts.
+    /// Does that with one of them. Somebody else may have marked it meanwhile, or it has ended once more: what is
+    /// stored counts.
     /// One that lives again is not done.
     async fn forget_member(&self, membership: &Item) -> Result<bool, StoreError> {
         let mut stored = membership.clone();

@@ -1,7 +1,9 @@
-//! What follows from the end of a user or an organization: its memberships end, then the grace period begins, and when that is
+//! What follows from the end of a user or an organization: its memberships end, then the grace period begins, and when
+//! that is
 //! over, what the policy removes is removed.
 //!
-//! The stream brings each tombstone here once, the nightly run again as long as it is unfinished. The hourly settling goes
+//! The stream brings each tombstone here once, the nightly run again as long as it is unfinished. The hourly settling
+//! goes
 //! by the notes that were left then; a note is nothing but a reason to look at the tombstone.
 
 pub mod cascade;
@@ -60,7 +62,7 @@ pub enum Own {
     /// There is nothing to be done about them, or not yet.
     #[default]
     Nothing,
-    /// They wait for the end of the grace_hours, in Unix ms.
+    /// They wait for the end of the grace period, in Unix ms.
     Waits(Millis),
     Removed(Removed),
 }
@@ -146,7 +148,8 @@ impl Deletions {
         Ok(Followed { cascade, own: Own::Nothing })
     }
 
-    /// The same where there is no grace period. What only an operator can mend must keep nobody else waiting: it is noted, and every
+    /// The same where there is no grace period. What only an operator can mend must keep nobody else waiting: it is
+    /// noted, and every
     /// settling tries it again.
     async fn follow_or_note(&self, tombstone: &Item, deadline: Deadline) -> Result<Followed, PurgeError> {
         let followed = self.follow_at_once(tombstone, deadline).await;
@@ -213,7 +216,7 @@ impl Deletions {
             Ok(days) => settled.expired_backups = days,
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::error!(%error, cause, "old backups are not removed");
+                tracing::error!(%error, cause, "expired backups cannot be removed");
                 settled.left += 1;
             }
         }
@@ -233,7 +236,7 @@ impl Deletions {
         let keys: Vec<Key> = due.iter().map(Due::tombstone).collect();
         let mut stored = self.cascade.directory.read(&keys).await?;
         for key in &stored.unreadable {
-            tracing::error!(pk = key.pk, "a tombstone cannot be read, so nothing of its user is removed");
+            tracing::error!(pk = key.pk, "a tombstone cannot be read, so the data of its user were not removed");
             settled.left += 1;
         }
         let is_readable = |(_, key): &(&Due, &Key)| !stored.unreadable.contains(key);
@@ -283,7 +286,7 @@ impl Deletions {
                 Ok(Purged::Changed) => One::Dropped,
                 Ok(Purged::Left(why)) => {
                     if why == Remaining::Memberships {
-                        tracing::warn!(pk = tombstone.key.pk, "a membership keeps a purge from its end");
+                        tracing::warn!(pk = tombstone.key.pk, "a membership blocks the purge");
                     }
                     return Ok(One::Left);
                 }
@@ -309,7 +312,7 @@ impl Deletions {
 /// A purge that is tried again, by the hour and by night.
 pub(in crate::services) fn failed(tombstone: &Item, error: &PurgeError) {
     let cause = std::error::Error::source(error).map(ToString::to_string);
-    tracing::error!(pk = tombstone.key.pk, %error, cause, "a purge has failed and is tried again");
+    tracing::error!(pk = tombstone.key.pk, %error, cause, "a purge failed and will be retried");
 }
 
 /// One line for each table: counts, and no personal data.
@@ -318,15 +321,15 @@ pub(in crate::services) fn log(tombstone: &Key, removed: &Removed) {
         tracing::warn!(pk = tombstone.pk, table, "an owned table does not exist");
     }
     for (table, rows) in &removed.kept {
-        tracing::info!(pk = tombstone.pk, table, rows, "rows that belong to somebody else by now are kept");
+        tracing::info!(pk = tombstone.pk, table, rows, "rows that now belong to another user were kept");
     }
     for (table, rows) in &removed.rows {
-        tracing::info!(pk = tombstone.pk, table, rows, "rows of a deleted user are removed");
+        tracing::info!(pk = tombstone.pk, table, rows, "rows of a deleted user were removed");
     }
     tracing::info!(
         pk = tombstone.pk,
         rows = removed.rows.values().sum::<u64>(),
         backups = removed.backups.len(),
-        "purged"
+        "purge finished"
     );
 }

@@ -37,7 +37,7 @@ use crate::core::session::claims::Session;
 pub const CLERK_PATIENCE: Duration = Duration::from_secs(2);
 /// The pauses of a caller who waits for what another call about the same caller brings: the first, and the longest.
 const LOOKS_AFTER: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(400)];
-/// For this many ms after Clerk could not be asked, it is not asked again: all callers would wait in vain.
+/// For this many ms after the request to Clerk failed, it is not asked again: all callers would wait in vain.
 const CLERK_PAUSE: u64 = 10_000;
 /// Nobody announced what is fetched here, so any state of Clerk's will do.
 const NO_EVIDENCE: Evidence = Evidence::Undated { ended: false };
@@ -86,7 +86,7 @@ pub struct Outcomes {
     pub organization_missed: bool,
     /// Questions put to Clerk.
     pub clerk_calls: u32,
-    /// Why Clerk could not be asked, if it was tried.
+    /// Why the request to Clerk failed, if it was tried.
     pub unasked: Option<Unasked>,
 }
 
@@ -97,7 +97,7 @@ pub enum Unasked {
     #[error(transparent)]
     Clerk(#[from] ClerkError),
     /// This function has asked as much as it may for now.
-    #[error("the share of Clerk's rate is used up (CLERK_RATE_SHARE)")]
+    #[error("the function's share of Clerk's rate limit is used up (CLERK_RATE_SHARE)")]
     Share,
 }
 
@@ -185,7 +185,8 @@ impl Ensurer {
         let mut outcomes = Outcomes::at_once(Err(Refusal::NotFound));
         let (stored, answers, is_held_back) = self.answers(stored, extent, call, &mut outcomes).await?;
         if is_held_back && !self.mirror && matches!(answers.user, Reply::Silent) {
-            // Where no user is stored only Clerk can turn somebody away. A caller who uses the questions up must not get in by that.
+            // Where no user is stored only Clerk can turn somebody away. A caller who uses the questions up must not
+            // get in by that.
             outcomes.answer = Err(Refusal::NotAsked);
             return Ok(outcomes);
         }
@@ -223,14 +224,16 @@ impl Ensurer {
         }
         known.copies = brought.map(|one| one.item);
         outcomes.answer = match admit(known.copies.user.as_ref()) {
-            // A placeholder is all there is while Clerk is silent; where there is not even that, nobody is answered about.
+            // A placeholder is all there is while Clerk is silent; where there is not even that, nobody is answered
+            // about.
             Ok(_) | Err(Refusal::NotSynced) => self.provision(known.honouring_tombstones(), call).await?,
             Err(refusal) => Err(refusal),
         };
         Ok(outcomes)
     }
 
-    /// Clerk's answers about what is wanted, beside what was stored before it was asked, and whether Clerk was not asked only because
+    /// Clerk's answers about what is wanted, beside what was stored before it was asked, and whether Clerk was not
+    /// asked only because
     /// it was asked about this caller a moment ago. One caller cannot spend Clerk's rate: see [`Questions`].
     async fn answers(
         &self,
@@ -310,7 +313,8 @@ impl Ensurer {
         })
     }
 
-    /// Remembers that Clerk could not be asked. An answer that cannot be read concerns one entity, the others everybody.
+    /// Remembers that the request to Clerk failed. An answer that cannot be read concerns one entity, the others
+    /// everybody.
     fn note_silence(&self, error: ClerkError, call: &Call<'_>, outcomes: &mut Outcomes) {
         if !error.concerns_one() {
             self.circuit_breaker.note(call.now);
@@ -419,7 +423,8 @@ fn silent(wanted: bool) -> Reply {
     if wanted { Reply::Silent } else { Reply::NotAsked }
 }
 
-/// The answers where Clerk was asked a moment ago: what it did not have it does not have, and what is there is new enough.
+/// The answers where Clerk was asked a moment ago: what it did not have it does not have, and what is there is new
+/// enough.
 fn earlier_answers(wanted: PerKind<bool>, missing: PerKind<bool>, earlier: &Earlier) -> PerKind<Reply> {
     wanted.zip(missing).zip(earlier.unknown).map(|((wanted, missing), unknown)| match (wanted, missing, unknown) {
         (true, true, true) => Reply::Nothing,

@@ -1,4 +1,5 @@
-//! An operator's erasure of one user: deleted in Clerk, proven to be gone there, ended here, and removed at the end of the
+//! An operator's erasure of one user: deleted in Clerk, proven to be gone there, ended here, and removed at the end of
+//! the
 //! hold or at once.
 
 use thiserror::Error;
@@ -62,11 +63,11 @@ pub enum EraseError {
     Owned(#[from] OwnedError),
     /// Nobody knows the id.
     #[error(
-        "neither Clerk nor the tables know this id: check it, CLERK_INSTANCE_ID, and the names of the tables \
-         (DIRECTORY_TABLE, PROFILES_TABLE, OWNED_TABLES); --even-if-unknown erases it all the same"
+        "this id exists neither in Clerk nor in the tables: check the id, CLERK_INSTANCE_ID and the table names \
+         (DIRECTORY_TABLE, PROFILES_TABLE, OWNED_TABLES), or pass --even-if-unknown"
     )]
     Unknown,
-    #[error("only a user can be erased: an organization is deleted in Clerk")]
+    #[error("only users can be erased: delete organizations in Clerk")]
     NotAUser,
 }
 
@@ -100,7 +101,8 @@ impl Operator {
         Ok(ToErase { name: name.map(str::to_owned), user, is_unknown: !is_known, stored })
     }
 
-    /// Erases a user; `at_once` does not wait for the end of the grace period. Doing it again removes what has come since.
+    /// Erases a user; `at_once` does not wait for the end of the grace period. Doing it again removes what has come
+    /// since.
     ///
     /// # Errors
     ///
@@ -163,7 +165,8 @@ impl Operator {
         Ok(stored.filter(Item::is_deleted).ok_or(OperatorError::Contended)?)
     }
 
-    /// Takes out of a user's tombstone, and those of the memberships, what an earlier policy has kept: an erasure is asked for
+    /// Takes out of a user's tombstone, and those of the memberships, what an earlier policy has kept: an erasure is
+    /// asked for
     /// more than that. The ranks stay. Answers with the tombstone, unfinished.
     async fn strip_retained(
         &self,

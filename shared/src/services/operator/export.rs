@@ -47,11 +47,11 @@ pub enum ExportError {
     #[error(transparent)]
     Owned(#[from] OwnedError),
     #[error(
-        "no record for this id: check the id, CLERK_INSTANCE_ID, and the names of the tables (DIRECTORY_TABLE, \
-         PROFILES_TABLE, OWNED_TABLES)"
+        "no record for this id: check the id, CLERK_INSTANCE_ID and the table names (DIRECTORY_TABLE, PROFILES_TABLE, \
+         OWNED_TABLES)"
     )]
     Unknown,
-    #[error("only what is held about a user can be exported")]
+    #[error("only users can be exported")]
     NotAUser,
 }
 

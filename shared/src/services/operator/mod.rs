@@ -39,50 +39,53 @@ pub struct Operator {
 pub enum OperatorError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Clerk could not be asked.
+    /// The request to Clerk failed.
     #[error(transparent)]
     Clerk(#[from] ClerkError),
     /// Nothing may be written.
-    #[error("RECONCILE_POLICY=report: nothing but the webhook may write; set it to repair for this one command")]
+    #[error("RECONCILE_POLICY=report allows no writes: set RECONCILE_POLICY=repair for this command")]
     ReportOnly,
     /// The Directory has never heard of it.
-    #[error("nothing is known of it: is the id right, and CLERK_INSTANCE_ID?")]
+    #[error("no record for this id: check the id and CLERK_INSTANCE_ID")]
     Unknown,
     /// What the Directory holds of it is not as Rollcall writes it.
     #[error(
-        "its row in the Directory cannot be read, as its rank or its digest is broken: look at the row, and remove it by hand \
-         if Clerk still has the entity; `rollcall reconcile` then writes it anew"
+        "the Directory row cannot be read: its rank or digest is invalid. If the entity still exists in Clerk, remove \
+         the row and run `rollcall reconcile`"
     )]
     Unreadable,
     /// It is an id of something else.
     #[error(
-        "this is no id of a user (user_…), an organization (org_…) or a membership (org_…/user_…), and no internal id \
-         (a UUID)"
+        "not an id of a user (user_…), an organization (org_…) or a membership (org_…/user_…), and not an internal id \
+         (UUID)"
     )]
     WrongKind,
     /// The tombstone holds no id of Clerk's any more.
-    #[error("its data were removed, and Clerk's id with them: name it by Clerk's id")]
+    #[error("the data and the Clerk id were removed: pass the Clerk id instead of the internal id")]
     Nameless,
     /// Clerk does not have it.
-    #[error("Clerk does not have it, so it cannot live here; `rollcall restore` brings its rows back from a backup")]
+    #[error(
+        "the entity does not exist in Clerk, so its deletion cannot be undone; `rollcall restore` restores rows \
+             from a backup"
+    )]
     Gone,
     /// Clerk still has it although it was deleted.
-    #[error("Clerk still shows the user after the deletion: try again")]
+    #[error("Clerk still returns the user after the deletion: try again")]
     StillThere,
     /// Clerk's state of it cannot be stored.
-    #[error("Clerk does not say when the membership was made, so it cannot be stored")]
+    #[error("the membership in Clerk has no created_at and cannot be stored")]
     Undated,
     /// Its data are being removed.
     #[error(
-        "its data are being removed right now: wait until that is done, then bring its rows back by \
-         `rollcall restore FILE...` with all backups of this user, and only after that undo, by Clerk's id"
+        "the data are being removed: wait for the purge to finish, run `rollcall restore FILE...` with all backups of \
+         this user, then run undo with the Clerk id"
     )]
     Purging,
     /// Its user or its organization has ended.
-    #[error("its user or its organization has ended: undo that first")]
+    #[error("the user or the organization of this membership is deleted: undo that deletion first")]
     Orphaned,
     /// Others were faster, every time.
-    #[error("it is changing too fast: try again")]
+    #[error("the entity is changing too fast: try again")]
     Contended,
 }
 

@@ -45,30 +45,31 @@ pub struct Checked {
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum NoBackup {
     /// It has no first line of a backup.
-    #[error("the file is no backup of Rollcall's: its first line says nothing of one")]
+    #[error("not a Rollcall backup: the first line is not a backup header")]
     NoHeader,
     /// It is of a later version.
-    #[error("the backup has format {0}, which this version does not know")]
+    #[error("backup format {0} is not supported by this version")]
     Unknown(u32),
     /// A line is broken. Nothing is restored then.
-    #[error("line {0} of the backup cannot be read, so nothing was restored")]
+    #[error("nothing was restored: line {0} of the backup cannot be read")]
     Broken(usize),
     /// It is of another copy.
-    #[error("the backup is of another Clerk instance ({0}): check CLERK_INSTANCE_ID")]
+    #[error("the backup belongs to another Clerk instance ({0}): check CLERK_INSTANCE_ID")]
     Foreign(InstanceId),
     /// A row that may not be put where the line says.
-    #[error("line {0} of the backup may not be restored, so nothing was restored: {1}")]
+    #[error("nothing was restored: line {0} of the backup is not allowed: {1}")]
     Misplaced(usize, #[source] Misplaced),
     /// A row that DynamoDB would refuse.
-    #[error("line {0} of the backup holds a value that DynamoDB does not take, so nothing was restored")]
+    #[error("nothing was restored: line {0} of the backup contains a value that DynamoDB does not accept")]
     Unstorable(usize),
     /// A mark of redaction on a row that no redaction leaves.
     #[error(
-        "line {0} of the backup says that a row was redacted, which only rows of Profiles are, so nothing was restored"
+        "nothing was restored: line {0} of the backup marks a row as redacted, but only records of Profiles can be \
+         redacted"
     )]
     Redacted(usize),
     /// A row that is there twice.
-    #[error("line {0} of the backup has the key of an earlier one, so nothing was restored")]
+    #[error("nothing was restored: line {0} of the backup has the same key as an earlier line")]
     Twice(usize),
 }
 

@@ -1,4 +1,5 @@
-//! An operator's undo: what Clerk shows now takes the place of exactly the tombstone that is there, and the memberships that
+//! An operator's undo: what Clerk shows now takes the place of exactly the tombstone that is there, and the memberships
+//! that
 //! ended with it live again; or of exactly the live row that is dated ahead of Clerk. The one act that lowers a rank.
 
 use super::{Operator, OperatorError};
@@ -101,7 +102,8 @@ impl Operator {
         context.entity(found).ok_or(OperatorError::Undated)
     }
 
-    /// Whether a live row is dated so far ahead of what Clerk shows that no lagging replica and no race explains it. Without a
+    /// Whether a live row is dated so far ahead of what Clerk shows that no lagging replica and no race explains it.
+    /// Without a
     /// mirror nobody who lives is replaced.
     fn is_ahead(&self, stored: &Item, shown: &Item) -> bool {
         let is_same_one = stored.rank.generation == shown.rank.generation;
@@ -182,7 +184,8 @@ impl Operator {
         self.deletions.purger.is_some()
     }
 
-    /// Brings back the memberships that ended with somebody who lives again: those that Clerk shows, and that ended by no word of
+    /// Brings back the memberships that ended with somebody who lives again: those that Clerk shows, and that ended by
+    /// no word of
     /// Clerk's own.
     async fn revive_members(&self, undo: &mut Undo) -> Result<(), OperatorError> {
         let mut offset = 0;
@@ -228,7 +231,8 @@ impl Operator {
         }
     }
 
-    /// Lets memberships that ended before their user did come back some day: while the user was finished, nothing could.
+    /// Lets memberships that ended before their user did come back some day: while the user was finished, nothing
+    /// could.
     async fn reopen_members(&self, user: &EntityId) -> Result<(), OperatorError> {
         let (key, mut from) = (user.key(&self.applier.instance), None);
         loop {
@@ -249,7 +253,7 @@ impl Operator {
             Ok(_) => Ok(true),
             Err(OperatorError::Store(error)) => Err(error.into()),
             Err(error) => {
-                tracing::warn!(id = %id, %error, "a membership is not brought back");
+                tracing::warn!(id = %id, %error, "a membership cannot be restored");
                 Ok(false)
             }
         }

@@ -23,7 +23,7 @@ use crate::core::reconcile::presence::{Presence, is_settled};
 use crate::core::reconcile::run::{Phase, Run};
 use crate::services::deletion::cascade::One;
 
-/// Items in doubt that are looked at together: with two control_users as many as Clerk may be asked about.
+/// Items in doubt that are looked at together: with two control users as many as Clerk may be asked about.
 pub(super) const TOGETHER: usize = MAX_IDS - 2;
 /// Absences that are proven in one step: so few that it ends in time even at the slowest of paces.
 const PROVEN_TOGETHER: usize = 20;
@@ -31,7 +31,8 @@ const PROVEN_TOGETHER: usize = 20;
 const PROOFS_AT_ONCE: usize = 4;
 
 impl RunExecutor<'_> {
-    /// A page of what is in doubt, as it is now: ends memberships whose parents have ended, and adds to the absences those
+    /// A page of what is in doubt, as it is now: ends memberships whose parents have ended, and adds to the absences
+    /// those
     /// that Clerk, asked about them by name, does not show either.
     pub(super) async fn screen(&mut self, kind: Kind, after: Option<&Key>) -> Result<(), ReconcileError> {
         let page =
@@ -39,7 +40,7 @@ impl RunExecutor<'_> {
         let Some((place, doubts)) = page else {
             let held = self.run.tally.of(kind).held;
             if held > 0 {
-                tracing::warn!(entity = kind.name(), held, "so many absences wait for an operator");
+                tracing::warn!(entity = kind.name(), held, "too many absences: the deletions are pending approval");
             }
             self.run.next = self.run.after_sifting(kind);
             return Ok(());
@@ -108,7 +109,7 @@ impl RunExecutor<'_> {
                     proven.push(Candidate { entity: id, absent: true });
                 }
                 Err(error) if error.concerns_one() => {
-                    tracing::warn!(entity = kind.name(), id = %id, %error, "Clerk gives no proof");
+                    tracing::warn!(entity = kind.name(), id = %id, %error, "the absence cannot be confirmed");
                     self.run.tally.of_mut(kind).drift.unproven += 1;
                 }
                 Err(error) => return Err(error.into()),
@@ -213,7 +214,7 @@ impl RunExecutor<'_> {
             One::Ended { rank, units } => {
                 self.run.cost.write_units += units;
                 self.run.tally.membership.ended += 1;
-                tracing::info!(id = %entity, %rank, "a membership has ended with its parent");
+                tracing::info!(id = %entity, %rank, "the membership of a deleted user or organization was deleted");
             }
             One::Nothing => {}
             // Somebody is busy with it. The next run looks again.
@@ -236,7 +237,7 @@ impl RunExecutor<'_> {
         }
         let control_users = self.run.control_users.clone();
         if control_users.is_empty() {
-            // Nobody lives who could be one. PerKind is proven by itself anyway.
+            // Nobody lives who could be one. Each is proven by itself anyway.
             return Ok(absent);
         }
         let ids = absent.iter().filter_map(|(doubt, _)| match &doubt.entity {
@@ -262,7 +263,7 @@ impl RunExecutor<'_> {
             self.reconciler.applier.clerk.prove().await?;
         }
         if known.is_empty() {
-            tracing::warn!(users = absent.len(), "Clerk does not even show users who are known to live");
+            tracing::warn!(users = absent.len(), "Clerk does not return the control users");
             self.run.tally.user.drift.unproven += count(absent.len());
             return Ok(Vec::new());
         }
@@ -342,7 +343,8 @@ impl RunExecutor<'_> {
         match self.settled(kind, applied)? {
             Some(Outcome::Applied) => {
                 self.run.tally.of_mut(kind).deleted += 1;
-                tracing::info!(entity = kind.name(), id = %id, %rank, "it has ended: Clerk does not have it any more");
+                tracing::info!(entity = kind.name(), id = %id, %rank, "an entity that does not exist in Clerk was \
+                                                                       deleted");
             }
             Some(_) => {}
             None => {

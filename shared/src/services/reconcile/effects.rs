@@ -1,4 +1,5 @@
-//! What should have followed from changes and has not: a stream keeps its records for a day, and what fails too often is
+//! What should have followed from changes and has not: a stream keeps its records for a day, and what fails too often
+//! is
 //! given up. The Directory itself says what is missing, and the same steps as the stream's make up for it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +21,8 @@ use crate::services::write_back as linking;
 
 /// Write-backs of one step: so few that it ends in time even at the slowest of paces.
 const LINKED_TOGETHER: usize = 10;
-/// Write-backs of one run of the schedule. Two requests each, at a fifth of a production instance's rate: a quarter of an
+/// Write-backs of one run of the schedule. Two requests each, at a fifth of a production instance's rate: a quarter of
+/// an
 /// hour.
 pub const MAX_LINKS: u64 = 10_000;
 /// Attempts at a write-back. Before each the user is read anew.
@@ -163,7 +165,7 @@ impl RunExecutor<'_> {
         for item in live {
             let link = write_back::of_item(item);
             if link.conflicts {
-                tracing::warn!(pk = item.key.pk, "a user's dbId is another one");
+                tracing::warn!(pk = item.key.pk, "the user's metadata in Clerk contains another dbId");
                 metrics::writeback_conflict();
                 self.run.effects.conflicts += 1;
             }
@@ -188,7 +190,8 @@ impl RunExecutor<'_> {
         Ok(())
     }
 
-    /// Whether Clerk's list of users, read to its end, has not shown this one: there is nobody to write anything back to.
+    /// Whether Clerk's list of users, read to its end, has not shown this one: there is nobody to write anything back
+    /// to.
     fn is_not_listed(&mut self, user: &EntityId) -> bool {
         self.run.is_complete(Kind::User) && self.seen.user.get(self.run.run.as_str(), user).is_none()
     }
@@ -226,7 +229,7 @@ impl RunExecutor<'_> {
                     if failures == MAX_FAILURES || matches!(error, ClerkError::Unauthorized(_)) {
                         return Err(error.into());
                     }
-                    tracing::warn!(%error, "a write-back is left to the next run");
+                    tracing::warn!(%error, "a write-back failed and is left to the next run");
                     left += 1;
                 }
             }

@@ -52,7 +52,8 @@ impl RunExecutor<'_> {
         let listing = &mut self.run.listings.user;
         listing.seen = seen;
         let is_short = rows < PAGE;
-        // A page may be short for other reasons than being the last: only Clerk's own count, or nothing at all, ends the list.
+        // A page may be short for other reasons than being the last: only Clerk's own count, or nothing at all, ends
+        // the list.
         if rows == 0 || seen >= listing.before {
             // Of nobody Clerk need not be asked a second time how many they are.
             let after = if rows == 0 && listing.before == 0 { 0 } else { clerk.count_users().await? };
@@ -70,7 +71,8 @@ impl RunExecutor<'_> {
         let leads_on = |last: &Cursor| after.as_ref().is_none_or(|after| after.id != last.id);
         self.run.next = match last.filter(leads_on) {
             Some(last) => Phase::Users { after: Some(last), since },
-            // A page without a single id, or the same page again: it leads nowhere. The listing has not ended, and says so.
+            // A page without a single id, or the same page again: it leads nowhere. The listing has not ended, and says
+            // so.
             None => Phase::Listed { kind: Kind::Organization, offset: 0 },
         };
         Ok(())
@@ -99,7 +101,8 @@ impl RunExecutor<'_> {
         if offset == 0 {
             (listing.before, listing.after) = (total, total);
         }
-        // Whatever has gone from the pages before this one has moved the rest up by as much. All in all that is no more than
+        // Whatever has gone from the pages before this one has moved the rest up by as much. All in all that is no more
+        // than
         // there were: totals that go up and down for ever are not worth following.
         let moved = listing.after.saturating_sub(total).min(listing.before.saturating_sub(listing.again));
         (listing.seen, listing.after, listing.again) = (seen, total, listing.again + moved);
@@ -151,8 +154,8 @@ impl RunExecutor<'_> {
         }
         for (entity, found) in reports {
             let what = match found {
-                Presence::Conflict => "it has ended here and lives in Clerk",
-                _ => "what is stored is newer than Clerk's",
+                Presence::Conflict => "the entity is deleted in the Directory and exists in Clerk",
+                _ => "the Directory row is newer than Clerk's state",
             };
             tracing::warn!(entity = kind.name(), id = %entity, "{what}");
         }
@@ -200,7 +203,7 @@ impl RunExecutor<'_> {
                 }
                 ClerkRow::Unreadable(entity) => {
                     let id = entity.as_ref().map(ToString::to_string);
-                    tracing::error!(entity = kind.name(), id, "a row of Clerk's list cannot be read");
+                    tracing::error!(entity = kind.name(), id, "an entry of Clerk's list cannot be read");
                     nameless += u64::from(entity.is_none());
                     unreadable.extend(entity);
                 }

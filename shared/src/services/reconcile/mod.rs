@@ -1,6 +1,7 @@
 //! Reconcile: lists what Clerk has, repairs what is stored, and ends what is proven to be gone.
 //!
-//! A run is a sequence of steps, each as long as a page. After each its record is kept, so a run that is killed anywhere
+//! A run is a sequence of steps, each as long as a page. After each its record is kept, so a run that is killed
+//! anywhere
 //! goes on from there. `listing` is about what Clerk shows, `search` about what it does not show, `settle` about what
 //! becomes of that, `undone` about what should have followed from all changes until then.
 
@@ -92,26 +93,26 @@ pub enum RunResult {
 pub enum ReconcileError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Clerk could not be asked.
+    /// The request to Clerk failed.
     #[error(transparent)]
     Clerk(#[from] ClerkError),
     /// Somebody else took the lease over: this run took longer over a page than a lease lasts.
-    #[error("another run has taken over")]
+    #[error("another run has taken over the lease")]
     Overtaken,
     /// There is no such run.
-    #[error("there is no run {0}")]
+    #[error("run {0} does not exist")]
     Unknown(RunId),
     /// The run holds nothing, or did not write in the first place.
-    #[error("run {0} holds nothing that could be approved")]
+    #[error("run {0} has no deletions that are pending approval")]
     NotHeld(RunId),
     /// The run began under other settings.
-    #[error("run {0} began under other settings ({1}): approve it under those, or run it again under these")]
+    #[error("run {0} was started with other settings ({1}): approve the run with those settings, or start a new run")]
     OtherSettings(RunId, String),
     /// Nothing may be written.
-    #[error("RECONCILE_POLICY=report: nothing may be written, so nothing can be approved")]
+    #[error("RECONCILE_POLICY=report allows no writes, so deletions cannot be approved")]
     ReportOnly,
     /// The run is too old.
-    #[error("run {0} is more than 7 days old, so what it has seen says too little: run it again")]
+    #[error("run {0} is older than 7 days and can no longer be approved: start a new run")]
     TooOld(RunId),
 }
 
@@ -139,7 +140,8 @@ impl Reconciler {
     pub async fn run(&self, order: &Order, deadline: Deadline, watch: Watch<'_>) -> Result<RunResult, ReconcileError> {
         let clerk = &self.applier.clerk;
         let (began, calls) = ((self.clock)(), clerk.calls());
-        // First of all: with another instance's key everybody would be absent. Where Clerk does not say whose the key is, what needs
+        // First of all: with another instance's key everybody would be absent. Where Clerk does not say whose the key
+        // is, what needs
         // no answer of Clerk's is done all the same.
         let silent = match clerk.identify().await {
             Ok(instance) => {
@@ -158,7 +160,7 @@ impl Reconciler {
         let ran = self.run_alone(order, deadline, watch, &holder, (began, calls), silent).await;
         // Whoever comes next need not wait for the lease to end.
         if let Err(error) = self.stores.operations.release_lease(&holder).await {
-            tracing::warn!(%error, "the lease lasts until it ends by itself");
+            tracing::warn!(%error, "the lease cannot be released and stays until it expires");
         }
         Ok(RunResult::Ran(Box::new(ran?)))
     }
@@ -195,7 +197,7 @@ impl Reconciler {
         let (mut was_put_off, mut failure) = (walk.run.later.is_some(), None);
         let is_unproven = silent.is_some();
         if let Some(error) = silent {
-            tracing::warn!(%error, "what needs no answer of Clerk's is done first");
+            tracing::warn!(%error, "Clerk is unavailable; effects that do not need Clerk are completed first");
             if walk.run.is_asking() {
                 walk.run.put_off();
             }
@@ -217,14 +219,14 @@ impl Reconciler {
                     return Err(ClerkError::Foreign(instance).into());
                 }
                 Err(ReconcileError::Clerk(error)) if before.is_asking() && !was_put_off => {
-                    tracing::warn!(%error, "what needs no answer of Clerk's is done first");
+                    tracing::warn!(%error, "Clerk is unavailable; effects that do not need Clerk are completed first");
                     walk.run = before;
                     walk.run.put_off();
                     (was_put_off, failure) = (true, Some(error));
                 }
                 Err(ReconcileError::Clerk(error)) if failure.is_some() => {
                     // Clerk fails the write-back as well.
-                    tracing::warn!(%error, "write-backs are left to the next run");
+                    tracing::warn!(%error, "remaining write-backs are left to the next run");
                     walk.run = before;
                     walk.run.next = Phase::Done;
                 }
@@ -248,7 +250,7 @@ impl Reconciler {
         };
         if let Err(error) = noted.await {
             let error: StoreError = error;
-            tracing::warn!(%error, "the run's record does not say what has stopped it");
+            tracing::warn!(%error, "the cause of the failure cannot be stored in the record of the run");
         }
     }
 
@@ -269,7 +271,8 @@ impl Reconciler {
                 let instead_of = Run::passed_over(&recent, mode, &self.basis, now);
                 if let Some(other) = &instead_of {
                     let settings = other.settings.join(",");
-                    tracing::info!(run = %other.run, settings, "an interrupted run began under other settings: this is another one");
+                    tracing::info!(run = %other.run, settings, "an interrupted run was started with other settings; a \
+                                                                new run is started");
                 }
                 let mut start = now;
                 loop {
@@ -373,7 +376,8 @@ impl RunExecutor<'_> {
             ApplyError::Store(error) => Err(error.into()),
             ApplyError::Clerk(error) if !error.concerns_one() => Err(error.into()),
             error => {
-                tracing::warn!(entity = kind.name(), %error, "an entity is left to the next run");
+                tracing::warn!(entity = kind.name(), %error, "an entity cannot be processed and is left to the next \
+                                                              run");
                 self.run.tally.of_mut(kind).drift.unproven += 1;
                 Ok(None)
             }

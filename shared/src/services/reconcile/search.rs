@@ -63,7 +63,7 @@ impl RunExecutor<'_> {
         let Some(entity) = entity else {
             let key = item.key.made_here();
             let (pk, sk) = (key.map(|key| &key.pk), key.map(|key| &key.sk));
-            tracing::warn!(pk, sk, "a row of the Directory is not whose it should be");
+            tracing::warn!(pk, sk, "the key of a Directory row does not match its ids");
             self.run.tally.of_mut(kind).drift.unreadable += 1;
             return None;
         };

@@ -250,7 +250,7 @@ fn number(moment: Millis) -> AttributeValue {
     AttributeValue::N(moment.get().to_string())
 }
 
-/// The condition that a row is exactly the one that was read, its names and its values. PendingEffects, and ended once more by the same
+/// The condition that a row is exactly the one that was read, its names and its values. Undone, and ended once more by the same
 /// message, a tombstone has the same rank and the same digest; only when it was stored is another moment. Where that is lost the rank
 /// alone tells: else such a tombstone could never be finished.
 fn exactly(read: &Item) -> (&'static str, HashMap<String, String>, HashMap<String, AttributeValue>) {

@@ -17,18 +17,18 @@ const VALUE: &str = "value";
 #[derive(Debug, Error)]
 pub enum ListError {
     /// The Operations table does not answer.
-    #[error("OWNED_TABLES names a list in the Operations table, which cannot be read: {0}")]
+    #[error("the list of owned tables cannot be read from the Operations table: {0}")]
     Store(StoreError),
     /// There is none of that name.
     #[error(
-        "OWNED_TABLES is {0}, but table {1} holds no such list: check OPERATIONS_TABLE; or store the list with \
-         `rollcall owned-tables FILE`, and set what the command prints"
+        "OWNED_TABLES is {0}, but table {1} does not contain this list: check OPERATIONS_TABLE, or store the list \
+         with `rollcall owned-tables FILE` and set the printed value"
     )]
     Missing(String, String),
     /// Somebody has changed the row.
     #[error(
-        "OWNED_TABLES is {0}, but the list in table {1} is another one: somebody has changed the row. Store the list again \
-         with `rollcall owned-tables FILE`"
+        "OWNED_TABLES is {0}, but the list in table {1} has been changed: store the list again with `rollcall \
+         owned-tables FILE`"
     )]
     Changed(String, String),
 }

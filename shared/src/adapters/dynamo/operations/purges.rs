@@ -10,7 +10,8 @@ use crate::adapters::dynamo::row::Row;
 use crate::core::deletion::purge::Due;
 use crate::core::id::Key;
 
-/// How long a note stays that nobody has settled, in seconds from when it was due: the nightly run goes by the tombstones.
+/// How long a note stays that nobody has settled, in seconds from when it was due: the nightly run goes by the
+/// tombstones.
 const LEFT_SECONDS: u64 = 30 * 24 * 60 * 60;
 
 /// A place between two pages.
@@ -61,7 +62,7 @@ impl Operations {
             if let Ok(note) = serde_dynamo::from_item(row) {
                 due.push(note);
             } else {
-                tracing::error!(partition, "the note of a purge cannot be read");
+                tracing::error!(partition, "the record of a due purge cannot be read");
             }
         }
         Ok((due, next))

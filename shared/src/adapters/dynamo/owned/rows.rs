@@ -55,7 +55,8 @@ pub struct OwnedRow {
     pub table: String,
     /// The names of its key attributes.
     pub key: Vec<String>,
-    /// The attribute that says whose it is, and the user's id there; nothing if that is part of the key, which never changes.
+    /// The attribute that says whose it is, and the user's id there; nothing if that is part of the key, which never
+    /// changes.
     pub owner: Option<(String, String)>,
     pub row: Row,
 }
@@ -68,7 +69,7 @@ pub struct Place(Row);
 #[derive(Debug, Error)]
 pub enum OwnedError {
     /// There is no such table.
-    #[error("there is no table {0}")]
+    #[error("table {0} does not exist")]
     Missing(String),
     /// The table is not as `OWNED_TABLES` says.
     #[error("OWNED_TABLES: table {table}: {problem}")]
@@ -122,7 +123,8 @@ impl DynamoOwned {
         }
     }
 
-    /// A page of a user's rows, whole and strongly consistent. By an index they are found a moment after they were written;
+    /// A page of a user's rows, whole and strongly consistent. By an index they are found a moment after they were
+    /// written;
     /// what it shows is read again, and what is not the user's any more is left out.
     ///
     /// # Errors
@@ -214,17 +216,18 @@ impl DynamoOwned {
         let of_index = match index {
             None => hash(described.key_schema()),
             Some(index) => {
-                let found = schema_of(&described, index).ok_or_else(|| misnamed(format!("it has no index {index}")))?;
+                let missing = || misnamed(format!("index {index} does not exist"));
+                let found = schema_of(&described, index).ok_or_else(missing)?;
                 hash(&found)
             }
         };
         if of_index.as_ref() != Some(key) {
             let is = of_index.unwrap_or_default();
-            return Err(misnamed(format!("rows are found there by {is}, not by {key}")));
+            return Err(misnamed(format!("the partition key is {is}, expected {key}")));
         }
         let names: Vec<String> = described.key_schema().iter().map(|part| part.attribute_name().to_owned()).collect();
         if let Some(sort_key) = sort_key.as_ref().filter(|sort_key| !names.contains(sort_key)) {
-            return Err(misnamed(format!("{sort_key} is no key of it")));
+            return Err(misnamed(format!("{sort_key} is not a key of the table or index")));
         }
         let types = described.attribute_definitions().iter();
         let types = types.map(|it| (it.attribute_name().to_owned(), it.attribute_type().clone())).collect();
