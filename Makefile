@@ -28,7 +28,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 ARCHITECTURES := arm64 x86_64
 MACHINE       := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 
-.PHONY: help dev test controls check lint format clippy core links rustdoc docs template checkov frontend rust deny bench bench-reconcile bench-purges build
+.PHONY: help dev test controls check lint format clippy core links rustdoc docs template checkov frontend rust deny bench bench-reconcile bench-purges bench-capped build
 .PHONY: build-arm64 build-x86_64 cloud cloud-test
 .NOTPARALLEL:
 
@@ -164,6 +164,12 @@ bench-reconcile:
 	@$(CARGO) build --locked --release -p reconcile
 	@$(CARGO) build --locked -q --workspace --bins
 	@$(CARGO) run --locked -q --release -p rollcall-bench -- --reconcile $(or $(USERS),1000000)
+
+# The first invocation as Lambda gives it the share of a core of 128 and 256 MB, where a control group can be made. EARLIER is a
+# folder with other release binaries, to compare.
+bench-capped:
+	@$(CARGO) build --locked --release $(addprefix -p ,$(FUNCTIONS))
+	@$(CARGO) run --locked -q --release -p rollcall-bench -- --capped $(EARLIER)
 
 # Eight deleted users with heavy rows, purged at once: what reconcile needs in memory.
 bench-purges:

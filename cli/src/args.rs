@@ -7,7 +7,7 @@ use clerk_emulator::HostName;
 use rollcall::core::deletion::subject::Subject;
 use rollcall::core::reconcile::run::RunId;
 
-/// Rollcall keeps a DynamoDB copy of Clerk's users, organizations and memberships in step with Clerk.
+/// Rollcall keeps a DynamoDB copy of Clerk's users, organizations and memberships in sync with Clerk.
 #[derive(Debug, Parser)]
 #[command(name = "rollcall", version, about, max_term_width = 100)]
 pub struct Cli {
@@ -208,7 +208,7 @@ pub struct RestoreArgs {
     /// Put rows back even where there is another one by now
     #[arg(long)]
     pub replace: bool,
-    /// Say what the backups hold; write nothing
+    /// Say what the backups grace_hours; write nothing
     #[arg(long)]
     pub dry_run: bool,
     /// Do not ask

@@ -26,7 +26,7 @@ pub type Clock = std::sync::Arc<dyn Fn() -> Millis + Send + Sync>;
 /// The exit status of a command: the same numbers everywhere, so that scripts may rely on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// Done, or in step.
+    /// Done, or in sync.
     Done = 0,
     Failure = 1,
     /// Drift was found, or work is left.

@@ -1,4 +1,4 @@
-//! Rollcall keeps an application's DynamoDB copy of its Clerk users, organizations and memberships in step with Clerk.
+//! Rollcall keeps an application's DynamoDB copy of its Clerk users, organizations and memberships in sync with Clerk.
 //!
 //! A tour in reading order:
 //!

@@ -212,7 +212,7 @@ def test_b10_too_many_deletions_at_once_are_held_and_ring(wiped):
     assert all("deleted_at" not in stack.user(it["id"]) for it in users)
     wiped.publish("ReconcileLogs")
     wiped.rings("DeletionsHeld")
-    wiped.rings("OutOfStep")
+    wiped.rings("OutOfSync")
 
 
 def test_b10_what_is_due_and_stays_rings(monitored):
@@ -226,14 +226,14 @@ def test_b10_what_is_due_and_stays_rings(monitored):
     note = until("the purge is noted", lambda: due(stack, pk))
     stack.let_pass(26, stack.row("DirectoryTable", pk, "USER"), note)
     stack.deny("ReconcileRole", "s3:PutObject")
-    answer = stack.invoke("ReconcileFunction", {"order": "settle"})
+    answer = stack.invoke("ReconcileFunction", {"order": "purge_due"})
     stack.allow_again("ReconcileRole")
-    assert (answer["state"], answer["settled"]["left"]) == ("incomplete", 1)
+    assert (answer["state"], answer["purges"]["left"]) == ("incomplete", 1)
     assert stack.row("ProfilesTable", pk, "PROFILE")
     monitored.publish("ReconcileLogs")
     monitored.rings("PurgesLeft")
 
-    assert stack.invoke("ReconcileFunction", {"order": "settle"})["settled"]["purged"] == 1
+    assert stack.invoke("ReconcileFunction", {"order": "purge_due"})["purges"]["purged"] == 1
 
 
 def test_b10_a_stream_that_falls_behind_rings(monitored):

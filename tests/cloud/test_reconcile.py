@@ -20,10 +20,10 @@ def test_an_execution_started_by_hand_heals_what_was_lost(stack):
 
 
 def test_an_execution_ordered_to_settle_settles(stack):
-    ended = stack.reconcile({"order": "settle"})
+    ended = stack.reconcile({"order": "purge_due"})
     answer = json.loads(ended["output"])
     assert (ended["status"], answer["state"]) == ("SUCCEEDED", "done")
-    assert answer["settled"]["left"] == 0 and "run" not in answer
+    assert answer["purges"]["left"] == 0 and "run" not in answer
 
 
 def test_a_run_that_stops_before_its_end_is_gone_on_with(looping):

@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::world::{World, millis};
 
 /// Batches that are tried in a row before a test gives up.
-const MOST_FAILURES: usize = 10;
+const MAX_FAILURES: usize = 10;
 
 /// The react function over a stack, with a file for its bus.
 pub(crate) async fn function(
@@ -72,7 +72,7 @@ impl World {
                 Look::Done(done) => (records, failures) = (records + done, 0),
                 Look::Failed => failures += 1,
             }
-            assert!(failures < MOST_FAILURES, "react keeps failing");
+            assert!(failures < MAX_FAILURES, "react keeps failing");
         }
     }
 

@@ -20,7 +20,7 @@ use crate::world::World;
 /// Something that happens. Users and organizations are named by their place among those that there ever were; what makes
 /// no sense does not happen.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Deed {
+pub enum Action {
     SignUp,
     /// A user founds an organization, and is its first member.
     Found(usize),
@@ -62,7 +62,7 @@ pub struct Land<'a> {
 
 impl<'a> Land<'a> {
     /// An empty country in a world that is wiped clean.
-    pub async fn settle(world: &'a World) -> Land<'a> {
+    pub async fn populate(world: &'a World) -> Land<'a> {
         wipe(world).await;
         let (users, organizations, events) = (Vec::new(), Vec::new(), Vec::new());
         Land { world, users, organizations, events, gone: BTreeSet::new(), members: BTreeSet::new() }
@@ -73,21 +73,21 @@ impl<'a> Land<'a> {
     /// # Panics
     ///
     /// If Clerk or the webhook does not answer as it should.
-    pub async fn happen(&mut self, deed: Deed, ticks: bool) {
+    pub async fn happen(&mut self, action: Action, ticks: bool) {
         self.world.set_now(self.world.now().get() + u64::from(ticks));
-        match deed {
-            Deed::SignUp => self.sign_up().await,
-            Deed::Found(user) => self.found(user).await,
-            Deed::Rename(user) => {
+        match action {
+            Action::SignUp => self.sign_up().await,
+            Action::Found(user) => self.found(user).await,
+            Action::Rename(user) => {
                 let name = format!("Ada {}", self.events.len());
                 self.change_user(user, "PATCH", "", json!({ "first_name": name })).await;
             }
-            Deed::Promote(user, admin) => {
+            Action::Promote(user, admin) => {
                 let role = if admin { "admin" } else { "user" };
                 self.change_user(user, "PATCH", "/metadata", json!({ "public_metadata": { "role": role } })).await;
             }
-            Deed::Ban(user) => self.change_user(user, "POST", "/ban", json!({})).await,
-            Deed::RenameOrganization(organization) => {
+            Action::Ban(user) => self.change_user(user, "POST", "/ban", json!({})).await,
+            Action::RenameOrganization(organization) => {
                 if let Some(id) = self.living(&self.organizations, organization) {
                     let name = format!("Acme {}", self.events.len());
                     let path = format!("/organizations/{id}");
@@ -95,15 +95,15 @@ impl<'a> Land<'a> {
                     self.tell("organization.updated", &body);
                 }
             }
-            Deed::Join(user, organization) => self.join(user, organization).await,
-            Deed::Role(user, organization, admin) => {
+            Action::Join(user, organization) => self.join(user, organization).await,
+            Action::Role(user, organization, admin) => {
                 if let Some(path) = self.membership(user, organization) {
                     let role = if admin { "org:admin" } else { "org:member" };
                     let body = self.world.clerk("PATCH", &path, json!({ "role": role })).await;
                     self.tell("organizationMembership.updated", &body);
                 }
             }
-            Deed::Leave(user, organization) => {
+            Action::Leave(user, organization) => {
                 if let Some(path) = self.membership(user, organization) {
                     let body = self.world.clerk("DELETE", &path, Value::Null).await;
                     self.tell("organizationMembership.deleted", &body);
@@ -112,26 +112,26 @@ impl<'a> Land<'a> {
                         .retain(|(of, whose)| (Some(of), Some(whose)) != (organization.as_ref(), user.as_ref()));
                 }
             }
-            Deed::DeleteUser(user) => {
+            Action::DeleteUser(user) => {
                 if let Some(id) = self.living(&self.users, user) {
                     self.end("user", &id).await;
                     self.members.retain(|(_, whose)| *whose != id);
                 }
             }
-            Deed::DeleteOrganization(organization) => {
+            Action::DeleteOrganization(organization) => {
                 if let Some(id) = self.living(&self.organizations, organization) {
                     self.end("organization", &id).await;
                     self.members.retain(|(of, _)| *of != id);
                 }
             }
-            Deed::Deliver(which) => {
+            Action::Deliver(which) => {
                 if let Some(event) = pick(&self.events, which) {
                     let answer = self.world.post(&event).await;
                     assert_eq!(answer.status, 200, "{} {event}", answer.text);
                 }
             }
-            Deed::Ensure(user, organization) => drop(self.ensure(user, organization).await),
-            Deed::Wait(minutes) => self.world.set_now(self.world.now().get() + minutes * 60_000),
+            Action::Ensure(user, organization) => drop(self.ensure(user, organization).await),
+            Action::Wait(minutes) => self.world.set_now(self.world.now().get() + minutes * 60_000),
         }
     }
 
@@ -244,7 +244,7 @@ async fn wipe(world: &World) {
     }
 }
 
-/// What the Directory should hold of Clerk as it is: every entity's projection, without how and when it came here.
+/// What the Directory should grace period of Clerk as it is: every entity's projection, without how and when it came here.
 ///
 /// # Panics
 ///

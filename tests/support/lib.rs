@@ -16,7 +16,7 @@ pub mod world;
 pub use answer::{Answer, gateway_event, read};
 pub use events::{SAMPLE_TIME, Sent, deletion_event, event, membership_event, organization_event, sample, user_event};
 pub use killed::killed_after;
-pub use land::{Deed, Land, alive, projected};
+pub use land::{Action, Land, alive, projected};
 pub use owned::{OWNED_TABLES, TABLES};
 pub use random::runner;
 pub use wire::{Call, Fault, Held, Wire};

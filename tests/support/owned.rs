@@ -153,8 +153,8 @@ impl World {
     /// # Panics
     ///
     /// If it stops before its end.
-    pub async fn settle(&self) -> Report {
-        self.reconciler().await.settle(None).await.unwrap()
+    pub async fn purge_due(&self) -> Report {
+        self.reconciler().await.purge_due(None).await.unwrap()
     }
 
     /// Lets so many hours go by.

@@ -67,7 +67,7 @@ ALARMS = {
     },
     "DriftHealed": alarm("DriftHealed", RECONCILE, AT_LEAST, {"Ref": "DriftAlarm"}, period=HOUR),
     "DeletionsHeld": alarm("DeletionsHeld", RECONCILE, AT_LEAST, 1, period=HOUR),
-    "OutOfStep": alarm("OutOfStep", RECONCILE, AT_LEAST, 1, period=HOUR),
+    "OutOfSync": alarm("OutOfSync", RECONCILE, AT_LEAST, 1, period=HOUR),
     "ReactGaveUp": visible("ReactFailures"),
     "ReconcileGaveUp": visible("ReconcileFailures"),
 }

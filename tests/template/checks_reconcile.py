@@ -31,7 +31,7 @@ RUNS = {
 }
 
 # What the schedules start it with, and what each call is to get.
-NIGHTLY, HOURLY = {}, {"order": "settle"}
+NIGHTLY, HOURLY = {}, {"order": "purge_due"}
 
 # How long a run that was killed keeps the others out.
 LEASE = 300

@@ -26,7 +26,7 @@ WRITTEN_BY = {
     "Drift": [RECONCILE],
     "DriftHealed": [RECONCILE],
     "DeletionsHeld": [RECONCILE],
-    "OutOfStep": [RECONCILE],
+    "OutOfSync": [RECONCILE],
     "RunsFinished": [RECONCILE],
     "PurgesLeft": [RECONCILE],
 }

@@ -140,7 +140,7 @@ BY_CHECK = {
     ],
     checks_alarms.check_alarms_can_be_evaluated: [
         ("a day and five minutes", of("SyncLag", "EvaluationPeriods", 289)),
-        ("a week and an hour", of("OutOfStep", "EvaluationPeriods", 169)),
+        ("a week and an hour", of("OutOfSync", "EvaluationPeriods", 169)),
         (
             "a day's runs in half hours",
             both(of("RunsMissing", "Period", 1800), of("RunsMissing", "EvaluationPeriods", 52)),

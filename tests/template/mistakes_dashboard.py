@@ -105,7 +105,7 @@ BY_CHECK = {
         ("another graph of errors", everywhere('"Duration"', '"Errors"')),
         ("no calls", everywhere('"ClerkCalls"', '"Failures"')),
         ("one function's refusals", written("${Refusals} " + of("EnsureProfile"), "${Refusals} " + of("Webhook"))),
-        ("runs that are not shown", written('"RunsFinished"', '"OutOfStep"')),
+        ("runs that are not shown", written('"RunsFinished"', '"OutOfSync"')),
         ("throttles on it", everywhere('"AWS/Lambda", "Errors"', '"AWS/Lambda", "Throttles"')),
     ],
     checks_dashboard.check_dashboard_shows_alarms: [

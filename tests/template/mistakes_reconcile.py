@@ -59,7 +59,7 @@ MISTAKES = [
     ("retried within the lease", checks_reconcile.check_state_machine, put(*RETRY, "MaxAttempts", 2)),
     ("retried at once", checks_reconcile.check_state_machine, put(*RETRY, "IntervalSeconds", 1)),
     ("retried at a steady pace", checks_reconcile.check_state_machine, put(*RETRY, "BackoffRate", 1)),
-    ("retried in step", checks_reconcile.check_state_machine, drop(*RETRY, "JitterStrategy")),
+    ("retried in sync", checks_reconcile.check_state_machine, drop(*RETRY, "JitterStrategy")),
     ("no catch", checks_reconcile.check_state_machine, drop(*CALL, "Catch")),
     ("caught and not told", checks_reconcile.check_state_machine, put(*CALL, "Catch", 0, "Next", "Failed")),
     ("caught and finished", checks_reconcile.check_state_machine, put(*CALL, "Catch", 0, "Next", "Finished")),

@@ -202,9 +202,9 @@ MISTAKES = [
     (
         "settled at night only",
         checks_reconcile.check_schedule,
-        put("ReconcileStart", "Properties", "Target", "Input", '{"order":"settle"}'),
+        put("ReconcileStart", "Properties", "Target", "Input", '{"order":"purge_due"}'),
     ),
     ("no order", checks_reconcile.check_state_machine, put(*PAYLOAD, {})),
-    ("always the same order", checks_reconcile.check_state_machine, put(*PAYLOAD, {"order": "settle"})),
+    ("always the same order", checks_reconcile.check_state_machine, put(*PAYLOAD, {"order": "purge_due"})),
     ("its answer for an order", checks_reconcile.check_state_machine, put(*PAYLOAD, "{% $states.input %}")),
 ]

@@ -25,7 +25,7 @@ pub(super) async fn run(reconcile: Arc<Reconcile>, clock: Clock) -> Infallible {
             tokio::time::sleep(LOOK.min(Duration::from_millis(hour - clock().get().min(hour)))).await;
         }
         // The outcome of either is in its log, and there is another hour.
-        let _ = reconcile.settle(None).await;
+        let _ = reconcile.purge_due(None).await;
         if clock().get() >= night {
             let _ = reconcile.run(&Order::Run(reconcile.policy()), None, &|_| ()).await;
             night = next_night(clock());

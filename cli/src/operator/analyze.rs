@@ -15,7 +15,7 @@ use super::progress::Progress;
 use super::reconcile::Runs;
 use super::target::{Environment, Target};
 use super::text::{count, counted, plural, seconds, table};
-use super::{Screen, look, note, report, say};
+use super::{Screen, check_tables, note, report, say};
 use crate::args::AnalyzeArgs;
 use crate::{Clock, Status, signals};
 
@@ -27,7 +27,7 @@ use crate::{Clock, Status, signals};
 pub async fn run(args: AnalyzeArgs, environment: Environment, clock: Clock, screen: &Screen) -> anyhow::Result<Status> {
     let target = Target::find(&args.target, environment, true).await?.with_owned_tables().await?;
     let settings = target.settings(Settings::read)?;
-    look::at_tables(&target, &settings).await?;
+    check_tables::all(&target, &settings).await?;
     let (mirror, dynamodb) = (settings.mirror.is_on, &target.dynamodb);
     let auditor = Auditor {
         stores: Stores::new(dynamodb, &settings.tables),
@@ -55,7 +55,7 @@ pub async fn run(args: AnalyzeArgs, environment: Environment, clock: Clock, scre
     } else {
         say(text(&analysis, run, &target.options))?;
     }
-    Ok(if analysis.in_step { Status::Done } else { Status::Left })
+    Ok(if analysis.in_sync { Status::Done } else { Status::Left })
 }
 
 async fn audit(auditor: &Auditor, screen: &Screen, runs: &Runs<'_>) -> anyhow::Result<Option<Audit>> {
@@ -101,12 +101,12 @@ fn meaning(name: &str) -> &'static str {
 
 fn text(analysis: &Analysis, run: &Run, options: &str) -> String {
     let header =
-        ["", "in step", "missing", "outdated", "absent", "without profile", "without owner", "conflict", "other"];
+        ["", "in sync", "missing", "outdated", "absent", "without profile", "without owner", "conflict", "other"];
     let row = |kind: Kind| {
         let findings = analysis.findings.of(kind);
         let wrong = findings.wrong().map(|(_, number)| number);
         let (shown, others) = wrong.split_at(6);
-        let numbers = [findings.in_step].into_iter().chain(shown.iter().copied()).chain([others.iter().sum()]);
+        let numbers = [findings.in_sync].into_iter().chain(shown.iter().copied()).chain([others.iter().sum()]);
         [plural(kind).to_owned()].into_iter().chain(numbers.map(count)).collect()
     };
     let mut parts = vec![table(&header, &Kind::ALL.map(row), 1)];
@@ -122,7 +122,7 @@ fn text(analysis: &Analysis, run: &Run, options: &str) -> String {
     if kept > 0 {
         let are = if kept == 1 { "is" } else { "are" };
         parts.push(format!(
-            "{} of the deleted {are} kept: DELETION_POLICY says so, or the hold is not over.",
+            "{} of the deleted {are} kept: DELETION_POLICY says so, or the grace period is not over.",
             counted(kept, "record")
         ));
     }
@@ -134,8 +134,8 @@ fn text(analysis: &Analysis, run: &Run, options: &str) -> String {
         run.cost.read_units + analysis.profiles.read_units,
     ));
     let mut conclusion = Vec::new();
-    if analysis.in_step {
-        conclusion.push("All in step.".to_owned());
+    if analysis.in_sync {
+        conclusion.push("All in sync.".to_owned());
     }
     let repairable =
         ["missing", "outdated", "behind", "tied", "absent", "orphaned", "without_profile", "tombstones", "links"];
@@ -154,14 +154,14 @@ fn text(analysis: &Analysis, run: &Run, options: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rollcall::core::id::Each;
+    use rollcall::core::id::PerKind;
     use rollcall::core::millis::Millis;
     use rollcall::core::reconcile::analysis::{Findings, Records};
 
     use super::*;
 
-    fn analyzed(change: impl FnOnce(&mut Run, &mut Each<Findings>)) -> (Analysis, Run) {
-        let (mut run, mut audit) = (Run::begin(Millis::ZERO, Mode::Report, true), Each::default());
+    fn analyzed(change: impl FnOnce(&mut Run, &mut PerKind<Findings>)) -> (Analysis, Run) {
+        let (mut run, mut audit) = (Run::begin(Millis::ZERO, Mode::Report, true), PerKind::default());
         for kind in Kind::ALL {
             run.listings.of_mut(kind).ended = true;
         }
@@ -180,16 +180,16 @@ mod tests {
 
     #[test]
     fn fault_a10_whatever_keeps_it_from_being_in_step_is_shown() {
-        let changes: [fn(&mut Run, &mut Each<Findings>); 12] = [
+        let changes: [fn(&mut Run, &mut PerKind<Findings>); 12] = [
             |run, _| run.tally.user.drift.behind = 1,
             |run, _| run.tally.membership.drift.orphaned = 1,
             |run, _| run.tally.user.held = 1,
             |run, _| run.tally.user.unconfirmed = 1,
             |run, _| run.tally.user.drift.unproven = 1,
-            |run, _| run.undone.links = 1,
-            |run, _| run.undone.tombstones = 1,
-            |run, _| run.undone.conflicts = 1,
-            |run, _| run.undone.left = 1,
+            |run, _| run.effects.links = 1,
+            |run, _| run.effects.tombstones = 1,
+            |run, _| run.effects.conflicts = 1,
+            |run, _| run.effects.left = 1,
             |_, audit| audit.user.without_owner = 1,
             |_, audit| audit.user.misplaced = 1,
             |run, _| run.listings.user.ended = false,
@@ -197,10 +197,10 @@ mod tests {
         for (at, change) in changes.into_iter().enumerate() {
             let (analysis, run) = analyzed(change);
             let text = text(&analysis, &run, "");
-            assert!(!analysis.in_step, "{at}: {text}");
+            assert!(!analysis.in_sync, "{at}: {text}");
             let is_counted = text.lines().any(|line| line.starts_with("  1  "));
             assert!(is_counted || text.contains("left somebody out"), "{at}: {text}");
-            assert!(!text.contains("All in step"), "{at}: {text}");
+            assert!(!text.contains("All in sync"), "{at}: {text}");
         }
     }
 
@@ -220,7 +220,7 @@ mod tests {
                     about what is left.";
         assert_eq!(text.lines().last(), Some(last));
         let (analysis, run) = analyzed(|_, _| ());
-        assert!(super::text(&analysis, &run, "").ends_with("All in step."));
+        assert!(super::text(&analysis, &run, "").ends_with("All in sync."));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use rollcall::services::deletion::purge::{PurgeError, Removed};
 use rollcall::services::operator::erase::{EraseError, ToErase};
 use serde_json::json;
 
-use super::desk::{Desk, must_say_yes};
+use super::context::{OperatorContext, must_say_yes};
 use super::reconcile::store;
 use super::target::Environment;
 use super::text::{count, counted, moment, table};
@@ -24,10 +24,10 @@ pub async fn run(args: EraseArgs, environment: Environment, clock: Clock, screen
     if must_say_yes(args.yes, args.dry_run, args.json, screen) {
         return Ok(Status::Usage);
     }
-    let desk = Desk::open(&args.target, environment, clock).await?;
-    let explain = |error| explain(&desk, error);
+    let context = OperatorContext::open(&args.target, environment, clock).await?;
+    let explain = |error| explain(&context, error);
     let ToErase { user, name, stored, is_unknown } =
-        desk.operator.to_erase(&args.id, &desk.holdings(), args.even_if_unknown).await.map_err(explain)?;
+        context.operator.to_erase(&args.id, &context.holdings(), args.even_if_unknown).await.map_err(explain)?;
     if !args.json {
         let stands = match &stored {
             None if is_unknown => "is known neither to Clerk nor to the tables",
@@ -37,7 +37,7 @@ pub async fn run(args: EraseArgs, environment: Environment, clock: Clock, screen
             Some(_) => "lives here",
         };
         let name = name.map(|name| format!(" ({name})")).unwrap_or_default();
-        say(format_args!("user {user}{name} {stands}. {}", plan(&desk, args.now)))?;
+        say(format_args!("user {user}{name} {stands}. {}", plan(&context, args.now)))?;
     }
     if args.dry_run {
         if args.json {
@@ -52,7 +52,7 @@ pub async fn run(args: EraseArgs, environment: Environment, clock: Clock, screen
         say("Nothing was deleted.")?;
         return Ok(Status::Left);
     }
-    let erasure = desk.operator.erase(&user, args.now).await.map_err(explain)?;
+    let erasure = context.operator.erase(&user, args.now).await.map_err(explain)?;
     let missing = matches!(&erasure.own, Own::Removed(removed) if !removed.missing.is_empty());
     if args.json {
         let (waits_until, removed) = match &erasure.own {
@@ -74,15 +74,15 @@ pub async fn run(args: EraseArgs, environment: Environment, clock: Clock, screen
             }
             Own::Nothing => say("DELETION_POLICY=retain: everything is kept.")?,
             Own::Waits(until) => say(format_args!("The data are removed after {}.", moment(*until)))?,
-            Own::Removed(removed) => say(removed_text(removed, &desk))?,
+            Own::Removed(removed) => say(removed_text(removed, &context))?,
         }
     }
     Ok(if missing || erasure.is_left { Status::Left } else { Status::Done })
 }
 
-fn plan(desk: &Desk, now: bool) -> String {
-    let removal = &desk.settings.removal;
-    let Some(deletions) = &desk.operator.deletions.purger else {
+fn plan(context: &OperatorContext, now: bool) -> String {
+    let removal = &context.settings.removal;
+    let Some(deletions) = &context.operator.deletions.purger else {
         return "Everything stored is kept (DELETION_POLICY=retain).".to_owned();
     };
     let tables = match removal.policy {
@@ -91,7 +91,11 @@ fn plan(desk: &Desk, now: bool) -> String {
         }
         _ => "the personal data in Profiles".to_owned(),
     };
-    let when = if now || removal.hold == 0 { "at once".to_owned() } else { format!("in {} hours", removal.hold) };
+    let when = if now || removal.grace_hours == 0 {
+        "at once".to_owned()
+    } else {
+        format!("in {} hours", removal.grace_hours)
+    };
     format!("Erasing removes {tables} {when}; backups go to {}.", deletions.backups.place())
 }
 
@@ -99,25 +103,25 @@ fn count_of(tables: usize) -> u64 {
     u64::try_from(tables).unwrap_or(u64::MAX)
 }
 
-fn removed_text(removed: &Removed, desk: &Desk) -> String {
+fn removed_text(removed: &Removed, context: &OperatorContext) -> String {
     let rows: Vec<Vec<String>> = removed.rows.iter().map(|(table, rows)| vec![table.clone(), count(*rows)]).collect();
     let mut lines = vec![if rows.is_empty() {
         "There was nothing left to remove.".to_owned()
     } else {
         format!("Removed:\n{}", table(&["table", "rows"], &rows, 1))
     }];
-    if let Some(purger) = &desk.operator.deletions.purger {
+    if let Some(purger) = &context.operator.deletions.purger {
         lines.extend(removed.backups.iter().map(|backup| format!("Backup: {}/{backup}", purger.backups.place())));
     }
     lines.extend(removed.missing.iter().map(|table| format!("There is no table {table}: check OWNED_TABLES.")));
     lines.join("\n")
 }
 
-fn explain(desk: &Desk, error: EraseError) -> anyhow::Error {
+fn explain(context: &OperatorContext, error: EraseError) -> anyhow::Error {
     match error {
-        EraseError::Operator(error) => desk.explain(error),
+        EraseError::Operator(error) => context.explain(error),
         EraseError::Purge(PurgeError::Store(error)) | EraseError::Owned(OwnedError::Store(error)) => {
-            store(&error, &desk.target.options)
+            store(&error, &context.target.options)
         }
         EraseError::Purge(error) => {
             anyhow!(error).context("the user has ended, but not all data are removed: the same command goes on")

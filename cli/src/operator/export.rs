@@ -3,7 +3,7 @@
 use anyhow::anyhow;
 use rollcall::services::operator::export::ExportError;
 
-use super::desk::Desk;
+use super::context::OperatorContext;
 use super::target::Environment;
 use super::{note, say};
 use crate::args::ExportArgs;
@@ -15,9 +15,9 @@ use crate::{Clock, Status};
 ///
 /// If it cannot, with what to do about it.
 pub async fn run(args: ExportArgs, environment: Environment, clock: Clock) -> anyhow::Result<Status> {
-    let desk = Desk::open(&args.target, environment, clock).await?;
-    let export = desk.operator.export(&args.id, &desk.holdings()).await.map_err(|error| match error {
-        ExportError::Operator(error) => desk.explain(error),
+    let context = OperatorContext::open(&args.target, environment, clock).await?;
+    let export = context.operator.export(&args.id, &context.holdings()).await.map_err(|error| match error {
+        ExportError::Operator(error) => context.explain(error),
         error => anyhow!(error),
     })?;
     for table in &export.missing_tables {

@@ -4,10 +4,10 @@
 //! [`export`] about one person, [`owned_tables`] about a setting; before they write, `look` makes sure of the tables. [`progress`] is what is seen meanwhile, [`report`] and [`text`] what is read in the end.
 
 pub mod analyze;
-mod desk;
+mod check_tables;
+mod context;
 pub mod erase;
 pub mod export;
-mod look;
 pub mod owned_tables;
 pub mod progress;
 pub mod reconcile;

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::reconcile::store;
 use super::target::{Environment, Target};
 use super::text::counted;
-use super::{look, say};
+use super::{check_tables, say};
 use crate::Status;
 use crate::args::OwnedTablesArgs;
 
@@ -42,7 +42,7 @@ pub async fn run(args: OwnedTablesArgs, environment: Environment) -> anyhow::Res
     if owned.is_empty() {
         bail!("the list names no table: set OwnedTables to [] instead");
     }
-    look::at(&target, &tables).await?;
+    check_tables::named(&target, &tables).await?;
     let operations = tables.operations;
     // Spaces and the order of the fields do not count.
     let list = serde_json::to_string(&owned)?;

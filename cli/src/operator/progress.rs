@@ -7,7 +7,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rollcall::core::id::Kind;
 use rollcall::core::reconcile::run::{Phase, Run};
 
-use super::report::{for_operators, repairable};
 use super::text::{count, counted, plural};
 use super::{Screen, note};
 
@@ -25,9 +24,9 @@ pub struct Progress {
 /// A step that may take hours, where there is no bar: another line for each thousand.
 fn at_thousands(name: String, run: &Run) -> String {
     match &run.next {
-        Phase::Link { .. } if run.undone.linked >= 1_000 => {
-            let linked = run.undone.linked / 1_000 * 1_000;
-            format!("{name}, {} of {}", count(linked), count(run.undone.links - run.undone.backlog))
+        Phase::WriteBack { .. } if run.effects.linked >= 1_000 => {
+            let linked = run.effects.linked / 1_000 * 1_000;
+            format!("{name}, {} of {}", count(linked), count(run.effects.links - run.effects.backlog))
         }
         _ => name,
     }
@@ -112,20 +111,20 @@ fn step(run: &Run) -> Step {
         Phase::Users { .. } => listing(Kind::User),
         Phase::Listed { kind, .. } => listing(*kind),
         Phase::Search { .. } => other("searching the Directory".to_owned()),
-        Phase::Sift { kind, .. } => other(format!("sifting {} in doubt", plural(*kind))),
-        Phase::Prove { kind, .. } => other(format!("proving the absence of {}", plural(*kind))),
-        Phase::Settle { .. } => other("settling what was left undone".to_owned()),
-        Phase::Link { .. } => {
-            let (linked, all) = (run.undone.linked, run.undone.links.saturating_sub(run.undone.backlog));
+        Phase::Screen { kind, .. } => other(format!("sifting {} in doubt", plural(*kind))),
+        Phase::Confirm { kind, .. } => other(format!("proving the absence of {}", plural(*kind))),
+        Phase::Effects { .. } => other("settling what was left undone".to_owned()),
+        Phase::WriteBack { .. } => {
+            let (linked, all) = (run.effects.linked, run.effects.links.saturating_sub(run.effects.backlog));
             Step { name: "writing back into Clerk".to_owned(), listed: (all > 0).then_some((linked, all)) }
         }
-        Phase::Over => other("done".to_owned()),
+        Phase::Done => other("done".to_owned()),
     }
 }
 
 fn so_far(run: &Run) -> String {
     let drift = run.total().drift;
-    let found = repairable(&drift) + for_operators(&drift);
+    let found = drift.repairable() + drift.for_operators();
     format!("{} to Clerk, {} so far", counted(run.cost.clerk_calls, "call"), counted(found, "difference"))
 }
 
@@ -145,8 +144,8 @@ mod tests {
         // More came than were counted.
         run.listings.user.seen = 702;
         assert_eq!(step(&run).listed, Some((702, 702)));
-        run.next = Phase::Link { after: None };
-        (run.undone.links, run.undone.linked, run.undone.backlog) = (3_000, 1_010, 500);
+        run.next = Phase::WriteBack { after: None };
+        (run.effects.links, run.effects.linked, run.effects.backlog) = (3_000, 1_010, 500);
         assert_eq!(step(&run).listed, Some((1_010, 2_500)));
         assert_eq!(at_thousands(step(&run).name, &run), "writing back into Clerk, 1,000 of 2,500");
         run.next = Phase::Search { from: None };

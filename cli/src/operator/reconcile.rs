@@ -9,15 +9,15 @@ use anyhow::{anyhow, bail};
 use rollcall::adapters::aws::backups::Backups;
 use rollcall::adapters::clerk::error::ClerkError;
 use rollcall::adapters::dynamo::error::StoreError;
-use rollcall::adapters::dynamo::operations::runs::Doubtful;
+use rollcall::adapters::dynamo::operations::runs::CandidatePage;
 use rollcall::core::id::Kind;
-use rollcall::core::reconcile::run::{Mode, Run, RunId, State};
+use rollcall::core::reconcile::run::{Mode, Run, RunId, RunState};
 use rollcall::services::reconcile::ReconcileError;
 
 use super::progress::Progress;
 use super::target::{Environment, Target};
 use super::text::plural;
-use super::{Screen, look, note, report, say};
+use super::{Screen, check_tables, note, report, say};
 use crate::args::ReconcileArgs;
 use crate::{Clock, Status, signals};
 
@@ -52,7 +52,7 @@ pub async fn run(
         note("rollcall: nobody can be asked here: add --yes to write, or --dry-run to see what would be written");
         return Ok(Status::Usage);
     }
-    look::at_tables(&target, &settings).await?;
+    check_tables::all(&target, &settings).await?;
     let backups = Backups::of(&settings.removal, &target.aws);
     let reconcile = Reconcile::new(settings, &target.dynamodb, backups, clock.clone());
     // Somebody looks on, and may stop it at any time.
@@ -66,7 +66,7 @@ pub async fn run(
             let held = runs.held(&run).await?;
             if !args.json {
                 say(format_args!(
-                    "Run {run} holds back the deletion of {held}. Each is proven again before it is done."
+                    "Run {run} holds back the deletion of {held}. PerKind is proven again before it is done."
                 ))?;
             }
             if policy == Mode::Report {
@@ -109,7 +109,7 @@ pub async fn run(
 /// Whether a repairing run would do anything about a plan; holding deletions for approval is something.
 fn is_worth_a_run(plan: &Run) -> bool {
     let total = plan.total();
-    report::repairable(&total.drift) + total.held > 0
+    total.drift.repairable() + total.held > 0
 }
 
 impl Runs<'_> {
@@ -155,7 +155,7 @@ impl Runs<'_> {
     async fn held(&self, id: &RunId) -> anyhow::Result<String> {
         let run = self.reconcile.operations().run(id).await.map_err(|error| self.explain(error.into()))?;
         let run = run.ok_or_else(|| self.explain(ReconcileError::Unknown(id.clone())))?;
-        let is_held = run.state == State::Held || (run.state == State::Running && run.approved);
+        let is_held = run.state == RunState::Held || (run.state == RunState::Running && run.approved);
         if run.mode == Mode::Report || !is_held {
             return Err(self.explain(ReconcileError::NotHeld(id.clone())));
         }
@@ -175,7 +175,7 @@ impl Runs<'_> {
             while let Some((place, doubts)) = self
                 .reconcile
                 .operations()
-                .candidates(run, kind, Doubtful::Found, after.as_ref())
+                .candidates(run, kind, CandidatePage::Found, after.as_ref())
                 .await
                 .map_err(|error| self.explain(error.into()))?
             {

@@ -4,33 +4,23 @@ use ::reconcile::{Outcome, Report};
 use rollcall::adapters::dynamo::operations::runs::Lease;
 use rollcall::core::id::Kind;
 use rollcall::core::reconcile::run::{Instead, Mode, Run};
-use rollcall::core::reconcile::tally::{Drift, Tally, Undone};
+use rollcall::core::reconcile::tally::{Drift, PendingEffects, Tally};
 use serde_json::{Value, json};
 
 use super::text::{count, counted, moment, plural, seconds, table};
 use crate::Status;
 
-/// What a script reads: the report as the function answers it, and whether the copy is in step.
+/// What a script reads: the report as the function answers it, and whether the copy is in sync.
 pub fn to_json(report: &Report) -> Value {
     let mut json = json!(report);
-    json["in_step"] = report.run.as_ref().is_some_and(Run::is_in_step).into();
+    json["in_sync"] = report.run.as_ref().is_some_and(Run::is_in_sync).into();
     json
 }
 
 /// The exit status after a run.
 pub fn status(report: &Report) -> Status {
-    let in_step = report.state == Outcome::Done && report.run.as_ref().is_some_and(Run::is_in_step);
-    if in_step { Status::Done } else { Status::Left }
-}
-
-/// The differences that a run in repairing mode ends by itself.
-pub fn repairable(drift: &Drift) -> u64 {
-    drift.missing + drift.outdated + drift.behind + drift.tied + drift.absent + drift.orphaned
-}
-
-/// The differences that only an operator can end.
-pub fn for_operators(drift: &Drift) -> u64 {
-    drift.for_operators()
+    let in_sync = report.state == Outcome::Done && report.run.as_ref().is_some_and(Run::is_in_sync);
+    if in_sync { Status::Done } else { Status::Left }
 }
 
 /// The whole report. `options` is what must be added to another command for it to work on the same.
@@ -45,7 +35,7 @@ pub fn text(report: &Report, options: &str) -> String {
     parts.extend(run.instead_of.as_ref().map(instead_of));
     parts.push(counts(run));
     parts.extend(found(&total.drift, run.mode));
-    parts.extend(undone(&run.undone, run.mode));
+    parts.extend(effects(&run.effects, run.mode));
     parts.extend(unconfirmed(total.unconfirmed));
     parts.extend(incomplete(run));
     let cost = &run.cost;
@@ -148,8 +138,9 @@ fn found(drift: &Drift, mode: Mode) -> Vec<String> {
 }
 
 /// What should have followed from changes and had not.
-fn undone(undone: &Undone, mode: Mode) -> Option<String> {
-    let Undone { profiles, tombstones, links, linked: _, backlog, conflicts, left, waiting, purged, gone } = *undone;
+fn effects(effects: &PendingEffects, mode: Mode) -> Option<String> {
+    let PendingEffects { profiles, tombstones, links, linked: _, backlog, conflicts, left, waiting, purged, gone } =
+        *effects;
     let found = [
         (profiles, "users and memberships without their record in Profiles"),
         (tombstones, "ended users and organizations of which not all that follows was done"),
@@ -206,18 +197,18 @@ fn incomplete(run: &Run) -> Option<String> {
 /// How it stands now, and what to do next.
 fn conclusion(state: Outcome, run: &Run, options: &str) -> String {
     let total = run.total();
-    let (repairable, operators) = (repairable(&total.drift), for_operators(&total.drift));
+    let (repairable, operators) = (total.drift.repairable(), total.drift.for_operators());
     let written = total.created + total.updated + total.deleted + total.ended;
     let mut sentences = Vec::new();
-    if run.is_in_step() {
+    if run.is_in_sync() {
         sentences.push(match written {
-            0 => "In step.".to_owned(),
-            written => format!("In step: {} written.", counted(written, "row")),
+            0 => "In sync.".to_owned(),
+            written => format!("In sync: {} written.", counted(written, "row")),
         });
     }
     let repairable = match run.mode {
         Mode::Repair => repairable,
-        Mode::Report => repairable + run.undone.profiles + run.undone.tombstones + run.undone.links,
+        Mode::Report => repairable + run.effects.profiles + run.effects.tombstones + run.effects.links,
     };
     if run.mode == Mode::Report && repairable > 0 {
         let them = if repairable == 1 { "it" } else { "them" };
@@ -235,10 +226,10 @@ fn conclusion(state: Outcome, run: &Run, options: &str) -> String {
     if state == Outcome::Incomplete {
         sentences.push("Not everything could be looked at: run it again.".to_owned());
     }
-    if run.undone.left > 0 {
-        sentences.push(format!("{} left: run it again.", counted(run.undone.left, "consequence")));
+    if run.effects.left > 0 {
+        sentences.push(format!("{} left: run it again.", counted(run.effects.left, "consequence")));
     }
-    let operators = operators + run.undone.conflicts;
+    let operators = operators + run.effects.conflicts;
     if operators > 0 {
         let need = if operators == 1 { "needs" } else { "need" };
         sentences.push(format!("{} {need} an operator: docs/operations.md.", counted(operators, "difference")));
@@ -267,7 +258,7 @@ mod tests {
         }
         change(&mut run);
         run.finish(at(1_767_225_601_000));
-        rollcall::services::reconcile::Answer::Ran(Box::new(run)).into()
+        rollcall::services::reconcile::RunResult::Ran(Box::new(run)).into()
     }
 
     fn last(report: &Report) -> String {
@@ -277,12 +268,12 @@ mod tests {
     #[test]
     fn the_last_line_says_how_it_stands_and_what_to_do() {
         for (mode, change, expected, exit) in [
-            (Mode::Repair, (|_| ()) as fn(&mut Tally), "In step.", Status::Done),
-            (Mode::Report, |_| (), "In step.", Status::Done),
+            (Mode::Repair, (|_| ()) as fn(&mut Tally), "In sync.", Status::Done),
+            (Mode::Report, |_| (), "In sync.", Status::Done),
             (
                 Mode::Repair,
                 |tally| (tally.created, tally.drift.missing) = (3, 3),
-                "In step: 3 rows written.",
+                "In sync: 3 rows written.",
                 Status::Done,
             ),
             (
@@ -313,7 +304,7 @@ mod tests {
         ] {
             let report = run(mode, |run| change(&mut run.tally.user));
             assert_eq!((last(&report).as_str(), status(&report)), (expected, exit));
-            assert_eq!(to_json(&report)["in_step"], exit == Status::Done);
+            assert_eq!(to_json(&report)["in_sync"], exit == Status::Done);
         }
     }
 
@@ -369,8 +360,8 @@ mod tests {
     #[test]
     fn somebody_elses_run_is_no_failure_and_no_success() {
         let lease = Lease { holder: "x".to_owned(), until: Millis::try_from(1_767_225_600_000).unwrap() };
-        let report = Report::from(rollcall::services::reconcile::Answer::Busy(lease));
+        let report = Report::from(rollcall::services::reconcile::RunResult::Busy(lease));
         assert!(text(&report, "").contains("until 2026-01-01T00:00:00Z"));
-        assert_eq!((status(&report), to_json(&report)["in_step"].as_bool()), (Status::Left, Some(false)));
+        assert_eq!((status(&report), to_json(&report)["in_sync"].as_bool()), (Status::Left, Some(false)));
     }
 }

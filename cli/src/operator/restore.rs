@@ -12,8 +12,8 @@ use rollcall::settings::tables::Tables;
 use rollcall::settings::variables::{CLERK_INSTANCE_ID, Reader};
 use serde_json::json;
 
-use super::desk::must_say_yes;
-use super::look;
+use super::check_tables;
+use super::context::must_say_yes;
 use super::reconcile::store;
 use super::target::{Environment, Target};
 use super::text::{count, moment, table};
@@ -96,7 +96,7 @@ async fn places(target: &Target) -> anyhow::Result<Places> {
         let owned = Removal::read_owned(&mut reader, tables.as_ref());
         reader.finish(|| Some((instance?, tables?, owned)))
     })?;
-    look::at(target, &tables).await?;
+    check_tables::named(target, &tables).await?;
     let client = || target.dynamodb.clone();
     let profiles = DynamoOwned::partition(client(), tables.profiles);
     let owned: Vec<DynamoOwned> = owned.into_iter().map(|table| DynamoOwned::new(client(), table)).collect();

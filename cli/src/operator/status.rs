@@ -2,7 +2,7 @@
 use rollcall::adapters::dynamo::operations::Operations;
 use rollcall::adapters::dynamo::operations::runs::Lease;
 use rollcall::core::millis::Millis;
-use rollcall::core::reconcile::run::{Mode, Run, State, TOO_OLD_TO_APPROVE};
+use rollcall::core::reconcile::run::{Mode, Run, RunState, TOO_OLD_TO_APPROVE};
 use rollcall::core::tables::table_name;
 use rollcall::settings::variables::{InvalidSettings, OPERATIONS_TABLE, Reader};
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ use crate::{Clock, Status};
 /// Runs that are shown.
 const SHOWN: usize = 10;
 /// Runs that are looked through for the last one that repaired: reports may be newer.
-const MOST_RECENT: i32 = 50;
+const MAX_RECENT: i32 = 50;
 
 /// What is known of the runs.
 #[derive(Debug)]
@@ -41,14 +41,14 @@ pub async fn run(args: StatusArgs, environment: Environment, clock: Clock) -> an
     let operations = Operations::new(target.dynamodb.clone(), table);
     let now = clock();
     let lease = operations.lease(now).await.map_err(|error| store(&error, &target.options))?;
-    let latest = operations.latest_runs(MOST_RECENT).await.map_err(|error| store(&error, &target.options))?;
+    let latest = operations.latest_runs(MAX_RECENT).await.map_err(|error| store(&error, &target.options))?;
     let standing = Standing::of(latest, lease, now);
     if args.json {
         say(standing.to_json())?;
     } else {
         say(standing.text(&target.options))?;
     }
-    Ok(if standing.is_in_step() { Status::Done } else { Status::Left })
+    Ok(if standing.is_in_sync() { Status::Done } else { Status::Left })
 }
 
 fn operations_table(lookup: &dyn Fn(&str) -> Option<String>) -> Result<String, InvalidSettings> {
@@ -61,25 +61,25 @@ impl Standing {
     fn of(runs: Vec<Run>, lease: Option<Lease>, now: Millis) -> Standing {
         let repairing = runs.iter().filter(|run| run.mode == Mode::Repair);
         // A run that came to its end has looked at all that the runs before it had held back.
-        let since_done = repairing.take_while(|run| run.state != State::Done);
-        let is_waiting = |run: &&Run| run.state == State::Held && now.since(run.started_at) <= TOO_OLD_TO_APPROVE;
-        let waiting = since_done.filter(|run| run.state != State::Running).find(is_waiting).cloned();
+        let since_done = repairing.take_while(|run| run.state != RunState::Done);
+        let is_waiting = |run: &&Run| run.state == RunState::Held && now.since(run.started_at) <= TOO_OLD_TO_APPROVE;
+        let waiting = since_done.filter(|run| run.state != RunState::Running).find(is_waiting).cloned();
         Standing { runs, lease, waiting }
     }
 
     /// The run that says how it stands: the latest that is over, whether it repaired or only reported.
     fn decisive(&self) -> Option<&Run> {
-        self.runs.iter().find(|run| run.state != State::Running)
+        self.runs.iter().find(|run| run.state != RunState::Running)
     }
 
     /// The latest run that is over and repaired, if it left nothing.
-    fn in_step_before(&self) -> Option<&Run> {
-        let over = self.runs.iter().filter(|run| run.state != State::Running);
-        over.into_iter().find(|run| run.mode == Mode::Repair).filter(|run| run.is_in_step())
+    fn in_sync_before(&self) -> Option<&Run> {
+        let over = self.runs.iter().filter(|run| run.state != RunState::Running);
+        over.into_iter().find(|run| run.mode == Mode::Repair).filter(|run| run.is_in_sync())
     }
 
-    fn is_in_step(&self) -> bool {
-        self.decisive().is_some_and(Run::is_in_step)
+    fn is_in_sync(&self) -> bool {
+        self.decisive().is_some_and(Run::is_in_sync)
     }
 
     fn to_json(&self) -> Value {
@@ -89,8 +89,8 @@ impl Standing {
         });
         let runs = &self.runs[..self.runs.len().min(SHOWN)];
         let differences = self.decisive().map(Run::differences);
-        let in_step = self.is_in_step();
-        json!({ "in_step": in_step, "differences": differences, "lease": self.lease, "waiting": waiting, "runs": runs })
+        let in_sync = self.is_in_sync();
+        json!({ "in_sync": in_sync, "differences": differences, "lease": self.lease, "waiting": waiting, "runs": runs })
     }
 
     fn text(&self, options: &str) -> String {
@@ -111,40 +111,40 @@ impl Standing {
         }));
         parts.push(match self.decisive() {
             None => "No run has come to its end yet.".to_owned(),
-            Some(run) if run.is_in_step() => format!("In step, as of {}.", finished(run)),
+            Some(run) if run.is_in_sync() => format!("In sync, as of {}.", finished(run)),
             Some(run) => self.out_of_step(run, options),
         });
         parts.join("\n\n")
     }
 
-    /// What is said where the latest finding is not that all is in step.
+    /// What is said where the latest finding is not that all is in sync.
     fn out_of_step(&self, run: &Run, options: &str) -> String {
         let found = match run.differences() {
             0 => "not everything could be looked at".to_owned(),
             differences => counted(differences, "difference"),
         };
         let advice = format!("`rollcall reconcile{options}`");
-        match self.in_step_before() {
+        match self.in_sync_before() {
             Some(repair) => {
                 let (repaired, reported) = (finished(repair), finished(run));
                 format!("In sync at the last repair, {repaired}; {found} since, as of {reported}: {advice}")
             }
-            None => format!("Not in step, as of {}: {found}. {advice}", finished(run)),
+            None => format!("Out of sync, as of {}: {found}. {advice}", finished(run)),
         }
     }
 
     fn row(&self, run: &Run) -> Vec<String> {
         let total = run.total();
         let (mode, state) = match (run.mode, run.state) {
-            (Mode::Repair, State::Running) if self.lease.is_none() => ("repair", "interrupted"),
-            (Mode::Report, State::Running) if self.lease.is_none() => ("report", "interrupted"),
+            (Mode::Repair, RunState::Running) if self.lease.is_none() => ("repair", "interrupted"),
+            (Mode::Report, RunState::Running) if self.lease.is_none() => ("report", "interrupted"),
             (mode, state) => {
                 let mode = if mode == Mode::Repair { "repair" } else { "report" };
                 let state = match state {
-                    State::Running => "running",
-                    State::Held => "held",
-                    State::Incomplete => "incomplete",
-                    State::Done => "done",
+                    RunState::Running => "running",
+                    RunState::Held => "held",
+                    RunState::Incomplete => "incomplete",
+                    RunState::Done => "done",
                 };
                 (mode, state)
             }
@@ -208,7 +208,7 @@ mod tests {
             (vec![held(2), done(1)], false),
             (vec![drift(2), done(1)], false),
         ] {
-            assert_eq!(Standing::of(runs.clone(), None, day(3)).is_in_step(), expected, "{runs:?}");
+            assert_eq!(Standing::of(runs.clone(), None, day(3)).is_in_sync(), expected, "{runs:?}");
         }
     }
 
@@ -216,17 +216,17 @@ mod tests {
     fn fault_a12_the_last_repair_and_what_was_found_since_are_both_told() {
         let done = over(1, Mode::Repair, |run| run.tally.user.drift.missing = 9);
         let report = over(2, Mode::Report, |run| {
-            (run.tally.user.drift.missing, run.tally.user.held, run.undone.links) = (3, 4, 5);
+            (run.tally.user.drift.missing, run.tally.user.held, run.effects.links) = (3, 4, 5);
         });
         let standing = Standing::of(vec![report, done.clone()], None, day(3));
         let expected = "In sync at the last repair, 2026-01-02T00:00:00Z; 12 differences since, as of \
                         2026-01-03T00:00:00Z: `rollcall reconcile --local`";
         assert_eq!(standing.text(" --local").lines().last(), Some(expected));
-        assert_eq!((standing.to_json()["differences"].as_u64(), standing.is_in_step()), (Some(12), false));
+        assert_eq!((standing.to_json()["differences"].as_u64(), standing.is_in_sync()), (Some(12), false));
         let drift = over(2, Mode::Repair, |run| run.tally.user.drift.conflict = 1);
         let text = Standing::of(vec![drift, done], None, day(3)).text("");
         assert!(
-            text.ends_with("Not in step, as of 2026-01-03T00:00:00Z: 1 difference. `rollcall reconcile`"),
+            text.ends_with("Out of sync, as of 2026-01-03T00:00:00Z: 1 difference. `rollcall reconcile`"),
             "{text}"
         );
     }

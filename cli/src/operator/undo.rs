@@ -4,7 +4,7 @@ use rollcall::core::id::EntityId;
 use rollcall::services::operator::undo::{Stands, Undo, UndoPlan};
 use serde_json::json;
 
-use super::desk::{Desk, must_say_yes};
+use super::context::{OperatorContext, must_say_yes};
 use super::target::Environment;
 use super::text::{counted, moment};
 use super::{Screen, say};
@@ -20,10 +20,10 @@ pub async fn run(args: UndoArgs, environment: Environment, clock: Clock, screen:
     if must_say_yes(args.yes, args.dry_run, args.json, screen) {
         return Ok(Status::Usage);
     }
-    let desk = Desk::open(&args.target, environment, clock).await?;
+    let context = OperatorContext::open(&args.target, environment, clock).await?;
     if args.dry_run || !args.yes {
         let UndoPlan { entity, stands } =
-            desk.operator.can_undo(&args.id).await.map_err(|error| desk.explain(error))?;
+            context.operator.can_undo(&args.id).await.map_err(|error| context.explain(error))?;
         let does = stands != Stands::Alive;
         if args.json {
             let (was_purged, ahead) = match stands {
@@ -36,7 +36,7 @@ pub async fn run(args: UndoArgs, environment: Environment, clock: Clock, screen:
                 "was_purged": was_purged, "ahead": ahead,
             }))?;
         } else {
-            say(format_args!("{} {entity} {}", entity.kind().name(), plan(stands, &desk.target.options)))?;
+            say(format_args!("{} {entity} {}", entity.kind().name(), plan(stands, &context.target.options)))?;
         }
         if args.dry_run {
             if !args.json {
@@ -53,14 +53,14 @@ pub async fn run(args: UndoArgs, environment: Environment, clock: Clock, screen:
             return Ok(Status::Left);
         }
     }
-    let undo = desk.operator.undo(&args.id).await.map_err(|error| desk.explain(error))?;
+    let undo = context.operator.undo(&args.id).await.map_err(|error| context.explain(error))?;
     if args.json {
         say(json!({
             "id": undo.entity.to_string(), "kind": undo.entity.kind().name(), "lived": undo.lived,
             "was_ahead": undo.was_ahead, "was_purged": undo.was_purged, "memberships": undo.memberships, "left": undo.left,
         }))?;
     } else {
-        say(text(&undo, &desk.target.options))?;
+        say(text(&undo, &context.target.options))?;
     }
     Ok(if undo.left > 0 { Status::Left } else { Status::Done })
 }

@@ -34,7 +34,7 @@ struct Row {
     needed_by: Vec<&'static str>,
 }
 
-/// Each variable once, in the order in which the functions read them.
+/// PerKind variable once, in the order in which the functions read them.
 fn rows() -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     for function in &FUNCTIONS {

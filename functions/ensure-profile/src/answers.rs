@@ -18,7 +18,7 @@ use url::Url;
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("2");
 
 #[derive(Debug)]
-pub enum Answer {
+pub enum EnsureResponse {
     /// What the caller has.
     Ensured(Box<Ensured>),
     /// The browser goes there.
@@ -34,7 +34,7 @@ pub enum Answer {
 
 /// For whom the answer is.
 #[derive(Clone, Copy, Debug)]
-pub struct Asker<'a> {
+pub struct ResponseContext<'a> {
     /// The id of the request.
     pub request_id: &'a str,
     /// Whom callers may turn to.
@@ -43,21 +43,23 @@ pub struct Asker<'a> {
     pub sees_pages: bool,
 }
 
-impl Answer {
+impl EnsureResponse {
     /// The HTTP response. Nothing of it may be cached: it is about one person, now.
-    pub fn response(self, asker: &Asker<'_>) -> Response<Body> {
+    pub fn response(self, asker: &ResponseContext<'_>) -> Response<Body> {
         let mut response = match self {
-            Answer::Ensured(ensured) => reply::json(if ensured.created.is_empty() { 200 } else { 201 }, &*ensured),
-            Answer::Redirect { to, cookie } => redirect(&to, &cookie),
-            Answer::Prefetch => prefetch(),
-            Answer::Problem(problem) => problem_response(&problem, asker),
+            EnsureResponse::Ensured(ensured) => {
+                reply::json(if ensured.created.is_empty() { 200 } else { 201 }, &*ensured)
+            }
+            EnsureResponse::Redirect { to, cookie } => redirect(&to, &cookie),
+            EnsureResponse::Prefetch => prefetch(),
+            EnsureResponse::Problem(problem) => problem_response(&problem, asker),
         };
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
     }
 }
 
-fn problem_response(problem: &Problem, asker: &Asker<'_>) -> Response<Body> {
+fn problem_response(problem: &Problem, asker: &ResponseContext<'_>) -> Response<Body> {
     let support = asker.support.filter(|_| HELPED_BY_SUPPORT.contains(&problem.code));
     let mut response = if asker.sees_pages {
         // The reason is in the log, and means something to an engineer alone.
@@ -97,26 +99,26 @@ fn redirect(to: &Url, cookie: &str) -> Response<Body> {
 }
 
 /// The answer to a caller without a session.
-pub fn no_session(refused: &NoSession) -> Answer {
-    Answer::Problem(refused.problem())
+pub fn no_session(refused: &NoSession) -> EnsureResponse {
+    EnsureResponse::Problem(refused.problem())
 }
 
 /// The answer to a caller who is turned away.
-pub fn refusal(refusal: Refusal) -> Answer {
-    Answer::Problem(refusal.problem())
+pub fn refusal(refusal: Refusal) -> EnsureResponse {
+    EnsureResponse::Problem(refusal.problem())
 }
 
 /// The answer to a browser that cannot be sent back.
-pub fn sync_refusal(refusal: redirect::Refusal) -> Answer {
-    Answer::Problem(match refusal {
+pub fn sync_refusal(refusal: redirect::Refusal) -> EnsureResponse {
+    EnsureResponse::Problem(match refusal {
         redirect::Refusal::Target => REDIRECT_NOT_ALLOWED,
         redirect::Refusal::Loop => SYNC_LOOP,
     })
 }
 
 /// The answer to a failed store operation.
-pub fn store(failure: &StoreError) -> Answer {
-    Answer::Problem(match failure {
+pub fn store(failure: &StoreError) -> EnsureResponse {
+    EnsureResponse::Problem(match failure {
         StoreError::Unavailable(..) => UNAVAILABLE,
         StoreError::Refused(..) | StoreError::Unreadable(_) => BROKEN,
     })

@@ -28,11 +28,11 @@ use rollcall::core::session::origins::Origins;
 use rollcall::services::apply::Applier;
 use rollcall::services::ensure::questions::{Budget, Questions};
 use rollcall::services::ensure::recent::Recent;
-use rollcall::services::ensure::{CLERK_PATIENCE, Ensurer, Outcomes, Silence};
+use rollcall::services::ensure::{CLERK_PATIENCE, CircuitBreaker, Ensurer, Outcomes};
 use tracing::{error, info, warn};
 use url::Url;
 
-use crate::answers::{Answer, Asker, EMAIL_MISSING, NOT_FOUND, UNAVAILABLE};
+use crate::answers::{EMAIL_MISSING, EnsureResponse, NOT_FOUND, ResponseContext, UNAVAILABLE};
 use crate::settings::Settings;
 
 const ENSURE: &str = "POST /profiles/ensure";
@@ -73,7 +73,7 @@ impl EnsureProfile {
                 policy: settings.policy,
                 mirror: settings.mirror.is_on,
                 defaults: settings.defaults,
-                silence: Silence::default(),
+                circuit_breaker: CircuitBreaker::default(),
                 questions: Questions {
                     budget: Budget::new(stores.operations.clone(), FUNCTION.name),
                     operations: stores.operations.clone(),
@@ -97,39 +97,39 @@ impl EnsureProfile {
     pub async fn handle(&self, request: Request, now: Millis) -> Response<Body> {
         let request_id = http::request_id(&request);
         let answer = self.answer(&request, now);
-        let answer = http::in_time(&request_id, DEADLINE, answer, Answer::Problem(UNAVAILABLE)).await;
+        let answer = http::in_time(&request_id, DEADLINE, answer, EnsureResponse::Problem(UNAVAILABLE)).await;
         let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
         let sees_pages = request.method() == "GET" && accept.contains("text/html");
-        answer.response(&Asker { request_id: &request_id, support: self.support.as_deref(), sees_pages })
+        answer.response(&ResponseContext { request_id: &request_id, support: self.support.as_deref(), sees_pages })
     }
 
-    async fn answer(&self, request: &Request, now: Millis) -> Answer {
+    async fn answer(&self, request: &Request, now: Millis) -> EnsureResponse {
         match http::route_key(request) {
             ENSURE => self.ensure(request, now).await,
             SYNC => self.sync(request, now).await,
-            _ => Answer::Problem(NOT_FOUND),
+            _ => EnsureResponse::Problem(NOT_FOUND),
         }
     }
 
     /// `POST /profiles/ensure`. What is in the body counts for nothing: the session says who calls, and for which
     /// organization.
-    async fn ensure(&self, request: &Request, now: Millis) -> Answer {
+    async fn ensure(&self, request: &Request, now: Millis) -> EnsureResponse {
         let session = match self.sessions.of(request, Visit::Call, now).await {
             Ok(session) => session,
             Err(refused) => return turned_away(&refused),
         };
         match self.run(&session, Extent::Missing, now).await {
-            Ok(ensured) => Answer::Ensured(Box::new(ensured)),
+            Ok(ensured) => EnsureResponse::Ensured(Box::new(ensured)),
             Err(answer) => answer,
         }
     }
 
     /// `GET /sync?redirect_url=`: a browser comes by, and goes back to where it came from.
-    async fn sync(&self, request: &Request, now: Millis) -> Answer {
+    async fn sync(&self, request: &Request, now: Millis) -> EnsureResponse {
         let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
         if redirect::is_prefetch(text) {
             info!(outcome = "prefetch", "nothing is done ahead of a click");
-            return Answer::Prefetch;
+            return EnsureResponse::Prefetch;
         }
         let here = request.uri().path();
         let query = request.query_string_parameters();
@@ -149,24 +149,24 @@ impl EnsureProfile {
             Err(refused) => return self.signed_out(&refused, &target, cookie),
         };
         match self.run(&session, Extent::All, now).await {
-            Ok(ensured) if ensured.lacks_contact() => Answer::Problem(EMAIL_MISSING),
-            Ok(_) => Answer::Redirect { to: target, cookie },
+            Ok(ensured) if ensured.lacks_contact() => EnsureResponse::Problem(EMAIL_MISSING),
+            Ok(_) => EnsureResponse::Redirect { to: target, cookie },
             Err(answer) => answer,
         }
     }
 
     /// Whoever is not signed in goes to sign in, if there is a page for it. Keys that cannot be had are no verdict.
-    fn signed_out(&self, refused: &NoSession, target: &Url, cookie: String) -> Answer {
+    fn signed_out(&self, refused: &NoSession, target: &Url, cookie: String) -> EnsureResponse {
         match (&self.sign_in_url, refused) {
             (Some(page), NoSession::Refused(Refused::Rejected(rejection))) => {
                 info!(outcome = "signed_out", code = rejection.code(), "a browser is sent to sign in");
-                Answer::Redirect { to: redirect::sign_in(page, target), cookie }
+                EnsureResponse::Redirect { to: redirect::sign_in(page, target), cookie }
             }
             _ => turned_away(refused),
         }
     }
 
-    async fn run(&self, session: &Session, extent: Extent, now: Millis) -> Result<Ensured, Answer> {
+    async fn run(&self, session: &Session, extent: Extent, now: Millis) -> Result<Ensured, EnsureResponse> {
         match self.ensurer.ensure(session, extent, now).await {
             Ok(outcomes) => {
                 log(session, &outcomes);
@@ -181,7 +181,7 @@ impl EnsureProfile {
     }
 }
 
-fn turned_away(refused: &NoSession) -> Answer {
+fn turned_away(refused: &NoSession) -> EnsureResponse {
     let problem = refused.problem();
     if let NoSession::Refused(Refused::KeysUnavailable(cause)) = refused {
         let cause = cause.as_ref().map(ToString::to_string);
@@ -194,7 +194,7 @@ fn turned_away(refused: &NoSession) -> Answer {
 
 fn log(session: &Session, outcomes: &Outcomes) {
     let (id, actor, clerk_calls) = (&session.user, session.actor.as_deref(), outcomes.clerk_calls);
-    let silence = outcomes.silence.as_ref().map(ToString::to_string);
+    let silence = outcomes.unasked.as_ref().map(ToString::to_string);
     match &outcomes.answer {
         Ok(_) if outcomes.organization_missed => {
             let organization = session.organization.as_ref().map(|organization| organization.id.as_str());

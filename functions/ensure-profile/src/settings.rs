@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rollcall::adapters::clerk::access::ClerkAccess;
 use rollcall::adapters::clerk::secrets::Secrets;
 use rollcall::adapters::clerk::sessions::Sessions;
-use rollcall::core::ensure::decide::Policy;
+use rollcall::core::ensure::decide::EnsurePolicy;
 use rollcall::core::profile::Defaults;
 use rollcall::settings::mirror::Mirror;
 use rollcall::settings::tables::Tables;
@@ -33,7 +33,7 @@ pub struct Settings {
     pub sessions: Sessions,
     /// `/sync` sends browsers without a session to this page.
     pub sign_in_url: Option<Url>,
-    pub policy: Policy,
+    pub policy: EnsurePolicy,
     pub mirror: Mirror,
     pub defaults: Defaults,
     /// Shown with errors that only an operator can end.
@@ -51,15 +51,15 @@ impl Settings {
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings, InvalidSettings> {
         let mut reader = Reader::new(lookup);
         let tables = Tables::read(&mut reader);
-        let policy = reader.read(&ENSURE_POLICY, ensure_policy).unwrap_or(Policy::Create);
-        let clerk = ClerkAccess::read(&mut reader, policy == Policy::Create);
+        let policy = reader.read(&ENSURE_POLICY, ensure_policy).unwrap_or(EnsurePolicy::Create);
+        let clerk = ClerkAccess::read(&mut reader, policy == EnsurePolicy::Create);
         let sessions = Sessions::read(&mut reader);
         let sign_in_url = reader.read(&SIGN_IN_URL, http_url);
         let mirror = Mirror::read(&mut reader);
         let defaults = Defaults::read(&mut reader);
         let support = reader.read(&SUPPORT_CONTACT, support_contact);
         let rate_share = rate_share(&mut reader);
-        if policy == Policy::Verify && !mirror.is_on {
+        if policy == EnsurePolicy::Verify && !mirror.is_on {
             reader.contradicts(&ENSURE_POLICY, "is verify, but with MIRROR=off there is no copy to verify");
         }
         reader.finish(|| {

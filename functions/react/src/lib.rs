@@ -52,7 +52,7 @@ impl React {
         let instance = settings.clerk.instance.clone();
         let deletions = Deletions::over(&stores, settings.removal, &instance, dynamodb, backups, clock.clone());
         let links = settings.writes_back.then(|| {
-            let clerk = settings.clerk.api().of(instance.clone());
+            let clerk = settings.clerk.api().verified(instance.clone());
             let budget = Budget::new(stores.operations.clone(), FUNCTION.name);
             Links::new(clerk, instance.clone(), settings.rate_share, budget, clock.clone())
         });
@@ -89,7 +89,7 @@ impl React {
             numbers.push(number);
         }
         // Boxed: with all that a cascade takes it is too large to be moved about.
-        let Err(stopped) = Box::pin(self.reactor.react(&records, until)).await else {
+        let Err(stopped) = Box::pin(self.reactor.react(&records, until.into())).await else {
             return DynamoDbEventResponse::default();
         };
         let number = numbers.swap_remove(stopped.at);

@@ -22,14 +22,14 @@ use rollcall::adapters::lambda::metrics;
 use rollcall::adapters::lambda::metrics::Finished;
 use rollcall::core::millis::Clock;
 use rollcall::core::millis::Millis;
-use rollcall::core::reconcile::pace::Pace;
-use rollcall::core::reconcile::run::{Mode, Run, State};
+use rollcall::core::reconcile::rate_limiter::RateLimiter;
+use rollcall::core::reconcile::run::{Mode, Run, RunState};
 use rollcall::services::apply::Applier;
-use rollcall::services::deletion::{Deletions, Settled};
+use rollcall::services::deletion::{Deletions, PurgeReport};
 use rollcall::services::operator::Operator;
 use rollcall::services::provision::Provision;
-pub use rollcall::services::reconcile::{Answer, Order};
-use rollcall::services::reconcile::{MOST_LINKS, ReconcileError, Reconciler, Watch};
+use rollcall::services::reconcile::{MAX_LINKS, ReconcileError, Reconciler, Watch};
+pub use rollcall::services::reconcile::{Order, RunResult};
 use serde::Serialize;
 use serde_json::Value;
 use tracing::{error, info, warn};
@@ -77,21 +77,21 @@ pub struct Report {
     pub lease: Option<Lease>,
     /// What a settling did, if it was one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub settled: Option<Settled>,
+    pub purges: Option<PurgeReport>,
 }
 
-impl From<Answer> for Report {
-    fn from(answer: Answer) -> Report {
+impl From<RunResult> for Report {
+    fn from(answer: RunResult) -> Report {
         match answer {
-            Answer::Busy(lease) => Report { state: Outcome::Busy, run: None, lease: Some(lease), settled: None },
-            Answer::Ran(run) => {
+            RunResult::Busy(lease) => Report { state: Outcome::Busy, run: None, lease: Some(lease), purges: None },
+            RunResult::Ran(run) => {
                 let state = match run.state {
-                    State::Running => Outcome::Continue,
-                    State::Held => Outcome::Held,
-                    State::Incomplete => Outcome::Incomplete,
-                    State::Done => Outcome::Done,
+                    RunState::Running => Outcome::Continue,
+                    RunState::Held => Outcome::Held,
+                    RunState::Incomplete => Outcome::Incomplete,
+                    RunState::Done => Outcome::Done,
                 };
-                Report { state, run: Some(*run), lease: None, settled: None }
+                Report { state, run: Some(*run), lease: None, purges: None }
             }
         }
     }
@@ -104,9 +104,9 @@ impl Reconcile {
         let stores = Stores::new(dynamodb, &settings.tables);
         let instance = settings.clerk.instance.clone();
         let deletions = Deletions::over(&stores, settings.removal, &instance, dynamodb, backups, clock.clone());
-        let clerk = settings.clerk.api().of(instance.clone());
+        let clerk = settings.clerk.api().verified(instance.clone());
         // Until Clerk has said that the instance is one in production.
-        let clerk = clerk.patient(Pace::share(settings.rate_share, false));
+        let clerk = clerk.patient(RateLimiter::share(settings.rate_share, false));
         Reconcile {
             reconciler: Reconciler {
                 provision: Provision {
@@ -122,7 +122,7 @@ impl Reconcile {
                 policy: settings.mode,
                 rate_share: settings.rate_share,
                 writes_back: settings.writes_back,
-                most_links: Some(MOST_LINKS),
+                max_links: Some(MAX_LINKS),
                 stores,
                 insists: false,
                 clock,
@@ -132,15 +132,15 @@ impl Reconcile {
 
     /// The same with so many write-backs in a run at most.
     #[must_use]
-    pub fn with_most_links(self, most_links: u64) -> Reconcile {
-        Reconcile { reconciler: Reconciler { most_links: Some(most_links), ..self.reconciler } }
+    pub fn with_max_links(self, max_links: u64) -> Reconcile {
+        Reconcile { reconciler: Reconciler { max_links: Some(max_links), ..self.reconciler } }
     }
 
     /// The same for somebody who looks on: a run goes on until all write-backs are done, and does nothing before Clerk has said
     /// whose the key is.
     #[must_use]
     pub fn by_hand(self) -> Reconcile {
-        Reconcile { reconciler: Reconciler { most_links: None, insists: true, ..self.reconciler } }
+        Reconcile { reconciler: Reconciler { max_links: None, insists: true, ..self.reconciler } }
     }
 
     /// Whether its runs may write.
@@ -171,7 +171,7 @@ impl Reconcile {
     /// [`ReconcileError`]: the same order goes on from where it stopped.
     pub async fn run(&self, order: &Order, until: Option<Millis>, watch: Watch<'_>) -> Result<Report, ReconcileError> {
         // Boxed: with all that a page takes it is too large to be moved about.
-        let ran = Box::pin(self.reconciler.run(order, until, watch)).await.map(Report::from);
+        let ran = Box::pin(self.reconciler.run(order, until.into(), watch)).await.map(Report::from);
         match &ran {
             Ok(report) => {
                 log(report);
@@ -193,16 +193,16 @@ impl Reconcile {
 }
 
 impl Reconcile {
-    /// Removes what deletions leave until the end of their hold, as far as that is over; until `until` at the latest.
+    /// Removes what deletions leave until the end of their grace_hours, as far as that is over; until `until` at the latest.
     ///
     /// # Errors
     ///
     /// [`StoreError`]: the next settling goes on from where it stopped.
-    pub async fn settle(&self, until: Option<Millis>) -> Result<Report, StoreError> {
+    pub async fn purge_due(&self, until: Option<Millis>) -> Result<Report, StoreError> {
         if self.policy() == Mode::Report {
-            return Ok(Report { state: Outcome::Done, run: None, lease: None, settled: Some(Settled::default()) });
+            return Ok(Report { state: Outcome::Done, run: None, lease: None, purges: Some(PurgeReport::default()) });
         }
-        match Box::pin(self.reconciler.deletions.settle(until)).await {
+        match Box::pin(self.reconciler.deletions.purge_due(until.into())).await {
             Ok(settled) => {
                 let (state, outcome) = match (settled.out_of_time, settled.left) {
                     (true, _) => (Outcome::Continue, "continue"),
@@ -222,7 +222,7 @@ impl Reconcile {
                 if !settled.out_of_time {
                     metrics::purges_left(settled.left);
                 }
-                Ok(Report { state, run: None, lease: None, settled: Some(settled) })
+                Ok(Report { state, run: None, lease: None, purges: Some(settled) })
             }
             Err(failure) => {
                 let cause = std::error::Error::source(&failure).map(ToString::to_string);
@@ -251,7 +251,7 @@ fn log(report: &Report) {
     info!(
         outcome,
         run = %run.run,
-        in_step = run.is_in_step(),
+        in_sync = run.is_in_sync(),
         seen = run.seen(),
         unchanged = total.unchanged,
         created = total.created,
@@ -271,15 +271,15 @@ fn log(report: &Report) {
         unproven = drift.unproven,
         unreadable = drift.unreadable,
         unmirrored = drift.unmirrored,
-        profiles = run.undone.profiles,
-        tombstones = run.undone.tombstones,
-        links = run.undone.links,
-        linked = run.undone.linked,
-        backlog = run.undone.backlog,
-        link_conflicts = run.undone.conflicts,
-        left = run.undone.left,
-        waiting = run.undone.waiting,
-        purged = run.undone.purged,
+        profiles = run.effects.profiles,
+        tombstones = run.effects.tombstones,
+        links = run.effects.links,
+        linked = run.effects.linked,
+        backlog = run.effects.backlog,
+        link_conflicts = run.effects.conflicts,
+        left = run.effects.left,
+        waiting = run.effects.waiting,
+        purged = run.effects.purged,
         clerk_calls = run.cost.clerk_calls,
         read_units = run.cost.read_units,
         write_units = run.cost.write_units,
@@ -295,7 +295,7 @@ fn count(report: &Report) {
         drift: total.drift,
         healed: total.created + total.updated + total.deleted + total.ended,
         held: total.held,
-        in_step: run.is_in_step(),
+        in_sync: run.is_in_sync(),
     });
 }
 
@@ -309,8 +309,8 @@ pub fn service(
             let reserve = u64::try_from(RESERVE.as_millis()).unwrap_or(u64::MAX);
             let until = event.context.deadline.saturating_sub(reserve);
             let until = i64::try_from(until).ok().and_then(|until| Millis::try_from(until).ok());
-            if event.payload.get("order").and_then(Value::as_str) == Some("settle") {
-                return Ok(reconcile.settle(until).await?);
+            if event.payload.get("order").and_then(Value::as_str) == Some("purge_due") {
+                return Ok(reconcile.purge_due(until).await?);
             }
             Ok(reconcile.run(&Order::Run(reconcile.policy()), until, &|_| ()).await?)
         }

@@ -77,7 +77,7 @@ impl Settings {
             (ROLES.name, self.mirror.roles.listed()),
             (METADATA_WRITEBACK.name, on(self.writes_back)),
             (DELETION_POLICY.name, format!("{:?}", self.removal.policy).to_lowercase()),
-            (PURGE_AFTER_HOURS.name, self.removal.hold.to_string()),
+            (PURGE_AFTER_HOURS.name, self.removal.grace_hours.to_string()),
             (OWNED_TABLES.name, json!(self.removal.owned).to_string()),
             (PROFILE_DEFAULTS.name, object(&self.defaults.user)),
             (MEMBERSHIP_PROFILE_DEFAULTS.name, object(&self.defaults.membership)),

@@ -18,7 +18,7 @@ const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
 /// What the webhook says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum WebhookResponse {
     /// The event needs nothing more; no outcome means that it is of no interest.
     Done(Option<Outcome>),
     /// Not a `POST`.
@@ -38,40 +38,46 @@ pub enum Answer {
     Broken,
 }
 
-impl Answer {
+impl WebhookResponse {
     /// The answer to an event that could not be applied.
-    pub fn of(failure: &ApplyError) -> Answer {
+    pub fn of(failure: &ApplyError) -> WebhookResponse {
         match failure {
-            ApplyError::Store(store) => Answer::of_store(store),
+            ApplyError::Store(store) => WebhookResponse::of_store(store),
             // A key that Clerk refuses is for an operator to mend.
-            ApplyError::Clerk(ClerkError::Unauthorized(_)) => Answer::Broken,
-            ApplyError::Clerk(_) | ApplyError::Behind | ApplyError::Contended => Answer::Unavailable,
-            ApplyError::Undated => Answer::Unprocessable,
+            ApplyError::Clerk(ClerkError::Unauthorized(_)) => WebhookResponse::Broken,
+            ApplyError::Clerk(_) | ApplyError::Behind | ApplyError::Contended => WebhookResponse::Unavailable,
+            ApplyError::Undated => WebhookResponse::Unprocessable,
         }
     }
 
     /// The answer to a failed store operation.
-    pub fn of_store(failure: &StoreError) -> Answer {
+    pub fn of_store(failure: &StoreError) -> WebhookResponse {
         match failure {
-            StoreError::Unavailable(..) => Answer::Unavailable,
-            StoreError::Refused(..) | StoreError::Unreadable(_) => Answer::Broken,
+            StoreError::Unavailable(..) => WebhookResponse::Unavailable,
+            StoreError::Refused(..) | StoreError::Unreadable(_) => WebhookResponse::Broken,
         }
     }
 
     pub fn response(self, request_id: &str) -> Response<Body> {
         let problem = |problem: Problem| reply::problem(&problem, request_id);
         match self {
-            Answer::Done(outcome) => reply::json(200, &json!({ "outcome": name(outcome) })),
-            Answer::NotAllowed => with(problem(NOT_ALLOWED), http::header::ALLOW, HeaderValue::from_static("POST")),
-            Answer::NoRoute => problem(NO_ROUTE),
-            Answer::TooLarge => problem(TOO_LARGE),
-            Answer::Untrusted(Untrusted::Headers) => problem(SIGNATURE_MISSING),
-            Answer::Untrusted(Untrusted::Signature) => problem(SIGNATURE_INVALID),
-            Answer::Untrusted(Untrusted::Stale) => problem(TIMESTAMP_STALE),
-            Answer::Foreign => with(problem(FOREIGN_INSTANCE), DELIVERY, HeaderValue::from_static("abort-message")),
-            Answer::Unprocessable => with(problem(UNPROCESSABLE), DELIVERY, HeaderValue::from_static("abort-message")),
-            Answer::Unavailable => with(problem(UNAVAILABLE), RETRY_AFTER, RETRY_SECONDS),
-            Answer::Broken => problem(BROKEN),
+            WebhookResponse::Done(outcome) => reply::json(200, &json!({ "outcome": name(outcome) })),
+            WebhookResponse::NotAllowed => {
+                with(problem(NOT_ALLOWED), http::header::ALLOW, HeaderValue::from_static("POST"))
+            }
+            WebhookResponse::NoRoute => problem(NO_ROUTE),
+            WebhookResponse::TooLarge => problem(TOO_LARGE),
+            WebhookResponse::Untrusted(Untrusted::Headers) => problem(SIGNATURE_MISSING),
+            WebhookResponse::Untrusted(Untrusted::Signature) => problem(SIGNATURE_INVALID),
+            WebhookResponse::Untrusted(Untrusted::Stale) => problem(TIMESTAMP_STALE),
+            WebhookResponse::Foreign => {
+                with(problem(FOREIGN_INSTANCE), DELIVERY, HeaderValue::from_static("abort-message"))
+            }
+            WebhookResponse::Unprocessable => {
+                with(problem(UNPROCESSABLE), DELIVERY, HeaderValue::from_static("abort-message"))
+            }
+            WebhookResponse::Unavailable => with(problem(UNAVAILABLE), RETRY_AFTER, RETRY_SECONDS),
+            WebhookResponse::Broken => problem(BROKEN),
         }
     }
 }

@@ -29,7 +29,7 @@ use rollcall::services::receive::{Receipt, Receiver};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use crate::answers::Answer;
+use crate::answers::WebhookResponse;
 use crate::settings::Settings;
 
 const CLERK: &str = "POST /webhooks/clerk";
@@ -72,23 +72,23 @@ impl Webhook {
     pub async fn handle(&self, request: Request, now: Millis) -> Response<Body> {
         let request_id = http::request_id(&request);
         let answer = self.answer(&request, now);
-        let answer = http::in_time(&request_id, DEADLINE, answer, Answer::Unavailable).await;
+        let answer = http::in_time(&request_id, DEADLINE, answer, WebhookResponse::Unavailable).await;
         answer.response(&request_id)
     }
 
-    async fn answer(&self, request: &Request, now: Millis) -> Answer {
+    async fn answer(&self, request: &Request, now: Millis) -> WebhookResponse {
         let body: &[u8] = request.body().as_ref();
         if request.method() != "POST" {
             warn!(outcome = "untrusted", reason = "not a POST", "refused");
-            return Answer::NotAllowed;
+            return WebhookResponse::NotAllowed;
         }
         if !is_own_route(http::route_key(request)) {
             warn!(outcome = "untrusted", reason = "not a route of this function", "refused");
-            return Answer::NoRoute;
+            return WebhookResponse::NoRoute;
         }
         if body.len() > MAX_BODY {
             warn!(outcome = "untrusted", reason = "the body is too large", bytes = body.len(), "refused");
-            return Answer::TooLarge;
+            return WebhookResponse::TooLarge;
         }
         // Nothing of the body is parsed, written or logged before this passes.
         let delivery = match self.signature.verify(body, request.headers(), now).await {
@@ -98,7 +98,7 @@ impl Webhook {
                 if untrusted == Untrusted::Signature {
                     metrics::bad_signature();
                 }
-                return Answer::Untrusted(untrusted);
+                return WebhookResponse::Untrusted(untrusted);
             }
         };
         let instance = &self.receiver.applier.instance;
@@ -110,7 +110,7 @@ impl Webhook {
         }
     }
 
-    async fn process(&self, envelope: &Envelope, delivery: DeliveryId, now: Millis) -> Answer {
+    async fn process(&self, envelope: &Envelope, delivery: DeliveryId, now: Millis) -> WebhookResponse {
         let dated = match envelope.open() {
             Ok(Some(dated)) => dated,
             Ok(None) => {
@@ -121,7 +121,7 @@ impl Webhook {
                     info!(svix_id = %delivery, outcome = "ignored", "an event of a type that is not followed");
                 }
                 metrics::event(Some(&envelope.kind), answers::name(None));
-                return Answer::Done(None);
+                return WebhookResponse::Done(None);
             }
             Err(unprocessable) => return self.quarantine(&unprocessable, &delivery, now).await,
         };
@@ -130,7 +130,7 @@ impl Webhook {
             Ok(receipt) => {
                 log(&delivery, kind, &receipt);
                 count(kind, &receipt, now, begun.elapsed());
-                Answer::Done(receipt.applied.map(|applied| applied.outcome))
+                WebhookResponse::Done(receipt.applied.map(|applied| applied.outcome))
             }
             Err(ApplyError::Undated) => {
                 self.quarantine(&envelope.failed("data.created_at".to_owned()), &delivery, now).await
@@ -139,24 +139,24 @@ impl Webhook {
                 let cause = std::error::Error::source(&failure).map(ToString::to_string);
                 error!(svix_id = %delivery, r#type = kind, outcome = "failed", error = %failure, cause, "Svix delivers it again");
                 metrics::event(Some(kind), "failed");
-                Answer::of(&failure)
+                WebhookResponse::of(&failure)
             }
         }
     }
 
-    async fn quarantine(&self, event: &Unprocessable, delivery: &DeliveryId, now: Millis) -> Answer {
+    async fn quarantine(&self, event: &Unprocessable, delivery: &DeliveryId, now: Millis) -> WebhookResponse {
         match self.operations.quarantine(delivery, event, now).await {
             Ok(()) => {
                 let failed_at = &event.failed_at;
                 error!(svix_id = %delivery, outcome = "quarantined", failed_at, "a signed event cannot be processed");
                 metrics::event(event.kind.as_deref(), "quarantined");
                 metrics::quarantined();
-                Answer::Unprocessable
+                WebhookResponse::Unprocessable
             }
             Err(store) => {
                 error!(svix_id = %delivery, outcome = "failed", error = %store, "Svix delivers it again");
                 metrics::event(event.kind.as_deref(), "failed");
-                Answer::of_store(&store)
+                WebhookResponse::of_store(&store)
             }
         }
     }
@@ -167,9 +167,9 @@ fn is_own_route(key: &str) -> bool {
     key.strip_prefix(CLERK).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-fn foreign(delivery: &DeliveryId) -> Answer {
+fn foreign(delivery: &DeliveryId) -> WebhookResponse {
     warn!(svix_id = %delivery, outcome = "foreign", "refused an event of another Clerk instance");
-    Answer::Foreign
+    WebhookResponse::Foreign
 }
 
 fn log(delivery: &DeliveryId, kind: &str, receipt: &Receipt) {

@@ -203,7 +203,7 @@ impl fmt::Display for EntityId {
 
 /// One of something for each kind of entity; of a caller, for the user, the active organization and the membership of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Each<T> {
+pub struct PerKind<T> {
     /// Of users, or of the user.
     pub user: T,
     /// Of organizations, or of the active one.
@@ -212,7 +212,7 @@ pub struct Each<T> {
     pub membership: T,
 }
 
-impl<T> Each<T> {
+impl<T> PerKind<T> {
     /// That of a kind.
     pub fn of(&self, kind: Kind) -> &T {
         match kind {
@@ -232,18 +232,22 @@ impl<T> Each<T> {
     }
 
     /// The same three, borrowed.
-    pub fn as_ref(&self) -> Each<&T> {
-        Each { user: &self.user, organization: &self.organization, membership: &self.membership }
+    pub fn as_ref(&self) -> PerKind<&T> {
+        PerKind { user: &self.user, organization: &self.organization, membership: &self.membership }
     }
 
     /// Something else for each.
-    pub fn map<U>(self, mut change: impl FnMut(T) -> U) -> Each<U> {
-        Each { user: change(self.user), organization: change(self.organization), membership: change(self.membership) }
+    pub fn map<U>(self, mut change: impl FnMut(T) -> U) -> PerKind<U> {
+        PerKind {
+            user: change(self.user),
+            organization: change(self.organization),
+            membership: change(self.membership),
+        }
     }
 
     /// Pairs with another three.
-    pub fn zip<U>(self, other: Each<U>) -> Each<(T, U)> {
-        Each {
+    pub fn zip<U>(self, other: PerKind<U>) -> PerKind<(T, U)> {
+        PerKind {
             user: (self.user, other.user),
             organization: (self.organization, other.organization),
             membership: (self.membership, other.membership),

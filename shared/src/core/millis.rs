@@ -6,6 +6,27 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+/// The moment at which a piece of work stops and leaves the rest to the next call; none if it may take its time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Deadline(Option<Millis>);
+
+impl Deadline {
+    /// No deadline.
+    pub const NONE: Deadline = Deadline(None);
+
+    /// Whether the deadline is over at `now`.
+    pub fn is_over(self, now: Millis) -> bool {
+        self.0.is_some_and(|deadline| now >= deadline)
+    }
+}
+
+impl From<Option<Millis>> for Deadline {
+    fn from(at: Option<Millis>) -> Deadline {
+        Deadline(at)
+    }
+}
+
+/// Tells the time.
 pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
 
 /// Unix milliseconds that fit a rank's thirteen digits: from 1970 to the year 2286.

@@ -12,7 +12,7 @@ use crate::adapters::lambda::metrics;
 use crate::core::clerk::objects::Entity;
 use crate::core::id::{EntityId, InstanceId};
 use crate::core::mirror::decide;
-use crate::core::mirror::decide::{Next, Said, Write};
+use crate::core::mirror::decide::{Evidence, Next, Write};
 use crate::core::mirror::item::Item;
 use crate::core::mirror::projection::Context;
 use crate::core::mirror::rank::Rank;
@@ -21,7 +21,7 @@ use crate::core::mirror::rule::Outcome;
 
 /// Rounds of write and question before the entity is left to a later attempt: each round is lost only to another
 /// writer of the same entity.
-const MOST_ROUNDS: usize = 7;
+const MAX_ROUNDS: usize = 7;
 
 /// What applying a state needs.
 #[derive(Debug)]
@@ -98,12 +98,12 @@ impl Applier {
         entity: &EntityId,
         mut next: Next,
         stored: Option<Item>,
-        said: &Said,
+        said: &Evidence,
         context: &Context<'_>,
         until: Option<Instant>,
     ) -> Result<Applied, NotApplied> {
         let mut so_far = Applied { outcome: Outcome::Superseded, item: stored, rank: None, units: 0.0, clerk_calls: 0 };
-        for _ in 0..MOST_ROUNDS {
+        for _ in 0..MAX_ROUNDS {
             let step = match next {
                 Next::Settled(outcome) => return Ok(Applied { outcome, ..so_far }),
                 Next::Again(write) => self.write(*write, &mut so_far, context).await.map_err(ApplyError::from),

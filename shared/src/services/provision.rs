@@ -2,7 +2,7 @@
 
 use crate::adapters::dynamo::error::StoreError;
 use crate::adapters::dynamo::profiles::Profiles;
-use crate::adapters::dynamo::profiles::write::Owner;
+use crate::adapters::dynamo::profiles::write::OwnerState;
 use crate::core::id::{EntityId, InstanceId, Key};
 use crate::core::millis::Clock;
 use crate::core::mirror::item::Item;
@@ -41,13 +41,13 @@ impl Provision {
         self.profiles.create_all(items.into_iter().filter_map(|item| self.record(item)).collect()).await
     }
 
-    fn record(&self, item: &Item) -> Option<(Profile, Vec<(Key, Owner)>)> {
+    fn record(&self, item: &Item) -> Option<(Profile, Vec<(Key, OwnerState)>)> {
         let now = (self.clock)();
         let entity = item.entity().filter(|_| !item.is_deleted())?;
         // Of a membership's user and organization only the end is asked about: their own events may be on the way.
         let parents = entity.parents();
-        let parents = parents.iter().map(|parent| (parent.key(&self.instance), Owner::HasNotEnded));
-        let owners = std::iter::once((item.key.clone(), Owner::Lives)).chain(parents).collect();
+        let parents = parents.iter().map(|parent| (parent.key(&self.instance), OwnerState::HasNotEnded));
+        let owners = std::iter::once((item.key.clone(), OwnerState::Lives)).chain(parents).collect();
         let record = match &entity {
             EntityId::User(user) => Profile::of_user(&self.instance, user, &self.defaults, now),
             EntityId::Organization(_) => return None,

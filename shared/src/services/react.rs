@@ -9,18 +9,18 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::time::timeout;
 
-use super::deletion::cascade::{Left, One};
+use super::deletion::cascade::{One, Remaining};
 use super::deletion::purge::PurgeError;
 use super::deletion::{Deletions, Own};
 use super::provision::Provision;
 use super::write_back::Links;
-use crate::adapters::aws::event_bus::{Bus, BusError, MOST_EVENTS};
+use crate::adapters::aws::event_bus::{Bus, BusError, MAX_EVENTS};
 use crate::adapters::dynamo::error::StoreError;
 use crate::adapters::lambda::metrics;
 use crate::core::controls::{Invariant, guards};
 use crate::core::id::{EntityId, Kind, UserId};
 use crate::core::millis::Clock;
-use crate::core::millis::Millis;
+use crate::core::millis::Deadline;
 use crate::core::mirror::change::{Change, What};
 use crate::core::mirror::item::{Item, PURGING_AT};
 use crate::core::write_back;
@@ -80,16 +80,16 @@ pub struct Stopped {
 }
 
 impl Reactor {
-    /// Follows the records of a batch, until `until` at the latest.
+    /// Follows the records of a batch, until the deadline.
     ///
     /// # Errors
     ///
     /// [`Stopped`]: all before that record is done.
-    pub async fn react(&self, records: &[Record], until: Option<Millis>) -> Result<(), Stopped> {
+    pub async fn react(&self, records: &[Record], deadline: Deadline) -> Result<(), Stopped> {
         let (mut changes, mut unlinked) = (Vec::new(), BTreeSet::new());
         let mut stopped = Ok(());
         for (at, record) in records.iter().enumerate() {
-            if let Err(error) = self.follow(record, until).await
+            if let Err(error) = self.follow(record, deadline).await
                 && guards(Invariant::I12)
             {
                 stopped = Err(Stopped { at, error });
@@ -111,8 +111,8 @@ impl Reactor {
     }
 
     /// What a record asks for in the tables.
-    async fn follow(&self, record: &Record, until: Option<Millis>) -> Result<(), ReactError> {
-        if until.is_some_and(|until| (self.clock)() >= until) {
+    async fn follow(&self, record: &Record, deadline: Deadline) -> Result<(), ReactError> {
+        if deadline.is_over((self.clock)()) {
             return Err(ReactError::OutOfTime);
         }
         let Some(new) = &record.new else {
@@ -122,7 +122,7 @@ impl Reactor {
         };
         // The mark of a purge is no end of its own: whoever has set it is at work, or will be followed by the schedule.
         if new.is_unfinished() && !new.fields.contains_key(PURGING_AT) && self.follows_ends {
-            let followed = self.deletions.follow(new, until).await?;
+            let followed = self.deletions.follow(new, deadline).await?;
             if let Own::Waits(until) = followed.own {
                 tracing::info!(pk = new.key.pk, until = until.get(), "a deletion can be undone until then");
             }
@@ -131,11 +131,11 @@ impl Reactor {
                 tracing::info!(pk = new.key.pk, ended = finished.ended, "memberships have ended with their parent");
             }
             match finished.left {
-                Left::Nothing | Left::Own | Left::Changed => {}
-                Left::Time => return Err(ReactError::OutOfTime),
+                Remaining::Nothing | Remaining::UserData | Remaining::Superseded => {}
+                Remaining::Deadline => return Err(ReactError::OutOfTime),
                 // One that cannot be read never can: it must not keep all that comes after it waiting for a day. Without its mark
                 // reconcile finds the tombstone.
-                Left::Memberships => tracing::warn!(pk = new.key.pk, "memberships are left to reconcile"),
+                Remaining::Memberships => tracing::warn!(pk = new.key.pk, "memberships are left to reconcile"),
             }
         }
         if Kind::of(&new.key) == Some(Kind::Membership) && new.is_deleted() && !new.is_finished() && self.follows_ends {
@@ -145,7 +145,7 @@ impl Reactor {
         if matches!(what, Some(What::Created | What::Restored)) {
             if Kind::of(&new.key) == Some(Kind::Membership) && self.follows_ends {
                 match self.deletions.cascade.end_orphan(new).await? {
-                    None | Some(One::Settled) => {}
+                    None | Some(One::Nothing) => {}
                     // Reconcile ends the busy one.
                     Some(One::Ended { .. } | One::Busy) => return Ok(()),
                 }
@@ -157,7 +157,7 @@ impl Reactor {
 
     /// Tells the changes, in their order, on the bus and in the log.
     async fn tell(&self, changes: &[(usize, Change)]) -> Result<(), Stopped> {
-        for some in changes.chunks(MOST_EVENTS) {
+        for some in changes.chunks(MAX_EVENTS) {
             let events: Vec<&Change> = some.iter().map(|(_, change)| change).collect();
             self.bus.publish(&events).await.map_err(|error| Stopped { at: some[0].0, error: error.into() })?;
             for change in events {

@@ -5,7 +5,7 @@ use crate::core::clerk::event::Dated;
 use crate::core::id::{DeliveryId, EntityId};
 use crate::core::millis::Millis;
 use crate::core::mirror::decide;
-use crate::core::mirror::decide::{Next, Plan, Policy, Said};
+use crate::core::mirror::decide::{Evidence, Next, Plan, Policy};
 use crate::core::mirror::item::{Provenance, Writer};
 use crate::core::mirror::projection::Context;
 use crate::core::mirror::rule::Stamp;
@@ -41,7 +41,7 @@ impl Receiver {
             Plan::Ignore => return Ok(Receipt { entity, applied: None }),
             Plan::Fetch(said) => (Next::Fetch, said),
             Plan::Write(write) => {
-                let said = Said::Dated(Stamp::from(&write.item));
+                let said = Evidence::Dated(Stamp::from(&write.item));
                 (Next::Again(write), said)
             }
         };

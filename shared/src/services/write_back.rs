@@ -10,7 +10,7 @@ use crate::core::clerk::objects::Entity;
 use crate::core::ensure::questions;
 use crate::core::id::{EntityId, InstanceId, UserId};
 use crate::core::millis::Clock;
-use crate::core::reconcile::pace::Pace;
+use crate::core::reconcile::rate_limiter::RateLimiter;
 use crate::core::write_back as core;
 
 /// Requests for one user: what is there, and what is added.
@@ -54,7 +54,7 @@ pub enum LinkError {
 impl LinkError {
     /// Whether Clerk would answer about others.
     pub fn concerns_one(&self) -> bool {
-        matches!(self, LinkError::Clerk(ClerkError::Unreadable(_) | ClerkError::Refused(_)))
+        matches!(self, LinkError::Clerk(error) if error.concerns_one())
     }
 }
 
@@ -62,7 +62,7 @@ impl Links {
     /// Write-backs to this instance, at so many percent of Clerk's rate.
     pub fn new(clerk: ClerkApi, instance: InstanceId, rate_share: u8, budget: Budget, clock: Clock) -> Links {
         // Until Clerk has said that the instance is one in production.
-        let clerk = clerk.paced(Pace::share(rate_share, false));
+        let clerk = clerk.rate_limited(RateLimiter::share(rate_share, false));
         Links { clerk, instance, rate_share, budget, clock }
     }
 
@@ -79,7 +79,7 @@ impl Links {
         }
         // Clerk is asked once for each value of the key.
         let known = self.clerk.known().await?;
-        self.clerk.set_pace(&Pace::share(self.rate_share, known.is_production));
+        self.clerk.set_rate(&RateLimiter::share(self.rate_share, known.is_production));
         Ok(link(&self.clerk, &self.instance, user).await?)
     }
 }

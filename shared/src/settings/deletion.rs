@@ -3,7 +3,7 @@
 use super::tables::Tables;
 use super::variables::{DELETION_POLICY, Reader, Variable, deletion_policy, variable};
 use crate::core::deletion::owned::{OwnedTable, owned_tables};
-use crate::core::deletion::purge::{LONGEST_HOLD, USUAL_BACKUP_DAYS, USUAL_HOLD};
+use crate::core::deletion::purge::{DEFAULT_BACKUP_DAYS, DEFAULT_GRACE_HOURS, MAX_GRACE_HOURS};
 use crate::core::mirror::tombstone::DeletionPolicy;
 use crate::core::tables::bare_table_name;
 
@@ -39,7 +39,7 @@ pub struct Removal {
     /// What a deletion leaves.
     pub policy: DeletionPolicy,
     /// For how many hours it can be taken back.
-    pub hold: u64,
+    pub grace_hours: u64,
     /// The application's tables of users' rows.
     pub owned: Vec<OwnedTable>,
     /// Where backups go; nothing if nothing is ever removed.
@@ -62,12 +62,13 @@ impl Removal {
     /// Reads the five settings. `ours` are the tables that cannot be owned ones.
     pub fn read(reader: &mut Reader<'_>, ours: Option<&Tables>) -> Removal {
         let policy = reader.read(&DELETION_POLICY, deletion_policy).unwrap_or(DeletionPolicy::Redact);
-        let hold = reader.read(&PURGE_AFTER_HOURS, |text| whole(text, 0, LONGEST_HOLD)).unwrap_or(USUAL_HOLD);
+        let grace_hours =
+            reader.read(&PURGE_AFTER_HOURS, |text| whole(text, 0, MAX_GRACE_HOURS)).unwrap_or(DEFAULT_GRACE_HOURS);
         let owned = Removal::read_owned(reader, ours);
         let bucket = BACKUP_BUCKET.required_if(policy != DeletionPolicy::Retain);
         let backups = reader.read(&bucket, backup_place);
-        let backup_days = reader.read(&BACKUP_DAYS, |text| whole(text, 1, 3650)).unwrap_or(USUAL_BACKUP_DAYS);
-        Removal { policy, hold, owned, backups, backup_days }
+        let backup_days = reader.read(&BACKUP_DAYS, |text| whole(text, 1, 3650)).unwrap_or(DEFAULT_BACKUP_DAYS);
+        Removal { policy, grace_hours, owned, backups, backup_days }
     }
 
     /// Reads the application's tables alone. `ours` are the tables that cannot be owned ones, under whatever name.

@@ -217,11 +217,11 @@ pub const SUPPORT_CONTACT: Variable = variable(
 );
 
 /// The share of Clerk's rate that is used unless told otherwise, in percent.
-pub const USUAL_RATE_SHARE: u8 = 20;
+pub const DEFAULT_RATE_SHARE: u8 = 20;
 
 /// Reads the share of Clerk's rate limit that a function may use, in percent.
 pub fn rate_share(reader: &mut Reader<'_>) -> u8 {
-    reader.read(&CLERK_RATE_SHARE, percent).unwrap_or(USUAL_RATE_SHARE)
+    reader.read(&CLERK_RATE_SHARE, percent).unwrap_or(DEFAULT_RATE_SHARE)
 }
 
 /// All the problems of one start, each by the name of its variable.
@@ -237,7 +237,7 @@ impl fmt::Display for InvalidSettings {
 impl std::error::Error for InvalidSettings {}
 
 impl InvalidSettings {
-    /// Each problem as a line of its own.
+    /// PerKind problem as a line of its own.
     pub fn lines(&self) -> Vec<String> {
         self.0.iter().map(|(name, problem)| format!("{name} {problem}")).collect()
     }
@@ -356,10 +356,10 @@ pub fn boolean(text: &str) -> Option<bool> {
 }
 
 /// `create` or `verify`.
-pub fn ensure_policy(text: &str) -> Option<decide::Policy> {
+pub fn ensure_policy(text: &str) -> Option<decide::EnsurePolicy> {
     match text {
-        "create" => Some(decide::Policy::Create),
-        "verify" => Some(decide::Policy::Verify),
+        "create" => Some(decide::EnsurePolicy::Create),
+        "verify" => Some(decide::EnsurePolicy::Verify),
         _ => None,
     }
 }

@@ -29,6 +29,6 @@ pub(crate) fn hot_path(now: Millis) -> HotPath {
         limit: LIMIT,
         asks: purge::partitions(now).iter().map(|_| Asked::of("Query", NOTHING_DUE)).collect(),
         answer: Answered::Plain(json!({ "state": "done", "settled": settled })),
-        events: |_, count| Ok(vec![json!({ "order": "settle" }).to_string(); count]),
+        events: |_, count| Ok(vec![json!({ "order": "purge_due" }).to_string(); count]),
     }
 }

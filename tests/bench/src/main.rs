@@ -16,6 +16,7 @@
 #![expect(clippy::disallowed_methods, reason = "only a main.rs reads the environment and the clock")]
 
 mod callers;
+mod cap;
 mod changes;
 mod decide;
 mod events;
@@ -46,7 +47,8 @@ use crate::starts::Store;
 
 const USAGE: &str = "usage: rollcall-bench [--json] [FUNCTION…]   (whose binaries are weighed, by default all four)\n       \
                      rollcall-bench --reconcile USERS\n       \
-                     rollcall-bench --purges";
+                     rollcall-bench --purges\n       \
+                     rollcall-bench --capped [EARLIER]   (a folder with earlier release binaries, to compare)";
 /// Where the system keeps its authorities: Debian and Amazon Linux.
 const ROOTS: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
@@ -63,6 +65,9 @@ async fn main() -> ExitCode {
     }
     if options == ["--purges"] && functions.is_empty() {
         return status(purge_all().await);
+    }
+    if options == ["--capped"] && functions.len() <= 1 {
+        return status(capped(functions.first().map(Path::new)).await);
     }
     if options.iter().any(|option| option != "--json") {
         eprintln!("{USAGE}");
@@ -104,6 +109,39 @@ fn status(holds: anyhow::Result<bool>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The first invocation under the share of a core of small functions, beside earlier binaries if there are any.
+async fn capped(earlier: Option<&Path>) -> anyhow::Result<bool> {
+    let release = std::env::current_exe()?.parent().context("this binary's folder")?.to_owned();
+    let work = release.parent().context("the target folder")?.join("bench");
+    std::fs::create_dir_all(&work)?;
+    let paths = [events::hot_path(), callers::hot_path()?, changes::hot_path(), hours::hot_path(now())];
+    let store = Store::start(&paths).await?;
+    let authorities = work.join("authorities.pem");
+    std::fs::write(&authorities, [roots().as_slice(), store.authority.as_bytes()].concat())?;
+    println!("{:24}{:>8}{:>14}{:>14}", "first invocation, ms", "MB", "function", "earlier");
+    for path in &paths {
+        let mut environment = environment(path, &store.url());
+        environment.push(("SSL_CERT_FILE", authorities.display().to_string()));
+        let folders = [Some(release.as_path()), earlier];
+        let program = |folder: &Path| Program {
+            path: folder.join(path.function),
+            arguments: vec![],
+            environment: environment.clone(),
+            limit: path.limit,
+        };
+        let programs: Vec<Program> = folders.into_iter().flatten().map(program).collect();
+        for megabytes in [128, 256] {
+            let Some(medians) = starts::capped(path, &programs, &store, now, megabytes).await? else {
+                println!("not measured: this machine lets this process make no control group");
+                return Ok(true);
+            };
+            let earlier = medians.get(1).map(|median| format!("{median:.1}")).unwrap_or_default();
+            println!("{:24}{megabytes:>8}{:>14.1}{earlier:>14}", path.function, medians[0]);
+        }
+    }
+    Ok(true)
 }
 
 async fn purge_all() -> anyhow::Result<bool> {

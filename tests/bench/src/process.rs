@@ -113,6 +113,11 @@ impl Process {
         }
     }
 
+    /// Its id.
+    pub(crate) fn pid(&self) -> Pid {
+        self.pid
+    }
+
     /// CPU time so far, user and system, of all its threads, those that have ended included.
     ///
     /// The process's own CPU clock counts nanoseconds; the ticks of `/proc/<pid>/stat` would be 10 ms each.

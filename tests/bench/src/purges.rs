@@ -14,7 +14,7 @@ use rollcall::core::mirror::rank::Rank;
 use serde_json::{Value, json};
 
 use crate::process::{self, Process, Program};
-use crate::reconcile::{LIMIT, MOST_MEMORY};
+use crate::reconcile::{LIMIT, MAX_MEMORY};
 use crate::requests::{self, Addresses, Stack};
 use crate::runtime_api::Clock;
 
@@ -24,7 +24,7 @@ const ROWS: u64 = 60;
 const MAPS: usize = 4_000;
 /// Rows of one request: DynamoDB takes 16 MB at most.
 const TOGETHER: u64 = 4;
-/// How long ago the users were deleted, in ms: the hold of a day is over.
+/// How long ago the users were deleted, in ms: the grace period of a day is over.
 const AGO: u64 = 25 * 60 * 60 * 1000;
 const TABLE: &str = "tasks";
 /// The stack's react notes each deletion a moment after its row is stored.
@@ -50,8 +50,8 @@ pub(crate) async fn measure(function: &Path, rollcall: &Path, clock: Clock) -> a
     let mut process = Process::start(&program, clock).await?;
     let (mut purged, mut rows) = (0, 0);
     for _ in 0..TRIES {
-        let answer = process.invoke_within(json!({ "order": "settle" }).to_string(), LIMIT).await?;
-        let settled = &answer.whole["settled"];
+        let answer = process.invoke_within(json!({ "order": "purge_due" }).to_string(), LIMIT).await?;
+        let settled = &answer.whole["purges"];
         purged += settled["purged"].as_u64().with_context(|| format!("no purge: {}", answer.whole))?;
         rows += settled["rows"].as_u64().unwrap_or_default();
         if purged == USERS {
@@ -62,10 +62,10 @@ pub(crate) async fn measure(function: &Path, rollcall: &Path, clock: Clock) -> a
     let memory = crate::starts::megabytes(process.memory()?.peak);
     process.end().await?;
     ensure!((purged, rows) == (USERS, USERS * ROWS), "{purged} users and {rows} rows were purged");
-    let holds = memory <= MOST_MEMORY;
+    let holds = memory <= MAX_MEMORY;
     let verdict = if holds { "" } else { "  OVER" };
     println!(
-        "{purged} users and {rows} rows of {MAPS} maps, purged at once: {memory:.1} MB (at most {MOST_MEMORY} MB){verdict}"
+        "{purged} users and {rows} rows of {MAPS} maps, purged at once: {memory:.1} MB (at most {MAX_MEMORY} MB){verdict}"
     );
     Ok(holds)
 }

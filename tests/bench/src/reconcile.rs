@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_mins(16);
 /// When to give up on a run.
 const LONGEST: Duration = Duration::from_hours(3);
 /// Memory that the function may ever have had: all that template.yaml gives it.
-pub(crate) const MOST_MEMORY: f64 = 256.0;
+pub(crate) const MAX_MEMORY: f64 = 256.0;
 /// Rows of a page of Clerk's lists.
 const PAGE: u64 = 500;
 
@@ -73,7 +73,7 @@ async fn one(program: &Program, clock: Clock, name: &str, is_empty: bool) -> any
         |what: &str| ["user", "organization", "membership"].map(|kind| number(&format!("/tally/{kind}/{what}")));
     let changes: u64 = ["created", "updated", "deleted", "ended"].iter().flat_map(|what| of_all(what)).sum();
     let calls = number("/cost/clerk_calls");
-    // Each invocation after the first asks once more whose key it has.
+    // PerKind invocation after the first asks once more whose key it has.
     // Before a page that differs is written, Clerk is asked whose it is.
     let pages: u64 = kinds.iter().map(|rows| rows.div_ceil(PAGE)).sum();
     let most_calls = pages + if is_empty { pages } else { 0 } + 5 + (invocations - 1);
@@ -83,7 +83,7 @@ async fn one(program: &Program, clock: Clock, name: &str, is_empty: bool) -> any
     let budgets = [
         (format!("{changes} written"), changes == wanted, format!("{wanted}")),
         (format!("{calls} requests to Clerk"), calls <= most_calls, format!("at most {most_calls}")),
-        (format!("{memory:.1} MB at most"), memory <= MOST_MEMORY, format!("at most {MOST_MEMORY} MB")),
+        (format!("{memory:.1} MB at most"), memory <= MAX_MEMORY, format!("at most {MAX_MEMORY} MB")),
     ];
     for (what, kept, budget) in &budgets {
         println!("  {what} ({budget}){}", if *kept { "" } else { "  OVER" });

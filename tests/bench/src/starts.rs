@@ -9,6 +9,7 @@ use http::StatusCode;
 use hyper::body::Bytes;
 use serde::Serialize;
 
+use crate::cap::Cap;
 use crate::hot_path::HotPath;
 use crate::process::{Memory, PATIENCE, Process, Program};
 use crate::runtime_api::Clock;
@@ -18,6 +19,8 @@ use crate::serve::{self, Server};
 const STARTS: usize = 25;
 /// Further ones for warm invocations and memory.
 const WARM_PROCESSES: usize = 5;
+/// Fresh processes of each kind whose first invocation is capped.
+const CAPPED_STARTS: usize = 15;
 /// Warm invocations of each of those.
 const WARM: usize = 300;
 
@@ -151,6 +154,8 @@ async fn one(path: &HotPath, program: &Program, store: &Store, clock: Clock, war
     let asks: Vec<_> = path.asks.iter().map(|asked| asked.operation).collect();
     let mut process = Process::start(program, clock).await?;
     let init = process.init;
+    // What a start says to its store before the first event, as `GET /`.
+    store.take();
     let cpu_init = process.cpu().await?;
     let mut latencies = Vec::with_capacity(events.len());
     let mut cpu_cold = cpu_init;
@@ -177,6 +182,36 @@ async fn one(path: &HotPath, program: &Program, store: &Store, clock: Clock, war
         warm: later,
         memory,
     })
+}
+
+/// The first invocation of fresh processes, started freely and then held to the share of a core that so many MB have: medians, in
+/// ms. The programs take turns.
+///
+/// # Errors
+///
+/// As [`measure`].
+pub(crate) async fn capped(
+    path: &HotPath,
+    programs: &[Program],
+    store: &Store,
+    clock: Clock,
+    megabytes: u64,
+) -> anyhow::Result<Option<Vec<f64>>> {
+    let mut taken: Vec<Vec<f64>> = programs.iter().map(|_| Vec::new()).collect();
+    for _ in 0..CAPPED_STARTS {
+        for (program, taken) in programs.iter().zip(&mut taken) {
+            let Some(cap) = Cap::of(megabytes) else { return Ok(None) };
+            let event = (path.events)(clock(), 1)?.remove(0);
+            let mut process = Process::start(program, clock).await?;
+            store.take();
+            cap.hold(process.pid())?;
+            let answer = process.invoke_within(event, PATIENCE).await?;
+            ensure!(path.answer.is(&answer), "{} answered {}", program.path.display(), answer.whole);
+            taken.push(ms(answer.latency));
+            process.end().await?;
+        }
+    }
+    Ok(Some(taken.into_iter().map(median).collect()))
 }
 
 fn figures(starts: &[Run], warm: &[Run]) -> Figures {

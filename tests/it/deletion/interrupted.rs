@@ -27,7 +27,7 @@ enum Cut {
 #[derive(Clone, Copy, Debug)]
 enum Act {
     Wait(u64),
-    /// The hold is over, and the schedule fires.
+    /// The grace period is over, and the schedule fires.
     Due(Cut),
     Settle(Cut),
     Night(Cut),
@@ -174,7 +174,7 @@ impl<'a> Case<'a> {
             Act::Due(cut) | Act::Settle(cut) => {
                 world.wait_hours(if matches!(act, Act::Due(_)) { 25 } else { 0 });
                 let reconciler = world.reconciler().await;
-                let _ = self.with(cut, reconciler.settle(None)).await;
+                let _ = self.with(cut, reconciler.purge_due(None)).await;
             }
             Act::Night(cut) => {
                 let reconciler = world.reconciler().await;
@@ -259,7 +259,7 @@ impl<'a> Case<'a> {
             return Ok(());
         }
         world.wait_hours(25);
-        world.settle().await;
+        world.purge_due().await;
         if self.copy().await["consequences_at"].is_null() {
             // Its note was too old for the hour, so it is the night's.
             world.reconcile().await;
@@ -283,7 +283,7 @@ impl<'a> Case<'a> {
             }
         }
         // Once more changes nothing.
-        world.settle().await;
+        world.purge_due().await;
         world.follow().await;
         let (again, _) = self.split().await;
         prop_assert!(again == left && self.copy().await == copy, "a second settling did something");
@@ -304,7 +304,7 @@ async fn i7_a_purge_killed_between_any_two_calls_and_begun_again_ends_the_same_a
             let mut case = Case::open(&world, policy).await;
             world.wait_hours(25);
             let reconciler = world.reconciler().await;
-            let whole = case.with(Cut::Killed(polls), reconciler.settle(None)).await.is_some();
+            let whole = case.with(Cut::Killed(polls), reconciler.purge_due(None)).await.is_some();
             case.was_purged = true;
             Box::pin(case.end())
                 .await
@@ -339,15 +339,15 @@ async fn i3_a_purge_that_others_have_overtaken_touches_nobody_who_lives_again() 
             request.release();
         };
         let others = world.beside(&[("DELETION_POLICY", "purge"), ("OWNED_TABLES", OWNED_TABLES)]).await;
-        assert_eq!(others.settle().await.settled.unwrap().purged, 1);
+        assert_eq!(others.purge_due().await.purges.unwrap().purged, 1);
         case.restore(false).await;
         let subject: Subject = case.ada.parse().unwrap();
         Box::pin(others.reconciler().await.into_operator().undo(&subject)).await.unwrap();
         drop(held);
         waiting.release();
     };
-    let (settled, ()) = tokio::join!(slow.settle(None), overtaken);
-    assert_eq!(settled.unwrap().settled.unwrap().purged, 0);
+    let (settled, ()) = tokio::join!(slow.purge_due(None), overtaken);
+    assert_eq!(settled.unwrap().purges.unwrap().purged, 0);
     assert!(case.copy().await["deleted_at"].is_null());
     assert_eq!(case.copies().await, case.copies);
     assert!(case.split().await.0 == case.rows, "rows of somebody who lives were removed");

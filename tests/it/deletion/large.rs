@@ -88,7 +88,7 @@ async fn i14_a_thousand_users_are_purged_in_as_few_requests_as_there_are_batches
     world.wait_hours(25);
     let _ = world.wire.take();
     let begun = std::time::Instant::now();
-    let settled = world.settle().await.settled.unwrap();
+    let settled = world.purge_due().await.purges.unwrap();
     let took = begun.elapsed();
     let mut calls: BTreeMap<String, usize> = BTreeMap::new();
     let mut single = 0;
@@ -141,7 +141,7 @@ async fn e2_a_user_with_more_rows_than_a_page_or_a_backup_holds_is_purged_in_pie
     let mut polls = 20;
     while world.owned().await.len() == before.len() {
         let reconciler = world.reconciler().await;
-        assert_eq!(killed_after(polls, reconciler.settle(None)).await.map(drop), None, "done before it was killed");
+        assert_eq!(killed_after(polls, reconciler.purge_due(None)).await.map(drop), None, "done before it was killed");
         // What was on its way to the store arrives, as it would.
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         polls += 2;
@@ -149,7 +149,7 @@ async fn e2_a_user_with_more_rows_than_a_page_or_a_backup_holds_is_purged_in_pie
     let left = world.owned().await.len() - (3 * ROWS + 1);
     assert!(left > 0, "killed too late");
     let _ = world.wire.take();
-    let settled = world.settle().await.settled.unwrap();
+    let settled = world.purge_due().await.purges.unwrap();
     assert_eq!((settled.purged, settled.rows), (1, left as u64), "what is gone is not found again: {settled:?}");
     let queries = world.wire.take().iter().filter(|call| call.operation == "Query").count();
     assert!(queries > 26 + 2 + 1 + TABLES.len(), "{queries}");

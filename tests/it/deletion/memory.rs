@@ -1,7 +1,7 @@
 //! What purges hold in memory: a page at a time, few pages at once, and of a page only what the backup needs.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use rollcall::services::deletion::purge::MOST_PAGES;
+use rollcall::services::deletion::purge::MAX_PAGES;
 use rollcall_tests::owned::Row;
 use rollcall_tests::{OWNED_TABLES, World};
 
@@ -41,7 +41,7 @@ async fn fault_s18_eight_users_with_nested_rows_are_read_a_small_page_at_a_time(
                 Ok(Some(request)) if request.operation == "Query" && request.table.as_deref() == Some("tasks") => {
                     waiting.push(request);
                     most = most.max(waiting.len());
-                    if most > MOST_PAGES {
+                    if most > MAX_PAGES {
                         return most;
                     }
                 }
@@ -52,10 +52,10 @@ async fn fault_s18_eight_users_with_nested_rows_are_read_a_small_page_at_a_time(
         }
     };
     let settled = tokio::select! {
-        settled = reconciler.settle(None) => settled,
+        settled = reconciler.purge_due(None) => settled,
         most = counting => panic!("{most} pages are held at once"),
     };
-    let settled = settled.unwrap().settled.unwrap();
+    let settled = settled.unwrap().purges.unwrap();
     assert_eq!((settled.purged, settled.rows), (USERS as u64, (USERS * ROWS) as u64), "{settled:?}");
     let reads = world
         .wire

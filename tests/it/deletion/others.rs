@@ -65,8 +65,8 @@ async fn i23_of_three_thousand_rows_that_move_while_the_purge_runs_none_of_anybo
         }
         moved
     };
-    let (settled, moved) = tokio::join!(reconciler.settle(None), moving);
-    let settled = settled.unwrap().settled.unwrap();
+    let (settled, moved) = tokio::join!(reconciler.purge_due(None), moving);
+    let settled = settled.unwrap().purges.unwrap();
     println!("{} moved, {settled:?}", moved.len());
     assert!(!moved.is_empty() && moved.len() < ROWS);
     assert_eq!((settled.purged, settled.left), (1, 0), "{settled:?}");
@@ -100,8 +100,8 @@ async fn i23_rows_that_move_between_the_backup_and_the_delete_stay() {
             request.release();
         }
     };
-    let (settled, ()) = tokio::join!(reconciler.settle(None), moving);
-    assert_eq!(settled.unwrap().settled.unwrap().rows, 20);
+    let (settled, ()) = tokio::join!(reconciler.purge_due(None), moving);
+    assert_eq!(settled.unwrap().purges.unwrap().rows, 20);
     assert_eq!(of_eve(&world).await.len(), 20);
     assert_eq!(world.exactly(&["moods"]).await.len(), 20);
 }
@@ -119,7 +119,7 @@ async fn i23_an_index_that_lags_gives_away_nobody_elses_row() {
     for at in 0..5 {
         assert!(hand_over(&world, &at.to_string()).await);
     }
-    let settled = world.settle().await.settled.unwrap();
+    let settled = world.purge_due().await.purges.unwrap();
     assert_eq!((settled.purged, settled.rows), (1, 3), "{settled:?}");
     assert_eq!(of_eve(&world).await.len(), 5, "rows of somebody else are gone");
     only_hers(&world);

@@ -71,12 +71,12 @@ async fn fault_b18_a_list_of_24_owned_tables_is_stored_once_and_read_by_the_func
     // The functions remove the rows of one user from all 24 tables, and nobody else's.
     let purging = world.beside(&[("DELETION_POLICY", "purge"), ("OWNED_TABLES", &setting)]).await;
     world.set_now(world.now().get() + 60_000);
-    assert!(purging.reconcile().await.is_in_step());
+    assert!(purging.reconcile().await.is_in_sync());
     world.set_now(world.now().get() + 1_000);
     purging.post(&deletion_event("user.deleted", &users[0], world.now().get())).await;
     purging.follow().await;
     world.wait_hours(25);
-    assert_eq!(purging.settle().await.settled.unwrap().purged, 1);
+    assert_eq!(purging.purge_due().await.purges.unwrap().purged, 1);
     assert_eq!(rows(&world).await, (users.len() - 1) * TABLES);
 
     // So does a command.

@@ -172,7 +172,7 @@ async fn i13_after_the_deadline_no_personal_datum_is_left_anywhere() {
         // From the moment of the deletion the copy says nothing of her; what is hers waits.
         assert!(!found(&world, &log, true).await.contains(directory), "{policy}");
         world.wait_hours(25);
-        let settled = world.settle().await.settled.unwrap();
+        let settled = world.purge_due().await.purges.unwrap();
         assert_eq!((settled.purged, settled.left), (1, 0), "{policy} {settled:?}");
         world.follow().await;
         // What came before comes once more, and a whole run looks at everything.
@@ -196,7 +196,7 @@ async fn i13_after_the_deadline_no_personal_datum_is_left_anywhere() {
         assert_eq!(found(&world, &log, owned).await, places(&["backups"]), "{policy}");
         assert!(!format!("{:?}", world.directory().await).contains(ADA), "no id of Clerk's either");
         world.wait_hours(31 * 24);
-        assert_eq!(world.settle().await.settled.unwrap().expired_backups, 1);
+        assert_eq!(world.purge_due().await.purges.unwrap().expired_backups, 1);
         assert_eq!(found(&world, &log, owned).await, BTreeSet::new(), "{policy}");
 
         // The log was listened to all the time: a mark in it would have been found.

@@ -1,4 +1,4 @@
-//! What a deletion leaves under each policy set, through Clerk's own API: the signed event, the table, its stream, the hold,
+//! What a deletion leaves under each policy set, through Clerk's own API: the signed event, the table, its stream, the grace period,
 //! the hourly settling. Everything but the schedule runs by itself here.
 
 use clerk_emulator::Config;
@@ -47,8 +47,8 @@ impl Office {
         self.world.stack.settled().await;
     }
 
-    async fn settle(&self) -> reconcile::Report {
-        let report = self.world.stack.reconcile.settle(None).await.unwrap();
+    async fn purge_due(&self) -> reconcile::Report {
+        let report = self.world.stack.reconcile.purge_due(None).await.unwrap();
         self.world.stack.settled().await;
         report
     }
@@ -98,8 +98,8 @@ async fn c2_e8_the_read_only_copy_keeps_the_row_and_all_that_points_at_it() {
     let before = office.stored().await;
     office.ada_leaves().await;
     office.world.wait_hours(49);
-    let report = office.settle().await;
-    assert_eq!((report.state, report.settled.unwrap().purged), (Outcome::Done, 0));
+    let report = office.purge_due().await;
+    assert_eq!((report.state, report.purges.unwrap().purged), (Outcome::Done, 0));
     let after = office.stored().await;
     let (copy, kept) = (after[0].as_ref().unwrap(), before[0].as_ref().unwrap());
     for field in ["id", "clerk_user_id", "name", "email", "first_name", "public_metadata", "created_at"] {
@@ -144,11 +144,11 @@ async fn d4_e8_a_redacted_user_waits_a_day_and_then_nothing_personal_is_left() {
         assert!(copy["consequences_at"].is_null() && copy["clerk_user_id"] == office.ada.as_str(), "{copy}");
         assert_eq!((&kept, office.is_noted().await), (&record, true));
         office.world.wait_hours(23);
-        assert_eq!(office.settle().await.settled.unwrap().purged, 0, "the hold is not over");
+        assert_eq!(office.purge_due().await.purges.unwrap().purged, 0, "the grace period is not over");
         assert_eq!(office.stored().await[2].as_ref(), Some(&record));
 
         office.world.wait_hours(2);
-        let settled = office.settle().await.settled.unwrap();
+        let settled = office.purge_due().await.purges.unwrap();
         assert_eq!((settled.purged, settled.rows, settled.left), (1, 2, 0), "{preset} {settled:?}");
         let [copy, member, record, of_member] = office.stored().await.map(Option::unwrap);
         assert_eq!((&copy["clerk_user_id"], &copy["id"]), (&json!("deleted"), &record["user_id"]));
@@ -173,7 +173,7 @@ async fn e2_e8_a_purged_user_leaves_the_bare_key_and_no_row_in_any_table() {
     office.world.wait_hours(25);
     let log = crate::properties::failures::Log::default();
     let listening = log.listen();
-    let settled = office.settle().await.settled.unwrap();
+    let settled = office.purge_due().await.purges.unwrap();
     drop(listening);
     // The two records as well.
     assert_eq!((settled.purged, settled.rows, settled.left), (1, ROWS as u64 + 2, 0), "{settled:?}");
@@ -197,8 +197,8 @@ async fn e2_a_missing_table_is_reported_and_keeps_nobody_waiting() {
     office.world.stack.dynamodb.delete_table().table_name("user_progress").send().await.unwrap();
     office.ada_leaves().await;
     office.world.wait_hours(25);
-    let report = office.settle().await;
-    let settled = report.settled.unwrap();
+    let report = office.purge_due().await;
+    let settled = report.purges.unwrap();
     assert_eq!((report.state, settled.purged, settled.left), (Outcome::Done, 1, 0), "{settled:?}");
     assert_eq!(settled.missing_tables, ["user_progress"]);
     assert_eq!(office.world.exactly(&["tasks", "daily_checkins", "moods"]).await.len(), 9, "Grace's");
@@ -211,7 +211,7 @@ async fn e2_profiles_is_none_of_the_tables_that_may_be_missing() {
     let profiles = &office.world.stack.addresses.profiles_table;
     office.world.stack.dynamodb.delete_table().table_name(profiles).send().await.unwrap();
     office.world.wait_hours(25);
-    let settled = office.world.stack.reconcile.settle(None).await.unwrap().settled.unwrap();
+    let settled = office.world.stack.reconcile.purge_due(None).await.unwrap().purges.unwrap();
     assert_eq!((settled.purged, settled.left, office.rows().await), (0, 1, ROWS), "{settled:?}");
     assert!(office.is_noted().await);
 }
@@ -229,9 +229,9 @@ async fn e2_a_table_that_is_not_as_the_setting_says_leaves_the_purge_to_be_mende
         office.world.wait_hours(25);
         let log = crate::properties::failures::Log::default();
         let listening = log.listen();
-        let (report, counts) = counted(office.settle()).await;
+        let (report, counts) = counted(office.purge_due()).await;
         drop(listening);
-        assert_eq!((report.state, report.settled.unwrap().left), (Outcome::Incomplete, 1), "{wrong}");
+        assert_eq!((report.state, report.purges.unwrap().left), (Outcome::Incomplete, 1), "{wrong}");
         assert_eq!((counts.get("PurgesLeft"), counts.get("Failures")), (Some(&1), None), "{counts:?}");
         assert!(log.text().contains(problem), "{}", log.text());
         let copy = office.stored().await[0].clone().unwrap();
@@ -239,7 +239,7 @@ async fn e2_a_table_that_is_not_as_the_setting_says_leaves_the_purge_to_be_mende
         assert!(copy["purging_at"].is_null(), "nothing has begun that an undo could come too late for: {copy}");
         // Mended, the same purge goes on, whether by the hour or by night.
         let mended = office.world.beside(&[("DELETION_POLICY", "purge"), ("OWNED_TABLES", OWNED_TABLES)]).await;
-        assert_eq!(mended.settle().await.settled.unwrap().purged, 1);
+        assert_eq!(mended.purge_due().await.purges.unwrap().purged, 1);
         assert_eq!(office.rows().await, 0);
     }
 }
@@ -250,7 +250,7 @@ async fn a6_e8_without_a_mirror_the_bare_tombstone_still_erases_the_users_own_ro
     assert!(office.stored().await.iter().all(Option::is_none), "nobody is mirrored");
     office.ada_leaves().await;
     office.world.wait_hours(25);
-    assert_eq!(office.settle().await.settled.unwrap().purged, 1);
+    assert_eq!(office.purge_due().await.purges.unwrap().purged, 1);
     let copy = office.stored().await[0].clone().unwrap();
     assert!(copy["clerk_user_id"].is_null() && copy["consequences_at"].is_u64(), "{copy}");
     assert_eq!(office.rows().await, 0);
@@ -258,7 +258,7 @@ async fn a6_e8_without_a_mirror_the_bare_tombstone_still_erases_the_users_own_ro
     let office = Office::of("clerk-only", &[]).await;
     office.ada_leaves().await;
     office.world.wait_hours(25);
-    assert_eq!(office.settle().await.settled.unwrap().purged, 1);
+    assert_eq!(office.purge_due().await.purges.unwrap().purged, 1);
     let copy = office.stored().await[0].clone().unwrap();
     assert_eq!((copy["clerk_user_id"].as_str(), office.rows().await), (Some("deleted"), ROWS));
 }
@@ -288,7 +288,7 @@ async fn e8_what_only_an_operator_can_mend_keeps_nobody_else_waiting() {
     assert!(office.stored().await[0].as_ref().unwrap()["consequences_at"].is_null() && office.is_noted().await);
     let settings = [("DELETION_POLICY", "purge"), ("PURGE_AFTER_HOURS", "0"), ("OWNED_TABLES", OWNED_TABLES)];
     office.world.wait_hours(1);
-    assert_eq!(office.world.beside(&settings).await.settle().await.settled.unwrap().purged, 1);
+    assert_eq!(office.world.beside(&settings).await.purge_due().await.purges.unwrap().purged, 1);
     assert_eq!(office.rows().await, 0);
 }
 
@@ -299,11 +299,11 @@ async fn e10_a_hold_that_is_made_longer_holds_what_waits_already() {
     let settings = [("DELETION_POLICY", "purge"), ("PURGE_AFTER_HOURS", "72"), ("OWNED_TABLES", OWNED_TABLES)];
     let longer = office.world.beside(&settings).await;
     longer.wait_hours(25);
-    let settled = longer.settle().await.settled.unwrap();
+    let settled = longer.purge_due().await.purges.unwrap();
     assert_eq!((settled.purged, settled.dropped, office.rows().await), (0, 1, ROWS));
     assert!(office.is_noted().await, "under the hour of the longer hold");
     longer.wait_hours(48);
-    assert_eq!((longer.settle().await.settled.unwrap().purged, office.rows().await), (1, 0));
+    assert_eq!((longer.purge_due().await.purges.unwrap().purged, office.rows().await), (1, 0));
 }
 
 #[tokio::test]
@@ -317,7 +317,7 @@ async fn e2_a_row_that_two_settings_lead_to_is_removed_once() {
     office.world.put_rows(vec![("moods", mood)]).await;
     office.ada_leaves().await;
     office.world.wait_hours(25);
-    let settled = office.settle().await.settled.unwrap();
+    let settled = office.purge_due().await.purges.unwrap();
     assert_eq!((settled.purged, settled.rows), (1, 31 + 2), "{settled:?}");
 }
 
@@ -329,7 +329,7 @@ async fn e8_nothing_late_changes_anything_about_somebody_who_is_gone() {
         let session = world.session(&office.ada, Some(&office.acme));
         office.ada_leaves().await;
         world.wait_hours(25);
-        office.settle().await;
+        office.purge_due().await;
         let before = (office.stored().await, world.exactly(&TABLES).await, office.others().await);
         // What Clerk may send late, as it was or as if it had only happened now; a second deletion among it, and her last session.
         let late = world.beside(&[("DELETION_POLICY", policy), ("OWNED_TABLES", OWNED_TABLES)]).await;
@@ -355,7 +355,7 @@ async fn e8_nothing_late_changes_anything_about_somebody_who_is_gone() {
         assert!(!names_her(world.directory().await), "{policy}");
         late.wait_hours(1);
         late.reconcile().await;
-        late.settle().await;
+        late.purge_due().await;
         world.stack.settled().await;
         let after = (office.stored().await, world.exactly(&TABLES).await, office.others().await);
         assert_eq!(after.0, before.0, "{policy}");
@@ -377,13 +377,13 @@ async fn e10_what_cannot_be_backed_up_is_not_removed_and_what_is_removed_can_be_
         let nowhere = blocked.path().join("backups").to_string_lossy().into_owned();
         let settings = [("DELETION_POLICY", policy), ("OWNED_TABLES", OWNED_TABLES), ("BACKUP_BUCKET", &nowhere)];
         let without = world.beside(&settings).await;
-        let report = without.settle().await;
+        let report = without.purge_due().await;
         // The purge, and the look for old backups.
-        assert_eq!((report.state, report.settled.unwrap().left), (Outcome::Incomplete, 2));
+        assert_eq!((report.state, report.purges.unwrap().left), (Outcome::Incomplete, 2));
         assert_eq!(world.owned().await, before.0, "{policy}");
         assert_eq!(world.exactly(&[&world.stack.addresses.profiles_table]).await, before.1, "{policy}");
 
-        assert_eq!(office.settle().await.settled.unwrap().purged, 1);
+        assert_eq!(office.purge_due().await.purges.unwrap().purged, 1);
         let backups = world.backups();
         assert_eq!(backups.len(), 1);
         let text = backups.values().next().unwrap();
@@ -396,10 +396,10 @@ async fn e10_what_cannot_be_backed_up_is_not_removed_and_what_is_removed_can_be_
         assert_eq!(world.exactly(&[&world.stack.addresses.profiles_table]).await, before.1, "{policy}");
         // Until it expires.
         world.wait_hours(29 * 24);
-        office.settle().await;
+        office.purge_due().await;
         assert_eq!(world.backups().len(), 1);
         world.wait_hours(2 * 24);
-        assert_eq!(office.settle().await.settled.unwrap().expired_backups, 1);
+        assert_eq!(office.purge_due().await.purges.unwrap().expired_backups, 1);
         assert!(world.backups().is_empty());
     }
 }
@@ -415,7 +415,7 @@ async fn e10_a_failure_between_the_backup_and_the_last_batch_loses_nothing() {
         world.wait_hours(25);
         world.wire.fail_after(first_batch.unwrap_or_default(), fault.into_iter().flat_map(|fault| [fault; 2]));
         let _ = world.wire.take();
-        let settled = world.settle().await.settled.unwrap();
+        let settled = world.purge_due().await.purges.unwrap();
         let calls = world.wire.take();
         first_batch = first_batch.or_else(|| calls.iter().position(|call| call.operation == "BatchWriteItem"));
         assert_eq!((settled.purged, settled.left), (1, 0), "{fault:?} is waited out: {settled:?}");
@@ -431,7 +431,7 @@ async fn an_organizations_end_removes_nothing_of_its_members() {
     office.world.clerk("DELETE", &format!("/organizations/{}", office.acme), Value::Null).await;
     office.world.stack.settled().await;
     office.world.wait_hours(49);
-    office.settle().await;
+    office.purge_due().await;
     let acme = office.world.item(&organization(&office.acme)).await.unwrap();
     assert!(acme["consequences_at"].is_u64(), "{acme}");
     let member = office.world.item(&membership(&office.grace, &office.acme)).await.unwrap();

@@ -20,7 +20,7 @@ async fn fault_s2_forty_bad_backups_write_nothing() {
     let (users, _) = people(&world, 2).await;
     let (ada, eve) = (&users[0], &users[1]);
     world.set_now(world.now().get() + 60_000);
-    assert!(world.reconcile().await.is_in_step());
+    assert!(world.reconcile().await.is_in_sync());
     for user in &users {
         world.give_rows(user, 2, user).await;
     }
@@ -28,7 +28,7 @@ async fn fault_s2_forty_bad_backups_write_nothing() {
     world.post(&deletion_event("user.deleted", ada, world.now().get())).await;
     world.follow().await;
     world.wait_hours(25);
-    assert_eq!(world.settle().await.settled.unwrap().purged, 1);
+    assert_eq!(world.purge_due().await.purges.unwrap().purged, 1);
     let good = world.backups().into_values().next().unwrap();
     let lines: Vec<Value> = good.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let (header, rows) = (&lines[0], &lines[1..]);

@@ -24,7 +24,7 @@ async fn office(users: usize, settings: &[(&str, &str)]) -> (World, Vec<String>,
     world.make_owned_tables().await;
     let (users, acme) = people(&world, users).await;
     world.set_now(world.now().get() + 60_000);
-    assert!(world.reconcile().await.is_in_step());
+    assert!(world.reconcile().await.is_in_sync());
     (world, users, acme)
 }
 
@@ -32,7 +32,7 @@ async fn office(users: usize, settings: &[(&str, &str)]) -> (World, Vec<String>,
 async fn fault_s10_purges_of_the_same_users_at_once_finish_all_of_them_and_report_none_as_left() {
     for at_once in [2, 3, 4] {
         let (world, users, acme) = office(200, &PURGE).await;
-        // Each in several organizations.
+        // PerKind in several organizations.
         for number in 1..HERS {
             for user in &users {
                 let mut row = world.item(&membership(user, &acme)).await.unwrap();
@@ -50,8 +50,8 @@ async fn fault_s10_purges_of_the_same_users_at_once_finish_all_of_them_and_repor
         world.reconcile().await;
         world.wait_hours(26);
         let reconcilers = join_all((0..at_once).map(|_| world.reconciler())).await;
-        let settled = join_all(reconcilers.iter().map(|reconciler| reconciler.settle(None))).await;
-        let settled: Vec<_> = settled.into_iter().map(|settled| settled.unwrap().settled.unwrap()).collect();
+        let settled = join_all(reconcilers.iter().map(|reconciler| reconciler.purge_due(None))).await;
+        let settled: Vec<_> = settled.into_iter().map(|settled| settled.unwrap().purges.unwrap()).collect();
         assert_eq!(settled.iter().map(|it| it.left).sum::<u64>(), 0, "{at_once} at once: {settled:?}");
         assert_eq!(settled.iter().map(|it| it.purged).sum::<u64>(), users.len() as u64, "{at_once}: {settled:?}");
         for user in &users {
@@ -87,7 +87,7 @@ async fn fault_s10_what_another_purge_has_finished_meanwhile_is_not_left_because
             if has_read_members {
                 // Somebody mends the row, and another purge is faster.
                 world.put(&directory, &good).await;
-                let settled = others.reconciler().await.settle(None).await.unwrap().settled.unwrap();
+                let settled = others.reconciler().await.purge_due(None).await.unwrap().purges.unwrap();
                 assert_eq!((settled.purged, settled.left), (1, 0), "{settled:?}");
                 drop(held);
                 request.release();
@@ -97,8 +97,8 @@ async fn fault_s10_what_another_purge_has_finished_meanwhile_is_not_left_because
             request.release();
         }
     };
-    let (settled, ()) = tokio::join!(purger.settle(None), meanwhile);
-    let settled = settled.unwrap().settled.unwrap();
+    let (settled, ()) = tokio::join!(purger.purge_due(None), meanwhile);
+    let settled = settled.unwrap().purges.unwrap();
     assert_eq!((settled.purged, settled.left), (0, 0), "finished is finished: {settled:?}");
 }
 
@@ -131,13 +131,15 @@ async fn fault_s9_a_deletion_undone_and_repeated_between_two_steps_of_a_purge_ha
             request.release();
         }
     };
-    let (settled, ()) = tokio::join!(purger.settle(None), repeating);
-    assert_eq!(settled.unwrap().settled.unwrap().purged, 0);
+    let (settled, ()) = tokio::join!(purger.purge_due(None), repeating);
+    assert_eq!(settled.unwrap().purges.unwrap().purged, 0);
     let copy = world.item(&user(&ada)).await.unwrap();
     assert!(copy["deleted_at"].is_u64(), "{copy}");
     assert!(copy["purging_at"].is_null() && copy["consequences_at"].is_null(), "the new tombstone is marked: {copy}");
     let subject: Subject = ada.parse().unwrap();
-    Box::pin(world.reconciler().await.into_operator().undo(&subject)).await.expect("the hold of the new one has begun");
+    Box::pin(world.reconciler().await.into_operator().undo(&subject))
+        .await
+        .expect("the grace period of the new one has begun");
 }
 
 #[tokio::test]
@@ -148,13 +150,13 @@ async fn fault_s9_every_mark_names_the_exact_tombstone() {
     assert_eq!(world.post(&deletion_event("user.deleted", &users[1], world.now().get())).await.status, 200);
     let stored = read(&user(&users[1])).await;
     let mut earlier = stored.clone();
-    // Undone and repeated: the rank and the digest are the same.
+    // PendingEffects and repeated: the rank and the digest are the same.
     let at = i64::try_from(stored.provenance.applied_at.get()).unwrap();
     earlier.provenance.applied_at = (at - 1).try_into().unwrap();
     let member = read(&membership(&users[1], &acme)).await;
     let (now, before) = (world.now(), world.directory().await);
     assert_eq!(directory.begin_purge(&earlier, now).await.unwrap(), None, "begin_purge");
-    for id in [ClerkId::Stays, ClerkId::IsReplaced, ClerkId::Goes] {
+    for id in [ClerkId::Keep, ClerkId::Redact, ClerkId::Remove] {
         assert_eq!(directory.finish(&earlier, now, id).await.unwrap(), None, "finish");
     }
     assert!(!directory.withdraw(&earlier).await.unwrap(), "withdraw");
@@ -162,7 +164,7 @@ async fn fault_s9_every_mark_names_the_exact_tombstone() {
     let under = directory.put_under(&[(member, Guard::NewerOrSeen(digest))], &earlier).await.unwrap();
     assert_eq!(under, PutUnder::Refused, "put_under");
     assert_eq!(world.directory().await, before);
-    directory.finish(&stored, now, ClerkId::Stays).await.unwrap().expect("the exact one is marked");
+    directory.finish(&stored, now, ClerkId::Keep).await.unwrap().expect("the exact one is marked");
     let finished = world.directory().await;
     directory.reopen(&earlier).await.unwrap();
     assert_eq!(world.directory().await, finished, "reopen");

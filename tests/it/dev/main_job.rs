@@ -56,7 +56,7 @@ impl Running {
     }
 
     /// Waits until every webhook has been delivered.
-    async fn settle(&self) {
+    async fn idle(&self) {
         let url = format!("{}/_emulator/settle", self.address("clerk"));
         assert!(self.http.post(url).send().await.unwrap().status().is_success());
     }
@@ -115,7 +115,7 @@ async fn changes_in_clerk_arrive_signed_and_are_readable_in_dynamodb() {
     stack.clerk(Method::POST, &members, json!({ "user_id": bob["id"], "role": "org:member" })).await;
     let bobs = format!("{members}/{}", bob["id"].as_str().unwrap());
     stack.clerk(Method::PATCH, &bobs, json!({ "role": "org:admin" })).await;
-    stack.settle().await;
+    stack.idle().await;
 
     let rows = stack.rows().await;
     let row = find(&rows, "clerk_user_id", &ada["id"], "USER");
@@ -129,7 +129,7 @@ async fn changes_in_clerk_arrive_signed_and_are_readable_in_dynamodb() {
     stack.clerk(Method::DELETE, &bobs, Value::Null).await;
     stack.clerk(Method::DELETE, &format!("/v1/users/{id}"), Value::Null).await;
     stack.clerk(Method::DELETE, &format!("/v1/organizations/{acme_id}"), Value::Null).await;
-    stack.settle().await;
+    stack.idle().await;
     let rows = stack.rows().await;
     for (field, value, sk) in [
         ("clerk_user_id", &bob["id"], "ORG#"),
@@ -180,7 +180,7 @@ async fn a_folder_keeps_the_tables_and_clerk_over_a_restart() {
     let user = &before.iter().find(|row| row["sk"] == "USER").unwrap()["clerk_user_id"];
     let path = format!("/v1/users/{}", user.as_str().unwrap());
     stack.clerk(Method::PATCH, &path, json!({ "first_name": "Renamed" })).await;
-    stack.settle().await;
+    stack.idle().await;
     assert_eq!(find(&stack.rows().await, "clerk_user_id", user, "USER")["first_name"], "Renamed");
     assert!(stack.stop("-INT").await.success());
 }

@@ -15,7 +15,7 @@ const PLACEHOLDER: &str = "0000000000000.0.0000000000000";
 
 /// Something that happens meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Deed {
+enum Action {
     /// One of the events so far arrives, again perhaps.
     Deliver(usize),
     Rename,
@@ -102,12 +102,12 @@ struct Story<'a> {
     user_lives: bool,
     organization_lives: bool,
     is_member: bool,
-    seen: Seen,
+    seen: ListedSet,
 }
 
 /// What was stored when last looked at.
 #[derive(Clone, Debug, Default)]
-struct Seen {
+struct ListedSet {
     copies: [Option<Value>; 3],
     profiles: [Option<Value>; 2],
 }
@@ -136,7 +136,7 @@ impl<'a> Story<'a> {
             user_lives: true,
             organization_lives: true,
             is_member: false,
-            seen: Seen::default(),
+            seen: ListedSet::default(),
         };
         story.user_changed("user.created").await;
         story.organization_changed("organization.created").await;
@@ -176,48 +176,48 @@ impl<'a> Story<'a> {
         self.membership_changed("organizationMembership.created", &body);
     }
 
-    async fn happen(&mut self, deed: Deed) {
+    async fn happen(&mut self, action: Action) {
         let now = self.tick();
         let (ada, acme) = (self.ada.clone(), self.acme.clone());
         let of_ada = format!("/organizations/{acme}/memberships/{ada}");
-        match deed {
-            Deed::Deliver(which) => {
+        match action {
+            Action::Deliver(which) => {
                 let answer = self.world.post(&self.events[which % self.events.len()]).await;
                 assert_eq!(answer.status, 200, "{}", answer.text);
             }
-            Deed::Rename if self.user_lives => {
+            Action::Rename if self.user_lives => {
                 let body = json!({ "first_name": format!("Ada {now}") });
                 self.world.clerk("PATCH", &format!("/users/{ada}"), body).await;
                 self.user_changed("user.updated").await;
             }
-            Deed::Promote(admin) if self.user_lives => {
+            Action::Promote(admin) if self.user_lives => {
                 let body = json!({ "public_metadata": { "role": if admin { "admin" } else { "user" } } });
                 self.world.clerk("PATCH", &format!("/users/{ada}/metadata"), body).await;
                 self.user_changed("user.updated").await;
             }
-            Deed::Role(role) if self.is_member => {
+            Action::Role(role) if self.is_member => {
                 let body = self.world.clerk("PATCH", &of_ada, json!({ "role": role })).await;
                 self.membership_changed("organizationMembership.updated", &body);
             }
-            Deed::Leave if self.is_member => {
+            Action::Leave if self.is_member => {
                 let body = self.world.clerk("DELETE", &of_ada, Value::Null).await;
                 self.is_member = false;
                 self.events.push(event("organizationMembership.deleted", &body, now));
             }
-            Deed::Rejoin if self.user_lives && self.organization_lives && !self.is_member => {
+            Action::Rejoin if self.user_lives && self.organization_lives && !self.is_member => {
                 self.join("org:member").await;
             }
-            Deed::DeleteOrganization if self.organization_lives => {
+            Action::DeleteOrganization if self.organization_lives => {
                 self.world.clerk("DELETE", &format!("/organizations/{acme}"), Value::Null).await;
                 (self.organization_lives, self.is_member) = (false, false);
                 self.events.push(deletion_event("organization.deleted", &acme, now));
             }
-            Deed::DeleteUser if self.user_lives => {
+            Action::DeleteUser if self.user_lives => {
                 self.world.clerk("DELETE", &format!("/users/{ada}"), Value::Null).await;
                 (self.user_lives, self.is_member) = (false, false);
                 self.events.push(deletion_event("user.deleted", &ada, now));
             }
-            Deed::Ban if self.user_lives => {
+            Action::Ban if self.user_lives => {
                 self.world.clerk("POST", &format!("/users/{ada}/ban"), json!({})).await;
                 self.user_changed("user.updated").await;
             }
@@ -229,7 +229,7 @@ impl<'a> Story<'a> {
     /// Looks at everything stored about the caller, and holds it against what was stored before.
     async fn look(&mut self) {
         let [user, organization, membership, of_user, of_membership] = self.world.stored(&self.ada, &self.acme).await;
-        let now = Seen { copies: [user, organization, membership], profiles: [of_user, of_membership] };
+        let now = ListedSet { copies: [user, organization, membership], profiles: [of_user, of_membership] };
         for (before, after) in self.seen.copies.iter().zip(&now.copies) {
             let rank = |item: &Option<Value>| item.as_ref().map(|item| item["rank"].as_str().unwrap().to_owned());
             assert!(rank(before) <= rank(after), "a rank fell: {before:?} {after:?}");
@@ -308,9 +308,9 @@ impl<'a> Story<'a> {
     }
 }
 
-/// Plays one visit, with `deeds[n]` done while its request number n waits on the wire, and what is left afterwards. Says
+/// Plays one visit, with `actions[n]` done while its request number n waits on the wire, and what is left afterwards. Says
 /// how many requests there were.
-async fn play(stage: &mut Stage, visit: Visit, deeds: &[Vec<Deed>]) -> usize {
+async fn play(stage: &mut Stage, visit: Visit, actions: &[Vec<Action>]) -> usize {
     let Stage { world, tested, wire, waiting } = stage;
     let mut story = Story::begin(world).await;
     let token = story.token(visit.claim);
@@ -331,8 +331,8 @@ async fn play(stage: &mut Stage, visit: Visit, deeds: &[Vec<Deed>]) -> usize {
             held = waiting.next() => held,
         };
         story.look().await;
-        for deed in deeds.get(requests).into_iter().flatten() {
-            story.happen(*deed).await;
+        for action in actions.get(requests).into_iter().flatten() {
+            story.happen(*action).await;
             story.look().await;
         }
         was_deleted |= requests == 0 && story.has_ended(0);
@@ -342,13 +342,13 @@ async fn play(stage: &mut Stage, visit: Visit, deeds: &[Vec<Deed>]) -> usize {
     wire.fail([]);
     story.look().await;
     story.judge(&answer, visit, was_deleted);
-    for deed in deeds.iter().skip(requests).flatten() {
-        story.happen(*deed).await;
+    for action in actions.iter().skip(requests).flatten() {
+        story.happen(*action).await;
         story.look().await;
     }
     // Once all events have arrived, the copy is Clerk's, whatever `ensure` did in between.
     for which in 0..story.events.len() {
-        story.happen(Deed::Deliver(which)).await;
+        story.happen(Action::Deliver(which)).await;
         story.look().await;
     }
     let [copy_of_user, copy_of_organization, copy_of_membership] = &story.seen.copies;
@@ -363,9 +363,9 @@ async fn play(stage: &mut Stage, visit: Visit, deeds: &[Vec<Deed>]) -> usize {
     requests
 }
 
-/// The stories whose every interleaving is tried: two groups of deeds each.
-fn stories() -> Vec<(Visit, [Vec<Deed>; 2])> {
-    use Deed::{Ban, DeleteOrganization, DeleteUser, Deliver, Leave, Promote, Rejoin, Rename, Role};
+/// The stories whose every interleaving is tried: two groups of actions each.
+fn stories() -> Vec<(Visit, [Vec<Action>; 2])> {
+    use Action::{Ban, DeleteOrganization, DeleteUser, Deliver, Leave, Promote, Rejoin, Rename, Role};
     let organization = Visit::claiming(Claim::Organization);
     vec![
         (organization, [vec![Deliver(0), Deliver(2)], vec![DeleteUser, Deliver(3)]]),
@@ -396,10 +396,10 @@ async fn i8_every_interleaving_of_a_few_stories() {
         let most = play(&mut stage, visit, &[]).await;
         for at in 0..=most {
             for then in at..=most {
-                let mut deeds = vec![Vec::new(); most + 1];
-                deeds[at].extend(&first);
-                deeds[then].extend(&second);
-                play(&mut stage, visit, &deeds).await;
+                let mut actions = vec![Vec::new(); most + 1];
+                actions[at].extend(&first);
+                actions[then].extend(&second);
+                play(&mut stage, visit, &actions).await;
                 played += 1;
             }
         }
@@ -411,16 +411,16 @@ async fn i8_every_interleaving_of_a_few_stories() {
 fn i8_random_stories() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut stage = runtime.block_on(Stage::start());
-    let deed = prop_oneof![
-        4 => (0..8_usize).prop_map(Deed::Deliver),
-        1 => Just(Deed::Rename),
-        1 => any::<bool>().prop_map(Deed::Promote),
-        1 => prop_oneof![Just("org:admin"), Just("org:member")].prop_map(Deed::Role),
-        1 => Just(Deed::Leave),
-        2 => Just(Deed::Rejoin),
-        1 => Just(Deed::DeleteOrganization),
-        1 => Just(Deed::DeleteUser),
-        1 => Just(Deed::Ban),
+    let action = prop_oneof![
+        4 => (0..8_usize).prop_map(Action::Deliver),
+        1 => Just(Action::Rename),
+        1 => any::<bool>().prop_map(Action::Promote),
+        1 => prop_oneof![Just("org:admin"), Just("org:member")].prop_map(Action::Role),
+        1 => Just(Action::Leave),
+        2 => Just(Action::Rejoin),
+        1 => Just(Action::DeleteOrganization),
+        1 => Just(Action::DeleteUser),
+        1 => Just(Action::Ban),
     ];
     let claim = prop_oneof![
         1 => Just(Claim::Nothing),
@@ -430,12 +430,12 @@ fn i8_random_stories() {
     ];
     let visit = (claim, prop::bool::weighted(0.3), prop::bool::weighted(0.3))
         .prop_map(|(claim, browses, unanswered)| Visit { claim, browses, unanswered });
-    let deeds = prop::collection::vec(prop::collection::vec(deed, 0..3), 0..10);
+    let actions = prop::collection::vec(prop::collection::vec(action, 0..3), 0..10);
     let (mut runner, seed) = rollcall_tests::runner(200);
     let stage = std::cell::RefCell::new(&mut stage);
-    let result = runner.run(&(visit, deeds), |(visit, deeds)| {
+    let result = runner.run(&(visit, actions), |(visit, actions)| {
         let played = std::panic::AssertUnwindSafe(|| {
-            runtime.block_on(play(&mut stage.borrow_mut(), visit, &deeds));
+            runtime.block_on(play(&mut stage.borrow_mut(), visit, &actions));
         });
         std::panic::catch_unwind(played).map_err(|_| TestCaseError::fail("see above"))
     });

@@ -1,6 +1,6 @@
 //! I24: one caller cannot spend Clerk's rate limit, nor can many callers or many containers together.
 //!
-//! Each world here is a function of its own over the same tables, as two containers are.
+//! PerKind world here is a function of its own over the same tables, as two containers are.
 
 use clerk_emulator::{ApiFaults, Config, FRONT_END};
 use futures_util::future::join_all;
@@ -203,7 +203,7 @@ async fn i24_without_a_mirror_each_process_remembers_for_ten_seconds_what_clerk_
         assert_eq!(sync(&world, &token).await, 303);
     }
     assert_eq!(world.clerk_calls() - before, 3);
-    // Each further process asks for itself, up to three in all; the fourth makes nothing up and lets nobody in.
+    // PerKind further process asks for itself, up to three in all; the fourth makes nothing up and lets nobody in.
     for at in 0..3 {
         let answer = world.beside(&off).await.ensure(&token).await;
         if at < 2 {
@@ -293,8 +293,8 @@ async fn fault_s12_the_write_back_of_two_functions_stays_within_one_share_and_le
     world.set_now(world.now().get() + 16 * 60_000);
     let reconciler = world.beside(&[("METADATA_WRITEBACK", "on")]).await;
     let run = reconciler.reconcile().await;
-    assert!(run.is_in_step(), "{run:?}");
-    assert_eq!(run.undone.links, 40 - linked);
+    assert!(run.is_in_sync(), "{run:?}");
+    assert_eq!(run.effects.links, 40 - linked);
 }
 
 #[tokio::test]

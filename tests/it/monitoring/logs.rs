@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use clerk_emulator::ApiFaults;
 use rollcall_cli::functions::FUNCTIONS;
-use rollcall_tests::{Deed, Fault, Land, SAMPLE_TIME, World, deletion_event, event, sample};
+use rollcall_tests::{Action, Fault, Land, SAMPLE_TIME, World, deletion_event, event, sample};
 use serde_json::{Map, Value, json};
 
 use crate::ADA;
@@ -47,7 +47,7 @@ async fn every_line_of_the_log_is_an_object_of_documented_fields() {
         assert!(targets.contains(function.log_target), "no line of {}: {targets:?}", function.name);
     }
     // Otherwise it would say little.
-    for name in ["svix_id", "type", "kind", "made", "failed_at", "cause", "in_step", "purged", "span.request_id"] {
+    for name in ["svix_id", "type", "kind", "made", "failed_at", "cause", "in_sync", "purged", "span.request_id"] {
         assert!(seen.contains(name), "{name} is in no line: {seen:?}");
     }
 }
@@ -55,16 +55,18 @@ async fn every_line_of_the_log_is_an_object_of_documented_fields() {
 /// Days on which much happens and much fails.
 async fn busy_days() {
     let world = World::with(&[("PURGE_AFTER_HOURS", "1")]).await;
-    let mut land = Land::settle(&world).await;
-    for deed in [Deed::SignUp, Deed::SignUp, Deed::Found(0), Deed::Join(1, 0), Deed::Rename(0), Deed::DeleteUser(1)] {
-        land.happen(deed, true).await;
+    let mut land = Land::populate(&world).await;
+    for action in
+        [Action::SignUp, Action::SignUp, Action::Found(0), Action::Join(1, 0), Action::Rename(0), Action::DeleteUser(1)]
+    {
+        land.happen(action, true).await;
     }
     for number in 0..land.events.len() {
-        land.happen(Deed::Deliver(number), false).await;
+        land.happen(Action::Deliver(number), false).await;
     }
     world.ensure(&world.session(ADA, None)).await;
     world.ensure("no token").await;
-    land.happen(Deed::Ensure(0, Some(0)), false).await;
+    land.happen(Action::Ensure(0, Some(0)), false).await;
     world.wire.fail([Fault::Unavailable; 3]);
     world.post(&sample("user.created")).await;
     world.post(&event("user.updated", &json!({ "id": 7 }), SAMPLE_TIME)).await;
@@ -83,5 +85,5 @@ async fn busy_days() {
     world.set_faults(ApiFaults::default());
     world.reconcile().await;
     world.wait_hours(3);
-    world.settle().await;
+    world.purge_due().await;
 }

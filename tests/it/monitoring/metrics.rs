@@ -9,8 +9,8 @@ use clerk_emulator::ApiFaults;
 use metrics::{SharedString, Unit};
 use metrics_util::CompositeKey;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
-use rollcall::core::clerk::event::{Envelope, FOLLOWED};
-use rollcall_tests::{Deed, Fault, Land, SAMPLE_TIME, World, deletion_event, event, sample, user_event};
+use rollcall::core::clerk::event::{Envelope, SUBSCRIBED_EVENTS};
+use rollcall_tests::{Action, Fault, Land, SAMPLE_TIME, World, deletion_event, event, sample, user_event};
 use serde_json::{Value, json};
 
 use crate::properties::failures::Log;
@@ -19,12 +19,12 @@ use crate::{ADA, user};
 /// What one thing counts, as `Events{Outcome=applied,Type=user.created}`, and how much.
 pub(crate) type Counts = BTreeMap<String, u64>;
 
-/// What a deed counts, all of it done on this thread.
-pub(crate) fn counted<'a, T>(deed: impl Future<Output = T> + 'a) -> Pin<Box<dyn Future<Output = (T, Counts)> + 'a>> {
+/// What a action counts, all of it done on this thread.
+pub(crate) fn counted<'a, T>(action: impl Future<Output = T> + 'a) -> Pin<Box<dyn Future<Output = (T, Counts)> + 'a>> {
     Box::pin(async {
         let recorder = DebuggingRecorder::new();
         let counting = metrics::set_default_local_recorder(&recorder);
-        let done = deed.await;
+        let done = action.await;
         drop(counting);
         (done, recorder.snapshotter().snapshot().into_vec().into_iter().filter_map(read).collect())
     })
@@ -186,26 +186,26 @@ async fn b10_a_batch_of_changes_that_stops_counts_as_a_failure_and_a_conflict_as
 #[tokio::test]
 async fn b10_a_run_that_is_over_counts_what_it_has_found_healed_and_held() {
     let world = World::start().await;
-    let mut land = Land::settle(&world).await;
+    let mut land = Land::populate(&world).await;
     for _ in 0..4 {
-        land.happen(Deed::SignUp, true).await;
+        land.happen(Action::SignUp, true).await;
     }
     let counted_in = |counts: &Counts, name: &str| counts.get(name).copied().unwrap_or_default();
     let (run, first) = counted(world.reconcile()).await;
     assert_eq!(counted_in(&first, "Drift{Kind=missing}"), run.total().drift.missing);
     assert_eq!((counted_in(&first, "DriftHealed"), counted_in(&first, "RunsFinished")), (run.total().created, 1));
-    assert_eq!((first.get("OutOfStep"), first.get("DeletionsHeld")), (None, None), "{first:?}");
+    assert_eq!((first.get("OutOfSync"), first.get("DeletionsHeld")), (None, None), "{first:?}");
     // All is well: a run is counted, and nothing else but its questions.
     let (_, second) = counted(world.reconcile()).await;
     assert_eq!(second.keys().collect::<Vec<_>>(), ["ClerkCalls", "RunsFinished"]);
     // Half of them are gone: too many for a run to believe it.
-    land.happen(Deed::DeleteUser(0), true).await;
-    land.happen(Deed::DeleteUser(1), true).await;
-    land.happen(Deed::DeleteUser(2), true).await;
-    land.happen(Deed::Wait(24 * 60), true).await;
+    land.happen(Action::DeleteUser(0), true).await;
+    land.happen(Action::DeleteUser(1), true).await;
+    land.happen(Action::DeleteUser(2), true).await;
+    land.happen(Action::Wait(24 * 60), true).await;
     let (run, held) = counted(world.reconcile()).await;
     assert!(run.is_held(), "{run:?}");
-    assert_eq!((counted_in(&held, "DeletionsHeld"), counted_in(&held, "OutOfStep")), (run.total().held, 1));
+    assert_eq!((counted_in(&held, "DeletionsHeld"), counted_in(&held, "OutOfSync")), (run.total().held, 1));
     assert_eq!(held.get("DriftHealed"), None, "{held:?}");
 }
 
@@ -229,7 +229,7 @@ async fn b10_a_settling_that_fails_counts_as_a_failure() {
     let world = World::start().await;
     let reconciler = world.reconciler().await;
     world.wire.fail([Fault::Unavailable; 3]);
-    let (settled, failed) = counted(reconciler.settle(None)).await;
+    let (settled, failed) = counted(reconciler.purge_due(None)).await;
     assert!(settled.is_err());
     assert_eq!(failed, counts([("Failures", 1)]));
 }
@@ -266,7 +266,7 @@ fn b12_exactly_the_followed_types_are_read() {
         let body = json!({ "type": kind, "instance_id": "ins_1", "timestamp": SAMPLE_TIME, "data": {} }).to_string();
         Envelope::parse(body.as_bytes()).unwrap().open()
     };
-    for kind in FOLLOWED {
+    for kind in SUBSCRIBED_EVENTS {
         assert!(!matches!(open(kind), Ok(None)), "{kind} is not followed");
     }
     for kind in ["session.created", "user.createdAtEdge", "organizationInvitation.created"] {

@@ -6,19 +6,19 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use rollcall_tests::World;
 use serde_json::{Value, json};
 
-use crate::operator::commands::{Said, people, rollcall};
+use crate::operator::commands::{Evidence, people, rollcall};
 
 /// Everything that an analysis must not touch.
 async fn tables(world: &World) -> (Vec<Value>, Vec<Value>) {
     (world.directory().await, world.profiles().await)
 }
 
-async fn analyze(world: &World, environment: &[(&str, &str)]) -> (Said, Value) {
+async fn analyze(world: &World, environment: &[(&str, &str)]) -> (Evidence, Value) {
     let before = tables(world).await;
     let said = rollcall(world, &["analyze", "--json"], environment).await;
     assert_eq!(tables(world).await, before, "it only reads");
     let json = said.json();
-    assert_eq!(json["in_step"], said.status == Some(0), "{json}");
+    assert_eq!(json["in_sync"], said.status == Some(0), "{json}");
     (said, json)
 }
 
@@ -76,12 +76,12 @@ async fn e3_every_user_is_in_step_or_counted_as_what_is_wrong() {
     let (said, json) = analyze(&world, &[]).await;
     assert_eq!((said.status, &json["complete"]), (Some(2), &json!(true)));
     let expected = json!({
-        "in_step": 3, "missing": 1, "outdated": 1, "behind": 0, "tied": 0, "absent": 1, "orphaned": 0, "held": 0,
+        "in_sync": 3, "missing": 1, "outdated": 1, "behind": 0, "tied": 0, "absent": 1, "orphaned": 0, "held": 0,
         "conflict": 1, "ahead": 0, "unproven": 0, "unreadable": 0, "unmirrored": 0, "unconfirmed": 0, "misplaced": 0,
         "without_profile": 1, "without_owner": 2, "kept": 1,
     });
-    // Of the one who was restored in Clerk the hold is not over.
-    assert_eq!(json["user"], expected, "fine, bare and forgotten are in step; {bare} has no record");
+    // Of the one who was restored in Clerk the grace period is not over.
+    assert_eq!(json["user"], expected, "fine, bare and forgotten are in sync; {bare} has no record");
     assert_eq!(json["profiles"]["read"], 13);
 
     let said = rollcall(&world, &["analyze"], &[]).await;
@@ -127,7 +127,7 @@ async fn b7_every_member_has_a_record_none_is_orphaned_and_none_is_there_twice()
     let (_, json) = analyze(&world, &[]).await;
     let membership = &json["membership"];
     assert_eq!((&membership["orphaned"], &membership["absent"]), (&json!(1), &json!(0)), "{json}");
-    assert_eq!((&membership["in_step"], &membership["misplaced"]), (&json!(3), &json!(1)), "{json}");
+    assert_eq!((&membership["in_sync"], &membership["misplaced"]), (&json!(3), &json!(1)), "{json}");
     assert_eq!((&membership["without_profile"], &membership["without_owner"]), (&json!(2), &json!(1)), "{json}");
     assert_eq!((&json["user"]["without_profile"], &json["profiles"]["strange"]), (&json!(1), &json!(1)), "{json}");
 
@@ -139,9 +139,9 @@ async fn b7_every_member_has_a_record_none_is_orphaned_and_none_is_there_twice()
     }
     assert_eq!(rollcall(&world, &["reconcile", "--yes"], &[]).await.status, Some(0));
     let (said, json) = analyze(&world, &[]).await;
-    assert_eq!((said.status, &json["membership"]["in_step"]), (Some(0), &json!(3)), "{json}");
+    assert_eq!((said.status, &json["membership"]["in_sync"]), (Some(0), &json!(3)), "{json}");
     let said = rollcall(&world, &["analyze"], &[]).await;
-    assert!(said.out.ends_with("All in step.\n"), "{}", said.out);
+    assert!(said.out.ends_with("All in sync.\n"), "{}", said.out);
 }
 
 #[tokio::test]
@@ -176,7 +176,7 @@ async fn without_a_mirror_records_are_held_against_the_deleted_alone() {
     ended(&world, &users[0]).await;
     world.clerk("DELETE", &format!("/users/{}", users[0]), Value::Null).await;
     let (_, json) = analyze(&world, &off).await;
-    // Until the hold is over they are kept.
+    // Until the grace period is over they are kept.
     let kept = |kind: &str| json[kind]["kept"].as_u64().unwrap();
     assert_eq!((kept("user"), kept("membership")), (1, 1), "{json}");
     let said = rollcall(&world, &["analyze"], &off).await;

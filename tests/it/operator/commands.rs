@@ -17,13 +17,13 @@ use tokio::process::Command;
 use crate::ensure::profiles::with_clerk;
 
 /// What a command has said.
-pub(crate) struct Said {
+pub(crate) struct Evidence {
     pub(crate) status: Option<i32>,
     pub(crate) out: String,
     pub(crate) err: String,
 }
 
-impl Said {
+impl Evidence {
     /// The one JSON object on standard output, with nothing on standard error.
     pub(crate) fn json(&self) -> Value {
         assert_eq!(self.err, "", "with --json only errors are said otherwise");
@@ -61,29 +61,29 @@ pub(crate) fn on(world: &World, args: &[&str]) -> Vec<String> {
     args.iter().chain(&stack).map(|arg| (*arg).to_owned()).collect()
 }
 
-pub(crate) async fn finish(mut command: Command) -> Said {
+pub(crate) async fn finish(mut command: Command) -> Evidence {
     let output = tokio::time::timeout(Duration::from_mins(1), command.output());
     let output = output.await.expect("it ends").expect("the rollcall binary is built by `make test` before this runs");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Said { status: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    Evidence { status: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
 /// Runs a command on this world's stack.
-pub(crate) async fn rollcall(world: &World, args: &[&str], environment: &[(&str, &str)]) -> Said {
+pub(crate) async fn rollcall(world: &World, args: &[&str], environment: &[(&str, &str)]) -> Evidence {
     let mut command = command(binary().to_str().unwrap(), environment);
     command.args(on(world, args));
     finish(command).await
 }
 
 /// Runs a command on whatever it names.
-pub(crate) async fn run(args: &[&str], environment: &[(&str, &str)]) -> Said {
+pub(crate) async fn run(args: &[&str], environment: &[(&str, &str)]) -> Evidence {
     let mut command = command(binary().to_str().unwrap(), environment);
     command.args(args);
     finish(command).await
 }
 
 /// Runs it as if somebody typed at a terminal.
-pub(crate) async fn typed(world: &World, args: &[&str], keys: &str) -> Said {
+pub(crate) async fn typed(world: &World, args: &[&str], keys: &str) -> Evidence {
     const TERMINAL: &str = "import os, pty, sys; os.environ.clear(); os.environ.update(TERM='xterm', METADATA_WRITEBACK='off'); \
                             sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
     let mut command = Command::new("python3");
@@ -96,7 +96,7 @@ pub(crate) async fn typed(world: &World, args: &[&str], keys: &str) -> Said {
     drop(stdin);
     let output = output.unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Said { status: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    Evidence { status: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
 /// So many users in Clerk, of whom nothing has arrived, all in one organization.
@@ -126,7 +126,7 @@ async fn b9_a_first_sync_is_shown_then_written_and_then_all_is_in_step() {
     people(&world, 3).await;
     let plan = rollcall(&world, &["reconcile", "--dry-run", "--json"], &[]).await;
     let json = plan.json();
-    assert_eq!((plan.status, &json["state"], &json["in_step"]), (Some(2), &json!("done"), &json!(false)));
+    assert_eq!((plan.status, &json["state"], &json["in_sync"]), (Some(2), &json!("done"), &json!(false)));
     assert_eq!(json["run"]["mode"], "report");
     for (kind, missing) in [("user", 3), ("organization", 1), ("membership", 3)] {
         assert_eq!(json["run"]["tally"][kind]["drift"]["missing"], missing, "{kind}");
@@ -140,13 +140,13 @@ async fn b9_a_first_sync_is_shown_then_written_and_then_all_is_in_step() {
 
     let done = rollcall(&world, &["reconcile", "--yes"], &[]).await;
     assert_eq!((done.status, row(&done.out, "memberships")), (Some(0), vec!["3", "0", "3", "0", "0", "0", "0"]));
-    assert!(done.out.ends_with("In step: 7 rows written.\n"), "{}", done.out);
+    assert!(done.out.ends_with("In sync: 7 rows written.\n"), "{}", done.out);
     assert_eq!(world.directory().await.len(), 7);
     let again = rollcall(&world, &["reconcile", "--yes", "--json"], &[]).await;
-    assert_eq!((again.status, &again.json()["in_step"]), (Some(0), &json!(true)));
+    assert_eq!((again.status, &again.json()["in_sync"]), (Some(0), &json!(true)));
     let status = rollcall(&world, &["status"], &[]).await;
     assert_eq!(status.status, Some(0));
-    assert!(status.out.contains("\n  20") && status.out.contains("In step, as of 20"), "{}", status.out);
+    assert!(status.out.contains("\n  20") && status.out.contains("In sync, as of 20"), "{}", status.out);
     for said in [plan, done, status] {
         assert!(!said.out.contains('@') && !said.err.contains('@'), "nobody's address: {} {}", said.out, said.err);
         assert!(!said.out.contains("Somebody") && !said.err.contains("Somebody"), "nobody's name");
@@ -185,7 +185,7 @@ async fn somebody_at_a_terminal_is_shown_the_plan_and_asked() {
         assert_eq!(said.status, Some(status), "{keys:?} {} {}", said.out, said.err);
         assert!(said.out.contains("Plan of run ") && said.out.contains("Apply this?"), "{}", said.out);
         assert_eq!(world.directory().await.len(), rows, "{keys:?}");
-        assert_eq!(said.out.contains("In step: 5 rows written."), rows > 0);
+        assert_eq!(said.out.contains("In sync: 5 rows written."), rows > 0);
     }
     // Where nothing is to be done nothing is asked.
     let said = typed(&world, &["reconcile"], "").await;
@@ -340,6 +340,6 @@ async fn the_local_stack_reconciles_at_night() {
     };
     tokio::time::timeout(Duration::from_secs(20), waited).await.expect("it runs");
     let run = stack.reconcile.operations().latest_runs(1).await.unwrap().remove(0);
-    assert_eq!((run.tally.user.created, run.is_in_step()), (3, true));
+    assert_eq!((run.tally.user.created, run.is_in_sync()), (3, true));
     stack.stop().await.unwrap();
 }

@@ -35,7 +35,7 @@ async fn fault_a10_a_user_whom_clerk_does_not_have_is_shown_and_never_called_rep
     let said = rollcall(&world, &["analyze", "--json"], &writeback).await;
     let json = said.json();
     assert_eq!(
-        (said.status, &json["in_step"], &json["user"]["unconfirmed"]),
+        (said.status, &json["in_sync"], &json["user"]["unconfirmed"]),
         (Some(2), &json!(false), &json!(1)),
         "{json}"
     );
@@ -46,7 +46,7 @@ async fn fault_a10_a_user_whom_clerk_does_not_have_is_shown_and_never_called_rep
         assert!(!said.out.contains("done by this run") && !said.out.contains("dbId"), "{}", said.out);
         assert!(said.out.contains("1 row was stored less than 15 minutes before the run"), "{}", said.out);
         let json = rollcall(&world, &["reconcile", "--yes", "--json"], &writeback).await.json();
-        assert_eq!(json["run"]["undone"]["links"], 0, "{json}");
+        assert_eq!(json["run"]["effects"]["links"], 0, "{json}");
         assert_eq!(json["run"]["tally"]["user"]["unconfirmed"], 1, "{json}");
     }
     // Once it is older than that, it is a difference that a run ends.
@@ -55,7 +55,7 @@ async fn fault_a10_a_user_whom_clerk_does_not_have_is_shown_and_never_called_rep
     world.put(&world.stack.addresses.directory_table, &row).await;
     let json = rollcall(&world, &["analyze", "--json"], &writeback).await.json();
     assert_eq!((&json["user"]["unconfirmed"], &json["user"]["absent"]), (&json!(0), &json!(1)), "{json}");
-    assert_eq!(json["undone"]["links"], 0, "Clerk has nobody to write anything back to: {json}");
+    assert_eq!(json["effects"]["links"], 0, "Clerk has nobody to write anything back to: {json}");
     assert_eq!(rollcall(&world, &["reconcile", "--yes"], &writeback).await.status, Some(0));
     assert!(world.item(&user(ADA)).await.unwrap()["deleted_at"].is_u64());
 }
@@ -66,15 +66,15 @@ async fn fault_a10_who_is_gone_by_the_time_of_the_write_back_is_not_counted_as_d
     let (users, _) = people(&world, 2).await;
     let until = world.now().next();
     let stop = |run: &Run| {
-        if matches!(run.next, Phase::Link { .. }) {
+        if matches!(run.next, Phase::WriteBack { .. }) {
             world.set_now(until.get() + 1_000);
         }
     };
     let reconciler = world.reconciler().await;
     let first = reconciler.run(&Order::Run(Mode::Repair), Some(until), &stop).await.unwrap().run.unwrap();
-    assert_eq!((first.undone.links, first.undone.linked), (2, 0), "{first:?}");
+    assert_eq!((first.effects.links, first.effects.linked), (2, 0), "{first:?}");
     world.clerk("DELETE", &format!("/users/{}", users[1]), Value::Null).await;
-    let undone = reconciler.run(&Order::Run(Mode::Repair), None, &|_| ()).await.unwrap().run.unwrap().undone;
+    let undone = reconciler.run(&Order::Run(Mode::Repair), None, &|_| ()).await.unwrap().run.unwrap().effects;
     assert_eq!((undone.links, undone.linked, undone.gone), (1, 1, 1), "{undone:?}");
 }
 
@@ -94,7 +94,7 @@ async fn fault_a12_reports_after_the_last_repair_decide_how_it_stands() {
     let last = status.out.lines().last().unwrap();
     assert!(last.starts_with("In sync at the last repair, 20") && last.contains("; 1 difference since"), "{last}");
     let json = rollcall(&world, &["status", "--json"], &[]).await.json();
-    assert_eq!((&json["in_step"], &json["differences"]), (&json!(false), &json!(1)));
+    assert_eq!((&json["in_sync"], &json["differences"]), (&json!(false), &json!(1)));
     assert_eq!(rollcall(&world, &["reconcile", "--yes"], &[]).await.status, Some(0));
     assert_eq!(rollcall(&world, &["status"], &[]).await.status, Some(0));
 }

@@ -15,7 +15,7 @@ async fn office(settings: &[(&str, &str)]) -> (World, String, String, String) {
     let (users, acme) = people(&world, 2).await;
     world.set_now(world.now().get() + 60_000);
     let run = world.reconcile().await;
-    assert!(run.is_in_step(), "{run:?}");
+    assert!(run.is_in_sync(), "{run:?}");
     for user in &users {
         world.give_rows(user, 4, user).await;
     }
@@ -57,11 +57,11 @@ async fn bug8_one_signed_deletion_erases_nothing_at_once_and_an_undo_leaves_ever
     }
     let restored = world.told().iter().filter(|event| event["detail"]["kind"] == "restored").count();
     assert_eq!(restored, 3 + 4, "the application is told of each");
-    // Whoever lives already is left alone, and the hold's note is about nobody any more.
+    // Whoever lives already is left alone, and the grace period's note is about nobody any more.
     let again = rollcall(&world, &["undo", &ada, "--yes"], &PURGE).await;
     assert_eq!((again.status, again.out.contains("lived already")), (Some(0), true), "{}", again.out);
     world.wait_hours(49);
-    let settled = world.settle().await.settled.unwrap();
+    let settled = world.purge_due().await.purges.unwrap();
     assert_eq!(settled.purged, 0, "{settled:?}");
     assert!(world.owned().await == before.2);
 }
@@ -79,7 +79,7 @@ async fn without_a_mirror_an_undo_takes_the_bare_tombstone_away() {
     assert!(world.item(&user(&users[0])).await.is_none());
     assert_eq!(world.ensure(&session).await.status, 201);
     world.wait_hours(49);
-    let settled = world.settle().await.settled.unwrap();
+    let settled = world.purge_due().await.purges.unwrap();
     assert_eq!((settled.purged, settled.dropped), (0, 1));
 }
 
@@ -109,7 +109,7 @@ async fn an_undo_is_refused_where_clerk_has_nothing_or_the_parent_has_ended_or_a
     let blocked = tempfile::NamedTempFile::new().unwrap();
     let nowhere = blocked.path().join("backups").to_string_lossy().into_owned();
     let without = world.beside(&[PURGE[0], PURGE[1], ("BACKUP_BUCKET", &nowhere)]).await;
-    assert_eq!(without.settle().await.settled.unwrap().purged, 0);
+    assert_eq!(without.purge_due().await.purges.unwrap().purged, 0);
     let begun = world.item(&user(&ada)).await.unwrap();
     assert!(begun["purging_at"].is_u64() && begun["consequences_at"].is_null(), "{begun}");
     refused(&ada, "its data are being removed right now").await;
@@ -134,7 +134,7 @@ async fn after_the_deadline_the_rows_come_back_from_the_backup_and_the_user_by_a
     assert_eq!(world.post(&left).await.status, 200);
     delete(&world, "user", &ada).await;
     world.wait_hours(25);
-    assert_eq!(world.settle().await.settled.unwrap().purged, 1);
+    assert_eq!(world.purge_due().await.purges.unwrap().purged, 1);
     world.follow().await;
     assert!(world.item(&membership(&ada, "org_left")).await.unwrap()["consequences_at"].is_u64());
     let backups = world.backups();
@@ -170,7 +170,7 @@ async fn after_the_deadline_the_rows_come_back_from_the_backup_and_the_user_by_a
     }
     assert!(world.profiles().await == before.0 && world.owned().await == before.1);
     world.set_now(world.now().get() + 60 * 60 * 1000);
-    assert!(world.reconcile().await.is_in_step());
+    assert!(world.reconcile().await.is_in_sync());
     // An organization that she had left before can be joined again.
     let left = world.item(&membership(&ada, "org_left")).await.unwrap();
     assert!(left["deleted_at"].is_u64() && left["consequences_at"].is_null(), "{left}");
@@ -182,7 +182,7 @@ async fn fault_s15_an_undo_after_a_purge_names_the_order_in_which_every_row_come
     let before = (world.profiles().await, world.owned().await);
     delete(&world, "user", &ada).await;
     world.wait_hours(25);
-    assert_eq!(world.settle().await.settled.unwrap().purged, 1);
+    assert_eq!(world.purge_due().await.purges.unwrap().purged, 1);
     let backups = world.backups();
     let file = backups.keys().next().unwrap();
     // Before the undo: restore comes first.
@@ -244,7 +244,7 @@ async fn fault_s14_a_row_dated_ahead_of_clerk_is_replaced_by_what_clerk_shows() 
         assert_eq!(world.item(&entity).await.unwrap(), after);
     }
     world.set_now(world.now().get() + 60 * 60 * 1000);
-    assert!(world.reconcile().await.is_in_step());
+    assert!(world.reconcile().await.is_in_sync());
     // What a race or a lagging replica explains is not ahead: a row of five minutes later stays.
     let mut near = world.item(&user(&ada)).await.unwrap();
     let clerk = near["updated_at"].as_u64().unwrap();
@@ -267,7 +267,7 @@ async fn a_file_that_is_no_backup_or_a_broken_one_restores_nothing() {
     let (world, ada, _, _) = office(&PURGE).await;
     delete(&world, "user", &ada).await;
     world.wait_hours(25);
-    world.settle().await;
+    world.purge_due().await;
     let (before, text) = (world.owned().await, world.backups().into_values().next().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let broken = text.replacen("\"key\":", "\"kee\":", 1);

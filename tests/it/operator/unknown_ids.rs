@@ -14,7 +14,7 @@ async fn office() -> (World, String) {
     world.make_owned_tables().await;
     let (users, _) = people(&world, 2).await;
     world.set_now(world.now().get() + 60_000);
-    assert!(world.reconcile().await.is_in_step());
+    assert!(world.reconcile().await.is_in_sync());
     world.give_rows(&users[0], 2, &users[0]).await;
     (world, users[0].clone())
 }

@@ -6,7 +6,7 @@ use rollcall::adapters::dynamo::directory::write::Put;
 use rollcall::core::millis::Millis;
 use rollcall::core::mirror::digest::Digest;
 use rollcall::core::mirror::item::{CONSEQUENCES_AT, Item, PURGING_AT, Provenance, Writer};
-use rollcall::core::mirror::rank::{Rank, State};
+use rollcall::core::mirror::rank::{EntityState, Rank};
 use rollcall::core::mirror::rule::{Exact, Guard, Stamp};
 use rollcall_tests::World;
 use serde_json::{Map, json};
@@ -20,7 +20,7 @@ fn moment() -> impl Strategy<Value = Millis> {
 fn rank() -> impl Strategy<Value = Rank> {
     (moment(), any::<bool>(), moment()).prop_map(|(generation, deleted, version)| Rank {
         generation,
-        state: if deleted { State::Deleted } else { State::Live },
+        state: if deleted { EntityState::Deleted } else { EntityState::Live },
         version,
     })
 }

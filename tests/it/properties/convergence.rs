@@ -3,45 +3,45 @@
 
 use proptest::prelude::*;
 use rollcall::core::mirror::item::CONSEQUENCES_AT;
-use rollcall::core::reconcile::run::{Run, State};
+use rollcall::core::reconcile::run::{Run, RunState};
 use rollcall::core::reconcile::tally::Drift;
-use rollcall_tests::{Deed, Land, World, alive, projected};
+use rollcall_tests::{Action, Land, World, alive, projected};
 use serde_json::Value;
 
-/// A deed, and whether a millisecond passes before it.
-fn deed() -> impl Strategy<Value = (Deed, bool)> {
+/// A action, and whether a millisecond passes before it.
+fn action() -> impl Strategy<Value = (Action, bool)> {
     let (user, organization) = (|| 0..4_usize, || 0..3_usize);
-    let deed = prop_oneof![
-        3 => Just(Deed::SignUp),
-        2 => user().prop_map(Deed::Found),
-        2 => user().prop_map(Deed::Rename),
-        1 => (user(), any::<bool>()).prop_map(|(user, admin)| Deed::Promote(user, admin)),
-        1 => user().prop_map(Deed::Ban),
-        1 => organization().prop_map(Deed::RenameOrganization),
-        3 => (user(), organization()).prop_map(|(user, organization)| Deed::Join(user, organization)),
-        1 => (user(), organization(), any::<bool>()).prop_map(|(user, of, admin)| Deed::Role(user, of, admin)),
-        3 => (user(), organization()).prop_map(|(user, organization)| Deed::Leave(user, organization)),
-        1 => user().prop_map(Deed::DeleteUser),
-        1 => organization().prop_map(Deed::DeleteOrganization),
-        10 => (0..64_usize).prop_map(Deed::Deliver),
-        1 => (user(), prop::option::of(organization())).prop_map(|(user, of)| Deed::Ensure(user, of)),
-        1 => prop_oneof![Just(1_u64), Just(11), Just(20)].prop_map(Deed::Wait),
+    let action = prop_oneof![
+        3 => Just(Action::SignUp),
+        2 => user().prop_map(Action::Found),
+        2 => user().prop_map(Action::Rename),
+        1 => (user(), any::<bool>()).prop_map(|(user, admin)| Action::Promote(user, admin)),
+        1 => user().prop_map(Action::Ban),
+        1 => organization().prop_map(Action::RenameOrganization),
+        3 => (user(), organization()).prop_map(|(user, organization)| Action::Join(user, organization)),
+        1 => (user(), organization(), any::<bool>()).prop_map(|(user, of, admin)| Action::Role(user, of, admin)),
+        3 => (user(), organization()).prop_map(|(user, organization)| Action::Leave(user, organization)),
+        1 => user().prop_map(Action::DeleteUser),
+        1 => organization().prop_map(Action::DeleteOrganization),
+        10 => (0..64_usize).prop_map(Action::Deliver),
+        1 => (user(), prop::option::of(organization())).prop_map(|(user, of)| Action::Ensure(user, of)),
+        1 => prop_oneof![Just(1_u64), Just(11), Just(20)].prop_map(Action::Wait),
     ];
-    (deed, prop::bool::weighted(0.8))
+    (action, prop::bool::weighted(0.8))
 }
 
 /// What happens before the run, and which events come after it.
-fn history() -> impl Strategy<Value = (Vec<(Deed, bool)>, Vec<usize>)> {
-    let beginning = [Deed::SignUp, Deed::Found(0), Deed::SignUp, Deed::Join(1, 0)].map(|deed| (deed, true));
-    let then = prop::collection::vec(deed(), 0..24);
-    let deeds = then.prop_map(move |then| beginning.into_iter().chain(then).collect());
-    (deeds, prop::collection::vec(0..64_usize, 0..4))
+fn history() -> impl Strategy<Value = (Vec<(Action, bool)>, Vec<usize>)> {
+    let beginning = [Action::SignUp, Action::Found(0), Action::SignUp, Action::Join(1, 0)].map(|action| (action, true));
+    let then = prop::collection::vec(action(), 0..24);
+    let actions = then.prop_map(move |then| beginning.into_iter().chain(then).collect());
+    (actions, prop::collection::vec(0..64_usize, 0..4))
 }
 
 /// A complete run, with an operator's consent if it asks for that.
 async fn complete(world: &World) -> Run {
     let run = world.reconcile().await;
-    if run.state == State::Held { world.approve(&run).await } else { run }
+    if run.state == RunState::Held { world.approve(&run).await } else { run }
 }
 
 /// All rows of the Directory. When the consequences of an end were done is not Clerk's.
@@ -51,28 +51,28 @@ async fn rows(world: &World) -> Vec<Value> {
     rows
 }
 
-async fn play(world: &World, deeds: &[(Deed, bool)], late: &[usize]) -> Result<(), TestCaseError> {
-    let mut land = Land::settle(world).await;
-    for (deed, ticks) in deeds {
-        land.happen(*deed, *ticks).await;
+async fn play(world: &World, actions: &[(Action, bool)], late: &[usize]) -> Result<(), TestCaseError> {
+    let mut land = Land::populate(world).await;
+    for (action, ticks) in actions {
+        land.happen(*action, *ticks).await;
     }
     // Until then what has just been stored contradicts nothing.
-    land.happen(Deed::Wait(16), true).await;
+    land.happen(Action::Wait(16), true).await;
     let run = complete(world).await;
-    prop_assert_eq!(run.state, State::Done, "{:?}", run);
+    prop_assert_eq!(run.state, RunState::Done, "{:?}", run);
     let expected = projected(world).await;
     prop_assert_eq!(alive(world).await, expected.clone());
     let drift = run.total().drift;
     prop_assert_eq!((drift.conflict, drift.ahead, drift.unproven, drift.unreadable), (0, 0, 0, 0));
     // What was lost may still come. It changes nothing any more.
     for which in late {
-        land.happen(Deed::Deliver(*which), true).await;
+        land.happen(Action::Deliver(*which), true).await;
     }
     prop_assert_eq!(alive(world).await, expected);
     // And another run finds nothing to do.
     let before = rows(world).await;
     let again = complete(world).await;
-    prop_assert!(again.is_in_step() && again.total().drift == Drift::default());
+    prop_assert!(again.is_in_sync() && again.total().drift == Drift::default());
     prop_assert_eq!(rows(world).await, before);
     Ok(())
 }
@@ -81,7 +81,7 @@ fn converges(policy: &str, histories: u32) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let world = runtime.block_on(World::with(&[("DELETION_POLICY", policy)]));
     let (mut runner, seed) = rollcall_tests::runner(histories);
-    let result = runner.run(&history(), |(deeds, late)| runtime.block_on(play(&world, &deeds, &late)));
+    let result = runner.run(&history(), |(actions, late)| runtime.block_on(play(&world, &actions, &late)));
     result.unwrap_or_else(|failure| panic!("under {policy}: {failure}\n{seed}"));
 }
 

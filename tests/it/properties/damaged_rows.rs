@@ -102,7 +102,7 @@ async fn fault_a13_a_deletion_happens_whatever_else_is_in_the_row() {
 }
 
 async fn wipe(world: &World) {
-    let _ = rollcall_tests::Land::settle(world).await;
+    let _ = rollcall_tests::Land::populate(world).await;
 }
 
 #[tokio::test]
@@ -201,7 +201,7 @@ async fn fault_a13_a_tombstone_whose_moment_is_broken_is_undone_and_finished() {
         world.wait_hours(1);
         world.reconcile().await;
         world.wait_hours(25);
-        world.settle().await;
+        world.purge_due().await;
         let all = world.stack.dynamodb.scan().table_name(&world.stack.addresses.directory_table).send().await.unwrap();
         let rows: Vec<_> = all.items().iter().filter(|row| row["sk"] == AttributeValue::S("USER".to_owned())).collect();
         assert!(rows.iter().all(|row| row.contains_key(CONSEQUENCES_AT)) && rows.len() == 1, "{broken:?}: {rows:?}");

@@ -1,39 +1,39 @@
 //! I6, I10, I12 and bad days: what follows from a change follows once, whatever happens to the function that does it.
 
 use clerk_emulator::{ApiFaults, Config};
-use rollcall::core::reconcile::run::{Run, State};
+use rollcall::core::reconcile::run::{Run, RunState};
 use rollcall_cli::dev::stream::Look;
-use rollcall_tests::{Deed, Fault, Land, World, killed_after};
+use rollcall_tests::{Action, Fault, Land, World, killed_after};
 use serde_json::{Value, json};
 
 use crate::{organization, user};
 
 const PATCH: &str = "PATCH /v1/users/{user_id}/metadata";
-const AT_ONCE: (&str, &str) = ("PURGE_AFTER_HOURS", "0");
+const CONCURRENCY: (&str, &str) = ("PURGE_AFTER_HOURS", "0");
 const WRITES_BACK: (&str, &str) = ("METADATA_WRITEBACK", "on");
 
 /// A country in which everything happens that has consequences, all of it delivered.
 async fn eventful(world: &World) -> Land<'_> {
-    let mut land = Land::settle(world).await;
-    for deed in [
-        Deed::SignUp,
-        Deed::Found(0),
-        Deed::Found(0),
-        Deed::SignUp,
-        Deed::Join(1, 0),
-        Deed::Join(1, 1),
-        Deed::SignUp,
-        Deed::Join(2, 0),
-        Deed::Promote(1, true),
-        Deed::Leave(1, 0),
-        Deed::DeleteOrganization(1),
-        Deed::DeleteUser(2),
-        Deed::Join(1, 0),
+    let mut land = Land::populate(world).await;
+    for action in [
+        Action::SignUp,
+        Action::Found(0),
+        Action::Found(0),
+        Action::SignUp,
+        Action::Join(1, 0),
+        Action::Join(1, 1),
+        Action::SignUp,
+        Action::Join(2, 0),
+        Action::Promote(1, true),
+        Action::Leave(1, 0),
+        Action::DeleteOrganization(1),
+        Action::DeleteUser(2),
+        Action::Join(1, 0),
     ] {
-        land.happen(deed, true).await;
+        land.happen(action, true).await;
     }
     for event in 0..land.events.len() {
-        land.happen(Deed::Deliver(event), false).await;
+        land.happen(Action::Deliver(event), false).await;
     }
     land
 }
@@ -58,13 +58,13 @@ async fn outcome(world: &World) -> (Vec<Value>, Vec<Value>) {
 
 async fn complete(world: &World) -> Run {
     let run = world.reconcile().await;
-    if run.state == State::Held { world.approve(&run).await } else { run }
+    if run.state == RunState::Held { world.approve(&run).await } else { run }
 }
 
 #[tokio::test]
 async fn i12_react_killed_after_any_await_and_begun_again_ends_in_the_same_state() {
-    // Without a hold it does what a deletion removes, too.
-    let world = World::with(&[AT_ONCE]).await;
+    // Without a grace period it does what a deletion removes, too.
+    let world = World::with(&[CONCURRENCY]).await;
     let mut polls = 1;
     loop {
         let land = eventful(&world).await;
@@ -98,18 +98,18 @@ async fn i12_react_killed_after_any_await_and_begun_again_ends_in_the_same_state
 #[tokio::test]
 async fn i12_without_a_stream_one_reconcile_does_all_that_should_have_followed() {
     let clerk = || Config { production: true, ..Config::default() };
-    let followed = World::of(clerk(), &[WRITES_BACK, AT_ONCE]).await;
-    let lost = World::of(clerk(), &[WRITES_BACK, AT_ONCE]).await;
+    let followed = World::of(clerk(), &[WRITES_BACK, CONCURRENCY]).await;
+    let lost = World::of(clerk(), &[WRITES_BACK, CONCURRENCY]).await;
     for (world, follows) in [(&followed, true), (&lost, false)] {
         let mut land = eventful(world).await;
         if follows {
             world.follow().await;
         }
-        land.happen(Deed::Wait(16), true).await;
+        land.happen(Action::Wait(16), true).await;
     }
     let run = complete(&lost).await;
-    assert_eq!((run.state, run.is_in_step()), (State::Done, true), "{run:?}");
-    let undone = run.undone;
+    assert_eq!((run.state, run.is_in_sync()), (RunState::Done, true), "{run:?}");
+    let undone = run.effects;
     assert_eq!((undone.profiles, undone.tombstones, undone.links, undone.left), (4, 2, 2, 0), "{undone:?}");
     let counts = |(stored, profiles): &(Vec<Value>, Vec<Value>)| {
         let live = stored.iter().filter(|row| row["deleted_at"].is_null()).count();
@@ -130,7 +130,7 @@ async fn i12_without_a_stream_one_reconcile_does_all_that_should_have_followed()
     // The second run finds the echoes, and nothing undone.
     complete(&lost).await;
     let again = complete(&lost).await;
-    assert_eq!(again.undone, rollcall::core::reconcile::tally::Undone::default());
+    assert_eq!(again.effects, rollcall::core::reconcile::tally::PendingEffects::default());
     assert_eq!(lost.stack.clerk.requests()[PATCH], 3);
 }
 
@@ -138,12 +138,12 @@ async fn i12_without_a_stream_one_reconcile_does_all_that_should_have_followed()
 async fn i12_a_reporting_run_counts_what_is_undone_and_does_none_of_it() {
     let world = World::of(Config::default(), &[WRITES_BACK, ("RECONCILE_POLICY", "report")]).await;
     let mut land = eventful(&world).await;
-    land.happen(Deed::Wait(16), true).await;
+    land.happen(Action::Wait(16), true).await;
     let before = (outcome(&world).await, world.stack.clerk.requests());
     let run = world.reconcile().await;
     // Where the webhook alone writes the Directory, no end is carried on.
-    assert_eq!((run.undone.profiles, run.undone.links, run.undone.tombstones, run.undone.left), (4, 2, 0, 0));
-    assert!(!run.is_in_step());
+    assert_eq!((run.effects.profiles, run.effects.links, run.effects.tombstones, run.effects.left), (4, 2, 0, 0));
+    assert!(!run.is_in_sync());
     assert_eq!((outcome(&world).await, world.stack.clerk.requests().get(PATCH)), (before.0, before.1.get(PATCH)));
     // And react keeps away from it as well.
     world.follow().await;
@@ -164,23 +164,23 @@ async fn i6_what_the_application_keeps_is_byte_identical_whatever_comes() {
     }
     world.put(table, &json!({ "pk": "APP#1", "sk": "SETTINGS", "of": "nobody" })).await;
     let before = world.profiles().await;
-    for deed in [
-        Deed::Rename(0),
-        Deed::Ban(0),
-        Deed::Role(1, 0, true),
-        Deed::Leave(1, 0),
-        Deed::Join(1, 0),
-        Deed::Ensure(0, Some(0)),
-        Deed::Ensure(1, Some(0)),
+    for action in [
+        Action::Rename(0),
+        Action::Ban(0),
+        Action::Role(1, 0, true),
+        Action::Leave(1, 0),
+        Action::Join(1, 0),
+        Action::Ensure(0, Some(0)),
+        Action::Ensure(1, Some(0)),
     ] {
-        land.happen(deed, true).await;
+        land.happen(action, true).await;
     }
     for event in (0..land.events.len()).rev().chain(0..land.events.len()) {
-        land.happen(Deed::Deliver(event), false).await;
+        land.happen(Action::Deliver(event), false).await;
     }
     world.replay().await;
     world.follow().await;
-    land.happen(Deed::Wait(16), true).await;
+    land.happen(Action::Wait(16), true).await;
     complete(&world).await;
     assert_eq!(world.profiles().await, before);
 }
@@ -192,14 +192,14 @@ async fn i10_a_thousand_write_backs_are_a_thousand_requests_and_a_second_round_m
     let listening = log.listen();
     let run = complete(&world).await;
     drop(listening);
-    assert!(run.is_in_step(), "{run:?}\n{}", log.text());
+    assert!(run.is_in_sync(), "{run:?}\n{}", log.text());
     let requests = world.stack.clerk.requests();
-    let lacking = run.undone.links;
+    let lacking = run.effects.links;
     assert_eq!(lacking, 1_000);
     assert_eq!(requests[PATCH], lacking, "one for each whose metadata lacked something");
     // The echo reaches the copy by the next run, the stream tells of each, and nobody is written to again.
     let again = complete(&world).await;
-    assert_eq!((again.undone.links, again.total().updated), (0, lacking));
+    assert_eq!((again.effects.links, again.total().updated), (0, lacking));
     world.follow().await;
     assert_eq!(world.stack.clerk.requests()[PATCH], lacking);
     assert_eq!(complete(&world).await.total().drift, rollcall::core::reconcile::tally::Drift::default());
@@ -208,11 +208,11 @@ async fn i10_a_thousand_write_backs_are_a_thousand_requests_and_a_second_round_m
 #[tokio::test]
 async fn i10_a_role_that_an_administrator_grants_meanwhile_is_never_overwritten() {
     let world = World::with(&[WRITES_BACK]).await;
-    let mut land = Land::settle(&world).await;
-    land.happen(Deed::SignUp, true).await;
-    land.happen(Deed::Deliver(0), false).await;
+    let mut land = Land::populate(&world).await;
+    land.happen(Action::SignUp, true).await;
+    land.happen(Action::Deliver(0), false).await;
     // The event that react follows knows of no role; by now there is one.
-    land.happen(Deed::Promote(0, true), true).await;
+    land.happen(Action::Promote(0, true), true).await;
     world.follow().await;
     let path = format!("/users/{}", land.users[0]);
     let metadata = world.clerk("GET", &path, Value::Null).await["public_metadata"].clone();
@@ -257,9 +257,9 @@ async fn i12_nothing_is_lost_while_clerk_is_down() {
         world.follow().await;
         assert_eq!(world.profiles().await.len(), 4, "{api:?}");
         world.set_faults(ApiFaults::default());
-        land.happen(Deed::Wait(16), true).await;
+        land.happen(Action::Wait(16), true).await;
         let run = complete(&world).await;
-        assert_eq!((run.is_in_step(), run.undone.links), (true, 2), "{api:?} {run:?}");
+        assert_eq!((run.is_in_sync(), run.effects.links), (true, 2), "{api:?} {run:?}");
         let lacks = |user: &&Value| user["public_metadata"]["dbId"].is_null();
         let users = world.clerk("GET", "/users?limit=10", Value::Null).await;
         assert_eq!(users.as_array().unwrap().iter().filter(lacks).count(), 0, "{api:?}");
@@ -325,13 +325,13 @@ async fn i12_nothing_is_lost_while_the_bus_is_down() {
 #[tokio::test]
 async fn a_row_that_is_not_rollcalls_is_told_and_stands_in_nobodys_way() {
     let world = World::start().await;
-    let mut land = Land::settle(&world).await;
-    land.happen(Deed::SignUp, true).await;
-    land.happen(Deed::Deliver(0), false).await;
+    let mut land = Land::populate(&world).await;
+    land.happen(Action::SignUp, true).await;
+    land.happen(Action::Deliver(0), false).await;
     let table = &world.stack.addresses.directory_table;
     world.put(table, &json!({ "pk": "USER#1", "sk": "USER", "rank": "none", "secret": "marked" })).await;
-    land.happen(Deed::SignUp, true).await;
-    land.happen(Deed::Deliver(1), false).await;
+    land.happen(Action::SignUp, true).await;
+    land.happen(Action::Deliver(1), false).await;
     let log = crate::properties::failures::Log::default();
     let listening = log.listen();
     assert_eq!(world.look().await, Look::Done(3));

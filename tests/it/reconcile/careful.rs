@@ -8,10 +8,10 @@ use rollcall_cli::operator::report;
 use rollcall_tests::World;
 use serde_json::Value;
 
-use crate::operator::commands::{Said, people, rollcall, run};
+use crate::operator::commands::{Evidence, people, rollcall, run};
 
 /// Runs a command with the settings of a deployment, the world's DynamoDB and Clerk in the place of AWS's and the real one.
-async fn deployed(world: &World, args: &[&str], settings: &[(&str, &str)]) -> Said {
+async fn deployed(world: &World, args: &[&str], settings: &[(&str, &str)]) -> Evidence {
     let addresses = &world.stack.addresses;
     let usual = [
         ("AWS_REGION", "us-east-1"),
@@ -90,7 +90,7 @@ async fn fault_a6_tables_that_are_not_what_they_are_called_are_named_before_anyt
 async fn interrupted(world: &World) -> Run {
     let until = world.now().next();
     let stop = |run: &Run| {
-        if matches!(run.next, Phase::Settle { .. }) {
+        if matches!(run.next, Phase::Effects { .. }) {
             world.set_now(until.get() + 1_000);
         }
     };
@@ -116,7 +116,7 @@ async fn i16_a_run_goes_on_only_under_the_settings_that_it_began_with() {
         let reconciler = other.reconciler().await;
         let report = reconciler.run(&Order::Run(Mode::Repair), None, &|_| ()).await.unwrap();
         let run = report.run.clone().unwrap();
-        assert!(run.run != first.run && run.is_in_step(), "{named}: {run:?}");
+        assert!(run.run != first.run && run.is_in_sync(), "{named}: {run:?}");
         let instead = run.instead_of.clone().unwrap();
         assert_eq!((&instead.run, instead.settings), (&first.run, vec![named.to_owned()]));
         let text = report::text(&report, "");
@@ -124,7 +124,7 @@ async fn i16_a_run_goes_on_only_under_the_settings_that_it_began_with() {
         assert!(text.contains(&said), "{text}");
         // Under its own settings the first one is still there.
         let again = world.reconcile().await;
-        assert!(again.run == first.run && again.is_in_step() && again.instead_of.is_none(), "{again:?}");
+        assert!(again.run == first.run && again.is_in_sync() && again.instead_of.is_none(), "{again:?}");
     }
     assert_eq!(world.rows("rollcall-other").await.len(), 5, "two users, one organization, two memberships");
 }
@@ -140,9 +140,9 @@ async fn i16_a_checkpoint_of_an_earlier_version_is_read_and_not_gone_on_with() {
     let update = update.key("pk", text("RUN#reconcile".to_owned())).key("sk", text(first.run.to_string()));
     update.send().await.unwrap();
     let run = world.reconcile().await;
-    assert!(run.run != first.run && run.is_in_step(), "{run:?}");
+    assert!(run.run != first.run && run.is_in_sync(), "{run:?}");
     assert_eq!(run.instead_of.clone().map(|instead| (instead.run, instead.settings)), Some((first.run, vec![])));
-    let report = rollcall::services::reconcile::Answer::Ran(Box::new(run)).into();
+    let report = rollcall::services::reconcile::RunResult::Ran(Box::new(run)).into();
     assert!(report::text(&report, "").contains("begun by an earlier version"));
 }
 

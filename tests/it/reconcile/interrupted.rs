@@ -3,44 +3,45 @@
 
 use reconcile::{Order, Outcome};
 use rollcall::core::millis::Millis;
-use rollcall::core::reconcile::run::{Mode, Run, State};
+use rollcall::core::reconcile::run::{Mode, Run, RunState};
 use rollcall::services::reconcile::ReconcileError;
-use rollcall_tests::{Deed, Fault, Land, World, alive, killed_after, projected};
+use rollcall_tests::{Action, Fault, Land, World, alive, killed_after, projected};
 use serde_json::Value;
 
 /// A land with drift of every kind: somebody missing, outdated, rejoined unnoticed, gone with and without a membership,
 /// tied; and memberships whose organization has ended.
 async fn drifted(world: &World) -> Land<'_> {
-    let mut land = Land::settle(world).await;
-    for deed in [
-        Deed::SignUp,
-        Deed::Found(0),
-        Deed::Found(0),
-        Deed::SignUp,
-        Deed::Join(1, 0),
-        Deed::Join(1, 1),
-        Deed::SignUp,
-        Deed::Join(2, 0),
-        Deed::SignUp,
-        Deed::SignUp,
+    let mut land = Land::populate(world).await;
+    for action in [
+        Action::SignUp,
+        Action::Found(0),
+        Action::Found(0),
+        Action::SignUp,
+        Action::Join(1, 0),
+        Action::Join(1, 1),
+        Action::SignUp,
+        Action::Join(2, 0),
+        Action::SignUp,
+        Action::SignUp,
     ] {
-        land.happen(deed, true).await;
+        land.happen(action, true).await;
     }
     for event in 0..land.events.len() {
-        land.happen(Deed::Deliver(event), false).await;
+        land.happen(Action::Deliver(event), false).await;
     }
-    for deed in [Deed::Rename(0), Deed::DeleteUser(2), Deed::DeleteUser(3), Deed::Leave(1, 0), Deed::SignUp] {
-        land.happen(deed, true).await;
+    for action in [Action::Rename(0), Action::DeleteUser(2), Action::DeleteUser(3), Action::Leave(1, 0), Action::SignUp]
+    {
+        land.happen(action, true).await;
     }
     // The organization's end arrives, the end of its memberships is nobody's event.
-    land.happen(Deed::DeleteOrganization(1), true).await;
-    land.happen(Deed::Deliver(land.events.len() - 1), false).await;
+    land.happen(Action::DeleteOrganization(1), true).await;
+    land.happen(Action::Deliver(land.events.len() - 1), false).await;
     let id = land.users[4].clone();
     let mut other = world.clerk("GET", &format!("/users/{id}"), Value::Null).await;
     other["first_name"] = "Other".into();
     let tied = rollcall_tests::event("user.updated", &other, world.now().get());
     assert_eq!(world.post(&tied).await.brief().0, 200);
-    land.happen(Deed::Wait(16), true).await;
+    land.happen(Action::Wait(16), true).await;
     land
 }
 
@@ -60,11 +61,11 @@ async fn i11_a_run_killed_after_any_await_ends_like_any_other() {
         let killed = killed_after(polls, reconciler.run(&order, None, &|_| ())).await;
         // Its lease must end before another one begins.
         if killed.is_none() && reconciler.run(&order, None, &|_| ()).await.unwrap().state == Outcome::Busy {
-            land.happen(Deed::Wait(6), true).await;
+            land.happen(Action::Wait(6), true).await;
         }
         let run = world.reconcile().await;
-        let run = if run.state == State::Held { world.approve(&run).await } else { run };
-        assert_eq!(run.state, State::Done, "killed after {polls} polls: {run:?}");
+        let run = if run.state == RunState::Held { world.approve(&run).await } else { run };
+        assert_eq!(run.state, RunState::Done, "killed after {polls} polls: {run:?}");
         assert_eq!(alive(&world).await, projected(&world).await, "killed after {polls} polls");
         assert_eq!(tombstones(&world).await, 7, "killed after {polls} polls");
         if killed.is_some() {
@@ -94,13 +95,13 @@ async fn i11_a_checkpoint_moves_only_after_what_it_covers_is_durable() {
         if let Err(failure) = failed {
             assert!(matches!(failure, ReconcileError::Store(_)), "{failure:?}");
         }
-        land.happen(Deed::Wait(6), true).await;
+        land.happen(Action::Wait(6), true).await;
         let run = world.reconcile().await;
         // It has seen everybody: no page was passed over although it was not remembered.
         let seen = [run.listings.user.seen, run.listings.organization.seen, run.listings.membership.seen];
         assert_eq!(seen, [4, 1, 1], "request {failing} of {requests} failed");
-        let run = if run.state == State::Held { world.approve(&run).await } else { run };
-        assert_eq!((run.state, run.is_in_step()), (State::Done, true), "request {failing} of {requests} failed");
+        let run = if run.state == RunState::Held { world.approve(&run).await } else { run };
+        assert_eq!((run.state, run.is_in_sync()), (RunState::Done, true), "request {failing} of {requests} failed");
         assert_eq!(alive(&world).await, projected(&world).await, "request {failing} of {requests} failed");
     }
 }
@@ -125,7 +126,7 @@ async fn e11_a_run_stops_before_its_time_is_over_and_goes_on_from_there() {
         assert!(!steps.contains(&run.next), "it makes progress: {steps:?} {:?}", run.next);
         steps.push(run.next);
     };
-    assert_eq!((run.state, run.total().created), (State::Done, 1_702));
+    assert_eq!((run.state, run.total().created), (RunState::Done, 1_702));
     assert!(steps.len() >= 3 + 1 + 2 + 2 + 3 - 1, "{} steps", steps.len());
     assert_eq!(alive(&world).await, projected(&world).await);
 }
@@ -157,17 +158,17 @@ async fn i11_absences_are_sifted_and_proven_over_many_invocations_as_in_one() {
     world.set_now(world.now().get() + 16 * 60_000);
     let reporting = world.beside(&[("RECONCILE_POLICY", "report")]).await;
     let (plan, invocations) = step_by_step(&reporting, &Order::Run(Mode::Report)).await;
-    assert_eq!((plan.state, plan.tally.user.held), (State::Held, 250));
+    assert_eq!((plan.state, plan.tally.user.held), (RunState::Held, 250));
     assert!(invocations > 8, "{invocations}");
     let (held, _) = step_by_step(&world, &Order::Run(Mode::Repair)).await;
-    assert_eq!((held.state, held.tally.user.held, held.total().deleted), (State::Held, 250, 0));
+    assert_eq!((held.state, held.tally.user.held, held.total().deleted), (RunState::Held, 250, 0));
     assert_eq!(held.total().drift, plan.total().drift);
     // Consent is given once, and the rest of it is gone on with, not begun again.
     let (done, invocations) = step_by_step(&world, &Order::Approve(held.run.clone())).await;
     assert!(invocations > 16, "{invocations}");
-    assert_eq!((done.state, done.tally.user.deleted, done.total().held), (State::Done, 250, 0));
+    assert_eq!((done.state, done.tally.user.deleted, done.total().held), (RunState::Done, 250, 0));
     assert_eq!(done.tally.membership.ended + done.tally.membership.deleted, held.tally.membership.held);
-    // Each was asked about twice, once together with others and once alone, and nobody a third time. Whose answers they were
+    // PerKind was asked about twice, once together with others and once alone, and nobody a third time. Whose answers they were
     // is asked once for each page of twenty: there are five of a page of 98 in doubt.
     let calls = done.cost.clerk_calls - held.cost.clerk_calls;
     let proofs = 5 + 5 + 3;
@@ -187,9 +188,9 @@ async fn whoever_wakes_up_after_another_has_finished_changes_nothing() {
     for _ in 0..25 {
         assert!(killed_after(1, sleeper.as_mut()).await.is_none());
     }
-    land.happen(Deed::Wait(6), true).await;
+    land.happen(Action::Wait(6), true).await;
     let other = awake.run(&order, None, &|_| ()).await.unwrap().run.unwrap();
-    assert_ne!(other.state, State::Running);
+    assert_ne!(other.state, RunState::Running);
     let (runs, rows) = (awake.operations().latest_runs(10).await.unwrap(), world.directory().await);
     assert!(matches!(sleeper.await, Err(ReconcileError::Overtaken)));
     assert_eq!(awake.operations().latest_runs(10).await.unwrap(), runs);
@@ -215,37 +216,37 @@ async fn two_runs_are_never_under_way_at_once() {
 #[tokio::test]
 async fn bug11_a_run_that_holds_deletions_is_not_taken_for_a_finished_one() {
     let world = World::start().await;
-    let mut land = Land::settle(&world).await;
+    let mut land = Land::populate(&world).await;
     for _ in 0..3 {
-        land.happen(Deed::SignUp, true).await;
+        land.happen(Action::SignUp, true).await;
     }
     world.reconcile().await;
-    land.happen(Deed::DeleteUser(0), true).await;
-    land.happen(Deed::DeleteUser(1), true).await;
-    land.happen(Deed::Wait(16), true).await;
+    land.happen(Action::DeleteUser(0), true).await;
+    land.happen(Action::DeleteUser(1), true).await;
+    land.happen(Action::Wait(16), true).await;
     let held = world.reconcile().await;
-    assert_eq!((held.state, held.tally.user.held, held.is_in_step()), (State::Held, 2, false));
+    assert_eq!((held.state, held.tally.user.held, held.is_in_sync()), (RunState::Held, 2, false));
     // The next run begins at the beginning, and holds them again.
-    land.happen(Deed::Wait(1), true).await;
+    land.happen(Action::Wait(1), true).await;
     let again = world.reconcile().await;
     assert_ne!(again.run, held.run);
-    assert_eq!((again.state, again.tally.user.held), (State::Held, 2));
+    assert_eq!((again.state, again.tally.user.held), (RunState::Held, 2));
 }
 
 #[tokio::test]
 async fn bug12_a_run_is_checked_by_counts() {
     let world = World::start().await;
-    let mut land = Land::settle(&world).await;
+    let mut land = Land::populate(&world).await;
     for _ in 0..30 {
-        land.happen(Deed::SignUp, true).await;
+        land.happen(Action::SignUp, true).await;
     }
     world.reconcile().await;
-    land.happen(Deed::DeleteUser(7), true).await;
-    land.happen(Deed::Wait(16), true).await;
+    land.happen(Action::DeleteUser(7), true).await;
+    land.happen(Action::Wait(16), true).await;
     // One row is left out, and nothing else is wrong with the page.
     world.set_faults(clerk_emulator::ApiFaults { skipped_row: 1.0, ..clerk_emulator::ApiFaults::default() });
     let run = world.reconcile().await;
     let users = run.listings.user;
-    assert_eq!((run.state, users.seen, users.before, users.after), (State::Incomplete, 28, 29, 29));
+    assert_eq!((run.state, users.seen, users.before, users.after), (RunState::Incomplete, 28, 29, 29));
     assert_eq!(run.total().deleted, 0, "not even whoever is really gone");
 }

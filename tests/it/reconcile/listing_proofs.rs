@@ -11,7 +11,7 @@ use rollcall::adapters::aws::backups::Backups;
 use rollcall::adapters::clerk::error::ClerkError;
 use rollcall::adapters::clerk::secrets;
 use rollcall::core::millis::Millis;
-use rollcall::core::reconcile::run::{Mode, Run, State};
+use rollcall::core::reconcile::run::{Mode, Run, RunState};
 use rollcall::services::reconcile::ReconcileError;
 use rollcall_tests::proxy::behind;
 use rollcall_tests::{World, alive, projected, serve};
@@ -64,7 +64,7 @@ async fn tombstones(world: &World) -> usize {
     world.directory().await.iter().filter(|row| !row["deleted_at"].is_null()).count()
 }
 
-/// A world in step: five people who stay and one who is about to go.
+/// A world in sync: five people who stay and one who is about to go.
 async fn with_guest() -> (World, Guest) {
     let world = World::start().await;
     for number in 0..5 {
@@ -74,7 +74,7 @@ async fn with_guest() -> (World, Guest) {
         world.clerk("POST", "/organizations", body).await;
     }
     let guest = Guest::come(&world, 0).await;
-    assert!(world.reconcile().await.is_in_step());
+    assert!(world.reconcile().await.is_in_sync());
     (world, guest)
 }
 
@@ -116,7 +116,7 @@ async fn i5_an_instance_that_changes_behind_its_key_after_any_request_ends_nobod
             match ran {
                 Ok(report) => {
                     let run = report.run.unwrap();
-                    assert!(run.is_in_step(), "{run:?}");
+                    assert!(run.is_in_sync(), "{run:?}");
                     break;
                 }
                 Err(failure) => {
@@ -130,7 +130,7 @@ async fn i5_an_instance_that_changes_behind_its_key_after_any_request_ends_nobod
             }
             // With the right one again, nothing of it has stayed.
             let run = world.reconcile().await;
-            assert!(run.is_in_step() && run.foreign.is_none(), "{what}: {run:?}");
+            assert!(run.is_in_sync() && run.foreign.is_none(), "{what}: {run:?}");
             assert_eq!(alive(&world).await, projected(&world).await, "{what}");
             requests += 1;
         }
@@ -193,12 +193,12 @@ async fn i5_a_key_that_is_replaced_in_the_middle_of_a_run_is_asked_whose_it_is_b
         let what = format!("{requests} requests: {ran:?}");
         assert!(asked.lock().unwrap().iter().all(|path| path == "/v1/instance"), "{what}: {asked:?}");
         if let Ok(report) = ran {
-            assert!(report.run.unwrap().is_in_step());
+            assert!(report.run.unwrap().is_in_sync());
             break;
         }
         assert!(matches!(&ran, Err(ReconcileError::Clerk(ClerkError::Foreign(_)))), "{what}");
         let run = world.reconcile().await;
-        assert!(run.is_in_step(), "{what}: {run:?}");
+        assert!(run.is_in_sync(), "{what}: {run:?}");
         assert_eq!(alive(&world).await, projected(&world).await, "{what}");
         requests += 1;
     }
@@ -216,7 +216,7 @@ async fn i14_an_unchanged_instance_costs_a_call_a_page_and_five() {
         pass(&world, 16);
         let run = world.reconcile().await;
         let pages: u64 = [users, organizations, memberships].iter().map(|rows| rows.div_ceil(500)).sum();
-        assert!(run.is_in_step() && run.total().unchanged == users + organizations + memberships, "{run:?}");
+        assert!(run.is_in_sync() && run.total().unchanged == users + organizations + memberships, "{run:?}");
         assert!(run.cost.clerk_calls <= pages + 5, "{generated:?}: {} calls", run.cost.clerk_calls);
     }
 }
@@ -246,7 +246,7 @@ async fn what_needs_no_listing_is_done(failing: &str, writes_back: bool) {
         World::with(&[("DELETION_POLICY", "purge"), ("PURGE_AFTER_HOURS", "0"), ("METADATA_WRITEBACK", "on")]).await;
     let ada = Guest::come(&world, 1).await;
     let bob = Guest::come(&world, 2).await;
-    assert!(world.reconcile().await.is_in_step());
+    assert!(world.reconcile().await.is_in_sync());
     // Ada's data are to be removed, and Cleo has no record and no dbId yet: nothing follows the stream here.
     world.clerk("DELETE", &format!("/users/{}", ada.user), Value::Null).await;
     let deleted = rollcall_tests::deletion_event("user.deleted", &ada.user, world.now().get());
@@ -271,12 +271,12 @@ async fn what_needs_no_listing_is_done(failing: &str, writes_back: bool) {
     // It goes on with the page that failed, and that is all that was missing.
     let kept = world.reconciler().await.operations().latest_runs(1).await.unwrap().remove(0);
     let run = world.reconcile().await;
-    assert!(run.run == kept.run && run.is_in_step(), "{run:?}");
+    assert!(run.run == kept.run && run.is_in_sync(), "{run:?}");
     // Nobody is written back to twice: what an earlier attempt has noted counts no more.
-    assert_eq!(run.undone.linked, run.undone.links, "{run:?}");
+    assert_eq!(run.effects.linked, run.effects.links, "{run:?}");
     // What was written back has changed Clerk's users, and no event says so here.
     pass(&world, 16);
-    assert!(world.reconcile().await.is_in_step());
+    assert!(world.reconcile().await.is_in_sync());
     assert_eq!(alive(&world).await, projected(&world).await);
     assert!(alive(&world).await.iter().any(|row| row["clerk_user_id"] == bob.user.as_str()));
 }
@@ -302,7 +302,7 @@ async fn fault_s13_a_membership_without_a_user_is_one_finding_and_hides_nobody_e
     assert_eq!((run.tally.membership.deleted, run.total().drift.unreadable), (1, 1), "{run:?}");
     assert!(run.is_complete(rollcall::core::id::Kind::Membership), "{:?}", run.listings);
     assert_eq!(alive(&world).await, projected(&world).await);
-    assert_eq!(run.state, State::Incomplete, "a row could not be looked at, and that is said");
+    assert_eq!(run.state, RunState::Incomplete, "a row could not be looked at, and that is said");
 }
 
 #[tokio::test]
@@ -317,9 +317,9 @@ async fn fault_b21_the_schedule_writes_back_so_many_at_most_and_by_hand_all_are_
     }
     let night = async || {
         pass(&world, 60);
-        let scheduled = world.reconciler().await.with_most_links(3);
+        let scheduled = world.reconciler().await.with_max_links(3);
         let run = scheduled.run(&Order::Run(Mode::Repair), None, &|_| ()).await.unwrap().run.unwrap();
-        (run.undone.links, run.undone.linked, run.undone.backlog, run.undone.left, run.is_in_step())
+        (run.effects.links, run.effects.linked, run.effects.backlog, run.effects.left, run.is_in_sync())
     };
     // A backlog that shrinks is a figure in the report.
     assert_eq!(night().await, (8, 3, 5, 0, true));
@@ -337,14 +337,14 @@ async fn fault_b21_the_schedule_writes_back_so_many_at_most_and_by_hand_all_are_
     let until = Millis::try_from(i64::try_from(world.now().get() + 1).unwrap()).unwrap();
     let by_hand = world.reconciler().await.by_hand();
     let stops = |run: &Run| {
-        if run.undone.linked >= 10 {
+        if run.effects.linked >= 10 {
             world.set_now(until.get());
         }
     };
     let first = by_hand.run(&Order::Run(Mode::Repair), Some(until), &stops).await.unwrap().run.unwrap();
-    assert_eq!((first.state, first.undone.linked), (State::Running, 10));
+    assert_eq!((first.state, first.effects.linked), (RunState::Running, 10));
     let run = by_hand.run(&Order::Run(Mode::Repair), None, &|_| ()).await.unwrap().run.unwrap();
-    assert_eq!((run.run.clone(), run.undone.links, run.undone.linked), (first.run, 31, 31), "{run:?}");
-    assert_eq!((run.undone.backlog, run.is_in_step()), (0, true));
+    assert_eq!((run.run.clone(), run.effects.links, run.effects.linked), (first.run, 31, 31), "{run:?}");
+    assert_eq!((run.effects.backlog, run.is_in_sync()), (0, true));
     assert_eq!(night().await, (0, 0, 0, 0, true));
 }

@@ -3,24 +3,24 @@
 use clerk_emulator::Generated;
 use reconcile::Order;
 use rollcall::adapters::clerk::error::ClerkError;
-use rollcall::core::reconcile::run::{Mode, Run, State};
+use rollcall::core::reconcile::run::{Mode, Run, RunState};
 use rollcall::core::reconcile::tally::Drift;
 use rollcall::services::reconcile::ReconcileError;
 use rollcall_tests::proxy::{asks_by_name, behind, hidden};
-use rollcall_tests::{Deed, Land, World, alive, event, projected};
+use rollcall_tests::{Action, Land, World, alive, event, projected};
 use serde_json::{Value, json};
 
 use crate::{state, user};
 
 /// Past the time in which what was stored contradicts nothing yet.
-const LATER: Deed = Deed::Wait(16);
+const LATER: Action = Action::Wait(16);
 
 /// A land of some users, the first of whom has founded an organization that the others have joined.
 async fn populated(world: &World, users: usize) -> Land<'_> {
-    let mut land = Land::settle(world).await;
+    let mut land = Land::populate(world).await;
     for number in 0..users {
-        land.happen(Deed::SignUp, true).await;
-        let then = if number == 0 { Deed::Found(0) } else { Deed::Join(number, 0) };
+        land.happen(Action::SignUp, true).await;
+        let then = if number == 0 { Action::Found(0) } else { Action::Join(number, 0) };
         land.happen(then, true).await;
     }
     land
@@ -41,9 +41,9 @@ async fn b9_a_first_run_fills_an_empty_directory_and_a_second_one_changes_nothin
     let land = populated(&world, 4).await;
     let run = world.reconcile().await;
     let total = run.total();
-    assert_eq!((run.state, total.created, total.updated, total.deleted), (State::Done, 9, 0, 0));
+    assert_eq!((run.state, total.created, total.updated, total.deleted), (RunState::Done, 9, 0, 0));
     assert_eq!(total.drift, Drift { missing: 9, ..Drift::default() });
-    assert!(run.is_in_step());
+    assert!(run.is_in_sync());
     assert_eq!(alive(&world).await, projected(&world).await);
     let (before, records) = (world.directory().await, world.stream_records().await);
     let _ = world.wire.take();
@@ -60,12 +60,12 @@ async fn b7_there_is_one_row_for_each_pair_whatever_came_how_often() {
     let world = World::start().await;
     let mut land = populated(&world, 3).await;
     for event in 0..land.events.len() {
-        land.happen(Deed::Deliver(event), true).await;
-        land.happen(Deed::Deliver(event), true).await;
+        land.happen(Action::Deliver(event), true).await;
+        land.happen(Action::Deliver(event), true).await;
     }
-    land.happen(Deed::Leave(1, 0), true).await;
-    land.happen(Deed::Join(1, 0), true).await;
-    land.happen(Deed::Ensure(1, Some(0)), true).await;
+    land.happen(Action::Leave(1, 0), true).await;
+    land.happen(Action::Join(1, 0), true).await;
+    land.happen(Action::Ensure(1, Some(0)), true).await;
     land.happen(LATER, true).await;
     world.reconcile().await;
     let memberships: Vec<Value> =
@@ -80,18 +80,18 @@ async fn c1_a_reporting_run_finds_the_same_and_writes_nothing_but_its_report() {
     let reporting = world.beside(&[("RECONCILE_POLICY", "report")]).await;
     let mut land = populated(&world, 60).await;
     for event in 0..land.events.len() {
-        land.happen(Deed::Deliver(event), false).await;
+        land.happen(Action::Deliver(event), false).await;
     }
-    // Each kind of drift once: changed, gone, joined, left, and an organization gone with all its memberships.
-    land.happen(Deed::Rename(1), true).await;
-    land.happen(Deed::DeleteUser(2), true).await;
-    land.happen(Deed::SignUp, true).await;
-    land.happen(Deed::Leave(4, 0), true).await;
+    // PerKind kind of drift once: changed, gone, joined, left, and an organization gone with all its memberships.
+    land.happen(Action::Rename(1), true).await;
+    land.happen(Action::DeleteUser(2), true).await;
+    land.happen(Action::SignUp, true).await;
+    land.happen(Action::Leave(4, 0), true).await;
     land.happen(LATER, true).await;
     let before = world.directory().await;
     let planned = reporting.reconcile().await;
-    assert_eq!((planned.mode, planned.state), (Mode::Report, State::Done));
-    assert!(!planned.is_in_step());
+    assert_eq!((planned.mode, planned.state), (Mode::Report, RunState::Done));
+    assert!(!planned.is_in_sync());
     assert_eq!(directory_writes(&reporting), 0);
     assert_eq!(world.directory().await, before);
     let total = planned.total();
@@ -115,16 +115,16 @@ async fn c1_a_policy_that_only_reports_outranks_every_order() {
     let ordered = reporting.reconciler().await.run(&Order::Run(Mode::Repair), None, &|_| ()).await.unwrap();
     assert_eq!((ordered.run.unwrap().mode, world.directory().await), (Mode::Report, vec![]));
     world.reconcile().await;
-    land.happen(Deed::DeleteUser(1), true).await;
-    land.happen(Deed::DeleteUser(2), true).await;
+    land.happen(Action::DeleteUser(1), true).await;
+    land.happen(Action::DeleteUser(2), true).await;
     land.happen(LATER, true).await;
     let held = world.reconcile().await;
-    assert_eq!(held.state, State::Held);
+    assert_eq!(held.state, RunState::Held);
     let refused = reporting.reconciler().await.run(&Order::Approve(held.run.clone()), None, &|_| ()).await;
     assert!(matches!(refused, Err(ReconcileError::ReportOnly)), "{refused:?}");
     // And a run that only reported has nothing that could be approved, whoever asks.
     let planned = reporting.reconcile().await;
-    assert_eq!((planned.state, planned.tally.user.held), (State::Held, 2));
+    assert_eq!((planned.state, planned.tally.user.held), (RunState::Held, 2));
     let refused = world.reconciler().await.run(&Order::Approve(planned.run), None, &|_| ()).await;
     assert!(matches!(refused, Err(ReconcileError::NotHeld(_))), "{refused:?}");
     assert_eq!(world.approve(&held).await.tally.user.deleted, 2);
@@ -136,27 +136,30 @@ async fn i4_many_absences_wait_for_an_operator_and_are_proven_again() {
     let mut land = populated(&world, 100).await;
     world.reconcile().await;
     for number in 10..40 {
-        land.happen(Deed::DeleteUser(number), true).await;
+        land.happen(Action::DeleteUser(number), true).await;
     }
     land.happen(LATER, true).await;
     let before = world.directory().await;
     let held = world.reconcile().await;
-    assert_eq!(held.state, State::Held);
+    assert_eq!(held.state, RunState::Held);
     assert_eq!((held.tally.user.held, held.tally.membership.held, held.total().deleted), (30, 30, 0));
-    assert!(!held.is_in_step());
+    assert!(!held.is_in_sync());
     assert_eq!(world.directory().await, before, "nothing was deleted");
     // Every night it is held anew, until somebody looks.
-    land.happen(Deed::Wait(24 * 60), true).await;
+    land.happen(Action::Wait(24 * 60), true).await;
     let held = world.reconcile().await;
-    assert_eq!((held.state, held.total().held), (State::Held, 60));
+    assert_eq!((held.state, held.total().held), (RunState::Held, 60));
     // As long as Clerk does not say whose the key is, nothing is approved, and the run still waits.
     let refused = world.beside(&[("CLERK_SECRET_KEY", "sk_test_refused")]).await.reconciler().await;
     let refused = refused.run(&Order::Approve(held.run.clone()), None, &|_| ()).await;
     assert!(matches!(refused, Err(ReconcileError::Clerk(_))), "{refused:?}");
     let kept = world.reconciler().await.operations().run(&held.run).await.unwrap().unwrap();
-    assert_eq!((kept.state, kept.approved), (State::Held, false));
+    assert_eq!((kept.state, kept.approved), (RunState::Held, false));
     let (approved, counts) = crate::monitoring::metrics::counted(world.approve(&held)).await;
-    assert_eq!((approved.state, approved.tally.user.deleted, approved.tally.membership.ended), (State::Done, 30, 30));
+    assert_eq!(
+        (approved.state, approved.tally.user.deleted, approved.tally.membership.ended),
+        (RunState::Done, 30, 30)
+    );
     assert_eq!(counts["DriftHealed"], 60, "{counts:?}");
     assert_eq!(alive(&world).await, projected(&world).await);
     // What is over cannot be approved again, what never was neither.
@@ -184,14 +187,14 @@ async fn i4_consent_covers_only_what_is_proven_when_it_is_given() {
     let hiding = hiding.await;
     let tested = world.beside(&[("CLERK_API_URL", &hiding)]).await;
     let held = tested.reconcile().await;
-    assert_eq!((held.state, held.tally.user.held), (State::Held, 3));
+    assert_eq!((held.state, held.tally.user.held), (RunState::Held, 3));
     // By the time an operator consents, Clerk shows them again.
     let approved = world.approve(&held).await;
-    assert_eq!((approved.state, approved.total().deleted), (State::Done, 0));
+    assert_eq!((approved.state, approved.total().deleted), (RunState::Done, 0));
     assert_eq!(alive(&world).await, projected(&world).await);
     // And a consent that comes too late is none.
     let held = tested.reconcile().await;
-    land.happen(Deed::Wait(7 * 24 * 60 + 1), true).await;
+    land.happen(Action::Wait(7 * 24 * 60 + 1), true).await;
     let late = world.reconciler().await.run(&Order::Approve(held.run), None, &|_| ()).await;
     assert!(matches!(late, Err(ReconcileError::TooOld(_))), "{late:?}");
 }
@@ -202,9 +205,9 @@ async fn i4_consent_covers_no_more_than_what_was_held() {
     let mut land = populated(&world, 4).await;
     world.reconcile().await;
     // The only organization is gone, which is held. So are three of four users, but that night Clerk says nothing of them.
-    land.happen(Deed::DeleteOrganization(0), true).await;
+    land.happen(Action::DeleteOrganization(0), true).await;
     for number in 1..4 {
-        land.happen(Deed::DeleteUser(number), true).await;
+        land.happen(Action::DeleteUser(number), true).await;
     }
     land.happen(LATER, true).await;
     let silent = behind(&world, |uri, status, body| (status, if asks_by_name(uri) { json!([]) } else { body })).await;
@@ -212,10 +215,10 @@ async fn i4_consent_covers_no_more_than_what_was_held() {
     assert_eq!((held.tally.user.held, held.tally.user.drift.unproven, held.tally.organization.held), (0, 3, 1));
     // Who consents to the end of one organization has not consented to that of three users.
     let approved = world.approve(&held).await;
-    assert_eq!((approved.state, approved.total().deleted, approved.tally.user.held), (State::Held, 0, 3));
+    assert_eq!((approved.state, approved.total().deleted, approved.tally.user.held), (RunState::Held, 0, 3));
     let approved = world.approve(&approved).await;
     let deleted = (approved.tally.user.deleted, approved.tally.organization.deleted);
-    assert_eq!((approved.state, deleted), (State::Done, (3, 1)));
+    assert_eq!((approved.state, deleted), (RunState::Done, (3, 1)));
     assert_eq!(alive(&world).await, projected(&world).await);
 }
 
@@ -240,14 +243,14 @@ async fn trace11_memberships_end_with_their_parents_without_proof_and_whatever_t
         let world = World::with(&[("DELETION_POLICY", policy)]).await;
         let mut land = populated(&world, 40).await;
         for event in 0..land.events.len() {
-            land.happen(Deed::Deliver(event), false).await;
+            land.happen(Action::Deliver(event), false).await;
         }
         // The organization's end arrives, that of its memberships never does: Clerk sends no such events.
-        land.happen(Deed::DeleteOrganization(0), true).await;
+        land.happen(Action::DeleteOrganization(0), true).await;
         let end = land.events.len() - 1;
-        land.happen(Deed::Deliver(end), true).await;
+        land.happen(Action::Deliver(end), true).await;
         let run = world.reconcile().await;
-        assert_eq!((run.state, run.tally.membership.ended, run.total().held), (State::Done, 40, 0), "{policy}");
+        assert_eq!((run.state, run.tally.membership.ended, run.total().held), (RunState::Done, 40, 0), "{policy}");
         // No question was put to Clerk about any of them: the five of a run without a change, and one whose the page is that
         // differs.
         assert!(run.cost.clerk_calls <= 6, "{} calls", run.cost.clerk_calls);
@@ -272,13 +275,13 @@ async fn what_has_ended_here_and_lives_in_clerk_is_reported_until_somebody_looks
     let id = land.users[1].clone();
     let answer = world.post(&rollcall_tests::deletion_event("user.deleted", &id, world.now().get())).await;
     assert_eq!(answer.brief(), (200, "applied"));
-    assert!(world.reconcile().await.is_in_step());
+    assert!(world.reconcile().await.is_in_sync());
     land.happen(LATER, true).await;
     for _ in 0..2 {
         let run = world.reconcile().await;
-        assert_eq!((run.state, run.tally.user.drift.conflict, run.is_in_step()), (State::Done, 1, false));
+        assert_eq!((run.state, run.tally.user.drift.conflict, run.is_in_sync()), (RunState::Done, 1, false));
         assert!(world.item(&user(&id)).await.unwrap()["deleted_at"].is_u64(), "a tombstone is final");
-        land.happen(Deed::Wait(60), true).await;
+        land.happen(Action::Wait(60), true).await;
     }
 }
 
@@ -293,7 +296,7 @@ async fn what_nobody_here_has_written_is_left_alone_and_reported() {
     let table = &world.stack.addresses.directory_table;
     world.stack.dynamodb.put_item().table_name(table).set_item(Some(item)).send().await.unwrap();
     let run = world.reconcile().await;
-    assert_eq!((run.state, run.tally.user.drift.unreadable, run.is_in_step()), (State::Incomplete, 1, false));
+    assert_eq!((run.state, run.tally.user.drift.unreadable, run.is_in_sync()), (RunState::Incomplete, 1, false));
     assert_eq!(world.item(&user(&land.users[1])).await.unwrap(), row);
 }
 
@@ -302,17 +305,17 @@ async fn a6_without_a_mirror_organizations_are_listed_and_nobody_else() {
     let world = World::with(&[("MIRROR", "off")]).await;
     let mut land = populated(&world, 3).await;
     let run = world.reconcile().await;
-    assert_eq!((run.state, run.total().created, run.tally.organization.created), (State::Done, 1, 1));
-    assert!(run.is_in_step());
+    assert_eq!((run.state, run.total().created, run.tally.organization.created), (RunState::Done, 1, 1));
+    assert!(run.is_in_sync());
     // A row from before the mirror was switched off is somebody's business.
     let mirroring = world.beside(&[]).await;
     assert_eq!(mirroring.post(&land.events[0]).await.brief(), (200, "applied"));
     let run = world.reconcile().await;
-    assert_eq!((run.tally.user.drift.unmirrored, run.is_in_step()), (1, false));
-    land.happen(Deed::DeleteOrganization(0), true).await;
+    assert_eq!((run.tally.user.drift.unmirrored, run.is_in_sync()), (1, false));
+    land.happen(Action::DeleteOrganization(0), true).await;
     land.happen(LATER, true).await;
     let held = world.reconcile().await;
-    assert_eq!((held.state, held.tally.organization.held), (State::Held, 1), "all that there are are many");
+    assert_eq!((held.state, held.tally.organization.held), (RunState::Held, 1), "all that there are are many");
     assert_eq!(world.approve(&held).await.tally.organization.deleted, 1);
 }
 
@@ -332,7 +335,7 @@ async fn a_row_of_clerks_that_cannot_be_read_hides_nobody_else() {
     let tested = world.beside(&[("CLERK_API_URL", &url)]).await;
     world.set_now(world.now().get() + 16 * 60_000);
     let run = tested.reconcile().await;
-    assert_eq!((run.state, run.tally.user.drift.unreadable, run.total().deleted), (State::Incomplete, 1, 0));
+    assert_eq!((run.state, run.tally.user.drift.unreadable, run.total().deleted), (RunState::Incomplete, 1, 0));
     assert_eq!(alive(&world).await, projected(&world).await);
 }
 
@@ -353,7 +356,7 @@ async fn i14_a_run_costs_its_pages_and_five_calls_at_most() {
         let pages = [users, organizations, memberships].map(|rows| rows.div_ceil(500)).iter().sum::<u64>();
         let most = pages + 5;
         let (first, calls) = counted(&world).await;
-        assert_eq!((first.state, first.total().created), (State::Done, users + organizations + memberships));
+        assert_eq!((first.state, first.total().created), (RunState::Done, users + organizations + memberships));
         // Before a page is written, Clerk is asked whose it is.
         assert!(calls <= most + pages, "{calls} calls for {generated:?}");
         assert_eq!(first.cost.clerk_calls, calls);
@@ -402,6 +405,6 @@ async fn ties_of_a_page_are_settled_by_one_more_call() {
     assert_eq!((run.tally.user.drift.tied, run.tally.user.updated, calls), (8, 8, 10));
     assert_eq!(alive(&world).await, projected(&world).await);
     let unchanged = world.item(&user(&land.users[0])).await.map(state);
-    assert!(world.reconcile().await.is_in_step());
+    assert!(world.reconcile().await.is_in_sync());
     assert_eq!(world.item(&user(&land.users[0])).await.map(state), unchanged);
 }

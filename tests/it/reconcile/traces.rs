@@ -1,17 +1,17 @@
 //! Traces that broke earlier drafts of the rule, as far as a listing or a proof is part of them.
 
 use reconcile::Order;
-use rollcall::core::reconcile::run::{Mode, Run, State};
+use rollcall::core::reconcile::run::{Mode, Run, RunState};
 use rollcall_tests::proxy::{asks_by_name, behind, hidden};
-use rollcall_tests::{Deed, Land, World, alive, event, membership_event, projected};
+use rollcall_tests::{Action, Land, World, alive, event, membership_event, projected};
 use serde_json::json;
 
 use crate::{membership, user};
 
 async fn people(world: &World, number: usize) -> Land<'_> {
-    let mut land = Land::settle(world).await;
+    let mut land = Land::populate(world).await;
     for _ in 0..number {
-        land.happen(Deed::SignUp, true).await;
+        land.happen(Action::SignUp, true).await;
     }
     world.reconcile().await;
     land
@@ -39,13 +39,13 @@ async fn trace1_a_rank_that_moved_alone_is_written_so_that_nothing_late_gets_thr
 async fn trace2_whoever_a_list_leaves_out_is_asked_about_by_name_all_of_them_at_once() {
     let world = World::start().await;
     let mut land = people(&world, 60).await;
-    land.happen(Deed::Wait(16), true).await;
+    land.happen(Action::Wait(16), true).await;
     // More than the ten rows that a list gives by default, and fewer than what an operator is asked about.
     let url = behind(&world, hidden(land.users[20..40].to_vec())).await;
     let tested = world.beside(&[("CLERK_API_URL", &url)]).await;
     let before = world.directory().await;
     let run = tested.reconcile().await;
-    assert_eq!((run.state, run.total().drift.absent, run.total().deleted), (State::Done, 0, 0));
+    assert_eq!((run.state, run.total().drift.absent, run.total().deleted), (RunState::Done, 0, 0));
     // The instance, the count twice, a page of users, one of organizations; one question about all twenty; and whose key it
     // is, once for the pages that differ and once for that question.
     assert_eq!(run.cost.clerk_calls, 8);
@@ -56,12 +56,12 @@ async fn trace2_whoever_a_list_leaves_out_is_asked_about_by_name_all_of_them_at_
 async fn trace2_an_answer_without_the_one_who_lives_proves_nothing() {
     let world = World::start().await;
     let mut land = people(&world, 30).await;
-    land.happen(Deed::DeleteUser(3), true).await;
-    land.happen(Deed::Wait(16), true).await;
+    land.happen(Action::DeleteUser(3), true).await;
+    land.happen(Action::Wait(16), true).await;
     let forgetful = behind(&world, |uri, status, body| (status, if asks_by_name(uri) { json!([]) } else { body }));
     let tested = world.beside(&[("CLERK_API_URL", &forgetful.await)]).await;
     let run = tested.reconcile().await;
-    assert_eq!((run.state, run.tally.user.drift.unproven, run.total().deleted), (State::Incomplete, 1, 0));
+    assert_eq!((run.state, run.tally.user.drift.unproven, run.total().deleted), (RunState::Incomplete, 1, 0));
     assert_eq!(world.reconcile().await.total().deleted, 1);
 }
 
@@ -69,10 +69,10 @@ async fn trace2_an_answer_without_the_one_who_lives_proves_nothing() {
 async fn trace3_what_was_stored_a_moment_ago_is_not_absent_yet() {
     let world = World::start().await;
     let mut land = people(&world, 30).await;
-    land.happen(Deed::Wait(60), true).await;
-    land.happen(Deed::SignUp, true).await;
+    land.happen(Action::Wait(60), true).await;
+    land.happen(Action::SignUp, true).await;
     let newest = land.events.len() - 1;
-    land.happen(Deed::Deliver(newest), true).await;
+    land.happen(Action::Deliver(newest), true).await;
     // Clerk's replica has not heard of the newest user yet, wherever it is asked.
     let id = land.users[30].clone();
     let hide = hidden(vec![id.clone()]);
@@ -86,9 +86,9 @@ async fn trace3_what_was_stored_a_moment_ago_is_not_absent_yet() {
         }
     });
     let tested = world.beside(&[("CLERK_API_URL", &url.await)]).await;
-    land.happen(Deed::Wait(14), true).await;
+    land.happen(Action::Wait(14), true).await;
     let run = tested.reconcile().await;
-    assert_eq!((run.state, run.total().deleted), (State::Done, 0));
+    assert_eq!((run.state, run.total().deleted), (RunState::Done, 0));
     assert_eq!(alive(&world).await, projected(&world).await);
 }
 
@@ -114,13 +114,15 @@ async fn held(world: &World, mut meanwhile: impl AsyncFnMut(&World, &str)) -> Ru
 #[tokio::test]
 async fn trace4_a_rejoin_while_the_absence_is_proven_is_another_generation() {
     let world = World::start().await;
-    let mut land = Land::settle(&world).await;
-    for deed in [Deed::SignUp, Deed::Found(0), Deed::SignUp, Deed::Join(1, 0), Deed::SignUp, Deed::Join(2, 0)] {
-        land.happen(deed, true).await;
+    let mut land = Land::populate(&world).await;
+    for action in
+        [Action::SignUp, Action::Found(0), Action::SignUp, Action::Join(1, 0), Action::SignUp, Action::Join(2, 0)]
+    {
+        land.happen(action, true).await;
     }
     world.reconcile().await;
-    land.happen(Deed::Leave(1, 0), true).await;
-    land.happen(Deed::Wait(16), true).await;
+    land.happen(Action::Leave(1, 0), true).await;
+    land.happen(Action::Wait(16), true).await;
     let (ada, acme) = (land.users[1].clone(), land.organizations[0].clone());
     let proof = format!("/v1/organizations/{acme}/memberships");
     let mut has_rejoined = false;
@@ -146,7 +148,7 @@ async fn trace4_a_rejoin_while_the_absence_is_proven_is_another_generation() {
 async fn trace9_a_page_read_before_a_change_of_the_same_millisecond_does_not_undo_it() {
     let world = World::start().await;
     let mut land = people(&world, 3).await;
-    land.happen(Deed::Rename(1), true).await;
+    land.happen(Action::Rename(1), true).await;
     let id = land.users[1].clone();
     let (mut has_compared, mut has_changed) = (false, false);
     let run = held(&world, async |world, operation| {
@@ -160,7 +162,7 @@ async fn trace9_a_page_read_before_a_change_of_the_same_millisecond_does_not_und
     });
     let run = run.await;
     assert!(has_changed);
-    assert_eq!(run.state, State::Done);
+    assert_eq!(run.state, RunState::Done);
     assert_eq!(world.item(&user(&id)).await.unwrap()["first_name"], "Last");
     assert_eq!(alive(&world).await, projected(&world).await);
 }
@@ -168,19 +170,19 @@ async fn trace9_a_page_read_before_a_change_of_the_same_millisecond_does_not_und
 #[tokio::test]
 async fn trace12_a_rejoin_within_the_millisecond_of_the_first_join_is_found_by_the_next_run() {
     let world = World::start().await;
-    let mut land = Land::settle(&world).await;
-    for deed in [Deed::SignUp, Deed::Found(0), Deed::SignUp] {
-        land.happen(deed, true).await;
+    let mut land = Land::populate(&world).await;
+    for action in [Action::SignUp, Action::Found(0), Action::SignUp] {
+        land.happen(action, true).await;
     }
-    for deed in [Deed::Join(1, 0), Deed::Leave(1, 0)] {
-        land.happen(deed, false).await;
+    for action in [Action::Join(1, 0), Action::Leave(1, 0)] {
+        land.happen(action, false).await;
     }
     for event in 0..land.events.len() {
-        land.happen(Deed::Deliver(event), false).await;
+        land.happen(Action::Deliver(event), false).await;
     }
     // Its own event is lost.
-    land.happen(Deed::Join(1, 0), false).await;
-    land.happen(Deed::Wait(16), true).await;
+    land.happen(Action::Join(1, 0), false).await;
+    land.happen(Action::Wait(16), true).await;
     let run = world.reconcile().await;
     assert_eq!((run.tally.membership.drift.tied, run.tally.membership.updated), (1, 1));
     assert_eq!(alive(&world).await, projected(&world).await);

@@ -163,7 +163,7 @@ async fn fault_s16_a_user_of_such_metadata_stays_readable_in_every_run() {
         let row = world.item(&user(&ada)).await.unwrap();
         assert_eq!((row["public_metadata"].as_str(), &row["role"]), (Some(text.as_str()), &json!("admin")), "{name}");
         let again = tested.reconcile().await;
-        assert_eq!((again.total().unchanged, again.is_in_step()), (1, true), "{name}: {again:?}");
+        assert_eq!((again.total().unchanged, again.is_in_sync()), (1, true), "{name}: {again:?}");
         let answer = tested.ensure(&tested.session(&ada, None)).await;
         assert_eq!(
             (answer.status, answer.body["user"]["public_metadata"].as_str()),

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use rollcall::core::clerk::event::FOLLOWED;
+use rollcall::core::clerk::event::SUBSCRIBED_EVENTS;
 use rollcall::core::id::{EntityId, InstanceId};
 use rollcall_tests::{World, sample};
 use serde_json::{Map, Value, json};
@@ -196,7 +196,7 @@ async fn fault_b7_each_field_of_each_event_replaced_by_anything_loses_nobody() {
     let replacements =
         [None, Some(Value::Null), Some(json!(7)), Some(json!("text")), Some(json!({ "x": 1 })), Some(json!([1]))];
     let (mut cases, mut applied, mut fetched, mut noted, mut wrong) = (0, 0, 0, 0, Vec::new());
-    for kind in FOLLOWED {
+    for kind in SUBSCRIBED_EVENTS {
         let (event, entity) = (cast.event(kind), cast.entity(kind));
         let good = world.post(&event).await;
         assert_eq!(good.brief(), (200, "applied"), "{kind} as it is: {}", good.text);

@@ -44,7 +44,7 @@ async fn post(world: &World, name: &str) -> (u16, String) {
 async fn the_samples_tell_their_story_and_told_backwards_they_change_nothing() {
     let world = World::start().await;
     for (name, outcome) in STORY {
-        // Each is delivered when it is sent, but for the first: it is as old as it says.
+        // PerKind is delivered when it is sent, but for the first: it is as old as it says.
         let sent = sample(name)["timestamp"].as_u64().unwrap();
         if sent > 100_000_000_000 {
             world.set_now(sent.max(world.now().get()));

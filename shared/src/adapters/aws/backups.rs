@@ -23,9 +23,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a signature holds, all attempts included.
 const SIGNED_FOR: Duration = Duration::from_mins(5);
 /// Attempts at a request to S3.
-const MOST_ATTEMPTS: u32 = 4;
+const MAX_ATTEMPTS: u32 = 4;
 /// The largest file that is read as a backup, in bytes. One that was written holds a few megabytes of rows, and a page more.
-pub const MOST_READ: usize = 64 * 1024 * 1024;
+pub const MAX_READ: usize = 64 * 1024 * 1024;
 
 /// A place for backups.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub enum BackupError {
     #[error("the folder of the backups cannot be used: check BACKUP_BUCKET")]
     Folder(#[from] io::Error),
     /// Larger than any backup.
-    #[error("the file has more than {} MB, which no backup has", MOST_READ / 1024 / 1024)]
+    #[error("the file has more than {} MB, which no backup has", MAX_READ / 1024 / 1024)]
     TooLarge,
     /// A row that cannot be written as a line.
     #[error("a row cannot be written into a backup")]
@@ -95,7 +95,7 @@ impl Backups {
         }
     }
 
-    /// Reads a backup, [`MOST_READ`] bytes at most; nothing if there is none of that name.
+    /// Reads a backup, [`MAX_READ`] bytes at most; nothing if there is none of that name.
     ///
     /// # Errors
     ///
@@ -177,8 +177,8 @@ impl Backups {
                 Ok((status, bytes)) if !status.is_server_error() && status != StatusCode::TOO_MANY_REQUESTS => {
                     return Ok((status, bytes.ok_or(BackupError::TooLarge)?));
                 }
-                Ok(_) if attempts == MOST_ATTEMPTS => return Err(BackupError::Unreachable(None)),
-                Err(error) if attempts == MOST_ATTEMPTS => {
+                Ok(_) if attempts == MAX_ATTEMPTS => return Err(BackupError::Unreachable(None)),
+                Err(error) if attempts == MAX_ATTEMPTS => {
                     return Err(BackupError::Unreachable(Some(error.without_url())));
                 }
                 Ok(_) | Err(_) => backoff(attempts + 2).await,
@@ -193,7 +193,7 @@ async fn answer(request: RequestBuilder) -> Result<(StatusCode, Option<Vec<u8>>)
     let mut answer = request.send().await?;
     let (status, mut bytes) = (answer.status(), Vec::new());
     while let Some(some) = answer.chunk().await? {
-        if bytes.len() + some.len() > MOST_READ {
+        if bytes.len() + some.len() > MAX_READ {
             return Ok((status, None));
         }
         bytes.extend_from_slice(&some);
@@ -201,7 +201,7 @@ async fn answer(request: RequestBuilder) -> Result<(StatusCode, Option<Vec<u8>>)
     Ok((status, Some(bytes)))
 }
 
-/// Reads a backup in a file, [`MOST_READ`] bytes at most; nothing if there is no such file.
+/// Reads a backup in a file, [`MAX_READ`] bytes at most; nothing if there is no such file.
 ///
 /// # Errors
 ///
@@ -213,8 +213,8 @@ pub fn read_file(path: &Path) -> Result<Option<Vec<u8>>, BackupError> {
         Err(error) => return Err(error.into()),
     };
     let mut bytes = Vec::new();
-    let most = u64::try_from(MOST_READ).unwrap_or(u64::MAX);
-    if file.take(most + 1).read_to_end(&mut bytes)? > MOST_READ {
+    let most = u64::try_from(MAX_READ).unwrap_or(u64::MAX);
+    if file.take(most + 1).read_to_end(&mut bytes)? > MAX_READ {
         return Err(BackupError::TooLarge);
     }
     Ok(Some(bytes))

@@ -15,11 +15,11 @@ use crate::adapters::backoff::backoff;
 use crate::core::mirror::change::Change;
 
 /// The events that one request may carry. Source: AWS, API reference of `PutEvents`.
-pub const MOST_EVENTS: usize = 10;
+pub const MAX_EVENTS: usize = 10;
 /// What rules match by `source`.
 const SOURCE: &str = "rollcall";
 /// Requests for events that the bus did not take at first.
-const MOST_REQUESTS: u32 = 5;
+const MAX_REQUESTS: u32 = 5;
 
 #[derive(Debug)]
 pub enum Bus {
@@ -51,7 +51,7 @@ impl Bus {
         name.map_or(Bus::Nowhere, |name| Bus::EventBridge { client: Client::new(aws), name })
     }
 
-    /// Tells these changes, [`MOST_EVENTS`] at most, at least once and in their order.
+    /// Tells these changes, [`MAX_EVENTS`] at most, at least once and in their order.
     ///
     /// # Errors
     ///
@@ -99,7 +99,7 @@ async fn put(client: &Client, mut entries: Vec<PutEventsRequestEntry>) -> Result
         let is_left = |at: usize| results.get(at).is_none_or(|result| result.event_id().is_none());
         entries = entries.into_iter().enumerate().filter(|(at, _)| is_left(*at)).map(|(_, entry)| entry).collect();
         attempt += 1;
-        if attempt == MOST_REQUESTS {
+        if attempt == MAX_REQUESTS {
             return Err(BusError::EventBridge(code, None));
         }
         backoff(attempt).await;

@@ -19,7 +19,7 @@ use crate::adapters::lambda::metrics;
 use crate::adapters::tls::HttpsClient;
 use crate::core::clerk::objects::{Entity, Membership, Organization, User};
 use crate::core::id::{EntityId, InstanceId, UserId};
-use crate::core::reconcile::pace::Pace;
+use crate::core::reconcile::rate_limiter::RateLimiter;
 
 /// Where Clerk lives unless told otherwise.
 pub const DEFAULT_URL: &str = "https://api.clerk.com";
@@ -30,7 +30,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// Five hundred users at once take longer, and nobody waits for them.
 const PATIENT_TIMEOUT: Duration = Duration::from_secs(20);
 /// Requests for one answer, where nobody waits for it.
-const MOST_ATTEMPTS: u32 = 5;
+const MAX_ATTEMPTS: u32 = 5;
 /// Waiting for one answer takes no longer than this, whatever Clerk asks for: a run's lease must not end meanwhile.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 /// The wait after the first failure that says nothing of its own; it doubles with each.
@@ -61,7 +61,7 @@ pub(in crate::adapters) struct Heard {
 #[derive(Debug)]
 struct Patience {
     most_attempts: u32,
-    pace: Mutex<Pace>,
+    pace: Mutex<RateLimiter>,
     begun: Instant,
 }
 
@@ -74,29 +74,29 @@ impl ClerkApi {
 
     /// The same for this instance alone: a key is asked whose it is before it is used, and each new value of it again.
     #[must_use]
-    pub fn of(self, instance: InstanceId) -> ClerkApi {
+    pub fn verified(self, instance: InstanceId) -> ClerkApi {
         ClerkApi { proofs: Some(Proofs::new(instance)), ..self }
     }
 
     /// The same for work that nobody waits for: it keeps to its share of Clerk's rate, obeys `Retry-After`, and asks again
     /// after a failure that may pass.
     #[must_use]
-    pub fn patient(self, pace: Pace) -> ClerkApi {
-        ClerkApi { client: HttpsClient::new(PATIENT_TIMEOUT), ..self.at_pace(pace, MOST_ATTEMPTS) }
+    pub fn patient(self, pace: RateLimiter) -> ClerkApi {
+        ClerkApi { client: HttpsClient::new(PATIENT_TIMEOUT), ..self.at_rate(pace, MAX_ATTEMPTS) }
     }
 
     /// The same for work that somebody else will do if it fails: it keeps to its share, and asks once.
     #[must_use]
-    pub fn paced(self, pace: Pace) -> ClerkApi {
-        self.at_pace(pace, 1)
+    pub fn rate_limited(self, pace: RateLimiter) -> ClerkApi {
+        self.at_rate(pace, 1)
     }
 
-    fn at_pace(self, pace: Pace, most_attempts: u32) -> ClerkApi {
+    fn at_rate(self, pace: RateLimiter, most_attempts: u32) -> ClerkApi {
         ClerkApi { patience: Some(Patience { most_attempts, pace: Mutex::new(pace), begun: Instant::now() }), ..self }
     }
 
     /// Goes on at another share of Clerk's rate.
-    pub fn set_pace(&self, pace: &Pace) {
+    pub fn set_rate(&self, pace: &RateLimiter) {
         if let Some(patience) = &self.patience {
             patience.lock().change(pace);
         }
@@ -182,7 +182,7 @@ impl ClerkApi {
                 let heard = self.send(Method::GET, url, None, is_guarded).await?;
                 return Ok((read(heard.answer).await?, Proof::new(heard.key, heard.before)));
             };
-            patience.turn().await;
+            patience.acquire().await;
             let (error, asked_for) = match self.send(Method::GET, url.clone(), None, is_guarded).await {
                 Ok(Heard { answer, key, before }) => {
                     let asked_for = retry_after(&answer);
@@ -196,7 +196,7 @@ impl ClerkApi {
             };
             let wait = asked_for.unwrap_or(FIRST_WAIT * 2_u32.pow(attempts - 1));
             if asked_for.is_some() {
-                patience.rest(wait);
+                patience.pause(wait);
             }
             if attempts == patience.most_attempts || wait > LONGEST_WAIT {
                 return Err(error);
@@ -219,12 +219,12 @@ impl ClerkApi {
         keys: &Map<String, Value>,
     ) -> Result<Option<()>, ClerkError> {
         if let Some(patience) = &self.patience {
-            patience.turn().await;
+            patience.acquire().await;
         }
         let (url, body) = (self.url(&["users", user.as_str(), "metadata"]), json!({ "public_metadata": keys }));
         let answer = self.send(Method::PATCH, url, Some(&body), true).await?.answer;
         if let (Some(patience), Some(wait)) = (&self.patience, retry_after(&answer)) {
-            patience.rest(wait);
+            patience.pause(wait);
         }
         Ok(read::<IgnoredAny>(answer).await?.map(drop))
     }
@@ -237,12 +237,12 @@ impl ClerkApi {
     /// [`ClerkError`].
     pub async fn delete_user(&self, user: &UserId) -> Result<Option<()>, ClerkError> {
         if let Some(patience) = &self.patience {
-            patience.turn().await;
+            patience.acquire().await;
         }
         let url = self.url(&["users", user.as_str()]);
         let answer = self.send(Method::DELETE, url, None, true).await?.answer;
         if let (Some(patience), Some(wait)) = (&self.patience, retry_after(&answer)) {
-            patience.rest(wait);
+            patience.pause(wait);
         }
         Ok(read::<IgnoredAny>(answer).await?.map(drop))
     }
@@ -318,20 +318,20 @@ impl ClerkApi {
 
 impl Patience {
     /// Waits until the pace allows another request.
-    async fn turn(&self) {
+    async fn acquire(&self) {
         loop {
-            let turn = self.lock().turn(self.begun.elapsed());
+            let turn = self.lock().acquire(self.begun.elapsed());
             let Err(wait) = turn else { return };
             tokio::time::sleep(wait).await;
         }
     }
 
     /// Lets nobody ask until Clerk's wait is over: it means every request of this instance.
-    fn rest(&self, wait: Duration) {
-        self.lock().rest(self.begun.elapsed(), wait.min(LONGEST_WAIT));
+    fn pause(&self, wait: Duration) {
+        self.lock().pause(self.begun.elapsed(), wait.min(LONGEST_WAIT));
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Pace> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, RateLimiter> {
         // A pace that a panic left behind is still a pace.
         self.pace.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }

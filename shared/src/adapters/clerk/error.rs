@@ -26,3 +26,11 @@ pub enum ClerkError {
     #[error("the secret key belongs to another Clerk instance ({0}): check CLERK_SECRET_KEY and CLERK_INSTANCE_ID")]
     Foreign(InstanceId),
 }
+
+impl ClerkError {
+    /// Whether Clerk fails about this one entity, so that others can still be asked about.
+    #[must_use]
+    pub fn concerns_one(&self) -> bool {
+        matches!(self, ClerkError::Unreadable(_) | ClerkError::Refused(_))
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::api::ClerkApi;
 use super::error::ClerkError;
-use super::proof::{Instance, Proof, Said};
+use super::proof::{Evidence, Instance, Proof};
 use crate::core::clerk::objects::Entity;
 use crate::core::id::EntityId;
 
@@ -13,7 +13,7 @@ impl ClerkApi {
     ///
     /// [`ClerkError::Foreign`] if it is not this instance's; another [`ClerkError`] if Clerk does not say.
     pub async fn identify(&self) -> Result<Instance, ClerkError> {
-        let (said, proof): (Option<Said>, Proof) = self.get_proof().await?;
+        let (said, proof): (Option<Evidence>, Proof) = self.get_proof().await?;
         let said = said.ok_or(ClerkError::Unreadable(404))?;
         match &self.proofs {
             None => Ok(said.instance()),

@@ -16,19 +16,19 @@ use crate::core::reconcile::run::Cursor;
 /// Source: Backend API, parameter `limit`; clerk/clerk-sdk-python#166.
 pub const PAGE: usize = 500;
 /// Ids that one list of users may be asked about. Source: Backend API, `GET /users`, parameter `user_id`.
-pub const MOST_IDS: usize = 100;
+pub const MAX_IDS: usize = 100;
 
 /// One page of a list.
 #[derive(Debug)]
 pub struct Page {
-    pub rows: Vec<Row>,
+    pub rows: Vec<ClerkRow>,
     /// How many rows the whole list has, as far as the page says.
     pub total: Option<u64>,
 }
 
 /// One row of a list.
 #[derive(Debug)]
-pub enum Row {
+pub enum ClerkRow {
     Read(Box<Entity>),
     /// Something that is none: nothing but whose row it is, as far as that can be read.
     Unreadable(Option<EntityId>),
@@ -42,10 +42,10 @@ impl ClerkApi {
     /// [`ClerkError`].
     pub async fn count_users(&self) -> Result<u64, ClerkError> {
         #[derive(Deserialize)]
-        struct Answer {
+        struct Envelope {
             total_count: u64,
         }
-        let answer: Answer = exists(self.get(&["users", "count"], &[]).await?)?;
+        let answer: Envelope = exists(self.get(&["users", "count"], &[]).await?)?;
         Ok(answer.total_count)
     }
 
@@ -66,7 +66,7 @@ impl ClerkApi {
         Ok(Page { rows: rows.iter().map(|row| user(row)).collect(), total: None })
     }
 
-    /// Those of these users that there are; at most [`MOST_IDS`] may be asked about.
+    /// Those of these users that there are; at most [`MAX_IDS`] may be asked about.
     ///
     /// # Errors
     ///
@@ -91,18 +91,18 @@ impl ClerkApi {
     /// For users, whose list has no offset worth using.
     pub async fn listed(&self, kind: Kind, offset: u64) -> Result<Page, ClerkError> {
         #[derive(Deserialize)]
-        struct Answer {
+        struct Envelope {
             data: Vec<Box<RawValue>>,
             total_count: u64,
         }
-        let (path, read): (_, fn(&RawValue) -> Row) = match kind {
+        let (path, read): (_, fn(&RawValue) -> ClerkRow) = match kind {
             Kind::Organization => ("organizations", organization),
             Kind::Membership => ("organization_memberships", membership),
             Kind::User => unreachable!("users are listed by a cursor"),
         };
         let (limit, offset) = (PAGE.to_string(), offset.to_string());
         let query = [("order_by", "+created_at"), ("limit", &*limit), ("offset", &*offset)];
-        let answer: Answer = exists(self.get(&[path], &query).await?)?;
+        let answer: Envelope = exists(self.get(&[path], &query).await?)?;
         Ok(Page { rows: answer.data.iter().map(|row| read(row)).collect(), total: Some(answer.total_count) })
     }
 
@@ -113,7 +113,7 @@ impl ClerkApi {
     /// [`ClerkError`]; [`ClerkError::Unreadable`] if Clerk does not have the parent.
     pub async fn memberships_of(&self, parent: &EntityId, offset: u64) -> Result<Page, ClerkError> {
         #[derive(Deserialize)]
-        struct Answer {
+        struct Envelope {
             data: Vec<Box<RawValue>>,
             total_count: u64,
         }
@@ -127,7 +127,7 @@ impl ClerkApi {
             }
             EntityId::Membership { .. } => None,
         };
-        let answer: Answer = exists(answer)?;
+        let answer: Envelope = exists(answer)?;
         Ok(Page { rows: answer.data.iter().map(|row| membership(row)).collect(), total: Some(answer.total_count) })
     }
 }
@@ -137,7 +137,7 @@ fn exists<T>(found: Option<T>) -> Result<T, ClerkError> {
     found.ok_or(ClerkError::Unreadable(404))
 }
 
-fn user(row: &RawValue) -> Row {
+fn user(row: &RawValue) -> ClerkRow {
     #[derive(Deserialize)]
     struct Id {
         id: UserId,
@@ -146,12 +146,12 @@ fn user(row: &RawValue) -> Row {
         read::<User>(row, Entity::User, || serde_json::from_str(row.get()).ok().map(|Id { id }| EntityId::User(id)));
     match read {
         // Nobody can tell from it who is let in.
-        Row::Read(entity) if entity.is_unreadable() => Row::Unreadable(Some(entity.id())),
+        ClerkRow::Read(entity) if entity.is_unreadable() => ClerkRow::Unreadable(Some(entity.id())),
         read => read,
     }
 }
 
-fn organization(row: &RawValue) -> Row {
+fn organization(row: &RawValue) -> ClerkRow {
     #[derive(Deserialize)]
     struct Id {
         id: OrganizationId,
@@ -161,7 +161,7 @@ fn organization(row: &RawValue) -> Row {
     })
 }
 
-fn membership(row: &RawValue) -> Row {
+fn membership(row: &RawValue) -> ClerkRow {
     #[derive(Deserialize)]
     struct Ids {
         organization: crate::core::clerk::objects::OrganizationReference,
@@ -177,9 +177,9 @@ fn read<T: DeserializeOwned>(
     row: &RawValue,
     entity: impl FnOnce(T) -> Entity,
     id: impl FnOnce() -> Option<EntityId>,
-) -> Row {
+) -> ClerkRow {
     match serde_json::from_str(row.get()) {
-        Ok(read) => Row::Read(Box::new(entity(read))),
-        Err(_) => Row::Unreadable(id()),
+        Ok(read) => ClerkRow::Read(Box::new(entity(read))),
+        Err(_) => ClerkRow::Unreadable(id()),
     }
 }

@@ -23,12 +23,12 @@ pub struct Instance {
 
 /// Clerk's document about the instance of a key.
 #[derive(Deserialize)]
-pub(in crate::adapters) struct Said {
+pub(in crate::adapters) struct Evidence {
     id: InstanceId,
     environment_type: Option<String>,
 }
 
-impl Said {
+impl Evidence {
     pub(super) fn instance(self) -> Instance {
         let is_production = self.environment_type.as_deref() == Some("production");
         Instance { id: self.id, is_production }
@@ -86,7 +86,7 @@ impl Proofs {
     }
 
     /// Keeps what Clerk says of a key; of a foreign one nothing is kept.
-    pub(in crate::adapters) fn keep(&self, said: Said, proof: Proof) -> Result<Instance, ClerkError> {
+    pub(in crate::adapters) fn keep(&self, said: Evidence, proof: Proof) -> Result<Instance, ClerkError> {
         let instance = said.instance();
         if instance.id != self.of {
             *self.lock() = None;
@@ -106,8 +106,8 @@ impl Proofs {
 mod tests {
     use super::*;
 
-    fn said(id: &str) -> Said {
-        Said { id: id.parse().unwrap(), environment_type: None }
+    fn said(id: &str) -> Evidence {
+        Evidence { id: id.parse().unwrap(), environment_type: None }
     }
 
     #[test]

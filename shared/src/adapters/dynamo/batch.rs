@@ -13,14 +13,14 @@ use crate::adapters::backoff::backoff;
 use crate::core::id::Key;
 
 /// The keys that one request may name. Source: AWS, API reference of `BatchGetItem`.
-pub(in crate::adapters) const MOST_KEYS: usize = 100;
+pub(in crate::adapters) const MAX_KEYS: usize = 100;
 /// The writes that one request may name, of any tables. Source: AWS, API reference of `BatchWriteItem`.
-pub(in crate::adapters) const MOST_WRITES: usize = 25;
+pub(in crate::adapters) const MAX_WRITES: usize = 25;
 /// Requests for the keys that DynamoDB leaves out when it is short of capacity.
-pub(in crate::adapters) const MOST_REQUESTS: u32 = 6;
+pub(in crate::adapters) const MAX_REQUESTS: u32 = 6;
 
 /// Requests for the writes that it leaves out: some seconds, as a table of the application's may have little capacity.
-pub(in crate::adapters) const MOST_WRITE_REQUESTS: u32 = 16;
+pub(in crate::adapters) const MAX_WRITE_REQUESTS: u32 = 16;
 
 /// The rows that were found, each with its table, and the read units that they took.
 pub(in crate::adapters) async fn get(
@@ -58,22 +58,22 @@ pub(in crate::adapters) async fn get_all(
 ) -> Result<(Vec<Row>, f64), StoreError> {
     let (mut found, mut units) = (Vec::new(), 0.0);
     let keys: Vec<&Key> = keys.iter().collect();
-    for chunk in keys.chunks(MOST_KEYS) {
+    for chunk in keys.chunks(MAX_KEYS) {
         let request = HashMap::from([(table.to_owned(), wanted(chunk)?)]);
-        let (rows, more) = get(client, request, MOST_REQUESTS).await?;
+        let (rows, more) = get(client, request, MAX_REQUESTS).await?;
         found.extend(rows.into_iter().map(|(_, row)| row));
         units += more;
     }
     Ok((found, units))
 }
 
-/// Does these writes, [`MOST_WRITES`] at most. What DynamoDB leaves out is asked for again.
+/// Does these writes, [`MAX_WRITES`] at most. What DynamoDB leaves out is asked for again.
 pub(in crate::adapters) async fn write(client: &Client, wanted: Vec<(String, WriteRequest)>) -> Result<(), StoreError> {
     let mut left: HashMap<String, Vec<WriteRequest>> = HashMap::new();
     for (table, write) in wanted {
         left.entry(table).or_default().push(write);
     }
-    for attempt in 0..MOST_WRITE_REQUESTS {
+    for attempt in 0..MAX_WRITE_REQUESTS {
         if attempt > 0 {
             backoff(attempt).await;
         }

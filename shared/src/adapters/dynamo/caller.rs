@@ -9,18 +9,18 @@ use super::error::StoreError;
 use super::item;
 use super::row::{key_of, profile};
 use super::stores::Stores;
-use crate::core::id::{Each, EntityId, InstanceId, Key};
+use crate::core::id::{EntityId, InstanceId, Key, PerKind};
 use crate::core::mirror::item::Item;
 use crate::core::profile;
 use crate::core::profile::Profile;
 
 /// Requests for the keys that DynamoDB leaves out when it is short of capacity.
-const MOST_REQUESTS: u32 = 3;
+const MAX_REQUESTS: u32 = 3;
 
 /// What is stored about a caller.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stored {
-    pub copies: Each<Option<Item>>,
+    pub copies: PerKind<Option<Item>>,
     /// The application's record of the user.
     pub profile: Option<Profile>,
     /// The application's record of the membership.
@@ -33,7 +33,11 @@ impl Stores {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn caller(&self, instance: &InstanceId, caller: &Each<Option<EntityId>>) -> Result<Stored, StoreError> {
+    pub async fn caller(
+        &self,
+        instance: &InstanceId,
+        caller: &PerKind<Option<EntityId>>,
+    ) -> Result<Stored, StoreError> {
         let keys = caller.as_ref().map(|entity| entity.as_ref().map(|entity| entity.key(instance)));
         let profile_key = |entity: &Option<EntityId>| match entity {
             Some(EntityId::User(user)) => Some(profile::user_key(instance, user)),
@@ -48,7 +52,7 @@ impl Stores {
         let mut found = self.fetch(&copies, &profiles).await?;
         let mut item = |key: Option<Key>| key.and_then(|key| found.remove(&(&*self.directory.table, key)));
         let copies = keys.map(&mut item);
-        let copies = Each {
+        let copies = PerKind {
             user: copies.user.map(item::item).transpose()?,
             organization: copies.organization.map(item::item).transpose()?,
             membership: copies.membership.map(item::item).transpose()?,
@@ -68,7 +72,7 @@ impl Stores {
             (self.directory.table.clone(), whole(directory)?),
             (self.profiles.table.clone(), whole(profiles)?),
         ]);
-        let (rows, _) = batch::get(&self.directory.client, wanted, MOST_REQUESTS).await?;
+        let (rows, _) = batch::get(&self.directory.client, wanted, MAX_REQUESTS).await?;
         let named = rows.into_iter().filter_map(|(table, row)| {
             let table = if table == self.directory.table { &*self.directory.table } else { &*self.profiles.table };
             Some(((table, key_of(&row)?), row))

@@ -8,7 +8,7 @@ use super::error::StoreError;
 use crate::adapters::backoff::backoff;
 
 /// Attempts at a transaction that others get in the way of.
-const MOST_ATTEMPTS: u32 = 6;
+const MAX_ATTEMPTS: u32 = 6;
 
 /// Why a transaction that asked for nothing wrong is cancelled; "None" are those of its items that were not to blame.
 /// Source: AWS, `TransactWriteItems`, cancellation reasons.
@@ -54,7 +54,7 @@ pub(in crate::adapters) async fn transact(
             return Err(StoreError::of(error));
         }
         attempt += 1;
-        if attempt == MOST_ATTEMPTS {
+        if attempt == MAX_ATTEMPTS {
             return Err(StoreError::Unavailable("TransactionCanceledException".to_owned(), error.into()));
         }
         backoff(attempt).await;

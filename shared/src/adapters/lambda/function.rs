@@ -3,7 +3,7 @@
 
 use crate::settings::variables::Variable;
 
-/// A Lambda function. Each function's `lib.rs` has one, and `rollcall_cli::functions` lists them.
+/// A Lambda function. PerKind function's `lib.rs` has one, and `rollcall_cli::functions` lists them.
 #[derive(Clone, Copy, Debug)]
 pub struct Function {
     /// The name of its folder below functions/ and of its package.

@@ -22,17 +22,17 @@ use crate::core::problem::{MEDIA_TYPE, Problem};
 /// Makes an event safe for `lambda_http`, which panics on some that API Gateway never sends but that anybody who may
 /// invoke the function can: a body that is no base64 although it says so, a path, a host or a query that make no URL.
 ///
-/// Each of them is emptied. An empty body then fails its signature like every other forgery.
-pub fn tame(mut event: LambdaEvent<LambdaRequest>) -> LambdaEvent<LambdaRequest> {
+/// PerKind of them is emptied. An empty body then fails its signature like every other forgery.
+pub fn sanitize_event(mut event: LambdaEvent<LambdaRequest>) -> LambdaEvent<LambdaRequest> {
     if let LambdaRequest::ApiGatewayV2(request) = &mut event.payload {
-        tame_body(request);
-        tame_cookies(request);
-        tame_url(request);
+        sanitize_body(request);
+        sanitize_cookies(request);
+        sanitize_url(request);
     }
     event
 }
 
-fn tame_body(request: &mut ApiGatewayV2httpRequest) {
+fn sanitize_body(request: &mut ApiGatewayV2httpRequest) {
     let broken = |body: &String| STANDARD.decode(body).is_err();
     if request.is_base64_encoded && request.body.as_ref().is_some_and(broken) {
         request.body = None;
@@ -41,13 +41,13 @@ fn tame_body(request: &mut ApiGatewayV2httpRequest) {
 
 /// `lambda_http` joins the cookies to one header and drops it whole if a single one cannot stand there, such as one with an
 /// umlaut. Whoever set that one must not hide the others.
-fn tame_cookies(request: &mut ApiGatewayV2httpRequest) {
+fn sanitize_cookies(request: &mut ApiGatewayV2httpRequest) {
     let is_fit = |pair: &&str| pair.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
     let fit = |cookie: String| cookie.split(';').filter(is_fit).collect::<Vec<_>>().join(";");
     request.cookies = request.cookies.take().map(|cookies| cookies.into_iter().map(fit).collect());
 }
 
-fn tame_url(request: &mut ApiGatewayV2httpRequest) {
+fn sanitize_url(request: &mut ApiGatewayV2httpRequest) {
     // The stage becomes a part of the path.
     let in_a_stage = |byte: u8| byte.is_ascii_alphanumeric() || b"$-_".contains(&byte);
     if !request.request_context.stage.as_ref().is_none_or(|stage| !stage.is_empty() && stage.bytes().all(in_a_stage)) {
@@ -110,7 +110,7 @@ where
         let answer = handle(request, clock());
         async move { Ok::<_, Error>(answer.await.into_response().await) }
     });
-    ServiceBuilder::new().map_request(tame).service(Adapter::from(handler))
+    ServiceBuilder::new().map_request(sanitize_event).service(Adapter::from(handler))
 }
 
 /// What the function answers to a request within its time, with every log line about it under the id that the answer
@@ -127,7 +127,7 @@ pub async fn in_time<A>(request_id: &str, limit: Duration, answer: impl Future<O
     answer.instrument(info_span!("request", request_id)).await
 }
 
-/// The cookies of a request, as names and values (RFC 6265, section 5.4). Each is read by itself, as bytes: one that is no
+/// The cookies of a request, as names and values (RFC 6265, section 5.4). PerKind is read by itself, as bytes: one that is no
 /// text, or no pair, says nothing about its neighbours.
 pub fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
     let pairs = headers.get_all(COOKIE).iter().flat_map(|cookies| cookies.as_bytes().split(|byte| *byte == b';'));

@@ -1,6 +1,6 @@
 //! What CloudWatch counts: embedded metrics, lines on standard output of which CloudWatch makes metrics.
 //!
-//! Everything that is counted is named here and nowhere else. Each is a metric of the namespace `Rollcall` with the
+//! Everything that is counted is named here and nowhere else. PerKind is a metric of the namespace `Rollcall` with the
 //! dimension `FunctionName`; some have more. The values of dimensions are fixed words: no id, and nothing of a payload.
 //! Where nobody has called [`start`], as in the local stack, nothing is counted.
 
@@ -30,7 +30,7 @@ const DRIFT_HEALED: &str = "DriftHealed";
 const EVENTS: &str = "Events";
 const FAILURES: &str = "Failures";
 const NOT_SYNCED: &str = "NotSynced";
-const OUT_OF_STEP: &str = "OutOfStep";
+const OUT_OF_SYNC: &str = "OutOfSync";
 const PURGES_LEFT: &str = "PurgesLeft";
 const QUARANTINED: &str = "Quarantined";
 const REFUSALS: &str = "Refusals";
@@ -50,7 +50,7 @@ const COUNTERS: [&str; 16] = [
     EVENTS,
     FAILURES,
     NOT_SYNCED,
-    OUT_OF_STEP,
+    OUT_OF_SYNC,
     PURGES_LEFT,
     QUARANTINED,
     REFUSALS,
@@ -113,7 +113,7 @@ impl Drop for AtEnd {
 /// A signed event, by its type and by what became of it.
 pub fn event(kind: Option<&str>, outcome: &'static str) {
     // Whoever signs may name any type; each value of a dimension is a metric that costs money.
-    let mut kinds = event::FOLLOWED.into_iter().chain(event::OF_ROLES);
+    let mut kinds = event::SUBSCRIBED_EVENTS.into_iter().chain(event::OF_ROLES);
     let kind = kinds.find(|known| Some(*known) == kind).unwrap_or("other");
     counter!(EVENTS, "Type" => kind, "Outcome" => outcome).increment(1);
 }
@@ -188,13 +188,13 @@ pub struct Finished {
     /// How many deletions wait for an operator.
     pub held: u64,
     /// Whether nothing is left.
-    pub in_step: bool,
+    pub in_sync: bool,
 }
 
 /// A run that is over.
 pub fn run_finished(finished: &Finished) {
     counter!(RUNS_FINISHED).increment(1);
-    counter!(OUT_OF_STEP).increment((!finished.in_step).into());
+    counter!(OUT_OF_SYNC).increment((!finished.in_sync).into());
     counter!(DRIFT_HEALED).increment(finished.healed);
     counter!(DELETIONS_HELD).increment(finished.held);
     for (kind, count) in finished.drift.by_name() {

@@ -22,7 +22,7 @@ pub struct Envelope {
 }
 
 /// The types that Rollcall follows, and to which an endpoint in Clerk subscribes.
-pub const FOLLOWED: [&str; 9] = [
+pub const SUBSCRIBED_EVENTS: [&str; 9] = [
     "user.created",
     "user.updated",
     "user.deleted",

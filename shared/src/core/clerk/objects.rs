@@ -94,7 +94,7 @@ pub enum Flag {
     /// Not there, which is no.
     #[default]
     Absent,
-    Said(bool),
+    Evidence(bool),
     /// `null`. In an event it is a reason to ask Clerk; in Clerk's own answer it is no.
     Null,
     /// A value of another type.
@@ -238,15 +238,15 @@ impl EmailAddress {
 impl Flag {
     /// Whether it is a yes.
     pub fn is_set(self) -> bool {
-        self == Flag::Said(true)
+        self == Flag::Evidence(true)
     }
 }
 
 impl<'de> Deserialize<'de> for Flag {
     fn deserialize<D: Deserializer<'de>>(raw: D) -> Result<Flag, D::Error> {
         Ok(match Box::<RawValue>::deserialize(raw)?.get() {
-            "true" => Flag::Said(true),
-            "false" => Flag::Said(false),
+            "true" => Flag::Evidence(true),
+            "false" => Flag::Evidence(false),
             "null" => Flag::Null,
             _ => Flag::Unreadable,
         })

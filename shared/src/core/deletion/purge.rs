@@ -1,6 +1,6 @@
 //! Purges: when the data of a deleted user may be removed, and what is left of it.
 //!
-//! Between the deletion and the removal lies the hold: so long an operator can take the deletion back as if nothing had
+//! Between the deletion and the removal lies the grace_hours: so long an operator can take the deletion back as if nothing had
 //! happened. A [`Due`] is the note of it, kept under the hour in which it ends; it counts only while the tombstone is
 //! still exactly the one that it was made for.
 
@@ -16,12 +16,12 @@ use crate::core::mirror::rank::Rank;
 
 /// An hour in ms.
 const HOUR: u64 = 60 * 60 * 1000;
-/// The longest hold, in hours: a year.
-pub const LONGEST_HOLD: u64 = 365 * 24;
-/// The hold unless told otherwise, in hours.
-pub const USUAL_HOLD: u64 = 24;
+/// The longest grace_hours, in hours: a year.
+pub const MAX_GRACE_HOURS: u64 = 365 * 24;
+/// The grace period unless told otherwise, in hours.
+pub const DEFAULT_GRACE_HOURS: u64 = 24;
 /// How long backups stay unless told otherwise, in days.
-pub const USUAL_BACKUP_DAYS: u64 = 30;
+pub const DEFAULT_BACKUP_DAYS: u64 = 30;
 /// The hours that a settling looks back: one that was missed all day is made up for by the nightly run.
 const LOOKS_BACK: u64 = 25;
 
@@ -36,20 +36,20 @@ pub struct Due {
     pub rank: Rank,
     /// When the tombstone was stored, in Unix ms.
     pub applied_at: Millis,
-    /// When the hold ends, in Unix ms.
+    /// When the grace period ends, in Unix ms.
     pub due_at: Millis,
 }
 
 impl Due {
     /// The note of a user's tombstone; nothing for any other row.
-    pub fn of(tombstone: &Item, hold: u64) -> Option<Due> {
+    pub fn of(tombstone: &Item, grace_hours: u64) -> Option<Due> {
         let user = Kind::of(&tombstone.key).filter(|kind| *kind == Kind::User && tombstone.is_unfinished());
         let sk = user.and(tombstone.key.pk.split_once('#'))?.1.to_owned();
         let applied_at = tombstone.provenance.applied_at;
-        Some(Due { sk, rank: tombstone.rank, applied_at, due_at: due_at(tombstone, hold) })
+        Some(Due { sk, rank: tombstone.rank, applied_at, due_at: due_at(tombstone, grace_hours) })
     }
 
-    /// The partition in which it is kept: that of the first full hour at which the hold is over.
+    /// The partition in which it is kept: that of the first full hour at which the grace period is over.
     pub fn partition(&self) -> String {
         partition(self.due_at.get().div_ceil(HOUR))
     }
@@ -66,16 +66,16 @@ impl Due {
 }
 
 /// Whether a row still is the tombstone that was read before. The rank alone does not say so: undone, and ended once more by
-/// the same message, it would have the same one, and a hold of its own.
+/// the same message, it would have the same one, and a grace period of its own.
 pub fn is_still(read: &Item, stored: &Item) -> bool {
     let state = |item: &Item| (item.rank, item.provenance.applied_at, item.is_deleted() && item.is_finished());
     state(read) == state(stored)
 }
 
-/// When the hold of a tombstone ends. It is counted by this machine's clock from when the tombstone was stored: Clerk's own
-/// time may lie days back, and an operator needs the hold to notice.
-pub fn due_at(tombstone: &Item, hold: u64) -> Millis {
-    let due = tombstone.provenance.applied_at.get().saturating_add(hold * HOUR);
+/// When the grace period of a tombstone ends. It is counted by this machine's clock from when the tombstone was stored: Clerk's own
+/// time may lie days back, and an operator needs the grace period to notice.
+pub fn due_at(tombstone: &Item, grace_hours: u64) -> Millis {
+    let due = tombstone.provenance.applied_at.get().saturating_add(grace_hours * HOUR);
     i64::try_from(due).ok().and_then(|due| Millis::try_from(due).ok()).unwrap_or(Millis::MAX)
 }
 
@@ -125,14 +125,14 @@ mod tests {
 
     #[test]
     fn a_note_is_found_in_the_first_full_hour_after_the_hold_and_not_before() {
-        for (applied_at, hold, expected) in [
+        for (applied_at, grace_hours, expected) in [
             (MIDNIGHT, 24, "PURGE#2026-01-02T00"),
             (MIDNIGHT + 1, 24, "PURGE#2026-01-02T01"),
             (MIDNIGHT - 1, 0, "PURGE#2026-01-01T00"),
         ] {
-            let due = Due::of(&tombstone("USER#7", "USER", applied_at), hold).unwrap();
+            let due = Due::of(&tombstone("USER#7", "USER", applied_at), grace_hours).unwrap();
             assert_eq!(due.partition(), expected);
-            assert_eq!(due.due_at.get(), applied_at + hold * HOUR);
+            assert_eq!(due.due_at.get(), applied_at + grace_hours * HOUR);
             let found_at = |now: u64| partitions(millis(now)).contains(&due.partition());
             let hour = due.due_at.get().div_ceil(HOUR) * HOUR;
             assert!(!found_at(hour - 1) && found_at(hour) && found_at(hour + 25 * HOUR) && !found_at(hour + 26 * HOUR));

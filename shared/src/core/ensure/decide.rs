@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 
 use crate::core::clerk::objects;
 use crate::core::ensure::admission::Refusal;
-use crate::core::id::Each;
+use crate::core::id::PerKind;
 use crate::core::mirror::decide;
-use crate::core::mirror::decide::{Next, Said, Write};
+use crate::core::mirror::decide::{Evidence, Next, Write};
 use crate::core::mirror::item::Item;
 use crate::core::mirror::projection::Context;
 use crate::core::mirror::roles::Roles;
@@ -21,7 +21,7 @@ use crate::core::write_back;
 
 /// What `ensure` may do about what is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Policy {
+pub enum EnsurePolicy {
     /// Fetch it from Clerk and create it.
     Create,
     /// Say so, and create nothing: the webhook is the only writer.
@@ -38,14 +38,14 @@ pub enum Extent {
 
 /// Which entities Clerk is to be asked for. An organization that has ended needs no question, nor does the membership of
 /// it. A membership that has ended does, for the session says that there is one: it may have been left and rejoined.
-pub fn wanted(session: &Session, stored: &Each<Option<Item>>, extent: Extent) -> Each<bool> {
+pub fn wanted(session: &Session, stored: &PerKind<Option<Item>>, extent: Extent) -> PerKind<bool> {
     let claimed = session.entities().map(|entity| entity.is_some());
     let is_wanted = |item: &Option<Item>| {
         item.as_ref().is_none_or(|item| !item.is_deleted() && (extent == Extent::All || item.is_placeholder()))
     };
     let organization_ended = stored.organization.as_ref().is_some_and(Item::is_deleted);
     let membership_ended = stored.membership.as_ref().is_some_and(Item::is_deleted);
-    Each {
+    PerKind {
         user: claimed.user && is_wanted(&stored.user),
         organization: claimed.organization && is_wanted(&stored.organization),
         membership: claimed.membership && !organization_ended && (membership_ended || is_wanted(&stored.membership)),
@@ -54,7 +54,7 @@ pub fn wanted(session: &Session, stored: &Each<Option<Item>>, extent: Extent) ->
 
 /// What to do about an entity that Clerk was asked for, beside `stored`, which was read before the question.
 pub fn answered(found: objects::Entity, stored: Option<&Item>, context: &Context<'_>) -> Next {
-    decide::fetched(Some(found), stored, &Said::Undated { ended: false }, context)
+    decide::fetched(Some(found), stored, &Evidence::Undated { ended: false }, context)
 }
 
 /// The write of a placeholder, which replaces nothing.
@@ -66,7 +66,7 @@ pub fn stand_in(placeholder: Item) -> Next {
 /// ended.
 #[derive(Debug, Default)]
 pub struct Known {
-    pub copies: Each<Option<Item>>,
+    pub copies: PerKind<Option<Item>>,
     /// The application's record of the user.
     pub profile: Option<Profile>,
     /// The application's record of the membership.
@@ -203,7 +203,7 @@ mod tests {
     }
 
     /// The three entities of a session in one state: missing, placeholder, live, ended.
-    fn copies(states: [&str; 3]) -> Each<Option<Item>> {
+    fn copies(states: [&str; 3]) -> PerKind<Option<Item>> {
         let session = session(true);
         let [user, organization, membership] = session.entities().into_array();
         let item = |entity: Option<EntityId>, state: &str| {
@@ -219,7 +219,7 @@ mod tests {
                 }
             }
         };
-        Each {
+        PerKind {
             user: item(user, states[0]),
             organization: item(organization, states[1]),
             membership: item(membership, states[2]),

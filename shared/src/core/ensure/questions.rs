@@ -2,7 +2,7 @@
 //!
 //! A caller can send as many requests as it likes, and each may be one that only Clerk could answer. So a question about a
 //! caller is asked once in [`WINDOW`], whoever asks it, and what Clerk does not have is remembered as long. A caller who
-//! switches between organizations asks about each of them once, up to [`MOST_QUESTIONS`]: an invitation is accepted and its
+//! switches between organizations asks about each of them once, up to [`MAX_QUESTIONS`]: an invitation is accepted and its
 //! organization chosen within seconds, while the number of organizations a caller can be in has no limit.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,16 +10,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::core::controls::{Invariant, guards};
-use crate::core::id::{Each, Kind, OrganizationId};
+use crate::core::id::{Kind, OrganizationId, PerKind};
 use crate::core::millis::Millis;
-use crate::core::reconcile::pace;
+use crate::core::reconcile::rate_limiter;
 
 /// For so many ms a question about a caller is not asked again. It is the time over which Clerk counts requests.
 pub const WINDOW: u64 = 10_000;
 /// The different questions about one caller within it, one for each organization.
-pub const MOST_QUESTIONS: usize = 3;
+pub const MAX_QUESTIONS: usize = 3;
 /// The requests that one question takes at most: user, organization and membership.
-pub const MOST_REQUESTS: u32 = 3;
+pub const MAX_REQUESTS: u32 = 3;
 
 /// One question about a caller, and what is remembered of its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +49,7 @@ pub struct Asked {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Earlier {
     /// What Clerk does not have, as it has said a moment ago.
-    pub unknown: Each<bool>,
+    pub unknown: PerKind<bool>,
     /// For how many ms more somebody may be waiting for Clerk's answer; 0 if nobody is.
     pub is_awaited_for: u64,
 }
@@ -97,11 +97,11 @@ impl Asked {
         let recent: BTreeMap<String, Question> = recent.map(|(name, asked)| (name.clone(), asked.clone())).collect();
         let is_stranger = recent.values().any(|asked| asked.unknown.contains(&Kind::User));
         let same = recent.get(question);
-        let is_early = is_stranger || same.is_some() || recent.len() >= MOST_QUESTIONS;
+        let is_early = is_stranger || same.is_some() || recent.len() >= MAX_QUESTIONS;
         if is_early && guards(Invariant::I24) {
             let unknown = |kind| same.is_some_and(|same| same.unknown.contains(&kind));
             return Turn::Wait(Earlier {
-                unknown: Each {
+                unknown: PerKind {
                     user: is_stranger,
                     organization: unknown(Kind::Organization),
                     membership: unknown(Kind::Membership),
@@ -133,7 +133,7 @@ pub fn window(now: Millis) -> u64 {
 /// The requests that a function may send within a window, all its containers together: its share of Clerk's limit in
 /// percent, and one question at least.
 pub fn budget(percent: u8, production: bool) -> u32 {
-    pace::requests(percent, production).max(MOST_REQUESTS)
+    rate_limiter::requests(percent, production).max(MAX_REQUESTS)
 }
 
 #[cfg(test)]
@@ -185,7 +185,7 @@ mod tests {
         let members = BTreeSet::from([Kind::Membership]);
         let over = first.over("org_1#", &members, "a2").unwrap();
         let Turn::Wait(earlier) = over.turn("org_1#", "b", at(1), PATIENCE) else { panic!() };
-        assert_eq!(earlier.unknown, Each { user: false, organization: false, membership: true });
+        assert_eq!(earlier.unknown, PerKind { user: false, organization: false, membership: true });
         assert!(!is_refused(&over.turn("org_2#", "b", at(1), PATIENCE)), "it says nothing of another organization");
         // Who does not exist does not exist in any organization.
         let over = first.over("org_1#", &BTreeSet::from([Kind::User]), "a2").unwrap();

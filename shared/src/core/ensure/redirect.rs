@@ -6,7 +6,7 @@ use crate::core::session::origins::Origins;
 
 /// How many times a browser may come within [`WINDOW_SECONDS`]. A page that sends it here because the session's claims
 /// lag does so again on its return, until Clerk has issued a token with new claims.
-pub const MOST_PASSES: u32 = 3;
+pub const MAX_PASSES: u32 = 3;
 /// How long passes are remembered, in seconds. Longer than a session token lasts, so that a new one gets its chance.
 pub const WINDOW_SECONDS: u32 = 90;
 /// The cookie that counts them.
@@ -57,10 +57,10 @@ pub fn is_prefetch<'a>(header: impl Fn(&str) -> Option<&'a str>) -> bool {
 ///
 /// # Errors
 ///
-/// [`Refusal::Loop`] after [`MOST_PASSES`].
+/// [`Refusal::Loop`] after [`MAX_PASSES`].
 pub fn pass(cookie: Option<&str>) -> Result<u32, Refusal> {
     let earlier: u32 = cookie.and_then(|passes| passes.parse().ok()).unwrap_or_default();
-    if earlier < MOST_PASSES { Ok(earlier + 1) } else { Err(Refusal::Loop) }
+    if earlier < MAX_PASSES { Ok(earlier + 1) } else { Err(Refusal::Loop) }
 }
 
 /// The `Set-Cookie` that remembers a pass. It says nothing of who passed. It is for every path: a proxy in front of the API

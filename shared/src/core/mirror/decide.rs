@@ -30,7 +30,7 @@ pub enum Plan {
     Write(Box<Write>),
     /// The event alone does not suffice: fetch the entity, apply what comes. The payload lacks the date that its generation needs,
     /// or says unclearly who is let in, or its dates cannot be believed.
-    Fetch(Said),
+    Fetch(Evidence),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -65,7 +65,7 @@ pub enum Next {
 
 /// What an event had to say, for weighing Clerk's answer against it.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Said {
+pub enum Evidence {
     /// This state, or this end.
     Dated(Stamp),
     /// Something without a date, by which an entity ended or not.
@@ -91,7 +91,7 @@ pub fn plan(dated: Dated, policy: Policy, context: &Context<'_>, now: Millis) ->
             // A membership cannot have begun after its end: that tombstone would outrank every later membership.
             let believed = generation.zip(sent_at).filter(|(begun, ended)| !is_ahead(*begun, *ended));
             let Some((generation, sent_at)) = believed else {
-                return Plan::Fetch(Said::Undated { ended: true });
+                return Plan::Fetch(Evidence::Undated { ended: true });
             };
             let (entity, membership_id) = (event.entity(), event.membership_id().cloned());
             // Without a mirror there is nothing to keep of a user but the fact of the deletion.
@@ -112,9 +112,9 @@ fn live(item: Option<Item>, is_unclear: bool, sent_at: Option<Millis>, now: Mill
         .zip(sent_at)
         .filter(|(item, sent_at)| !is_ahead(item.rank.version, *sent_at) && !is_ahead(item.rank.generation, *sent_at));
     match believed {
-        None => Plan::Fetch(Said::Undated { ended: false }),
+        None => Plan::Fetch(Evidence::Undated { ended: false }),
         // Its date stands: Clerk's answer must not be older.
-        Some((item, _)) if is_unclear => Plan::Fetch(Said::Dated(Stamp::from(&item))),
+        Some((item, _)) if is_unclear => Plan::Fetch(Evidence::Dated(Stamp::from(&item))),
         Some((item, sent_at)) => {
             let is_late = now.since(sent_at) > LATE_AFTER;
             let guard = if is_late { Guard::NewerAndKnown } else { Guard::Newer };
@@ -158,8 +158,8 @@ pub fn refused(write: &Write, stored: Option<&Item>, context: &Context<'_>) -> N
 
 /// What to do with the entity that Clerk answered. `stored` is the item read before the question was asked, `said` what
 /// the event had to say.
-pub fn fetched(entity: Option<objects::Entity>, stored: Option<&Item>, said: &Said, context: &Context<'_>) -> Next {
-    if entity.is_none() && *said == (Said::Undated { ended: true }) {
+pub fn fetched(entity: Option<objects::Entity>, stored: Option<&Item>, said: &Evidence, context: &Context<'_>) -> Next {
+    if entity.is_none() && *said == (Evidence::Undated { ended: true }) {
         return Next::Undated;
     }
     // Clerk has nothing, or a membership that it will not date: nothing is written. Reconcile ends what is left.
@@ -167,7 +167,7 @@ pub fn fetched(entity: Option<objects::Entity>, stored: Option<&Item>, said: &Sa
         return Next::Settled(Outcome::Superseded);
     };
     let offered = Stamp::from(&item);
-    if let Said::Dated(event) = said
+    if let Evidence::Dated(event) = said
         && event.membership_id == offered.membership_id
         && !event.rank.is_deleted()
         && offered.rank < event.rank
@@ -253,9 +253,9 @@ mod tests {
         for (sample, ended) in [(MEMBERSHIP, false), (MEMBERSHIP_DELETED, true)] {
             let mut event: serde_json::Value = serde_json::from_str(sample).unwrap();
             event["data"]["created_at"] = serde_json::Value::Null;
-            let fetch = Plan::Fetch(Said::Undated { ended });
+            let fetch = Plan::Fetch(Evidence::Undated { ended });
             assert_eq!(planned(&event.to_string(), 0, DeletionPolicy::Redact, true), fetch);
-            let nothing = with_context(|context| fetched(None, None, &Said::Undated { ended }, context));
+            let nothing = with_context(|context| fetched(None, None, &Evidence::Undated { ended }, context));
             assert_eq!(nothing == Next::Undated, ended);
         }
     }
@@ -282,12 +282,12 @@ mod tests {
             let plan = |at: u64| planned(&altered(sample, path, &at.into()), 0, DeletionPolicy::Redact, true);
             assert!(matches!(plan(limit), Plan::Write(_)), "{path}");
             for ahead in [limit + 1, 9_999_999_999_999] {
-                assert_eq!(plan(ahead), Plan::Fetch(Said::Undated { ended }), "{path}");
+                assert_eq!(plan(ahead), Plan::Fetch(Evidence::Undated { ended }), "{path}");
             }
         }
         // Nobody knows how old it is.
         let undated = altered(USER, "/timestamp", &serde_json::Value::Null);
-        let fetch = Plan::Fetch(Said::Undated { ended: false });
+        let fetch = Plan::Fetch(Evidence::Undated { ended: false });
         assert_eq!(planned(&undated, 0, DeletionPolicy::Redact, true), fetch);
     }
 
@@ -300,7 +300,7 @@ mod tests {
                 let mut event: serde_json::Value = serde_json::from_str(USER).unwrap();
                 event["data"][field] = unclear.clone();
                 let plan = planned(&event.to_string(), 0, DeletionPolicy::Redact, true);
-                let Plan::Fetch(Said::Dated(stamp)) = plan else { panic!("{field} {unclear}: {plan:?}") };
+                let Plan::Fetch(Evidence::Dated(stamp)) = plan else { panic!("{field} {unclear}: {plan:?}") };
                 assert_eq!(stamp.rank, Rank::live(Millis::ZERO, Millis::try_from(SENT - 17).unwrap()));
             }
             let mut event: serde_json::Value = serde_json::from_str(USER).unwrap();
@@ -334,7 +334,7 @@ mod tests {
             objects::Entity::User(serde_json::from_value(user).unwrap())
         };
         let item = |updated_at, name| with_context(|context| context.entity(answer(updated_at, name)).unwrap());
-        let (stored, event) = (item(SENT, "One"), Said::Dated(Stamp::from(&item(SENT, "Two"))));
+        let (stored, event) = (item(SENT, "One"), Evidence::Dated(Stamp::from(&item(SENT, "Two"))));
         let next = |found, stored: Option<&Item>| with_context(|context| fetched(found, stored, &event, context));
         assert_eq!(next(None, Some(&stored)), Next::Settled(Outcome::Superseded));
         assert_eq!(next(Some(answer(SENT - 1, "Stale")), Some(&stored)), Next::Wait);

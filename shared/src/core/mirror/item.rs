@@ -299,7 +299,7 @@ mod tests {
                 }
                 let (item, _) = read.unwrap();
                 assert_eq!((&item.key, item.rank, &item.digest), (&good.key, good.rank, &good.digest), "{name}");
-                // The hold of a deletion is counted from here.
+                // The grace period of a deletion is counted from here.
                 let applied_at = if name == "applied_at" { 9 } else { 20 };
                 assert_eq!(item.provenance.applied_at.get(), applied_at, "{name} {broken:?}");
                 assert_eq!(item.is_finished(), name != CONSEQUENCES_AT || broken.is_some(), "{name} {broken:?}");

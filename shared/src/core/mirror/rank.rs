@@ -13,7 +13,7 @@ use crate::core::millis::Millis;
 
 /// Whether an entity lives or is a tombstone. Within one generation a tombstone outranks every live state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum State {
+pub enum EntityState {
     Live,
     /// Clerk had it: the item is a tombstone.
     Deleted,
@@ -25,7 +25,7 @@ pub enum State {
 pub struct Rank {
     /// 0 for users and organizations, whose ids Clerk never reuses; `created_at` for memberships.
     pub generation: Millis,
-    pub state: State,
+    pub state: EntityState,
     /// Clerk's `updated_at`, or the moment of the deletion.
     pub version: Millis,
 }
@@ -41,12 +41,12 @@ impl Rank {
 
     /// The rank of a live state.
     pub const fn live(generation: Millis, version: Millis) -> Rank {
-        Rank { generation, state: State::Live, version }
+        Rank { generation, state: EntityState::Live, version }
     }
 
     /// The rank of a tombstone.
     pub const fn deleted(generation: Millis, version: Millis) -> Rank {
-        Rank { generation, state: State::Deleted, version }
+        Rank { generation, state: EntityState::Deleted, version }
     }
 
     /// The generation as the rank writes it: every rank of an older generation sorts before this string, every rank of
@@ -57,15 +57,15 @@ impl Rank {
 
     /// Whether this is a tombstone's rank.
     pub fn is_deleted(&self) -> bool {
-        self.state == State::Deleted
+        self.state == EntityState::Deleted
     }
 }
 
 impl fmt::Display for Rank {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state {
-            State::Live => 0,
-            State::Deleted => 1,
+            EntityState::Live => 0,
+            EntityState::Deleted => 1,
         };
         write!(out, "{:013}.{state}.{:013}", self.generation.get(), self.version.get())
     }
@@ -85,8 +85,8 @@ impl FromStr for Rank {
             return Err(InvalidRank);
         }
         let state = match state {
-            Some("0") => State::Live,
-            Some("1") => State::Deleted,
+            Some("0") => EntityState::Live,
+            Some("1") => EntityState::Deleted,
             _ => return Err(InvalidRank),
         };
         Ok(Rank {

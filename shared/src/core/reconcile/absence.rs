@@ -2,18 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::listed::Here;
 use super::presence::is_settled;
-use super::seen::Here;
-use crate::core::id::{Each, EntityId};
+use crate::core::id::{EntityId, PerKind};
 use crate::core::millis::Millis;
 use crate::core::mirror::item::Item;
 
 /// So many of one kind may end in a run without anybody's consent, or one in a hundred, whichever is more.
-const MOST_UNASKED: u64 = 25;
+const MAX_UNASKED: u64 = 25;
 
 /// An item that lives here although the listing gives reason to doubt it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Doubt {
+pub struct Candidate {
     pub entity: EntityId,
     /// Whether it was missing from a listing that should have shown it. Otherwise only its parents are in doubt.
     pub absent: bool,
@@ -24,7 +24,7 @@ pub struct Doubt {
 ///
 /// Of a membership the parents count as well: it ends with either, listed or not. One that is missing but was stored only
 /// a moment ago is not absent yet.
-pub fn doubt(entity: &EntityId, stored: &Item, seen: &Each<Option<Here>>, start: Millis) -> Option<Doubt> {
+pub fn doubt(entity: &EntityId, stored: &Item, seen: &PerKind<Option<Here>>, start: Millis) -> Option<Candidate> {
     let absent = |itself: Option<Here>| itself.is_none() && is_settled(stored, start);
     let (absent, orphaned) = match entity {
         EntityId::User(_) => (absent(seen.user), false),
@@ -34,7 +34,7 @@ pub fn doubt(entity: &EntityId, stored: &Item, seen: &Each<Option<Here>>, start:
             (absent(seen.membership), !parents_live)
         }
     };
-    (absent || orphaned).then(|| Doubt { entity: entity.clone(), absent })
+    (absent || orphaned).then(|| Candidate { entity: entity.clone(), absent })
 }
 
 /// Whether so many absences must wait for an operator: more than 25 and more than one in a hundred of those that live, or
@@ -43,7 +43,7 @@ pub fn doubt(entity: &EntityId, stored: &Item, seen: &Each<Option<Here>>, start:
 /// The answer never turns back to no as more absences come to light, so counting may stop at the first yes.
 pub fn is_too_many(absent: u64, seen: u64) -> bool {
     let live = seen + absent;
-    (absent > MOST_UNASKED && absent * 100 > live) || absent * 2 > live
+    (absent > MAX_UNASKED && absent * 100 > live) || absent * 2 > live
 }
 
 /// How a listing went.

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::run::{Mode, Run, RunId};
-use super::tally::{Drift, Tally, Undone};
-use crate::core::id::{Each, InstanceId, Key, Kind, OrganizationId};
+use super::tally::{Drift, PendingEffects, Tally};
+use crate::core::id::{InstanceId, Key, Kind, OrganizationId, PerKind};
 use crate::core::mirror::item::Item;
 
 /// What was found of one kind of entities. Every count but the first and the last is something wrong. Those that a run of
@@ -12,7 +12,7 @@ use crate::core::mirror::item::Item;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Findings {
     /// The copy is as Clerk is.
-    pub in_step: u64,
+    pub in_sync: u64,
     /// Clerk has it, the copy does not.
     pub missing: u64,
     /// The copy is older than Clerk.
@@ -55,7 +55,7 @@ impl Findings {
         let Drift { missing, outdated, behind, tied, absent, orphaned, .. } = tally.drift;
         let Drift { conflict, ahead, unproven, unreadable, unmirrored, .. } = tally.drift;
         Findings {
-            in_step: tally.unchanged,
+            in_sync: tally.unchanged,
             missing,
             outdated,
             behind,
@@ -73,7 +73,7 @@ impl Findings {
         }
     }
 
-    /// Each count of something wrong by its name, in the order in which they are shown.
+    /// PerKind count of something wrong by its name, in the order in which they are shown.
     pub fn wrong(&self) -> [(&'static str, u64); 16] {
         [
             ("missing", self.missing),
@@ -109,7 +109,7 @@ pub struct Records {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Analysis {
     /// Whether nothing is wrong.
-    pub in_step: bool,
+    pub in_sync: bool,
     /// The run that compared the copy with Clerk.
     pub run: RunId,
     /// Whether that run could look at everything.
@@ -118,17 +118,17 @@ pub struct Analysis {
     pub mirror: bool,
     /// What was found, by kind.
     #[serde(flatten)]
-    pub findings: Each<Findings>,
+    pub findings: PerKind<Findings>,
     /// What was found of Profiles as a whole.
     pub profiles: Records,
     /// What should have followed from changes and has not. Of the records in Profiles the audit knows better.
-    pub undone: Undone,
+    pub effects: PendingEffects,
 }
 
 impl Analysis {
     /// Puts together what a run and an audit have found. The audit's counts are those that no run has.
-    pub fn of(run: &Run, mirror: bool, audit: &Each<Findings>, profiles: Records) -> Analysis {
-        let mut findings = Each::default();
+    pub fn of(run: &Run, mirror: bool, audit: &PerKind<Findings>, profiles: Records) -> Analysis {
+        let mut findings = PerKind::default();
         for kind in Kind::ALL {
             let Findings { misplaced, without_profile, without_owner, kept, .. } = *audit.of(kind);
             let compared = Findings::of(run.tally.of(kind));
@@ -136,16 +136,16 @@ impl Analysis {
         }
         let mut listed = Kind::ALL.into_iter().filter(|kind| !run.listings.of(*kind).is_off);
         let complete = listed.all(|kind| run.is_complete(kind));
-        let undone = run.undone;
+        let effects = run.effects;
         let mut analysis =
-            Analysis { in_step: false, run: run.run.clone(), complete, mirror, findings, profiles, undone };
-        // All that keeps it from being in step is something that it shows.
-        analysis.in_step =
+            Analysis { in_sync: false, run: run.run.clone(), complete, mirror, findings, profiles, effects };
+        // All that keeps it from being in sync is something that it shows.
+        analysis.in_sync =
             run.mode == Mode::Report && complete && analysis.wrong().iter().all(|(_, number)| *number == 0);
         analysis
     }
 
-    /// Each count of something wrong by its name, all kinds together.
+    /// PerKind count of something wrong by its name, all kinds together.
     pub fn wrong(&self) -> Vec<(&'static str, u64)> {
         let mut all = Findings::default().wrong();
         for kind in Kind::ALL {
@@ -153,9 +153,9 @@ impl Analysis {
                 sum.1 += number;
             }
         }
-        let Undone { tombstones, links, conflicts, left, .. } = self.undone;
-        let undone = [("tombstones", tombstones), ("links", links), ("link_conflicts", conflicts), ("left", left)];
-        all.into_iter().chain([("strange", self.profiles.strange)]).chain(undone).collect()
+        let PendingEffects { tombstones, links, conflicts, left, .. } = self.effects;
+        let effects = [("tombstones", tombstones), ("links", links), ("link_conflicts", conflicts), ("left", left)];
+        all.into_iter().chain([("strange", self.profiles.strange)]).chain(effects).collect()
     }
 }
 
@@ -191,7 +191,7 @@ pub fn owners_of(record: &Key) -> Option<(Kind, Vec<Key>)> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stands {
     Live,
-    /// It is a user who has ended, and whose data wait for the end of the hold.
+    /// It is a user who has ended, and whose data wait for the end of the grace period.
     Ending,
     Ended,
     /// It is not there.
@@ -271,41 +271,41 @@ mod tests {
 
     #[test]
     fn it_is_in_step_only_if_nothing_at_all_is_wrong() {
-        let analysis = |mode, change: fn(&mut Run, &mut Each<Findings>, &mut Records)| {
+        let analysis = |mode, change: fn(&mut Run, &mut PerKind<Findings>, &mut Records)| {
             let mut run = Run::begin(Millis::ZERO, mode, true);
             for kind in Kind::ALL {
                 run.listings.of_mut(kind).ended = true;
             }
-            let (mut audit, mut records) = (Each::default(), Records::default());
+            let (mut audit, mut records) = (PerKind::default(), Records::default());
             change(&mut run, &mut audit, &mut records);
             run.finish(Millis::ZERO);
             Analysis::of(&run, true, &audit, records)
         };
-        let in_step = |change| analysis(Mode::Report, change).in_step;
-        assert!(in_step(|_, _, _| ()));
-        assert!(in_step(|run, audit, records| {
+        let in_sync = |change| analysis(Mode::Report, change).in_sync;
+        assert!(in_sync(|_, _, _| ()));
+        assert!(in_sync(|run, audit, records| {
             (run.tally.user.unchanged, audit.user.kept, records.read) = (3, 1, 3);
         }));
-        assert!(!in_step(|run, _, _| run.tally.user.drift.behind = 1));
-        assert!(!in_step(|run, _, _| run.listings.membership.ended = false));
-        assert!(!in_step(|run, _, _| run.tally.membership.held = 1));
-        assert!(!in_step(|_, audit, _| audit.membership.without_profile = 1));
-        assert!(!in_step(|_, audit, _| audit.user.without_owner = 1));
-        assert!(!in_step(|run, _, _| run.tally.user.unconfirmed = 1));
-        assert!(!in_step(|run, _, _| run.undone.links = 1));
-        assert!(!in_step(|run, _, _| run.undone.tombstones = 1));
-        assert!(!in_step(|_, audit, _| audit.membership.misplaced = 1));
-        assert!(!in_step(|_, _, records| records.strange = 1));
+        assert!(!in_sync(|run, _, _| run.tally.user.drift.behind = 1));
+        assert!(!in_sync(|run, _, _| run.listings.membership.ended = false));
+        assert!(!in_sync(|run, _, _| run.tally.membership.held = 1));
+        assert!(!in_sync(|_, audit, _| audit.membership.without_profile = 1));
+        assert!(!in_sync(|_, audit, _| audit.user.without_owner = 1));
+        assert!(!in_sync(|run, _, _| run.tally.user.unconfirmed = 1));
+        assert!(!in_sync(|run, _, _| run.effects.links = 1));
+        assert!(!in_sync(|run, _, _| run.effects.tombstones = 1));
+        assert!(!in_sync(|_, audit, _| audit.membership.misplaced = 1));
+        assert!(!in_sync(|_, _, records| records.strange = 1));
         // A run that repaired compared what is no more.
-        assert!(!analysis(Mode::Repair, |_, _, _| ()).in_step);
+        assert!(!analysis(Mode::Repair, |_, _, _| ()).in_sync);
         let found = analysis(Mode::Report, |run, _, _| {
             let drift =
                 Drift { missing: 1, outdated: 2, behind: 3, tied: 4, absent: 5, orphaned: 6, ..Drift::default() };
             run.tally.membership = Tally { unchanged: 9, held: 7, drift, ..Tally::default() };
         });
-        let Findings { in_step, missing, outdated, behind, tied, absent, orphaned, held, .. } =
+        let Findings { in_sync, missing, outdated, behind, tied, absent, orphaned, held, .. } =
             found.findings.membership;
-        assert_eq!((in_step, missing, outdated, behind, tied), (9, 1, 2, 3, 4));
+        assert_eq!((in_sync, missing, outdated, behind, tied), (9, 1, 2, 3, 4));
         assert_eq!((absent, orphaned, held), (5, 6, 7));
     }
 }

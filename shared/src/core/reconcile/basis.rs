@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// A value longer than this, in bytes, is kept as its hash: a run's record is written after every page.
-const MOST_KEPT: usize = 64;
+const MAX_KEPT: usize = 64;
 
 /// Settings by the names of their variables; empty for a run of a version that did not keep them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ impl Basis {
 }
 
 fn short(value: String) -> String {
-    if value.len() <= MOST_KEPT {
+    if value.len() <= MAX_KEPT {
         return value;
     }
     let hash = Sha256::digest(value.as_bytes());

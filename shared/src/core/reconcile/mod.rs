@@ -4,9 +4,9 @@
 pub mod absence;
 pub mod analysis;
 pub mod basis;
-pub mod pace;
+pub mod listed;
 pub mod plan;
 pub mod presence;
+pub mod rate_limiter;
 pub mod run;
-pub mod seen;
 pub mod tally;

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::listed::{Here, ListedSet};
 use super::presence::{Presence, presence};
-use super::seen::{Here, Seen};
 use super::tally::Tally;
 use crate::core::id::{EntityId, Key, UserId};
 use crate::core::millis::Millis;
@@ -21,7 +21,7 @@ pub struct Plan {
     /// Whom the page has shown.
     pub entries: Vec<u64>,
     /// A user whom it has shown and who lives here.
-    pub witness: Option<UserId>,
+    pub control_user: Option<UserId>,
     pub tally: Tally,
 }
 
@@ -60,9 +60,9 @@ pub fn plan(
         let has_ended = matches!(found, Some(Presence::Unchanged | Presence::Conflict))
             && stored.as_ref().is_some_and(Item::is_deleted);
         let here = if has_ended { Here::Tombstone } else { Here::Live };
-        plan.entries.push(Seen::entry(salt, &entity, here));
+        plan.entries.push(ListedSet::entry(salt, &entity, here));
         if let (EntityId::User(user), Here::Live) = (&entity, here) {
-            plan.witness = Some(user.clone());
+            plan.control_user = Some(user.clone());
         }
         let Some(found) = found else { continue };
         plan.tally.count(found);
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(reports, [(named(4), Presence::Conflict), (named(5), Presence::Ahead)]);
         let drift = Drift { missing: 1, outdated: 1, tied: 1, conflict: 1, ahead: 1, ..Drift::default() };
         assert_eq!(plan.tally, Tally { unchanged: 1, drift, ..Tally::default() });
-        let mut seen = Seen::default();
+        let mut seen = ListedSet::default();
         seen.extend(plan.entries);
         for number in 0..7 {
             let here = if number == 4 { Here::Tombstone } else { Here::Live };

@@ -11,9 +11,9 @@ use time::macros::format_description;
 
 use super::absence::{Listing, is_too_many};
 use super::basis::Basis;
-use super::tally::{Cost, Drift, Tally, Undone};
+use super::tally::{Cost, Drift, PendingEffects, Tally};
 use crate::core::controls::{Invariant, guards};
-use crate::core::id::{Each, InstanceId, Key, Kind, UserId};
+use crate::core::id::{InstanceId, Key, Kind, PerKind, UserId};
 use crate::core::millis::Millis;
 
 /// A run that was begun longer ago than this, in ms, is not gone on with: what it has seen is too old.
@@ -90,7 +90,7 @@ pub enum Mode {
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum RunState {
     /// Under way, or interrupted.
     #[default]
     Running,
@@ -127,29 +127,29 @@ pub enum Phase {
         from: Option<Key>,
     },
     /// Looks at what is in doubt, a page of it at a time.
-    Sift {
+    Screen {
         kind: Kind,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<Key>,
     },
     /// Asks Clerk about the absences, one by one, and ends those that are proven.
-    Prove {
+    Confirm {
         kind: Kind,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<Key>,
     },
     /// Searches the Directory for consequences that were left undone, and does them.
-    Settle {
+    Effects {
         /// The last row of the page before.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         from: Option<Key>,
     },
     /// Writes back into Clerk what is missing there.
-    Link {
+    WriteBack {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<Key>,
     },
-    Over,
+    Done,
 }
 
 /// A place in the list of users.
@@ -178,7 +178,7 @@ pub struct Run {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Millis>,
     pub mode: Mode,
-    pub state: State,
+    pub state: RunState,
     /// What it does next.
     pub next: Phase,
     /// The first page that showed nobody, as long as it is not proven that it was this instance's: a run that was
@@ -205,16 +205,16 @@ pub struct Run {
     pub approved: bool,
     /// How many absences of each kind that consent covers.
     #[serde(default)]
-    pub consent: Each<u64>,
+    pub consent: PerKind<u64>,
     /// How the listings went.
-    pub listings: Each<Listing>,
+    pub listings: PerKind<Listing>,
     /// How many of a kind are known to have ended while the run was listing.
-    pub ended_meanwhile: Each<u64>,
+    pub ended_meanwhile: PerKind<u64>,
     /// What it found and did.
-    pub tally: Each<Tally>,
+    pub tally: PerKind<Tally>,
     /// What should have followed from changes and had not.
     #[serde(default)]
-    pub undone: Undone,
+    pub effects: PendingEffects,
     /// How many write-backs the run before it has left to this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backlog_before: Option<u64>,
@@ -222,10 +222,10 @@ pub struct Run {
     pub cost: Cost,
     /// Absences that the sifting has found so far.
     #[serde(default)]
-    pub absent: Each<u64>,
+    pub absent: PerKind<u64>,
     /// What was unproven before the sifting began: it stays so when the rest is settled again.
     #[serde(default)]
-    pub unproven_before: Each<u64>,
+    pub unproven_before: PerKind<u64>,
     /// Pages that are recorded, of everything but the next: the number of the next one.
     pub pages: u64,
     /// Pages of users who lack something in Clerk. They are recorded anew whenever all that was left undone is settled anew.
@@ -233,7 +233,7 @@ pub struct Run {
     pub unlinked_pages: u64,
     /// Users whom the listing showed, the first and the last: one of them must come back whenever others are asked about.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub witnesses: Vec<UserId>,
+    pub control_users: Vec<UserId>,
 }
 
 impl Run {
@@ -250,7 +250,7 @@ impl Run {
             started_at: start,
             finished_at: None,
             mode,
-            state: State::Running,
+            state: RunState::Running,
             next,
             unproven: None,
             later: None,
@@ -259,18 +259,18 @@ impl Run {
             basis: Basis::default(),
             instead_of: None,
             approved: false,
-            consent: Each::default(),
-            listings: Each { user: off, organization: Listing::default(), membership: off },
-            ended_meanwhile: Each::default(),
-            tally: Each::default(),
-            undone: Undone::default(),
+            consent: PerKind::default(),
+            listings: PerKind { user: off, organization: Listing::default(), membership: off },
+            ended_meanwhile: PerKind::default(),
+            tally: PerKind::default(),
+            effects: PendingEffects::default(),
             backlog_before: None,
             cost: Cost::default(),
-            absent: Each::default(),
-            unproven_before: Each::default(),
+            absent: PerKind::default(),
+            unproven_before: PerKind::default(),
             pages: 0,
             unlinked_pages: 0,
-            witnesses: Vec::new(),
+            control_users: Vec::new(),
         }
     }
 
@@ -282,7 +282,7 @@ impl Run {
     /// Whether a run of this mode would go on with it at `now`, were the settings the same.
     fn is_interrupted(&self, mode: Mode, now: Millis) -> bool {
         let is_young = now.since(self.started_at) <= TOO_OLD_TO_RESUME;
-        self.state == State::Running && self.mode == mode && is_young
+        self.state == RunState::Running && self.mode == mode && is_young
     }
 
     /// What is said of the latest run of this mode, `recent` the latest first, if it was interrupted under other settings
@@ -313,28 +313,28 @@ impl Run {
 
     /// Whether what comes next rests on what Clerk shows.
     pub fn is_asking(&self) -> bool {
-        !matches!(self.next, Phase::Settle { .. } | Phase::Link { .. } | Phase::Over)
+        !matches!(self.next, Phase::Effects { .. } | Phase::WriteBack { .. } | Phase::Done)
     }
 
     /// Goes on with what needs no listing, because Clerk has failed.
     pub fn put_off(&mut self) {
-        self.later = Some(std::mem::replace(&mut self.next, Phase::Settle { from: None }));
+        self.later = Some(std::mem::replace(&mut self.next, Phase::Effects { from: None }));
     }
 
     /// Goes back to where Clerk failed, if that is what follows. What is still left will be counted again.
     pub fn take_up(&mut self) -> bool {
         let Some(later) = self.later.take() else { return false };
-        let Undone { profiles, tombstones, purged, .. } = self.undone;
-        self.undone = Undone { profiles, tombstones, purged, ..Undone::default() };
+        let PendingEffects { profiles, tombstones, purged, .. } = self.effects;
+        self.effects = PendingEffects { profiles, tombstones, purged, ..PendingEffects::default() };
         self.unlinked_pages = 0;
         self.next = later;
         true
     }
 
     /// Remembers a user whom the listing showed.
-    pub fn witness(&mut self, user: UserId) {
-        self.witnesses.truncate(1);
-        self.witnesses.push(user);
+    pub fn control_user(&mut self, user: UserId) {
+        self.control_users.truncate(1);
+        self.control_users.push(user);
     }
 
     /// The same run with an operator's consent to what it holds: all that was in doubt is looked at and proven again.
@@ -345,9 +345,9 @@ impl Run {
             *self.consent.of_mut(kind) = tally.held;
             (tally.held, tally.drift.unproven) = (0, *self.unproven_before.of(kind));
         }
-        let (state, next) = (State::Running, Phase::Sift { kind: Kind::User, after: None });
-        let (absent, undone) = (Each::default(), Undone::default());
-        Run { state, finished_at: None, next, approved: true, absent, undone, ..self }
+        let (state, next) = (RunState::Running, Phase::Screen { kind: Kind::User, after: None });
+        let (absent, effects) = (PerKind::default(), PendingEffects::default());
+        Run { state, finished_at: None, next, approved: true, absent, effects, ..self }
     }
 
     /// Whether the absences of a kind must wait for an operator: they are too many, more than an operator has consented to,
@@ -359,15 +359,15 @@ impl Run {
 
     /// What follows once all of a kind is sifted.
     pub fn after_sifting(&self, kind: Kind) -> Phase {
-        if self.tally.of(kind).held > 0 { Run::after_proving(kind) } else { Phase::Prove { kind, after: None } }
+        if self.tally.of(kind).held > 0 { Run::after_proving(kind) } else { Phase::Confirm { kind, after: None } }
     }
 
     /// What follows once all absences of a kind are proven.
     pub fn after_proving(kind: Kind) -> Phase {
         match kind {
-            Kind::User => Phase::Sift { kind: Kind::Organization, after: None },
-            Kind::Organization => Phase::Sift { kind: Kind::Membership, after: None },
-            Kind::Membership => Phase::Settle { from: None },
+            Kind::User => Phase::Screen { kind: Kind::Organization, after: None },
+            Kind::Organization => Phase::Screen { kind: Kind::Membership, after: None },
+            Kind::Membership => Phase::Effects { from: None },
         }
     }
 
@@ -388,13 +388,13 @@ impl Run {
 
     /// How many differences it has found that are still there: all that a report found, and what a repair has left.
     pub fn differences(&self) -> u64 {
-        let (total, undone) = (self.total(), &self.undone);
+        let (total, effects) = (self.total(), &self.effects);
         let of_drift: u64 = total.drift.by_name().iter().map(|(_, number)| number).sum();
         match self.mode {
             Mode::Report => {
-                of_drift + total.held + undone.profiles + undone.tombstones + undone.links + undone.conflicts
+                of_drift + total.held + effects.profiles + effects.tombstones + effects.links + effects.conflicts
             }
-            Mode::Repair => total.drift.for_operators() + total.held + undone.left + undone.conflicts,
+            Mode::Repair => total.drift.for_operators() + total.held + effects.left + effects.conflicts,
         }
     }
 
@@ -403,40 +403,40 @@ impl Run {
         Kind::ALL.into_iter().any(|kind| self.tally.of(kind).held > 0)
     }
 
-    /// Ends the run at `now`. Whoever was a witness is forgotten, unless what is held must be looked at again.
+    /// Ends the run at `now`. Whoever was a control_user is forgotten, unless what is held must be looked at again.
     pub fn finish(&mut self, now: Millis) {
         let is_settled = |kind: Kind| {
             let drift = &self.tally.of(kind).drift;
             (self.listings.of(kind).is_off || self.is_complete(kind)) && drift.unproven + drift.unreadable == 0
         };
         self.state = match (self.is_held(), Kind::ALL.into_iter().all(is_settled)) {
-            (true, _) => State::Held,
-            (false, true) => State::Done,
-            (false, false) => State::Incomplete,
+            (true, _) => RunState::Held,
+            (false, true) => RunState::Done,
+            (false, false) => RunState::Incomplete,
         };
-        if self.state != State::Held {
-            self.witnesses.clear();
+        if self.state != RunState::Held {
+            self.control_users.clear();
         }
-        (self.next, self.finished_at) = (Phase::Over, Some(now));
+        (self.next, self.finished_at) = (Phase::Done, Some(now));
     }
 
     /// Whether the next runs will come to an end with what is to be written back.
     pub fn is_backlog_shrinking(&self) -> bool {
-        self.undone.backlog == 0 || self.backlog_before.is_none_or(|before| self.undone.backlog < before)
+        self.effects.backlog == 0 || self.backlog_before.is_none_or(|before| self.effects.backlog < before)
     }
 
     /// Whether the Directory is now what Clerk is, as far as the run can tell.
-    pub fn is_in_step(&self) -> bool {
+    pub fn is_in_sync(&self) -> bool {
         let drift = Kind::ALL.into_iter().map(|kind| self.tally.of(kind).drift);
         let is_open = |drift: Drift| match self.mode {
             Mode::Repair => drift.is_for_operators(),
             Mode::Report => drift != Drift::default(),
         };
         let is_undone = match self.mode {
-            Mode::Repair => self.undone.is_left() || !self.is_backlog_shrinking(),
-            Mode::Report => self.undone.is_any(),
+            Mode::Repair => self.effects.is_left() || !self.is_backlog_shrinking(),
+            Mode::Report => self.effects.is_any(),
         };
-        self.state == State::Done && !is_undone && !drift.into_iter().any(is_open)
+        self.state == RunState::Done && !is_undone && !drift.into_iter().any(is_open)
     }
 }
 
@@ -525,12 +525,12 @@ mod tests {
     fn consent_covers_what_was_held_and_no_more() {
         let mut run = complete(Mode::Repair);
         run.listings.user.seen = 70;
-        run.absent = Each { user: 30, organization: 1, membership: 0 };
+        run.absent = PerKind { user: 30, organization: 1, membership: 0 };
         assert!(run.must_hold(Kind::User));
         run.tally.user.held = 30;
         assert!(run.must_hold(Kind::Membership), "others wait");
         let mut run = run.approve();
-        run.absent = Each { user: 30, organization: 1, membership: 0 };
+        run.absent = PerKind { user: 30, organization: 1, membership: 0 };
         assert!(!run.must_hold(Kind::User));
         // The one organization of one was not held then, so nobody has consented to its end.
         assert!(run.must_hold(Kind::Organization));
@@ -544,32 +544,32 @@ mod tests {
             let mut run = complete(Mode::Repair);
             change(&mut run);
             run.finish(millis(1_767_225_600_001));
-            (run.state, run.is_in_step())
+            (run.state, run.is_in_sync())
         };
-        assert_eq!(ended(&|_| ()), (State::Done, true));
-        assert_eq!(ended(&|run| run.tally.user.held = 1), (State::Held, false));
-        assert_eq!(ended(&|run| run.listings.membership.ended = false), (State::Incomplete, false));
-        assert_eq!(ended(&|run| run.tally.user.drift.unproven = 1), (State::Incomplete, false));
-        assert_eq!(ended(&|run| run.tally.user.drift.missing = 1), (State::Done, true));
-        assert_eq!(ended(&|run| run.tally.user.drift.conflict = 1), (State::Done, false));
+        assert_eq!(ended(&|_| ()), (RunState::Done, true));
+        assert_eq!(ended(&|run| run.tally.user.held = 1), (RunState::Held, false));
+        assert_eq!(ended(&|run| run.listings.membership.ended = false), (RunState::Incomplete, false));
+        assert_eq!(ended(&|run| run.tally.user.drift.unproven = 1), (RunState::Incomplete, false));
+        assert_eq!(ended(&|run| run.tally.user.drift.missing = 1), (RunState::Done, true));
+        assert_eq!(ended(&|run| run.tally.user.drift.conflict = 1), (RunState::Done, false));
         // A backlog of write-backs is no difference as long as it shrinks.
-        for (before, backlog, in_step) in
+        for (before, backlog, in_sync) in
             [(None, 190_000, true), (Some(190_000), 180_000, true), (Some(5), 5, false), (Some(5), 0, true)]
         {
-            let with = ended(&|run| (run.backlog_before, run.undone.backlog) = (before, backlog));
-            assert_eq!(with, (State::Done, in_step), "{before:?} {backlog}");
+            let with = ended(&|run| (run.backlog_before, run.effects.backlog) = (before, backlog));
+            assert_eq!(with, (RunState::Done, in_sync), "{before:?} {backlog}");
         }
         assert_eq!(
             ended(&|run| {
                 run.mode = Mode::Report;
                 run.tally.user.drift.missing = 1;
             }),
-            (State::Done, false)
+            (RunState::Done, false)
         );
         // What is not mirrored is not listed.
         let mut run = Run::begin(millis(5), Mode::Repair, false);
         run.listings.organization.ended = true;
         run.finish(millis(6));
-        assert_eq!(run.state, State::Done);
+        assert_eq!(run.state, RunState::Done);
     }
 }

@@ -30,60 +30,84 @@ pub struct Tally {
     pub drift: Drift,
 }
 
-/// What was found wrong, by kind of drift. All but the last five is repaired, unless the run only reports.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Drift {
-    /// In Clerk, not here.
-    pub missing: u64,
-    /// Older here than in Clerk.
-    pub outdated: u64,
-    /// The same here as in Clerk, under a lower rank.
-    pub behind: u64,
-    /// Of the same rank here as in Clerk, and different.
-    pub tied: u64,
-    /// Here, and proven to be in Clerk no more.
-    pub absent: u64,
-    /// Memberships that lived here although their user or organization had ended.
-    pub orphaned: u64,
-    /// Ended here, alive in Clerk: an operator must look.
-    pub conflict: u64,
-    /// Newer here than in Clerk, for longer than Clerk may lag: an operator must look.
-    pub ahead: u64,
-    /// In doubt, and Clerk gave neither proof nor the entity.
-    pub unproven: u64,
-    /// Rows of Clerk's listing, or of the Directory, that could not be read.
-    pub unreadable: u64,
+/// Names the kinds of drift, in the order in which they are shown, and who ends each: a run, or an operator.
+macro_rules! kinds_of_drift {
+    ($($(#[$meaning:meta])* $kind:ident by $who:ident,)*) => {
+        /// What was found wrong, by kind of drift. A run repairs most kinds, unless it only reports.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(default)]
+        pub struct Drift {
+            $($(#[$meaning])* pub $kind: u64,)*
+        }
+
+        impl Drift {
+            /// PerKind kind of drift by its name.
+            pub fn by_name(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($kind), self.$kind),)*]
+            }
+
+            fn ended_by(&self, who: EndedBy) -> u64 {
+                let kinds = [$((EndedBy::$who, self.$kind),)*];
+                kinds.into_iter().filter(|(ended_by, _)| *ended_by == who).map(|(_, count)| count).sum()
+            }
+        }
+
+        impl Add for Drift {
+            type Output = Drift;
+
+            fn add(self, other: Drift) -> Drift {
+                Drift { $($kind: self.$kind + other.$kind,)* }
+            }
+        }
+    };
+}
+
+/// Who ends a difference.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum EndedBy {
+    Run,
+    Operator,
+}
+
+kinds_of_drift! {
+    /// In Clerk, not in the Directory.
+    missing by Run,
+    /// Older in the Directory than in Clerk.
+    outdated by Run,
+    /// The same in the Directory as in Clerk, under a lower rank.
+    behind by Run,
+    /// Of the same rank in the Directory as in Clerk, and different.
+    tied by Run,
+    /// Live in the Directory, and confirmed to be absent from Clerk.
+    absent by Run,
+    /// Memberships that were live in the Directory although their user or organization was deleted.
+    orphaned by Run,
+    /// Deleted in the Directory, and present in Clerk.
+    conflict by Operator,
+    /// Newer in the Directory than in Clerk, for longer than Clerk may lag.
+    ahead by Operator,
+    /// An absence candidate of which Clerk gave neither a confirmation nor the entity.
+    unproven by Operator,
+    /// Rows of Clerk's listing, or of the Directory, that cannot be read.
+    unreadable by Operator,
     /// Live rows of a kind that `MIRROR=off` keeps out.
-    pub unmirrored: u64,
+    unmirrored by Operator,
 }
 
 impl Drift {
-    /// Each kind of drift by its name, in the order in which they are shown.
-    pub fn by_name(&self) -> [(&'static str, u64); 11] {
-        [
-            ("missing", self.missing),
-            ("outdated", self.outdated),
-            ("behind", self.behind),
-            ("tied", self.tied),
-            ("absent", self.absent),
-            ("orphaned", self.orphaned),
-            ("conflict", self.conflict),
-            ("ahead", self.ahead),
-            ("unproven", self.unproven),
-            ("unreadable", self.unreadable),
-            ("unmirrored", self.unmirrored),
-        ]
+    /// How many differences a run ends.
+    pub fn repairable(&self) -> u64 {
+        self.ended_by(EndedBy::Run)
     }
 
-    /// What no run repairs.
+    /// How many differences only an operator ends.
+    pub fn for_operators(&self) -> u64 {
+        self.ended_by(EndedBy::Operator)
+    }
+
+    /// Whether there are differences that only an operator ends.
     pub fn is_for_operators(&self) -> bool {
         self.for_operators() > 0
-    }
-
-    /// How many those are.
-    pub fn for_operators(&self) -> u64 {
-        self.conflict + self.ahead + self.unmirrored + self.unreadable + self.unproven
     }
 }
 
@@ -140,30 +164,10 @@ impl Add for Tally {
     }
 }
 
-impl Add for Drift {
-    type Output = Drift;
-
-    fn add(self, other: Drift) -> Drift {
-        Drift {
-            missing: self.missing + other.missing,
-            outdated: self.outdated + other.outdated,
-            behind: self.behind + other.behind,
-            tied: self.tied + other.tied,
-            absent: self.absent + other.absent,
-            orphaned: self.orphaned + other.orphaned,
-            conflict: self.conflict + other.conflict,
-            ahead: self.ahead + other.ahead,
-            unproven: self.unproven + other.unproven,
-            unreadable: self.unreadable + other.unreadable,
-            unmirrored: self.unmirrored + other.unmirrored,
-        }
-    }
-}
-
 /// What should have followed from changes, as a lost stream leaves it, and how much of it a run could not do either.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Undone {
+pub struct PendingEffects {
     /// Users and memberships without their record in Profiles.
     pub profiles: u64,
     /// Ended users and organizations whose consequences were not all done.
@@ -181,13 +185,13 @@ pub struct Undone {
     pub conflicts: u64,
     /// Of all this, what is left to the next run.
     pub left: u64,
-    /// Deleted users whose data wait for the end of the hold: that is as it should be.
+    /// Deleted users whose data wait for the end of the grace_hours: that is as it should be.
     pub waiting: u64,
-    /// Deleted users whose hold was over, and whose data were removed.
+    /// Deleted users whose grace period was over, and whose data were removed.
     pub purged: u64,
 }
 
-impl Undone {
+impl PendingEffects {
     /// Whether something is left, for another run or for an operator.
     pub fn is_left(&self) -> bool {
         self.left + self.conflicts > 0
@@ -195,7 +199,7 @@ impl Undone {
 
     /// Whether anything should have been done before, by this run or by a better one.
     pub fn is_any(&self) -> bool {
-        *self != Undone { waiting: self.waiting, gone: self.gone, ..Undone::default() }
+        *self != PendingEffects { waiting: self.waiting, gone: self.gone, ..PendingEffects::default() }
     }
 }
 

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::origins::Origins;
 use crate::core::controls::{Invariant, guards};
-use crate::core::id::{Each, EntityId, OrganizationId, UserId};
+use crate::core::id::{EntityId, OrganizationId, PerKind, UserId};
 use crate::core::millis::Millis;
 
 /// By how much the clock of this machine may differ from Clerk's, in seconds.
@@ -162,13 +162,13 @@ impl Session {
     }
 
     /// What the session is about: the user, and the active organization with the user's membership of it.
-    pub fn entities(&self) -> Each<Option<EntityId>> {
+    pub fn entities(&self) -> PerKind<Option<EntityId>> {
         let organization = self.organization.as_ref().map(|organization| organization.id.clone());
         let membership = organization.clone().map(|organization| {
             let user = self.user.clone();
             EntityId::Membership { user, organization }
         });
-        Each {
+        PerKind {
             user: Some(EntityId::User(self.user.clone())),
             organization: organization.map(EntityId::Organization),
             membership,

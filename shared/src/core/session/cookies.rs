@@ -14,7 +14,7 @@ use url::Url;
 /// The cookie without a suffix.
 const BARE: &str = "__session";
 /// How much of the session cookies is looked at, in bytes. API Gateway passes 10 KB of headers on, so there it is all.
-const MOST_BYTES: usize = 64 * 1024;
+const MAX_BYTES: usize = 64 * 1024;
 
 /// The names of an instance's session cookie.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl SessionCookies {
         let mut bytes = 0;
         found.retain(|token| {
             bytes += token.len();
-            bytes <= MOST_BYTES
+            bytes <= MAX_BYTES
         });
         found
     }

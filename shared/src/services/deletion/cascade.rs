@@ -1,13 +1,13 @@
 //! The end of a user or an organization, carried to the memberships.
 //!
-//! Readers honour the one tombstone at once; this only makes the rows say so, too. Each write checks that the parent is
+//! Readers honour the one tombstone at once; this only makes the rows say so, too. PerKind write checks that the parent is
 //! still exactly that tombstone, so an undo stops it, and doing it again changes nothing.
 use crate::adapters::dynamo::directory::Directory;
 use crate::adapters::dynamo::directory::write::{ClerkId, PutUnder};
 use crate::adapters::dynamo::error::StoreError;
 use crate::core::id::{InstanceId, Key, Kind};
 use crate::core::millis::Clock;
-use crate::core::millis::Millis;
+use crate::core::millis::Deadline;
 use crate::core::mirror::item::{Item, Provenance, Writer};
 use crate::core::mirror::projection::Context;
 use crate::core::mirror::rank::Rank;
@@ -16,7 +16,7 @@ use crate::core::mirror::rule::{Exact, Guard};
 use crate::core::mirror::tombstone::{Deletion, DeletionPolicy};
 
 /// Attempts at ending a membership whose item, or whose parent, is changing.
-const MOST_ATTEMPTS: usize = 4;
+const MAX_ATTEMPTS: usize = 4;
 
 /// What carrying an end on needs.
 pub struct Cascade {
@@ -39,7 +39,7 @@ pub enum One {
         units: f64,
     },
     /// There is nothing to end any more, or its parent lives again.
-    Settled,
+    Nothing,
     /// Others were faster, every time.
     Busy,
 }
@@ -52,38 +52,38 @@ pub struct Finished {
     /// Write units.
     pub units: f64,
     /// What is left to do.
-    pub left: Left,
+    pub left: Remaining,
 }
 
 /// How far the consequences of a tombstone have come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Left {
+pub enum Remaining {
     /// All is done, and the tombstone says so.
     #[default]
     Nothing,
-    /// The memberships have ended. The data of the user itself are left, which [`super::purge`] removes.
-    Own,
+    /// The memberships are deleted. The data of the user are left, which [`super::purge`] removes.
+    UserData,
     /// It is not that tombstone any more, and whoever has changed it has consequences of its own; or it was marked already.
-    Changed,
-    /// The time was over. What is done is not done again.
-    Time,
+    Superseded,
+    /// The deadline was reached. What is done is not done again.
+    Deadline,
     /// A membership was changing all the time, or cannot be read.
     Memberships,
 }
 
 impl Cascade {
-    /// Ends all memberships of a user or an organization that has ended, unless it is `until` before. When that is done it
+    /// Ends all memberships of a user or an organization that has ended, unless the deadline is over before. When that is done it
     /// marks the tombstone, but for a user's of whom something is to be removed.
     ///
     /// # Errors
     ///
     /// [`StoreError`]: what is done stays done.
-    pub async fn finish(&self, tombstone: &Item, until: Option<Millis>) -> Result<Finished, StoreError> {
+    pub async fn finish(&self, tombstone: &Item, deadline: Deadline) -> Result<Finished, StoreError> {
         let mut finished = Finished::default();
         let (mut parent, mut from, mut is_whole) = (tombstone.clone(), None, true);
         loop {
-            if until.is_some_and(|until| (self.clock)() >= until) {
-                return Ok(Finished { left: Left::Time, ..finished });
+            if deadline.is_over((self.clock)()) {
+                return Ok(Finished { left: Remaining::Deadline, ..finished });
             }
             let page = self.directory.members(&parent.key, from).await?;
             for key in &page.unreadable {
@@ -106,7 +106,7 @@ impl Cascade {
                         match now.filter(Item::is_deleted) {
                             // A second deletion of it is as good.
                             Some(now) => parent = now,
-                            None => return Ok(Finished { left: Left::Changed, ..finished }),
+                            None => return Ok(Finished { left: Remaining::Superseded, ..finished }),
                         }
                     }
                 }
@@ -117,14 +117,17 @@ impl Cascade {
             }
         }
         if !is_whole {
-            return Ok(Finished { left: Left::Memberships, ..finished });
+            return Ok(Finished { left: Remaining::Memberships, ..finished });
         }
         if self.deletion != DeletionPolicy::Retain && Kind::of(&parent.key) == Some(Kind::User) {
-            return Ok(Finished { left: if parent.is_finished() { Left::Changed } else { Left::Own }, ..finished });
+            return Ok(Finished {
+                left: if parent.is_finished() { Remaining::Superseded } else { Remaining::UserData },
+                ..finished
+            });
         }
-        match self.directory.finish(&parent, (self.clock)(), ClerkId::Stays).await? {
+        match self.directory.finish(&parent, (self.clock)(), ClerkId::Keep).await? {
             Some(units) => Ok(Finished { units: finished.units + units, ..finished }),
-            None => Ok(Finished { left: Left::Changed, ..finished }),
+            None => Ok(Finished { left: Remaining::Superseded, ..finished }),
         }
     }
 
@@ -138,7 +141,7 @@ impl Cascade {
         }
     }
 
-    /// Each of a page by itself: something about one of them was not as it was read.
+    /// PerKind of a page by itself: something about one of them was not as it was read.
     async fn end_each(&self, live: Vec<Item>, parent: &Item, finished: &mut Finished) -> Result<bool, StoreError> {
         let mut is_whole = true;
         for item in live {
@@ -147,7 +150,7 @@ impl Cascade {
                     finished.units += units;
                     finished.ended += 1;
                 }
-                One::Settled => {}
+                One::Nothing => {}
                 One::Busy => is_whole = false,
             }
         }
@@ -161,11 +164,11 @@ impl Cascade {
     /// [`StoreError`].
     pub async fn end(&self, membership: Item, parent: Item) -> Result<One, StoreError> {
         let (mut item, mut parent) = (Some(membership), Some(parent));
-        for _ in 0..MOST_ATTEMPTS {
+        for _ in 0..MAX_ATTEMPTS {
             let Some((stored, ended)) =
                 item.zip(parent).filter(|(item, parent)| !item.is_deleted() && parent.is_deleted())
             else {
-                return Ok(One::Settled);
+                return Ok(One::Nothing);
             };
             let Some(tombstone) = self.tombstone(&stored, &ended) else {
                 let key = stored.key.made_here();
@@ -224,11 +227,11 @@ impl Cascade {
     /// One that lives again is not done.
     async fn forget_member(&self, membership: &Item) -> Result<bool, StoreError> {
         let mut stored = membership.clone();
-        for _ in 0..MOST_ATTEMPTS {
+        for _ in 0..MAX_ATTEMPTS {
             if stored.is_finished() || !stored.is_deleted() {
                 return Ok(stored.is_finished());
             }
-            if self.directory.finish(&stored, (self.clock)(), ClerkId::Goes).await?.is_some() {
+            if self.directory.finish(&stored, (self.clock)(), ClerkId::Remove).await?.is_some() {
                 return Ok(true);
             }
             let mut now = self.directory.read(std::slice::from_ref(&stored.key)).await?;
@@ -252,7 +255,7 @@ impl Cascade {
         if !user.is_some_and(|user| self.forgets(&user)) {
             return Ok(false);
         }
-        Ok(self.directory.finish(membership, (self.clock)(), ClerkId::Goes).await?.is_some())
+        Ok(self.directory.finish(membership, (self.clock)(), ClerkId::Remove).await?.is_some())
     }
 
     /// Whether nothing that holds an id of Clerk's may be kept of what belongs to this one.

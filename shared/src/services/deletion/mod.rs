@@ -1,4 +1,4 @@
-//! What follows from the end of a user or an organization: its memberships end, then the hold begins, and when that is
+//! What follows from the end of a user or an organization: its memberships end, then the grace period begins, and when that is
 //! over, what the policy removes is removed.
 //!
 //! The stream brings each tombstone here once, the nightly run again as long as it is unfinished. The hourly settling goes
@@ -11,8 +11,8 @@ use aws_sdk_dynamodb::Client;
 use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
 
-use super::deletion::cascade::{Cascade, Finished, Left};
-use super::deletion::purge::{MOST_PAGES, PurgeError, Purged, Purger, Removed};
+use super::deletion::cascade::{Cascade, Finished, Remaining};
+use super::deletion::purge::{MAX_PAGES, PurgeError, Purged, Purger, Removed};
 use crate::adapters::aws::backups::Backups;
 use crate::adapters::dynamo::error::StoreError;
 use crate::adapters::dynamo::operations::Operations;
@@ -21,13 +21,13 @@ use crate::adapters::dynamo::stores::Stores;
 use crate::core::deletion::purge::{Due, partitions};
 use crate::core::id::{InstanceId, Key};
 use crate::core::millis::Clock;
-use crate::core::millis::Millis;
+use crate::core::millis::{Deadline, Millis};
 use crate::core::mirror::item::Item;
 use crate::core::mirror::tombstone::DeletionPolicy;
 use crate::settings::deletion::Removal;
 
 /// Purges at once.
-const AT_ONCE: usize = 8;
+const CONCURRENCY: usize = 8;
 
 /// What following deletions needs.
 pub struct Deletions {
@@ -38,7 +38,7 @@ pub struct Deletions {
     /// The removal; nothing where everything is kept.
     pub purger: Option<Purger>,
     /// For how many hours a deletion can be taken back.
-    pub hold: u64,
+    pub grace_hours: u64,
     /// For how many days backups in a folder stay.
     pub backup_days: u64,
     /// What time it is.
@@ -60,14 +60,14 @@ pub enum Own {
     /// There is nothing to be done about them, or not yet.
     #[default]
     Nothing,
-    /// They wait for the end of the hold, in Unix ms.
+    /// They wait for the end of the grace_hours, in Unix ms.
     Waits(Millis),
     Removed(Removed),
 }
 
 /// What a settling did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Settled {
+pub struct PurgeReport {
     /// Users whose data were removed.
     pub purged: u64,
     /// Rows that were removed or redacted.
@@ -108,7 +108,7 @@ impl Deletions {
             owned: removal.owned.into_iter().map(|table| DynamoOwned::new(client(), table)).collect(),
             backups,
             clock: clock.clone(),
-            pages: Semaphore::new(MOST_PAGES),
+            pages: Semaphore::new(MAX_PAGES),
         });
         Deletions {
             cascade: Cascade {
@@ -119,26 +119,26 @@ impl Deletions {
             },
             operations: stores.operations.clone(),
             purger,
-            hold: removal.hold,
+            grace_hours: removal.grace_hours,
             backup_days: removal.backup_days,
             clock,
         }
     }
 
-    /// Does what follows from the end of a user or an organization, until `until` at the latest. Where deletions can be taken
+    /// Does what follows from the end of a user or an organization, until the deadline. Where deletions can be taken
     /// back it removes nothing, and notes when that is to be done.
     ///
     /// # Errors
     ///
     /// [`PurgeError`]: what is done stays done.
-    pub async fn follow(&self, tombstone: &Item, until: Option<Millis>) -> Result<Followed, PurgeError> {
-        if self.hold == 0 {
-            return self.follow_or_note(tombstone, until).await;
+    pub async fn follow(&self, tombstone: &Item, deadline: Deadline) -> Result<Followed, PurgeError> {
+        if self.grace_hours == 0 {
+            return self.follow_or_note(tombstone, deadline).await;
         }
-        let cascade = self.cascade.finish(tombstone, until).await?;
-        if matches!(cascade.left, Left::Own | Left::Memberships)
+        let cascade = self.cascade.finish(tombstone, deadline).await?;
+        if matches!(cascade.left, Remaining::UserData | Remaining::Memberships)
             && self.purger.is_some()
-            && let Some(due) = Due::of(tombstone, self.hold)
+            && let Some(due) = Due::of(tombstone, self.grace_hours)
         {
             self.operations.note_purge(&due).await?;
             return Ok(Followed { cascade, own: Own::Waits(due.due_at) });
@@ -146,63 +146,63 @@ impl Deletions {
         Ok(Followed { cascade, own: Own::Nothing })
     }
 
-    /// The same where there is no hold. What only an operator can mend must keep nobody else waiting: it is noted, and every
+    /// The same where there is no grace period. What only an operator can mend must keep nobody else waiting: it is noted, and every
     /// settling tries it again.
-    async fn follow_or_note(&self, tombstone: &Item, until: Option<Millis>) -> Result<Followed, PurgeError> {
-        let followed = self.follow_at_once(tombstone, until).await;
+    async fn follow_or_note(&self, tombstone: &Item, deadline: Deadline) -> Result<Followed, PurgeError> {
+        let followed = self.follow_at_once(tombstone, deadline).await;
         match &followed {
             Err(PurgeError::Store(_)) => return followed,
             Err(error) => failed(tombstone, error),
-            Ok(followed) if followed.cascade.left == Left::Memberships => {}
+            Ok(followed) if followed.cascade.left == Remaining::Memberships => {}
             Ok(_) => return followed,
         }
-        if let Some(due) = Due::of(tombstone, self.hold) {
+        if let Some(due) = Due::of(tombstone, self.grace_hours) {
             self.operations.note_purge(&due).await?;
         }
         Ok(followed.unwrap_or_default())
     }
 
-    /// The same, whether the hold is over or not.
+    /// The same, whether the grace period is over or not.
     ///
     /// # Errors
     ///
     /// [`PurgeError`]: what is done stays done.
-    pub async fn follow_at_once(&self, tombstone: &Item, until: Option<Millis>) -> Result<Followed, PurgeError> {
-        if let (Some(purger), Some(_)) = (&self.purger, Due::of(tombstone, self.hold)) {
+    pub async fn follow_at_once(&self, tombstone: &Item, deadline: Deadline) -> Result<Followed, PurgeError> {
+        if let (Some(purger), Some(_)) = (&self.purger, Due::of(tombstone, self.grace_hours)) {
             let left = |left| Followed { cascade: Finished { left, ..Finished::default() }, own: Own::Nothing };
-            return Ok(match self.purge(purger, tombstone, until).await? {
+            return Ok(match self.purge(purger, tombstone, deadline).await? {
                 Purged::Done(removed) => Followed { own: Own::Removed(removed), ..Followed::default() },
-                Purged::Changed => left(Left::Changed),
+                Purged::Changed => left(Remaining::Superseded),
                 Purged::Left(why) => left(why),
             });
         }
-        let cascade = self.cascade.finish(tombstone, until).await?;
+        let cascade = self.cascade.finish(tombstone, deadline).await?;
         Ok(Followed { cascade, own: Own::Nothing })
     }
 
-    /// Whether a user's data wait for the end of the hold.
+    /// Whether a user's data wait for the end of the grace period.
     pub fn waits(&self, tombstone: &Item) -> bool {
-        let due = Due::of(tombstone, self.hold).filter(|_| self.purger.is_some());
+        let due = Due::of(tombstone, self.grace_hours).filter(|_| self.purger.is_some());
         due.is_some_and(|due| (self.clock)() < due.due_at)
     }
 
-    /// Removes what is due by now, until `until` at the latest.
+    /// Removes what is due by now, until the deadline.
     ///
     /// # Errors
     ///
     /// [`StoreError`]: what is done stays done. A purge that fails by itself is counted and tried again.
-    pub async fn settle(&self, until: Option<Millis>) -> Result<Settled, StoreError> {
-        let mut settled = Settled::default();
+    pub async fn purge_due(&self, deadline: Deadline) -> Result<PurgeReport, StoreError> {
+        let mut settled = PurgeReport::default();
         let Some(purger) = &self.purger else { return Ok(settled) };
         for partition in partitions((self.clock)()) {
             let mut from = None;
             loop {
-                if self.is_over(until) {
+                if deadline.is_over((self.clock)()) {
                     settled.out_of_time = true;
                     return Ok(settled);
                 }
                 let (due, next) = self.operations.due_purges(&partition, from).await?;
-                self.settle_page(purger, &due, until, &mut settled).await?;
+                self.purge_page(purger, &due, deadline, &mut settled).await?;
                 from = next;
                 if from.is_none() {
                     break;
@@ -220,12 +220,12 @@ impl Deletions {
         Ok(settled)
     }
 
-    async fn settle_page(
+    async fn purge_page(
         &self,
         purger: &Purger,
         due: &[Due],
-        until: Option<Millis>,
-        settled: &mut Settled,
+        deadline: Deadline,
+        settled: &mut PurgeReport,
     ) -> Result<(), StoreError> {
         if due.is_empty() {
             return Ok(());
@@ -238,9 +238,9 @@ impl Deletions {
         }
         let is_readable = |(_, key): &(&Due, &Key)| !stored.unreadable.contains(key);
         let readable: Vec<(&Due, &Key)> = due.iter().zip(&keys).filter(is_readable).collect();
-        let one = |(due, key)| self.settle_one(purger, due, stored.items.remove(key), until);
+        let one = |(due, key)| self.purge_one(purger, due, stored.items.remove(key), deadline);
         let work: Vec<_> = readable.into_iter().map(one).collect();
-        let mut done = stream::iter(work).buffer_unordered(AT_ONCE);
+        let mut done = stream::iter(work).buffer_unordered(CONCURRENCY);
         while let Some(one) = done.next().await {
             match one? {
                 One::Purged(removed) => {
@@ -255,34 +255,34 @@ impl Deletions {
                 One::Dropped => settled.dropped += 1,
                 One::Left => {
                     settled.left += 1;
-                    settled.out_of_time |= self.is_over(until);
+                    settled.out_of_time |= deadline.is_over((self.clock)());
                 }
             }
         }
         Ok(())
     }
 
-    async fn settle_one(
+    async fn purge_one(
         &self,
         purger: &Purger,
         due: &Due,
         stored: Option<Item>,
-        until: Option<Millis>,
+        deadline: Deadline,
     ) -> Result<One, StoreError> {
         let one = match stored.filter(|stored| due.is_about(stored)) {
             None => One::Dropped,
-            // The hold is a longer one by now.
+            // The grace period is a longer one by now.
             Some(tombstone) if self.waits(&tombstone) => {
-                if let Some(due) = Due::of(&tombstone, self.hold) {
+                if let Some(due) = Due::of(&tombstone, self.grace_hours) {
                     self.operations.note_purge(&due).await?;
                 }
                 One::Dropped
             }
-            Some(tombstone) => match self.purge(purger, &tombstone, until).await {
+            Some(tombstone) => match self.purge(purger, &tombstone, deadline).await {
                 Ok(Purged::Done(removed)) => One::Purged(removed),
                 Ok(Purged::Changed) => One::Dropped,
                 Ok(Purged::Left(why)) => {
-                    if why == Left::Memberships {
+                    if why == Remaining::Memberships {
                         tracing::warn!(pk = tombstone.key.pk, "a membership keeps a purge from its end");
                     }
                     return Ok(One::Left);
@@ -297,16 +297,12 @@ impl Deletions {
         Ok(one)
     }
 
-    async fn purge(&self, purger: &Purger, tombstone: &Item, until: Option<Millis>) -> Result<Purged, PurgeError> {
-        let outcome = purger.purge(tombstone, &self.cascade, until).await?;
+    async fn purge(&self, purger: &Purger, tombstone: &Item, deadline: Deadline) -> Result<Purged, PurgeError> {
+        let outcome = purger.purge(tombstone, &self.cascade, deadline).await?;
         if let Purged::Done(removed) = &outcome {
             log(&tombstone.key, removed);
         }
         Ok(outcome)
-    }
-
-    fn is_over(&self, until: Option<Millis>) -> bool {
-        until.is_some_and(|until| (self.clock)() >= until)
     }
 }
 

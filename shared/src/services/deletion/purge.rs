@@ -7,28 +7,28 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use thiserror::Error;
 use tokio::sync::Semaphore;
 
-use super::cascade::{Cascade, Left};
+use super::cascade::{Cascade, Remaining};
 use crate::adapters::aws::backups::{BackupError, Backups};
 use crate::adapters::dynamo::directory::write::ClerkId;
 use crate::adapters::dynamo::error::StoreError;
 use crate::adapters::dynamo::owned::backup::{FORMAT, Header, Line};
-use crate::adapters::dynamo::owned::removal::{Doomed, remove};
+use crate::adapters::dynamo::owned::removal::{PendingRemoval, remove};
 use crate::adapters::dynamo::owned::rows::{DynamoOwned, OwnedError, OwnedRow, Place};
 use crate::core::deletion::owned::Owner;
 use crate::core::deletion::purge::is_still;
 use crate::core::id::{EntityId, Kind};
 use crate::core::millis::Clock;
-use crate::core::millis::Millis;
+use crate::core::millis::Deadline;
 use crate::core::mirror::item::Item;
 use crate::core::mirror::tombstone::DeletionPolicy;
 
 /// A backup is written, and its rows are removed, when it has so many rows,
-const MOST_ROWS: usize = 1_000;
+const MAX_ROWS: usize = 1_000;
 /// or takes so many bytes of memory. A row may have 400 KB.
-const MOST_BYTES: usize = 4 * 1024 * 1024;
+const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// Pages that all purges together hold at once as DynamoDB's client has them. A page is a megabyte in the table, and up to
 /// eighty times as much in memory if it is made of small maps; as lines of a backup it is a few megabytes again.
-pub const MOST_PAGES: usize = 2;
+pub const MAX_PAGES: usize = 2;
 
 pub struct Purger {
     /// A client of DynamoDB.
@@ -39,7 +39,7 @@ pub struct Purger {
     pub backups: Backups,
     /// What time it is.
     pub clock: Clock,
-    /// A place for each page that may be held at once: [`MOST_PAGES`].
+    /// A place for each page that may be held at once: [`MAX_PAGES`].
     pub pages: Semaphore,
 }
 
@@ -63,7 +63,7 @@ pub enum Purged {
     /// It is not that tombstone any more: somebody has undone the deletion, or finished it.
     Changed,
     /// The time was over, or a membership is changing all the time, or cannot be read. What is done is not done again.
-    Left(Left),
+    Left(Remaining),
 }
 
 /// Why a purge stopped. What it has done until then stays, and it can be begun again.
@@ -83,7 +83,7 @@ pub enum PurgeError {
 #[derive(Default)]
 struct Batch {
     lines: String,
-    rows: Vec<Doomed>,
+    rows: Vec<PendingRemoval>,
     /// What the rows take in memory, in bytes.
     size: usize,
     /// What it holds already, and where. A row that is found in two ways may not be in one request twice.
@@ -92,30 +92,25 @@ struct Batch {
 
 impl Batch {
     fn is_full(&self) -> bool {
-        self.rows.len() >= MOST_ROWS || self.lines.len() + self.size >= MOST_BYTES
+        self.rows.len() >= MAX_ROWS || self.lines.len() + self.size >= MAX_BYTES
     }
 }
 
 impl Purger {
-    /// Removes the data of a user whose tombstone this is, until `until` at the latest.
+    /// Removes the data of a user whose tombstone this is, until the deadline.
     ///
     /// # Errors
     ///
     /// [`PurgeError`].
-    pub async fn purge(
-        &self,
-        tombstone: &Item,
-        cascade: &Cascade,
-        until: Option<Millis>,
-    ) -> Result<Purged, PurgeError> {
+    pub async fn purge(&self, tombstone: &Item, cascade: &Cascade, deadline: Deadline) -> Result<Purged, PurgeError> {
         // It may have been read a while ago.
         let stored = again(tombstone, cascade).await?.filter(Item::is_unfinished);
         let Some(tombstone) = stored else { return Ok(Purged::Changed) };
-        match cascade.finish(&tombstone, until).await?.left {
-            Left::Own => {}
-            Left::Nothing | Left::Changed => return Ok(Purged::Changed),
-            Left::Time => return Ok(Purged::Left(Left::Time)),
-            Left::Memberships => return Ok(left(&tombstone, cascade).await?),
+        match cascade.finish(&tombstone, deadline).await?.left {
+            Remaining::UserData => {}
+            Remaining::Nothing | Remaining::Superseded => return Ok(Purged::Changed),
+            Remaining::Deadline => return Ok(Purged::Left(Remaining::Deadline)),
+            Remaining::Memberships => return Ok(left(&tombstone, cascade).await?),
         }
         let Some(owner) = owner(&tombstone, cascade) else { return Ok(Purged::Changed) };
         // What only an operator can mend is found before an undo comes too late.
@@ -125,17 +120,17 @@ impl Purger {
         if cascade.directory.begin_purge(&tombstone, (self.clock)()).await?.is_none() {
             return Ok(Purged::Changed);
         }
-        let Some(removed) = self.remove(&owner, &tombstone, cascade, until).await? else {
-            let is_over = until.is_some_and(|until| (self.clock)() >= until);
-            return Ok(if is_over { Purged::Left(Left::Time) } else { Purged::Changed });
+        let Some(removed) = self.remove(&owner, &tombstone, cascade, deadline).await? else {
+            let is_over = deadline.is_over((self.clock)());
+            return Ok(if is_over { Purged::Left(Remaining::Deadline) } else { Purged::Changed });
         };
         if !cascade.forget_members(&tombstone).await? {
             return Ok(left(&tombstone, cascade).await?);
         }
         let id = match cascade.deletion {
-            DeletionPolicy::Redact => ClerkId::IsReplaced,
-            DeletionPolicy::Purge => ClerkId::Goes,
-            DeletionPolicy::Retain => ClerkId::Stays,
+            DeletionPolicy::Redact => ClerkId::Redact,
+            DeletionPolicy::Purge => ClerkId::Remove,
+            DeletionPolicy::Retain => ClerkId::Keep,
         };
         let finished = cascade.directory.finish(&tombstone, (self.clock)(), id).await?;
         Ok(if finished.is_some() { Purged::Done(removed) } else { Purged::Changed })
@@ -158,14 +153,14 @@ impl Purger {
         owner: &Owner,
         tombstone: &Item,
         cascade: &Cascade,
-        until: Option<Millis>,
+        deadline: Deadline,
     ) -> Result<Option<Removed>, PurgeError> {
         let mut removed = Removed::default();
         let mut batches = VecDeque::from([Batch::default()]);
         for table in self.tables(cascade) {
             let mut from = None;
             loop {
-                if until.is_some_and(|until| (self.clock)() >= until) {
+                if deadline.is_over((self.clock)()) {
                     return Ok(None);
                 }
                 let next = match self.collect(table, owner, from, cascade, &mut batches).await {
@@ -238,13 +233,13 @@ impl Purger {
             // What was redacted before is left as it is.
             return Ok(());
         }
-        let doomed = Doomed::of(&row, left.flatten());
+        let pending = PendingRemoval::of(&row, left.flatten());
         let line = Line::of(row, redacts.then_some(now));
         batch.lines += &serde_json::to_string(&line).map_err(BackupError::Unwritable)?;
         batch.lines.push('\n');
-        batch.size += doomed.size();
+        batch.size += pending.size();
         batch.keys.insert(key, batch.rows.len());
-        batch.rows.push(doomed);
+        batch.rows.push(pending);
         Ok(())
     }
 
@@ -278,8 +273,8 @@ impl Purger {
         }
         removed.backups.push(name);
         let mut gone: BTreeMap<String, u64> = BTreeMap::new();
-        for doomed in &rows {
-            *gone.entry(doomed.table.clone()).or_default() += 1;
+        for pending in &rows {
+            *gone.entry(pending.table.clone()).or_default() += 1;
         }
         // A failure of one of the tables, as when it cannot be read: all others' purges go on.
         let kept = remove(&self.dynamodb, rows).await.map_err(OwnedError::Store)?;
@@ -304,7 +299,7 @@ async fn again(tombstone: &Item, cascade: &Cascade) -> Result<Option<Item>, Stor
 /// What a purge answers whose memberships are not all done: another one may have been faster, and finished is finished.
 async fn left(tombstone: &Item, cascade: &Cascade) -> Result<Purged, StoreError> {
     let is_still = again(tombstone, cascade).await?.is_some();
-    Ok(if is_still { Purged::Left(Left::Memberships) } else { Purged::Changed })
+    Ok(if is_still { Purged::Left(Remaining::Memberships) } else { Purged::Changed })
 }
 
 /// Whose tombstone it is, by both ids; nothing for one that holds no id of Clerk's any more.

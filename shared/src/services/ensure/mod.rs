@@ -17,16 +17,16 @@ use super::ensure::recent::Recent;
 use crate::adapters::clerk::error::ClerkError;
 use crate::adapters::dynamo::caller::Stored;
 use crate::adapters::dynamo::error::StoreError;
-use crate::adapters::dynamo::profiles::write::{Owner, Provisioned};
+use crate::adapters::dynamo::profiles::write::{OwnerState, Provisioned};
 use crate::adapters::dynamo::stores::Stores;
 use crate::core::clerk::objects::Entity;
 use crate::core::ensure::admission::{Refusal, admit};
 use crate::core::ensure::decide;
-use crate::core::ensure::decide::{Ensured, Extent, Known, Policy};
+use crate::core::ensure::decide::{EnsurePolicy, Ensured, Extent, Known};
 use crate::core::ensure::questions::{Earlier, budget, question};
-use crate::core::id::{Each, EntityId, Kind};
+use crate::core::id::{EntityId, Kind, PerKind};
 use crate::core::millis::Millis;
-use crate::core::mirror::decide::Said;
+use crate::core::mirror::decide::Evidence;
 use crate::core::mirror::item::{Item, Provenance, Writer};
 use crate::core::mirror::projection::Context;
 use crate::core::mirror::rule::Outcome;
@@ -40,20 +40,20 @@ const LOOKS_AFTER: [Duration; 2] = [Duration::from_millis(50), Duration::from_mi
 /// For this many ms after Clerk could not be asked, it is not asked again: all callers would wait in vain.
 const CLERK_PAUSE: u64 = 10_000;
 /// Nobody announced what is fetched here, so any state of Clerk's will do.
-const SAID: Said = Said::Undated { ended: false };
+const NO_EVIDENCE: Evidence = Evidence::Undated { ended: false };
 
 #[derive(Debug)]
 pub struct Ensurer {
     pub stores: Stores,
     pub applier: Applier,
     /// What may be done about what is missing.
-    pub policy: Policy,
+    pub policy: EnsurePolicy,
     /// Whether live users and memberships are kept at all.
     pub mirror: bool,
     /// What new records hold.
     pub defaults: Defaults,
     /// When Clerk last could not be asked.
-    pub silence: Silence,
+    pub circuit_breaker: CircuitBreaker,
     /// Leave to ask Clerk.
     pub questions: Questions,
     /// The share of Clerk's rate that may be used, in percent.
@@ -64,9 +64,9 @@ pub struct Ensurer {
 
 /// The moment at which Clerk last could not be asked, in Unix ms; 0 for never.
 #[derive(Debug, Default)]
-pub struct Silence(AtomicU64);
+pub struct CircuitBreaker(AtomicU64);
 
-impl Silence {
+impl CircuitBreaker {
     fn lasts(&self, now: Millis) -> bool {
         let since = self.0.load(Ordering::Relaxed);
         since > 0 && now.get().abs_diff(since) < CLERK_PAUSE
@@ -87,7 +87,7 @@ pub struct Outcomes {
     /// Questions put to Clerk.
     pub clerk_calls: u32,
     /// Why Clerk could not be asked, if it was tried.
-    pub silence: Option<Unasked>,
+    pub unasked: Option<Unasked>,
 }
 
 /// Why Clerk was not asked, or did not answer.
@@ -103,14 +103,14 @@ pub enum Unasked {
 
 impl Outcomes {
     fn at_once(answer: Result<Ensured, Refusal>) -> Outcomes {
-        Outcomes { answer, organization_missed: false, clerk_calls: 0, silence: None }
+        Outcomes { answer, organization_missed: false, clerk_calls: 0, unasked: None }
     }
 }
 
 /// What one call is about.
 struct Call<'a> {
     session: &'a Session,
-    caller: Each<Option<EntityId>>,
+    caller: PerKind<Option<EntityId>>,
     context: Context<'a>,
     now: Millis,
     /// When Clerk's time is over.
@@ -119,7 +119,7 @@ struct Call<'a> {
 
 /// What Clerk says about one entity.
 #[derive(Debug)]
-enum Answer {
+enum Reply {
     NotAsked,
     Silent,
     Nothing,
@@ -133,7 +133,7 @@ struct Brought {
     created: bool,
     unsettled: bool,
     clerk_calls: u32,
-    silence: Option<ClerkError>,
+    unasked: Option<ClerkError>,
 }
 
 impl Ensurer {
@@ -145,16 +145,16 @@ impl Ensurer {
     pub async fn ensure(&self, session: &Session, extent: Extent, now: Millis) -> Result<Outcomes, StoreError> {
         let caller = session.entities();
         let stored = self.read(session, &caller, now).await?;
-        let asks_anew = extent == Extent::All && self.policy == Policy::Create;
+        let asks_anew = extent == Extent::All && self.policy == EnsurePolicy::Create;
         match admit(stored.copies.user.as_ref()) {
             Ok(_) => {}
             // Clerk is asked below.
-            Err(Refusal::NotSynced) if self.policy == Policy::Create => {}
+            Err(Refusal::NotSynced) if self.policy == EnsurePolicy::Create => {}
             // A ban may have been lifted since, and its event lost.
             Err(refusal) if asks_anew && refusal.may_be_outdated() => {}
             Err(refusal) => return Ok(Outcomes::at_once(Err(refusal))),
         }
-        if self.policy == Policy::Verify {
+        if self.policy == EnsurePolicy::Verify {
             return Ok(self.verify(session, stored));
         }
         let provenance = Provenance { applied_at: now, applied_by: Writer::Ensure, delivery_id: None };
@@ -168,7 +168,7 @@ impl Ensurer {
     async fn read(
         &self,
         session: &Session,
-        caller: &Each<Option<EntityId>>,
+        caller: &PerKind<Option<EntityId>>,
         now: Millis,
     ) -> Result<Stored, StoreError> {
         let mut stored = self.stores.caller(&self.applier.instance, caller).await?;
@@ -184,13 +184,13 @@ impl Ensurer {
     async fn create(&self, stored: Stored, extent: Extent, call: &Call<'_>) -> Result<Outcomes, StoreError> {
         let mut outcomes = Outcomes::at_once(Err(Refusal::NotFound));
         let (stored, answers, is_held_back) = self.answers(stored, extent, call, &mut outcomes).await?;
-        if is_held_back && !self.mirror && matches!(answers.user, Answer::Silent) {
+        if is_held_back && !self.mirror && matches!(answers.user, Reply::Silent) {
             // Where no user is stored only Clerk can turn somebody away. A caller who uses the questions up must not get in by that.
             outcomes.answer = Err(Refusal::NotAsked);
             return Ok(outcomes);
         }
         let Stored { copies, profile, membership_profile } = stored;
-        if matches!(answers.user, Answer::Nothing) {
+        if matches!(answers.user, Reply::Nothing) {
             return Ok(outcomes);
         }
         let caller = call.caller.as_ref();
@@ -205,9 +205,9 @@ impl Ensurer {
         } else {
             Brought::default()
         };
-        let mut brought = Each { user, organization, membership };
+        let mut brought = PerKind { user, organization, membership };
         for one in [&mut brought.user, &mut brought.organization, &mut brought.membership] {
-            if let Some(error) = one.silence.take() {
+            if let Some(error) = one.unasked.take() {
                 self.note_silence(error, call, &mut outcomes);
             }
         }
@@ -215,7 +215,7 @@ impl Ensurer {
             self.recent.keep(call.session, brought.user.item.as_ref(), brought.membership.item.as_ref(), call.now);
         }
         let mut known = Known { profile, membership_profile, ..Known::default() };
-        let names = Each { user: "user", organization: "organization", membership: "membership" };
+        let names = PerKind { user: "user", organization: "organization", membership: "membership" };
         for (one, name) in brought.as_ref().zip(names).into_array() {
             outcomes.clerk_calls += one.clerk_calls;
             known.unsettled |= one.unsettled;
@@ -238,17 +238,17 @@ impl Ensurer {
         extent: Extent,
         call: &Call<'_>,
         outcomes: &mut Outcomes,
-    ) -> Result<(Stored, Each<Answer>, bool), StoreError> {
+    ) -> Result<(Stored, PerKind<Reply>, bool), StoreError> {
         let [mut pause, longest] = LOOKS_AFTER;
         let begun = Instant::now();
         loop {
             let wanted = decide::wanted(call.session, &stored.copies, extent);
             let requests = wanted.into_array().map(u32::from).iter().sum();
-            if requests == 0 || self.silence.lasts(call.now) {
+            if requests == 0 || self.circuit_breaker.lasts(call.now) {
                 return Ok((stored, wanted.map(silent), false));
             }
             if self.questions.budget.is_spent(call.now) {
-                outcomes.silence = Some(Unasked::Share);
+                outcomes.unasked = Some(Unasked::Share);
                 return Ok((stored, wanted.map(silent), false));
             }
             let caller = self.applier.instance.internal_id(&call.session.user);
@@ -259,18 +259,18 @@ impl Ensurer {
                 Leave::Granted(round) => {
                     let answers = self.ask(wanted, call, outcomes).await;
                     let kinds =
-                        Each { user: Kind::User, organization: Kind::Organization, membership: Kind::Membership };
+                        PerKind { user: Kind::User, organization: Kind::Organization, membership: Kind::Membership };
                     let unknown = answers.as_ref().zip(kinds).into_array().into_iter();
-                    let unknown = unknown.filter(|(answer, _)| matches!(answer, Answer::Nothing));
+                    let unknown = unknown.filter(|(answer, _)| matches!(answer, Reply::Nothing));
                     let unknown: BTreeSet<Kind> = unknown.map(|(_, kind)| kind).collect();
-                    let is_silent = answers.as_ref().into_array().iter().any(|answer| matches!(answer, Answer::Silent));
+                    let is_silent = answers.as_ref().into_array().iter().any(|answer| matches!(answer, Reply::Silent));
                     if is_silent || !unknown.is_empty() {
                         self.questions.over(round, &unknown, call.now).await?;
                     }
                     return Ok((stored, answers, false));
                 }
                 Leave::Spent(round) => {
-                    outcomes.silence = Some(Unasked::Share);
+                    outcomes.unasked = Some(Unasked::Share);
                     self.questions.over(round, &BTreeSet::new(), call.now).await?;
                     return Ok((stored, wanted.map(silent), false));
                 }
@@ -290,39 +290,39 @@ impl Ensurer {
     }
 
     /// Asks Clerk for what is wanted, all at once.
-    async fn ask(&self, wanted: Each<bool>, call: &Call<'_>, outcomes: &mut Outcomes) -> Each<Answer> {
+    async fn ask(&self, wanted: PerKind<bool>, call: &Call<'_>, outcomes: &mut Outcomes) -> PerKind<Reply> {
         let asked = call.caller.as_ref().zip(wanted).map(|(entity, wanted)| entity.as_ref().filter(|_| wanted));
         let ask = async |entity: Option<&EntityId>| match entity {
-            None => Ok(Answer::NotAsked),
+            None => Ok(Reply::NotAsked),
             Some(entity) => {
                 let found = self.applier.ask(entity, Some(call.until)).await?;
-                Ok(found.map_or(Answer::Nothing, |found| Answer::Found(Box::new(found))))
+                Ok(found.map_or(Reply::Nothing, |found| Reply::Found(Box::new(found))))
             }
         };
         outcomes.clerk_calls += asked.map(|entity| u32::from(entity.is_some())).into_array().iter().sum::<u32>();
         let (user, organization, membership) =
             tokio::join!(ask(asked.user), ask(asked.organization), ask(asked.membership));
-        Each { user, organization, membership }.map(|answer| {
+        PerKind { user, organization, membership }.map(|answer| {
             answer.unwrap_or_else(|error: ClerkError| {
                 self.note_silence(error, call, outcomes);
-                Answer::Silent
+                Reply::Silent
             })
         })
     }
 
     /// Remembers that Clerk could not be asked. An answer that cannot be read concerns one entity, the others everybody.
     fn note_silence(&self, error: ClerkError, call: &Call<'_>, outcomes: &mut Outcomes) {
-        if !matches!(error, ClerkError::Unreadable(_) | ClerkError::Refused(_)) {
-            self.silence.note(call.now);
+        if !error.concerns_one() {
+            self.circuit_breaker.note(call.now);
         }
-        outcomes.silence.get_or_insert(error.into());
+        outcomes.unasked.get_or_insert(error.into());
     }
 
     /// Applies what Clerk says about one entity, or lets a placeholder stand in where it says nothing.
     async fn bring(
         &self,
         entity: Option<&EntityId>,
-        answer: Answer,
+        answer: Reply,
         stored: Option<Item>,
         call: &Call<'_>,
     ) -> Result<Brought, StoreError> {
@@ -330,21 +330,21 @@ impl Ensurer {
         let is_kept = self.mirror || matches!(entity, EntityId::Organization(_));
         let placeholder = || call.context.placeholder(entity, call.session);
         let next = match (answer, &stored) {
-            (Answer::NotAsked, _) => return Ok(Brought { item: stored, ..Brought::default() }),
+            (Reply::NotAsked, _) => return Ok(Brought { item: stored, ..Brought::default() }),
             // What is stored of it is for its own event, or for reconcile, to end.
-            (Answer::Nothing, _) => return Ok(Brought::default()),
-            (Answer::Found(found), _) if !is_kept => {
+            (Reply::Nothing, _) => return Ok(Brought::default()),
+            (Reply::Found(found), _) if !is_kept => {
                 return Ok(Brought { item: call.context.entity(*found), ..Brought::default() });
             }
-            (Answer::Found(found), _) => decide::answered(*found, stored.as_ref(), &call.context),
-            (Answer::Silent, Some(_)) => return Ok(Brought { item: stored, unsettled: true, ..Brought::default() }),
-            (Answer::Silent, None) if !is_kept => {
+            (Reply::Found(found), _) => decide::answered(*found, stored.as_ref(), &call.context),
+            (Reply::Silent, Some(_)) => return Ok(Brought { item: stored, unsettled: true, ..Brought::default() }),
+            (Reply::Silent, None) if !is_kept => {
                 return Ok(Brought { item: Some(placeholder()), unsettled: true, ..Brought::default() });
             }
-            (Answer::Silent, None) => decide::stand_in(placeholder()),
+            (Reply::Silent, None) => decide::stand_in(placeholder()),
         };
         let is_new = stored.as_ref().is_none_or(Item::is_deleted);
-        match self.applier.apply(entity, next, stored, &SAID, &call.context, Some(call.until)).await {
+        match self.applier.apply(entity, next, stored, &NO_EVIDENCE, &call.context, Some(call.until)).await {
             Ok(Applied { outcome, item, clerk_calls, .. }) => {
                 let created = outcome == Outcome::Applied && is_new;
                 Ok(Brought { item, created, clerk_calls, ..Brought::default() })
@@ -352,8 +352,8 @@ impl Ensurer {
             Err(NotApplied { error: ApplyError::Store(error), .. }) => Err(error),
             // Only Clerk could have settled it, and did not. What stood in the way is what there is.
             Err(NotApplied { error, stored, clerk_calls }) => {
-                let silence = if let ApplyError::Clerk(error) = error { Some(error) } else { None };
-                Ok(Brought { item: stored, created: false, unsettled: true, clerk_calls, silence })
+                let unasked = if let ApplyError::Clerk(error) = error { Some(error) } else { None };
+                Ok(Brought { item: stored, created: false, unsettled: true, clerk_calls, unasked })
             }
         }
     }
@@ -363,10 +363,10 @@ impl Ensurer {
         let Session { user, organization, .. } = call.session;
         let instance = &self.applier.instance;
         // The user first, whose record needs no other owner.
-        let rules = Each {
-            user: Some(if self.mirror { Owner::Lives } else { Owner::HasNotEnded }),
-            organization: Some(Owner::Lives),
-            membership: self.mirror.then_some(Owner::Lives),
+        let rules = PerKind {
+            user: Some(if self.mirror { OwnerState::Lives } else { OwnerState::HasNotEnded }),
+            organization: Some(OwnerState::Lives),
+            membership: self.mirror.then_some(OwnerState::Lives),
         };
         let owners = call.caller.as_ref().zip(rules).into_array().into_iter();
         let owners: Vec<_> =
@@ -415,16 +415,16 @@ impl Ensurer {
 }
 
 /// The answer where Clerk cannot be asked.
-fn silent(wanted: bool) -> Answer {
-    if wanted { Answer::Silent } else { Answer::NotAsked }
+fn silent(wanted: bool) -> Reply {
+    if wanted { Reply::Silent } else { Reply::NotAsked }
 }
 
 /// The answers where Clerk was asked a moment ago: what it did not have it does not have, and what is there is new enough.
-fn earlier_answers(wanted: Each<bool>, missing: Each<bool>, earlier: &Earlier) -> Each<Answer> {
+fn earlier_answers(wanted: PerKind<bool>, missing: PerKind<bool>, earlier: &Earlier) -> PerKind<Reply> {
     wanted.zip(missing).zip(earlier.unknown).map(|((wanted, missing), unknown)| match (wanted, missing, unknown) {
-        (true, true, true) => Answer::Nothing,
-        (true, true, false) => Answer::Silent,
-        _ => Answer::NotAsked,
+        (true, true, true) => Reply::Nothing,
+        (true, true, false) => Reply::Silent,
+        _ => Reply::NotAsked,
     })
 }
 

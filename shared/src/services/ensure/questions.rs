@@ -12,7 +12,7 @@ use crate::core::id::{InternalId, Kind};
 use crate::core::millis::Millis;
 
 /// Writes of one question: each is lost only to another container that asks about the same caller.
-const MOST_WRITES: usize = 4;
+const MAX_WRITES: usize = 4;
 
 /// What one function may ask Clerk within a window, all its containers together.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl Questions {
         let writer = writer();
         let mut noted = Asked::first(&question, &writer, now);
         let mut read: Option<String> = None;
-        for _ in 0..MOST_WRITES {
+        for _ in 0..MAX_WRITES {
             let guard = read.as_deref().map_or(Guard::Quiet, Guard::Of);
             let Some(stored) = self.operations.note_question(caller, &noted, guard, now).await? else {
                 return self.spend(Round { caller, question, noted }, requests, most, now).await;
@@ -128,7 +128,7 @@ impl Questions {
     pub async fn over(&self, round: Round, unknown: &BTreeSet<Kind>, now: Millis) -> Result<(), StoreError> {
         let Round { caller, question, mut noted } = round;
         let writer = writer();
-        for _ in 0..MOST_WRITES {
+        for _ in 0..MAX_WRITES {
             let Some(over) = noted.over(&question, unknown, &writer) else { break };
             match self.operations.note_question(caller, &over, Guard::Of(&noted.writer), now).await? {
                 Some(stored) if stored.writer != writer => noted = stored,

@@ -5,24 +5,24 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::core::ensure::questions::is_recent;
-use crate::core::id::{Each, OrganizationId, UserId};
+use crate::core::id::{OrganizationId, PerKind, UserId};
 use crate::core::millis::Millis;
 use crate::core::mirror::item::Item;
 use crate::core::session::claims::Session;
 
 /// Callers who are remembered at most.
-const MOST_CALLERS: usize = 1_000;
+const MAX_CALLERS: usize = 1_000;
 
 type Caller = (UserId, Option<OrganizationId>);
 
 #[derive(Debug)]
 pub struct Recent {
     process: String,
-    callers: Mutex<HashMap<Caller, Said>>,
+    callers: Mutex<HashMap<Caller, Evidence>>,
 }
 
 #[derive(Debug)]
-struct Said {
+struct Evidence {
     at: Millis,
     user: Item,
     membership: Option<Item>,
@@ -41,13 +41,13 @@ impl Recent {
     }
 
     /// What Clerk has just said of a caller; of the organization nothing, whose copy is kept.
-    pub fn of(&self, session: &Session, now: Millis) -> Each<Option<Item>> {
+    pub fn of(&self, session: &Session, now: Millis) -> PerKind<Option<Item>> {
         let callers = self.lock();
         match callers.get(&caller(session)).filter(|said| is_recent(said.at, now)) {
             Some(said) => {
-                Each { user: Some(said.user.clone()), organization: None, membership: said.membership.clone() }
+                PerKind { user: Some(said.user.clone()), organization: None, membership: said.membership.clone() }
             }
-            None => Each::default(),
+            None => PerKind::default(),
         }
     }
 
@@ -58,13 +58,13 @@ impl Recent {
         let Some(user) = user.filter(is_said) else { return };
         let mut callers = self.lock();
         callers.retain(|_, said| is_recent(said.at, now));
-        if callers.len() < MOST_CALLERS {
-            let said = || Said { at: now, user: user.clone(), membership: membership.filter(is_said).cloned() };
+        if callers.len() < MAX_CALLERS {
+            let said = || Evidence { at: now, user: user.clone(), membership: membership.filter(is_said).cloned() };
             callers.entry(caller(session)).or_insert_with(said);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Caller, Said>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Caller, Evidence>> {
         // What a panic left behind is still what Clerk has said.
         self.callers.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -10,7 +10,7 @@ use crate::adapters::dynamo::directory::scan::Rows;
 use crate::adapters::dynamo::error::StoreError;
 use crate::adapters::dynamo::profiles::scan::Found;
 use crate::adapters::dynamo::stores::Stores;
-use crate::core::id::{Each, InstanceId, Key, Kind};
+use crate::core::id::{InstanceId, Key, Kind, PerKind};
 use crate::core::mirror::item::Item;
 use crate::core::mirror::tombstone::DeletionPolicy;
 use crate::core::reconcile::analysis::{Findings, Owned, Records, Stands, is_in_place, owned, owners_of, record_of};
@@ -19,7 +19,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 /// Keys that are asked about in one request.
 const TOGETHER: usize = 100;
 /// Requests to DynamoDB at once.
-const AT_ONCE: usize = 8;
+const CONCURRENCY: usize = 8;
 
 /// What an audit needs.
 pub struct Auditor {
@@ -27,7 +27,7 @@ pub struct Auditor {
     /// Whose copy it is.
     pub instance: InstanceId,
     pub deletion: DeletionPolicy,
-    /// Whether the data of the deleted are removed by themselves, at the end of their hold.
+    /// Whether the data of the deleted are removed by themselves, at the end of their grace period.
     pub waits: bool,
     /// Whether live users and memberships are kept at all.
     pub mirror: bool,
@@ -36,7 +36,7 @@ pub struct Auditor {
 #[derive(Debug, Default)]
 pub struct Audit {
     /// By kind: only what no run of reconcile looks at.
-    pub findings: Each<Findings>,
+    pub findings: PerKind<Findings>,
     /// Of Profiles as a whole.
     pub profiles: Records,
 }
@@ -145,7 +145,7 @@ impl Auditor {
     async fn records(&self, audit: &mut Audit, keys: &[Key], consistent: bool) -> Result<BTreeSet<Key>, StoreError> {
         let ask = |keys: Vec<Key>| async move { self.stores.profiles.existing(&keys, consistent).await };
         let batches: Vec<Vec<Key>> = keys.chunks(TOGETHER).map(<[Key]>::to_vec).collect();
-        let found: Vec<Found> = stream::iter(batches).map(ask).buffer_unordered(AT_ONCE).try_collect().await?;
+        let found: Vec<Found> = stream::iter(batches).map(ask).buffer_unordered(CONCURRENCY).try_collect().await?;
         audit.profiles.read_units += found.iter().map(|found| found.units).sum::<f64>();
         Ok(found.into_iter().flat_map(|found| found.keys).collect())
     }
@@ -168,7 +168,7 @@ impl Auditor {
             }
         };
         let batches: Vec<Vec<Key>> = keys.chunks(TOGETHER).map(<[Key]>::to_vec).collect();
-        let found: Vec<Rows> = stream::iter(batches).map(ask).buffer_unordered(AT_ONCE).try_collect().await?;
+        let found: Vec<Rows> = stream::iter(batches).map(ask).buffer_unordered(CONCURRENCY).try_collect().await?;
         audit.profiles.read_units += found.iter().map(|found| found.units).sum::<f64>();
         let stand = |item: &Item| match item.is_deleted() {
             false => Stands::Live,

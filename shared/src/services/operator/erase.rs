@@ -11,6 +11,7 @@ use crate::core::deletion::owned::Owner;
 use crate::core::deletion::purge::due_at;
 use crate::core::deletion::subject::Subject;
 use crate::core::id::{EntityId, UserId};
+use crate::core::millis::Deadline;
 use crate::core::millis::Millis;
 use crate::core::mirror::decide;
 use crate::core::mirror::decide::Next;
@@ -21,7 +22,7 @@ use crate::core::mirror::tombstone::{Deletion, DeletionPolicy};
 use crate::services::apply::ApplyError;
 use crate::services::deletion::purge::PurgeError;
 use crate::services::deletion::{Followed, Own, log};
-use crate::services::reconcile::SAID;
+use crate::services::reconcile::NO_EVIDENCE;
 
 /// Whose erasure it would be.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,7 +100,7 @@ impl Operator {
         Ok(ToErase { name: name.map(str::to_owned), user, is_unknown: !is_known, stored })
     }
 
-    /// Erases a user; `at_once` does not wait for the end of the hold. Doing it again removes what has come since.
+    /// Erases a user; `at_once` does not wait for the end of the grace period. Doing it again removes what has come since.
     ///
     /// # Errors
     ///
@@ -151,7 +152,9 @@ impl Operator {
             at: provenance.applied_at,
         };
         let next = Next::Again(Box::new(decide::tombstone(deletion, policy, &context)));
-        self.applier.apply(entity, next, None, &SAID, &context, None).await.map_err(|failure| match failure.error {
+        self.applier.apply(entity, next, None, &NO_EVIDENCE, &context, None).await.map_err(|failure| match failure
+            .error
+        {
             ApplyError::Store(error) => OperatorError::Store(error),
             ApplyError::Clerk(error) => OperatorError::Clerk(error),
             ApplyError::Behind | ApplyError::Undated | ApplyError::Contended => OperatorError::Contended,
@@ -203,28 +206,28 @@ impl Operator {
     async fn remove_erased(&self, user: &UserId, tombstone: &Item, at_once: bool) -> Result<Own, EraseError> {
         let deletions = &self.deletions;
         let Some(purger) = &deletions.purger else {
-            deletions.follow(tombstone, None).await?;
+            deletions.follow(tombstone, Deadline::NONE).await?;
             return Ok(Own::Nothing);
         };
         if tombstone.is_finished() {
             // Nothing but rows that have come since, in tables that Rollcall does not guard.
             let owner = Owner { clerk: user.clone(), internal: self.applier.instance.internal_id(user) };
-            let removed = purger.remove(&owner, tombstone, &deletions.cascade, None).await?;
+            let removed = purger.remove(&owner, tombstone, &deletions.cascade, Deadline::NONE).await?;
             // Another tombstone, or none, stands there by now: what is left must not pass for removed.
             let removed = removed.ok_or(OperatorError::Contended)?;
             log(&tombstone.key, &removed);
             return Ok(Own::Removed(removed));
         }
         let Followed { own, .. } = if at_once {
-            deletions.follow_at_once(tombstone, None).await?
+            deletions.follow_at_once(tombstone, Deadline::NONE).await?
         } else {
-            deletions.follow(tombstone, None).await?
+            deletions.follow(tombstone, Deadline::NONE).await?
         };
         Ok(own)
     }
 
-    /// When the hold of a tombstone ends.
+    /// When the grace period of a tombstone ends.
     pub fn hold_ends(&self, tombstone: &Item) -> Millis {
-        due_at(tombstone, self.deletions.hold)
+        due_at(tombstone, self.deletions.grace_hours)
     }
 }

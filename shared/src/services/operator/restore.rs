@@ -17,7 +17,7 @@ use crate::core::id::InstanceId;
 use crate::core::tables::bare_table_name;
 
 /// Rows that are put at once.
-const AT_ONCE: usize = 16;
+const CONCURRENCY: usize = 16;
 
 #[derive(Debug)]
 pub struct Backup {
@@ -197,7 +197,7 @@ impl Checked {
             put_back(dynamodb, row, replaces).await.map(|put| (table, put))
         };
         let work: Vec<_> = self.rows.into_iter().map(one).collect();
-        let mut done = stream::iter(work).buffer_unordered(AT_ONCE);
+        let mut done = stream::iter(work).buffer_unordered(CONCURRENCY);
         while let Some(one) = done.next().await {
             let (table, put) = one?;
             let rows = match put {

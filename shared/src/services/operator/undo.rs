@@ -4,7 +4,7 @@
 use super::{Operator, OperatorError};
 use futures_util::{StreamExt, stream};
 
-use crate::adapters::clerk::lists::{PAGE, Row};
+use crate::adapters::clerk::lists::{ClerkRow, PAGE};
 use crate::adapters::dynamo::directory::write::Put;
 use crate::core::clerk::objects::Entity;
 use crate::core::deletion::subject::Subject;
@@ -16,9 +16,9 @@ use crate::core::mirror::projection::Context;
 use crate::core::mirror::rule::{Exact, Guard};
 
 /// Attempts at a row that is changing.
-const MOST_ATTEMPTS: usize = 4;
+const MAX_ATTEMPTS: usize = 4;
 /// Memberships that are written at once.
-const AT_ONCE: usize = 16;
+const CONCURRENCY: usize = 16;
 
 /// What an undo did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,7 +150,7 @@ impl Operator {
     /// Puts what Clerk shows in the place of the tombstone that is stored, or of the row that is dated ahead.
     async fn revive(&self, found: Entity, mut stored: Item) -> Result<One, OperatorError> {
         let item = self.shown(found)?;
-        for _ in 0..MOST_ATTEMPTS {
+        for _ in 0..MAX_ATTEMPTS {
             let is_ahead = self.is_ahead(&stored, &item);
             if !stored.is_deleted() && !is_ahead {
                 return Ok(One::Lived);
@@ -213,7 +213,7 @@ impl Operator {
                     work.push(self.revive_member(entity, item));
                 }
             }
-            let mut done = stream::iter(work).buffer_unordered(AT_ONCE);
+            let mut done = stream::iter(work).buffer_unordered(CONCURRENCY);
             while let Some(is_back) = done.next().await {
                 if is_back? {
                     undo.memberships += 1;
@@ -260,9 +260,9 @@ fn entity_has_members(entity: &EntityId) -> bool {
     matches!(entity, EntityId::User(_) | EntityId::Organization(_))
 }
 
-fn read(row: Row) -> Option<Entity> {
+fn read(row: ClerkRow) -> Option<Entity> {
     match row {
-        Row::Read(entity) => Some(*entity),
-        Row::Unreadable(_) => None,
+        ClerkRow::Read(entity) => Some(*entity),
+        ClerkRow::Unreadable(_) => None,
     }
 }

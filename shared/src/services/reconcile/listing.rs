@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, stream};
 
-use super::{AT_ONCE, ReconcileError, SAID, Walk, count};
+use super::{CONCURRENCY, NO_EVIDENCE, ReconcileError, RunExecutor, count};
 use crate::adapters::clerk::error::ClerkError;
-use crate::adapters::clerk::lists::{PAGE, Page, Row};
+use crate::adapters::clerk::lists::{ClerkRow, PAGE, Page};
 use crate::core::clerk::objects::Entity;
 use crate::core::controls::{Invariant, guards};
 use crate::core::id::{EntityId, Key, Kind};
@@ -17,13 +17,13 @@ use crate::core::mirror::item::{Item, Writer};
 use crate::core::mirror::projection::Context;
 use crate::core::mirror::rule::Guard;
 use crate::core::reconcile::absence::Listing;
+use crate::core::reconcile::listed::{Here, ListedSet};
 use crate::core::reconcile::plan::{Offered, Plan, plan};
 use crate::core::reconcile::presence::Presence;
 use crate::core::reconcile::run::{Cursor, Phase};
-use crate::core::reconcile::seen::{Here, Seen};
 use crate::core::reconcile::tally::Drift;
 
-impl Walk<'_> {
+impl RunExecutor<'_> {
     /// A page of users.
     pub(super) async fn list_users(
         &mut self,
@@ -140,14 +140,14 @@ impl Walk<'_> {
         page: Page,
         again: impl AsyncFnOnce() -> Result<Page, ClerkError>,
     ) -> Result<(), ReconcileError> {
-        let Plan { writes, fetches, reports, entries, witness, tally } = self.plan(kind, page.rows).await?;
+        let Plan { writes, fetches, reports, entries, control_user, tally } = self.plan(kind, page.rows).await?;
         if tally.drift != Drift::default() {
             // Before anything of it is believed. Rows that are stored as they are speak for themselves.
             self.reconciler.applier.clerk.prove().await?;
         }
         *self.run.tally.of_mut(kind) = *self.run.tally.of(kind) + tally;
-        if let Some(user) = witness {
-            self.run.witness(user);
+        if let Some(user) = control_user {
+            self.run.control_user(user);
         }
         for (entity, found) in reports {
             let what = match found {
@@ -182,7 +182,7 @@ impl Walk<'_> {
     }
 
     /// Plans a page against what is stored.
-    async fn plan(&mut self, kind: Kind, rows: Vec<Row>) -> Result<Plan, ReconcileError> {
+    async fn plan(&mut self, kind: Kind, rows: Vec<ClerkRow>) -> Result<Plan, ReconcileError> {
         let reconciler = self.reconciler;
         let salt = self.run.run.as_str();
         let provenance = reconciler.provenance(Writer::Reconcile);
@@ -194,11 +194,11 @@ impl Walk<'_> {
         let (mut offered, mut unreadable, mut nameless) = (Offered::new(), Vec::new(), 0);
         for row in rows {
             match row {
-                Row::Read(entity) => {
+                ClerkRow::Read(entity) => {
                     let id = entity.id();
                     offered.insert(id.key(context.instance), (id, context.entity(*entity)));
                 }
-                Row::Unreadable(entity) => {
+                ClerkRow::Unreadable(entity) => {
                     let id = entity.as_ref().map(ToString::to_string);
                     tracing::error!(entity = kind.name(), id, "a row of Clerk's list cannot be read");
                     nameless += u64::from(entity.is_none());
@@ -213,7 +213,7 @@ impl Walk<'_> {
         let left_alone = BTreeSet::from_iter(stored.unreadable);
         let mut plan = plan(offered, stored.items, &left_alone, self.run.started_at, salt);
         plan.tally.drift.unreadable += nameless + count(unreadable.len());
-        plan.entries.extend(unreadable.iter().map(|entity| Seen::entry(salt, entity, Here::Live)));
+        plan.entries.extend(unreadable.iter().map(|entity| ListedSet::entry(salt, entity, Here::Live)));
         Ok(plan)
     }
 
@@ -231,14 +231,14 @@ impl Walk<'_> {
         };
         let mut found: BTreeMap<EntityId, Entity> = BTreeMap::new();
         for row in page.rows {
-            if let Row::Read(entity) = row {
+            if let ClerkRow::Read(entity) = row {
                 found.insert(entity.id(), *entity);
             }
         }
         let settle = |(id, stored): (EntityId, Option<Item>)| {
             let next = match found.remove(&id) {
                 Some(entity) if context.entity(entity.clone()).is_some() => {
-                    decide::fetched(Some(entity), stored.as_ref(), &SAID, &context)
+                    decide::fetched(Some(entity), stored.as_ref(), &NO_EVIDENCE, &context)
                 }
                 _ => Next::Fetch,
             };
@@ -261,9 +261,9 @@ impl Walk<'_> {
             provenance: &provenance,
         };
         let apply = async |(entity, found, next, stored): (EntityId, Presence, Next, Option<Item>)| {
-            (found, reconciler.applier.apply(&entity, next, stored, &SAID, &context, None).await)
+            (found, reconciler.applier.apply(&entity, next, stored, &NO_EVIDENCE, &context, None).await)
         };
-        let mut applying = stream::iter(planned.into_iter().map(apply)).buffer_unordered(AT_ONCE);
+        let mut applying = stream::iter(planned.into_iter().map(apply)).buffer_unordered(CONCURRENCY);
         while let Some((found, applied)) = applying.next().await {
             match self.settled(kind, applied)? {
                 Some(outcome) => self.run.tally.of_mut(kind).settle(found, outcome),
@@ -278,11 +278,11 @@ impl Walk<'_> {
 /// The place behind the last user of a page who has an id.
 fn last(page: &Page) -> Option<Cursor> {
     page.rows.iter().rev().find_map(|row| match row {
-        Row::Read(entity) => match &**entity {
+        ClerkRow::Read(entity) => match &**entity {
             Entity::User(user) => Some(Cursor { id: user.id.clone(), created_at: user.created_at }),
             Entity::Organization(_) | Entity::Membership(_) => None,
         },
-        Row::Unreadable(Some(EntityId::User(id))) => Some(Cursor { id: id.clone(), created_at: None }),
-        Row::Unreadable(_) => None,
+        ClerkRow::Unreadable(Some(EntityId::User(id))) => Some(Cursor { id: id.clone(), created_at: None }),
+        ClerkRow::Unreadable(_) => None,
     })
 }

@@ -4,45 +4,45 @@
 //! goes on from there. `listing` is about what Clerk shows, `search` about what it does not show, `settle` about what
 //! becomes of that, `undone` about what should have followed from all changes until then.
 
+mod confirm;
+mod effects;
 mod listing;
 mod search;
-mod settle;
-mod undone;
 
 use std::collections::HashSet;
 
+pub use effects::MAX_LINKS;
 use thiserror::Error;
-pub use undone::MOST_LINKS;
 
 use super::apply::{Applied, Applier, ApplyError, NotApplied};
 use super::deletion::Deletions;
 use super::provision::Provision;
 use crate::adapters::clerk::error::ClerkError;
 use crate::adapters::dynamo::error::StoreError;
-use crate::adapters::dynamo::operations::runs::{Doubtful, Lease};
+use crate::adapters::dynamo::operations::runs::{CandidatePage, Lease};
 use crate::adapters::dynamo::stores::Stores;
-use crate::core::id::{Each, EntityId, InstanceId, Kind};
+use crate::core::id::{EntityId, InstanceId, Kind, PerKind};
 use crate::core::millis::Clock;
-use crate::core::millis::Millis;
-use crate::core::mirror::decide::Said;
+use crate::core::millis::{Deadline, Millis};
+use crate::core::mirror::decide::Evidence;
 use crate::core::mirror::item::{Provenance, Writer};
 use crate::core::mirror::rule::Outcome;
 use crate::core::reconcile::basis::Basis;
-use crate::core::reconcile::pace::Pace;
-use crate::core::reconcile::run::{Mode, Phase, Run, RunId, State, TOO_OLD_TO_APPROVE};
-use crate::core::reconcile::seen::Seen;
+use crate::core::reconcile::listed::ListedSet;
+use crate::core::reconcile::rate_limiter::RateLimiter;
+use crate::core::reconcile::run::{Mode, Phase, Run, RunId, RunState, TOO_OLD_TO_APPROVE};
 
 /// Is shown the run after each step.
 pub type Watch<'a> = &'a (dyn Fn(&Run) + Send + Sync);
 
 /// Runs to look through for one that was interrupted: others of another mode may be newer.
-const MOST_RECENT: i32 = 10;
+const MAX_RECENT: i32 = 10;
 /// The lease is renewed when so much of it is gone, in ms.
 const RENEW_AFTER: u64 = 60 * 1000;
 /// Requests to DynamoDB at once.
-const AT_ONCE: usize = 16;
+const CONCURRENCY: usize = 16;
 /// Nobody announced what is listed or fetched here, so any state of Clerk's will do.
-pub(super) const SAID: Said = Said::Undated { ended: false };
+pub(super) const NO_EVIDENCE: Evidence = Evidence::Undated { ended: false };
 
 pub struct Reconciler {
     /// Where states go, and Clerk, who is asked patiently.
@@ -55,7 +55,7 @@ pub struct Reconciler {
     /// Whether ids and roles are written back into Clerk.
     pub writes_back: bool,
     /// How many write-backs one run does at most; without a number it goes on until all are done.
-    pub most_links: Option<u64>,
+    pub max_links: Option<u64>,
     /// Whether nothing is done before Clerk has said whose the key is: somebody looks on, and is told at once.
     pub insists: bool,
     /// Whether live users and memberships are kept at all.
@@ -80,7 +80,7 @@ pub enum Order {
 
 /// What became of an order.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
+pub enum RunResult {
     /// Nothing: another run is under way.
     Busy(Lease),
     /// A run. If it is still running, its time was over: the same order goes on with it.
@@ -116,34 +116,34 @@ pub enum ReconcileError {
 }
 
 /// A run under way.
-struct Walk<'a> {
+struct RunExecutor<'a> {
     reconciler: &'a Reconciler,
     watch: Watch<'a>,
     run: Run,
-    seen: Each<Seen>,
+    seen: PerKind<ListedSet>,
     /// Users and organizations that a run that writes nothing would have ended, once that is asked.
-    condemned: Option<HashSet<EntityId>>,
+    would_delete: Option<HashSet<EntityId>>,
     holder: &'a str,
     renewed_at: Millis,
-    until: Option<Millis>,
+    deadline: Deadline,
     /// Up to when the run's time is counted in its cost, and the requests to Clerk.
     counted: (Millis, u64),
 }
 
 impl Reconciler {
-    /// Does what is ordered, until `until` at the latest, by its own clock.
+    /// Does what is ordered, until the deadline, by its own clock.
     ///
     /// # Errors
     ///
     /// [`ReconcileError`].
-    pub async fn run(&self, order: &Order, until: Option<Millis>, watch: Watch<'_>) -> Result<Answer, ReconcileError> {
+    pub async fn run(&self, order: &Order, deadline: Deadline, watch: Watch<'_>) -> Result<RunResult, ReconcileError> {
         let clerk = &self.applier.clerk;
         let (began, calls) = ((self.clock)(), clerk.calls());
         // First of all: with another instance's key everybody would be absent. Where Clerk does not say whose the key is, what needs
         // no answer of Clerk's is done all the same.
         let silent = match clerk.identify().await {
             Ok(instance) => {
-                clerk.set_pace(&Pace::share(self.rate_share, instance.is_production));
+                clerk.set_rate(&RateLimiter::share(self.rate_share, instance.is_production));
                 None
             }
             // Without an answer nothing may be approved.
@@ -153,34 +153,44 @@ impl Reconciler {
         };
         let holder = format!("{:016x}", fastrand::u64(..));
         if let Some(lease) = self.stores.operations.acquire_lease(&holder, (self.clock)()).await? {
-            return Ok(Answer::Busy(lease));
+            return Ok(RunResult::Busy(lease));
         }
-        let ran = self.run_alone(order, until, watch, &holder, (began, calls), silent).await;
+        let ran = self.run_alone(order, deadline, watch, &holder, (began, calls), silent).await;
         // Whoever comes next need not wait for the lease to end.
         if let Err(error) = self.stores.operations.release_lease(&holder).await {
             tracing::warn!(%error, "the lease lasts until it ends by itself");
         }
-        Ok(Answer::Ran(Box::new(ran?)))
+        Ok(RunResult::Ran(Box::new(ran?)))
     }
 
     async fn run_alone(
         &self,
         order: &Order,
-        until: Option<Millis>,
+        deadline: Deadline,
         watch: Watch<'_>,
         holder: &str,
         counted: (Millis, u64),
         silent: Option<ClerkError>,
     ) -> Result<Run, ReconcileError> {
         let run = self.open(order, holder).await?;
-        let mut seen = Each::<Seen>::default();
+        let mut seen = PerKind::<ListedSet>::default();
         if run.pages > 0 {
             for kind in Kind::ALL {
                 seen.of_mut(kind).extend(self.stores.operations.listed(&run.run, kind).await?);
             }
         }
         let renewed_at = (self.clock)();
-        let mut walk = Walk { reconciler: self, watch, run, seen, condemned: None, holder, renewed_at, until, counted };
+        let mut walk = RunExecutor {
+            reconciler: self,
+            watch,
+            run,
+            seen,
+            would_delete: None,
+            holder,
+            renewed_at,
+            deadline,
+            counted,
+        };
         // What needs no listing is done once an invocation, whatever becomes of the listing.
         let (mut was_put_off, mut failure) = (walk.run.later.is_some(), None);
         let is_unproven = silent.is_some();
@@ -191,13 +201,13 @@ impl Reconciler {
             }
             (was_put_off, failure) = (true, Some(error));
         }
-        while walk.run.next != Phase::Over && !walk.is_out_of_time() {
+        while walk.run.next != Phase::Done && !walk.is_out_of_time() {
             let before = walk.run.clone();
-            if is_unproven && matches!(before.next, Phase::Link { .. }) {
+            if is_unproven && matches!(before.next, Phase::WriteBack { .. }) {
                 // Whose key it is must be known before Clerk is written to.
                 match failure.take_if(|_| before.later.is_none()) {
                     Some(error) => return Err(error.into()),
-                    None => walk.run.next = Phase::Over,
+                    None => walk.run.next = Phase::Done,
                 }
             }
             match walk.step().await {
@@ -216,11 +226,11 @@ impl Reconciler {
                     // Clerk fails the write-back as well.
                     tracing::warn!(%error, "write-backs are left to the next run");
                     walk.run = before;
-                    walk.run.next = Phase::Over;
+                    walk.run.next = Phase::Done;
                 }
                 Err(error) => return Err(error),
             }
-            let is_back = walk.run.next == Phase::Over && walk.run.take_up();
+            let is_back = walk.run.next == Phase::Done && walk.run.take_up();
             walk.checkpoint().await?;
             if let Some(error) = failure.take_if(|_| is_back) {
                 return Err(error.into());
@@ -248,9 +258,9 @@ impl Reconciler {
         match order {
             Order::Run(mode) => {
                 let mode = if self.policy == Mode::Report { Mode::Report } else { *mode };
-                let recent = self.stores.operations.latest_runs(MOST_RECENT).await?;
-                let is_over = |run: &&Run| run.mode == Mode::Repair && run.state != State::Running;
-                let backlog_before = recent.iter().find(is_over).map(|run| run.undone.backlog);
+                let recent = self.stores.operations.latest_runs(MAX_RECENT).await?;
+                let is_over = |run: &&Run| run.mode == Mode::Repair && run.state != RunState::Running;
+                let backlog_before = recent.iter().find(is_over).map(|run| run.effects.backlog);
                 if let Some(run) = recent.iter().find(|run| run.can_resume(mode, &self.basis, now)) {
                     let run = run.clone().resume();
                     self.stores.operations.open_run(&run, holder, false).await?;
@@ -274,8 +284,8 @@ impl Reconciler {
             Order::Approve(_) if self.policy == Mode::Report => Err(ReconcileError::ReportOnly),
             Order::Approve(id) => {
                 let run = self.stores.operations.run(id).await?.ok_or_else(|| ReconcileError::Unknown(id.clone()))?;
-                let is_interrupted = run.state == State::Running && run.approved;
-                if (run.state != State::Held && !is_interrupted) || run.mode == Mode::Report {
+                let is_interrupted = run.state == RunState::Running && run.approved;
+                if (run.state != RunState::Held && !is_interrupted) || run.mode == Mode::Report {
                     return Err(ReconcileError::NotHeld(id.clone()));
                 }
                 if now.since(run.started_at) > TOO_OLD_TO_APPROVE {
@@ -297,17 +307,17 @@ impl Reconciler {
     }
 }
 
-impl Walk<'_> {
+impl RunExecutor<'_> {
     async fn step(&mut self) -> Result<(), ReconcileError> {
         match self.run.next.clone() {
             Phase::Users { after, since } => self.list_users(after, since).await,
             Phase::Listed { kind, offset } => self.list(kind, offset).await,
             Phase::Search { from } => self.search(from.as_ref()).await,
-            Phase::Sift { kind, after } => self.sift(kind, after.as_ref()).await,
-            Phase::Prove { kind, after } => self.prove(kind, after.as_ref()).await,
-            Phase::Settle { from } => self.settle_undone(from.as_ref()).await,
-            Phase::Link { after } => self.link(after.as_ref()).await,
-            Phase::Over => Ok(()),
+            Phase::Screen { kind, after } => self.screen(kind, after.as_ref()).await,
+            Phase::Confirm { kind, after } => self.confirm(kind, after.as_ref()).await,
+            Phase::Effects { from } => self.complete_effects(from.as_ref()).await,
+            Phase::WriteBack { after } => self.link(after.as_ref()).await,
+            Phase::Done => Ok(()),
         }
     }
 
@@ -318,7 +328,7 @@ impl Walk<'_> {
         self.run.cost.milliseconds += now.since(self.counted.0);
         self.run.cost.clerk_calls += calls - self.counted.1;
         self.counted = (now, calls);
-        if self.run.next == Phase::Over {
+        if self.run.next == Phase::Done {
             self.run.finish(now);
         }
         let units = self.reconciler.stores.operations.save_run(&self.run, self.holder).await?;
@@ -329,7 +339,7 @@ impl Walk<'_> {
     }
 
     fn is_out_of_time(&self) -> bool {
-        self.until.is_some_and(|until| (self.reconciler.clock)() >= until)
+        self.deadline.is_over((self.reconciler.clock)())
     }
 
     /// Renews the lease in time.
@@ -361,7 +371,7 @@ impl Walk<'_> {
                 Ok(None)
             }
             ApplyError::Store(error) => Err(error.into()),
-            ApplyError::Clerk(error) if !concerns_one(&error) => Err(error.into()),
+            ApplyError::Clerk(error) if !error.concerns_one() => Err(error.into()),
             error => {
                 tracing::warn!(entity = kind.name(), %error, "an entity is left to the next run");
                 self.run.tally.of_mut(kind).drift.unproven += 1;
@@ -371,18 +381,13 @@ impl Walk<'_> {
     }
 
     /// The absences that Clerk is asked about one by one.
-    fn absences(&self) -> Doubtful {
-        if self.run.approved { Doubtful::Approved } else { Doubtful::Absent }
+    fn absences(&self) -> CandidatePage {
+        if self.run.approved { CandidatePage::Approved } else { CandidatePage::Absent }
     }
 
     fn writes(&self) -> bool {
         self.run.mode == Mode::Repair
     }
-}
-
-/// Whether Clerk would answer about others.
-fn concerns_one(error: &ClerkError) -> bool {
-    matches!(error, ClerkError::Unreadable(_) | ClerkError::Refused(_))
 }
 
 fn count(items: usize) -> u64 {

@@ -1,16 +1,16 @@
 //! What Clerk does not show: the Directory searched, page by page, for items that its listings leave in doubt.
 
-use super::settle::TOGETHER;
-use super::{ReconcileError, Walk};
-use crate::adapters::dynamo::operations::runs::Doubtful;
-use crate::core::id::{Each, EntityId, Key, Kind};
+use super::confirm::TOGETHER;
+use super::{ReconcileError, RunExecutor};
+use crate::adapters::dynamo::operations::runs::CandidatePage;
+use crate::core::id::{EntityId, Key, Kind, PerKind};
 use crate::core::mirror::item::Item;
-use crate::core::reconcile::absence::{Doubt, doubt};
+use crate::core::reconcile::absence::{Candidate, doubt};
+use crate::core::reconcile::listed::Here;
 use crate::core::reconcile::presence::is_settled;
 use crate::core::reconcile::run::Phase;
-use crate::core::reconcile::seen::Here;
 
-impl Walk<'_> {
+impl RunExecutor<'_> {
     /// A page of the search.
     pub(super) async fn search(&mut self, from: Option<&Key>) -> Result<(), ReconcileError> {
         if from.is_none() {
@@ -20,7 +20,7 @@ impl Walk<'_> {
         }
         let page = self.reconciler.stores.directory.scan_presence(from).await?;
         self.run.cost.read_units += page.units;
-        let mut doubts = Each::<Vec<Doubt>>::default();
+        let mut doubts = PerKind::<Vec<Candidate>>::default();
         for key in &page.unreadable {
             self.run.tally.of_mut(Kind::of(key).unwrap_or(Kind::User)).drift.unreadable += 1;
         }
@@ -32,7 +32,7 @@ impl Walk<'_> {
         }
         for kind in Kind::ALL {
             for doubts in doubts.of(kind).chunks(TOGETHER) {
-                self.keep_doubts(kind, Doubtful::Found, doubts).await?;
+                self.keep_doubts(kind, CandidatePage::Found, doubts).await?;
             }
         }
         self.run.next = if let Some(from) = page.next {
@@ -41,12 +41,12 @@ impl Walk<'_> {
             for kind in Kind::ALL {
                 *self.run.unproven_before.of_mut(kind) = self.run.tally.of(kind).drift.unproven;
             }
-            Phase::Sift { kind: Kind::User, after: None }
+            Phase::Screen { kind: Kind::User, after: None }
         };
         Ok(())
     }
 
-    fn look_at(&mut self, kind: Kind, item: &Item) -> Option<Doubt> {
+    fn look_at(&mut self, kind: Kind, item: &Item) -> Option<Candidate> {
         let start = self.run.started_at;
         let instance = &self.reconciler.applier.instance;
         // Under another key than its own it would be found by nobody, and ended by nobody.
@@ -82,8 +82,8 @@ impl Walk<'_> {
         doubt(&entity, item, &seen, start)
     }
 
-    fn seen_of(&mut self, entity: &EntityId) -> Each<Option<Here>> {
-        let mut seen = Each::default();
+    fn seen_of(&mut self, entity: &EntityId) -> PerKind<Option<Here>> {
+        let mut seen = PerKind::default();
         for entity in entity.parents().iter().chain([entity]) {
             let kind = entity.kind();
             *seen.of_mut(kind) = self.seen.of_mut(kind).get(self.run.run.as_str(), entity);

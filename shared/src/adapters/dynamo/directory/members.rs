@@ -3,7 +3,7 @@
 use super::Directory;
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::write::MOST_TOGETHER;
+use super::write::MAX_TOGETHER;
 use crate::adapters::dynamo::batch;
 use crate::adapters::dynamo::error::StoreError;
 use crate::adapters::dynamo::item;
@@ -40,7 +40,7 @@ impl Directory {
     ///
     /// [`StoreError`].
     pub async fn members(&self, parent: &Key, from: Option<Place>) -> Result<Page, StoreError> {
-        let request = self.client.query().table_name(&self.table).limit(MOST_TOGETHER);
+        let request = self.client.query().table_name(&self.table).limit(MAX_TOGETHER);
         let request = request.set_exclusive_start_key(from.map(|place| place.0));
         let of_user = Kind::of(parent) == Some(Kind::User);
         let request = if of_user {

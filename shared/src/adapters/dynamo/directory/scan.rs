@@ -35,7 +35,7 @@ const COMPARED: [&str; 10] = [
 ];
 
 /// What consequences depend on beyond that.
-const FOLLOWED: [&str; 1] = ["public_metadata"];
+const SUBSCRIBED_EVENTS: [&str; 1] = ["public_metadata"];
 
 /// Rows that were read, and what that took.
 #[derive(Debug, Default)]
@@ -106,7 +106,7 @@ impl Directory {
     ///
     /// [`StoreError`].
     pub async fn scan_effects(&self, from: Option<&Key>) -> Result<Rows, StoreError> {
-        self.scan(from, &FOLLOWED).await
+        self.scan(from, &SUBSCRIBED_EVENTS).await
     }
 
     async fn scan(&self, from: Option<&Key>, further: &[&str]) -> Result<Rows, StoreError> {

@@ -23,10 +23,10 @@ use crate::core::mirror::item::{CONSEQUENCES_AT, Item, NOBODY, PURGING_AT};
 use crate::core::mirror::rule::{Guard, Stamp};
 
 /// Attempts at a write that others' transactions get in the way of.
-const MOST_ATTEMPTS: u32 = 4;
+const MAX_ATTEMPTS: u32 = 4;
 /// The items that may be put under one parent together: a transaction has 100 actions, and one is the check.
 /// Source: AWS, API reference of `TransactWriteItems`.
-pub const MOST_TOGETHER: i32 = 99;
+pub const MAX_TOGETHER: i32 = 99;
 
 /// What became of a conditional write.
 #[derive(Debug)]
@@ -44,10 +44,10 @@ pub enum Put {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClerkId {
     /// It stays, or there was none.
-    Stays,
+    Keep,
     /// It becomes [`NOBODY`].
-    IsReplaced,
-    Goes,
+    Redact,
+    Remove,
 }
 
 /// What became of a write that depends on another item.
@@ -93,7 +93,7 @@ impl Directory {
         let sent = loop {
             match request.clone().send().await {
                 // Somebody's transaction has the item in hand, a mere check of it included. The SDK does not try again.
-                Err(error) if is_conflict(&error) && attempts < MOST_ATTEMPTS => backoff(attempts).await,
+                Err(error) if is_conflict(&error) && attempts < MAX_ATTEMPTS => backoff(attempts).await,
                 sent => break sent,
             }
             attempts += 1;
@@ -115,7 +115,7 @@ impl Directory {
     }
 
     /// Puts items if the rule admits each of them and another one, their parent, is still exactly as it was: a cascade. All
-    /// or none; [`MOST_TOGETHER`] at most.
+    /// or none; [`MAX_TOGETHER`] at most.
     ///
     /// # Errors
     ///
@@ -164,17 +164,17 @@ impl Directory {
     /// [`StoreError`].
     pub async fn finish(&self, tombstone: &Item, now: Millis, id: ClerkId) -> Result<Option<f64>, StoreError> {
         let expression = match id {
-            ClerkId::Stays => "SET #finished = :now",
-            ClerkId::IsReplaced => "SET #finished = :now, #id = :nobody REMOVE #purging",
-            ClerkId::Goes => "SET #finished = :now REMOVE #purging, #id",
+            ClerkId::Keep => "SET #finished = :now",
+            ClerkId::Redact => "SET #finished = :now, #id = :nobody REMOVE #purging",
+            ClerkId::Remove => "SET #finished = :now REMOVE #purging, #id",
         };
         let mut request = self.mark(tombstone, expression, now);
-        if id != ClerkId::Stays {
+        if id != ClerkId::Keep {
             request = request
                 .expression_attribute_names("#id", "clerk_user_id")
                 .expression_attribute_names("#purging", PURGING_AT);
         }
-        if id == ClerkId::IsReplaced {
+        if id == ClerkId::Redact {
             request = request.expression_attribute_values(":nobody", AttributeValue::S(NOBODY.to_owned()));
         }
         send(request).await
@@ -250,7 +250,7 @@ fn number(moment: Millis) -> AttributeValue {
     AttributeValue::N(moment.get().to_string())
 }
 
-/// The condition that a row is exactly the one that was read, its names and its values. Undone, and ended once more by the same
+/// The condition that a row is exactly the one that was read, its names and its values. PendingEffects, and ended once more by the same
 /// message, a tombstone has the same rank and the same digest; only when it was stored is another moment. Where that is lost the rank
 /// alone tells: else such a tombstone could never be finished.
 fn exactly(read: &Item) -> (&'static str, HashMap<String, String>, HashMap<String, AttributeValue>) {
@@ -275,7 +275,7 @@ async fn send(request: UpdateItemFluentBuilder) -> Result<Option<f64>, StoreErro
         };
         match error.code() {
             Some("ConditionalCheckFailedException") => return Ok(None),
-            Some("TransactionConflictException") if attempts < MOST_ATTEMPTS => backoff(attempts).await,
+            Some("TransactionConflictException") if attempts < MAX_ATTEMPTS => backoff(attempts).await,
             _ => return Err(StoreError::of(error)),
         }
         attempts += 1;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::adapters::dynamo::batch;
-use crate::adapters::dynamo::batch::{MOST_REQUESTS, attributes};
+use crate::adapters::dynamo::batch::{MAX_REQUESTS, attributes};
 use crate::adapters::dynamo::error::StoreError;
 use crate::adapters::dynamo::row::{key_of, plain};
 use crate::core::clerk::event::Unprocessable;
@@ -73,7 +73,7 @@ impl Operations {
         let wanted = wanted.projection_expression("pk, sk").consistent_read(true).build();
         let wanted = wanted.map_err(|error| StoreError::Unreadable(error.into()))?;
         let wanted = HashMap::from([(self.table.clone(), wanted)]);
-        let (found, _) = batch::get(&self.client, wanted, MOST_REQUESTS).await?;
+        let (found, _) = batch::get(&self.client, wanted, MAX_REQUESTS).await?;
         Ok(found.iter().find_map(|(_, row)| key_of(row)).map(|key| key.pk))
     }
 

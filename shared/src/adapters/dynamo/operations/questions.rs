@@ -14,7 +14,7 @@ use crate::core::millis::Millis;
 /// How long a row stays, in seconds: many times what it is looked at for.
 const STAYS_SECONDS: u64 = 10 * 60;
 
-/// What must hold of the stored questions about a caller for others to replace them.
+/// What must grace period of the stored questions about a caller for others to replace them.
 #[derive(Clone, Copy, Debug)]
 pub enum Guard<'a> {
     /// There are none of the last seconds.

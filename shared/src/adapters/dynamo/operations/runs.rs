@@ -14,9 +14,9 @@ use crate::adapters::dynamo::row::Row;
 use crate::adapters::dynamo::row::key_of;
 use crate::core::id::{Key, Kind};
 use crate::core::millis::Millis;
-use crate::core::reconcile::absence::Doubt;
+use crate::core::reconcile::absence::Candidate;
+use crate::core::reconcile::listed;
 use crate::core::reconcile::run::{Run, RunId, TOO_OLD_TO_APPROVE};
-use crate::core::reconcile::seen;
 
 /// How long a lease lasts unless it is renewed, in ms: longer than a page ever takes.
 pub const LEASE: u64 = 5 * 60 * 1000;
@@ -37,7 +37,7 @@ pub struct Lease {
 
 /// Which of its pages about items in doubt a run keeps or asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Doubtful {
+pub enum CandidatePage {
     /// All that the search brought into doubt.
     Found,
     /// Those that Clerk, asked about them by name, does not show either.
@@ -50,14 +50,14 @@ pub enum Doubtful {
     Unlinked,
 }
 
-impl Doubtful {
+impl CandidatePage {
     const fn name(self) -> &'static str {
         match self {
-            Doubtful::Found => "DOUBTS",
-            Doubtful::Absent => "ABSENT",
-            Doubtful::Approved => "APPROVED",
-            Doubtful::Proven => "PROVEN",
-            Doubtful::Unlinked => "UNLINKED",
+            CandidatePage::Found => "DOUBTS",
+            CandidatePage::Absent => "ABSENT",
+            CandidatePage::Approved => "APPROVED",
+            CandidatePage::Proven => "PROVEN",
+            CandidatePage::Unlinked => "UNLINKED",
         }
     }
 }
@@ -184,7 +184,7 @@ impl Operations {
     ///
     /// [`StoreError`].
     pub async fn save_listed(&self, run: &Run, kind: Kind, entries: &[u64]) -> Result<f64, StoreError> {
-        let entries = AttributeValue::B(Blob::new(seen::to_bytes(entries)));
+        let entries = AttributeValue::B(Blob::new(listed::to_bytes(entries)));
         self.keep_page(run, kind, (SEEN, run.pages), ("seen", entries)).await
     }
 
@@ -197,11 +197,11 @@ impl Operations {
         &self,
         run: &Run,
         kind: Kind,
-        page: Doubtful,
-        doubts: &[Doubt],
+        page: CandidatePage,
+        doubts: &[Candidate],
     ) -> Result<f64, StoreError> {
         let doubts = serde_dynamo::to_attribute_value(doubts).map_err(|error| StoreError::Unreadable(error.into()))?;
-        let number = if page == Doubtful::Unlinked { run.unlinked_pages } else { run.pages };
+        let number = if page == CandidatePage::Unlinked { run.unlinked_pages } else { run.pages };
         self.keep_page(run, kind, (page.name(), number), ("doubts", doubts)).await
     }
 
@@ -216,7 +216,7 @@ impl Operations {
         let mut entries = Vec::new();
         for page in pages.map_err(StoreError::of)? {
             let bytes = page.get("seen").and_then(|value| value.as_b().ok());
-            let read = bytes.and_then(|bytes| seen::from_bytes(bytes.as_ref()));
+            let read = bytes.and_then(|bytes| listed::from_bytes(bytes.as_ref()));
             entries.extend(read.ok_or_else(|| StoreError::Unreadable("a page of a run is damaged".into()))?);
         }
         Ok(entries)
@@ -231,9 +231,9 @@ impl Operations {
         &self,
         run: &RunId,
         kind: Kind,
-        page: Doubtful,
+        page: CandidatePage,
         after: Option<&Key>,
-    ) -> Result<Option<(Key, Vec<Doubt>)>, StoreError> {
+    ) -> Result<Option<(Key, Vec<Candidate>)>, StoreError> {
         let request = self.pages(run, kind, page.name(), after).limit(1);
         let found = request.send().await.map_err(StoreError::of)?.items.unwrap_or_default();
         let Some(mut row) = found.into_iter().next() else { return Ok(None) };

@@ -14,19 +14,19 @@ use super::row_size::in_memory;
 use super::rows::OwnedRow;
 use crate::adapters::backoff::backoff;
 use crate::adapters::dynamo::batch;
-use crate::adapters::dynamo::batch::{MOST_WRITE_REQUESTS, MOST_WRITES};
+use crate::adapters::dynamo::batch::{MAX_WRITE_REQUESTS, MAX_WRITES};
 use crate::adapters::dynamo::error::StoreError;
 use crate::adapters::dynamo::row::Row;
 use crate::core::controls::{Invariant, guards};
 
 /// Batches under way at once.
-const AT_ONCE: usize = 8;
+const CONCURRENCY: usize = 8;
 /// Single deletes under way at once.
 const SINGLE_AT_ONCE: usize = 16;
 
 /// A row that is about to be removed, in Profiles or in a table of the application's.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Doomed {
+pub struct PendingRemoval {
     pub table: String,
     pub key: Row,
     /// The attributes that may say whose it is, each with the user's id: one of them has to. None of them if the key says it.
@@ -35,11 +35,11 @@ pub struct Doomed {
     pub left: Option<Row>,
 }
 
-impl Doomed {
+impl PendingRemoval {
     /// The removal of a row.
-    pub fn of(owned: &OwnedRow, left: Option<Row>) -> Doomed {
+    pub fn of(owned: &OwnedRow, left: Option<Row>) -> PendingRemoval {
         let owners = owned.owner.iter().cloned().collect();
-        Doomed { table: owned.table.clone(), key: owned.key(), owners, left }
+        PendingRemoval { table: owned.table.clone(), key: owned.key(), owners, left }
     }
 
     /// What it takes in memory, in bytes.
@@ -63,11 +63,12 @@ impl Doomed {
 /// # Errors
 ///
 /// [`StoreError`]: what is removed until then stays removed.
-pub async fn remove(client: &Client, rows: Vec<Doomed>) -> Result<BTreeMap<String, u64>, StoreError> {
-    let (keyed, owned): (Vec<Doomed>, Vec<Doomed>) = rows.into_iter().partition(|row| row.owners.is_empty());
-    let writes = keyed.into_iter().map(Doomed::write).collect::<Result<Vec<_>, _>>()?;
-    let batches: Vec<_> = writes.chunks(MOST_WRITES).map(|batch| batch::write(client, batch.to_vec())).collect();
-    stream::iter(batches).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+pub async fn remove(client: &Client, rows: Vec<PendingRemoval>) -> Result<BTreeMap<String, u64>, StoreError> {
+    let (keyed, owned): (Vec<PendingRemoval>, Vec<PendingRemoval>) =
+        rows.into_iter().partition(|row| row.owners.is_empty());
+    let writes = keyed.into_iter().map(PendingRemoval::write).collect::<Result<Vec<_>, _>>()?;
+    let batches: Vec<_> = writes.chunks(MAX_WRITES).map(|batch| batch::write(client, batch.to_vec())).collect();
+    stream::iter(batches).buffer_unordered(CONCURRENCY).try_collect::<()>().await?;
     let single: Vec<_> = owned.into_iter().map(|row| remove_one(client, row)).collect();
     let mut done = stream::iter(single).buffer_unordered(SINGLE_AT_ONCE);
     let mut kept = BTreeMap::new();
@@ -80,8 +81,8 @@ pub async fn remove(client: &Client, rows: Vec<Doomed>) -> Result<BTreeMap<Strin
 }
 
 /// Removes a row if it is still the user's. Answers with its table if it is somebody else's by now.
-async fn remove_one(client: &Client, row: Doomed) -> Result<Option<String>, StoreError> {
-    let Doomed { table, key, owners, .. } = row;
+async fn remove_one(client: &Client, row: PendingRemoval) -> Result<Option<String>, StoreError> {
+    let PendingRemoval { table, key, owners, .. } = row;
     let owners = if guards(Invariant::I23) { owners } else { Vec::new() };
     let condition: Vec<String> = (0..owners.len()).map(|at| format!("#owner{at} = :owner{at}")).collect();
     let mut request = client
@@ -105,7 +106,7 @@ async fn remove_one(client: &Client, row: Doomed) -> Result<Option<String>, Stor
         }
         match StoreError::of(error) {
             // Throttled, or in the way of the application's transaction: as many attempts as a batch has.
-            StoreError::Unavailable(..) if attempts < MOST_WRITE_REQUESTS => backoff(attempts).await,
+            StoreError::Unavailable(..) if attempts < MAX_WRITE_REQUESTS => backoff(attempts).await,
             error => return Err(error),
         }
         attempts += 1;

@@ -16,7 +16,7 @@ const LARGEST: usize = 400 * 1024;
 /// The levels of lists and maps. Source: as above.
 const DEEPEST: usize = 32;
 /// The digits of a number. Source: as above.
-const MOST_DIGITS: usize = 38;
+const MAX_DIGITS: usize = 38;
 
 /// A row that may be put back.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ pub fn is_storable(line: &Line) -> bool {
 fn least_size(value: &Value) -> usize {
     match value {
         Value::S(text) => text.len(),
-        Value::N(digits) => digits.len().min(MOST_DIGITS) / 2,
+        Value::N(digits) => digits.len().min(MAX_DIGITS) / 2,
         Value::B(bytes) => bytes.len(),
         Value::Bool(_) | Value::Null(_) => 1,
         Value::Ss(set) => set.iter().map(String::len).sum(),
@@ -113,7 +113,7 @@ fn is_number(text: &str) -> bool {
     let significant = digits.bytes().filter(u8::is_ascii_digit).count();
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
     let size = text.parse::<f64>().ok().map(f64::abs);
-    is_plain && significant <= MOST_DIGITS && size.is_some_and(|size| size == 0.0 || (1e-130..1e126).contains(&size))
+    is_plain && significant <= MAX_DIGITS && size.is_some_and(|size| size == 0.0 || (1e-130..1e126).contains(&size))
 }
 
 fn is_set<T: std::hash::Hash + Eq>(values: &[T]) -> bool {

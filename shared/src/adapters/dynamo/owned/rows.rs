@@ -22,7 +22,7 @@ use crate::core::deletion::purge::{REDACTED_AT, kept};
 use crate::core::millis::Millis;
 
 /// Rows that are looked up in an index at once: as many as are read whole in one request.
-const MOST_FOUND: usize = 100;
+const MAX_FOUND: usize = 100;
 /// What a page should take in memory, in bytes, if its rows are like those before.
 const PAGE: usize = 8 * 1024 * 1024;
 /// What the largest row of a page is taken for, in bytes, before there was one: so the first page has ten rows.
@@ -171,7 +171,7 @@ impl DynamoOwned {
     fn most(&self) -> i32 {
         let most = (PAGE / self.largest.load(Ordering::Relaxed).max(1)).max(1);
         // What an index finds is read whole in one request.
-        let most = if self.table.index.is_some() { most.min(MOST_FOUND) } else { most };
+        let most = if self.table.index.is_some() { most.min(MAX_FOUND) } else { most };
         i32::try_from(most).unwrap_or(i32::MAX)
     }
 
@@ -186,11 +186,11 @@ impl DynamoOwned {
     /// The rows that an index has found, as they are in the table.
     async fn whole(&self, keys: Vec<Row>) -> Result<Vec<Row>, StoreError> {
         let mut rows = Vec::new();
-        for some in keys.chunks(batch::MOST_KEYS) {
+        for some in keys.chunks(batch::MAX_KEYS) {
             let wanted = KeysAndAttributes::builder().set_keys(Some(some.to_vec())).consistent_read(true).build();
             let wanted = wanted.map_err(|error| StoreError::Unreadable(error.into()))?;
             let wanted = HashMap::from([(self.name().to_owned(), wanted)]);
-            let (found, _) = batch::get(&self.client, wanted, batch::MOST_REQUESTS).await?;
+            let (found, _) = batch::get(&self.client, wanted, batch::MAX_REQUESTS).await?;
             rows.extend(found.into_iter().map(|(_, row)| row));
         }
         Ok(rows)

@@ -17,11 +17,11 @@ use crate::core::id::Key;
 use crate::core::profile::Profile;
 
 /// What one transaction may do. Source: AWS, API reference of `TransactWriteItems`.
-const MOST_ACTIONS: usize = 100;
+const MAX_ACTIONS: usize = 100;
 
-/// What must hold of an owner for a record to be created.
+/// What must grace period of an owner for a record to be created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owner {
+pub enum OwnerState {
     /// The Directory has it, and not as a tombstone.
     Lives,
     /// The Directory has no tombstone of it: without a mirror it has nobody who lives.
@@ -50,7 +50,7 @@ impl Profiles {
     /// # Errors
     ///
     /// [`StoreError`], never for an owner that has ended or a race that was lost.
-    pub async fn create(&self, profile: Profile, owners: &[(Key, Owner)]) -> Result<Provisioned, StoreError> {
+    pub async fn create(&self, profile: Profile, owners: &[(Key, OwnerState)]) -> Result<Provisioned, StoreError> {
         match transact(&self.client, self.items(&profile, owners)?).await? {
             Transacted::Done { .. } => Ok(Provisioned::Stored { profile, created: true }),
             Transacted::Refused(reasons) => refusal(&reasons, owners.len()),
@@ -63,11 +63,11 @@ impl Profiles {
     /// # Errors
     ///
     /// [`StoreError`]: what was created until then stays.
-    pub async fn create_all(&self, records: Vec<(Profile, Vec<(Key, Owner)>)>) -> Result<u64, StoreError> {
+    pub async fn create_all(&self, records: Vec<(Profile, Vec<(Key, OwnerState)>)>) -> Result<u64, StoreError> {
         let mut created = 0;
-        let mut together: Vec<(Profile, Vec<(Key, Owner)>)> = Vec::new();
+        let mut together: Vec<(Profile, Vec<(Key, OwnerState)>)> = Vec::new();
         for record in records {
-            if actions(&together) + 1 + record.1.len() > MOST_ACTIONS {
+            if actions(&together) + 1 + record.1.len() > MAX_ACTIONS {
                 created += self.create_together(std::mem::take(&mut together)).await?;
             }
             together.push(record);
@@ -76,15 +76,15 @@ impl Profiles {
         Ok(created)
     }
 
-    async fn create_together(&self, records: Vec<(Profile, Vec<(Key, Owner)>)>) -> Result<u64, StoreError> {
+    async fn create_together(&self, records: Vec<(Profile, Vec<(Key, OwnerState)>)>) -> Result<u64, StoreError> {
         if records.is_empty() {
             return Ok(0);
         }
         // An item may occur only once in a transaction.
-        let mut owners = BTreeMap::<&Key, Owner>::new();
+        let mut owners = BTreeMap::<&Key, OwnerState>::new();
         for (key, owner) in records.iter().flat_map(|(_, owners)| owners) {
             let strictest = owners.entry(key).or_insert(*owner);
-            *strictest = if *owner == Owner::Lives { Owner::Lives } else { *strictest };
+            *strictest = if *owner == OwnerState::Lives { OwnerState::Lives } else { *strictest };
         }
         let mut items = Vec::new();
         for (key, owner) in owners {
@@ -105,17 +105,17 @@ impl Profiles {
         Ok(created)
     }
 
-    fn items(&self, profile: &Profile, owners: &[(Key, Owner)]) -> Result<Vec<TransactWriteItem>, StoreError> {
+    fn items(&self, profile: &Profile, owners: &[(Key, OwnerState)]) -> Result<Vec<TransactWriteItem>, StoreError> {
         let checks = owners.iter().map(|(key, owner)| self.check(key, *owner));
         let mut items = checks.collect::<Result<Vec<_>, StoreError>>()?;
         items.push(self.put(profile)?);
         Ok(items)
     }
 
-    fn check(&self, key: &Key, owner: Owner) -> Result<TransactWriteItem, StoreError> {
+    fn check(&self, key: &Key, owner: OwnerState) -> Result<TransactWriteItem, StoreError> {
         let condition = match owner {
-            Owner::Lives => "attribute_exists(pk) AND attribute_not_exists(deleted_at)",
-            Owner::HasNotEnded => "attribute_not_exists(deleted_at)",
+            OwnerState::Lives => "attribute_exists(pk) AND attribute_not_exists(deleted_at)",
+            OwnerState::HasNotEnded => "attribute_not_exists(deleted_at)",
         };
         let check = ConditionCheck::builder()
             .table_name(&self.directory)
@@ -139,7 +139,7 @@ impl Profiles {
 }
 
 /// How many actions these take in one transaction.
-fn actions(records: &[(Profile, Vec<(Key, Owner)>)]) -> usize {
+fn actions(records: &[(Profile, Vec<(Key, OwnerState)>)]) -> usize {
     let owners: BTreeSet<&Key> = records.iter().flat_map(|(_, owners)| owners).map(|(key, _)| key).collect();
     records.len() + owners.len()
 }

@@ -14,10 +14,10 @@ pub enum Here {
 
 /// The entities of one kind that a run has seen.
 ///
-/// Each is kept as 63 bits of a hash, salted by the run, and one bit for [`Here`]. Two of a million share a hash once in
+/// PerKind is kept as 63 bits of a hash, salted by the run, and one bit for [`Here`]. Two of a million share a hash once in
 /// millions of runs; one that is absent would then pass for seen, until the next run has another salt.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
+pub struct ListedSet {
     entries: Vec<u64>,
     /// How many of the entries, from the start, are in order and without repetition.
     sorted: usize,
@@ -26,7 +26,7 @@ pub struct Seen {
 /// The bit that marks a tombstone.
 const TOMBSTONE: u64 = 1;
 
-impl Seen {
+impl ListedSet {
     /// The entry of an entity, as it is kept between invocations.
     pub fn entry(salt: &str, entity: &EntityId, here: Here) -> u64 {
         let hash = hash(salt, entity);
@@ -96,11 +96,11 @@ mod tests {
 
     #[test]
     fn whoever_was_seen_is_found_and_nobody_else() {
-        let mut seen = Seen::default();
+        let mut seen = ListedSet::default();
         let here = |number: usize| if number.is_multiple_of(3) { Here::Tombstone } else { Here::Live };
         // Everybody twice, as rows are repeated when a list shifts.
         for number in (0..1_000).chain(0..1_000) {
-            seen.extend([Seen::entry("run", &user(number), here(number))]);
+            seen.extend([ListedSet::entry("run", &user(number), here(number))]);
         }
         assert_eq!(seen.count(), 1_000);
         for number in 0..1_000 {
@@ -108,14 +108,14 @@ mod tests {
             assert_eq!(seen.get("run", &user(number + 1_000)), None);
             assert_eq!(seen.get("another run", &user(number)), None, "the salt is part of the hash");
         }
-        seen.extend([Seen::entry("run", &user(5_000), Here::Live)]);
+        seen.extend([ListedSet::entry("run", &user(5_000), Here::Live)]);
         assert_eq!(seen.get("run", &user(5_000)), Some(Here::Live));
         assert_eq!(seen.count(), 1_001);
     }
 
     #[test]
     fn entries_take_eight_bytes_each_and_read_back() {
-        let entries: Vec<u64> = (0..500).map(|number| Seen::entry("run", &user(number), Here::Live)).collect();
+        let entries: Vec<u64> = (0..500).map(|number| ListedSet::entry("run", &user(number), Here::Live)).collect();
         let bytes = to_bytes(&entries);
         assert_eq!(bytes.len(), 4_000);
         assert_eq!(from_bytes(&bytes), Some(entries));

@@ -12,11 +12,11 @@ use rollcall::services::reconcile::ReconcileError;
 
 use super::reconcile::{explain, store};
 use super::target::{Environment, Target};
-use super::{Screen, look, note};
+use super::{Screen, check_tables, note};
 use crate::Clock;
 use crate::args::TargetArgs;
 
-pub(super) struct Desk {
+pub(super) struct OperatorContext {
     /// The tables, and where they are.
     pub(super) target: Target,
     /// What acts on the tables and on Clerk.
@@ -24,14 +24,18 @@ pub(super) struct Desk {
     pub(super) settings: Settings,
 }
 
-impl Desk {
-    pub(super) async fn open(args: &TargetArgs, environment: Environment, clock: Clock) -> anyhow::Result<Desk> {
+impl OperatorContext {
+    pub(super) async fn open(
+        args: &TargetArgs,
+        environment: Environment,
+        clock: Clock,
+    ) -> anyhow::Result<OperatorContext> {
         let target = Target::find(args, environment, true).await?.with_owned_tables().await?;
         let settings = target.settings(Settings::read)?;
-        look::at_tables(&target, &settings).await?;
+        check_tables::all(&target, &settings).await?;
         let backups = Backups::of(&settings.removal, &target.aws);
         let operator = Reconcile::new(settings.clone(), &target.dynamodb, backups, clock).into_operator();
-        Ok(Desk { target, operator, settings })
+        Ok(OperatorContext { target, operator, settings })
     }
 
     /// Where something of a user may be.

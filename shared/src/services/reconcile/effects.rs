@@ -4,16 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{ReconcileError, Walk, concerns_one, count};
+use super::{ReconcileError, RunExecutor, count};
 use crate::adapters::clerk::error::ClerkError;
-use crate::adapters::dynamo::operations::runs::Doubtful;
+use crate::adapters::dynamo::operations::runs::CandidatePage;
 use crate::adapters::lambda::metrics;
 use crate::core::id::{EntityId, Key, Kind, UserId};
 use crate::core::mirror::item::Item;
-use crate::core::reconcile::absence::Doubt;
+use crate::core::reconcile::absence::Candidate;
 use crate::core::reconcile::run::{Mode, Phase};
 use crate::core::write_back;
-use crate::services::deletion::cascade::Left;
+use crate::services::deletion::cascade::Remaining;
 use crate::services::deletion::purge::PurgeError;
 use crate::services::deletion::{Own, failed};
 use crate::services::write_back as linking;
@@ -22,17 +22,17 @@ use crate::services::write_back as linking;
 const LINKED_TOGETHER: usize = 10;
 /// Write-backs of one run of the schedule. Two requests each, at a fifth of a production instance's rate: a quarter of an
 /// hour.
-pub const MOST_LINKS: u64 = 10_000;
+pub const MAX_LINKS: u64 = 10_000;
 /// Attempts at a write-back. Before each the user is read anew.
-const MOST_ATTEMPTS: usize = 3;
+const MAX_ATTEMPTS: usize = 3;
 /// Users in a row on whom Clerk fails, after whom a run stops.
-const MOST_FAILURES: u32 = 3;
+const MAX_FAILURES: u32 = 3;
 /// The wait before another one.
 const WAIT: Duration = Duration::from_millis(500);
 
-impl Walk<'_> {
+impl RunExecutor<'_> {
     /// A page of the Directory.
-    pub(super) async fn settle_undone(&mut self, from: Option<&Key>) -> Result<(), ReconcileError> {
+    pub(super) async fn complete_effects(&mut self, from: Option<&Key>) -> Result<(), ReconcileError> {
         let page = self.reconciler.stores.directory.scan_effects(from).await?;
         self.run.cost.read_units += page.units;
         // Where only the webhook writes the Directory, nobody carries an end on.
@@ -50,9 +50,9 @@ impl Walk<'_> {
         self.provision(&live).await?;
         self.collect_unlinked(&live).await?;
         self.run.next = match page.next {
-            Some(from) => Phase::Settle { from: Some(from) },
-            None if self.writes() && self.run.undone.links > 0 => Phase::Link { after: None },
-            None => Phase::Over,
+            Some(from) => Phase::Effects { from: Some(from) },
+            None if self.writes() && self.run.effects.links > 0 => Phase::WriteBack { after: None },
+            None => Phase::Done,
         };
         Ok(())
     }
@@ -68,9 +68,9 @@ impl Walk<'_> {
             wanted.into_iter().filter(|(key, _)| !found.keys.contains(key)).map(|(_, item)| item).collect();
         if self.writes() {
             // Read eventually consistent, some were there already.
-            self.run.undone.profiles += reconciler.provision.create(missing).await?;
+            self.run.effects.profiles += reconciler.provision.create(missing).await?;
         } else {
-            self.run.undone.profiles += self.owed(missing).await?;
+            self.run.effects.profiles += self.owed(missing).await?;
         }
         Ok(())
     }
@@ -94,14 +94,14 @@ impl Walk<'_> {
         let deletions = &self.reconciler.deletions;
         if !self.writes() {
             let waits = deletions.waits(tombstone);
-            self.run.undone.waiting += u64::from(waits);
-            self.run.undone.tombstones += u64::from(!waits);
+            self.run.effects.waiting += u64::from(waits);
+            self.run.effects.tombstones += u64::from(!waits);
             return Ok(true);
         }
         let followed = if deletions.waits(tombstone) {
-            deletions.follow(tombstone, self.until).await
+            deletions.follow(tombstone, self.deadline).await
         } else {
-            deletions.follow_at_once(tombstone, self.until).await
+            deletions.follow_at_once(tombstone, self.deadline).await
         };
         let followed = match followed {
             Ok(followed) => followed,
@@ -109,22 +109,22 @@ impl Walk<'_> {
             // One owned table, or the backups: that must not keep all else from being done.
             Err(error) => {
                 failed(tombstone, &error);
-                self.run.undone.tombstones += 1;
-                self.run.undone.left += 1;
+                self.run.effects.tombstones += 1;
+                self.run.effects.left += 1;
                 return Ok(true);
             }
         };
         let finished = followed.cascade;
-        if finished.left == Left::Time {
+        if finished.left == Remaining::Deadline {
             return Ok(false);
         }
         self.run.cost.write_units += finished.units;
         self.run.tally.membership.ended += finished.ended;
         let waits = matches!(followed.own, Own::Waits(_));
-        self.run.undone.waiting += u64::from(waits);
-        self.run.undone.purged += u64::from(matches!(followed.own, Own::Removed(_)));
-        self.run.undone.tombstones += u64::from(!waits || finished.ended > 0);
-        self.run.undone.left += u64::from(finished.left == Left::Memberships);
+        self.run.effects.waiting += u64::from(waits);
+        self.run.effects.purged += u64::from(matches!(followed.own, Own::Removed(_)));
+        self.run.effects.tombstones += u64::from(!waits || finished.ended > 0);
+        self.run.effects.left += u64::from(finished.left == Remaining::Memberships);
         self.beat().await?;
         Ok(true)
     }
@@ -165,25 +165,25 @@ impl Walk<'_> {
             if link.conflicts {
                 tracing::warn!(pk = item.key.pk, "a user's dbId is another one");
                 metrics::writeback_conflict();
-                self.run.undone.conflicts += 1;
+                self.run.effects.conflicts += 1;
             }
             if !link.missing.is_empty()
                 && let Some(entity @ EntityId::User(_)) = item.entity()
                 && !self.is_not_listed(&entity)
             {
-                unlinked.push(Doubt { entity, absent: false });
+                unlinked.push(Candidate { entity, absent: false });
             }
         }
-        let most = self.reconciler.most_links.unwrap_or(u64::MAX);
-        let room = usize::try_from(most.saturating_sub(self.run.undone.links)).unwrap_or(usize::MAX);
-        self.run.undone.links += count(unlinked.len());
+        let most = self.reconciler.max_links.unwrap_or(u64::MAX);
+        let room = usize::try_from(most.saturating_sub(self.run.effects.links)).unwrap_or(usize::MAX);
+        self.run.effects.links += count(unlinked.len());
         if !self.writes() {
             return Ok(());
         }
-        self.run.undone.backlog += count(unlinked.len().saturating_sub(room));
+        self.run.effects.backlog += count(unlinked.len().saturating_sub(room));
         unlinked.truncate(room);
         for some in unlinked.chunks(LINKED_TOGETHER) {
-            self.keep_doubts(Kind::User, Doubtful::Unlinked, some).await?;
+            self.keep_doubts(Kind::User, CandidatePage::Unlinked, some).await?;
         }
         Ok(())
     }
@@ -195,17 +195,21 @@ impl Walk<'_> {
 
     /// A page of write-backs.
     pub(super) async fn link(&mut self, after: Option<&Key>) -> Result<(), ReconcileError> {
-        let page =
-            self.reconciler.stores.operations.candidates(&self.run.run, Kind::User, Doubtful::Unlinked, after).await?;
+        let page = self
+            .reconciler
+            .stores
+            .operations
+            .candidates(&self.run.run, Kind::User, CandidatePage::Unlinked, after)
+            .await?;
         // An earlier settling of the same run may have recorded more pages than the last one.
         let number = |place: &Key| place.sk.rsplit('#').next().and_then(|number| number.parse::<u64>().ok());
         let is_current = |place: &Key| number(place).is_some_and(|number| number < self.run.unlinked_pages);
         let Some((place, users)) = page.filter(|(place, _)| is_current(place)) else {
-            self.run.next = Phase::Over;
+            self.run.next = Phase::Done;
             return Ok(());
         };
         let (mut left, mut linked, mut gone, mut failures) = (0, 0, 0, 0);
-        for Doubt { entity, .. } in users {
+        for Candidate { entity, .. } in users {
             let EntityId::User(user) = entity else { continue };
             if self.is_out_of_time() {
                 // The same page again: whoever is linked by then lacks nothing.
@@ -218,8 +222,8 @@ impl Walk<'_> {
                 }
                 // About one user Clerk may fail for ever. After some it is Clerk that is in trouble.
                 Err(error) => {
-                    failures += u32::from(!concerns_one(&error));
-                    if failures == MOST_FAILURES || matches!(error, ClerkError::Unauthorized(_)) {
+                    failures += u32::from(!error.concerns_one());
+                    if failures == MAX_FAILURES || matches!(error, ClerkError::Unauthorized(_)) {
                         return Err(error.into());
                     }
                     tracing::warn!(%error, "a write-back is left to the next run");
@@ -228,12 +232,12 @@ impl Walk<'_> {
             }
             self.beat().await?;
         }
-        let undone = &mut self.run.undone;
-        undone.left += left;
-        undone.linked += linked;
+        let effects = &mut self.run.effects;
+        effects.left += left;
+        effects.linked += linked;
         // Nothing of theirs was written.
-        (undone.gone, undone.links) = (undone.gone + gone, undone.links.saturating_sub(gone));
-        self.run.next = Phase::Link { after: Some(place) };
+        (effects.gone, effects.links) = (effects.gone + gone, effects.links.saturating_sub(gone));
+        self.run.next = Phase::WriteBack { after: Some(place) };
         Ok(())
     }
 
@@ -244,7 +248,7 @@ impl Walk<'_> {
         loop {
             match linking::link(&applier.clerk, &applier.instance, user).await {
                 Ok(linked) => return Ok(linked.found),
-                Err(ClerkError::Unavailable(_)) if attempts < MOST_ATTEMPTS => tokio::time::sleep(WAIT).await,
+                Err(ClerkError::Unavailable(_)) if attempts < MAX_ATTEMPTS => tokio::time::sleep(WAIT).await,
                 Err(error) => return Err(error),
             }
             attempts += 1;

@@ -15,16 +15,16 @@ use super::target::Target;
 /// # Errors
 ///
 /// All that is wrong, each with the table and the variable; or that DynamoDB does not describe them.
-pub(super) async fn at_tables(target: &Target, settings: &Settings) -> anyhow::Result<()> {
-    at(target, &settings.tables).await
+pub(super) async fn all(target: &Target, settings: &Settings) -> anyhow::Result<()> {
+    named(target, &settings.tables).await
 }
 
 /// Refuses tables that are not the Directory, Profiles and Operations.
 ///
 /// # Errors
 ///
-/// As [`at_tables`].
-pub(super) async fn at(target: &Target, tables: &Tables) -> anyhow::Result<()> {
+/// As [`all`].
+pub(super) async fn named(target: &Target, tables: &Tables) -> anyhow::Result<()> {
     let [directory, profiles, operations] = tables.names();
     let tables = [
         (DIRECTORY_TABLE.name, Role::Directory, directory),

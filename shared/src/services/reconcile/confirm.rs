@@ -5,10 +5,10 @@ use std::collections::HashSet;
 
 use futures_util::{StreamExt, stream};
 
-use super::{ReconcileError, SAID, Walk, concerns_one, count};
-use crate::adapters::clerk::lists::{MOST_IDS, Row};
+use super::{NO_EVIDENCE, ReconcileError, RunExecutor, count};
+use crate::adapters::clerk::lists::{ClerkRow, MAX_IDS};
 use crate::adapters::dynamo::directory::scan::Rows;
-use crate::adapters::dynamo::operations::runs::Doubtful;
+use crate::adapters::dynamo::operations::runs::CandidatePage;
 use crate::core::clerk::objects::Entity;
 use crate::core::controls::{Invariant, guards};
 use crate::core::id::{EntityId, Key, Kind, UserId};
@@ -18,23 +18,24 @@ use crate::core::mirror::item::{Item, Writer};
 use crate::core::mirror::projection::Context;
 use crate::core::mirror::rule::Outcome;
 use crate::core::mirror::tombstone::Deletion;
-use crate::core::reconcile::absence::Doubt;
+use crate::core::reconcile::absence::Candidate;
 use crate::core::reconcile::presence::{Presence, is_settled};
 use crate::core::reconcile::run::{Phase, Run};
 use crate::services::deletion::cascade::One;
 
-/// Items in doubt that are looked at together: with two witnesses as many as Clerk may be asked about.
-pub(super) const TOGETHER: usize = MOST_IDS - 2;
+/// Items in doubt that are looked at together: with two control_users as many as Clerk may be asked about.
+pub(super) const TOGETHER: usize = MAX_IDS - 2;
 /// Absences that are proven in one step: so few that it ends in time even at the slowest of paces.
 const PROVEN_TOGETHER: usize = 20;
 /// Proofs at once. The pace decides how fast they go.
 const PROOFS_AT_ONCE: usize = 4;
 
-impl Walk<'_> {
+impl RunExecutor<'_> {
     /// A page of what is in doubt, as it is now: ends memberships whose parents have ended, and adds to the absences those
     /// that Clerk, asked about them by name, does not show either.
-    pub(super) async fn sift(&mut self, kind: Kind, after: Option<&Key>) -> Result<(), ReconcileError> {
-        let page = self.reconciler.stores.operations.candidates(&self.run.run, kind, Doubtful::Found, after).await?;
+    pub(super) async fn screen(&mut self, kind: Kind, after: Option<&Key>) -> Result<(), ReconcileError> {
+        let page =
+            self.reconciler.stores.operations.candidates(&self.run.run, kind, CandidatePage::Found, after).await?;
         let Some((place, doubts)) = page else {
             let held = self.run.tally.of(kind).held;
             if held > 0 {
@@ -43,27 +44,27 @@ impl Walk<'_> {
             self.run.next = self.run.after_sifting(kind);
             return Ok(());
         };
-        self.run.next = Phase::Sift { kind, after: Some(place) };
+        self.run.next = Phase::Screen { kind, after: Some(place) };
         let mut live = self.still_live(&doubts).await?;
         if kind == Kind::Membership {
             live = self.end_with_parents(live).await?;
         }
         let start = self.run.started_at;
-        let mut absent: Vec<(&Doubt, Item)> =
+        let mut absent: Vec<(&Candidate, Item)> =
             live.into_iter().filter(|(doubt, item)| doubt.absent && is_settled(item, start)).collect();
         if !self.run.is_complete(kind) {
             return Ok(());
         }
         let was_held = self.run.must_hold(kind);
         if kind == Kind::User && !was_held {
-            absent = self.screen(absent).await?;
+            absent = self.screen_by_list(absent).await?;
         }
         *self.run.absent.of_mut(kind) += count(absent.len());
         if self.run.must_hold(kind) {
             // All of them, those of the pages before included.
             self.run.tally.of_mut(kind).held = *self.run.absent.of(kind);
         } else {
-            let absent: Vec<Doubt> = absent.into_iter().map(|(doubt, _)| doubt.clone()).collect();
+            let absent: Vec<Candidate> = absent.into_iter().map(|(doubt, _)| doubt.clone()).collect();
             for absent in absent.chunks(PROVEN_TOGETHER) {
                 self.keep_doubts(kind, self.absences(), absent).await?;
             }
@@ -72,13 +73,13 @@ impl Walk<'_> {
     }
 
     /// A page of absences: asks Clerk about each by itself, and ends whoever it does not have.
-    pub(super) async fn prove(&mut self, kind: Kind, after: Option<&Key>) -> Result<(), ReconcileError> {
+    pub(super) async fn confirm(&mut self, kind: Kind, after: Option<&Key>) -> Result<(), ReconcileError> {
         let page = self.reconciler.stores.operations.candidates(&self.run.run, kind, self.absences(), after).await?;
         let Some((place, absences)) = page else {
             self.run.next = Run::after_proving(kind);
             return Ok(());
         };
-        self.run.next = Phase::Prove { kind, after: Some(place) };
+        self.run.next = Phase::Confirm { kind, after: Some(place) };
         let start = self.run.started_at;
         // Read before Clerk is asked: what comes after that is another state, or another generation, and wins.
         let live = self.still_live(&absences).await?;
@@ -104,9 +105,9 @@ impl Walk<'_> {
                 Ok(Some(entity)) => self.bring_up_to_date(&id, Some(entity), stored).await?,
                 Ok(None) => {
                     self.end(&id, stored).await?;
-                    proven.push(Doubt { entity: id, absent: true });
+                    proven.push(Candidate { entity: id, absent: true });
                 }
-                Err(error) if concerns_one(&error) => {
+                Err(error) if error.concerns_one() => {
                     tracing::warn!(entity = kind.name(), id = %id, %error, "Clerk gives no proof");
                     self.run.tally.of_mut(kind).drift.unproven += 1;
                 }
@@ -115,50 +116,50 @@ impl Walk<'_> {
         }
         if !self.writes() && !proven.is_empty() {
             // There is no tombstone for their memberships to be found under.
-            self.keep_doubts(kind, Doubtful::Proven, &proven).await?;
+            self.keep_doubts(kind, CandidatePage::Proven, &proven).await?;
         }
         Ok(())
     }
 
     /// Users and organizations that this run would have ended, had it written.
-    async fn condemned(&mut self) -> Result<&HashSet<EntityId>, ReconcileError> {
-        if self.condemned.is_none() {
-            let mut condemned = HashSet::new();
+    async fn would_delete(&mut self) -> Result<&HashSet<EntityId>, ReconcileError> {
+        if self.would_delete.is_none() {
+            let mut would_delete = HashSet::new();
             for kind in [Kind::User, Kind::Organization].into_iter().filter(|_| !self.writes()) {
                 let mut after = None;
                 while let Some((place, doubts)) = self
                     .reconciler
                     .stores
                     .operations
-                    .candidates(&self.run.run, kind, Doubtful::Proven, after.as_ref())
+                    .candidates(&self.run.run, kind, CandidatePage::Proven, after.as_ref())
                     .await?
                 {
-                    condemned.extend(doubts.into_iter().map(|doubt| doubt.entity));
+                    would_delete.extend(doubts.into_iter().map(|doubt| doubt.entity));
                     after = Some(place);
                 }
             }
-            self.condemned = Some(condemned);
+            self.would_delete = Some(would_delete);
         }
-        Ok(self.condemned.get_or_insert_default())
+        Ok(self.would_delete.get_or_insert_default())
     }
 
     pub(super) async fn keep_doubts(
         &mut self,
         kind: Kind,
-        page: Doubtful,
-        doubts: &[Doubt],
+        page: CandidatePage,
+        doubts: &[Candidate],
     ) -> Result<(), ReconcileError> {
         self.run.cost.write_units +=
             self.reconciler.stores.operations.save_candidates(&self.run, kind, page, doubts).await?;
         match page {
-            Doubtful::Unlinked => self.run.unlinked_pages += 1,
+            CandidatePage::Unlinked => self.run.unlinked_pages += 1,
             _ => self.run.pages += 1,
         }
         Ok(())
     }
 
     /// Those in doubt that live, as they are now.
-    async fn still_live<'d>(&mut self, doubts: &'d [Doubt]) -> Result<Vec<(&'d Doubt, Item)>, ReconcileError> {
+    async fn still_live<'d>(&mut self, doubts: &'d [Candidate]) -> Result<Vec<(&'d Candidate, Item)>, ReconcileError> {
         let instance = &self.reconciler.applier.instance;
         let keys: Vec<Key> = doubts.iter().map(|doubt| doubt.entity.key(instance)).collect();
         let mut stored = self.read(&keys).await?;
@@ -178,8 +179,8 @@ impl Walk<'_> {
     /// Ends those memberships whose user or organization has ended, and gives back the others.
     async fn end_with_parents<'d>(
         &mut self,
-        live: Vec<(&'d Doubt, Item)>,
-    ) -> Result<Vec<(&'d Doubt, Item)>, ReconcileError> {
+        live: Vec<(&'d Candidate, Item)>,
+    ) -> Result<Vec<(&'d Candidate, Item)>, ReconcileError> {
         let instance = &self.reconciler.applier.instance;
         let parents: HashSet<Key> =
             live.iter().flat_map(|(doubt, _)| doubt.entity.parents()).map(|parent| parent.key(instance)).collect();
@@ -191,11 +192,11 @@ impl Walk<'_> {
                 .parents()
                 .into_iter()
                 .find_map(|parent| parents.items.get(&parent.key(instance)).filter(|parent| parent.is_deleted()));
-            let condemned = self.condemned().await?;
-            let condemned = doubt.entity.parents().iter().any(|parent| condemned.contains(parent));
+            let would_delete = self.would_delete().await?;
+            let would_delete = doubt.entity.parents().iter().any(|parent| would_delete.contains(parent));
             match ended {
                 Some(parent) => self.end_with(&doubt.entity, item, parent.clone()).await?,
-                None if condemned => self.run.tally.membership.drift.orphaned += 1,
+                None if would_delete => self.run.tally.membership.drift.orphaned += 1,
                 None => others.push((doubt, item)),
             }
         }
@@ -214,7 +215,7 @@ impl Walk<'_> {
                 self.run.tally.membership.ended += 1;
                 tracing::info!(id = %entity, %rank, "a membership has ended with its parent");
             }
-            One::Settled => {}
+            One::Nothing => {}
             // Somebody is busy with it. The next run looks again.
             One::Busy => {
                 let drift = &mut self.run.tally.membership.drift;
@@ -226,31 +227,34 @@ impl Walk<'_> {
 
     /// Asks Clerk about absent users by their ids, all at once, and brings those that it still has up to date. Two
     /// who are known to live are asked about as well: if neither comes back, the answer is worth nothing.
-    async fn screen<'d>(&mut self, absent: Vec<(&'d Doubt, Item)>) -> Result<Vec<(&'d Doubt, Item)>, ReconcileError> {
+    async fn screen_by_list<'d>(
+        &mut self,
+        absent: Vec<(&'d Candidate, Item)>,
+    ) -> Result<Vec<(&'d Candidate, Item)>, ReconcileError> {
         if absent.is_empty() {
             return Ok(absent);
         }
-        let witnesses = self.run.witnesses.clone();
-        if witnesses.is_empty() {
-            // Nobody lives who could be one. Each is proven by itself anyway.
+        let control_users = self.run.control_users.clone();
+        if control_users.is_empty() {
+            // Nobody lives who could be one. PerKind is proven by itself anyway.
             return Ok(absent);
         }
         let ids = absent.iter().filter_map(|(doubt, _)| match &doubt.entity {
             EntityId::User(user) => Some(user),
             EntityId::Organization(_) | EntityId::Membership { .. } => None,
         });
-        let ids: Vec<&UserId> = ids.chain(&witnesses).collect();
+        let ids: Vec<&UserId> = ids.chain(&control_users).collect();
         let page = self.reconciler.applier.clerk.users_among(&ids).await?;
         let mut found: Vec<(EntityId, Option<Entity>)> = Vec::new();
         for row in page.rows {
             match row {
-                Row::Read(entity) => found.push((entity.id(), Some(*entity))),
-                Row::Unreadable(Some(entity)) => found.push((entity, None)),
-                Row::Unreadable(None) => {}
+                ClerkRow::Read(entity) => found.push((entity.id(), Some(*entity))),
+                ClerkRow::Unreadable(Some(entity)) => found.push((entity, None)),
+                ClerkRow::Unreadable(None) => {}
             }
         }
         let is_witness = |entity: &EntityId| match entity {
-            EntityId::User(user) => witnesses.contains(user),
+            EntityId::User(user) => control_users.contains(user),
             EntityId::Organization(_) | EntityId::Membership { .. } => false,
         };
         let (known, others): (Vec<_>, Vec<_>) = found.iter().partition(|(entity, _)| is_witness(entity));
@@ -291,14 +295,14 @@ impl Walk<'_> {
             roles: &reconciler.applier.roles,
             provenance: &provenance,
         };
-        let next = decide::fetched(Some(entity), Some(&stored), &SAID, &context);
+        let next = decide::fetched(Some(entity), Some(&stored), &NO_EVIDENCE, &context);
         let Next::Again(_) = &next else {
             tally.unchanged += 1;
             return Ok(());
         };
         tally.drift.outdated += 1;
         if self.writes() {
-            let applied = reconciler.applier.apply(id, next, Some(stored), &SAID, &context, None).await;
+            let applied = reconciler.applier.apply(id, next, Some(stored), &NO_EVIDENCE, &context, None).await;
             let outcome = self.settled(id.kind(), applied)?;
             let tally = self.run.tally.of_mut(id.kind());
             tally.updated += u64::from(outcome == Some(Outcome::Applied));
@@ -334,7 +338,7 @@ impl Walk<'_> {
         let write = decide::tombstone(deletion, reconciler.deletions.cascade.deletion, &context);
         let rank = write.item.rank;
         let next = Next::Again(Box::new(write));
-        let applied = reconciler.applier.apply(id, next, Some(stored), &SAID, &context, None).await;
+        let applied = reconciler.applier.apply(id, next, Some(stored), &NO_EVIDENCE, &context, None).await;
         match self.settled(kind, applied)? {
             Some(Outcome::Applied) => {
                 self.run.tally.of_mut(kind).deleted += 1;

@@ -19,18 +19,18 @@ pub fn requests(percent: u8, production: bool) -> u32 {
 /// Lets so many requests through in any window of [`WINDOW`], wherever it begins. Times are counted from any fixed
 /// moment.
 #[derive(Debug)]
-pub struct Pace {
+pub struct RateLimiter {
     most: usize,
     sent: VecDeque<Duration>,
     /// Until when Clerk has asked to be left alone.
-    rests_until: Duration,
+    paused_until: Duration,
 }
 
-impl Pace {
+impl RateLimiter {
     /// A share of Clerk's limit, in percent; one request at least.
-    pub fn share(percent: u8, production: bool) -> Pace {
+    pub fn share(percent: u8, production: bool) -> RateLimiter {
         let most = usize::try_from(requests(percent, production)).unwrap_or(usize::MAX);
-        Pace { most, sent: VecDeque::new(), rests_until: Duration::ZERO }
+        RateLimiter { most, sent: VecDeque::new(), paused_until: Duration::ZERO }
     }
 
     /// Takes a turn at `now`.
@@ -38,9 +38,9 @@ impl Pace {
     /// # Errors
     ///
     /// How long to wait before asking for a turn again.
-    pub fn turn(&mut self, now: Duration) -> Result<(), Duration> {
-        if now < self.rests_until {
-            return Err(self.rests_until.saturating_sub(now));
+    pub fn acquire(&mut self, now: Duration) -> Result<(), Duration> {
+        if now < self.paused_until {
+            return Err(self.paused_until.saturating_sub(now));
         }
         while self.sent.front().is_some_and(|sent| now.saturating_sub(*sent) >= WINDOW) {
             self.sent.pop_front();
@@ -55,12 +55,12 @@ impl Pace {
     }
 
     /// Lets nobody through for so long: Clerk has asked for that, and means every request.
-    pub fn rest(&mut self, now: Duration, wait: Duration) {
-        self.rests_until = self.rests_until.max(now + wait);
+    pub fn pause(&mut self, now: Duration, wait: Duration) {
+        self.paused_until = self.paused_until.max(now + wait);
     }
 
     /// Goes on at another share; what was sent still counts.
-    pub fn change(&mut self, other: &Pace) {
+    pub fn change(&mut self, other: &RateLimiter) {
         self.most = other.most;
     }
 }
@@ -72,10 +72,10 @@ mod tests {
     #[test]
     fn no_window_sees_more_than_its_share() {
         for (percent, production, most) in [(20, true, 200), (20, false, 20), (100, false, 100), (1, false, 1)] {
-            let mut pace = Pace::share(percent, production);
+            let mut pace = RateLimiter::share(percent, production);
             let (mut now, mut sent) = (Duration::ZERO, Vec::new());
             while sent.len() < most * 3 {
-                match pace.turn(now) {
+                match pace.acquire(now) {
                     Ok(()) => sent.push(now),
                     Err(wait) => {
                         assert!(wait > Duration::ZERO);
@@ -95,20 +95,20 @@ mod tests {
 
     #[test]
     fn a_rest_is_everybodys() {
-        let mut pace = Pace::share(100, true);
+        let mut pace = RateLimiter::share(100, true);
         let at = Duration::from_secs;
-        assert_eq!(pace.turn(at(1)), Ok(()));
-        pace.rest(at(2), at(5));
-        pace.rest(at(3), at(1));
-        assert_eq!(pace.turn(at(4)), Err(at(3)));
-        assert_eq!(pace.turn(at(7)), Ok(()));
+        assert_eq!(pace.acquire(at(1)), Ok(()));
+        pace.pause(at(2), at(5));
+        pace.pause(at(3), at(1));
+        assert_eq!(pace.acquire(at(4)), Err(at(3)));
+        assert_eq!(pace.acquire(at(7)), Ok(()));
     }
 
     #[test]
     fn what_was_sent_counts_at_another_share_too() {
-        let mut pace = Pace::share(100, false);
-        assert!((0..50).all(|_| pace.turn(Duration::ZERO).is_ok()));
-        pace.change(&Pace::share(20, false));
-        assert_eq!(pace.turn(Duration::from_secs(1)), Err(Duration::from_secs(9)));
+        let mut pace = RateLimiter::share(100, false);
+        assert!((0..50).all(|_| pace.acquire(Duration::ZERO).is_ok()));
+        pace.change(&RateLimiter::share(20, false));
+        assert_eq!(pace.acquire(Duration::from_secs(1)), Err(Duration::from_secs(9)));
     }
 }
