@@ -219,10 +219,10 @@ async fn e2_profiles_is_none_of_the_tables_that_may_be_missing() {
 #[tokio::test]
 async fn e2_a_table_that_is_not_as_the_setting_says_leaves_the_purge_to_be_mended() {
     for (wrong, problem) in [
-        (r#"[{"table":"tasks","key":"owner"}]"#, "rows are found there by user_id, not by owner"),
-        (r#"[{"table":"moods","key":"user_id"}]"#, "rows are found there by mood_id, not by user_id"),
-        (r#"[{"table":"moods","key":"user_id","index":"by_owner"}]"#, "it has no index by_owner"),
-        (r#"[{"table":"tasks","key":"user_id","sort_key":"id"}]"#, "id is no key of it"),
+        (r#"[{"table":"tasks","key":"owner"}]"#, "the partition key is user_id, expected owner"),
+        (r#"[{"table":"moods","key":"user_id"}]"#, "the partition key is mood_id, expected user_id"),
+        (r#"[{"table":"moods","key":"user_id","index":"by_owner"}]"#, "index by_owner does not exist"),
+        (r#"[{"table":"tasks","key":"user_id","sort_key":"id"}]"#, "id is not a key of the table or index"),
     ] {
         let office = Office::of("progress-and-purge", &[("OWNED_TABLES", wrong)]).await;
         office.ada_leaves().await;

@@ -60,8 +60,8 @@ async fn fault_a6_tables_that_are_not_what_they_are_called_are_named_before_anyt
         }
     }
     for (settings, expected) in [
-        (("DIRECTORY_TABLE", "rollcall-typo"), "DIRECTORY_TABLE names rollcall-typo: there is no such table"),
-        (("PROFILES_TABLE", "rollcall-typo"), "PROFILES_TABLE names rollcall-typo: there is no such table"),
+        (("DIRECTORY_TABLE", "rollcall-typo"), "DIRECTORY_TABLE names rollcall-typo: the table does not exist"),
+        (("PROFILES_TABLE", "rollcall-typo"), "PROFILES_TABLE names rollcall-typo: the table does not exist"),
         (("OPERATIONS_TABLE", directory), "OPERATIONS_TABLE and DIRECTORY_TABLE name the same table"),
         (("PROFILES_TABLE", "rollcall-operations"), "OPERATIONS_TABLE and PROFILES_TABLE name the same table"),
     ] {
@@ -121,7 +121,7 @@ async fn i16_a_run_goes_on_only_under_the_settings_that_it_began_with() {
         let instead = run.instead_of.clone().unwrap();
         assert_eq!((&instead.run, instead.settings), (&first.run, vec![named.to_owned()]));
         let text = report::text(&report, "");
-        let said = format!("Run {} was interrupted. It began under other settings ({named})", first.run);
+        let said = format!("Run {} was interrupted. That run was started with other settings ({named})", first.run);
         assert!(text.contains(&said), "{text}");
         // Under its own settings the first one is still there.
         let again = world.reconcile().await;
@@ -160,7 +160,7 @@ async fn i16_a_held_run_is_approved_only_under_the_settings_that_it_began_with()
     assert!(held.is_held(), "{held:?}");
     let other = world.beside(&[("DELETION_POLICY", "retain")]).await;
     let refused = other.reconciler().await.run(&Order::Approve(held.run.clone()), None, &|_| ()).await.unwrap_err();
-    assert!(refused.to_string().contains("began under other settings (DELETION_POLICY)"), "{refused}");
+    assert!(refused.to_string().contains("was started with other settings (DELETION_POLICY)"), "{refused}");
     assert_eq!(world.approve(&held).await.tally.user.deleted, 3);
 }
 
