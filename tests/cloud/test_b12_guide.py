@@ -71,7 +71,7 @@ def trigger(stack, event, *arguments):
 def followed():
     """The events that the webhook follows, by its source."""
     source = (ROOT / "shared/src/core/clerk/event.rs").read_text()
-    listed = re.search(r"pub const FOLLOWED: \[&str; \d+\] = \[(.*?)\];", source, re.DOTALL)[1]
+    listed = re.search(r"pub const SUBSCRIBED_EVENTS: \[&str; \d+\] = \[(.*?)\];", source, re.DOTALL)[1]
     return set(re.findall(r'"([^"]+)"', listed))
 
 
