@@ -37,9 +37,9 @@ async function settle() {
 
 async function handler({ order }) {
   if (order !== "settle") throw new Error("a run is not made here");
-  const settled = await settle();
-  console.log(JSON.stringify({ message: "settle", outcome: "done", ...settled }));
-  return { state: "done", settled };
+  const purges = await settle();
+  console.log(JSON.stringify({ message: "settle", outcome: "done", ...purges }));
+  return { state: "done", purges };
 }
 
 await serve(handler);
