@@ -36,9 +36,9 @@ async function settle() {
 }
 
 async function handler({ order }) {
-  if (order !== "settle") throw new Error("a run is not made here");
+  if (order !== "purge_due") throw new Error("a run is not made here");
   const purges = await settle();
-  console.log(JSON.stringify({ message: "settle", outcome: "done", ...purges }));
+  console.log(JSON.stringify({ message: "purge_due", outcome: "done", ...purges }));
   return { state: "done", purges };
 }
 

@@ -77,7 +77,7 @@ fn events(now: Millis, count: usize) -> anyhow::Result<Vec<String>> {
         ("sec-fetch-site", "cross-site"),
         ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"),
     ];
-    Ok(vec![hot_path::gateway_event("/profiles/ensure", headers, None, now); count])
+    Ok(vec![hot_path::gateway_event("POST /profiles/ensure", headers, None, now); count])
 }
 
 /// A token of version 2, active in the organization, with the claims that docs/frontend.md asks for: nothing lags.

@@ -88,6 +88,6 @@ impl Signed {
             ("svix-timestamp", &self.timestamp),
             ("user-agent", "Svix-Webhooks/1.84.0"),
         ];
-        hot_path::gateway_event("/webhooks/clerk", headers, Some(&self.body), self.sent_at)
+        hot_path::gateway_event("POST /webhooks/clerk", headers, Some(&self.body), self.sent_at)
     }
 }

@@ -68,14 +68,15 @@ impl Answered {
     }
 }
 
-/// The event of Lambda for a `POST` to `path` at the moment `at`. Source: AWS, "AWS Lambda integration payload format",
+/// The event of Lambda for a route, such as `POST /sync`, at the moment `at`. Source: AWS, "AWS Lambda integration payload format",
 /// version 2.0.
 pub(crate) fn gateway_event<const N: usize>(
-    path: &str,
+    route: &str,
     headers: [(&str, &str); N],
     body: Option<&str>,
     at: Millis,
 ) -> String {
+    let (method, path) = route.split_once(' ').unwrap_or(("GET", route));
     let mut all = json!({
         "accept": "*/*",
         "content-length": body.unwrap_or_default().len().to_string(),
@@ -89,7 +90,7 @@ pub(crate) fn gateway_event<const N: usize>(
     }
     let mut event = json!({
         "version": "2.0",
-        "routeKey": format!("POST {path}"),
+        "routeKey": route,
         "rawPath": path,
         "rawQueryString": "",
         "requestContext": {
@@ -98,14 +99,14 @@ pub(crate) fn gateway_event<const N: usize>(
             "domainName": DOMAIN,
             "domainPrefix": "example",
             "http": {
-                "method": "POST",
+                "method": method,
                 "path": path,
                 "protocol": "HTTP/1.1",
                 "sourceIp": "192.0.2.10",
                 "userAgent": all["user-agent"],
             },
             "requestId": "JKJaXmPLvHcESHA=",
-            "routeKey": format!("POST {path}"),
+            "routeKey": route,
             "stage": "$default",
             "time": "21/Nov/2026:09:00:00 +0000",
             "timeEpoch": at,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use rollcall::adapters::lambda::function::Function;
-use rollcall::settings::variables::InvalidSettings;
+use rollcall::settings::variables::{InvalidSettings, Source};
 
 const REQUIRED: [(&str, &str); 9] = [
     ("DIRECTORY_TABLE", "rollcall-directory"),
@@ -23,7 +23,10 @@ type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 fn check<S: Debug>(function: &Function, read: fn(Lookup<'_>) -> Result<S, InvalidSettings>) {
     let required = |name: &str| REQUIRED.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-    let asked = RefCell::new(BTreeSet::from(["ROLLCALL_SECRET_ARN".to_owned()]));
+    // The ARN of the secret is read before the settings, and only by a function that has secrets.
+    let has_secrets = function.variables().any(|variable| variable.source == Source::Secret);
+    let arn = has_secrets.then(|| "ROLLCALL_SECRET_ARN".to_owned());
+    let asked = RefCell::new(arn.into_iter().collect::<BTreeSet<_>>());
     let without = read(&|name| {
         asked.borrow_mut().insert(name.to_owned());
         required(name)
