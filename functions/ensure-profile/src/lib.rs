@@ -37,7 +37,7 @@ use crate::settings::Settings;
 
 const ENSURE: &str = "POST /profiles/ensure";
 const SYNC: &str = "GET /sync";
-/// The function for whoever lists all functions.
+/// The entry of this function in the registry of functions.
 pub const FUNCTION: Function = Function {
     name: "ensure-profile",
     log_target: env!("CARGO_CRATE_NAME"),

@@ -36,7 +36,7 @@ use tracing::{error, info, warn};
 
 use crate::settings::Settings;
 
-/// The function for whoever lists all functions.
+/// The entry of this function in the registry of functions.
 pub const FUNCTION: Function =
     Function { name: "reconcile", log_target: env!("CARGO_CRATE_NAME"), routes: &[], groups: settings::GROUPS };
 

@@ -33,7 +33,7 @@ use crate::answers::WebhookResponse;
 use crate::settings::Settings;
 
 const CLERK: &str = "POST /webhooks/clerk";
-/// The function for whoever lists all functions.
+/// The entry of this function in the registry of functions.
 pub const FUNCTION: Function =
     Function { name: "webhook", log_target: env!("CARGO_CRATE_NAME"), routes: &[CLERK], groups: settings::GROUPS };
 
