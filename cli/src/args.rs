@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clerk_emulator::HostName;
 use rollcall::core::deletion::subject::Subject;
-use rollcall::core::reconcile::run::RunId;
+use rollcall::core::reconcile::run_id::RunId;
 
 /// Rollcall keeps a DynamoDB copy of Clerk's users, organizations and memberships in sync with Clerk.
 #[derive(Debug, Parser)]

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use rollcall::core::id::Kind;
-use rollcall::core::reconcile::run::{Phase, Run};
+use rollcall::core::reconcile::phase::Phase;
+use rollcall::core::reconcile::run::Run;
 
 use super::text::{count, counted, plural};
 use super::{Screen, note};

@@ -11,7 +11,8 @@ use rollcall::adapters::clerk::error::ClerkError;
 use rollcall::adapters::dynamo::error::StoreError;
 use rollcall::adapters::dynamo::operations::runs::CandidatePage;
 use rollcall::core::id::Kind;
-use rollcall::core::reconcile::run::{Mode, Run, RunId, RunState};
+use rollcall::core::reconcile::run::{Mode, Run, RunState};
+use rollcall::core::reconcile::run_id::RunId;
 use rollcall::services::reconcile::ReconcileError;
 
 use super::progress::Progress;

@@ -4,7 +4,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use reconcile::Order;
 use rollcall::core::id::Kind;
-use rollcall::core::reconcile::run::{Mode, Phase, Run};
+use rollcall::core::reconcile::phase::Phase;
+use rollcall::core::reconcile::run::{Mode, Run};
 use rollcall_tests::World;
 use serde_json::{Value, json};
 

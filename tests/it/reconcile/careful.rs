@@ -2,7 +2,8 @@
 
 use aws_sdk_dynamodb::types::{AttributeValue, StreamSpecification};
 use reconcile::{Order, Outcome};
-use rollcall::core::reconcile::run::{Mode, Phase, Run};
+use rollcall::core::reconcile::phase::Phase;
+use rollcall::core::reconcile::run::{Mode, Run};
 use rollcall_cli::dev::tables::{self, Tables};
 use rollcall_cli::operator::report;
 use rollcall_tests::World;

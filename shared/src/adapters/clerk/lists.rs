@@ -10,7 +10,7 @@ use super::api::ClerkApi;
 use crate::adapters::clerk::error::ClerkError;
 use crate::core::clerk::objects::{Entity, Membership, Organization, User};
 use crate::core::id::{EntityId, Kind, OrganizationId, UserId};
-use crate::core::reconcile::run::Cursor;
+use crate::core::reconcile::phase::Cursor;
 
 /// Rows of a page: the most that Clerk gives. Asked for more, it silently gives ten.
 /// Source: Backend API, parameter `limit`; clerk/clerk-sdk-python#166.

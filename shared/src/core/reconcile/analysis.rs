@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::run::{Mode, Run, RunId};
+use super::run::{Mode, Run};
+use super::run_id::RunId;
 use super::tally::{Drift, PendingEffects, Tally};
 use crate::core::id::{InstanceId, Key, Kind, OrganizationId, PerKind};
 use crate::core::mirror::item::Item;

@@ -1,80 +1,20 @@
 //! A run: what it remembers from one page to the next, and what it reports in the end.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
-use time::OffsetDateTime;
-use time::format_description::FormatItem;
-use time::macros::format_description;
 
 use super::absence::{Listing, is_too_many};
 use super::basis::Basis;
+use super::phase::Phase;
+use super::run_id::RunId;
 use super::tally::{Cost, Drift, PendingEffects, Tally};
 use crate::core::controls::{Invariant, guards};
-use crate::core::id::{InstanceId, Key, Kind, PerKind, UserId};
+use crate::core::id::{InstanceId, Kind, PerKind, UserId};
 use crate::core::millis::Millis;
 
 /// A run that was begun longer ago than this, in ms, is not gone on with: what it has seen is too old.
 pub const TOO_OLD_TO_RESUME: u64 = 12 * 60 * 60 * 1000;
 /// A run that is held can be approved for so long, in ms, from its start.
 pub const TOO_OLD_TO_APPROVE: u64 = 7 * 24 * 60 * 60 * 1000;
-
-/// The name of a run: its start, as `2026-11-25T03:00:00.000Z`. Names sort by time.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct RunId(String);
-
-/// A string that names no run.
-#[derive(Debug, Error)]
-#[error("a run id must be the start time of the run, such as 2026-11-25T03:00:00.000Z")]
-pub struct InvalidRunId;
-
-const FORMAT: &[FormatItem<'_>] =
-    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-
-impl RunId {
-    /// The name of the run that begins at `start`.
-    pub fn at(start: Millis) -> RunId {
-        let start = i128::from(start.get()) * 1_000_000;
-        let start = OffsetDateTime::from_unix_timestamp_nanos(start).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-        RunId(start.format(FORMAT).unwrap_or_default())
-    }
-
-    /// The name as it is written.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for RunId {
-    type Err = InvalidRunId;
-
-    fn from_str(text: &str) -> Result<RunId, InvalidRunId> {
-        time::PrimitiveDateTime::parse(text, FORMAT).map(|_| RunId(text.to_owned())).map_err(|_| InvalidRunId)
-    }
-}
-
-impl TryFrom<String> for RunId {
-    type Error = InvalidRunId;
-
-    fn try_from(text: String) -> Result<RunId, InvalidRunId> {
-        text.parse()
-    }
-}
-
-impl From<RunId> for String {
-    fn from(id: RunId) -> String {
-        id.0
-    }
-}
-
-impl fmt::Display for RunId {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.0)
-    }
-}
 
 /// Whether a run writes what it plans.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,66 +39,6 @@ pub enum RunState {
     /// Finished, but something could not be looked at: it says what.
     Incomplete,
     Done,
-}
-
-/// What a run does next. Everything before it is durable.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "step", rename_all = "lowercase")]
-pub enum Phase {
-    /// Lists users, from behind a cursor on.
-    Users {
-        /// The last user of the page before.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        after: Option<Cursor>,
-        /// Since the cursor's user was gone: only those created from this moment on.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        since: Option<Millis>,
-    },
-    /// Lists organizations, then memberships, by offset.
-    Listed {
-        /// Which of the two.
-        kind: Kind,
-        offset: u64,
-    },
-    /// Searches the Directory for what the listings did not show.
-    Search {
-        /// The last row of the page before.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        from: Option<Key>,
-    },
-    /// Looks at what is in doubt, a page of it at a time.
-    Screen {
-        kind: Kind,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        after: Option<Key>,
-    },
-    /// Asks Clerk about the absences, one by one, and ends those that are proven.
-    Confirm {
-        kind: Kind,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        after: Option<Key>,
-    },
-    /// Searches the Directory for consequences that were left undone, and does them.
-    Effects {
-        /// The last row of the page before.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        from: Option<Key>,
-    },
-    /// Writes back into Clerk what is missing there.
-    WriteBack {
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        after: Option<Key>,
-    },
-    Done,
-}
-
-/// A place in the list of users.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cursor {
-    pub id: UserId,
-    /// When that user was created, in Unix ms: the place if the user is gone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub created_at: Option<Millis>,
 }
 
 /// An interrupted run that was not gone on with.
@@ -451,6 +331,7 @@ fn yes() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::id::Key;
 
     fn millis(value: i64) -> Millis {
         Millis::try_from(value).unwrap()

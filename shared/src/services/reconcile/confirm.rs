@@ -19,8 +19,9 @@ use crate::core::mirror::projection::Context;
 use crate::core::mirror::rule::Outcome;
 use crate::core::mirror::tombstone::Deletion;
 use crate::core::reconcile::absence::Candidate;
+use crate::core::reconcile::phase::Phase;
 use crate::core::reconcile::presence::{Presence, is_settled};
-use crate::core::reconcile::run::{Phase, Run};
+use crate::core::reconcile::run::Run;
 use crate::services::deletion::cascade::One;
 
 /// Items in doubt that are looked at together: with two control users as many as Clerk may be asked about.

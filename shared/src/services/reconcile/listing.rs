@@ -18,9 +18,9 @@ use crate::core::mirror::projection::Context;
 use crate::core::mirror::rule::Guard;
 use crate::core::reconcile::absence::Listing;
 use crate::core::reconcile::listed::{Here, ListedSet};
+use crate::core::reconcile::phase::{Cursor, Phase};
 use crate::core::reconcile::plan::{Offered, Plan, plan};
 use crate::core::reconcile::presence::Presence;
-use crate::core::reconcile::run::{Cursor, Phase};
 use crate::core::reconcile::tally::Drift;
 
 impl RunExecutor<'_> {

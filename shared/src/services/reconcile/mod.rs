@@ -30,8 +30,10 @@ use crate::core::mirror::item::{Provenance, Writer};
 use crate::core::mirror::rule::Outcome;
 use crate::core::reconcile::basis::Basis;
 use crate::core::reconcile::listed::ListedSet;
+use crate::core::reconcile::phase::Phase;
 use crate::core::reconcile::rate_limiter::RateLimiter;
-use crate::core::reconcile::run::{Mode, Phase, Run, RunId, RunState, TOO_OLD_TO_APPROVE};
+use crate::core::reconcile::run::{Mode, Run, RunState, TOO_OLD_TO_APPROVE};
+use crate::core::reconcile::run_id::RunId;
 
 /// Is shown the run after each step.
 pub type Watch<'a> = &'a (dyn Fn(&Run) + Send + Sync);

@@ -7,8 +7,8 @@ use crate::core::id::{EntityId, Key, Kind, PerKind};
 use crate::core::mirror::item::Item;
 use crate::core::reconcile::absence::{Candidate, doubt};
 use crate::core::reconcile::listed::Here;
+use crate::core::reconcile::phase::Phase;
 use crate::core::reconcile::presence::is_settled;
-use crate::core::reconcile::run::Phase;
 
 impl RunExecutor<'_> {
     /// A page of the search.

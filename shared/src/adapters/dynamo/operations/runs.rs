@@ -16,7 +16,8 @@ use crate::core::id::{Key, Kind};
 use crate::core::millis::Millis;
 use crate::core::reconcile::absence::Candidate;
 use crate::core::reconcile::listed;
-use crate::core::reconcile::run::{Run, RunId, TOO_OLD_TO_APPROVE};
+use crate::core::reconcile::run::{Run, TOO_OLD_TO_APPROVE};
+use crate::core::reconcile::run_id::RunId;
 
 /// How long a lease lasts unless it is renewed, in ms: longer than a page ever takes.
 pub const LEASE: u64 = 5 * 60 * 1000;
