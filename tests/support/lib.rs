@@ -19,5 +19,5 @@ pub use killed::killed_after;
 pub use land::{Action, Land, alive, projected};
 pub use owned::{OWNED_TABLES, TABLES};
 pub use random::runner;
-pub use wire::{Call, Fault, Held, Wire};
+pub use wire::{ATTEMPTS, Call, Fault, Held, Wire};
 pub use world::{World, serve};

@@ -15,6 +15,9 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
+/// Attempts of the DynamoDB client at one operation.
+pub const ATTEMPTS: usize = 4;
+
 /// One request that got through, or a fault in its place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {

@@ -250,10 +250,10 @@ impl Stack {
         };
         let settings = reconcile::settings::Settings::read(&lookup)?;
         let aws = local_config(&addresses.dynamodb).await;
-        let backups = Backups::of(&settings.removal, &aws);
+        let backups = Backups::for_removal(&settings.removal, &aws);
         let reconcile = Arc::new(Reconcile::new(settings, &dynamodb, backups, config.clock.clone()));
         let settings = react::settings::Settings::read(&lookup)?;
-        let backups = Backups::of(&settings.removal, &aws);
+        let backups = Backups::for_removal(&settings.removal, &aws);
         let react = Arc::new(React::new(settings, &dynamodb, backups, Bus::File(event_bus), config.clock.clone()));
         let (looked, looks) = watch::channel(Looks::default());
         let feed = if config.reacts { feed(&dynamodb, &addresses, config.data.as_deref()).await? } else { None };
@@ -365,7 +365,7 @@ pub async fn streams(url: &str) -> Streams {
 
 /// A client of a DynamoDB on this machine.
 pub async fn client(url: &str) -> Client {
-    Client::new(&local_config(url).await)
+    rollcall::adapters::dynamo::client::client(&local_config(url).await)
 }
 
 /// The configuration of a client of this machine's DynamoDB, which checks no credentials but wants some.

@@ -7,6 +7,7 @@ use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use rollcall::adapters::aws::config;
 use rollcall::adapters::clerk::secrets;
+use rollcall::adapters::dynamo::client::client;
 use rollcall::adapters::dynamo::operations::owned_lists;
 use rollcall::settings::variables::InvalidSettings;
 
@@ -49,7 +50,7 @@ impl Target {
         }
         let lookup: Lookup =
             if asks_clerk { Arc::new(secrets::lookup(environment, &aws).await?) } else { Arc::new(environment) };
-        Ok(Target { dynamodb: Client::new(&aws), aws, options: String::new(), lookup })
+        Ok(Target { dynamodb: client(&aws), aws, options: String::new(), lookup })
     }
 
     async fn local(args: &TargetArgs, environment: Environment) -> anyhow::Result<Target> {

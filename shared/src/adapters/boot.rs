@@ -9,8 +9,8 @@ use thiserror::Error;
 
 use crate::adapters::aws::config;
 use crate::adapters::clerk::secrets::{self, SecretError, Secrets};
-use crate::adapters::dynamo::connection;
 use crate::adapters::dynamo::operations::owned_lists::{self, ListError};
+use crate::adapters::dynamo::{client, connection};
 use crate::adapters::lambda::function::Function;
 use crate::adapters::lambda::{log, metrics};
 use crate::core::millis::Clock;
@@ -61,7 +61,7 @@ impl Boot {
         log::start(function);
         let metrics = metrics::start(environment("AWS_LAMBDA_FUNCTION_NAME"));
         let aws = config::lambda(environment.clone());
-        let dynamodb = Client::new(&aws);
+        let dynamodb = client::client(&aws);
         let (read, ()) = tokio::join!(read(environment, &aws, &dynamodb, &clock), connection::open(&dynamodb));
         let (lookup, secrets) = read.inspect_err(incomplete)?;
         Ok(Boot { aws, dynamodb, clock, lookup, secrets, metrics })

@@ -6,6 +6,9 @@ use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use thiserror::Error;
 
+/// The code of a write that another transaction was in the way of.
+pub(super) const TRANSACTION_CONFLICT: &str = "TransactionConflictException";
+
 type Cause = Box<dyn Error + Send + Sync>;
 
 /// A store operation that did not succeed. Losing a race is not among these: it is an outcome.
@@ -43,13 +46,13 @@ const TRANSIENT: [&str; 9] = [
     "RequestLimitExceeded",
     "ServiceUnavailable",
     "ThrottlingException",
-    "TransactionConflictException",
+    TRANSACTION_CONFLICT,
     "TransactionInProgressException",
 ];
 
 impl StoreError {
     /// Sorts an SDK error of any operation.
-    pub(in crate::adapters) fn of<E>(error: SdkError<E, HttpResponse>) -> StoreError
+    pub(in crate::adapters) fn from_sdk<E>(error: SdkError<E, HttpResponse>) -> StoreError
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {

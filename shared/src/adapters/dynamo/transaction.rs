@@ -1,18 +1,11 @@
-//! A transaction, tried again while others get in its way.
+//! A transaction: all of its writes, or none.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{CancellationReason, ConsumedCapacity, ReturnConsumedCapacity, TransactWriteItem};
 
+use super::client::is_transient;
 use super::error::StoreError;
-use crate::adapters::backoff::backoff;
-
-/// Attempts at a transaction that others get in the way of.
-const MAX_ATTEMPTS: u32 = 6;
-
-/// Why a transaction that asked for nothing wrong is cancelled; "None" are those of its items that were not to blame.
-/// Source: AWS, `TransactWriteItems`, cancellation reasons.
-const PASSING: [&str; 4] = ["None", "ProvisionedThroughputExceeded", "ThrottlingError", "TransactionConflict"];
 
 /// What became of a transaction.
 #[derive(Debug)]
@@ -33,32 +26,24 @@ pub(in crate::adapters) async fn transact(
 ) -> Result<Transacted, StoreError> {
     let request = client.transact_write_items().set_transact_items(Some(items));
     let request = request.return_consumed_capacity(ReturnConsumedCapacity::Total);
-    let mut attempt = 0;
-    loop {
-        let error = match request.clone().send().await {
-            Ok(output) => {
-                let units = output.consumed_capacity().iter().filter_map(ConsumedCapacity::capacity_units).sum();
-                return Ok(Transacted::Done { units });
-            }
-            Err(error) => error,
-        };
-        let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
-            return Err(StoreError::of(error));
-        };
-        let reasons = cancelled.cancellation_reasons();
-        if reasons.iter().any(is_refused) {
-            return Ok(Transacted::Refused(reasons.to_vec()));
+    let error = match request.send().await {
+        Ok(output) => {
+            let units = output.consumed_capacity().iter().filter_map(ConsumedCapacity::capacity_units).sum();
+            return Ok(Transacted::Done { units });
         }
-        let is_passing = |reason: &CancellationReason| reason.code().is_none_or(|code| PASSING.contains(&code));
-        if !reasons.iter().all(is_passing) {
-            return Err(StoreError::of(error));
-        }
-        attempt += 1;
-        if attempt == MAX_ATTEMPTS {
-            return Err(StoreError::Unavailable("TransactionCanceledException".to_owned(), error.into()));
-        }
-        backoff(attempt).await;
+        Err(error) => error,
+    };
+    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
+        return Err(StoreError::from_sdk(error));
+    };
+    let reasons = cancelled.cancellation_reasons();
+    if reasons.iter().any(is_refused) {
+        return Ok(Transacted::Refused(reasons.to_vec()));
     }
+    if is_transient(reasons) {
+        return Err(StoreError::Unavailable("TransactionCanceledException".to_owned(), error.into()));
+    }
+    Err(StoreError::from_sdk(error))
 }
 
 /// Whether it was this item whose condition does not hold.
