@@ -35,7 +35,7 @@ impl Claim {
     /// # Errors
     ///
     /// [`ClaimError`].
-    pub fn of(path: &Path, lock: &Path) -> Result<Claim, ClaimError> {
+    pub fn acquire(path: &Path, lock: &Path) -> Result<Claim, ClaimError> {
         let failed = |source| ClaimError::Failed { path: lock.to_owned(), source };
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(lock);
         let mut file = options.map_err(failed)?;
@@ -73,11 +73,14 @@ mod tests {
     fn a_claim_holds_until_it_is_dropped_and_says_who_has_it() {
         let folder = tempfile::tempdir().unwrap();
         let lock = folder.path().join("lock");
-        let first = Claim::of(folder.path(), &lock).unwrap();
-        let refused = Claim::of(folder.path(), &lock).unwrap_err().to_string();
+        let first = Claim::acquire(folder.path(), &lock).unwrap();
+        let refused = Claim::acquire(folder.path(), &lock).unwrap_err().to_string();
         assert!(refused.contains(&format!("in use by process {}", std::process::id())), "{refused}");
         drop(first);
-        Claim::of(folder.path(), &lock).unwrap();
-        assert!(matches!(Claim::of(folder.path(), &folder.path().join("no/lock")), Err(ClaimError::Failed { .. })));
+        Claim::acquire(folder.path(), &lock).unwrap();
+        assert!(matches!(
+            Claim::acquire(folder.path(), &folder.path().join("no/lock")),
+            Err(ClaimError::Failed { .. })
+        ));
     }
 }

@@ -124,7 +124,7 @@ fn claim(snapshot: &Path) -> anyhow::Result<Claim> {
     }
     let mut lock = snapshot.as_os_str().to_owned();
     lock.push(".lock");
-    Claim::of(snapshot, Path::new(&lock)).context("--snapshot")
+    Claim::acquire(snapshot, Path::new(&lock)).context("--snapshot")
 }
 
 /// A variable that is set to nothing counts as not set.

@@ -208,10 +208,10 @@ def test_b10_too_many_deletions_at_once_are_held_and_ring(wiped):
     for user in users:
         clerk.delete_user(user["id"])
         stack.set(stack.user(user["id"]), "applied_at", int(time.time() - 16 * MINUTES) * 1000)
-    assert stack.invoke("ReconcileFunction", {})["state"] == "held"
+    assert stack.invoke("ReconcileFunction", {})["state"] == "pending_approval"
     assert all("deleted_at" not in stack.user(it["id"]) for it in users)
     wiped.publish("ReconcileLogs")
-    wiped.rings("DeletionsHeld")
+    wiped.rings("DeletionsPendingApproval")
     wiped.rings("OutOfSync")
 
 

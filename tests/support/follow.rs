@@ -30,7 +30,7 @@ pub(crate) async fn function(
     let now = now.clone();
     let clock = Arc::new(move || millis(now.load(Ordering::SeqCst)));
     let settings = Settings::read(lookup).unwrap();
-    let backups = Backups::of(&settings.removal, &stack::local_config(&stack.addresses.dynamodb).await);
+    let backups = Backups::for_removal(&settings.removal, &stack::local_config(&stack.addresses.dynamodb).await);
     React::new(settings, client, backups, Bus::File(PathBuf::from(&stack.addresses.event_bus)), clock)
 }
 

@@ -176,7 +176,7 @@ impl World {
             .map(|table| DynamoOwned::new(client(), table))
             .collect();
         let instance = self.stack.addresses.clerk_instance_id.parse().unwrap();
-        let places = Places::of(instance, &profiles, &owned).await.unwrap();
+        let places = Places::new(instance, &profiles, &owned).await.unwrap();
         let checked = Backup::parse(text).unwrap().check(&places).unwrap();
         checked.restore(&self.stack.dynamodb, replaces).await.unwrap()
     }

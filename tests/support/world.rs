@@ -60,7 +60,7 @@ impl World {
 
     /// A world with some settings of the functions, by name.
     pub async fn with(settings: &[(&str, &str)]) -> World {
-        World::of(clerk_emulator::Config::default(), settings).await
+        World::with_clerk(clerk_emulator::Config::default(), settings).await
     }
 
     /// A world with a Clerk of one's own.
@@ -68,7 +68,7 @@ impl World {
     /// # Panics
     ///
     /// If it cannot start.
-    pub async fn of(clerk: clerk_emulator::Config, settings: &[(&str, &str)]) -> World {
+    pub async fn with_clerk(clerk: clerk_emulator::Config, settings: &[(&str, &str)]) -> World {
         let now = Arc::new(AtomicU64::new(SAMPLE_TIME));
         let reading = now.clone();
         let mut config = Config::new(Arc::new(move || millis(reading.load(Ordering::SeqCst))));
@@ -242,7 +242,7 @@ impl World {
     /// If its settings are not complete.
     pub async fn reconciler(&self) -> Reconcile {
         let settings = reconcile::settings::Settings::read(&*self.lookup).unwrap();
-        let backups = Backups::of(&settings.removal, &stack::local_config(self.wire.url()).await);
+        let backups = Backups::for_removal(&settings.removal, &stack::local_config(self.wire.url()).await);
         Reconcile::new(settings, &stack::client(self.wire.url()).await, backups, self.clock())
     }
 
@@ -256,7 +256,7 @@ impl World {
         reconciler.run(&Order::Run(reconciler.policy()), None, &|_| ()).await.unwrap().run.unwrap()
     }
 
-    /// The rest of a run that was held.
+    /// The rest of a run whose deletions were pending approval.
     ///
     /// # Panics
     ///

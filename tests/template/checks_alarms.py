@@ -66,7 +66,7 @@ ALARMS = {
         for function in ALL
     },
     "DriftHealed": alarm("DriftHealed", RECONCILE, AT_LEAST, {"Ref": "DriftAlarm"}, period=HOUR),
-    "DeletionsHeld": alarm("DeletionsHeld", RECONCILE, AT_LEAST, 1, period=HOUR),
+    "DeletionsPendingApproval": alarm("DeletionsPendingApproval", RECONCILE, AT_LEAST, 1, period=HOUR),
     "OutOfSync": alarm("OutOfSync", RECONCILE, AT_LEAST, 1, period=HOUR),
     "ReactGaveUp": visible("ReactFailures"),
     "ReconcileGaveUp": visible("ReconcileFailures"),

@@ -15,7 +15,7 @@ CRASH = Refused("Sandbox.Timedout")
 CONTINUE, BUSY, DONE = ({"state": state} for state in ("continue", "busy", "done"))
 RUNS = {
     "done": ([DONE], ("Succeed", 1, 0, None)),
-    "held": ([{"state": "held"}], ("Succeed", 1, 0, None)),
+    "pending approval": ([{"state": "pending_approval"}], ("Succeed", 1, 0, None)),
     "incomplete": ([{"state": "incomplete"}], ("Succeed", 1, 0, None)),
     "several calls": ([CONTINUE, CONTINUE, CONTINUE, DONE], ("Succeed", 4, 0, None)),
     "another run": ([BUSY, BUSY, DONE], ("Succeed", 3, 120, None)),

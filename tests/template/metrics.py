@@ -25,7 +25,7 @@ WRITTEN_BY = {
     "WritebackConflicts": [REACT, RECONCILE],
     "Drift": [RECONCILE],
     "DriftHealed": [RECONCILE],
-    "DeletionsHeld": [RECONCILE],
+    "DeletionsPendingApproval": [RECONCILE],
     "OutOfSync": [RECONCILE],
     "RunsFinished": [RECONCILE],
     "PurgesLeft": [RECONCILE],

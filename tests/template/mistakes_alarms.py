@@ -129,7 +129,7 @@ BY_CHECK = {
         ("drift of a kind", both(of("DriftHealed", "MetricName", "Drift"), beside("DriftHealed", "Kind", "tied"))),
         ("events of all types", of("EventsQuarantined", "MetricName", "Events")),
         ("a dimension to look closer", beside("EventsQuarantined", "Outcome", "quarantined")),
-        ("a metric of before", of("DeletionsHeld", "MetricName", "ReconcileHeld")),
+        ("a metric of before", of("DeletionsPendingApproval", "MetricName", "DeletionsHeld")),
         ("a misspelt metric", of("WebhookFailing", "MetricName", "Failure")),
         ("a misspelt namespace", of("WebhookFailing", "Namespace", "RollCall")),
         ("failures that are Lambda's", of("WebhookFailing", "Namespace", "AWS/Lambda")),

@@ -80,7 +80,7 @@ BY_CHECK = {
             "a function that is written out",
             written(ERRORS_OF_REACT, ERRORS_OF_REACT.replace("${", "", 1).replace("}", "", 1)),
         ),
-        ("another metric of before", written('"DeletionsHeld"', '"ReconcileHeld"')),
+        ("another metric of before", written('"DeletionsPendingApproval"', '"DeletionsHeld"')),
         ("one that has more dimensions", written('"DriftHealed"', '"Drift"')),
         (
             "the age of no stream",

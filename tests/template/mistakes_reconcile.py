@@ -84,7 +84,7 @@ MISTAKES = [
     ("a long wait", checks_reconcile.check_state_machine, put(*STATES, "Wait", "Seconds", 3600)),
     ("for ever", checks_reconcile.check_state_machine, drop(*IF_TOO_MANY)),
     ("calls not counted", checks_reconcile.check_state_machine, drop(*CALL, "Assign")),
-    ("held is a failure", checks_reconcile.check_state_machine, put(*IF_FINISHED, "Condition", says("done"))),
+    ("pending approval is a failure", checks_reconcile.check_state_machine, put(*IF_FINISHED, "Condition", says("done"))),
     ("the answer overlooked", checks_reconcile.check_state_machine, drop(*CALL, "Output")),
     ("all else is well", checks_reconcile.check_state_machine, put(*DECIDE, "Default", "Finished")),
     ("nothing else", checks_reconcile.check_state_machine, drop(*DECIDE, "Default")),

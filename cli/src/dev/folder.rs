@@ -11,5 +11,5 @@ const LOCK: &str = "lock";
 /// Claims the folder, which is made if it is not there, until the claim is dropped or the process ends.
 pub(super) fn claim(data: &Path) -> anyhow::Result<Claim> {
     std::fs::create_dir_all(data).with_context(|| format!("creating the folder {} (--data)", data.display()))?;
-    Claim::of(data, &data.join(LOCK)).context("--data")
+    Claim::acquire(data, &data.join(LOCK)).context("--data")
 }

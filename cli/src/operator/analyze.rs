@@ -35,7 +35,7 @@ pub async fn run(args: AnalyzeArgs, environment: Environment, clock: Clock, scre
         waits: settings.mode == Mode::Repair && settings.removal.policy != DeletionPolicy::Retain,
         mirror,
     };
-    let backups = Backups::of(&settings.removal, &target.aws);
+    let backups = Backups::for_removal(&settings.removal, &target.aws);
     let reconcile = Reconcile::new(settings, dynamodb, backups, clock.clone());
     let runs = Runs { reconcile, clock, screen, shows: !args.json, options: &target.options };
     let Some(compared) = runs.carry_out(&Order::Run(Mode::Report)).await? else { return Ok(Status::Left) };
@@ -48,7 +48,7 @@ pub async fn run(args: AnalyzeArgs, environment: Environment, clock: Clock, scre
         return Ok(Status::Left);
     };
     let Some(audit) = audit(&auditor, screen, &runs).await? else { return Ok(Status::Left) };
-    let analysis = Analysis::of(run, mirror, &audit.findings, audit.profiles);
+    let analysis = Analysis::new(run, mirror, &audit.findings, audit.profiles);
     if args.json {
         say(serde_json::to_string(&analysis)?)?;
     } else {
@@ -79,7 +79,7 @@ fn meaning(name: &str) -> &'static str {
         "tied" => "different contents with the same version: reconcile asks Clerk again",
         "absent" => "in the Directory, but confirmed not to exist in Clerk: reconcile deletes them",
         "orphaned" => "memberships of a deleted user or organization: reconcile deletes them",
-        "held" => "absent in Clerk, but so many that the deletions require approval",
+        "pending_approval" => "absent in Clerk, but so many that the deletions require approval",
         "unconfirmed" => "stored less than 15 minutes ago and not in Clerk's list: run analyze again later",
         "without_profile" => "live, but without a record in Profiles: the next run of reconcile creates the record",
         "without_owner" => "records in Profiles of a deleted or unknown owner; they are not removed automatically",
@@ -111,7 +111,7 @@ fn text(analysis: &Analysis, run: &Run, options: &str) -> String {
     let header =
         ["", "in sync", "missing", "outdated", "absent", "without profile", "without owner", "conflict", "other"];
     let row = |kind: Kind| {
-        let findings = analysis.findings.of(kind);
+        let findings = analysis.findings.get(kind);
         let wrong = findings.wrong().map(|(_, number)| number);
         let (shown, others) = wrong.split_at(6);
         let numbers = [findings.in_sync].into_iter().chain(shown.iter().copied()).chain([others.iter().sum()]);
@@ -126,7 +126,7 @@ fn text(analysis: &Analysis, run: &Run, options: &str) -> String {
     if !analysis.mirror {
         parts.push("MIRROR=off: live entities are not copied, so missing records cannot be detected.".to_owned());
     }
-    let kept: u64 = Kind::ALL.into_iter().map(|kind| analysis.findings.of(kind).kept).sum();
+    let kept: u64 = Kind::ALL.into_iter().map(|kind| analysis.findings.get(kind).kept).sum();
     if kept > 0 {
         let are = if kept == 1 { "is" } else { "are" };
         parts.push(format!(
@@ -175,11 +175,11 @@ mod tests {
     fn analyzed(change: impl FnOnce(&mut Run, &mut PerKind<Findings>)) -> (Analysis, Run) {
         let (mut run, mut audit) = (Run::begin(Millis::ZERO, Mode::Report, true), PerKind::default());
         for kind in Kind::ALL {
-            run.listings.of_mut(kind).ended = true;
+            run.listings.get_mut(kind).is_finished = true;
         }
         change(&mut run, &mut audit);
         run.finish(Millis::ZERO);
-        (Analysis::of(&run, true, &audit, Records::default()), run)
+        (Analysis::new(&run, true, &audit, Records::default()), run)
     }
 
     #[test]
@@ -195,7 +195,7 @@ mod tests {
         let changes: [fn(&mut Run, &mut PerKind<Findings>); 12] = [
             |run, _| run.tally.user.drift.behind = 1,
             |run, _| run.tally.membership.drift.orphaned = 1,
-            |run, _| run.tally.user.held = 1,
+            |run, _| run.tally.user.pending_approval = 1,
             |run, _| run.tally.user.unconfirmed = 1,
             |run, _| run.tally.user.drift.unproven = 1,
             |run, _| run.effects.links = 1,
@@ -204,7 +204,7 @@ mod tests {
             |run, _| run.effects.left = 1,
             |_, audit| audit.user.without_owner = 1,
             |_, audit| audit.user.misplaced = 1,
-            |run, _| run.listings.user.ended = false,
+            |run, _| run.listings.user.is_finished = false,
         ];
         for (at, change) in changes.into_iter().enumerate() {
             let (analysis, run) = analyzed(change);

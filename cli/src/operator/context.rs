@@ -33,7 +33,7 @@ impl OperatorContext {
         let target = Target::find(args, environment, true).await?.with_owned_tables().await?;
         let settings = target.settings(Settings::read)?;
         check_tables::all(&target, &settings).await?;
-        let backups = Backups::of(&settings.removal, &target.aws);
+        let backups = Backups::for_removal(&settings.removal, &target.aws);
         let operator = Reconcile::new(settings.clone(), &target.dynamodb, backups, clock).into_operator();
         Ok(OperatorContext { target, operator, settings })
     }

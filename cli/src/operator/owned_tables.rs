@@ -47,7 +47,7 @@ pub async fn run(args: OwnedTablesArgs, environment: Environment) -> anyhow::Res
     // Spaces and the order of the fields do not count.
     let list = serde_json::to_string(&owned)?;
     let name = if args.dry_run {
-        ListName::of(&list)
+        ListName::new(&list)
     } else {
         let stored = owned_lists::store(&target.dynamodb, &operations, &list).await;
         stored.map_err(|error| store(&error, &target.options))?

@@ -100,7 +100,7 @@ fn style(template: &str) -> ProgressStyle {
 
 fn step(run: &Run) -> Step {
     let listing = |kind: Kind| {
-        let listing = run.listings.of(kind);
+        let listing = run.listings.get(kind);
         let total = listing.before.max(listing.after);
         Step {
             name: format!("listing {}", plural(kind)),

@@ -54,7 +54,7 @@ pub async fn run(
         return Ok(Status::Usage);
     }
     check_tables::all(&target, &settings).await?;
-    let backups = Backups::of(&settings.removal, &target.aws);
+    let backups = Backups::for_removal(&settings.removal, &target.aws);
     let reconcile = Reconcile::new(settings, &target.dynamodb, backups, clock.clone());
     // Somebody looks on, and may stop it at any time.
     let reconcile = reconcile.by_hand();
@@ -64,10 +64,10 @@ pub async fn run(
     };
     let order = match args.approve {
         Some(run) => {
-            let held = runs.held(&run).await?;
+            let pending = runs.pending_approval(&run).await?;
             if !args.json {
                 say(format_args!(
-                    "Run {run}: the deletion of {held} is pending approval. Each absence is confirmed again before \
+                    "Run {run}: the deletion of {pending} is pending approval. Each absence is confirmed again before \
                      the deletion."
                 ))?;
             }
@@ -111,7 +111,7 @@ pub async fn run(
 /// Whether a repairing run would do anything about a plan; holding deletions for approval is something.
 fn is_worth_a_run(plan: &Run) -> bool {
     let total = plan.total();
-    total.drift.repairable() + total.held > 0
+    total.drift.repairable() + total.pending_approval > 0
 }
 
 impl Runs<'_> {
@@ -153,23 +153,24 @@ impl Runs<'_> {
         note("Interrupted. Completed work is kept; run the command again to continue.");
     }
 
-    /// How many deletions of which kind a run holds back.
-    async fn held(&self, id: &RunId) -> anyhow::Result<String> {
+    /// How many deletions of each kind of a run are pending approval.
+    async fn pending_approval(&self, id: &RunId) -> anyhow::Result<String> {
         let run = self.reconcile.operations().run(id).await.map_err(|error| self.explain(error.into()))?;
         let run = run.ok_or_else(|| self.explain(ReconcileError::Unknown(id.clone())))?;
-        let is_held = run.state == RunState::Held || (run.state == RunState::Running && run.approved);
-        if run.mode == Mode::Report || !is_held {
-            return Err(self.explain(ReconcileError::NotHeld(id.clone())));
+        let is_pending_approval =
+            run.state == RunState::PendingApproval || (run.state == RunState::Running && run.approved);
+        if run.mode == Mode::Report || !is_pending_approval {
+            return Err(self.explain(ReconcileError::NotPendingApproval(id.clone())));
         }
         if (self.clock)().since(run.started_at) > rollcall::core::reconcile::run::TOO_OLD_TO_APPROVE {
             return Err(self.explain(ReconcileError::TooOld(id.clone())));
         }
-        let held = report::held(&run);
+        let pending = report::pending_approval(&run);
         // An approval that was interrupted.
-        Ok(if held.is_empty() { "the remaining entities".to_owned() } else { held })
+        Ok(if pending.is_empty() { "the remaining entities".to_owned() } else { pending })
     }
 
-    /// Names those whose deletion a run holds back, so that somebody can look them up in Clerk.
+    /// Lists the entities whose deletion is pending approval, so that an operator can look them up in Clerk.
     async fn list(&self, run: &RunId, json: bool) -> anyhow::Result<()> {
         let mut all = BTreeMap::new();
         for kind in Kind::ALL {
@@ -213,7 +214,7 @@ pub(super) fn explain(error: ReconcileError, options: &str) -> anyhow::Error {
         ReconcileError::Clerk(ClerkError::Unavailable(_)) => {
             format!("{}; {GOES_ON}", reach("CLERK_API_URL", options))
         }
-        ReconcileError::Unknown(_) | ReconcileError::NotHeld(_) => format!(
+        ReconcileError::Unknown(_) | ReconcileError::NotPendingApproval(_) => format!(
             "see the runs with `rollcall \
                                                                             status{options}`"
         ),
@@ -263,7 +264,7 @@ mod tests {
         let run = || "2026-01-01T00:00:00.000Z".parse::<RunId>().unwrap();
         for (error, expected) in [
             (ReconcileError::Unknown(run()), "see the runs with `rollcall status --local`"),
-            (ReconcileError::NotHeld(run()), "see the runs with `rollcall status --local`"),
+            (ReconcileError::NotPendingApproval(run()), "see the runs with `rollcall status --local`"),
             (ReconcileError::TooOld(run()), "`rollcall reconcile --local`"),
             (ReconcileError::Overtaken, "`rollcall status --local`"),
             (ClerkError::Foreign("ins_1".parse().unwrap()).into(), "check CLERK_SECRET_KEY and CLERK_INSTANCE_ID"),
@@ -286,6 +287,6 @@ mod tests {
             is_worth_a_run(&run)
         };
         assert!(!plan(|_| ()) && !plan(|run| run.tally.user.drift.conflict = 1));
-        assert!(plan(|run| run.tally.user.drift.missing = 1) && plan(|run| run.tally.user.held = 1));
+        assert!(plan(|run| run.tally.user.drift.missing = 1) && plan(|run| run.tally.user.pending_approval = 1));
     }
 }

@@ -90,14 +90,15 @@ fn counts(run: &Run) -> String {
         Mode::Report => ["", "in Clerk", "unchanged", "to create", "to update", "to delete", "to cascade", "pending"],
     };
     let row = |kind: Kind| {
-        let Tally { unchanged, created, updated, deleted, ended, held, drift, .. } = *run.tally.of(kind);
+        let Tally { unchanged, created, updated, deleted, cascade_deleted, pending_approval, drift, .. } =
+            *run.tally.get(kind);
         let changes = match run.mode {
-            Mode::Repair => [created, updated, deleted, ended],
+            Mode::Repair => [created, updated, deleted, cascade_deleted],
             Mode::Report => [drift.missing, drift.outdated + drift.behind + drift.tied, drift.absent, drift.orphaned],
         };
-        let listing = run.listings.of(kind);
+        let listing = run.listings.get(kind);
         let seen = if listing.is_off { "–".to_owned() } else { count(listing.seen) };
-        let numbers = [unchanged].into_iter().chain(changes).chain([held]).map(count);
+        let numbers = [unchanged].into_iter().chain(changes).chain([pending_approval]).map(count);
         [plural(kind).to_owned(), seen].into_iter().chain(numbers).collect()
     };
     table(&header, &Kind::ALL.map(row), 1)
@@ -179,18 +180,18 @@ fn effects(effects: &PendingEffects, mode: Mode) -> Option<String> {
     (!all.is_empty()).then(|| all.join("\n\n"))
 }
 
-/// Why a listing does not show all who live: nobody is ended because it does not show them.
+/// Why a listing is incomplete. An incomplete listing is no reason for a deletion.
 fn incomplete(run: &Run) -> Option<String> {
-    let listed = Kind::ALL.into_iter().filter(|kind| !run.listings.of(*kind).is_off);
+    let listed = Kind::ALL.into_iter().filter(|kind| !run.listings.get(*kind).is_off);
     let reasons = listed.filter(|kind| !run.is_complete(*kind)).map(|kind| {
-        let listing = run.listings.of(kind);
+        let listing = run.listings.get(kind);
         let mut reasons = vec![format!(
             "{} entries listed, but Clerk counted {} before and {} after the listing",
             count(listing.seen),
             count(listing.before),
             count(listing.after)
         )];
-        reasons.extend((!listing.ended).then(|| "the listing did not finish".to_owned()));
+        reasons.extend((!listing.is_finished).then(|| "the listing did not finish".to_owned()));
         reasons.extend((listing.nameless > 0).then(|| format!("{} without an id", counted(listing.nameless, "row"))));
         reasons.extend((listing.short_pages > 0).then(|| counted(listing.short_pages, "short page")));
         format!("  {}: {}", plural(kind), reasons.join("; "))
@@ -204,7 +205,7 @@ fn incomplete(run: &Run) -> Option<String> {
 fn conclusion(state: Outcome, run: &Run, options: &str) -> String {
     let total = run.total();
     let (repairable, operators) = (total.drift.repairable(), total.drift.for_operators());
-    let written = total.created + total.updated + total.deleted + total.ended;
+    let written = total.created + total.updated + total.deleted + total.cascade_deleted;
     let mut sentences = Vec::new();
     if run.is_in_sync() {
         sentences.push(match written {
@@ -223,13 +224,13 @@ fn conclusion(state: Outcome, run: &Run, options: &str) -> String {
             counted(repairable, "difference")
         ));
     }
-    if total.held > 0 {
-        let held = counted(total.held, "deletion");
+    if total.pending_approval > 0 {
+        let pending = counted(total.pending_approval, "deletion");
         sentences.push(match run.mode {
             Mode::Repair => {
-                format!("{held} pending approval: run `rollcall reconcile --approve {}{options}`", run.run)
+                format!("{pending} pending approval: run `rollcall reconcile --approve {}{options}`", run.run)
             }
-            Mode::Report => format!("{held} would require approval."),
+            Mode::Report => format!("{pending} would require approval."),
         });
     }
     if state == Outcome::Incomplete {
@@ -246,10 +247,11 @@ fn conclusion(state: Outcome, run: &Run, options: &str) -> String {
     sentences.join(" ")
 }
 
-/// What a run holds back, by kind.
-pub fn held(run: &Run) -> String {
-    let kinds = Kind::ALL.into_iter().map(|kind| (kind, run.tally.of(kind).held)).filter(|(_, held)| *held > 0);
-    let kinds: Vec<String> = kinds.map(|(kind, held)| format!("{} {}", count(held), plural(kind))).collect();
+/// The deletions of a run that are pending approval, by kind.
+pub fn pending_approval(run: &Run) -> String {
+    let kinds =
+        Kind::ALL.into_iter().map(|kind| (kind, run.tally.get(kind).pending_approval)).filter(|(_, count)| *count > 0);
+    let kinds: Vec<String> = kinds.map(|(kind, pending)| format!("{} {}", count(pending), plural(kind))).collect();
     kinds.join(", ")
 }
 
@@ -263,7 +265,7 @@ mod tests {
         let at = |ms| Millis::try_from(ms).unwrap();
         let mut run = Run::begin(at(1_767_225_600_000), mode, true);
         for kind in Kind::ALL {
-            run.listings.of_mut(kind).ended = true;
+            run.listings.get_mut(kind).is_finished = true;
         }
         change(&mut run);
         run.finish(at(1_767_225_601_000));
@@ -293,11 +295,11 @@ mod tests {
             ),
             (
                 Mode::Repair,
-                |tally| tally.held = 1_000,
+                |tally| tally.pending_approval = 1_000,
                 "1,000 deletions pending approval: run `rollcall reconcile --approve 2026-01-01T00:00:00.000Z --local`",
                 Status::Left,
             ),
-            (Mode::Report, |tally| tally.held = 1, "1 deletion would require approval.", Status::Left),
+            (Mode::Report, |tally| tally.pending_approval = 1, "1 deletion would require approval.", Status::Left),
             (
                 Mode::Repair,
                 |tally| tally.drift.conflict = 1,
@@ -361,7 +363,7 @@ mod tests {
         // What is switched off leaves nobody out.
         if let Some(run) = &mut report.run {
             for kind in Kind::ALL {
-                run.listings.of_mut(kind).is_off = true;
+                run.listings.get_mut(kind).is_off = true;
             }
         }
         assert!(!text(&report, "").contains("Incomplete lists"));

@@ -100,7 +100,7 @@ async fn places(target: &Target) -> anyhow::Result<Places> {
     let client = || target.dynamodb.clone();
     let profiles = DynamoOwned::partition(client(), tables.profiles);
     let owned: Vec<DynamoOwned> = owned.into_iter().map(|table| DynamoOwned::new(client(), table)).collect();
-    Places::of(instance, &profiles, &owned).await.map_err(|error| match error {
+    Places::new(instance, &profiles, &owned).await.map_err(|error| match error {
         OwnedError::Store(error) => store(&error, &target.options),
         error => anyhow!(error),
     })

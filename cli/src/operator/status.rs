@@ -26,7 +26,7 @@ struct Standing {
     runs: Vec<Run>,
     /// Who is at work.
     lease: Option<Lease>,
-    /// The run that holds deletions back.
+    /// The run whose deletions are pending approval.
     waiting: Option<Run>,
 }
 
@@ -42,7 +42,7 @@ pub async fn run(args: StatusArgs, environment: Environment, clock: Clock) -> an
     let now = clock();
     let lease = operations.lease(now).await.map_err(|error| store(&error, &target.options))?;
     let latest = operations.latest_runs(MAX_RECENT).await.map_err(|error| store(&error, &target.options))?;
-    let standing = Standing::of(latest, lease, now);
+    let standing = Standing::new(latest, lease, now);
     if args.json {
         say(standing.to_json())?;
     } else {
@@ -58,11 +58,12 @@ fn operations_table(lookup: &dyn Fn(&str) -> Option<String>) -> Result<String, I
 }
 
 impl Standing {
-    fn of(runs: Vec<Run>, lease: Option<Lease>, now: Millis) -> Standing {
+    fn new(runs: Vec<Run>, lease: Option<Lease>, now: Millis) -> Standing {
         let repairing = runs.iter().filter(|run| run.mode == Mode::Repair);
-        // A run that came to its end has looked at all that the runs before it had held back.
+        // A later run that finished has looked at every deletion that was pending.
         let since_done = repairing.take_while(|run| run.state != RunState::Done);
-        let is_waiting = |run: &&Run| run.state == RunState::Held && now.since(run.started_at) <= TOO_OLD_TO_APPROVE;
+        let is_waiting =
+            |run: &&Run| run.state == RunState::PendingApproval && now.since(run.started_at) <= TOO_OLD_TO_APPROVE;
         let waiting = since_done.filter(|run| run.state != RunState::Running).find(is_waiting).cloned();
         Standing { runs, lease, waiting }
     }
@@ -84,8 +85,8 @@ impl Standing {
 
     fn to_json(&self) -> Value {
         let waiting = self.waiting.as_ref().map(|run| {
-            let held = run.tally.as_ref().map(|tally| tally.held);
-            json!({ "run": run.run, "held": held })
+            let pending = run.tally.as_ref().map(|tally| tally.pending_approval);
+            json!({ "run": run.run, "pending_approval": pending })
         });
         let runs = &self.runs[..self.runs.len().min(SHOWN)];
         let differences = self.decisive().map(Run::differences);
@@ -106,8 +107,8 @@ impl Standing {
                 .map(|lease| format!("A run is active. Its lease lasts at least until {}.", moment(lease.until))),
         );
         parts.extend(self.waiting.as_ref().map(|run| {
-            let held = report::held(run);
-            format!("Deletions pending approval: {held}. Run `rollcall reconcile --approve {}{options}`", run.run)
+            let pending = report::pending_approval(run);
+            format!("Deletions pending approval: {pending}. Run `rollcall reconcile --approve {}{options}`", run.run)
         }));
         parts.push(match self.decisive() {
             None => "No run has finished yet.".to_owned(),
@@ -142,16 +143,16 @@ impl Standing {
                 let mode = if mode == Mode::Repair { "repair" } else { "report" };
                 let state = match state {
                     RunState::Running => "running",
-                    RunState::Held => "held",
+                    RunState::PendingApproval => "pending approval",
                     RunState::Incomplete => "incomplete",
                     RunState::Done => "done",
                 };
                 (mode, state)
             }
         };
-        let written = total.created + total.updated + total.deleted + total.ended;
+        let written = total.created + total.updated + total.deleted + total.cascade_deleted;
         let drift = total.drift.by_name().iter().map(|(_, number)| number).sum();
-        let numbers = [run.seen(), total.unchanged, written, drift, total.held].map(count);
+        let numbers = [run.seen(), total.unchanged, written, drift, total.pending_approval].map(count);
         let texts = [run.run.to_string(), mode.to_owned(), state.to_owned(), finished(run)];
         texts.into_iter().chain(numbers).collect()
     }
@@ -176,15 +177,17 @@ mod tests {
     fn over(on: i64, mode: Mode, change: fn(&mut Run)) -> Run {
         let mut run = Run::begin(day(on), mode, true);
         for kind in Kind::ALL {
-            run.listings.of_mut(kind).ended = true;
+            run.listings.get_mut(kind).is_finished = true;
         }
         change(&mut run);
         run.finish(day(on).next());
         run
     }
 
-    fn held(on: i64) -> Run {
-        over(on, Mode::Repair, |run| (run.tally.user.held, run.tally.membership.held) = (30, 1_000))
+    fn pending(on: i64) -> Run {
+        over(on, Mode::Repair, |run| {
+            (run.tally.user.pending_approval, run.tally.membership.pending_approval) = (30, 1_000)
+        })
     }
 
     #[test]
@@ -205,10 +208,10 @@ mod tests {
             (vec![over(2, Mode::Report, |_| ()), drift(1)], true),
             (vec![plan(2)], false),
             (vec![over(2, Mode::Report, |_| ())], true),
-            (vec![held(2), done(1)], false),
+            (vec![pending(2), done(1)], false),
             (vec![drift(2), done(1)], false),
         ] {
-            assert_eq!(Standing::of(runs.clone(), None, day(3)).is_in_sync(), expected, "{runs:?}");
+            assert_eq!(Standing::new(runs.clone(), None, day(3)).is_in_sync(), expected, "{runs:?}");
         }
     }
 
@@ -216,15 +219,15 @@ mod tests {
     fn fault_a12_the_last_repair_and_what_was_found_since_are_both_told() {
         let done = over(1, Mode::Repair, |run| run.tally.user.drift.missing = 9);
         let report = over(2, Mode::Report, |run| {
-            (run.tally.user.drift.missing, run.tally.user.held, run.effects.links) = (3, 4, 5);
+            (run.tally.user.drift.missing, run.tally.user.pending_approval, run.effects.links) = (3, 4, 5);
         });
-        let standing = Standing::of(vec![report, done.clone()], None, day(3));
+        let standing = Standing::new(vec![report, done.clone()], None, day(3));
         let expected = "In sync at the last repair, 2026-01-02T00:00:00Z; 12 differences since, as of \
                         2026-01-03T00:00:00Z: run `rollcall reconcile --local`";
         assert_eq!(standing.text(" --local").lines().last(), Some(expected));
         assert_eq!((standing.to_json()["differences"].as_u64(), standing.is_in_sync()), (Some(12), false));
         let drift = over(2, Mode::Repair, |run| run.tally.user.drift.conflict = 1);
-        let text = Standing::of(vec![drift, done], None, day(3)).text("");
+        let text = Standing::new(vec![drift, done], None, day(3)).text("");
         assert!(
             text.ends_with("Out of sync, as of 2026-01-03T00:00:00Z: 1 difference. Run `rollcall reconcile`"),
             "{text}"
@@ -234,30 +237,30 @@ mod tests {
     #[test]
     fn the_newest_run_that_holds_something_waits_until_one_is_done_or_a_week_is_over() {
         let waiting = |runs: Vec<Run>, now: i64| {
-            Standing::of(runs, None, day(now)).waiting.map(|run| run.run.as_str()[..10].to_owned())
+            Standing::new(runs, None, day(now)).waiting.map(|run| run.run.as_str()[..10].to_owned())
         };
         let done = over(2, Mode::Repair, |_| ());
-        assert_eq!(waiting(vec![held(1), held(0)], 2).as_deref(), Some("2026-01-02"));
-        assert_eq!(waiting(vec![done, held(1)], 2), None);
-        assert_eq!(waiting(vec![held(1)], 8).as_deref(), Some("2026-01-02"));
-        assert_eq!(waiting(vec![held(1)], 9), None);
-        let text = Standing::of(vec![held(1)], None, day(2)).text(" --local");
+        assert_eq!(waiting(vec![pending(1), pending(0)], 2).as_deref(), Some("2026-01-02"));
+        assert_eq!(waiting(vec![done, pending(1)], 2), None);
+        assert_eq!(waiting(vec![pending(1)], 8).as_deref(), Some("2026-01-02"));
+        assert_eq!(waiting(vec![pending(1)], 9), None);
+        let text = Standing::new(vec![pending(1)], None, day(2)).text(" --local");
         let command = "`rollcall reconcile --approve 2026-01-02T00:00:00.000Z --local`";
         assert!(text.contains(&format!("30 users, 1,000 memberships. Run {command}")), "{text}");
-        let json = Standing::of(vec![held(1)], None, day(2)).to_json();
-        assert_eq!(json["waiting"]["held"], json!({ "user": 30, "organization": 0, "membership": 1000 }));
+        let json = Standing::new(vec![pending(1)], None, day(2)).to_json();
+        assert_eq!(json["waiting"]["pending_approval"], json!({ "user": 30, "organization": 0, "membership": 1000 }));
     }
 
     #[test]
     fn a_run_without_a_lease_was_interrupted() {
         let run = Run::begin(day(1), Mode::Repair, true);
         let lease = Lease { holder: "x".to_owned(), until: day(2) };
-        assert!(Standing::of(vec![run.clone()], None, day(1)).text("").contains("interrupted"));
-        let text = Standing::of(vec![run], Some(lease), day(1)).text("");
+        assert!(Standing::new(vec![run.clone()], None, day(1)).text("").contains("interrupted"));
+        let text = Standing::new(vec![run], Some(lease), day(1)).text("");
         assert!(
             text.contains("running") && text.contains("A run is active") && text.contains("No run has finished"),
             "{text}"
         );
-        assert!(Standing::of(vec![], None, day(1)).text("").contains("No runs yet"));
+        assert!(Standing::new(vec![], None, day(1)).text("").contains("No runs yet"));
     }
 }

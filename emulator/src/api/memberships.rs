@@ -25,7 +25,7 @@ const ORDERS: [&str; 6] = ["created_at", "phone_number", "email_address", "first
 pub(super) async fn list_in_organization(call: Call, Path(key): Path<String>, params: Params) -> Answer {
     let page = params.page()?;
     let order = params.order(&ORDERS)?;
-    let users = Selection::of(params.list("user_id")?);
+    let users = Selection::new(params.list("user_id")?);
     let roles = params.list("role")?;
     let emails = params.list("email_address")?;
     let query = params.text("query").map(str::to_lowercase);
@@ -42,7 +42,7 @@ pub(super) async fn list_in_organization(call: Call, Path(key): Path<String>, pa
             || after.is_some();
         if !filtered && order.0 == "created_at" {
             let all = instance.memberships_in(&organization.id, order.1);
-            return Ok(Listing::of(page, instance.members_count(&organization.id), all, shape));
+            return Ok(Listing::new(page, instance.members_count(&organization.id), all, shape));
         }
         let member = |membership: &Membership, of: &dyn Fn(&User) -> bool| {
             instance.user(&membership.user_id).is_some_and(|user| of(&user))
@@ -62,7 +62,7 @@ pub(super) async fn list_in_organization(call: Call, Path(key): Path<String>, pa
             named.into_iter().filter_map(|id| instance.membership(&organization.id, id)).filter(admitted).collect()
         };
         sort(instance, &mut matching, order);
-        Ok(Listing::of(page, matching.len(), matching.into_iter(), shape))
+        Ok(Listing::new(page, matching.len(), matching.into_iter(), shape))
     })?;
     Ok(listing.into_answer(&call))
 }
@@ -74,7 +74,7 @@ pub(super) async fn list_of_user(call: Call, Path(id): Path<String>, params: Par
         let mut matching: Vec<Cow<'_, Membership>> = instance.memberships_of(&user.id).collect();
         sort(instance, &mut matching, ("created_at", Direction::Descending));
         let shape = |membership: Cow<'_, Membership>| render::membership(instance, &membership);
-        Ok(Listing::of(page, matching.len(), matching.into_iter(), shape))
+        Ok(Listing::new(page, matching.len(), matching.into_iter(), shape))
     })?;
     Ok(listing.into_answer(&call))
 }
@@ -87,11 +87,11 @@ pub(super) async fn list_all(call: Call, params: Params) -> Answer {
         let (total, all) = (instance.memberships_count(), instance.memberships(order.1));
         let shape = |membership: Cow<'_, Membership>| render::membership(instance, &membership);
         if order.0 == "created_at" {
-            return Ok(Listing::of(page, total, all, shape));
+            return Ok(Listing::new(page, total, all, shape));
         }
         let mut all: Vec<Cow<'_, Membership>> = all.collect();
         sort(instance, &mut all, order);
-        Ok(Listing::of(page, total, all.into_iter(), shape))
+        Ok(Listing::new(page, total, all.into_iter(), shape))
     })?;
     Ok(listing.into_answer(&call))
 }

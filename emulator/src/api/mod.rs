@@ -107,8 +107,8 @@ struct Listing {
 
 impl Listing {
     /// Keeps the page's rows and renders only those, and the one after them, which a fault may need.
-    fn of<T>(page: params::Page, total: usize, all: impl Iterator<Item = T>, render: impl Fn(T) -> Value) -> Self {
-        Self { rows: page.of(all).map(render).collect(), limit: page.limit, total }
+    fn new<T>(page: params::Page, total: usize, all: impl Iterator<Item = T>, render: impl Fn(T) -> Value) -> Self {
+        Self { rows: page.select(all).map(render).collect(), limit: page.limit, total }
     }
 
     /// The fault dials may alter the page; the total stays true.

@@ -19,8 +19,8 @@ const METADATA: [&str; 2] = ["public_metadata", "private_metadata"];
 pub(super) async fn list(call: Call, params: Params) -> Answer {
     let page = params.page()?;
     let (key, direction) = params.order(&["name", "created_at", "members_count"])?;
-    let ids = Selection::of(params.list("organization_id")?);
-    let members = Selection::of(params.list("user_id")?);
+    let ids = Selection::new(params.list("organization_id")?);
+    let members = Selection::new(params.list("user_id")?);
     let query = params.text("query").map(str::to_lowercase);
     let listing = call.read(|instance| {
         let named = |organization: &Organization| {
@@ -33,7 +33,7 @@ pub(super) async fn list(call: Call, params: Params) -> Answer {
         let shape = |organization: Cow<'_, Organization>| render::organization(instance, &organization);
         if ids.is_open() && members.is_open() && query.is_none() && key == "created_at" {
             let all = instance.organizations(direction);
-            return Ok(Listing::of(page, instance.organizations_count(), all, shape));
+            return Ok(Listing::new(page, instance.organizations_count(), all, shape));
         }
         let admitted = |organization: &Cow<'_, Organization>| {
             ids.admits(|id| organization.id == id)
@@ -54,7 +54,7 @@ pub(super) async fn list(call: Call, params: Params) -> Answer {
                 directed(order, direction)
             });
         }
-        Ok(Listing::of(page, matching.len(), matching.into_iter(), shape))
+        Ok(Listing::new(page, matching.len(), matching.into_iter(), shape))
     })?;
     Ok(listing.into_answer(&call))
 }

@@ -31,7 +31,7 @@ pub(crate) struct Page {
 
 impl Page {
     /// The rows that are asked for, and the one after them.
-    pub(crate) fn of<T>(self, all: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
+    pub(crate) fn select<T>(self, all: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
         all.skip(self.offset).take(self.limit + 1)
     }
 }
@@ -109,7 +109,7 @@ pub(crate) struct Selection<'a> {
 }
 
 impl<'a> Selection<'a> {
-    pub(crate) fn of(values: Vec<&'a str>) -> Self {
+    pub(crate) fn new(values: Vec<&'a str>) -> Self {
         let (excluded, included) = values.into_iter().partition::<Vec<_>, _>(|value| value.starts_with('-'));
         let bare =
             |values: Vec<&'a str>| values.into_iter().map(|value| value.trim_start_matches(['+', '-'])).collect();

@@ -48,12 +48,12 @@ pub(super) struct Filter<'a> {
 }
 
 impl<'a> Filter<'a> {
-    pub(super) fn of(params: &'a Params) -> Result<Self, ApiError> {
+    pub(super) fn from_params(params: &'a Params) -> Result<Self, ApiError> {
         let lowered = |name: &str| params.text(name).map(str::to_lowercase);
         Ok(Self {
-            ids: Selection::of(params.list("user_id")?),
-            external_ids: Selection::of(params.list("external_id")?),
-            organizations: Selection::of(params.list("organization_id")?),
+            ids: Selection::new(params.list("user_id")?),
+            external_ids: Selection::new(params.list("external_id")?),
+            organizations: Selection::new(params.list("organization_id")?),
             emails: params.list("email_address")?,
             phones: params.list("phone_number")?,
             usernames: params.list("username")?,
@@ -63,9 +63,9 @@ impl<'a> Filter<'a> {
             username_query: lowered("username_query"),
             name_query: lowered("name_query"),
             banned: params.flag("banned")?,
-            created_at: Range::of(params, "created_at")?,
-            last_active_at: Range::of(params, "last_active_at")?,
-            last_sign_in_at: Range::of(params, "last_sign_in_at")?,
+            created_at: Range::from_params(params, "created_at")?,
+            last_active_at: Range::from_params(params, "last_active_at")?,
+            last_sign_in_at: Range::from_params(params, "last_sign_in_at")?,
         })
     }
 
@@ -176,7 +176,7 @@ struct Range {
 }
 
 impl Range {
-    fn of(params: &Params, name: &str) -> Result<Self, ApiError> {
+    fn from_params(params: &Params, name: &str) -> Result<Self, ApiError> {
         let bound = |side| params.integer(&format!("{name}_{side}"));
         Ok(Self { before: bound("before")?, after: bound("after")? })
     }

@@ -49,7 +49,7 @@ pub(super) async fn list(call: Call, params: Params) -> Answer {
     if cursor.is_some() && page.offset > 0 {
         return Err(ApiError::refused_value("starting_after", "cannot be combined with an offset"));
     }
-    let filter = Filter::of(&params)?;
+    let filter = Filter::from_params(&params)?;
     let rows: Vec<Value> = call.read(|instance| {
         let mut window = filter.window();
         if let Some(id) = cursor {
@@ -60,17 +60,17 @@ pub(super) async fn list(call: Call, params: Params) -> Answer {
         let matching = filter.matching(instance, direction, &window);
         let shape = |user: Cow<'_, User>| render::user(&user);
         if key == "created_at" {
-            return Ok(page.of(matching).map(shape).collect());
+            return Ok(page.select(matching).map(shape).collect());
         }
         let mut sorted: Vec<Cow<'_, User>> = matching.collect();
         sorted.sort_by(|a, b| directed(compare(key, a, b), direction));
-        Ok(page.of(sorted.into_iter()).map(shape).collect())
+        Ok(page.select(sorted.into_iter()).map(shape).collect())
     })?;
     Ok(Json(call.shown(page.limit, rows).into()))
 }
 
 pub(super) async fn count(call: Call, params: Params) -> Answer {
-    let filter = Filter::of(&params)?;
+    let filter = Filter::from_params(&params)?;
     let total = call.read(|instance| Ok(filter.count(instance)))?;
     Ok(Json(json!({"object": "total_count", "total_count": total})))
 }

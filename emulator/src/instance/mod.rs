@@ -58,14 +58,14 @@ static NONE_WITHDRAWN: BTreeSet<u64> = BTreeSet::new();
 
 impl Instance {
     pub(crate) fn new(seed: u64) -> Self {
-        Self::of(seed, Population::empty())
+        Self::with_population(seed, Population::empty())
     }
 
     pub(crate) fn generated(seed: u64, size: Generated) -> Result<Self, GeneratedError> {
-        Ok(Self::of(seed, Population::new(seed, size)?))
+        Ok(Self::with_population(seed, Population::new(seed, size)?))
     }
 
-    fn of(seed: u64, population: Population) -> Self {
+    fn with_population(seed: u64, population: Population) -> Self {
         Self {
             seed,
             issued: 0,

@@ -44,7 +44,7 @@ pub(crate) struct ActiveOrganization {
 
 impl ActiveOrganization {
     /// The session's organization, as long as it is there and the user is a member of it.
-    pub(crate) fn of(instance: &Instance, session: &Session) -> Option<Self> {
+    pub(crate) fn new(instance: &Instance, session: &Session) -> Option<Self> {
         let id = session.organization_id.as_deref()?;
         let role = instance.membership(id, &session.user_id)?.role.clone();
         Some(Self { id: id.to_owned(), slug: Some(instance.organization(id)?.slug.clone()), role })

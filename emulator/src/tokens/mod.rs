@@ -78,7 +78,7 @@ impl App {
                 session_id,
                 token_id: &token_id,
                 metadata: user.as_ref().map(|user| &user.public_metadata),
-                organization: ActiveOrganization::of(&instance, session),
+                organization: ActiveOrganization::new(&instance, session),
                 issued_at: now.div_euclid(SECOND_MS),
                 expires_in,
                 verified_minutes_ago: (now - session.created_at).max(0) / MINUTE_MS,

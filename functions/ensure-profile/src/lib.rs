@@ -114,7 +114,7 @@ impl EnsureProfile {
     /// `POST /profiles/ensure`. What is in the body counts for nothing: the session says who calls, and for which
     /// organization.
     async fn ensure(&self, request: &Request, now: Millis) -> EnsureResponse {
-        let session = match self.sessions.of(request, Visit::Call, now).await {
+        let session = match self.sessions.verify(request, Visit::Call, now).await {
             Ok(session) => session,
             Err(refused) => return turned_away(&refused),
         };
@@ -144,7 +144,7 @@ impl EnsureProfile {
             }
         };
         let cookie = redirect::cookie(pass);
-        let session = match self.sessions.of(request, Visit::Navigation, now).await {
+        let session = match self.sessions.verify(request, Visit::Navigation, now).await {
             Ok(session) => session,
             Err(refused) => return self.signed_out(&refused, &target, cookie),
         };

@@ -18,7 +18,7 @@ async fn main() -> Result<(), Error> {
     let mut settings = boot.settings(Settings::read)?;
     settings.follow(boot.secrets());
     let bus = Bus::named(settings.event_bus.take(), &boot.aws);
-    let backups = Backups::of(&settings.removal, &boot.aws);
+    let backups = Backups::for_removal(&settings.removal, &boot.aws);
     let react = React::new(settings, &boot.dynamodb, backups, bus, boot.clock.clone());
     lambda_runtime::run(boot.counted(service(Arc::new(react)))).await
 }

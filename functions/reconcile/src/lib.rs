@@ -52,12 +52,12 @@ pub struct Reconcile {
 
 /// What became of an invocation: what the state machine that makes it goes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The run is over, and nothing is left to do but what its drift says.
     Done,
     /// The run is over, but for deletions that wait for an operator.
-    Held,
+    PendingApproval,
     /// The run is over, but something could not be looked at.
     Incomplete,
     /// The time was over: call again at once.
@@ -88,7 +88,7 @@ impl From<RunResult> for Report {
             RunResult::Ran(run) => {
                 let state = match run.state {
                     RunState::Running => Outcome::Continue,
-                    RunState::Held => Outcome::Held,
+                    RunState::PendingApproval => Outcome::PendingApproval,
                     RunState::Incomplete => Outcome::Incomplete,
                     RunState::Done => Outcome::Done,
                 };
@@ -244,7 +244,7 @@ fn log(report: &Report) {
     };
     let outcome = match report.state {
         Outcome::Done => "done",
-        Outcome::Held => "held",
+        Outcome::PendingApproval => "pending_approval",
         Outcome::Incomplete => "incomplete",
         Outcome::Continue => "continue",
         Outcome::Busy => "busy",
@@ -260,8 +260,8 @@ fn log(report: &Report) {
         created = total.created,
         updated = total.updated,
         deleted = total.deleted,
-        ended = total.ended,
-        held = total.held,
+        cascade_deleted = total.cascade_deleted,
+        pending_approval = total.pending_approval,
         unconfirmed = total.unconfirmed,
         missing = drift.missing,
         outdated = drift.outdated,
@@ -296,8 +296,8 @@ fn count(report: &Report) {
     let total = run.total();
     metrics::run_finished(&Finished {
         drift: total.drift,
-        healed: total.created + total.updated + total.deleted + total.ended,
-        held: total.held,
+        healed: total.created + total.updated + total.deleted + total.cascade_deleted,
+        pending_approval: total.pending_approval,
         in_sync: run.is_in_sync(),
     });
 }

@@ -16,7 +16,7 @@ async fn main() -> Result<(), Error> {
     let boot = Boot::start(&FUNCTION, environment, Arc::new(|| Millis::from(SystemTime::now()))).await?;
     let mut settings = boot.settings(Settings::read)?;
     settings.follow(boot.secrets());
-    let backups = Backups::of(&settings.removal, &boot.aws);
+    let backups = Backups::for_removal(&settings.removal, &boot.aws);
     let reconcile = Reconcile::new(settings, &boot.dynamodb, backups, boot.clock.clone());
     lambda_runtime::run(boot.counted(service(Arc::new(reconcile)))).await
 }

@@ -68,7 +68,7 @@ impl Settings {
     pub fn basis(&self) -> Basis {
         let on = |is_on: bool| if is_on { "on".to_owned() } else { "off".to_owned() };
         let object = |fields: &Map<String, Value>| Value::Object(fields.clone()).to_string();
-        Basis::of([
+        Basis::new([
             (DIRECTORY_TABLE.name, self.tables.directory.clone()),
             (PROFILES_TABLE.name, self.tables.profiles.clone()),
             (CLERK_INSTANCE_ID.name, self.clerk.instance.to_string()),

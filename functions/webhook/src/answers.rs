@@ -40,7 +40,7 @@ pub enum WebhookResponse {
 
 impl WebhookResponse {
     /// The answer to an event that could not be applied.
-    pub fn of(failure: &ApplyError) -> WebhookResponse {
+    pub fn from_error(failure: &ApplyError) -> WebhookResponse {
         match failure {
             ApplyError::Store(store) => WebhookResponse::of_store(store),
             // A key that Clerk refuses is for an operator to mend.

@@ -144,7 +144,7 @@ impl Webhook {
                                                                                                          the event \
                                                                                                          again");
                 metrics::event(Some(kind), "failed");
-                WebhookResponse::of(&failure)
+                WebhookResponse::from_error(&failure)
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -114,8 +115,9 @@ impl fmt::Display for InternalId {
 }
 
 /// The kinds of entities, in the order in which one depends on another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", const_into_str)]
 pub enum Kind {
     User,
     Organization,
@@ -128,15 +130,11 @@ impl Kind {
 
     /// The name of the kind, as logs, events and digests write it.
     pub const fn name(self) -> &'static str {
-        match self {
-            Kind::User => "user",
-            Kind::Organization => "organization",
-            Kind::Membership => "membership",
-        }
+        self.into_str()
     }
 
     /// Of which kind the item under a key of the Directory is; nothing for a key that Rollcall does not make.
-    pub fn of(key: &Key) -> Option<Kind> {
+    pub fn from_key(key: &Key) -> Option<Kind> {
         match (key.pk.split_once('#')?.0, key.sk.as_str()) {
             ("USER", "USER") => Some(Kind::User),
             ("ORG", "ORG") => Some(Kind::Organization),
@@ -215,7 +213,7 @@ pub struct PerKind<T> {
 
 impl<T> PerKind<T> {
     /// That of a kind.
-    pub fn of(&self, kind: Kind) -> &T {
+    pub fn get(&self, kind: Kind) -> &T {
         match kind {
             Kind::User => &self.user,
             Kind::Organization => &self.organization,
@@ -224,7 +222,7 @@ impl<T> PerKind<T> {
     }
 
     /// That of a kind, to be changed.
-    pub fn of_mut(&mut self, kind: Kind) -> &mut T {
+    pub fn get_mut(&mut self, kind: Kind) -> &mut T {
         match kind {
             Kind::User => &mut self.user,
             Kind::Organization => &mut self.organization,

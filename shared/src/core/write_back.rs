@@ -50,14 +50,14 @@ pub fn of_metadata(metadata: &Metadata, id: InternalId) -> Link {
 pub fn of_item(item: &Item) -> Link {
     let id = item.key.pk.split_once('#').and_then(|(_, id)| serde_json::from_value(id.into()).ok());
     let Some(id) =
-        id.filter(|_| Kind::of(&item.key) == Some(Kind::User) && !item.is_deleted() && !item.is_placeholder())
+        id.filter(|_| Kind::from_key(&item.key) == Some(Kind::User) && !item.is_deleted() && !item.is_placeholder())
     else {
         return Link::default();
     };
     match item.fields.get("public_metadata") {
         Some(Value::Object(metadata)) => link(metadata, id),
         // What DynamoDB cannot hold as a map is kept as its text.
-        Some(Value::String(text)) => of_metadata(&Metadata::of(text), id),
+        Some(Value::String(text)) => of_metadata(&Metadata::from_json(text), id),
         _ => link(&Map::new(), id),
     }
 }
@@ -85,7 +85,7 @@ mod tests {
             (format!(r#"{{"dbId":"{id}","n":1e400}}"#), json!({ "role": "user" })),
             (r#"{"s":"\ud800","role":"\udc00"}"#.to_owned(), json!({ "dbId": id })),
         ] {
-            let metadata = Metadata::of(&text);
+            let metadata = Metadata::from_json(&text);
             assert!(matches!(metadata, Metadata::Text(_)), "{text}");
             assert_eq!(Value::Object(of_metadata(&metadata, id).missing), missing, "{text}");
         }

@@ -155,12 +155,16 @@ impl Reactor {
                 ),
             }
         }
-        if Kind::of(&new.key) == Some(Kind::Membership) && new.is_deleted() && !new.is_finished() && self.follows_ends {
+        if Kind::from_key(&new.key) == Some(Kind::Membership)
+            && new.is_deleted()
+            && !new.is_finished()
+            && self.follows_ends
+        {
             self.deletions.cascade.forget_late(new).await?;
         }
         let what = Change::between(record.old.as_ref(), new).map(|change| change.kind);
         if matches!(what, Some(What::Created | What::Restored)) {
-            if Kind::of(&new.key) == Some(Kind::Membership) && self.follows_ends {
+            if Kind::from_key(&new.key) == Some(Kind::Membership) && self.follows_ends {
                 match self.deletions.cascade.end_orphan(new).await? {
                     None | Some(One::Nothing) => {}
                     // Reconcile ends the busy one.

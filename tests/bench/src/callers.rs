@@ -57,7 +57,7 @@ pub(crate) fn hot_path() -> anyhow::Result<HotPath> {
         function: "ensure-profile",
         settings: settings.map(|(name, value)| (name, value.to_owned())).to_vec(),
         limit: SOMEBODY_WAITS,
-        asks: vec![Asked::of("BatchGetItem", caller.stored()?.to_string())],
+        asks: vec![Asked::new("BatchGetItem", caller.stored()?.to_string())],
         answer: Answered::Body(caller.answer()?),
         events,
     })

@@ -20,7 +20,7 @@ pub(crate) struct Cap {
 
 impl Cap {
     /// The cap of so many MB, if this machine lets this process make one: version 1 or 2 of control groups.
-    pub(crate) fn of(megabytes: u64) -> Option<Cap> {
+    pub(crate) fn new(megabytes: u64) -> Option<Cap> {
         let quota = PERIOD * megabytes / ONE_CORE;
         let name = format!("rollcall-bench-{}", std::process::id());
         let first = Path::new("/sys/fs/cgroup/cpu").join(&name);

@@ -35,7 +35,7 @@ pub(crate) fn hot_path() -> HotPath {
         function: "react",
         settings: settings.map(|(name, value)| (name, value.to_owned())).to_vec(),
         limit: NOBODY_WAITS,
-        asks: vec![Asked::of("TransactWriteItems", DONE), Asked::of("PutEvents", TAKEN)],
+        asks: vec![Asked::new("TransactWriteItems", DONE), Asked::new("PutEvents", TAKEN)],
         answer: Answered::Plain(json!({ "batchItemFailures": [] })),
         events,
     }

@@ -31,7 +31,7 @@ pub(crate) fn hot_path() -> HotPath {
         function: "webhook",
         settings: settings.map(|(name, value)| (name, value.to_owned())).to_vec(),
         limit: SOMEBODY_WAITS,
-        asks: vec![Asked::of("PutItem", STORED)],
+        asks: vec![Asked::new("PutItem", STORED)],
         answer: Answered::Body(json!({ "outcome": "applied" })),
         events: |now, count| (0..count).map(|number| Ok(user_updated(now, now, number)?.gateway_event())).collect(),
     }

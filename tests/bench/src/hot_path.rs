@@ -45,7 +45,7 @@ pub(crate) struct Asked {
 
 impl Asked {
     /// This operation, answered so.
-    pub(crate) fn of(operation: &'static str, answer: impl Into<String>) -> Asked {
+    pub(crate) fn new(operation: &'static str, answer: impl Into<String>) -> Asked {
         Asked { operation, answer: answer.into() }
     }
 }

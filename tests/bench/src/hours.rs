@@ -27,7 +27,7 @@ pub(crate) fn hot_path(now: Millis) -> HotPath {
         function: "reconcile",
         settings: settings.map(|(name, value)| (name, value.to_owned())).to_vec(),
         limit: LIMIT,
-        asks: purge::partitions(now).iter().map(|_| Asked::of("Query", NOTHING_DUE)).collect(),
+        asks: purge::partitions(now).iter().map(|_| Asked::new("Query", NOTHING_DUE)).collect(),
         answer: Answered::Plain(json!({ "state": "done", "purges": settled })),
         events: |_, count| Ok(vec![json!({ "order": "purge_due" }).to_string(); count]),
     }

@@ -71,7 +71,7 @@ async fn one(program: &Program, clock: Clock, name: &str, is_empty: bool) -> any
     let number = |pointer: &str| run.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
     let of_all =
         |what: &str| ["user", "organization", "membership"].map(|kind| number(&format!("/tally/{kind}/{what}")));
-    let changes: u64 = ["created", "updated", "deleted", "ended"].iter().flat_map(|what| of_all(what)).sum();
+    let changes: u64 = ["created", "updated", "deleted", "cascade_deleted"].iter().flat_map(|what| of_all(what)).sum();
     let calls = number("/cost/clerk_calls");
     // Each invocation after the first asks once more whose key it has.
     // Before a page that differs is written, Clerk is asked whose it is.

@@ -200,7 +200,7 @@ pub(crate) async fn capped(
     let mut taken: Vec<Vec<f64>> = programs.iter().map(|_| Vec::new()).collect();
     for _ in 0..CAPPED_STARTS {
         for (program, taken) in programs.iter().zip(&mut taken) {
-            let Some(cap) = Cap::of(megabytes) else { return Ok(None) };
+            let Some(cap) = Cap::new(megabytes) else { return Ok(None) };
             let event = (path.events)(clock(), 1)?.remove(0);
             let mut process = Process::start(program, clock).await?;
             store.take();

@@ -76,7 +76,7 @@ struct Case<'a> {
 async fn world(policy: &str) -> World {
     let settings = [("DELETION_POLICY", policy), ("OWNED_TABLES", OWNED_TABLES)];
     let clerk = clerk_emulator::Config { production: true, ..clerk_emulator::Config::default() };
-    let world = World::of(clerk, &settings).await;
+    let world = World::with_clerk(clerk, &settings).await;
     world.make_owned_tables().await;
     world
 }

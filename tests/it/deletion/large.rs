@@ -50,7 +50,7 @@ fn tombstone(world: &World, user: &str) -> Item {
 /// What a deletion has left of a user: the tombstone, and the note of what is due.
 pub(crate) fn ended<'a>(world: &'a World, user: &str) -> [(&'a str, Row); 2] {
     let tombstone = tombstone(world, user);
-    let due = Due::of(&tombstone, 24).unwrap();
+    let due = Due::from_tombstone(&tombstone, 24).unwrap();
     let mut note = serde_json::to_value(&due).unwrap().as_object().unwrap().clone();
     note.insert("pk".to_owned(), due.partition().into());
     let (directory, operations) = (&world.stack.addresses.directory_table, &world.stack.addresses.operations_table);

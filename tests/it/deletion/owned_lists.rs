@@ -49,7 +49,7 @@ async fn lists(world: &World) -> Vec<Value> {
 #[tokio::test]
 async fn fault_b18_a_list_of_24_owned_tables_is_stored_once_and_read_by_the_functions_and_the_commands() {
     let clerk = clerk_emulator::Config { production: true, ..clerk_emulator::Config::default() };
-    let world = World::of(clerk, &[]).await;
+    let world = World::with_clerk(clerk, &[]).await;
     let (users, _) = people(&world, 3).await;
     make_tables(&world, &users).await;
     let folder = tempfile::tempdir().unwrap();

@@ -119,7 +119,7 @@ fn places(of: &[&str]) -> BTreeSet<String> {
 async fn i13_after_the_deadline_no_personal_datum_is_left_anywhere() {
     for policy in ["redact", "purge"] {
         let settings = [("DELETION_POLICY", policy), ("OWNED_TABLES", OWNED_TABLES), ("METADATA_WRITEBACK", "on")];
-        let world = World::of(Config { production: true, ..Config::default() }, &settings).await;
+        let world = World::with_clerk(Config { production: true, ..Config::default() }, &settings).await;
         world.make_owned_tables().await;
         let log = Log::default();
         let listening = log.listen();

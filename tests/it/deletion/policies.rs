@@ -21,7 +21,7 @@ struct Office {
 
 impl Office {
     /// A world as one of the presets has it; what `further` says counts more.
-    async fn of(preset: &str, further: &[(&str, &str)]) -> Office {
+    async fn new(preset: &str, further: &[(&str, &str)]) -> Office {
         let mut settings = presets::read(preset).unwrap();
         settings.insert("OWNED_TABLES".to_owned(), OWNED_TABLES.to_owned());
         settings.extend(further.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
@@ -94,7 +94,7 @@ const ROWS: usize = 91;
 
 #[tokio::test]
 async fn c2_e8_the_read_only_copy_keeps_the_row_and_all_that_points_at_it() {
-    let office = Office::of("read-only-copy", &[]).await;
+    let office = Office::new("read-only-copy", &[]).await;
     let before = office.stored().await;
     office.ada_leaves().await;
     office.world.wait_hours(49);
@@ -113,7 +113,7 @@ async fn c2_e8_the_read_only_copy_keeps_the_row_and_all_that_points_at_it() {
 
 #[tokio::test]
 async fn c2_where_everything_is_kept_and_ends_are_followed_a_deletion_is_done_at_once() {
-    let office = Office::of("user-records", &[("DELETION_POLICY", "retain")]).await;
+    let office = Office::new("user-records", &[("DELETION_POLICY", "retain")]).await;
     let before = office.stored().await;
     office.ada_leaves().await;
     let after = office.stored().await;
@@ -127,7 +127,7 @@ async fn c2_where_everything_is_kept_and_ends_are_followed_a_deletion_is_done_at
 #[tokio::test]
 async fn d4_e8_a_redacted_user_waits_a_day_and_then_nothing_personal_is_left() {
     for preset in ["user-records", "org-profiles"] {
-        let office = Office::of(preset, &[]).await;
+        let office = Office::new(preset, &[]).await;
         let mut record = office.stored().await[2].clone().unwrap();
         record["nickname"] = "the Countess".into();
         office.world.put(&office.world.stack.addresses.profiles_table, &record).await;
@@ -166,7 +166,7 @@ async fn d4_e8_a_redacted_user_waits_a_day_and_then_nothing_personal_is_left() {
 
 #[tokio::test]
 async fn e2_e8_a_purged_user_leaves_the_bare_key_and_no_row_in_any_table() {
-    let office = Office::of("progress-and-purge", &[]).await;
+    let office = Office::new("progress-and-purge", &[]).await;
     let others = office.others().await;
     office.ada_leaves().await;
     assert_eq!((office.rows().await, office.is_noted().await), (ROWS, true), "all of it waits");
@@ -193,7 +193,7 @@ async fn e2_e8_a_purged_user_leaves_the_bare_key_and_no_row_in_any_table() {
 
 #[tokio::test]
 async fn e2_a_missing_table_is_reported_and_keeps_nobody_waiting() {
-    let office = Office::of("progress-and-purge", &[]).await;
+    let office = Office::new("progress-and-purge", &[]).await;
     office.world.stack.dynamodb.delete_table().table_name("user_progress").send().await.unwrap();
     office.ada_leaves().await;
     office.world.wait_hours(25);
@@ -206,7 +206,7 @@ async fn e2_a_missing_table_is_reported_and_keeps_nobody_waiting() {
 
 #[tokio::test]
 async fn e2_profiles_is_none_of_the_tables_that_may_be_missing() {
-    let office = Office::of("progress-and-purge", &[]).await;
+    let office = Office::new("progress-and-purge", &[]).await;
     office.ada_leaves().await;
     let profiles = &office.world.stack.addresses.profiles_table;
     office.world.stack.dynamodb.delete_table().table_name(profiles).send().await.unwrap();
@@ -224,7 +224,7 @@ async fn e2_a_table_that_is_not_as_the_setting_says_leaves_the_purge_to_be_mende
         (r#"[{"table":"moods","key":"user_id","index":"by_owner"}]"#, "index by_owner does not exist"),
         (r#"[{"table":"tasks","key":"user_id","sort_key":"id"}]"#, "id is not a key of the table or index"),
     ] {
-        let office = Office::of("progress-and-purge", &[("OWNED_TABLES", wrong)]).await;
+        let office = Office::new("progress-and-purge", &[("OWNED_TABLES", wrong)]).await;
         office.ada_leaves().await;
         office.world.wait_hours(25);
         let log = crate::properties::failures::Log::default();
@@ -246,7 +246,7 @@ async fn e2_a_table_that_is_not_as_the_setting_says_leaves_the_purge_to_be_mende
 
 #[tokio::test]
 async fn a6_e8_without_a_mirror_the_bare_tombstone_still_erases_the_users_own_rows() {
-    let office = Office::of("clerk-only", &[("DELETION_POLICY", "purge")]).await;
+    let office = Office::new("clerk-only", &[("DELETION_POLICY", "purge")]).await;
     assert!(office.stored().await.iter().all(Option::is_none), "nobody is mirrored");
     office.ada_leaves().await;
     office.world.wait_hours(25);
@@ -255,7 +255,7 @@ async fn a6_e8_without_a_mirror_the_bare_tombstone_still_erases_the_users_own_ro
     assert!(copy["clerk_user_id"].is_null() && copy["consequences_at"].is_u64(), "{copy}");
     assert_eq!(office.rows().await, 0);
     // As the preset has it, redacting, the rows stay: there is nothing personal of hers here to remove.
-    let office = Office::of("clerk-only", &[]).await;
+    let office = Office::new("clerk-only", &[]).await;
     office.ada_leaves().await;
     office.world.wait_hours(25);
     assert_eq!(office.purge_due().await.purges.unwrap().purged, 1);
@@ -265,7 +265,7 @@ async fn a6_e8_without_a_mirror_the_bare_tombstone_still_erases_the_users_own_ro
 
 #[tokio::test]
 async fn e8_without_a_hold_everything_is_gone_when_the_event_has_been_followed() {
-    let office = Office::of("progress-and-purge", &[("PURGE_AFTER_HOURS", "0")]).await;
+    let office = Office::new("progress-and-purge", &[("PURGE_AFTER_HOURS", "0")]).await;
     let others = office.others().await;
     office.ada_leaves().await;
     let [copy, _, record, of_member] = office.stored().await;
@@ -277,7 +277,7 @@ async fn e8_without_a_hold_everything_is_gone_when_the_event_has_been_followed()
 #[tokio::test]
 async fn e8_what_only_an_operator_can_mend_keeps_nobody_else_waiting() {
     let wrong = r#"[{"table":"tasks","key":"owner"}]"#;
-    let office = Office::of("progress-and-purge", &[("PURGE_AFTER_HOURS", "0"), ("OWNED_TABLES", wrong)]).await;
+    let office = Office::new("progress-and-purge", &[("PURGE_AFTER_HOURS", "0"), ("OWNED_TABLES", wrong)]).await;
     let left = tokio::time::timeout(std::time::Duration::from_mins(1), office.ada_leaves()).await;
     left.expect("the stream goes on, whatever is wrong with her tables");
     // To whoever came after her.
@@ -294,7 +294,7 @@ async fn e8_what_only_an_operator_can_mend_keeps_nobody_else_waiting() {
 
 #[tokio::test]
 async fn e10_a_hold_that_is_made_longer_holds_what_waits_already() {
-    let office = Office::of("progress-and-purge", &[]).await;
+    let office = Office::new("progress-and-purge", &[]).await;
     office.ada_leaves().await;
     let settings = [("DELETION_POLICY", "purge"), ("PURGE_AFTER_HOURS", "72"), ("OWNED_TABLES", OWNED_TABLES)];
     let longer = office.world.beside(&settings).await;
@@ -309,7 +309,7 @@ async fn e10_a_hold_that_is_made_longer_holds_what_waits_already() {
 #[tokio::test]
 async fn e2_a_row_that_two_settings_lead_to_is_removed_once() {
     let twice = r#"[{"table":"moods","key":"user_id","index":"by_user"},{"table":"moods","key":"mood_id"}]"#;
-    let office = Office::of("progress-and-purge", &[("OWNED_TABLES", twice)]).await;
+    let office = Office::new("progress-and-purge", &[("OWNED_TABLES", twice)]).await;
     // A mood that has the user's own id for its key, and is found by it.
     let mood = [("mood_id", office.ada.as_str()), ("user_id", office.ada.as_str()), ("note", "Ada's")];
     let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
@@ -324,7 +324,7 @@ async fn e2_a_row_that_two_settings_lead_to_is_removed_once() {
 #[tokio::test]
 async fn e8_nothing_late_changes_anything_about_somebody_who_is_gone() {
     for policy in ["redact", "purge"] {
-        let office = Office::of("progress-and-purge", &[("DELETION_POLICY", policy)]).await;
+        let office = Office::new("progress-and-purge", &[("DELETION_POLICY", policy)]).await;
         let world = &office.world;
         let session = world.session(&office.ada, Some(&office.acme));
         office.ada_leaves().await;
@@ -367,7 +367,7 @@ async fn e8_nothing_late_changes_anything_about_somebody_who_is_gone() {
 #[tokio::test]
 async fn e10_what_cannot_be_backed_up_is_not_removed_and_what_is_removed_can_be_had_back() {
     for policy in ["redact", "purge"] {
-        let office = Office::of("progress-and-purge", &[("DELETION_POLICY", policy)]).await;
+        let office = Office::new("progress-and-purge", &[("DELETION_POLICY", policy)]).await;
         let world = &office.world;
         let before = (world.owned().await, world.exactly(&[&world.stack.addresses.profiles_table]).await);
         office.ada_leaves().await;
@@ -409,7 +409,7 @@ async fn e10_a_failure_between_the_backup_and_the_last_batch_loses_nothing() {
     let mut first_batch = None;
     let faults = [Fault::Throttled, Fault::ServerError, Fault::Unprocessed, Fault::LostAnswer];
     for fault in std::iter::once(None).chain(faults.map(Some)) {
-        let office = Office::of("progress-and-purge", &[]).await;
+        let office = Office::new("progress-and-purge", &[]).await;
         let world = office.world.beside(&[("DELETION_POLICY", "purge"), ("OWNED_TABLES", OWNED_TABLES)]).await;
         office.ada_leaves().await;
         world.wait_hours(25);
@@ -426,7 +426,7 @@ async fn e10_a_failure_between_the_backup_and_the_last_batch_loses_nothing() {
 
 #[tokio::test]
 async fn an_organizations_end_removes_nothing_of_its_members() {
-    let office = Office::of("progress-and-purge", &[]).await;
+    let office = Office::new("progress-and-purge", &[]).await;
     let (profiles, owned) = (office.world.profiles().await, office.world.owned().await);
     office.world.clerk("DELETE", &format!("/organizations/{}", office.acme), Value::Null).await;
     office.world.stack.settled().await;

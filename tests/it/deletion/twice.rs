@@ -20,7 +20,7 @@ const HERS: usize = 4;
 
 async fn office(users: usize, settings: &[(&str, &str)]) -> (World, Vec<String>, String) {
     let clerk = clerk_emulator::Config { production: true, ..clerk_emulator::Config::default() };
-    let world = World::of(clerk, settings).await;
+    let world = World::with_clerk(clerk, settings).await;
     world.make_owned_tables().await;
     let (users, acme) = people(&world, users).await;
     world.set_now(world.now().get() + 60_000);

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use clerk_emulator::{ApiFaults, Faults};
-use rollcall_tests::{Fault, World};
+use rollcall_tests::{ATTEMPTS, Fault, World};
 use serde_json::{Value, json};
 
 use crate::ensure::profiles::{newcomer, with_clerk};
@@ -104,7 +104,7 @@ async fn a_transaction_that_others_get_in_the_way_of_is_tried_again() {
     for reason in ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"] {
         // At first there is a user to be written, too.
         let before = if reason == "TransactionConflict" { 4 } else { 1 };
-        world.wire.fail_after(before, [Fault::TransactionCancelled(reason); 6]);
+        world.wire.fail_after(before, [Fault::TransactionCancelled(reason); ATTEMPTS]);
         assert_eq!(world.ensure(&world.session(eve, None)).await.brief(), (503, "unavailable"), "{reason}");
     }
     world.wire.fail_after(1, [Fault::TransactionCancelled("ValidationError")]);
@@ -168,7 +168,7 @@ async fn a_browser_on_a_bad_day_is_told_so_and_not_sent_round() {
     assert_eq!((answer.brief(), answer.header("location")), ((503, "session_keys_unavailable"), None), "no verdict");
     with_clerk(&world, ApiFaults::default());
     world.set_now(world.now().get() + 2_000);
-    world.wire.fail([Fault::Throttled; 3]);
+    world.wire.fail([Fault::Throttled; ATTEMPTS]);
     assert_eq!(sync().await.brief(), (503, "unavailable"));
     for api in [
         ApiFaults { unauthorized: 1.0, ..ApiFaults::default() },

@@ -273,7 +273,7 @@ async fn i24_an_answer_that_was_lost_on_the_way_is_nobody_elses_question() {
 async fn fault_s12_the_write_back_of_two_functions_stays_within_one_share_and_leaves_the_rest_to_reconcile() {
     const PATCH: &str = "PATCH /v1/users/{user_id}/metadata";
     let settings = [("METADATA_WRITEBACK", "on"), ("CLERK_RATE_SHARE", "20")];
-    let world = World::of(Config::default(), &settings).await;
+    let world = World::with_clerk(Config::default(), &settings).await;
     let other = world.beside(&settings).await;
     for at in 0..40 {
         let body = json!({ "email_address": [format!("user{at}@example.com")] });

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use clerk_emulator::ApiFaults;
 use rollcall_cli::functions::FUNCTIONS;
-use rollcall_tests::{Action, Fault, Land, SAMPLE_TIME, World, deletion_event, event, sample};
+use rollcall_tests::{ATTEMPTS, Action, Fault, Land, SAMPLE_TIME, World, deletion_event, event, sample};
 use serde_json::{Map, Value, json};
 
 use crate::ADA;
@@ -67,13 +67,13 @@ async fn busy_days() {
     world.ensure(&world.session(ADA, None)).await;
     world.ensure("no token").await;
     land.happen(Action::Ensure(0, Some(0)), false).await;
-    world.wire.fail([Fault::Unavailable; 3]);
+    world.wire.fail([Fault::Unavailable; ATTEMPTS]);
     world.post(&sample("user.created")).await;
     world.post(&event("user.updated", &json!({ "id": 7 }), SAMPLE_TIME)).await;
     world.post(&event("session.created", &json!({}), SAMPLE_TIME)).await;
     world.post(&deletion_event("user.deleted", ADA, SAMPLE_TIME)).await;
     world.send(&world.sign(&sample("user.created")).with("svix-signature", Some("v1,AAAA"))).await;
-    world.wire.fail([Fault::Unavailable; 3]);
+    world.wire.fail([Fault::Unavailable; ATTEMPTS]);
     world.react.react(world.batch().await, None).await;
     world.follow().await;
     world.set_faults(ApiFaults { too_many_requests: 0.5, ..ApiFaults::default() });

@@ -10,7 +10,7 @@ use metrics::{SharedString, Unit};
 use metrics_util::CompositeKey;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use rollcall::core::clerk::event::{Envelope, SUBSCRIBED_EVENTS};
-use rollcall_tests::{Action, Fault, Land, SAMPLE_TIME, World, deletion_event, event, sample, user_event};
+use rollcall_tests::{ATTEMPTS, Action, Fault, Land, SAMPLE_TIME, World, deletion_event, event, sample, user_event};
 use serde_json::{Value, json};
 
 use crate::properties::failures::Log;
@@ -126,14 +126,14 @@ async fn b10_what_is_not_clerks_is_counted_by_its_reason_and_as_no_event() {
 #[tokio::test]
 async fn b3_b10_an_answer_of_this_sides_fault_counts_as_a_failure() {
     let world = World::start().await;
-    world.wire.fail([Fault::Unavailable; 3]);
+    world.wire.fail([Fault::Unavailable; ATTEMPTS]);
     let (answer, counted_there) = counted(world.post(&sample("user.created"))).await;
     assert_eq!(answer.status, 503);
     assert_eq!(counted_there, counts([("Events{Outcome=failed,Type=user.created}", 1), ("Failures", 1)]));
     // The caller of ensure-profile likewise, without an event.
     let body = json!({ "first_name": "Grace", "email_address": ["grace@example.com"] });
     let grace = world.clerk("POST", "/users", body).await["id"].as_str().unwrap().to_owned();
-    world.wire.fail([Fault::Unavailable; 3]);
+    world.wire.fail([Fault::Unavailable; ATTEMPTS]);
     let (answer, counted_there) = counted(world.ensure(&world.session(&grace, None))).await;
     assert_eq!((answer.status, counted_there), (503, counts([("Failures", 1)])));
 }
@@ -168,7 +168,7 @@ async fn b10_c3_a_caller_whom_the_webhook_has_not_brought_is_counted() {
 async fn b10_a_batch_of_changes_that_stops_counts_as_a_failure_and_a_conflict_as_one() {
     let world = World::with(&[("METADATA_WRITEBACK", "on")]).await;
     world.post(&sample("user.created")).await;
-    world.wire.fail([Fault::Unavailable; 3]);
+    world.wire.fail([Fault::Unavailable; ATTEMPTS]);
     let (answer, failed) = counted(world.react.react(world.batch().await, None)).await;
     assert_eq!((answer.batch_item_failures.len(), failed.get("Failures")), (1, Some(&1)));
 
@@ -194,7 +194,7 @@ async fn b10_a_run_that_is_over_counts_what_it_has_found_healed_and_held() {
     let (run, first) = counted(world.reconcile()).await;
     assert_eq!(counted_in(&first, "Drift{Kind=missing}"), run.total().drift.missing);
     assert_eq!((counted_in(&first, "DriftHealed"), counted_in(&first, "RunsFinished")), (run.total().created, 1));
-    assert_eq!((first.get("OutOfSync"), first.get("DeletionsHeld")), (None, None), "{first:?}");
+    assert_eq!((first.get("OutOfSync"), first.get("DeletionsPendingApproval")), (None, None), "{first:?}");
     // All is well: a run is counted, and nothing else but its questions.
     let (_, second) = counted(world.reconcile()).await;
     assert_eq!(second.keys().collect::<Vec<_>>(), ["ClerkCalls", "RunsFinished"]);
@@ -204,8 +204,11 @@ async fn b10_a_run_that_is_over_counts_what_it_has_found_healed_and_held() {
     land.happen(Action::DeleteUser(2), true).await;
     land.happen(Action::Wait(24 * 60), true).await;
     let (run, held) = counted(world.reconcile()).await;
-    assert!(run.is_held(), "{run:?}");
-    assert_eq!((counted_in(&held, "DeletionsHeld"), counted_in(&held, "OutOfSync")), (run.total().held, 1));
+    assert!(run.is_pending_approval(), "{run:?}");
+    assert_eq!(
+        (counted_in(&held, "DeletionsPendingApproval"), counted_in(&held, "OutOfSync")),
+        (run.total().pending_approval, 1)
+    );
     assert_eq!(held.get("DriftHealed"), None, "{held:?}");
 }
 
@@ -228,7 +231,7 @@ async fn b10_a_run_that_fails_or_goes_on_is_no_finished_one() {
 async fn b10_a_settling_that_fails_counts_as_a_failure() {
     let world = World::start().await;
     let reconciler = world.reconciler().await;
-    world.wire.fail([Fault::Unavailable; 3]);
+    world.wire.fail([Fault::Unavailable; ATTEMPTS]);
     let (settled, failed) = counted(reconciler.purge_due(None)).await;
     assert!(settled.is_err());
     assert_eq!(failed, counts([("Failures", 1)]));

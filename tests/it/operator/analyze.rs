@@ -76,7 +76,7 @@ async fn e3_every_user_is_in_step_or_counted_as_what_is_wrong() {
     let (said, json) = analyze(&world, &[]).await;
     assert_eq!((said.status, &json["complete"]), (Some(2), &json!(true)));
     let expected = json!({
-        "in_sync": 3, "missing": 1, "outdated": 1, "behind": 0, "tied": 0, "absent": 1, "orphaned": 0, "held": 0,
+        "in_sync": 3, "missing": 1, "outdated": 1, "behind": 0, "tied": 0, "absent": 1, "orphaned": 0, "pending_approval": 0,
         "conflict": 1, "ahead": 0, "unproven": 0, "unreadable": 0, "unmirrored": 0, "unconfirmed": 0, "misplaced": 0,
         "without_profile": 1, "without_owner": 2, "kept": 1,
     });

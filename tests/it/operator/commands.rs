@@ -212,7 +212,7 @@ async fn held_deletions_are_shown_and_approved() {
     assert_eq!(held.status, Some(2), "{}", held.out);
     let status = rollcall(&world, &["status", "--json"], &[]).await;
     let waiting = status.json()["waiting"].clone();
-    assert_eq!((status.status, &waiting["held"]["user"]), (Some(2), &json!(3)), "{waiting}");
+    assert_eq!((status.status, &waiting["pending_approval"]["user"]), (Some(2), &json!(3)), "{waiting}");
     let run = waiting["run"].as_str().unwrap();
     let approve = format!("`rollcall reconcile --approve {run} --local ");
     assert!(held.out.contains("pending approval: ") && held.out.contains(&approve), "{}", held.out);

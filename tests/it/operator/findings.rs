@@ -124,7 +124,7 @@ async fn fault_c6_a_word_means_the_same_in_reconcile_and_in_analyze() {
         for (name, number) in tally["drift"].as_object().unwrap() {
             assert_eq!(&analysis[kind][name], number, "{kind} {name}: {tally} {analysis}");
         }
-        for name in ["held", "unconfirmed"] {
+        for name in ["pending_approval", "unconfirmed"] {
             assert_eq!(analysis[kind][name], tally[name], "{kind} {name}");
         }
     }

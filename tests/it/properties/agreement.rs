@@ -27,8 +27,8 @@ fn rank() -> impl Strategy<Value = Rank> {
 
 fn digest() -> impl Strategy<Value = Digest> {
     prop::sample::select(vec![
-        Digest::of("user", &Map::new()),
-        Digest::of("membership", &Map::new()),
+        Digest::new("user", &Map::new()),
+        Digest::new("membership", &Map::new()),
         Digest::tombstone(),
     ])
 }

@@ -41,7 +41,7 @@ fn history() -> impl Strategy<Value = (Vec<(Action, bool)>, Vec<usize>)> {
 /// A complete run, with an operator's consent if it asks for that.
 async fn complete(world: &World) -> Run {
     let run = world.reconcile().await;
-    if run.state == RunState::Held { world.approve(&run).await } else { run }
+    if run.state == RunState::PendingApproval { world.approve(&run).await } else { run }
 }
 
 /// All rows of the Directory. When the consequences of an end were done is not Clerk's.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clerk_emulator::{ApiFaults, Faults};
 use rollcall_cli::functions::FUNCTIONS;
-use rollcall_tests::{Fault, SAMPLE_TIME, World, sample, user_event};
+use rollcall_tests::{ATTEMPTS, Fault, SAMPLE_TIME, World, sample, user_event};
 use serde_json::{Value, json};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
@@ -71,7 +71,7 @@ async fn a_store_that_keeps_failing_answers_503_and_the_repetition_is_applied() 
     for fault in [Fault::Throttled, Fault::ServerError, Fault::Unavailable] {
         let world = World::start().await;
         let sent = world.sign(&sample("user.created"));
-        world.wire.fail([fault; 3]);
+        world.wire.fail([fault; ATTEMPTS]);
         let answer = world.send(&sent).await;
         assert_eq!(answer.brief(), (503, "unavailable"), "{fault:?}");
         assert_eq!(answer.headers["retry-after"], "5");
@@ -84,9 +84,9 @@ async fn a_store_that_keeps_failing_answers_503_and_the_repetition_is_applied() 
 async fn a_conflict_with_somebodys_transaction_is_a_matter_of_time() {
     let world = World::start().await;
     let sent = world.sign(&sample("user.created"));
-    world.wire.fail([Fault::TransactionConflict; 4]);
+    world.wire.fail([Fault::TransactionConflict; ATTEMPTS]);
     assert_eq!(world.send(&sent).await.brief(), (503, "unavailable"));
-    assert_eq!(world.wire.take().len(), 4);
+    assert_eq!(world.wire.take().len(), ATTEMPTS);
     // One that passes is waited for: the check of an owner is such a transaction, too.
     world.wire.fail([Fault::TransactionConflict; 3]);
     assert_eq!(world.send(&sent).await.brief(), (200, "applied"));
@@ -120,7 +120,7 @@ async fn a_write_whose_answer_was_lost_is_found_done() {
 #[tokio::test]
 async fn a_silent_store_is_given_up_before_svix_gives_up() {
     let world = World::start().await;
-    world.wire.fail([Fault::Silent(Duration::from_secs(8)); 3]);
+    world.wire.fail([Fault::Silent(Duration::from_secs(8)); ATTEMPTS]);
     let started = std::time::Instant::now();
     assert_eq!(world.post(&sample("user.created")).await.brief(), (503, "unavailable"));
     assert!(started.elapsed() < Duration::from_secs(10), "the function's own limit");
@@ -200,7 +200,7 @@ async fn a_quarantine_that_cannot_be_written_is_not_acknowledged() {
     let mut broken = sample("user.created");
     broken["data"]["updated_at"] = "yesterday".into();
     let sent = world.sign(&broken);
-    world.wire.fail([Fault::Throttled; 3]);
+    world.wire.fail([Fault::Throttled; ATTEMPTS]);
     let answer = world.send(&sent).await;
     assert_eq!(answer.brief(), (503, "unavailable"));
     assert!(!answer.aborts());

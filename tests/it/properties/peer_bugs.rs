@@ -1,7 +1,7 @@
 //! How others failed, as far as it concerns the webhook: each of these must not happen here. Bugs 9 to 12 concern reconcile
 //! and are beside its other tests; 5, 6 and 8 concern parts that are not built yet.
 
-use rollcall_tests::{Fault, SAMPLE_TIME, World, deletion_event, membership_event, sample, user_event};
+use rollcall_tests::{ATTEMPTS, Fault, SAMPLE_TIME, World, deletion_event, membership_event, sample, user_event};
 
 use crate::{ACME, ADA, GRACE, membership, user};
 
@@ -61,7 +61,7 @@ async fn bug7_redaction_keeps_the_key_that_blocks_a_late_update() {
 async fn bug13_a_delivery_that_failed_is_not_remembered_as_done() {
     let world = World::start().await;
     let sent = world.sign(&deletion_event("user.deleted", ADA, T));
-    world.wire.fail([Fault::Unavailable; 3]);
+    world.wire.fail([Fault::Unavailable; ATTEMPTS]);
     assert_eq!(world.send(&sent).await.status, 503);
     // The same message again: nothing stands between it and the write.
     assert_eq!(world.send(&sent).await.brief(), (200, "applied"));

@@ -61,7 +61,7 @@ fn change(user: &str) -> Change {
     let item = Item {
         key: Key { pk: format!("USER#{user}"), sk: "USER".to_owned() },
         rank: Rank::live(Millis::ZERO, Millis::ZERO),
-        digest: rollcall::core::mirror::digest::Digest::of("user", &fields),
+        digest: rollcall::core::mirror::digest::Digest::new("user", &fields),
         provenance,
         created_at: None,
         updated_at: None,

@@ -58,7 +58,7 @@ async fn outcome(world: &World) -> (Vec<Value>, Vec<Value>) {
 
 async fn complete(world: &World) -> Run {
     let run = world.reconcile().await;
-    if run.state == RunState::Held { world.approve(&run).await } else { run }
+    if run.state == RunState::PendingApproval { world.approve(&run).await } else { run }
 }
 
 #[tokio::test]
@@ -98,8 +98,8 @@ async fn i12_react_killed_after_any_await_and_begun_again_ends_in_the_same_state
 #[tokio::test]
 async fn i12_without_a_stream_one_reconcile_does_all_that_should_have_followed() {
     let clerk = || Config { production: true, ..Config::default() };
-    let followed = World::of(clerk(), &[WRITES_BACK, CONCURRENCY]).await;
-    let lost = World::of(clerk(), &[WRITES_BACK, CONCURRENCY]).await;
+    let followed = World::with_clerk(clerk(), &[WRITES_BACK, CONCURRENCY]).await;
+    let lost = World::with_clerk(clerk(), &[WRITES_BACK, CONCURRENCY]).await;
     for (world, follows) in [(&followed, true), (&lost, false)] {
         let mut land = eventful(world).await;
         if follows {
@@ -136,7 +136,7 @@ async fn i12_without_a_stream_one_reconcile_does_all_that_should_have_followed()
 
 #[tokio::test]
 async fn i12_a_reporting_run_counts_what_is_undone_and_does_none_of_it() {
-    let world = World::of(Config::default(), &[WRITES_BACK, ("RECONCILE_POLICY", "report")]).await;
+    let world = World::with_clerk(Config::default(), &[WRITES_BACK, ("RECONCILE_POLICY", "report")]).await;
     let mut land = eventful(&world).await;
     land.happen(Action::Wait(16), true).await;
     let before = (outcome(&world).await, world.stack.clerk.requests());
@@ -153,7 +153,7 @@ async fn i12_a_reporting_run_counts_what_is_undone_and_does_none_of_it() {
 
 #[tokio::test]
 async fn i6_what_the_application_keeps_is_byte_identical_whatever_comes() {
-    let world = World::of(Config { production: true, ..Config::default() }, &[WRITES_BACK]).await;
+    let world = World::with_clerk(Config { production: true, ..Config::default() }, &[WRITES_BACK]).await;
     let mut land = eventful(&world).await;
     world.follow().await;
     let table = &world.stack.addresses.profiles_table;
@@ -187,7 +187,7 @@ async fn i6_what_the_application_keeps_is_byte_identical_whatever_comes() {
 
 #[tokio::test]
 async fn i10_a_thousand_write_backs_are_a_thousand_requests_and_a_second_round_makes_none() {
-    let world = World::of(Config { users: 1_000, production: true, ..Config::default() }, &[WRITES_BACK]).await;
+    let world = World::with_clerk(Config { users: 1_000, production: true, ..Config::default() }, &[WRITES_BACK]).await;
     let log = crate::properties::failures::Log::default();
     let listening = log.listen();
     let run = complete(&world).await;
@@ -250,7 +250,7 @@ async fn i12_nothing_is_lost_while_clerk_is_down() {
         ApiFaults { server_error: 1.0, ..ApiFaults::default() },
         ApiFaults { server_error: 1.0, requests: vec![PATCH.to_owned()], ..ApiFaults::default() },
     ] {
-        let world = World::of(Config { production: true, ..Config::default() }, &[WRITES_BACK]).await;
+        let world = World::with_clerk(Config { production: true, ..Config::default() }, &[WRITES_BACK]).await;
         let mut land = eventful(&world).await;
         world.set_faults(api.clone());
         // The stream goes on: what can be done without Clerk is done.

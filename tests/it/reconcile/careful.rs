@@ -158,7 +158,7 @@ async fn i16_a_held_run_is_approved_only_under_the_settings_that_it_began_with()
         world.clerk("DELETE", &format!("/users/{user}"), Value::Null).await;
     }
     let held = world.reconcile().await;
-    assert!(held.is_held(), "{held:?}");
+    assert!(held.is_pending_approval(), "{held:?}");
     let other = world.beside(&[("DELETION_POLICY", "retain")]).await;
     let refused = other.reconciler().await.run(&Order::Approve(held.run.clone()), None, &|_| ()).await.unwrap_err();
     assert!(refused.to_string().contains("was started with other settings (DELETION_POLICY)"), "{refused}");

@@ -5,7 +5,7 @@ use reconcile::{Order, Outcome};
 use rollcall::core::millis::Millis;
 use rollcall::core::reconcile::run::{Mode, Run, RunState};
 use rollcall::services::reconcile::ReconcileError;
-use rollcall_tests::{Action, Fault, Land, World, alive, killed_after, projected};
+use rollcall_tests::{ATTEMPTS, Action, Fault, Land, World, alive, killed_after, projected};
 use serde_json::Value;
 
 /// A land with drift of every kind: somebody missing, outdated, rejoined unnoticed, gone with and without a membership,
@@ -64,7 +64,7 @@ async fn i11_a_run_killed_after_any_await_ends_like_any_other() {
             land.happen(Action::Wait(6), true).await;
         }
         let run = world.reconcile().await;
-        let run = if run.state == RunState::Held { world.approve(&run).await } else { run };
+        let run = if run.state == RunState::PendingApproval { world.approve(&run).await } else { run };
         assert_eq!(run.state, RunState::Done, "killed after {polls} polls: {run:?}");
         assert_eq!(alive(&world).await, projected(&world).await, "killed after {polls} polls");
         assert_eq!(tombstones(&world).await, 7, "killed after {polls} polls");
@@ -87,8 +87,7 @@ async fn i11_a_checkpoint_moves_only_after_what_it_covers_is_durable() {
     let requests = world.wire.take().len();
     for failing in 0..requests {
         let mut land = drifted(&world).await;
-        // The SDK tries three times.
-        world.wire.fail_after(failing, [Fault::ServerError; 3]);
+        world.wire.fail_after(failing, [Fault::ServerError; ATTEMPTS]);
         let reconciler = world.reconciler().await;
         let failed = reconciler.run(&Order::Run(Mode::Repair), None, &|_| ()).await;
         world.wire.fail([]);
@@ -100,7 +99,7 @@ async fn i11_a_checkpoint_moves_only_after_what_it_covers_is_durable() {
         // It has seen everybody: no page was passed over although it was not remembered.
         let seen = [run.listings.user.seen, run.listings.organization.seen, run.listings.membership.seen];
         assert_eq!(seen, [4, 1, 1], "request {failing} of {requests} failed");
-        let run = if run.state == RunState::Held { world.approve(&run).await } else { run };
+        let run = if run.state == RunState::PendingApproval { world.approve(&run).await } else { run };
         assert_eq!((run.state, run.is_in_sync()), (RunState::Done, true), "request {failing} of {requests} failed");
         assert_eq!(alive(&world).await, projected(&world).await, "request {failing} of {requests} failed");
     }
@@ -110,7 +109,7 @@ async fn i11_a_checkpoint_moves_only_after_what_it_covers_is_durable() {
 async fn e11_a_run_stops_before_its_time_is_over_and_goes_on_from_there() {
     let generated = clerk_emulator::Generated { users: 1_100, organizations: 2, memberships: 600 };
     let clerk = clerk_emulator::Config { generated, production: true, ..clerk_emulator::Config::default() };
-    let world = World::of(clerk, &[]).await;
+    let world = World::with_clerk(clerk, &[]).await;
     let order = Order::Run(Mode::Repair);
     let mut steps = Vec::new();
     // So little time that an invocation makes one step at most: its clock moves with each.
@@ -148,7 +147,7 @@ async fn step_by_step(world: &World, order: &Order) -> (Run, usize) {
 async fn i11_absences_are_sifted_and_proven_over_many_invocations_as_in_one() {
     let generated = clerk_emulator::Generated { users: 700, organizations: 2, memberships: 400 };
     let clerk = clerk_emulator::Config { generated, production: true, ..clerk_emulator::Config::default() };
-    let world = World::of(clerk, &[]).await;
+    let world = World::with_clerk(clerk, &[]).await;
     world.reconcile().await;
     // So many that they fill several pages: of users, some of whom are members.
     let page = world.clerk("GET", "/users?limit=250&offset=300", Value::Null).await;
@@ -158,16 +157,22 @@ async fn i11_absences_are_sifted_and_proven_over_many_invocations_as_in_one() {
     world.set_now(world.now().get() + 16 * 60_000);
     let reporting = world.beside(&[("RECONCILE_POLICY", "report")]).await;
     let (plan, invocations) = step_by_step(&reporting, &Order::Run(Mode::Report)).await;
-    assert_eq!((plan.state, plan.tally.user.held), (RunState::Held, 250));
+    assert_eq!((plan.state, plan.tally.user.pending_approval), (RunState::PendingApproval, 250));
     assert!(invocations > 8, "{invocations}");
     let (held, _) = step_by_step(&world, &Order::Run(Mode::Repair)).await;
-    assert_eq!((held.state, held.tally.user.held, held.total().deleted), (RunState::Held, 250, 0));
+    assert_eq!(
+        (held.state, held.tally.user.pending_approval, held.total().deleted),
+        (RunState::PendingApproval, 250, 0)
+    );
     assert_eq!(held.total().drift, plan.total().drift);
     // Consent is given once, and the rest of it is gone on with, not begun again.
     let (done, invocations) = step_by_step(&world, &Order::Approve(held.run.clone())).await;
     assert!(invocations > 16, "{invocations}");
-    assert_eq!((done.state, done.tally.user.deleted, done.total().held), (RunState::Done, 250, 0));
-    assert_eq!(done.tally.membership.ended + done.tally.membership.deleted, held.tally.membership.held);
+    assert_eq!((done.state, done.tally.user.deleted, done.total().pending_approval), (RunState::Done, 250, 0));
+    assert_eq!(
+        done.tally.membership.cascade_deleted + done.tally.membership.deleted,
+        held.tally.membership.pending_approval
+    );
     // Each was asked about twice, once together with others and once alone, and nobody a third time. Whose answers they were
     // is asked once for each page of twenty: there are five of a page of 98 in doubt.
     let calls = done.cost.clerk_calls - held.cost.clerk_calls;
@@ -225,12 +230,15 @@ async fn bug11_a_run_that_holds_deletions_is_not_taken_for_a_finished_one() {
     land.happen(Action::DeleteUser(1), true).await;
     land.happen(Action::Wait(16), true).await;
     let held = world.reconcile().await;
-    assert_eq!((held.state, held.tally.user.held, held.is_in_sync()), (RunState::Held, 2, false));
+    assert_eq!(
+        (held.state, held.tally.user.pending_approval, held.is_in_sync()),
+        (RunState::PendingApproval, 2, false)
+    );
     // The next run begins at the beginning, and holds them again.
     land.happen(Action::Wait(1), true).await;
     let again = world.reconcile().await;
     assert_ne!(again.run, held.run);
-    assert_eq!((again.state, again.tally.user.held), (RunState::Held, 2));
+    assert_eq!((again.state, again.tally.user.pending_approval), (RunState::PendingApproval, 2));
 }
 
 #[tokio::test]

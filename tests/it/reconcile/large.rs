@@ -109,7 +109,7 @@ fn total(run: &Value, count: &str) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn e11_a_hundred_thousand_users_in_bounded_memory() {
     let clerk = clerk_emulator::Config { generated: GENERATED, production: true, ..clerk_emulator::Config::default() };
-    let world = World::of(clerk, &[]).await;
+    let world = World::with_clerk(clerk, &[]).await;
     let Generated { users, organizations, memberships } = GENERATED;
     let pages: u64 = [users, organizations, memberships].iter().map(|rows| rows.div_ceil(500)).sum();
     let is_in_budget_of = |seen: &ListedSet, pages: u64| {

@@ -19,7 +19,7 @@ const MEMBERSHIPS: u64 = 1_300;
 async fn in_sync() -> World {
     let generated = Generated { users: USERS, organizations: ORGANIZATIONS, memberships: MEMBERSHIPS };
     let clerk = clerk_emulator::Config { generated, production: true, ..clerk_emulator::Config::default() };
-    let world = World::of(clerk, &[]).await;
+    let world = World::with_clerk(clerk, &[]).await;
     let run = world.reconcile().await;
     assert_eq!((run.state, run.total().created), (RunState::Done, USERS + ORGANIZATIONS + MEMBERSHIPS));
     world
@@ -77,7 +77,11 @@ async fn i4_a_list_that_lies_deletes_nobody() {
         assert_eq!(shown == all, state == RunState::Done, "{what}: {shown:?}");
         let is_short = listings.user.short_pages > 0;
         assert_eq!(is_short, short, "{what}: {listings:?}");
-        assert_eq!((run.total().deleted, run.total().ended, run.total().held), (0, 0, 0), "{what}");
+        assert_eq!(
+            (run.total().deleted, run.total().cascade_deleted, run.total().pending_approval),
+            (0, 0, 0),
+            "{what}"
+        );
         // Once the list tells the truth again, nothing is left to do.
         assert!(world.reconcile().await.is_in_sync(), "{what}");
         assert_eq!(world.directory().await, before, "{what}");
@@ -158,7 +162,7 @@ async fn i4_people_who_come_and_go_meanwhile_are_neither_lost_nor_deleted_by_mis
 #[tokio::test]
 async fn bug9_a_limit_that_is_silently_lowered_is_noticed() {
     let generated = Generated { users: 35, organizations: 1, memberships: 35 };
-    let world = World::of(clerk_emulator::Config { generated, ..clerk_emulator::Config::default() }, &[]).await;
+    let world = World::with_clerk(clerk_emulator::Config { generated, ..clerk_emulator::Config::default() }, &[]).await;
     let run = while_failing(&world, ApiFaults { limit_clamp: Some(10), ..faults() }).await.unwrap();
     let (users, memberships) = (run.listings.user, run.listings.membership);
     assert_eq!((run.state, users.seen, memberships.seen), (RunState::Done, 35, 35));
@@ -187,7 +191,7 @@ async fn bug10_an_empty_list_that_counts_to_nothing_ends_nobody() {
     let tested = world.beside(&[("CLERK_API_URL", &url)]).await;
     world.set_now(world.now().get() + 24 * 60 * 60_000);
     let held = tested.reconcile().await;
-    assert_eq!((held.state, held.tally.user.held, held.total().deleted), (RunState::Held, 3, 0));
+    assert_eq!((held.state, held.tally.user.pending_approval, held.total().deleted), (RunState::PendingApproval, 3, 0));
     // Even with consent each is asked about by name, and Clerk has them all.
     let approved = tested.approve(&held).await;
     assert_eq!((approved.state, approved.total().deleted), (RunState::Done, 0));
@@ -227,7 +231,7 @@ async fn a_list_that_leads_nowhere_ends_without_having_ended() {
     let tested = world.beside(&[("CLERK_API_URL", &stuck.await)]).await;
     world.set_now(world.now().get() + 24 * 60 * 60_000);
     let run = tested.reconcile().await;
-    assert_eq!((run.state, run.listings.user.ended, run.listings.user.seen), (RunState::Incomplete, false, 500));
+    assert_eq!((run.state, run.listings.user.is_finished, run.listings.user.seen), (RunState::Incomplete, false, 500));
     assert_eq!(run.total().deleted, 0);
 }
 

@@ -24,8 +24,11 @@ const ARN: &str = "arn:aws:secretsmanager:eu-west-1:000000000000:secret:rollcall
 async fn other(users: u64) -> World {
     let generated = Generated { users, organizations: users.min(2), memberships: users.min(3) };
     let instance_id = OTHER.to_owned();
-    World::of(clerk_emulator::Config { generated, instance_id, seed: 7, ..clerk_emulator::Config::default() }, &[])
-        .await
+    World::with_clerk(
+        clerk_emulator::Config { generated, instance_id, seed: 7, ..clerk_emulator::Config::default() },
+        &[],
+    )
+    .await
 }
 
 /// Asks one of two instances: its status and its answer.
@@ -187,7 +190,7 @@ async fn i5_a_key_that_is_replaced_in_the_middle_of_a_run_is_asked_whose_it_is_b
         let mut settings = reconcile::settings::Settings::read(&lookup).unwrap();
         settings.follow(followed.as_ref());
         let dynamodb = rollcall_cli::dev::stack::client(world.wire.url()).await;
-        let backups = Backups::of(&settings.removal, &aws);
+        let backups = Backups::for_removal(&settings.removal, &aws);
         let reconciler = Reconcile::new(settings, &dynamodb, backups, world.clock());
         let ran = reconciler.run(&Order::Run(Mode::Repair), None, &|_| ()).await;
         let what = format!("{requests} requests: {ran:?}");
@@ -211,7 +214,7 @@ async fn i14_an_unchanged_instance_costs_a_call_a_page_and_five() {
     for (users, organizations, memberships) in sizes {
         let generated = Generated { users, organizations, memberships };
         let clerk = clerk_emulator::Config { generated, production: true, ..clerk_emulator::Config::default() };
-        let world = World::of(clerk, &[]).await;
+        let world = World::with_clerk(clerk, &[]).await;
         world.reconcile().await;
         pass(&world, 16);
         let run = world.reconcile().await;
@@ -308,7 +311,7 @@ async fn fault_s13_a_membership_without_a_user_is_one_finding_and_hides_nobody_e
 #[tokio::test]
 async fn fault_b21_the_schedule_writes_back_so_many_at_most_and_by_hand_all_are_done() {
     let clerk = clerk_emulator::Config { production: true, ..clerk_emulator::Config::default() };
-    let world = World::of(clerk, &[("METADATA_WRITEBACK", "on")]).await;
+    let world = World::with_clerk(clerk, &[("METADATA_WRITEBACK", "on")]).await;
     let sign_up = async |number: u64| {
         world.clerk("POST", "/users", json!({ "email_address": [format!("user{number}@example.com")] })).await;
     };

@@ -95,14 +95,14 @@ async fn c1_a_reporting_run_finds_the_same_and_writes_nothing_but_its_report() {
     assert_eq!(directory_writes(&reporting), 0);
     assert_eq!(world.directory().await, before);
     let total = planned.total();
-    assert_eq!((total.created, total.updated, total.deleted, total.ended), (0, 0, 0, 0));
+    assert_eq!((total.created, total.updated, total.deleted, total.cascade_deleted), (0, 0, 0, 0));
     // The repair does what was planned, neither more nor less.
     let repaired = world.reconcile().await;
     assert_eq!(repaired.total().drift, total.drift);
     let drift = Drift { missing: 1, outdated: 1, absent: 2, orphaned: 1, ..Drift::default() };
     assert_eq!(total.drift, drift);
     let total = repaired.total();
-    assert_eq!((total.created, total.updated, total.deleted, total.ended), (1, 1, 2, 1));
+    assert_eq!((total.created, total.updated, total.deleted, total.cascade_deleted), (1, 1, 2, 1));
     assert_eq!(alive(&world).await, projected(&world).await);
 }
 
@@ -119,14 +119,14 @@ async fn c1_a_policy_that_only_reports_outranks_every_order() {
     land.happen(Action::DeleteUser(2), true).await;
     land.happen(LATER, true).await;
     let held = world.reconcile().await;
-    assert_eq!(held.state, RunState::Held);
+    assert_eq!(held.state, RunState::PendingApproval);
     let refused = reporting.reconciler().await.run(&Order::Approve(held.run.clone()), None, &|_| ()).await;
     assert!(matches!(refused, Err(ReconcileError::ReportOnly)), "{refused:?}");
     // And a run that only reported has nothing that could be approved, whoever asks.
     let planned = reporting.reconcile().await;
-    assert_eq!((planned.state, planned.tally.user.held), (RunState::Held, 2));
+    assert_eq!((planned.state, planned.tally.user.pending_approval), (RunState::PendingApproval, 2));
     let refused = world.reconciler().await.run(&Order::Approve(planned.run), None, &|_| ()).await;
-    assert!(matches!(refused, Err(ReconcileError::NotHeld(_))), "{refused:?}");
+    assert!(matches!(refused, Err(ReconcileError::NotPendingApproval(_))), "{refused:?}");
     assert_eq!(world.approve(&held).await.tally.user.deleted, 2);
 }
 
@@ -141,30 +141,33 @@ async fn i4_many_absences_wait_for_an_operator_and_are_proven_again() {
     land.happen(LATER, true).await;
     let before = world.directory().await;
     let held = world.reconcile().await;
-    assert_eq!(held.state, RunState::Held);
-    assert_eq!((held.tally.user.held, held.tally.membership.held, held.total().deleted), (30, 30, 0));
+    assert_eq!(held.state, RunState::PendingApproval);
+    assert_eq!(
+        (held.tally.user.pending_approval, held.tally.membership.pending_approval, held.total().deleted),
+        (30, 30, 0)
+    );
     assert!(!held.is_in_sync());
     assert_eq!(world.directory().await, before, "nothing was deleted");
     // Every night it is held anew, until somebody looks.
     land.happen(Action::Wait(24 * 60), true).await;
     let held = world.reconcile().await;
-    assert_eq!((held.state, held.total().held), (RunState::Held, 60));
+    assert_eq!((held.state, held.total().pending_approval), (RunState::PendingApproval, 60));
     // As long as Clerk does not say whose the key is, nothing is approved, and the run still waits.
     let refused = world.beside(&[("CLERK_SECRET_KEY", "sk_test_refused")]).await.reconciler().await;
     let refused = refused.run(&Order::Approve(held.run.clone()), None, &|_| ()).await;
     assert!(matches!(refused, Err(ReconcileError::Clerk(_))), "{refused:?}");
     let kept = world.reconciler().await.operations().run(&held.run).await.unwrap().unwrap();
-    assert_eq!((kept.state, kept.approved), (RunState::Held, false));
+    assert_eq!((kept.state, kept.approved), (RunState::PendingApproval, false));
     let (approved, counts) = crate::monitoring::metrics::counted(world.approve(&held)).await;
     assert_eq!(
-        (approved.state, approved.tally.user.deleted, approved.tally.membership.ended),
+        (approved.state, approved.tally.user.deleted, approved.tally.membership.cascade_deleted),
         (RunState::Done, 30, 30)
     );
     assert_eq!(counts["DriftHealed"], 60, "{counts:?}");
     assert_eq!(alive(&world).await, projected(&world).await);
     // What is over cannot be approved again, what never was neither.
     let again = world.reconciler().await.run(&Order::Approve(held.run), None, &|_| ()).await;
-    assert!(matches!(again, Err(ReconcileError::NotHeld(_))), "{again:?}");
+    assert!(matches!(again, Err(ReconcileError::NotPendingApproval(_))), "{again:?}");
     let unknown = Order::Approve("2020-01-01T00:00:00.000Z".parse().unwrap());
     let unknown = world.reconciler().await.run(&unknown, None, &|_| ()).await;
     assert!(matches!(unknown, Err(ReconcileError::Unknown(_))), "{unknown:?}");
@@ -187,7 +190,7 @@ async fn i4_consent_covers_only_what_is_proven_when_it_is_given() {
     let hiding = hiding.await;
     let tested = world.beside(&[("CLERK_API_URL", &hiding)]).await;
     let held = tested.reconcile().await;
-    assert_eq!((held.state, held.tally.user.held), (RunState::Held, 3));
+    assert_eq!((held.state, held.tally.user.pending_approval), (RunState::PendingApproval, 3));
     // By the time an operator consents, Clerk shows them again.
     let approved = world.approve(&held).await;
     assert_eq!((approved.state, approved.total().deleted), (RunState::Done, 0));
@@ -200,7 +203,7 @@ async fn i4_consent_covers_only_what_is_proven_when_it_is_given() {
 }
 
 #[tokio::test]
-async fn i4_consent_covers_no_more_than_what_was_held() {
+async fn i4_consent_covers_no_more_than_what_was_pending() {
     let world = World::start().await;
     let mut land = populated(&world, 4).await;
     world.reconcile().await;
@@ -212,10 +215,16 @@ async fn i4_consent_covers_no_more_than_what_was_held() {
     land.happen(LATER, true).await;
     let silent = behind(&world, |uri, status, body| (status, if asks_by_name(uri) { json!([]) } else { body })).await;
     let held = world.beside(&[("CLERK_API_URL", &silent)]).await.reconcile().await;
-    assert_eq!((held.tally.user.held, held.tally.user.drift.unproven, held.tally.organization.held), (0, 3, 1));
+    assert_eq!(
+        (held.tally.user.pending_approval, held.tally.user.drift.unproven, held.tally.organization.pending_approval),
+        (0, 3, 1)
+    );
     // Who consents to the end of one organization has not consented to that of three users.
     let approved = world.approve(&held).await;
-    assert_eq!((approved.state, approved.total().deleted, approved.tally.user.held), (RunState::Held, 0, 3));
+    assert_eq!(
+        (approved.state, approved.total().deleted, approved.tally.user.pending_approval),
+        (RunState::PendingApproval, 0, 3)
+    );
     let approved = world.approve(&approved).await;
     let deleted = (approved.tally.user.deleted, approved.tally.organization.deleted);
     assert_eq!((approved.state, deleted), (RunState::Done, (3, 1)));
@@ -250,7 +259,11 @@ async fn trace11_memberships_end_with_their_parents_without_proof_and_whatever_t
         let end = land.events.len() - 1;
         land.happen(Action::Deliver(end), true).await;
         let run = world.reconcile().await;
-        assert_eq!((run.state, run.tally.membership.ended, run.total().held), (RunState::Done, 40, 0), "{policy}");
+        assert_eq!(
+            (run.state, run.tally.membership.cascade_deleted, run.total().pending_approval),
+            (RunState::Done, 40, 0),
+            "{policy}"
+        );
         // No question was put to Clerk about any of them: the five of a run without a change, and one whose the page is that
         // differs.
         assert!(run.cost.clerk_calls <= 6, "{} calls", run.cost.clerk_calls);
@@ -315,7 +328,11 @@ async fn a6_without_a_mirror_organizations_are_listed_and_nobody_else() {
     land.happen(Action::DeleteOrganization(0), true).await;
     land.happen(LATER, true).await;
     let held = world.reconcile().await;
-    assert_eq!((held.state, held.tally.organization.held), (RunState::Held, 1), "all that there are are many");
+    assert_eq!(
+        (held.state, held.tally.organization.pending_approval),
+        (RunState::PendingApproval, 1),
+        "all that there are are many"
+    );
     assert_eq!(world.approve(&held).await.tally.organization.deleted, 1);
 }
 
@@ -352,7 +369,7 @@ async fn i14_a_run_costs_its_pages_and_five_calls_at_most() {
     {
         let generated = Generated { users, organizations, memberships };
         let clerk = clerk_emulator::Config { generated, production: true, ..clerk_emulator::Config::default() };
-        let world = World::of(clerk, &[]).await;
+        let world = World::with_clerk(clerk, &[]).await;
         let pages = [users, organizations, memberships].map(|rows| rows.div_ceil(500)).iter().sum::<u64>();
         let most = pages + 5;
         let (first, calls) = counted(&world).await;
@@ -372,7 +389,7 @@ async fn i14_a_run_costs_its_pages_and_five_calls_at_most() {
 async fn i14_ten_changes_are_ten_writes() {
     let generated = Generated { users: 600, organizations: 2, memberships: 600 };
     let clerk = clerk_emulator::Config { generated, production: true, ..clerk_emulator::Config::default() };
-    let world = World::of(clerk, &[]).await;
+    let world = World::with_clerk(clerk, &[]).await;
     world.reconcile().await;
     let page = world.clerk("GET", "/users?limit=20&offset=300", Value::Null).await;
     for row in &page.as_array().unwrap()[..10] {

@@ -308,7 +308,8 @@ async fn fault_b20_a_sender_that_ignores_the_header_delivers_again_and_harms_nob
         // As many attempts as Svix makes, without its waits.
         let retry_schedule = vec![std::time::Duration::from_millis(1); 8];
         let world =
-            World::of(clerk_emulator::Config { retry_schedule, ..clerk_emulator::Config::default() }, &[]).await;
+            World::with_clerk(clerk_emulator::Config { retry_schedule, ..clerk_emulator::Config::default() }, &[])
+                .await;
         // A function to which the emulator's events are another instance's.
         let foreign = world.beside(&[("CLERK_INSTANCE_ID", "ins_somebodyElse")]).await;
         let url = format!("{}/webhooks/clerk", rollcall_tests::serve(foreign.router()).await);

@@ -49,7 +49,7 @@ struct Cast {
 }
 
 impl Cast {
-    async fn of(world: &World) -> Cast {
+    async fn new(world: &World) -> Cast {
         let user = json!({
             "first_name": "Ada", "last_name": "Example", "username": "ada", "external_id": "ext_1",
             "email_address": ["ada@example.com"], "phone_number": ["+15555550100"], "public_metadata": { "role": "admin" },
@@ -192,7 +192,7 @@ fn differing(one: &Value, other: &Value) -> BTreeSet<String> {
 #[tokio::test]
 async fn fault_b7_each_field_of_each_event_replaced_by_anything_loses_nobody() {
     let world = World::start().await;
-    let cast = Cast::of(&world).await;
+    let cast = Cast::new(&world).await;
     let replacements =
         [None, Some(Value::Null), Some(json!(7)), Some(json!("text")), Some(json!({ "x": 1 })), Some(json!([1]))];
     let (mut cases, mut applied, mut fetched, mut noted, mut wrong) = (0, 0, 0, 0, Vec::new());

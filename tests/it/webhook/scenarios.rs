@@ -2,7 +2,7 @@
 //! that it needs.
 
 use rollcall_tests::{
-    Fault, SAMPLE_TIME, World, deletion_event, membership_event, organization_event, sample, user_event,
+    ATTEMPTS, Fault, SAMPLE_TIME, World, deletion_event, membership_event, organization_event, sample, user_event,
 };
 use serde_json::{Value, json};
 
@@ -78,7 +78,7 @@ async fn b2_a_retried_duplicated_or_reordered_delivery_changes_nothing_that_it_s
 async fn b3_a_failure_answers_5xx_a_bad_signature_400_and_neither_writes() {
     let world = World::start().await;
     let sent = world.sign(&sample("organization.created"));
-    world.wire.fail([Fault::Throttled; 3]);
+    world.wire.fail([Fault::Throttled; ATTEMPTS]);
     assert_eq!(world.send(&sent).await.status, 503);
     assert_eq!(world.send(&sent.clone().with("svix-signature", Some("v1,AAAA"))).await.status, 400);
     assert!(world.directory().await.is_empty() && world.operations().await.is_empty());

@@ -65,7 +65,7 @@ impl Backups {
     }
 
     /// Those of the settings; nothing where nothing is ever removed.
-    pub fn of(removal: &Removal, aws: &SdkConfig) -> Option<Backups> {
+    pub fn for_removal(removal: &Removal, aws: &SdkConfig) -> Option<Backups> {
         removal.backups.clone().map(|place| Backups::at(place, aws))
     }
 

@@ -81,7 +81,7 @@ impl Sessions {
     /// # Errors
     ///
     /// [`NoSession`]; the token is in no part of it.
-    pub async fn of(&self, request: &Request, visit: Visit, now: Millis) -> Result<Session, NoSession> {
+    pub async fn verify(&self, request: &Request, visit: Visit, now: Millis) -> Result<Session, NoSession> {
         let headers = request.headers();
         if let Some(token) = bearer(headers) {
             return self.tokens.verify(token, now).await.map_err(NoSession::Refused);

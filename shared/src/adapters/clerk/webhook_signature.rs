@@ -103,16 +103,16 @@ impl Signatures {
     /// [`Untrusted`].
     pub async fn verify(&self, body: &[u8], headers: &HeaderMap, now: Millis) -> Result<DeliveryId, Untrusted> {
         let text = self.secret.current().await;
-        match self.of(&text).verify(body, headers, now) {
+        match self.verifier_for(&text).verify(body, headers, now) {
             Err(Untrusted::Signature) => {}
             verdict => return verdict,
         }
         let newer = self.secret.after_refusal(&text).await.ok_or(Untrusted::Signature)?;
-        self.of(&newer).verify(body, headers, now)
+        self.verifier_for(&newer).verify(body, headers, now)
     }
 
     /// Parsed once, as long as the text stays the same. One that is none is not followed: the one before stays.
-    fn of(&self, text: &SecretString) -> Arc<SvixSignature> {
+    fn verifier_for(&self, text: &SecretString) -> Arc<SvixSignature> {
         let mut parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
         if parsed.0.expose_secret() != text.expose_secret()
             && let Ok(signature) = SvixSignature::new(text.expose_secret())

@@ -35,7 +35,7 @@ pub(in crate::adapters) async fn get(
         }
         let request = client.batch_get_item().set_request_items(Some(wanted));
         let answer = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
-        let answer = answer.map_err(StoreError::of)?;
+        let answer = answer.map_err(StoreError::from_sdk)?;
         units += answer.consumed_capacity().iter().filter_map(ConsumedCapacity::capacity_units).sum::<f64>();
         for (table, rows) in answer.responses.unwrap_or_default() {
             found.extend(rows.into_iter().map(|row| (table.clone(), row)));
@@ -77,7 +77,8 @@ pub(in crate::adapters) async fn write(client: &Client, wanted: Vec<(String, Wri
         if attempt > 0 {
             backoff(attempt).await;
         }
-        let answer = client.batch_write_item().set_request_items(Some(left)).send().await.map_err(StoreError::of)?;
+        let answer =
+            client.batch_write_item().set_request_items(Some(left)).send().await.map_err(StoreError::from_sdk)?;
         left = answer.unprocessed_items.unwrap_or_default();
         left.retain(|_, writes| !writes.is_empty());
         if left.is_empty() {

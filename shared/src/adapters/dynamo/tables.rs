@@ -16,7 +16,7 @@ pub async fn shape(client: &Client, table: &str) -> Result<Option<Shape>, StoreE
     let described = match client.describe_table().table_name(table).send().await {
         Ok(described) => described.table,
         Err(error) if error.code() == Some("ResourceNotFoundException") => None,
-        Err(error) => return Err(StoreError::of(error)),
+        Err(error) => return Err(StoreError::from_sdk(error)),
     };
     Ok(described.map(|table| {
         let indexes = table.global_secondary_indexes().iter();

@@ -24,7 +24,7 @@ const FUNCTION_NAME: &str = "FunctionName";
 
 const BAD_SIGNATURES: &str = "BadSignatures";
 const CLERK_CALLS: &str = "ClerkCalls";
-const DELETIONS_HELD: &str = "DeletionsHeld";
+const DELETIONS_PENDING_APPROVAL: &str = "DeletionsPendingApproval";
 const DRIFT: &str = "Drift";
 const DRIFT_HEALED: &str = "DriftHealed";
 const EVENTS: &str = "Events";
@@ -44,7 +44,7 @@ const WRITEBACK_CONFLICTS: &str = "WritebackConflicts";
 const COUNTERS: [&str; 16] = [
     BAD_SIGNATURES,
     CLERK_CALLS,
-    DELETIONS_HELD,
+    DELETIONS_PENDING_APPROVAL,
     DRIFT,
     DRIFT_HEALED,
     EVENTS,
@@ -187,7 +187,7 @@ pub struct Finished {
     /// How many entities it has written.
     pub healed: u64,
     /// How many deletions wait for an operator.
-    pub held: u64,
+    pub pending_approval: u64,
     /// Whether nothing is left.
     pub in_sync: bool,
 }
@@ -197,7 +197,7 @@ pub fn run_finished(finished: &Finished) {
     counter!(RUNS_FINISHED).increment(1);
     counter!(OUT_OF_SYNC).increment((!finished.in_sync).into());
     counter!(DRIFT_HEALED).increment(finished.healed);
-    counter!(DELETIONS_HELD).increment(finished.held);
+    counter!(DELETIONS_PENDING_APPROVAL).increment(finished.pending_approval);
     for (kind, count) in finished.drift.by_name() {
         counter!(DRIFT, "Kind" => kind).increment(count);
     }

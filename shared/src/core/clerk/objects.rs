@@ -269,7 +269,7 @@ impl Metadata {
     }
 
     /// The metadata in this JSON text.
-    pub fn of(json: &str) -> Metadata {
+    pub fn from_json(json: &str) -> Metadata {
         match serde_json::from_str(json) {
             Ok(map) => Metadata::Map(map),
             Err(_) if json.starts_with('{') => Metadata::Text(lenient::compact(json)),
@@ -300,6 +300,6 @@ impl Metadata {
 
 impl<'de> Deserialize<'de> for Metadata {
     fn deserialize<D: Deserializer<'de>>(raw: D) -> Result<Metadata, D::Error> {
-        Ok(Metadata::of(Box::<RawValue>::deserialize(raw)?.get()))
+        Ok(Metadata::from_json(Box::<RawValue>::deserialize(raw)?.get()))
     }
 }

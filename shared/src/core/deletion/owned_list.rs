@@ -22,7 +22,7 @@ pub struct ListName(String);
 
 impl ListName {
     /// The name of this list.
-    pub fn of(list: &str) -> ListName {
+    pub fn new(list: &str) -> ListName {
         let hash = Sha256::digest(list.as_bytes());
         let mut first = [0_u8; 16];
         first.copy_from_slice(&hash[..16]);
@@ -48,7 +48,7 @@ impl ListName {
 
     /// Whether this is the list of that name, and a list of tables at all.
     pub fn is_of(&self, list: &str) -> bool {
-        *self == ListName::of(list) && owned_tables(list).is_some()
+        *self == ListName::new(list) && owned_tables(list).is_some()
     }
 }
 
@@ -59,10 +59,10 @@ mod tests {
     #[test]
     fn a_name_is_read_back_and_belongs_to_one_list_alone() {
         let (list, other) = (r#"[{"table":"tasks","key":"user_id"}]"#, r#"[{"table":"tasks","key":"owner"}]"#);
-        let name = ListName::of(list);
+        let name = ListName::new(list);
         assert_eq!(ListName::read(&name.setting()), Some(name.clone()));
         assert!(name.is_of(list) && !name.is_of(other));
-        assert!(!ListName::of("no list").is_of("no list"));
+        assert!(!ListName::new("no list").is_of("no list"));
         let upper = name.setting().to_uppercase();
         let short = name.setting()[..40].to_owned();
         for text in

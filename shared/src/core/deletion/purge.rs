@@ -42,8 +42,8 @@ pub struct Due {
 
 impl Due {
     /// The note of a user's tombstone; nothing for any other row.
-    pub fn of(tombstone: &Item, grace_hours: u64) -> Option<Due> {
-        let user = Kind::of(&tombstone.key).filter(|kind| *kind == Kind::User && tombstone.is_unfinished());
+    pub fn from_tombstone(tombstone: &Item, grace_hours: u64) -> Option<Due> {
+        let user = Kind::from_key(&tombstone.key).filter(|kind| *kind == Kind::User && tombstone.is_unfinished());
         let sk = user.and(tombstone.key.pk.split_once('#'))?.1.to_owned();
         let applied_at = tombstone.provenance.applied_at;
         Some(Due { sk, rank: tombstone.rank, applied_at, due_at: due_at(tombstone, grace_hours) })
@@ -130,7 +130,7 @@ mod tests {
             (MIDNIGHT + 1, 24, "PURGE#2026-01-02T01"),
             (MIDNIGHT - 1, 0, "PURGE#2026-01-01T00"),
         ] {
-            let due = Due::of(&tombstone("USER#7", "USER", applied_at), grace_hours).unwrap();
+            let due = Due::from_tombstone(&tombstone("USER#7", "USER", applied_at), grace_hours).unwrap();
             assert_eq!(due.partition(), expected);
             assert_eq!(due.due_at.get(), applied_at + grace_hours * HOUR);
             let found_at = |now: u64| partitions(millis(now)).contains(&due.partition());
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn a_note_is_about_exactly_one_tombstone() {
         let stored = tombstone("USER#7", "USER", 9);
-        let due = Due::of(&stored, 1).unwrap();
+        let due = Due::from_tombstone(&stored, 1).unwrap();
         assert!(due.is_about(&stored) && due.tombstone() == stored.key);
         assert!(!due.is_about(&tombstone("USER#7", "USER", 10)), "deleted again");
         assert!(!is_still(&stored, &tombstone("USER#7", "USER", 10)) && is_still(&stored, &stored));
@@ -152,9 +152,9 @@ mod tests {
         let mut finished = stored.clone();
         finished.fields.insert(CONSEQUENCES_AT.to_owned(), 9.into());
         assert!(!is_still(&stored, &finished) && is_still(&finished, &finished));
-        assert!(!due.is_about(&finished) && Due::of(&finished, 1).is_none());
-        assert!(Due::of(&tombstone("ORG#org_1", "ORG", 9), 1).is_none());
-        assert!(Due::of(&tombstone("USER#7", "ORG#org_1", 9), 1).is_none());
+        assert!(!due.is_about(&finished) && Due::from_tombstone(&finished, 1).is_none());
+        assert!(Due::from_tombstone(&tombstone("ORG#org_1", "ORG", 9), 1).is_none());
+        assert!(Due::from_tombstone(&tombstone("USER#7", "ORG#org_1", 9), 1).is_none());
     }
 
     #[test]

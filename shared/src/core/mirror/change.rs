@@ -2,14 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use strum::IntoStaticStr;
 
 use super::item::{Item, SHOWN, Writer};
 use super::rank::Rank;
 use crate::core::id::{Key, Kind};
 
 /// What happened to an entity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", const_into_str)]
 pub enum What {
     /// It is new here, or a membership has come back.
     Created,
@@ -23,12 +25,7 @@ pub enum What {
 impl What {
     /// As events write it.
     pub const fn name(self) -> &'static str {
-        match self {
-            What::Created => "created",
-            What::Updated => "updated",
-            What::Deleted => "deleted",
-            What::Restored => "restored",
-        }
+        self.into_str()
     }
 }
 
@@ -53,9 +50,9 @@ pub struct Change {
 impl Change {
     /// What a row of the Directory has become; nothing if it says what it said before, and for a row that is no entity.
     pub fn between(old: Option<&Item>, new: &Item) -> Option<Change> {
-        let kind = Kind::of(&new.key)?;
+        let kind = Kind::from_key(&new.key)?;
         let what = what(old, new)?;
-        let id = Ids::of(&new.key)?;
+        let id = Ids::from_key(&new.key)?;
         Some(Change {
             entity: kind,
             kind: what,
@@ -105,9 +102,9 @@ enum Ids<'a> {
 }
 
 impl<'a> Ids<'a> {
-    fn of(key: &'a Key) -> Option<Ids<'a>> {
+    fn from_key(key: &'a Key) -> Option<Ids<'a>> {
         let id = key.pk.split_once('#')?.1;
-        Some(match Kind::of(key)? {
+        Some(match Kind::from_key(key)? {
             Kind::User => Ids::User(id),
             Kind::Organization => Ids::Organization(id),
             Kind::Membership => Ids::Membership { organization: key.sk.split_once('#')?.1, user: id },
@@ -152,7 +149,7 @@ mod tests {
 
     fn item(key: (&str, &str), rank: Rank, fields: &Value) -> Item {
         let fields: Map<String, Value> = fields.as_object().unwrap().clone();
-        let digest = if rank.is_deleted() { Digest::tombstone() } else { Digest::of("user", &fields) };
+        let digest = if rank.is_deleted() { Digest::tombstone() } else { Digest::new("user", &fields) };
         let provenance = Provenance { applied_at: Millis::ZERO, applied_by: Writer::Webhook, delivery_id: None };
         let deleted_at = rank.is_deleted().then_some(rank.version);
         let key = Key { pk: key.0.to_owned(), sk: key.1.to_owned() };

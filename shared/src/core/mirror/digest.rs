@@ -18,7 +18,7 @@ impl Digest {
     ///
     /// The fields are hashed in their canonical form (RFC 8785), so neither the order of Clerk's keys nor the way in
     /// which it writes a number matters. Integers beyond 2^53 count as the nearest double there.
-    pub fn of(kind: &str, fields: &Map<String, Value>) -> Digest {
+    pub fn new(kind: &str, fields: &Map<String, Value>) -> Digest {
         let subject = json!({ "projection": PROJECTION, "kind": kind, "fields": fields });
         // A `Value` has string keys and finite numbers only, so it always has a canonical form.
         let canonical = serde_json_canonicalizer::to_vec(&subject).unwrap_or_else(|_| subject.to_string().into_bytes());
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     fn digest(text: &str) -> Digest {
-        Digest::of("user", &serde_json::from_str(text).unwrap())
+        Digest::new("user", &serde_json::from_str(text).unwrap())
     }
 
     #[test]
@@ -59,7 +59,7 @@ mod tests {
             digest(r#"{"a":1}"#),
             digest(r#"{"a":"1"}"#),
             digest(r#"{"a":null}"#),
-            Digest::of("organization", &Map::new()),
+            Digest::new("organization", &Map::new()),
         ];
         for (at, one) in all.iter().enumerate() {
             assert!(all[at + 1..].iter().all(|other| other != one), "{one:?}");

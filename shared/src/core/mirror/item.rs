@@ -3,6 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use strum::IntoStaticStr;
 
 use super::digest::Digest;
 use super::rank::Rank;
@@ -19,8 +20,9 @@ pub const PURGING_AT: &str = "purging_at";
 pub const NOBODY: &str = "deleted";
 
 /// Through which path a state reached the Directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", const_into_str)]
 pub enum Writer {
     Webhook,
     /// A caller whose copy was missing.
@@ -84,14 +86,7 @@ pub struct Item {
 impl Writer {
     /// As it is stored, logged and told.
     pub const fn name(self) -> &'static str {
-        match self {
-            Writer::Webhook => "webhook",
-            Writer::Ensure => "ensure",
-            Writer::Reconcile => "reconcile",
-            Writer::Cascade => "cascade",
-            Writer::Operator => "operator",
-            Writer::Unknown => "unknown",
-        }
+        self.into_str()
     }
 }
 
@@ -176,7 +171,7 @@ impl Item {
     /// Whose row it is; nothing for a tombstone that holds no Clerk id any more, and for a row of another kind.
     pub fn entity(&self) -> Option<EntityId> {
         let text = |name: &str| self.fields.get(name).and_then(Value::as_str);
-        Some(match Kind::of(&self.key)? {
+        Some(match Kind::from_key(&self.key)? {
             Kind::User => EntityId::User(text("clerk_user_id").filter(|id| *id != NOBODY)?.parse().ok()?),
             Kind::Organization => EntityId::Organization(text("organization_id")?.parse().ok()?),
             Kind::Membership => EntityId::Membership {
@@ -193,7 +188,7 @@ impl Item {
 
     /// Whether this is the tombstone of a user or an organization whose consequences are not all done yet.
     pub fn is_unfinished(&self) -> bool {
-        self.is_deleted() && Kind::of(&self.key) != Some(Kind::Membership) && !self.is_finished()
+        self.is_deleted() && Kind::from_key(&self.key) != Some(Kind::Membership) && !self.is_finished()
     }
 
     /// Whether this is a tombstone whose consequences are all done. The mark means nothing on a live row.

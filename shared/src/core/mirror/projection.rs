@@ -253,7 +253,7 @@ impl Context<'_> {
         Item {
             key: entity.key(self.instance),
             rank: Rank::live(generation, updated_at),
-            digest: Digest::of(entity.kind().name(), &fields),
+            digest: Digest::new(entity.kind().name(), &fields),
             provenance: self.provenance.clone(),
             created_at,
             updated_at: Some(updated_at),

@@ -261,7 +261,7 @@ mod tests {
     fn stamp(generation: i64, deleted: bool, version: i64, digest: &str, membership: Option<&str>) -> Stamp {
         let (generation, version) = (Millis::try_from(generation).unwrap(), Millis::try_from(version).unwrap());
         let rank = if deleted { Rank::deleted(generation, version) } else { Rank::live(generation, version) };
-        let digest = Digest::of(digest, &serde_json::Map::new());
+        let digest = Digest::new(digest, &serde_json::Map::new());
         let membership_id = membership.map(|id| id.parse().unwrap());
         Stamp { rank, digest, membership_id, stored_at: Some(Millis::ZERO), is_finished: false, is_purging: false }
     }

@@ -139,7 +139,7 @@ mod tests {
         Item {
             key: crate::core::id::Key { pk: "USER#1".to_owned(), sk: "ORG#org_1".to_owned() },
             rank: Rank::live(millis(generation), millis(5)),
-            digest: Digest::of("membership", &Map::new()),
+            digest: Digest::new("membership", &Map::new()),
             provenance: Provenance { applied_at: millis(6), applied_by: Writer::Reconcile, delivery_id: None },
             created_at: Some(millis(generation)),
             updated_at: Some(millis(5)),

@@ -53,7 +53,7 @@ pub struct Listing {
     /// Whether there is nothing to list: the instance does not have this kind, or its copy is not kept.
     pub is_off: bool,
     /// Whether it has been read to its end.
-    pub ended: bool,
+    pub is_finished: bool,
     /// Different entities that it showed.
     pub seen: u64,
     /// Clerk's own count before it.
@@ -73,7 +73,7 @@ impl Listing {
     /// kind are known to have ended while it was being read. A row without an id was shown, too: if it is the row of an item
     /// that is stored, Clerk's answer about that item alone decides.
     pub fn is_complete(&self, ended_meanwhile: u64) -> bool {
-        self.ended && self.seen + self.nameless + ended_meanwhile >= self.before.min(self.after)
+        self.is_finished && self.seen + self.nameless + ended_meanwhile >= self.before.min(self.after)
     }
 }
 
@@ -110,10 +110,10 @@ mod tests {
 
     #[test]
     fn a_listing_is_complete_only_if_nothing_speaks_against_it() {
-        let good = Listing { ended: true, seen: 100, before: 100, after: 103, ..Listing::default() };
+        let good = Listing { is_finished: true, seen: 100, before: 100, after: 103, ..Listing::default() };
         assert!(good.is_complete(0));
         assert!(Listing { before: 103, after: 100, ..good }.is_complete(0));
-        assert!(!Listing { ended: false, ..good }.is_complete(0));
+        assert!(!Listing { is_finished: false, ..good }.is_complete(0));
         assert!(Listing { nameless: 1, seen: 99, ..good }.is_complete(0));
         assert!(!Listing { nameless: 1, seen: 98, ..good }.is_complete(0));
         let short = Listing { seen: 99, ..good };

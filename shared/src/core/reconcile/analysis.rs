@@ -27,7 +27,7 @@ pub struct Findings {
     /// A membership that lives in the copy although its user or organization has ended.
     pub orphaned: u64,
     /// Absences that would have to wait for an operator.
-    pub held: u64,
+    pub pending_approval: u64,
     /// It lives in Clerk and has ended in the copy.
     pub conflict: u64,
     /// The copy has been newer than Clerk for long.
@@ -52,7 +52,7 @@ pub struct Findings {
 
 impl Findings {
     /// What a run that wrote nothing has found.
-    pub fn of(tally: &Tally) -> Findings {
+    pub fn from_tally(tally: &Tally) -> Findings {
         let Drift { missing, outdated, behind, tied, absent, orphaned, .. } = tally.drift;
         let Drift { conflict, ahead, unproven, unreadable, unmirrored, .. } = tally.drift;
         Findings {
@@ -63,7 +63,7 @@ impl Findings {
             tied,
             absent,
             orphaned,
-            held: tally.held,
+            pending_approval: tally.pending_approval,
             conflict,
             ahead,
             unproven,
@@ -86,7 +86,7 @@ impl Findings {
             ("behind", self.behind),
             ("tied", self.tied),
             ("orphaned", self.orphaned),
-            ("held", self.held),
+            ("pending_approval", self.pending_approval),
             ("ahead", self.ahead),
             ("unproven", self.unproven),
             ("unreadable", self.unreadable),
@@ -128,14 +128,14 @@ pub struct Analysis {
 
 impl Analysis {
     /// Puts together what a run and an audit have found. The audit's counts are those that no run has.
-    pub fn of(run: &Run, mirror: bool, audit: &PerKind<Findings>, profiles: Records) -> Analysis {
+    pub fn new(run: &Run, mirror: bool, audit: &PerKind<Findings>, profiles: Records) -> Analysis {
         let mut findings = PerKind::default();
         for kind in Kind::ALL {
-            let Findings { misplaced, without_profile, without_owner, kept, .. } = *audit.of(kind);
-            let compared = Findings::of(run.tally.of(kind));
-            *findings.of_mut(kind) = Findings { misplaced, without_profile, without_owner, kept, ..compared };
+            let Findings { misplaced, without_profile, without_owner, kept, .. } = *audit.get(kind);
+            let compared = Findings::from_tally(run.tally.get(kind));
+            *findings.get_mut(kind) = Findings { misplaced, without_profile, without_owner, kept, ..compared };
         }
-        let mut listed = Kind::ALL.into_iter().filter(|kind| !run.listings.of(*kind).is_off);
+        let mut listed = Kind::ALL.into_iter().filter(|kind| !run.listings.get(*kind).is_off);
         let complete = listed.all(|kind| run.is_complete(kind));
         let effects = run.effects;
         let mut analysis =
@@ -150,7 +150,7 @@ impl Analysis {
     pub fn wrong(&self) -> Vec<(&'static str, u64)> {
         let mut all = Findings::default().wrong();
         for kind in Kind::ALL {
-            for (sum, (_, number)) in all.iter_mut().zip(self.findings.of(kind).wrong()) {
+            for (sum, (_, number)) in all.iter_mut().zip(self.findings.get(kind).wrong()) {
                 sum.1 += number;
             }
         }
@@ -168,7 +168,7 @@ pub fn is_in_place(item: &Item, instance: &InstanceId) -> Option<bool> {
 
 /// The record in Profiles that belongs to a row of the Directory; nothing for an organization.
 pub fn record_of(key: &Key) -> Option<Key> {
-    match Kind::of(key)? {
+    match Kind::from_key(key)? {
         Kind::User => Some(Key { pk: key.pk.clone(), sk: "PROFILE".to_owned() }),
         Kind::Membership => Some(key.clone()),
         Kind::Organization => None,
@@ -275,12 +275,12 @@ mod tests {
         let analysis = |mode, change: fn(&mut Run, &mut PerKind<Findings>, &mut Records)| {
             let mut run = Run::begin(Millis::ZERO, mode, true);
             for kind in Kind::ALL {
-                run.listings.of_mut(kind).ended = true;
+                run.listings.get_mut(kind).is_finished = true;
             }
             let (mut audit, mut records) = (PerKind::default(), Records::default());
             change(&mut run, &mut audit, &mut records);
             run.finish(Millis::ZERO);
-            Analysis::of(&run, true, &audit, records)
+            Analysis::new(&run, true, &audit, records)
         };
         let in_sync = |change| analysis(Mode::Report, change).in_sync;
         assert!(in_sync(|_, _, _| ()));
@@ -288,8 +288,8 @@ mod tests {
             (run.tally.user.unchanged, audit.user.kept, records.read) = (3, 1, 3);
         }));
         assert!(!in_sync(|run, _, _| run.tally.user.drift.behind = 1));
-        assert!(!in_sync(|run, _, _| run.listings.membership.ended = false));
-        assert!(!in_sync(|run, _, _| run.tally.membership.held = 1));
+        assert!(!in_sync(|run, _, _| run.listings.membership.is_finished = false));
+        assert!(!in_sync(|run, _, _| run.tally.membership.pending_approval = 1));
         assert!(!in_sync(|_, audit, _| audit.membership.without_profile = 1));
         assert!(!in_sync(|_, audit, _| audit.user.without_owner = 1));
         assert!(!in_sync(|run, _, _| run.tally.user.unconfirmed = 1));
@@ -302,11 +302,11 @@ mod tests {
         let found = analysis(Mode::Report, |run, _, _| {
             let drift =
                 Drift { missing: 1, outdated: 2, behind: 3, tied: 4, absent: 5, orphaned: 6, ..Drift::default() };
-            run.tally.membership = Tally { unchanged: 9, held: 7, drift, ..Tally::default() };
+            run.tally.membership = Tally { unchanged: 9, pending_approval: 7, drift, ..Tally::default() };
         });
-        let Findings { in_sync, missing, outdated, behind, tied, absent, orphaned, held, .. } =
+        let Findings { in_sync, missing, outdated, behind, tied, absent, orphaned, pending_approval, .. } =
             found.findings.membership;
         assert_eq!((in_sync, missing, outdated, behind, tied), (9, 1, 2, 3, 4));
-        assert_eq!((absent, orphaned, held), (5, 6, 7));
+        assert_eq!((absent, orphaned, pending_approval), (5, 6, 7));
     }
 }

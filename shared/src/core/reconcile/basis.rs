@@ -15,7 +15,7 @@ pub struct Basis(BTreeMap<String, String>);
 
 impl Basis {
     /// The basis of a run under these settings.
-    pub fn of<'a>(settings: impl IntoIterator<Item = (&'a str, String)>) -> Basis {
+    pub fn new<'a>(settings: impl IntoIterator<Item = (&'a str, String)>) -> Basis {
         Basis(settings.into_iter().map(|(name, value)| (name.to_owned(), short(value))).collect())
     }
 
@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn only_the_names_of_settings_that_differ_are_told() {
         let of = |table: &str, policy: &str| {
-            Basis::of([("DIRECTORY_TABLE", table.to_owned()), ("DELETION_POLICY", policy.to_owned())])
+            Basis::new([("DIRECTORY_TABLE", table.to_owned()), ("DELETION_POLICY", policy.to_owned())])
         };
         assert!(of("a", "redact").differences(&of("a", "redact")).is_empty());
         assert_eq!(of("a", "redact").differences(&of("b", "redact")), ["DIRECTORY_TABLE"]);
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn a_long_value_is_kept_as_its_hash() {
-        let of = |last: char| Basis::of([("OWNED_TABLES", format!("{}{last}", "x".repeat(4_000)))]);
+        let of = |last: char| Basis::new([("OWNED_TABLES", format!("{}{last}", "x".repeat(4_000)))]);
         assert_eq!(of('a').differences(&of('b')), ["OWNED_TABLES"]);
         assert!(serde_json::to_string(&of('a')).unwrap().len() < 100);
     }

@@ -104,7 +104,7 @@ mod tests {
         Item {
             key: user(number).0,
             rank,
-            digest: Digest::of(content, &Map::new()),
+            digest: Digest::new(content, &Map::new()),
             provenance: Provenance { applied_at: Millis::ZERO, applied_by: Writer::Webhook, delivery_id: None },
             created_at: None,
             updated_at: None,

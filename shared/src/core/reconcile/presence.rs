@@ -73,7 +73,7 @@ mod tests {
 
     fn item(rank: Rank, content: &str, membership: Option<&str>, age: i64) -> Item {
         let fields = json!({ "membership_id": membership, "content": content }).as_object().unwrap().clone();
-        let digest = if rank.is_deleted() { Digest::tombstone() } else { Digest::of(content, &Map::new()) };
+        let digest = if rank.is_deleted() { Digest::tombstone() } else { Digest::new(content, &Map::new()) };
         let applied_at = millis(START - age);
         Item {
             key: Key { pk: "USER#1".to_owned(), sk: "USER".to_owned() },

@@ -13,7 +13,7 @@ use crate::core::millis::Millis;
 
 /// A run that was begun longer ago than this, in ms, is not gone on with: what it has seen is too old.
 pub const TOO_OLD_TO_RESUME: u64 = 12 * 60 * 60 * 1000;
-/// A run that is held can be approved for so long, in ms, from its start.
+/// How long a run can be approved, in ms from its start.
 pub const TOO_OLD_TO_APPROVE: u64 = 7 * 24 * 60 * 60 * 1000;
 
 /// Whether a run writes what it plans.
@@ -29,13 +29,13 @@ pub enum Mode {
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum RunState {
     /// Under way, or interrupted.
     #[default]
     Running,
     /// Finished, but for deletions that wait for an operator.
-    Held,
+    PendingApproval,
     /// Finished, but something could not be looked at: it says what.
     Incomplete,
     Done,
@@ -80,7 +80,7 @@ pub struct Run {
     /// The interrupted run that it did not go on with, because that one began under other settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead_of: Option<Instead>,
-    /// Whether an operator has approved of what it held.
+    /// Whether an operator has approved the pending deletions.
     #[serde(default)]
     pub approved: bool,
     /// How many absences of each kind that consent covers.
@@ -224,9 +224,9 @@ impl Run {
     #[must_use]
     pub fn approve(mut self) -> Run {
         for kind in Kind::ALL {
-            let tally = self.tally.of_mut(kind);
-            *self.consent.of_mut(kind) = tally.held;
-            (tally.held, tally.drift.unproven) = (0, *self.unproven_before.of(kind));
+            let tally = self.tally.get_mut(kind);
+            *self.consent.get_mut(kind) = tally.pending_approval;
+            (tally.pending_approval, tally.drift.unproven) = (0, *self.unproven_before.get(kind));
         }
         let (state, next) = (RunState::Running, Phase::Screen { kind: Kind::User, after: None });
         let (absent, effects) = (PerKind::default(), PendingEffects::default());
@@ -236,14 +236,19 @@ impl Run {
     /// Whether the absences of a kind must wait for an operator: they are too many, more than an operator has consented
     /// to,
     /// or others wait already.
-    pub fn must_hold(&self, kind: Kind) -> bool {
-        let absent = *self.absent.of(kind);
-        self.is_held() || (absent > *self.consent.of(kind) && is_too_many(absent, self.listings.of(kind).seen))
+    pub fn must_be_approved(&self, kind: Kind) -> bool {
+        let absent = *self.absent.get(kind);
+        self.is_pending_approval()
+            || (absent > *self.consent.get(kind) && is_too_many(absent, self.listings.get(kind).seen))
     }
 
     /// What follows once all of a kind is sifted.
     pub fn after_sifting(&self, kind: Kind) -> Phase {
-        if self.tally.of(kind).held > 0 { Run::after_proving(kind) } else { Phase::Confirm { kind, after: None } }
+        if self.tally.get(kind).pending_approval > 0 {
+            Run::after_proving(kind)
+        } else {
+            Phase::Confirm { kind, after: None }
+        }
     }
 
     /// What follows once all absences of a kind are proven.
@@ -257,17 +262,17 @@ impl Run {
 
     /// Whether the listing of a kind may be trusted to show all that live.
     pub fn is_complete(&self, kind: Kind) -> bool {
-        self.listings.of(kind).is_complete(*self.ended_meanwhile.of(kind))
+        self.listings.get(kind).is_complete(*self.ended_meanwhile.get(kind))
     }
 
     /// How many entities the listings have shown.
     pub fn seen(&self) -> u64 {
-        Kind::ALL.into_iter().map(|kind| self.listings.of(kind).seen).sum()
+        Kind::ALL.into_iter().map(|kind| self.listings.get(kind).seen).sum()
     }
 
     /// What it found and did, all kinds together.
     pub fn total(&self) -> Tally {
-        Kind::ALL.into_iter().fold(Tally::default(), |total, kind| total + *self.tally.of(kind))
+        Kind::ALL.into_iter().fold(Tally::default(), |total, kind| total + *self.tally.get(kind))
     }
 
     /// How many differences it has found that are still there: all that a report found, and what a repair has left.
@@ -276,29 +281,34 @@ impl Run {
         let of_drift: u64 = total.drift.by_name().iter().map(|(_, number)| number).sum();
         match self.mode {
             Mode::Report => {
-                of_drift + total.held + effects.profiles + effects.tombstones + effects.links + effects.conflicts
+                of_drift
+                    + total.pending_approval
+                    + effects.profiles
+                    + effects.tombstones
+                    + effects.links
+                    + effects.conflicts
             }
-            Mode::Repair => total.drift.for_operators() + total.held + effects.left + effects.conflicts,
+            Mode::Repair => total.drift.for_operators() + total.pending_approval + effects.left + effects.conflicts,
         }
     }
 
     /// Whether deletions wait for an operator.
-    pub fn is_held(&self) -> bool {
-        Kind::ALL.into_iter().any(|kind| self.tally.of(kind).held > 0)
+    pub fn is_pending_approval(&self) -> bool {
+        Kind::ALL.into_iter().any(|kind| self.tally.get(kind).pending_approval > 0)
     }
 
-    /// Ends the run at `now`. Whoever was a control user is forgotten, unless what is held must be looked at again.
+    /// Ends the run at `now`. Whoever was a control user is forgotten, unless deletions are pending approval.
     pub fn finish(&mut self, now: Millis) {
         let is_settled = |kind: Kind| {
-            let drift = &self.tally.of(kind).drift;
-            (self.listings.of(kind).is_off || self.is_complete(kind)) && drift.unproven + drift.unreadable == 0
+            let drift = &self.tally.get(kind).drift;
+            (self.listings.get(kind).is_off || self.is_complete(kind)) && drift.unproven + drift.unreadable == 0
         };
-        self.state = match (self.is_held(), Kind::ALL.into_iter().all(is_settled)) {
-            (true, _) => RunState::Held,
+        self.state = match (self.is_pending_approval(), Kind::ALL.into_iter().all(is_settled)) {
+            (true, _) => RunState::PendingApproval,
             (false, true) => RunState::Done,
             (false, false) => RunState::Incomplete,
         };
-        if self.state != RunState::Held {
+        if self.state != RunState::PendingApproval {
             self.control_users.clear();
         }
         (self.next, self.finished_at) = (Phase::Done, Some(now));
@@ -311,7 +321,7 @@ impl Run {
 
     /// Whether the Directory is now what Clerk is, as far as the run can tell.
     pub fn is_in_sync(&self) -> bool {
-        let drift = Kind::ALL.into_iter().map(|kind| self.tally.of(kind).drift);
+        let drift = Kind::ALL.into_iter().map(|kind| self.tally.get(kind).drift);
         let is_open = |drift: Drift| match self.mode {
             Mode::Repair => drift.is_for_operators(),
             Mode::Report => drift != Drift::default(),
@@ -340,7 +350,7 @@ mod tests {
     fn complete(mode: Mode) -> Run {
         let mut run = Run::begin(millis(1_767_225_600_000), mode, true);
         for kind in Kind::ALL {
-            run.listings.of_mut(kind).ended = true;
+            run.listings.get_mut(kind).is_finished = true;
         }
         run
     }
@@ -367,7 +377,7 @@ mod tests {
 
     #[test]
     fn only_a_run_of_the_same_kind_that_is_not_too_old_is_gone_on_with() {
-        let (basis, other) = (Basis::of([("MIRROR", "on".to_owned())]), Basis::of([("MIRROR", "off".to_owned())]));
+        let (basis, other) = (Basis::new([("MIRROR", "on".to_owned())]), Basis::new([("MIRROR", "off".to_owned())]));
         let run = Run { basis: basis.clone(), ..complete(Mode::Repair) };
         let after = |ms: u64| millis(i64::try_from(run.started_at.get() + ms).unwrap());
         assert!(run.can_resume(Mode::Repair, &basis, after(TOO_OLD_TO_RESUME)));
@@ -381,7 +391,7 @@ mod tests {
 
     #[test]
     fn i16_another_run_names_the_interrupted_one_and_the_settings_that_differ() {
-        let (basis, other) = (Basis::of([("MIRROR", "on".to_owned())]), Basis::of([("MIRROR", "off".to_owned())]));
+        let (basis, other) = (Basis::new([("MIRROR", "on".to_owned())]), Basis::new([("MIRROR", "off".to_owned())]));
         let run = Run { basis: basis.clone(), ..complete(Mode::Repair) };
         let now = run.started_at.next();
         let said = |runs: &[Run], basis| Run::passed_over(runs, Mode::Repair, basis, now).map(|said| said.settings);
@@ -407,20 +417,20 @@ mod tests {
     }
 
     #[test]
-    fn consent_covers_what_was_held_and_no_more() {
+    fn consent_covers_what_was_pending_and_no_more() {
         let mut run = complete(Mode::Repair);
         run.listings.user.seen = 70;
         run.absent = PerKind { user: 30, organization: 1, membership: 0 };
-        assert!(run.must_hold(Kind::User));
-        run.tally.user.held = 30;
-        assert!(run.must_hold(Kind::Membership), "others wait");
+        assert!(run.must_be_approved(Kind::User));
+        run.tally.user.pending_approval = 30;
+        assert!(run.must_be_approved(Kind::Membership), "others wait");
         let mut run = run.approve();
         run.absent = PerKind { user: 30, organization: 1, membership: 0 };
-        assert!(!run.must_hold(Kind::User));
-        // The one organization of one was not held then, so nobody has consented to its end.
-        assert!(run.must_hold(Kind::Organization));
+        assert!(!run.must_be_approved(Kind::User));
+        // The deletion of the only organization was not pending then, so nobody has approved it.
+        assert!(run.must_be_approved(Kind::Organization));
         run.absent.user = 31;
-        assert!(run.must_hold(Kind::User));
+        assert!(run.must_be_approved(Kind::User));
     }
 
     #[test]
@@ -432,8 +442,8 @@ mod tests {
             (run.state, run.is_in_sync())
         };
         assert_eq!(ended(&|_| ()), (RunState::Done, true));
-        assert_eq!(ended(&|run| run.tally.user.held = 1), (RunState::Held, false));
-        assert_eq!(ended(&|run| run.listings.membership.ended = false), (RunState::Incomplete, false));
+        assert_eq!(ended(&|run| run.tally.user.pending_approval = 1), (RunState::PendingApproval, false));
+        assert_eq!(ended(&|run| run.listings.membership.is_finished = false), (RunState::Incomplete, false));
         assert_eq!(ended(&|run| run.tally.user.drift.unproven = 1), (RunState::Incomplete, false));
         assert_eq!(ended(&|run| run.tally.user.drift.missing = 1), (RunState::Done, true));
         assert_eq!(ended(&|run| run.tally.user.drift.conflict = 1), (RunState::Done, false));
@@ -453,7 +463,7 @@ mod tests {
         );
         // What is not mirrored is not listed.
         let mut run = Run::begin(millis(5), Mode::Repair, false);
-        run.listings.organization.ended = true;
+        run.listings.organization.is_finished = true;
         run.finish(millis(6));
         assert_eq!(run.state, RunState::Done);
     }

@@ -19,10 +19,10 @@ pub struct Tally {
     pub updated: u64,
     /// Tombstones written after a proof of absence.
     pub deleted: u64,
-    /// Memberships ended because their user or organization has.
-    pub ended: u64,
+    /// Memberships deleted because their user or organization is deleted.
+    pub cascade_deleted: u64,
     /// Absences that wait for an operator.
-    pub held: u64,
+    pub pending_approval: u64,
     /// Live rows that were stored within a quarter of an hour before the run, and that Clerk's list does not show: the list
     /// may lag, or the event of the end is on its way. A later run looks again.
     pub unconfirmed: u64,
@@ -156,8 +156,8 @@ impl Add for Tally {
             created: self.created + other.created,
             updated: self.updated + other.updated,
             deleted: self.deleted + other.deleted,
-            ended: self.ended + other.ended,
-            held: self.held + other.held,
+            cascade_deleted: self.cascade_deleted + other.cascade_deleted,
+            pending_approval: self.pending_approval + other.pending_approval,
             unconfirmed: self.unconfirmed + other.unconfirmed,
             drift: self.drift + other.drift,
         }

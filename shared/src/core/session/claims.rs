@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use strum::IntoStaticStr;
 use thiserror::Error;
 
 use super::origins::Origins;
@@ -47,82 +48,82 @@ pub enum Visit {
 }
 
 /// Why a token is refused, by the rule that it breaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error, IntoStaticStr)]
+#[strum(const_into_str)]
 pub enum Rejection {
     /// No token at all.
     #[error("the request contains no session token")]
+    #[strum(serialize = "session_missing")]
     Missing,
     /// Not three parts of base64 and JSON, or a claim of the wrong type.
     #[error("the token is not a JWT")]
+    #[strum(serialize = "token_malformed")]
     Malformed,
     /// Signed otherwise than by RS256.
     #[error("the token's algorithm is not RS256")]
+    #[strum(serialize = "token_algorithm")]
     Algorithm,
     /// Signed with a key that the instance does not publish.
     #[error("the token's key is unknown")]
+    #[strum(serialize = "token_key_unknown")]
     UnknownKey,
     /// The signature does not match.
     #[error("the token's signature does not match")]
+    #[strum(serialize = "token_signature")]
     Signature,
     /// Not a session token by its header, such as an OAuth access token.
     #[error("the token is not a session token")]
+    #[strum(serialize = "token_type")]
     Type,
     /// Signed by the instance, but for another purpose than a session, such as a JWT template's.
     #[error("the token's category is not a session")]
+    #[strum(serialize = "token_category")]
     Category,
     /// Its header asks for extensions that nobody here understands.
     #[error("the token's header contains critical extensions")]
+    #[strum(serialize = "token_critical")]
     Critical,
     #[error("the token contains no session id")]
+    #[strum(serialize = "token_session")]
     SessionId,
     /// Cookies of one name with good sessions of different users: one of them was planted.
     #[error("the request contains session cookies of different users")]
+    #[strum(serialize = "session_ambiguous")]
     Ambiguous,
     /// A machine's token, which stands for no user.
     #[error("a machine token is not a session token")]
+    #[strum(serialize = "token_machine")]
     Machine,
     #[error("the token contains no user id")]
+    #[strum(serialize = "token_subject")]
     Subject,
     #[error("the token has expired")]
+    #[strum(serialize = "token_expired")]
     Expired,
     #[error("the token is not valid yet")]
+    #[strum(serialize = "token_not_yet_valid")]
     NotYetValid,
     /// Issued in the future: one of the clocks is wrong.
     #[error("the token was issued in the future")]
+    #[strum(serialize = "token_issued_in_future")]
     IssuedInFuture,
     #[error("the token has an unknown issuer")]
+    #[strum(serialize = "token_issuer")]
     Issuer,
     /// Made for another site.
     #[error("the token was issued for an origin that is not allowed")]
+    #[strum(serialize = "token_origin")]
     AuthorizedParty,
     /// The sign-in is not complete. The user must finish the remaining steps, for example choose an organization.
     #[error("the session is pending")]
+    #[strum(serialize = "session_pending")]
     Pending,
 }
 
 impl Rejection {
     /// The machine-readable name of the broken rule.
     pub fn code(self) -> &'static str {
-        match self {
-            Rejection::Missing => "session_missing",
-            Rejection::Malformed => "token_malformed",
-            Rejection::Algorithm => "token_algorithm",
-            Rejection::UnknownKey => "token_key_unknown",
-            Rejection::Signature => "token_signature",
-            Rejection::Type => "token_type",
-            Rejection::Category => "token_category",
-            Rejection::Critical => "token_critical",
-            Rejection::SessionId => "token_session",
-            Rejection::Ambiguous => "session_ambiguous",
-            Rejection::Machine => "token_machine",
-            Rejection::Subject => "token_subject",
-            Rejection::Expired => "token_expired",
-            Rejection::NotYetValid => "token_not_yet_valid",
-            Rejection::IssuedInFuture => "token_issued_in_future",
-            Rejection::Issuer => "token_issuer",
-            Rejection::AuthorizedParty => "token_origin",
-            Rejection::Pending => "session_pending",
-        }
+        self.into_str()
     }
 }
 

@@ -122,7 +122,7 @@ impl Cascade {
         if !is_whole {
             return Ok(Finished { left: Remaining::Memberships, ..finished });
         }
-        if self.deletion != DeletionPolicy::Retain && Kind::of(&parent.key) == Some(Kind::User) {
+        if self.deletion != DeletionPolicy::Retain && Kind::from_key(&parent.key) == Some(Kind::User) {
             return Ok(Finished {
                 left: if parent.is_finished() { Remaining::Superseded } else { Remaining::UserData },
                 ..finished
@@ -265,7 +265,7 @@ impl Cascade {
 
     /// Whether nothing that holds an id of Clerk's may be kept of what belongs to this one.
     pub(in crate::services) fn forgets(&self, parent: &Item) -> bool {
-        let is_user = Kind::of(&parent.key) == Some(Kind::User);
+        let is_user = Kind::from_key(&parent.key) == Some(Kind::User);
         is_user && parent.is_deleted() && parent.is_finished() && self.deletion != DeletionPolicy::Retain
     }
 

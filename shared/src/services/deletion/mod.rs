@@ -140,7 +140,7 @@ impl Deletions {
         let cascade = self.cascade.finish(tombstone, deadline).await?;
         if matches!(cascade.left, Remaining::UserData | Remaining::Memberships)
             && self.purger.is_some()
-            && let Some(due) = Due::of(tombstone, self.grace_hours)
+            && let Some(due) = Due::from_tombstone(tombstone, self.grace_hours)
         {
             self.operations.note_purge(&due).await?;
             return Ok(Followed { cascade, own: Own::Waits(due.due_at) });
@@ -159,7 +159,7 @@ impl Deletions {
             Ok(followed) if followed.cascade.left == Remaining::Memberships => {}
             Ok(_) => return followed,
         }
-        if let Some(due) = Due::of(tombstone, self.grace_hours) {
+        if let Some(due) = Due::from_tombstone(tombstone, self.grace_hours) {
             self.operations.note_purge(&due).await?;
         }
         Ok(followed.unwrap_or_default())
@@ -171,7 +171,7 @@ impl Deletions {
     ///
     /// [`PurgeError`]: what is done stays done.
     pub async fn follow_at_once(&self, tombstone: &Item, deadline: Deadline) -> Result<Followed, PurgeError> {
-        if let (Some(purger), Some(_)) = (&self.purger, Due::of(tombstone, self.grace_hours)) {
+        if let (Some(purger), Some(_)) = (&self.purger, Due::from_tombstone(tombstone, self.grace_hours)) {
             let left = |left| Followed { cascade: Finished { left, ..Finished::default() }, own: Own::Nothing };
             return Ok(match self.purge(purger, tombstone, deadline).await? {
                 Purged::Done(removed) => Followed { own: Own::Removed(removed), ..Followed::default() },
@@ -185,7 +185,7 @@ impl Deletions {
 
     /// Whether a user's data wait for the end of the grace period.
     pub fn waits(&self, tombstone: &Item) -> bool {
-        let due = Due::of(tombstone, self.grace_hours).filter(|_| self.purger.is_some());
+        let due = Due::from_tombstone(tombstone, self.grace_hours).filter(|_| self.purger.is_some());
         due.is_some_and(|due| (self.clock)() < due.due_at)
     }
 
@@ -276,7 +276,7 @@ impl Deletions {
             None => One::Dropped,
             // The grace period is a longer one by now.
             Some(tombstone) if self.waits(&tombstone) => {
-                if let Some(due) = Due::of(&tombstone, self.grace_hours) {
+                if let Some(due) = Due::from_tombstone(&tombstone, self.grace_hours) {
                     self.operations.note_purge(&due).await?;
                 }
                 One::Dropped

@@ -233,8 +233,8 @@ impl Purger {
             // What was redacted before is left as it is.
             return Ok(());
         }
-        let pending = PendingRemoval::of(&row, left.flatten());
-        let line = Line::of(row, redacts.then_some(now));
+        let pending = PendingRemoval::new(&row, left.flatten());
+        let line = Line::new(row, redacts.then_some(now));
         batch.lines += &serde_json::to_string(&line).map_err(BackupError::Unwritable)?;
         batch.lines.push('\n');
         batch.size += pending.size();

@@ -174,7 +174,7 @@ impl Ensurer {
         let mut stored = self.stores.caller(&self.applier.instance, caller).await?;
         if !self.mirror {
             // Of users only their end is kept. A row from the days of a mirror says nothing any more.
-            let recent = self.recent.of(session, now);
+            let recent = self.recent.rows_for(session, now);
             stored.copies.user = stored.copies.user.filter(Item::is_deleted).or(recent.user);
             stored.copies.membership = recent.membership;
         }

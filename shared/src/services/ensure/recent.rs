@@ -41,7 +41,7 @@ impl Recent {
     }
 
     /// What Clerk has just said of a caller; of the organization nothing, whose copy is kept.
-    pub fn of(&self, session: &Session, now: Millis) -> PerKind<Option<Item>> {
+    pub fn rows_for(&self, session: &Session, now: Millis) -> PerKind<Option<Item>> {
         let callers = self.lock();
         match callers.get(&caller(session)).filter(|said| is_recent(said.at, now)) {
             Some(said) => {

@@ -79,9 +79,9 @@ impl Auditor {
     async fn directory_page(&self, audit: &mut Audit, items: &BTreeMap<Key, Item>) -> Result<(), StoreError> {
         let mut wanted = BTreeMap::new();
         for (key, item) in items {
-            let Some(kind) = Kind::of(key).filter(|_| !item.is_deleted()) else { continue };
+            let Some(kind) = Kind::from_key(key).filter(|_| !item.is_deleted()) else { continue };
             if is_in_place(item, &self.instance) == Some(false) {
-                audit.findings.of_mut(kind).misplaced += 1;
+                audit.findings.get_mut(kind).misplaced += 1;
             } else if self.mirror {
                 // Otherwise it should not be there at all, which reconcile reports.
                 wanted.extend(record_of(key).map(|record| (record, key)));
@@ -103,7 +103,7 @@ impl Auditor {
             let is_gone = owners.first().is_none_or(|itself| !stands.contains_key(itself));
             if !has_ended && !is_gone {
                 let kind = if record.sk == "PROFILE" { Kind::User } else { Kind::Membership };
-                audit.findings.of_mut(kind).without_profile += 1;
+                audit.findings.get_mut(kind).without_profile += 1;
             }
         }
         Ok(())
@@ -127,7 +127,7 @@ impl Auditor {
             for (kind, owners, is_redacted) in open {
                 let stand = |owner| stands.get(owner).copied().unwrap_or(Stands::Unknown);
                 let owners_stand: Vec<Stands> = owners.iter().map(stand).collect();
-                let findings = audit.findings.of_mut(kind);
+                let findings = audit.findings.get_mut(kind);
                 let is_kept = is_redacted || self.deletion == DeletionPolicy::Retain;
                 match owned(&owners_stand, self.mirror, is_kept) {
                     Owned::Well => {}
@@ -172,7 +172,9 @@ impl Auditor {
         audit.profiles.read_units += found.iter().map(|found| found.units).sum::<f64>();
         let stand = |item: &Item| match item.is_deleted() {
             false => Stands::Live,
-            true if self.waits && Kind::of(&item.key) == Some(Kind::User) && item.is_unfinished() => Stands::Ending,
+            true if self.waits && Kind::from_key(&item.key) == Some(Kind::User) && item.is_unfinished() => {
+                Stands::Ending
+            }
             true => Stands::Ended,
         };
         let mut stands = BTreeMap::new();

@@ -86,7 +86,7 @@ impl Operator {
                 Err(error) => return Err(error.into()),
             }
         }
-        let due = stored.as_ref().and_then(|stored| Due::of(stored, self.deletions.grace_hours));
+        let due = stored.as_ref().and_then(|stored| Due::from_tombstone(stored, self.deletions.grace_hours));
         let quarantine =
             holdings.operations.quarantined(owner.clerk.as_str(), now).await.map_err(OperatorError::from)?;
         let (directory, profiles) = (all(&holdings.directory, &owner).await?, all(&holdings.profiles, &owner).await?);

@@ -152,7 +152,11 @@ impl Places {
     /// # Errors
     ///
     /// [`OwnedError`], never for a missing table of `OWNED_TABLES`.
-    pub async fn of(instance: InstanceId, profiles: &DynamoOwned, owned: &[DynamoOwned]) -> Result<Places, OwnedError> {
+    pub async fn new(
+        instance: InstanceId,
+        profiles: &DynamoOwned,
+        owned: &[DynamoOwned],
+    ) -> Result<Places, OwnedError> {
         let profiles_place = place_of(profiles, profiles.describe().await?, OwnerOf::Partition);
         let (mut places, mut missing) = (vec![profiles_place], Vec::new());
         for table in owned {

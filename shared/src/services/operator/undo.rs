@@ -112,11 +112,11 @@ impl Operator {
     }
 
     fn keeps(&self, stored: &Item) -> bool {
-        self.mirror || Kind::of(&stored.key) == Some(Kind::Organization)
+        self.mirror || Kind::from_key(&stored.key) == Some(Kind::Organization)
     }
 
     fn was_purged(&self, tombstone: &Item) -> bool {
-        Kind::of(&tombstone.key) == Some(Kind::User) && tombstone.is_finished() && self.removes()
+        Kind::from_key(&tombstone.key) == Some(Kind::User) && tombstone.is_finished() && self.removes()
     }
 
     /// Takes the end of a user, an organization or a membership back, or the date ahead of Clerk of one that lives.

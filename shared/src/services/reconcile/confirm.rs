@@ -39,9 +39,13 @@ impl RunExecutor<'_> {
         let page =
             self.reconciler.stores.operations.candidates(&self.run.run, kind, CandidatePage::Found, after).await?;
         let Some((place, doubts)) = page else {
-            let held = self.run.tally.of(kind).held;
-            if held > 0 {
-                tracing::warn!(entity = kind.name(), held, "too many absences: the deletions are pending approval");
+            let pending_approval = self.run.tally.get(kind).pending_approval;
+            if pending_approval > 0 {
+                tracing::warn!(
+                    entity = kind.name(),
+                    pending_approval,
+                    "too many absences: the deletions are pending approval"
+                );
             }
             self.run.next = self.run.after_sifting(kind);
             return Ok(());
@@ -57,14 +61,14 @@ impl RunExecutor<'_> {
         if !self.run.is_complete(kind) {
             return Ok(());
         }
-        let was_held = self.run.must_hold(kind);
-        if kind == Kind::User && !was_held {
+        let was_pending = self.run.must_be_approved(kind);
+        if kind == Kind::User && !was_pending {
             absent = self.screen_by_list(absent).await?;
         }
-        *self.run.absent.of_mut(kind) += count(absent.len());
-        if self.run.must_hold(kind) {
+        *self.run.absent.get_mut(kind) += count(absent.len());
+        if self.run.must_be_approved(kind) {
             // All of them, those of the pages before included.
-            self.run.tally.of_mut(kind).held = *self.run.absent.of(kind);
+            self.run.tally.get_mut(kind).pending_approval = *self.run.absent.get(kind);
         } else {
             let absent: Vec<Candidate> = absent.into_iter().map(|(doubt, _)| doubt.clone()).collect();
             for absent in absent.chunks(PROVEN_TOGETHER) {
@@ -111,7 +115,7 @@ impl RunExecutor<'_> {
                 }
                 Err(error) if error.concerns_one() => {
                     tracing::warn!(entity = kind.name(), id = %id, %error, "the absence cannot be confirmed");
-                    self.run.tally.of_mut(kind).drift.unproven += 1;
+                    self.run.tally.get_mut(kind).drift.unproven += 1;
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -214,7 +218,7 @@ impl RunExecutor<'_> {
         match self.reconciler.deletions.cascade.end(item, parent).await? {
             One::Ended { rank, units } => {
                 self.run.cost.write_units += units;
-                self.run.tally.membership.ended += 1;
+                self.run.tally.membership.cascade_deleted += 1;
                 tracing::info!(id = %entity, %rank, "the membership of a deleted user or organization was deleted");
             }
             One::Nothing => {}
@@ -285,7 +289,7 @@ impl RunExecutor<'_> {
         entity: Option<Entity>,
         stored: Item,
     ) -> Result<(), ReconcileError> {
-        let tally = self.run.tally.of_mut(id.kind());
+        let tally = self.run.tally.get_mut(id.kind());
         let Some(entity) = entity else {
             tally.drift.unreadable += 1;
             return Ok(());
@@ -306,7 +310,7 @@ impl RunExecutor<'_> {
         if self.writes() {
             let applied = reconciler.applier.apply(id, next, Some(stored), &NO_EVIDENCE, &context, None).await;
             let outcome = self.settled(id.kind(), applied)?;
-            let tally = self.run.tally.of_mut(id.kind());
+            let tally = self.run.tally.get_mut(id.kind());
             tally.updated += u64::from(outcome == Some(Outcome::Applied));
             if outcome.is_none() {
                 tally.take_back(Presence::Outdated);
@@ -318,7 +322,7 @@ impl RunExecutor<'_> {
     /// Ends somebody whom Clerk does not have.
     async fn end(&mut self, id: &EntityId, stored: Item) -> Result<(), ReconcileError> {
         let kind = id.kind();
-        self.run.tally.of_mut(kind).drift.absent += 1;
+        self.run.tally.get_mut(kind).drift.absent += 1;
         if !self.writes() {
             return Ok(());
         }
@@ -343,13 +347,13 @@ impl RunExecutor<'_> {
         let applied = reconciler.applier.apply(id, next, Some(stored), &NO_EVIDENCE, &context, None).await;
         match self.settled(kind, applied)? {
             Some(Outcome::Applied) => {
-                self.run.tally.of_mut(kind).deleted += 1;
+                self.run.tally.get_mut(kind).deleted += 1;
                 tracing::info!(entity = kind.name(), id = %id, %rank, "an entity that does not exist in Clerk was \
                                                                        deleted");
             }
             Some(_) => {}
             None => {
-                let drift = &mut self.run.tally.of_mut(kind).drift;
+                let drift = &mut self.run.tally.get_mut(kind).drift;
                 drift.absent = drift.absent.saturating_sub(1);
             }
         }

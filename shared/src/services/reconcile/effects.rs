@@ -48,7 +48,7 @@ impl RunExecutor<'_> {
             }
             self.forget_late(&page.items).await?;
         }
-        let is_kept = |item: &&Item| self.run.mirror || Kind::of(&item.key) == Some(Kind::Organization);
+        let is_kept = |item: &&Item| self.run.mirror || Kind::from_key(&item.key) == Some(Kind::Organization);
         let live: Vec<&Item> = page.items.values().filter(|item| !item.is_deleted()).filter(is_kept).collect();
         self.provision(&live).await?;
         self.collect_unlinked(&live).await?;
@@ -122,7 +122,7 @@ impl RunExecutor<'_> {
             return Ok(false);
         }
         self.run.cost.write_units += finished.units;
-        self.run.tally.membership.ended += finished.ended;
+        self.run.tally.membership.cascade_deleted += finished.ended;
         let waits = matches!(followed.own, Own::Waits(_));
         self.run.effects.waiting += u64::from(waits);
         self.run.effects.purged += u64::from(matches!(followed.own, Own::Removed(_)));
@@ -140,7 +140,7 @@ impl RunExecutor<'_> {
         }
         let user = |key: &Key| Key { pk: key.pk.clone(), sk: "USER".to_owned() };
         let is_open = |(key, item): &(&Key, &Item)| {
-            Kind::of(key) == Some(Kind::Membership) && item.is_deleted() && !item.is_finished()
+            Kind::from_key(key) == Some(Kind::Membership) && item.is_deleted() && !item.is_finished()
         };
         let open: Vec<(&Key, &Item)> = page.iter().filter(is_open).collect();
         // Most are in the same page as their users: a partition's rows lie together.

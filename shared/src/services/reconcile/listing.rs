@@ -59,7 +59,7 @@ impl RunExecutor<'_> {
             let after = if rows == 0 && listing.before == 0 { 0 } else { clerk.count_users().await? };
             // After a full page there may be another one.
             if is_short || after <= seen {
-                (listing.ended, listing.after) = (true, after);
+                (listing.is_finished, listing.after) = (true, after);
                 if rows == 0 {
                     self.unproven();
                 }
@@ -96,8 +96,8 @@ impl RunExecutor<'_> {
         if rows == 0 {
             self.unproven();
         }
-        let seen = count(self.seen.of_mut(kind).count());
-        let listing = self.run.listings.of_mut(kind);
+        let seen = count(self.seen.get_mut(kind).count());
+        let listing = self.run.listings.get_mut(kind);
         if offset == 0 {
             (listing.before, listing.after) = (total, total);
         }
@@ -108,7 +108,7 @@ impl RunExecutor<'_> {
         (listing.seen, listing.after, listing.again) = (seen, total, listing.again + moved);
         let next = (offset + rows).saturating_sub(moved);
         if rows == 0 || next >= total {
-            listing.ended = true;
+            listing.is_finished = true;
             self.run.next = self.after_list(kind);
         } else {
             listing.short_pages += u64::from(rows < count(PAGE));
@@ -130,7 +130,7 @@ impl RunExecutor<'_> {
         let organizations = &self.run.listings.organization;
         if organizations.before == 0 && organizations.seen == 0 {
             // Without an organization there is no membership. What is stored of them is in doubt all the same.
-            self.run.listings.membership = Listing { ended: true, ..Listing::default() };
+            self.run.listings.membership = Listing { is_finished: true, ..Listing::default() };
             return Phase::Search { from: None };
         }
         Phase::Listed { kind: Kind::Membership, offset: 0 }
@@ -148,7 +148,7 @@ impl RunExecutor<'_> {
             // Before anything of it is believed. Rows that are stored as they are speak for themselves.
             self.reconciler.applier.clerk.prove().await?;
         }
-        *self.run.tally.of_mut(kind) = *self.run.tally.of(kind) + tally;
+        *self.run.tally.get_mut(kind) = *self.run.tally.get(kind) + tally;
         if let Some(user) = control_user {
             self.run.control_user(user);
         }
@@ -179,7 +179,7 @@ impl RunExecutor<'_> {
                     self.reconciler.stores.operations.save_listed(&self.run, kind, &entries).await?;
             }
             self.run.pages += 1;
-            self.seen.of_mut(kind).extend(entries);
+            self.seen.get_mut(kind).extend(entries);
         }
         Ok(())
     }
@@ -212,7 +212,7 @@ impl RunExecutor<'_> {
         let keys: Vec<Key> = offered.keys().cloned().collect();
         let stored = reconciler.stores.directory.compare(&keys).await?;
         self.run.cost.read_units += stored.units;
-        self.run.listings.of_mut(kind).nameless += nameless;
+        self.run.listings.get_mut(kind).nameless += nameless;
         let left_alone = BTreeSet::from_iter(stored.unreadable);
         let mut plan = plan(offered, stored.items, &left_alone, self.run.started_at, salt);
         plan.tally.drift.unreadable += nameless + count(unreadable.len());
@@ -269,9 +269,9 @@ impl RunExecutor<'_> {
         let mut applying = stream::iter(planned.into_iter().map(apply)).buffer_unordered(CONCURRENCY);
         while let Some((found, applied)) = applying.next().await {
             match self.settled(kind, applied)? {
-                Some(outcome) => self.run.tally.of_mut(kind).settle(found, outcome),
+                Some(outcome) => self.run.tally.get_mut(kind).settle(found, outcome),
                 // It is counted as what has kept it from being repaired.
-                None => self.run.tally.of_mut(kind).take_back(found),
+                None => self.run.tally.get_mut(kind).take_back(found),
             }
         }
         Ok(())

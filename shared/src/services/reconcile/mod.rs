@@ -77,7 +77,7 @@ pub struct Reconciler {
 pub enum Order {
     /// A run of this mode: the interrupted one, if there is one, else a new one.
     Run(Mode),
-    /// The rest of a run that was held: what it held is proven again, and then ended.
+    /// The rest of a run whose deletions were pending approval. Each absence is confirmed again before the deletion.
     Approve(RunId),
 }
 
@@ -106,7 +106,7 @@ pub enum ReconcileError {
     Unknown(RunId),
     /// The run holds nothing, or did not write in the first place.
     #[error("run {0} has no deletions that are pending approval")]
-    NotHeld(RunId),
+    NotPendingApproval(RunId),
     /// The run began under other settings.
     #[error("run {0} was started with other settings ({1}): approve the run with those settings, or start a new run")]
     OtherSettings(RunId, String),
@@ -180,7 +180,7 @@ impl Reconciler {
         let mut seen = PerKind::<ListedSet>::default();
         if run.pages > 0 {
             for kind in Kind::ALL {
-                seen.of_mut(kind).extend(self.stores.operations.listed(&run.run, kind).await?);
+                seen.get_mut(kind).extend(self.stores.operations.listed(&run.run, kind).await?);
             }
         }
         let renewed_at = (self.clock)();
@@ -290,8 +290,8 @@ impl Reconciler {
             Order::Approve(id) => {
                 let run = self.stores.operations.run(id).await?.ok_or_else(|| ReconcileError::Unknown(id.clone()))?;
                 let is_interrupted = run.state == RunState::Running && run.approved;
-                if (run.state != RunState::Held && !is_interrupted) || run.mode == Mode::Report {
-                    return Err(ReconcileError::NotHeld(id.clone()));
+                if (run.state != RunState::PendingApproval && !is_interrupted) || run.mode == Mode::Report {
+                    return Err(ReconcileError::NotPendingApproval(id.clone()));
                 }
                 if now.since(run.started_at) > TOO_OLD_TO_APPROVE {
                     return Err(ReconcileError::TooOld(id.clone()));
@@ -372,7 +372,7 @@ impl RunExecutor<'_> {
             // This one row is what the store does not take; the others are none the worse for it.
             ApplyError::Store(StoreError::Refused(code, _)) if code == "ValidationException" => {
                 tracing::error!(entity = kind.name(), code, "a row cannot be stored");
-                self.run.tally.of_mut(kind).drift.unreadable += 1;
+                self.run.tally.get_mut(kind).drift.unreadable += 1;
                 Ok(None)
             }
             ApplyError::Store(error) => Err(error.into()),
@@ -380,7 +380,7 @@ impl RunExecutor<'_> {
             error => {
                 tracing::warn!(entity = kind.name(), %error, "an entity cannot be processed and is left to the next \
                                                               run");
-                self.run.tally.of_mut(kind).drift.unproven += 1;
+                self.run.tally.get_mut(kind).drift.unproven += 1;
                 Ok(None)
             }
         }

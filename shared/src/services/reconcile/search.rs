@@ -22,16 +22,16 @@ impl RunExecutor<'_> {
         self.run.cost.read_units += page.units;
         let mut doubts = PerKind::<Vec<Candidate>>::default();
         for key in &page.unreadable {
-            self.run.tally.of_mut(Kind::of(key).unwrap_or(Kind::User)).drift.unreadable += 1;
+            self.run.tally.get_mut(Kind::from_key(key).unwrap_or(Kind::User)).drift.unreadable += 1;
         }
         for item in page.items.values() {
-            let Some(kind) = Kind::of(&item.key) else { continue };
+            let Some(kind) = Kind::from_key(&item.key) else { continue };
             if let Some(doubt) = self.look_at(kind, item) {
-                doubts.of_mut(kind).push(doubt);
+                doubts.get_mut(kind).push(doubt);
             }
         }
         for kind in Kind::ALL {
-            for doubts in doubts.of(kind).chunks(TOGETHER) {
+            for doubts in doubts.get(kind).chunks(TOGETHER) {
                 self.keep_doubts(kind, CandidatePage::Found, doubts).await?;
             }
         }
@@ -39,7 +39,7 @@ impl RunExecutor<'_> {
             Phase::Search { from: Some(from) }
         } else {
             for kind in Kind::ALL {
-                *self.run.unproven_before.of_mut(kind) = self.run.tally.of(kind).drift.unproven;
+                *self.run.unproven_before.get_mut(kind) = self.run.tally.get(kind).drift.unproven;
             }
             Phase::Screen { kind: Kind::User, after: None }
         };
@@ -54,9 +54,9 @@ impl RunExecutor<'_> {
         if item.is_deleted() {
             // Whoever ended while the run was listing, and before the list came to them.
             if item.provenance.applied_at >= start
-                && entity.is_some_and(|entity| self.seen_of(&entity).of(kind).is_none())
+                && entity.is_some_and(|entity| self.seen_of(&entity).get(kind).is_none())
             {
-                *self.run.ended_meanwhile.of_mut(kind) += 1;
+                *self.run.ended_meanwhile.get_mut(kind) += 1;
             }
             return None;
         }
@@ -64,21 +64,21 @@ impl RunExecutor<'_> {
             let key = item.key.made_here();
             let (pk, sk) = (key.map(|key| &key.pk), key.map(|key| &key.sk));
             tracing::warn!(pk, sk, "the key of a Directory row does not match its ids");
-            self.run.tally.of_mut(kind).drift.unreadable += 1;
+            self.run.tally.get_mut(kind).drift.unreadable += 1;
             return None;
         };
         if !self.run.mirror && kind != Kind::Organization {
-            self.run.tally.of_mut(kind).drift.unmirrored += 1;
+            self.run.tally.get_mut(kind).drift.unmirrored += 1;
             return None;
         }
-        if self.run.listings.of(kind).is_off {
+        if self.run.listings.get(kind).is_off {
             // Clerk has switched the kind off, so it says nothing of those that there were.
-            self.run.tally.of_mut(kind).drift.unproven += 1;
+            self.run.tally.get_mut(kind).drift.unproven += 1;
             return None;
         }
         let seen = self.seen_of(&entity);
-        let is_unconfirmed = seen.of(kind).is_none() && !is_settled(item, start) && item.provenance.applied_at < start;
-        self.run.tally.of_mut(kind).unconfirmed += u64::from(is_unconfirmed && self.run.is_complete(kind));
+        let is_unconfirmed = seen.get(kind).is_none() && !is_settled(item, start) && item.provenance.applied_at < start;
+        self.run.tally.get_mut(kind).unconfirmed += u64::from(is_unconfirmed && self.run.is_complete(kind));
         doubt(&entity, item, &seen, start)
     }
 
@@ -86,7 +86,7 @@ impl RunExecutor<'_> {
         let mut seen = PerKind::default();
         for entity in entity.parents().iter().chain([entity]) {
             let kind = entity.kind();
-            *seen.of_mut(kind) = self.seen.of_mut(kind).get(self.run.run.as_str(), entity);
+            *seen.get_mut(kind) = self.seen.get_mut(kind).get(self.run.run.as_str(), entity);
         }
         seen
     }

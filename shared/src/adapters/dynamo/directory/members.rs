@@ -42,7 +42,7 @@ impl Directory {
     pub async fn members(&self, parent: &Key, from: Option<Place>) -> Result<Page, StoreError> {
         let request = self.client.query().table_name(&self.table).limit(MAX_TOGETHER);
         let request = request.set_exclusive_start_key(from.map(|place| place.0));
-        let of_user = Kind::of(parent) == Some(Kind::User);
+        let of_user = Kind::from_key(parent) == Some(Kind::User);
         let request = if of_user {
             request
                 .key_condition_expression("pk = :pk AND begins_with(sk, :organizations)")
@@ -56,7 +56,7 @@ impl Directory {
                 .key_condition_expression("organization_id = :organization")
                 .expression_attribute_values(":organization", AttributeValue::S(id))
         };
-        let found = request.send().await.map_err(StoreError::of)?;
+        let found = request.send().await.map_err(StoreError::from_sdk)?;
         let next = found.last_evaluated_key.filter(|key| !key.is_empty()).map(Place);
         let mut rows = found.items.unwrap_or_default();
         if !of_user {

@@ -115,7 +115,7 @@ impl Directory {
         let request = request.projection_expression(expression).set_expression_attribute_names(Some(names));
         let request = request.set_exclusive_start_key(from.map(attributes));
         let page = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
-        let page = page.map_err(StoreError::of)?;
+        let page = page.map_err(StoreError::from_sdk)?;
         let units = page.consumed_capacity.as_ref().and_then(|capacity| capacity.capacity_units).unwrap_or_default();
         let next = page.last_evaluated_key.as_ref().and_then(key_of);
         Ok(Rows { units, next, ..read(page.items.unwrap_or_default()) })

@@ -4,8 +4,7 @@
 use super::Directory;
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::config::http::HttpResponse;
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{
@@ -13,7 +12,6 @@ use aws_sdk_dynamodb::types::{
     ReturnValuesOnConditionCheckFailure, TransactWriteItem,
 };
 
-use crate::adapters::backoff::backoff;
 use crate::adapters::dynamo::batch::attributes;
 use crate::adapters::dynamo::error::StoreError;
 use crate::adapters::dynamo::item;
@@ -22,8 +20,6 @@ use crate::core::millis::Millis;
 use crate::core::mirror::item::{CONSEQUENCES_AT, Item, NOBODY, PURGING_AT};
 use crate::core::mirror::rule::{Guard, Stamp};
 
-/// Attempts at a write that others' transactions get in the way of.
-const MAX_ATTEMPTS: u32 = 4;
 /// The items that may be put under one parent together: a transaction has 100 actions, and one is the check.
 /// Source: AWS, API reference of `TransactWriteItems`.
 pub const MAX_TOGETHER: i32 = 99;
@@ -89,16 +85,7 @@ impl Directory {
         for (placeholder, moment) in condition.moments {
             request = request.expression_attribute_values(placeholder, number(moment));
         }
-        let mut attempts = 1;
-        let sent = loop {
-            match request.clone().send().await {
-                // Somebody's transaction has the item in hand, a mere check of it included. The SDK does not try again.
-                Err(error) if is_conflict(&error) && attempts < MAX_ATTEMPTS => backoff(attempts).await,
-                sent => break sent,
-            }
-            attempts += 1;
-        };
-        match sent {
+        match request.send().await {
             Ok(output) => {
                 let units = output.consumed_capacity().and_then(ConsumedCapacity::capacity_units).unwrap_or_default();
                 Ok(Put::Applied { units })
@@ -109,7 +96,7 @@ impl Directory {
                     Some(stored) if stored.is_empty() => Ok(Put::Refused(None)),
                     Some(stored) => Ok(Put::Refused(Some(Box::new(item::item(stored.clone())?)))),
                 },
-                _ => Err(StoreError::of(error)),
+                _ => Err(StoreError::from_sdk(error)),
             },
         }
     }
@@ -211,7 +198,7 @@ impl Directory {
         match request.send().await {
             Ok(_) => Ok(true),
             Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
-            Err(error) => Err(StoreError::of(error)),
+            Err(error) => Err(StoreError::from_sdk(error)),
         }
     }
 
@@ -262,26 +249,14 @@ fn exactly(read: &Item) -> (&'static str, HashMap<String, String>, HashMap<Strin
     ("#rank = :rank AND #applied_at = :applied_at", names, values)
 }
 
-/// Sends a mark, again while others' transactions are in its way.
+/// Sends a mark. Returns its write units; nothing if its condition does not hold.
 async fn send(request: UpdateItemFluentBuilder) -> Result<Option<f64>, StoreError> {
-    let mut attempts = 1;
-    loop {
-        let error = match request.clone().send().await {
-            Ok(marked) => {
-                let units = marked.consumed_capacity().and_then(ConsumedCapacity::capacity_units);
-                return Ok(Some(units.unwrap_or_default()));
-            }
-            Err(error) => error,
-        };
-        match error.code() {
-            Some("ConditionalCheckFailedException") => return Ok(None),
-            Some("TransactionConflictException") if attempts < MAX_ATTEMPTS => backoff(attempts).await,
-            _ => return Err(StoreError::of(error)),
+    match request.send().await {
+        Ok(marked) => {
+            let units = marked.consumed_capacity().and_then(ConsumedCapacity::capacity_units);
+            Ok(Some(units.unwrap_or_default()))
         }
-        attempts += 1;
+        Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(None),
+        Err(error) => Err(StoreError::from_sdk(error)),
     }
-}
-
-fn is_conflict(error: &SdkError<PutItemError, HttpResponse>) -> bool {
-    error.code() == Some("TransactionConflictException")
 }

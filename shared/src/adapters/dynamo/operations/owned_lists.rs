@@ -59,7 +59,7 @@ where
 
 async fn read(client: &Client, table: &str, name: &ListName) -> Result<String, ListError> {
     let wanted = client.get_item().table_name(table).set_key(Some(attributes(&name.key()))).consistent_read(true);
-    let item = wanted.send().await.map_err(|error| ListError::Store(StoreError::of(error)))?.item;
+    let item = wanted.send().await.map_err(|error| ListError::Store(StoreError::from_sdk(error)))?.item;
     let item = item.ok_or_else(|| ListError::Missing(name.setting(), table.to_owned()))?;
     let list = item.get(VALUE).and_then(|value| value.as_s().ok()).filter(|list| name.is_of(list));
     list.cloned().ok_or_else(|| ListError::Changed(name.setting(), table.to_owned()))
@@ -71,9 +71,9 @@ async fn read(client: &Client, table: &str, name: &ListName) -> Result<String, L
 ///
 /// [`StoreError`].
 pub async fn store(client: &Client, table: &str, list: &str) -> Result<ListName, StoreError> {
-    let name = ListName::of(list);
+    let name = ListName::new(list);
     let mut item = attributes(&name.key());
     item.insert(VALUE.to_owned(), AttributeValue::S(list.to_owned()));
-    client.put_item().table_name(table).set_item(Some(item)).send().await.map_err(StoreError::of)?;
+    client.put_item().table_name(table).set_item(Some(item)).send().await.map_err(StoreError::from_sdk)?;
     Ok(name)
 }

@@ -36,7 +36,13 @@ impl Operations {
         let expires_at = due.due_at.get() / 1000 + LEFT_SECONDS;
         let kept = Kept { pk: due.partition(), due, expires_at };
         let row = serde_dynamo::to_item(kept).map_err(|error| StoreError::Unreadable(error.into()))?;
-        self.client.put_item().table_name(&self.table).set_item(Some(row)).send().await.map_err(StoreError::of)?;
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(row))
+            .send()
+            .await
+            .map_err(StoreError::from_sdk)?;
         Ok(())
     }
 
@@ -55,7 +61,7 @@ impl Operations {
         let request = request
             .key_condition_expression("pk = :pk")
             .expression_attribute_values(":pk", AttributeValue::S(partition.to_owned()));
-        let found = request.send().await.map_err(StoreError::of)?;
+        let found = request.send().await.map_err(StoreError::from_sdk)?;
         let next = found.last_evaluated_key.filter(|key| !key.is_empty()).map(Place);
         let mut due = Vec::new();
         for row in found.items.unwrap_or_default() {
@@ -79,6 +85,6 @@ impl Operations {
     pub async fn forget_purge(&self, due: &Due) -> Result<(), StoreError> {
         let key = Key { pk: due.partition(), sk: due.sk.clone() };
         let request = self.client.delete_item().table_name(&self.table).set_key(Some(attributes(&key)));
-        request.send().await.map_err(StoreError::of).map(drop)
+        request.send().await.map_err(StoreError::from_sdk).map(drop)
     }
 }

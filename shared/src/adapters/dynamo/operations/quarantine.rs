@@ -61,7 +61,13 @@ impl Operations {
             entity_id: event.entity.as_deref(),
         };
         let item = serde_dynamo::to_item(note).map_err(|error| StoreError::Unreadable(error.into()))?;
-        self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await.map_err(StoreError::of)?;
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .send()
+            .await
+            .map_err(StoreError::from_sdk)?;
         Ok(())
     }
 
@@ -92,7 +98,7 @@ impl Operations {
                 .expression_attribute_values(":entity", AttributeValue::S(entity.to_owned()));
             let mut pages = of_day.into_paginator().items().send();
             while let Some(note) = pages.next().await {
-                notes.push(plain(note.map_err(StoreError::of)?));
+                notes.push(plain(note.map_err(StoreError::from_sdk)?));
             }
         }
         Ok(notes)

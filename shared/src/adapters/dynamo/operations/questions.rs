@@ -73,7 +73,7 @@ impl Operations {
                     let stored = serde_dynamo::from_item(stored.clone());
                     stored.map(Some).map_err(|error| StoreError::Unreadable(error.into()))
                 }
-                _ => Err(StoreError::of(error)),
+                _ => Err(StoreError::from_sdk(error)),
             },
         }
     }
@@ -94,7 +94,7 @@ impl Operations {
             .expression_attribute_values(":requests", number(requests.into()))
             .expression_attribute_values(":expires_at", number((window + WINDOW) / 1000 + STAYS_SECONDS))
             .return_values(ReturnValue::UpdatedNew);
-        let now = request.send().await.map_err(StoreError::of)?.attributes.unwrap_or_default();
+        let now = request.send().await.map_err(StoreError::from_sdk)?.attributes.unwrap_or_default();
         let spent = now.get("requests").and_then(|spent| spent.as_n().ok()).and_then(|spent| spent.parse().ok());
         spent.ok_or_else(|| StoreError::Unreadable("a budget without a number".into()))
     }

@@ -85,11 +85,11 @@ impl Operations {
             Ok(_) => Ok(None),
             Err(error) if error.code() == Some(REFUSED) => {
                 let held = self.client.get_item().table_name(&self.table).set_key(Some(attributes(&lease_key())));
-                let held = held.consistent_read(true).send().await.map_err(StoreError::of)?.item;
+                let held = held.consistent_read(true).send().await.map_err(StoreError::from_sdk)?.item;
                 // Nothing if it has been given back in the meantime: whoever asks again gets it.
                 Ok(Some(held.map(from_row).transpose()?.unwrap_or(Lease { holder: String::new(), until: now })))
             }
-            Err(error) => Err(StoreError::of(error)),
+            Err(error) => Err(StoreError::from_sdk(error)),
         }
     }
 
@@ -105,7 +105,7 @@ impl Operations {
             .expression_attribute_names("#holder", "holder")
             .expression_attribute_values(":holder", AttributeValue::S(holder.to_owned()));
         match request.send().await {
-            Err(error) if error.code() != Some(REFUSED) => Err(StoreError::of(error)),
+            Err(error) if error.code() != Some(REFUSED) => Err(StoreError::from_sdk(error)),
             _ => Ok(()),
         }
     }
@@ -122,7 +122,7 @@ impl Operations {
         match request.send().await {
             Ok(_) => Ok(true),
             Err(error) if error.code() == Some(REFUSED) => Ok(false),
-            Err(error) => Err(StoreError::of(error)),
+            Err(error) => Err(StoreError::from_sdk(error)),
         }
     }
 
@@ -139,7 +139,7 @@ impl Operations {
         match request.send().await {
             Ok(kept) => Ok(Some(kept.consumed_capacity.and_then(|used| used.capacity_units).unwrap_or_default())),
             Err(error) if error.code() == Some(REFUSED) => Ok(None),
-            Err(error) => Err(StoreError::of(error)),
+            Err(error) => Err(StoreError::from_sdk(error)),
         }
     }
 
@@ -161,7 +161,7 @@ impl Operations {
         let request = self.client.query().table_name(&self.table).key_condition_expression("pk = :pk");
         let request = request.expression_attribute_values(":pk", AttributeValue::S(RUNS.to_owned()));
         let request = request.scan_index_forward(false).limit(most).consistent_read(true);
-        let found = request.send().await.map_err(StoreError::of)?.items.unwrap_or_default();
+        let found = request.send().await.map_err(StoreError::from_sdk)?.items.unwrap_or_default();
         let read = found.into_iter().filter_map(|row| {
             from_row(row).inspect_err(|error| tracing::warn!(%error, "the record of a run cannot be read")).ok()
         });
@@ -176,7 +176,7 @@ impl Operations {
     pub async fn run(&self, id: &RunId) -> Result<Option<Run>, StoreError> {
         let key = attributes(&Key { pk: RUNS.to_owned(), sk: id.to_string() });
         let request = self.client.get_item().table_name(&self.table).set_key(Some(key)).consistent_read(true);
-        request.send().await.map_err(StoreError::of)?.item.map(from_row).transpose()
+        request.send().await.map_err(StoreError::from_sdk)?.item.map(from_row).transpose()
     }
 
     /// Remembers whom a page of a listing has shown.
@@ -215,7 +215,7 @@ impl Operations {
         let request = self.pages(run, kind, SEEN, None);
         let pages: Result<Vec<Row>, _> = request.into_paginator().items().send().collect().await;
         let mut entries = Vec::new();
-        for page in pages.map_err(StoreError::of)? {
+        for page in pages.map_err(StoreError::from_sdk)? {
             let bytes = page.get("seen").and_then(|value| value.as_b().ok());
             let read = bytes.and_then(|bytes| listed::from_bytes(bytes.as_ref()));
             entries.extend(read.ok_or_else(|| StoreError::Unreadable("a page of a run is damaged".into()))?);
@@ -236,7 +236,7 @@ impl Operations {
         after: Option<&Key>,
     ) -> Result<Option<(Key, Vec<Candidate>)>, StoreError> {
         let request = self.pages(run, kind, page.name(), after).limit(1);
-        let found = request.send().await.map_err(StoreError::of)?.items.unwrap_or_default();
+        let found = request.send().await.map_err(StoreError::from_sdk)?.items.unwrap_or_default();
         let Some(mut row) = found.into_iter().next() else { return Ok(None) };
         let unreadable = || StoreError::Unreadable("a page of a run is damaged".into());
         let key = key_of(&row).ok_or_else(unreadable)?;
@@ -258,7 +258,7 @@ impl Operations {
         row.insert("expires_at".to_owned(), expiry(run, PAGES_SECONDS));
         let request = self.client.put_item().table_name(&self.table).set_item(Some(row));
         let kept = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
-        let capacity = kept.map_err(StoreError::of)?.consumed_capacity;
+        let capacity = kept.map_err(StoreError::from_sdk)?.consumed_capacity;
         Ok(capacity.and_then(|capacity| capacity.capacity_units).unwrap_or_default())
     }
 
@@ -281,7 +281,7 @@ impl Operations {
     /// [`StoreError`].
     pub async fn lease(&self, now: Millis) -> Result<Option<Lease>, StoreError> {
         let request = self.client.get_item().table_name(&self.table).set_key(Some(attributes(&lease_key())));
-        let row = request.consistent_read(true).send().await.map_err(StoreError::of)?.item;
+        let row = request.consistent_read(true).send().await.map_err(StoreError::from_sdk)?.item;
         Ok(row.map(from_row::<Lease>).transpose()?.filter(|lease| lease.until >= now))
     }
 }

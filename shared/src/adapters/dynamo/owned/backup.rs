@@ -71,7 +71,7 @@ fn each_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<serde_dynamo:
 
 impl Line {
     /// The line of a row.
-    pub fn of(owned: OwnedRow, redacted_at: Option<Millis>) -> Line {
+    pub fn new(owned: OwnedRow, redacted_at: Option<Millis>) -> Line {
         let OwnedRow { table, key, row, .. } = owned;
         Line { table, key, redacted_at, row: row.into() }
     }

@@ -37,7 +37,7 @@ pub struct PendingRemoval {
 
 impl PendingRemoval {
     /// The removal of a row.
-    pub fn of(owned: &OwnedRow, left: Option<Row>) -> PendingRemoval {
+    pub fn new(owned: &OwnedRow, left: Option<Row>) -> PendingRemoval {
         let owners = owned.owner.iter().cloned().collect();
         PendingRemoval { table: owned.table.clone(), key: owned.key(), owners, left }
     }
@@ -104,7 +104,7 @@ async fn remove_one(client: &Client, row: PendingRemoval) -> Result<Option<Strin
             let is_there = refusal.item().is_some_and(|row| !row.is_empty());
             return Ok(is_there.then_some(table));
         }
-        match StoreError::of(error) {
+        match StoreError::from_sdk(error) {
             // Throttled, or in the way of the application's transaction: as many attempts as a batch has.
             StoreError::Unavailable(..) if attempts < MAX_WRITE_REQUESTS => backoff(attempts).await,
             error => return Err(error),

@@ -175,7 +175,7 @@ pub async fn put_back(client: &Client, row: Returning, replaces: bool) -> Result
         Err(error) => match error.code() {
             Some("ConditionalCheckFailedException") => Ok(PutBack::Taken),
             Some("ResourceNotFoundException") => Ok(PutBack::NoTable),
-            _ => Err(StoreError::of(error)),
+            _ => Err(StoreError::from_sdk(error)),
         },
     }
 }

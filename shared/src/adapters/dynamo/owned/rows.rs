@@ -243,7 +243,7 @@ impl DynamoOwned {
     {
         match error.code() {
             Some("ResourceNotFoundException") if !self.by_partition => OwnedError::Missing(self.name().to_owned()),
-            _ => OwnedError::Store(StoreError::of(error)),
+            _ => OwnedError::Store(StoreError::from_sdk(error)),
         }
     }
 }

@@ -54,7 +54,7 @@ impl Profiles {
         let request = self.client.scan().table_name(&self.table).limit(SEARCH_PAGE).projection_expression(KEYS);
         let request = request.set_exclusive_start_key(from.map(attributes));
         let page = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
-        let page = page.map_err(StoreError::of)?;
+        let page = page.map_err(StoreError::from_sdk)?;
         let units = page.consumed_capacity.as_ref().and_then(|capacity| capacity.capacity_units).unwrap_or_default();
         let next = page.last_evaluated_key.as_ref().and_then(key_of);
         Ok(Found { units, next, ..read(page.items()) })
