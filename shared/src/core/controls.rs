@@ -46,6 +46,8 @@ pub enum Invariant {
     I18,
     /// The export of an id that nobody knows is an empty record.
     I19,
+    /// An owner may write every field of a record.
+    I20,
     /// A purge does not look whose a row is that an index has found.
     I23,
     /// One caller may have Clerk asked at any time.

@@ -157,6 +157,43 @@ pub enum EntityId {
     },
 }
 
+/// Either id of a user, as callers of the API name one: Clerk's, or the application's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AnyUserId {
+    Clerk(UserId),
+    Internal(InternalId),
+}
+
+impl std::str::FromStr for AnyUserId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<AnyUserId, InvalidId> {
+        if text.starts_with("user_") { text.parse().map(AnyUserId::Clerk) } else { text.parse().map(AnyUserId::Internal) }
+    }
+}
+
+impl AnyUserId {
+    /// The application's own id.
+    pub fn internal(&self, instance: &InstanceId) -> InternalId {
+        match self {
+            AnyUserId::Clerk(user) => instance.internal_id(user),
+            AnyUserId::Internal(id) => *id,
+        }
+    }
+}
+
+impl InternalId {
+    /// Where the Directory keeps the user.
+    pub fn user_key(self) -> Key {
+        Key { pk: format!("USER#{self}"), sk: "USER".to_owned() }
+    }
+
+    /// Where the Directory keeps the membership of the user in an organization.
+    pub fn membership_key(self, organization: &OrganizationId) -> Key {
+        Key { pk: format!("USER#{self}"), sk: format!("ORG#{organization}") }
+    }
+}
+
 impl EntityId {
     /// Which kind it is of.
     pub fn kind(&self) -> Kind {

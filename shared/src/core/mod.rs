@@ -4,6 +4,7 @@
 //! and who is refused, [`ensure`] what a caller is given. [`reconcile`] is about whole listings and whole tables,
 //! [`deletion`] about what follows from a deletion. [`controls`] lets the tests remove one guard at a time.
 
+pub mod account;
 pub mod clerk;
 pub mod controls;
 pub mod deletion;

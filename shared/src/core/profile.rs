@@ -5,11 +5,24 @@
 
 use serde_json::{Map, Value};
 
-use super::id::{EntityId, InstanceId, InternalId, Key, OrganizationId, UserId, user_pk};
+use super::id::{EntityId, InstanceId, InternalId, Key, OrganizationId, PerKind, UserId, user_pk};
 use super::millis::Millis;
 
 /// Attributes that Rollcall sets, which defaults cannot.
 pub const RESERVED: [&str; 5] = ["pk", "sk", "user_id", "organization_id", "created_at"];
+
+/// Attributes that neither defaults nor the owner of a record may set: [`RESERVED`], the mark of a redaction, the count of the
+/// owner's writes, and the attribute that a table of the application's own making may use as its time to live.
+pub const PROTECTED: [&str; 8] = [
+    "pk",
+    "sk",
+    "user_id",
+    "organization_id",
+    "created_at",
+    "redacted_at",
+    "profile_version",
+    "expires_at",
+];
 
 /// What new records hold beyond [`RESERVED`].
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -40,6 +53,12 @@ impl Profile {
         Profile::new(key, instance.internal_id(user), Some(organization), &defaults.membership, now)
     }
 
+    /// A new record with these fields.
+    pub fn of_record(id: &RecordId, instance: &InstanceId, fields: &Map<String, Value>, now: Millis) -> Profile {
+        let user = instance.internal_id(&id.user);
+        Profile::new(id.key(instance), user, id.organization.as_ref(), fields, now)
+    }
+
     fn new(
         key: Key,
         user: InternalId,
@@ -61,6 +80,37 @@ impl Profile {
         self.0.remove("pk");
         self.0.remove("sk");
         self.0
+    }
+}
+
+/// Which record: that of a user, or that of the user's membership of an organization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordId {
+    pub user: UserId,
+    pub organization: Option<OrganizationId>,
+}
+
+impl RecordId {
+    pub fn key(&self, instance: &InstanceId) -> Key {
+        match &self.organization {
+            None => user_key(instance, &self.user),
+            Some(organization) => membership_key(instance, &self.user, organization),
+        }
+    }
+
+    /// The keys of the rows on which the record depends: the user, and of a membership's record the organization and the
+    /// membership.
+    pub fn owners(&self, instance: &InstanceId) -> PerKind<Option<Key>> {
+        let organization = self.organization.clone();
+        let membership = organization.clone().map(|organization| {
+            let user = self.user.clone();
+            EntityId::Membership { user, organization }.key(instance)
+        });
+        PerKind {
+            user: Some(EntityId::User(self.user.clone()).key(instance)),
+            organization: organization.map(|organization| EntityId::Organization(organization).key(instance)),
+            membership,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The order of IO around the core's decisions.
 
+pub mod account;
 pub mod apply;
 pub mod deletion;
 pub mod ensure;

@@ -108,6 +108,11 @@ impl Sessions {
         }
     }
 
+    /// Whether a request has a token in `Authorization: Bearer`, which counts before every cookie.
+    pub fn has_bearer(request: &Request) -> bool {
+        bearer(request.headers()).is_some()
+    }
+
     /// A browser adds an `Origin` to every request that may change something.
     fn is_from_allowed_origin(&self, headers: &HeaderMap) -> bool {
         let mut origins = headers.get_all(ORIGIN).iter().map(|origin| origin.to_str().unwrap_or_default());

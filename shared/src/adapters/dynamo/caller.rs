@@ -7,12 +7,13 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::batch;
 use super::error::StoreError;
 use super::item;
+use super::profiles::record::Record;
 use super::row::{key_of, profile};
 use super::stores::Stores;
 use crate::core::id::{EntityId, InstanceId, Key, PerKind};
 use crate::core::mirror::item::Item;
 use crate::core::profile;
-use crate::core::profile::Profile;
+use crate::core::profile::{Profile, RecordId};
 
 /// Requests for the keys that DynamoDB leaves out when it is short of capacity.
 const MAX_REQUESTS: u32 = 3;
@@ -25,6 +26,13 @@ pub struct Stored {
     pub profile: Option<Profile>,
     /// The application's record of the membership.
     pub membership_profile: Option<Profile>,
+}
+
+/// A record, and the rows of its owners.
+#[derive(Debug)]
+pub struct OwnedRecord {
+    pub copies: PerKind<Option<Item>>,
+    pub record: Option<Record>,
 }
 
 impl Stores {
@@ -60,6 +68,28 @@ impl Stores {
         let mut record =
             |key: Option<Key>| key.and_then(|key| found.remove(&(&*self.profiles.table, key))).map(profile);
         Ok(Stored { copies, profile: record(profile_keys.0), membership_profile: record(profile_keys.1) })
+    }
+
+    /// Reads the record of a user, or of the user's membership of an organization, with the rows of its owners, strongly
+    /// consistent: one request.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn owned_record(&self, instance: &InstanceId, record: &RecordId) -> Result<OwnedRecord, StoreError> {
+        let owners = record.owners(instance);
+        let keys: Vec<&Key> = owners.as_ref().into_array().into_iter().flatten().collect();
+        let record = record.key(instance);
+        let mut found = self.fetch(&keys, &[&record]).await?;
+        let mut item = |key: Option<Key>| {
+            let row = key.and_then(|key| found.remove(&(&*self.directory.table, key)));
+            row.map(item::item).transpose()
+        };
+        let PerKind { user, organization, membership } = owners;
+        let copies =
+            PerKind { user: item(user)?, organization: item(organization)?, membership: item(membership)? };
+        let record = found.remove(&(&*self.profiles.table, record)).map(Record::new);
+        Ok(OwnedRecord { copies, record })
     }
 
     async fn fetch(

@@ -33,6 +33,17 @@ pub(in crate::adapters) fn key_of(row: &HashMap<String, AttributeValue>) -> Opti
     Some(Key { pk: text("pk")?, sk: text("sk")? })
 }
 
+/// Whether JSON expresses a value exactly: no set, no binary value, no number that a double does not hold.
+pub(in crate::adapters) fn is_exact(value: &AttributeValue) -> bool {
+    match value {
+        AttributeValue::S(_) | AttributeValue::Bool(_) | AttributeValue::Null(_) => true,
+        AttributeValue::N(digits) => number(digits).is_number(),
+        AttributeValue::L(values) => values.iter().all(is_exact),
+        AttributeValue::M(map) => map.values().all(is_exact),
+        _ => false,
+    }
+}
+
 fn json(value: AttributeValue) -> Value {
     match value {
         AttributeValue::S(text) => text.into(),

@@ -12,12 +12,13 @@ use lambda_http::request::{LambdaRequest, RequestContext};
 use lambda_http::tower::{Service, ServiceBuilder};
 use lambda_http::{Adapter, Body, Error, IntoResponse, LambdaEvent, Request, service_fn};
 use serde::Serialize;
+use serde_json::{Map, Value};
 use tracing::{Instrument, info_span};
 use url::Url;
 
 use super::metrics;
 use crate::core::millis::Millis;
-use crate::core::problem::{MEDIA_TYPE, Problem};
+use crate::core::problem::{MEDIA_TYPE, Problem, ProblemBody};
 
 /// Makes an event safe for `lambda_http`, which panics on some that API Gateway never sends but that anybody who may
 /// invoke the function can: a body that is no base64 although it says so, a path, a host or a query that make no URL.
@@ -154,6 +155,25 @@ pub fn problem(problem: &Problem, request_id: &str) -> Response<Body> {
 pub fn problem_with_support(problem: &Problem, request_id: &str, support: Option<&str>) -> Response<Body> {
     metrics::problem(problem);
     answer(problem.status, MEDIA_TYPE, &problem.body(request_id, support))
+}
+
+/// A problem with further members in its body, such as where in the request the problem is.
+pub fn problem_with_members(
+    problem: &Problem,
+    request_id: &str,
+    support: Option<&str>,
+    members: Map<String, Value>,
+) -> Response<Body> {
+    metrics::problem(problem);
+    answer(problem.status, MEDIA_TYPE, &WithMembers { body: problem.body(request_id, support), members })
+}
+
+#[derive(Serialize)]
+struct WithMembers<'a> {
+    #[serde(flatten)]
+    body: ProblemBody<'a>,
+    #[serde(flatten)]
+    members: Map<String, Value>,
 }
 
 /// A problem as a page, for somebody who looks at it in a browser.

@@ -198,6 +198,7 @@ mod tests {
             role: Claim { metadata: Some("admin".to_owned()), top: None },
             actor: None,
             first_factor_age: None,
+            issued_at: None,
         }
     }
 

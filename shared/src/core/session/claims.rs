@@ -141,6 +141,8 @@ pub struct Session {
     pub actor: Option<String>,
     /// How long ago, in minutes, the user last proved the first factor; nothing if never or not known.
     pub first_factor_age: Option<u32>,
+    /// When the token was issued, in seconds of Unix time; nothing if the token does not say.
+    pub issued_at: Option<u64>,
 }
 
 /// A claim that Rollcall's guide puts under `metadata`. At the top another product may have put its own under the same
@@ -324,7 +326,9 @@ fn session(user: UserId, claims: Claims) -> Session {
         }
         (None, None) => None,
     };
-    Session { user, organization, db_id, role, actor, first_factor_age }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float cast saturates")]
+    let issued_at = claims.iat.map(|seconds| seconds as u64);
+    Session { user, organization, db_id, role, actor, first_factor_age, issued_at }
 }
 
 /// The permissions of version 2: for the i-th feature that belongs to the organization, `fpm` holds a mask over the

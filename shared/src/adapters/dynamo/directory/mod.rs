@@ -1,6 +1,7 @@
 //! The Directory: the copy of Clerk.
 
 pub mod members;
+pub mod partition;
 pub mod scan;
 pub mod write;
 

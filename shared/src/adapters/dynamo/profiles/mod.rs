@@ -1,5 +1,6 @@
 //! Profiles: the application's own records.
 
+pub mod record;
 pub mod scan;
 pub mod write;
 

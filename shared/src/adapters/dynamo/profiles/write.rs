@@ -112,7 +112,7 @@ impl Profiles {
         Ok(items)
     }
 
-    fn check(&self, key: &Key, owner: OwnerState) -> Result<TransactWriteItem, StoreError> {
+    pub(super) fn check(&self, key: &Key, owner: OwnerState) -> Result<TransactWriteItem, StoreError> {
         let condition = match owner {
             OwnerState::Lives => "attribute_exists(pk) AND attribute_not_exists(deleted_at)",
             OwnerState::HasNotEnded => "attribute_not_exists(deleted_at)",

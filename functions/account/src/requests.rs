@@ -1,0 +1,134 @@
+//! What requests say: parameters, preconditions and bodies, read strictly.
+
+use http::HeaderMap;
+use http::header::{CONTENT_TYPE, HeaderName, IF_MATCH, IF_NONE_MATCH};
+use lambda_http::{Request, RequestExt};
+use rollcall::core::account::authorization::Question;
+use rollcall::core::account::etag::{Preconditions, Tags};
+use rollcall::core::account::members::{DEFAULT_LIMIT, MAX_LIMIT, Query};
+use rollcall::core::id::{AnyUserId, OrganizationId};
+use rollcall::core::problem::Problem;
+use rollcall::services::account::users::MAX_USERS;
+use serde_json::{Map, Value};
+
+use crate::problems::{
+    BODY_INVALID, BODY_TOO_LARGE, CURSOR_INVALID, ID_INVALID, JSON_EXPECTED, LIMIT_INVALID, MERGE_PATCH_EXPECTED,
+    ORGANIZATION_INVALID, PARAMETER_REPEATED, PRECONDITION_MALFORMED, QUESTION_INVALID, QUESTION_MISSING,
+    TOO_MANY_USERS, USERS_MISSING,
+};
+
+/// The longest body, in bytes: a record of 16 KB, with white space and escapes.
+const MAX_BODY: usize = 64 * 1024;
+/// The longest name of a role or a permission.
+const MAX_NAME: usize = 128;
+
+/// The one value of a parameter, if it is given and not empty.
+fn single(request: &Request, name: &str) -> Result<Option<String>, Problem> {
+    let parameters = request.query_string_parameters();
+    let all = parameters.all(name).unwrap_or_default();
+    match all.as_slice() {
+        [] => Ok(None),
+        [one] => Ok(Some((*one).to_owned()).filter(|one| !one.is_empty())),
+        _ => Err(PARAMETER_REPEATED),
+    }
+}
+
+/// `organization_id`, if it is given.
+pub fn organization(request: &Request) -> Result<Option<OrganizationId>, Problem> {
+    let id = single(request, "organization_id")?;
+    id.map(|id| id.parse().map_err(|_| ORGANIZATION_INVALID)).transpose()
+}
+
+pub fn question(request: &Request) -> Result<Question, Problem> {
+    let named = |name| -> Result<Option<String>, Problem> {
+        let value = single(request, name)?;
+        let is_name = |text: &String| text.len() <= MAX_NAME && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if value.as_ref().is_none_or(is_name) { Ok(value) } else { Err(QUESTION_INVALID) }
+    };
+    let question = Question {
+        role: named("role")?,
+        permission: named("permission")?,
+        organization: organization(request)?.map(|id| id.to_string()),
+    };
+    if question.role.is_none() && question.permission.is_none() { Err(QUESTION_MISSING) } else { Ok(question) }
+}
+
+pub fn members(request: &Request) -> Result<Query, Problem> {
+    let parameters = request.path_parameters();
+    let id = parameters.first("id").unwrap_or_default();
+    let organization: OrganizationId = id.parse().map_err(|_| ORGANIZATION_INVALID)?;
+    let role = single(request, "role")?;
+    let limit = match single(request, "limit")? {
+        None => DEFAULT_LIMIT,
+        Some(text) => {
+            let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+            let limit = text.parse().ok().filter(|limit| is_number && (1..=MAX_LIMIT).contains(limit));
+            limit.ok_or(LIMIT_INVALID)?
+        }
+    };
+    let after = single(request, "cursor")?;
+    let after = after.map(|cursor| {
+        Query::position(&organization, role.as_deref(), &cursor).ok_or(CURSOR_INVALID)
+    });
+    Ok(Query { after: after.transpose()?, organization, role, limit })
+}
+
+/// The id in the path.
+pub fn user(request: &Request) -> Result<AnyUserId, Problem> {
+    request.path_parameters().first("id").unwrap_or_default().parse().map_err(|_| ID_INVALID)
+}
+
+/// The values of `id`, repeated or separated by commas.
+pub fn users(request: &Request) -> Result<Vec<AnyUserId>, Problem> {
+    let parameters = request.query_string_parameters();
+    let all = parameters.all("id").unwrap_or_default();
+    let ids: Vec<&str> = all.iter().flat_map(|ids| ids.split(',')).filter(|id| !id.is_empty()).collect();
+    match ids.len() {
+        0 => Err(USERS_MISSING),
+        1..=MAX_USERS => ids.into_iter().map(|id| id.parse().map_err(|_| ID_INVALID)).collect(),
+        _ => Err(TOO_MANY_USERS),
+    }
+}
+
+pub fn preconditions(headers: &HeaderMap) -> Result<Preconditions, Problem> {
+    let tags = |name: HeaderName| -> Result<Option<Tags>, Problem> {
+        let lines = headers.get_all(name).iter().map(|line| line.to_str());
+        let lines: Vec<&str> = lines.collect::<Result<_, _>>().map_err(|_| PRECONDITION_MALFORMED)?;
+        if lines.is_empty() {
+            return Ok(None);
+        }
+        Tags::parse(&lines.join(",")).map(Some).map_err(|_| PRECONDITION_MALFORMED)
+    };
+    Ok(Preconditions { if_match: tags(IF_MATCH)?, if_none_match: tags(IF_NONE_MATCH)? })
+}
+
+/// Which media type a body must have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    Json,
+    /// JSON, or no body at all: no fields.
+    JsonOrNothing,
+    MergePatch,
+}
+
+/// The object in the body.
+pub fn body(request: &Request, expected: Expected) -> Result<Map<String, Value>, Problem> {
+    let bytes: &[u8] = request.body();
+    if bytes.is_empty() && expected == Expected::JsonOrNothing {
+        return Ok(Map::new());
+    }
+    let mut types = request.headers().get_all(CONTENT_TYPE).iter();
+    let media_type = types.next().filter(|_| types.next().is_none()).and_then(|value| value.to_str().ok());
+    let media_type = media_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    let (right, problem) = match expected {
+        Expected::Json | Expected::JsonOrNothing => ("application/json", JSON_EXPECTED),
+        Expected::MergePatch => ("application/merge-patch+json", MERGE_PATCH_EXPECTED),
+    };
+    if !media_type.eq_ignore_ascii_case(right) {
+        return Err(problem);
+    }
+    if bytes.len() > MAX_BODY {
+        return Err(BODY_TOO_LARGE);
+    }
+    serde_json::from_slice(bytes).map_err(|_| BODY_INVALID)
+}

@@ -1,0 +1,204 @@
+//! May the caller? Questions about a role or a permission, answered by the copy and by the claims of the session.
+//!
+//! The copy must allow. A claim that is present must not say less; a claim that is absent says nothing. So a demotion counts
+//! from the next read on, whatever the token still says, and a promotion counts as soon as the token says so, too.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use strum::IntoStaticStr;
+
+use crate::core::id::OrganizationId;
+use crate::core::millis::Millis;
+use crate::core::mirror::roles::Roles;
+use crate::core::session::claims::{ActiveOrganization, Session};
+
+/// A place in public metadata, a JSON pointer (RFC 6901).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pointer(String);
+
+impl Pointer {
+    /// Reads a setting; nothing for a text that is no JSON pointer below the root.
+    pub fn parse(text: &str) -> Option<Pointer> {
+        let is_token = |token: &str| {
+            let mut parts = token.split('~').skip(1);
+            !token.is_empty() && parts.all(|part| part.starts_with(['0', '1']))
+        };
+        let tokens = text.strip_prefix('/')?;
+        (text.len() <= 255 && tokens.split('/').all(is_token)).then(|| Pointer(text.to_owned()))
+    }
+
+    /// Whether this is `/role`, whose value the copy has checked already.
+    pub fn is_usual(&self) -> bool {
+        self.0 == "/role"
+    }
+
+    fn find<'a>(&self, metadata: &'a Value) -> Option<&'a Value> {
+        metadata.pointer(&self.0)
+    }
+}
+
+/// Where roles are in the public metadata of a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RolePointers {
+    /// The role in the application; nothing for `role`, which the copy has checked against `ROLES`.
+    pub role: Option<Pointer>,
+    /// An object with the role in each organization by the organization's id; nothing where roles in organizations are Clerk's.
+    pub organization_roles: Option<Pointer>,
+}
+
+/// What is asked. At least one of role and permission is present.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Question {
+    pub role: Option<String>,
+    pub permission: Option<String>,
+    /// The organization in which the caller needs the role or the permission.
+    pub organization: Option<String>,
+}
+
+/// The answer of `GET /me/authorization`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Authorization {
+    pub authorized: bool,
+    /// What decided.
+    pub because: Because,
+    /// How old the claims of the session are, in seconds; null if the token does not say when it was issued.
+    pub claims_age: Option<u64>,
+}
+
+/// What decided about a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, IntoStaticStr)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Because {
+    /// The copy allows, and no claim says less.
+    Allowed,
+    /// The caller has no live membership of the organization.
+    NotAMember,
+    /// The caller has another role.
+    OtherRole,
+    /// The role of the caller does not include the permission.
+    PermissionMissing,
+    /// The copy allows, but the session has another role: the token is newer or older than the copy.
+    ClaimsOtherRole,
+    /// The copy allows, but the session does not have the permission.
+    ClaimsPermissionMissing,
+}
+
+/// What the copy, or Clerk, says of the caller.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// The projected fields of the user.
+    pub user: &'a Map<String, Value>,
+    /// The projected fields of the live membership of the organization in question.
+    pub membership: Option<&'a Map<String, Value>>,
+}
+
+impl Authorization {
+    /// The answer at the moment `now`.
+    pub fn new(because: Because, session: &Session, now: Millis) -> Authorization {
+        let claims_age = session.issued_at.map(|issued_at| (now.get() / 1000).saturating_sub(issued_at));
+        Authorization { authorized: because == Because::Allowed, because, claims_age }
+    }
+}
+
+/// Decides about a question.
+pub fn decide(question: &Question, facts: Facts<'_>, session: &Session, roles: &Roles, pointers: &RolePointers) -> Because {
+    let active = session.organization.as_ref();
+    let organization = question.organization.as_deref().or_else(|| {
+        // A permission is one of an organization: the active one, unless the question names one.
+        question.permission.as_ref().and(active).map(|active| active.id.as_str())
+    });
+    let Some(organization) = organization else {
+        return question.role.as_ref().map_or(Because::NotAMember, |role| of_application(role, facts, session, roles, pointers));
+    };
+    if let Some(role) = &question.role {
+        match in_organization(role, organization, facts, session, pointers) {
+            Because::Allowed => {}
+            other => return other,
+        }
+    }
+    question.permission.as_ref().map_or(Because::Allowed, |permission| permitted(permission, organization, facts, session))
+}
+
+/// The role of a user in the application, which metadata may write as one text or as a list.
+fn of_application(role: &str, facts: Facts<'_>, session: &Session, roles: &Roles, pointers: &RolePointers) -> Because {
+    let Some(pointer) = &pointers.role else {
+        let stored = roles.named(facts.user.get("role").and_then(Value::as_str));
+        let claimed = session.role.known(|role| roles.knows(role));
+        return match (stored == role, claimed) {
+            (false, _) => Because::OtherRole,
+            (true, Some(claimed)) if roles.named(Some(claimed)) != role => Because::ClaimsOtherRole,
+            (true, _) => Because::Allowed,
+        };
+    };
+    let metadata = metadata(facts);
+    if metadata.as_ref().and_then(|metadata| pointer.find(metadata)).is_some_and(|value| names(value, role)) {
+        Because::Allowed
+    } else {
+        Because::OtherRole
+    }
+}
+
+fn in_organization(role: &str, organization: &str, facts: Facts<'_>, session: &Session, pointers: &RolePointers) -> Because {
+    if let Some(pointer) = &pointers.organization_roles {
+        let metadata = metadata(facts);
+        let all = metadata.as_ref().and_then(|metadata| pointer.find(metadata));
+        let has = all.and_then(|all| all.get(organization)).is_some_and(|value| names(value, role));
+        return if has { Because::Allowed } else { Because::OtherRole };
+    }
+    let Some(membership) = facts.membership else { return Because::NotAMember };
+    let is_asked = |has: &str| has == role || has.strip_prefix("org:") == Some(role);
+    if !membership.get("role").and_then(Value::as_str).is_some_and(is_asked) {
+        return Because::OtherRole;
+    }
+    let claimed = claimed(session, organization).and_then(|active| active.role.as_deref());
+    if claimed.is_some_and(|claimed| !is_asked(claimed)) { Because::ClaimsOtherRole } else { Because::Allowed }
+}
+
+fn permitted(permission: &str, organization: &str, facts: Facts<'_>, session: &Session) -> Because {
+    let Some(membership) = facts.membership else { return Because::NotAMember };
+    let has = membership.get("permissions").is_some_and(|all| names(all, permission));
+    if !has {
+        return Because::PermissionMissing;
+    }
+    // Version 1 and version 2 of the token write the permissions of custom features only. A token with none says nothing.
+    let claimed = claimed(session, organization).map(|active| &active.permissions).filter(|claimed| !claimed.is_empty());
+    let is_system = permission.starts_with("org:sys_");
+    match claimed {
+        Some(claimed) if !is_system && !claimed.iter().any(|it| it == permission) => Because::ClaimsPermissionMissing,
+        _ => Because::Allowed,
+    }
+}
+
+/// The active organization, if it is the one in question.
+fn claimed<'a>(session: &'a Session, organization: &str) -> Option<&'a ActiveOrganization> {
+    session.organization.as_ref().filter(|active| active.id.as_str() == organization)
+}
+
+/// Whether a value is this text, or a list that contains it.
+fn names(value: &Value, text: &str) -> bool {
+    match value {
+        Value::String(one) => one == text,
+        Value::Array(all) => all.iter().any(|one| one.as_str() == Some(text)),
+        _ => false,
+    }
+}
+
+/// The public metadata; a copy whose metadata DynamoDB cannot hold as a map has their JSON text.
+fn metadata(facts: Facts<'_>) -> Option<Value> {
+    match facts.user.get("public_metadata")? {
+        Value::String(text) => serde_json::from_str(text).ok(),
+        other => Some(other.clone()),
+    }
+}
+
+/// Whether a membership of Clerk's decides about the question, so that the copy must have one.
+pub fn needs_membership(question: &Question, session: &Session, pointers: &RolePointers) -> Option<OrganizationId> {
+    let active = || session.organization.as_ref().map(|active| active.id.clone());
+    match (&question.organization, &question.permission) {
+        (Some(_), None) if pointers.organization_roles.is_some() => None,
+        (Some(organization), _) => organization.parse().ok(),
+        (None, Some(_)) => active(),
+        (None, None) => None,
+    }
+}

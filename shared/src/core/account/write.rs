@@ -1,0 +1,291 @@
+//! The change of a record by its owner: which fields are set and removed, and what the record is afterwards.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::document::{MAX_BYTES, MAX_FIELDS, Reason, Unstorable, merged, normalized, push};
+use crate::core::controls::{Invariant, guards};
+use crate::core::profile::PROTECTED;
+
+/// The count of the owner's writes, an attribute of the record.
+pub const VERSION: &str = "profile_version";
+
+/// The fields that owners may write: the setting `PROFILE_WRITABLE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Writable {
+    /// All but [`PROTECTED`].
+    All,
+    Fields(BTreeSet<String>),
+}
+
+/// What the owner asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Edit {
+    /// These values in the place of all writable fields: PUT.
+    Replace(Map<String, Value>),
+    /// A merge patch: PATCH.
+    Merge(Map<String, Value>),
+}
+
+/// The change of a stored record. Nothing else of the record is touched.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Changes {
+    pub set: Map<String, Value>,
+    pub remove: BTreeSet<String>,
+}
+
+/// A record as it was read.
+#[derive(Clone, Copy, Debug)]
+pub struct Read<'a> {
+    /// What the owner sees.
+    pub shown: &'a Map<String, Value>,
+    /// The fields whose values JSON cannot express exactly, such as binary ones.
+    pub inexact: &'a BTreeSet<String>,
+}
+
+impl Writable {
+    /// Reads the setting: `*` or a JSON list of names; nothing if the text is neither, or names a protected field.
+    pub fn parse(text: &str) -> Option<Writable> {
+        if matches!(text.trim(), "*" | "\"*\"") {
+            return Some(Writable::All);
+        }
+        let names: BTreeSet<String> = serde_json::from_str(text).ok()?;
+        let is_name = |name: &String| (1..=255).contains(&name.len()) && !PROTECTED.contains(&name.as_str());
+        (names.len() <= MAX_FIELDS && names.iter().all(is_name)).then_some(Writable::Fields(names))
+    }
+
+    fn allows(&self, name: &str) -> bool {
+        if !guards(Invariant::I20) {
+            return true;
+        }
+        match self {
+            Writable::All => !PROTECTED.contains(&name),
+            Writable::Fields(names) => names.contains(name),
+        }
+    }
+}
+
+impl Changes {
+    pub fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.remove.is_empty()
+    }
+
+    /// The fields that change.
+    pub fn fields(&self) -> impl Iterator<Item = &String> {
+        self.set.keys().chain(&self.remove)
+    }
+
+    /// What the owner sees after the change, with the count of writes raised.
+    pub fn applied(&self, shown: &Map<String, Value>) -> Map<String, Value> {
+        let mut after = shown.clone();
+        if !self.is_empty() {
+            after.retain(|name, _| !self.remove.contains(name));
+            after.extend(self.set.clone());
+            after.insert(VERSION.to_owned(), (version(shown) + 1).into());
+        }
+        after
+    }
+}
+
+/// How often the owner has written the record.
+pub fn version(shown: &Map<String, Value>) -> u64 {
+    shown.get(VERSION).and_then(Value::as_u64).unwrap_or_default()
+}
+
+/// The changes that an edit of a record makes. A field that its owner may not write is accepted with its stored value, so that
+/// an owner can send back what was read.
+///
+/// # Errors
+///
+/// [`Unstorable`]: a value that may not be written or cannot be stored. Then nothing is changed.
+pub fn plan(read: Read<'_>, edit: Edit, writable: &Writable) -> Result<Changes, Unstorable> {
+    let mut changes = Changes::default();
+    let given = match edit {
+        Edit::Replace(given) => {
+            let is_dropped = |name: &&String| writable.allows(name) && !given.contains_key(*name);
+            changes.remove = read.shown.keys().filter(is_dropped).cloned().collect();
+            given
+        }
+        Edit::Merge(patch) => {
+            let mut given = Map::new();
+            for (name, change) in patch {
+                let stored = read.shown.get(&name);
+                if change.is_null() && stored.is_some() {
+                    only_writable(&name, writable)?;
+                    changes.remove.insert(name);
+                } else if !change.is_null() {
+                    if change.is_object() && read.inexact.contains(&name) {
+                        return Err(at(&name, Reason::NotJson));
+                    }
+                    let after = merged(stored.cloned().unwrap_or_default(), change);
+                    given.insert(name, after);
+                }
+            }
+            given
+        }
+    };
+    for (name, value) in given {
+        let stored = read.shown.get(&name);
+        if stored == Some(&value) {
+            continue;
+        }
+        let normal = normalized(Map::from_iter([(name.clone(), value)]));
+        if normal.as_ref().is_ok_and(|normal| normal.get(&name) == stored) {
+            continue;
+        }
+        only_writable(&name, writable)?;
+        changes.set.extend(normal?);
+    }
+    within_limits(read.shown, &changes)?;
+    Ok(changes)
+}
+
+/// The fields of a new record: the defaults, and what the owner sends with it.
+///
+/// # Errors
+///
+/// [`Unstorable`], as for [`plan`].
+pub fn created(defaults: &Map<String, Value>, given: Map<String, Value>, writable: &Writable) -> Result<Map<String, Value>, Unstorable> {
+    let inexact = BTreeSet::new();
+    let edit = Edit::Merge(given.into_iter().filter(|(_, value)| !value.is_null()).collect());
+    let changes = plan(Read { shown: defaults, inexact: &inexact }, edit, writable)?;
+    let mut fields = defaults.clone();
+    fields.extend(changes.set);
+    Ok(fields)
+}
+
+fn only_writable(name: &str, writable: &Writable) -> Result<(), Unstorable> {
+    if writable.allows(name) { Ok(()) } else { Err(at(name, Reason::NotWritable)) }
+}
+
+fn at(name: &str, reason: Reason) -> Unstorable {
+    let mut pointer = String::new();
+    push(&mut pointer, name);
+    Unstorable { pointer, reason }
+}
+
+/// A record that the application has made larger than the limits may become smaller, but not larger.
+fn within_limits(before: &Map<String, Value>, changes: &Changes) -> Result<(), Unstorable> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let after = changes.applied(before);
+    let size = |record: &Map<String, Value>| serde_json::to_string(record).map_or(usize::MAX, |text| text.len());
+    let whole = |reason| Unstorable { pointer: String::new(), reason };
+    if after.len() > MAX_FIELDS && after.len() > before.len() {
+        return Err(whole(Reason::Fields));
+    }
+    let bytes = size(&after);
+    if bytes > MAX_BYTES && bytes > size(before) {
+        return Err(whole(Reason::Size));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn map(value: &Value) -> Map<String, Value> {
+        value.as_object().unwrap().clone()
+    }
+
+    fn planned(shown: &Value, edit: Edit, writable: &str) -> Result<Value, (String, Reason)> {
+        let (shown, inexact) = (map(shown), BTreeSet::from(["photo".to_owned()]));
+        let writable = Writable::parse(writable).unwrap();
+        let changes = plan(Read { shown: &shown, inexact: &inexact }, edit, &writable);
+        changes.map(|changes| json!({ "set": changes.set, "remove": changes.remove })).map_err(|it| (it.pointer, it.reason))
+    }
+
+    #[test]
+    fn the_setting_names_fields_that_are_not_protected() {
+        let names = |names: &[&str]| Some(Writable::Fields(names.iter().map(|name| (*name).to_owned()).collect()));
+        for (text, writable) in [
+            ("[]", names(&[])),
+            (r#"["theme", "bio"]"#, names(&["bio", "theme"])),
+            ("*", Some(Writable::All)),
+            ("\"*\"", Some(Writable::All)),
+            ("theme", None),
+            (r#"["pk"]"#, None),
+            (r#"["profile_version"]"#, None),
+            (r#"[""]"#, None),
+            (r#"[1]"#, None),
+            ("", None),
+        ] {
+            assert_eq!(Writable::parse(text), writable, "{text}");
+        }
+    }
+
+    #[test]
+    fn put_replaces_the_writable_fields_and_leaves_the_others() {
+        let shown = json!({ "user_id": "1", "level": 3, "theme": "light", "bio": "b", "profile_version": 4 });
+        let put = |given: Value| planned(&shown, Edit::Replace(map(&given)), r#"["theme","bio","size"]"#);
+        assert_eq!(put(json!({ "theme": "dark" })), Ok(json!({ "set": { "theme": "dark" }, "remove": ["bio"] })));
+        // What was read may be sent back.
+        assert_eq!(put(shown.clone()), Ok(json!({ "set": {}, "remove": [] })));
+        assert_eq!(put(json!({ "theme": "light", "bio": "b", "level": 3.0 })), Ok(json!({ "set": {}, "remove": [] })));
+        assert_eq!(put(json!({ "theme": "light", "bio": null, "size": 2.0 })), Ok(json!({ "set": { "bio": null, "size": 2 }, "remove": [] })));
+        for (given, pointer) in [
+            (json!({ "level": 4 }), "/level"),
+            (json!({ "user_id": "2" }), "/user_id"),
+            (json!({ "pk": "x" }), "/pk"),
+            (json!({ "redacted_at": 1 }), "/redacted_at"),
+            (json!({ "profile_version": 5 }), "/profile_version"),
+            (json!({ "level": 1e300 }), "/level"),
+        ] {
+            assert_eq!(put(given.clone()), Err((pointer.to_owned(), Reason::NotWritable)), "{given}");
+        }
+        let number = put(json!({ "size": [1, 1e300] }));
+        assert_eq!(number, Err(("/size/1".to_owned(), Reason::Number)));
+    }
+
+    #[test]
+    fn patch_changes_what_it_names() {
+        let shown = json!({ "user_id": "1", "theme": { "a": 1, "b": 2 }, "photo": "AAEC", "bio": "b" });
+        let patch = |given: Value| planned(&shown, Edit::Merge(map(&given)), "*");
+        assert_eq!(patch(json!({})), Ok(json!({ "set": {}, "remove": [] })));
+        assert_eq!(patch(json!({ "theme": { "a": null, "c": 3 } })), Ok(json!({ "set": { "theme": { "b": 2, "c": 3 } }, "remove": [] })));
+        assert_eq!(patch(json!({ "bio": null, "gone": null })), Ok(json!({ "set": {}, "remove": ["bio"] })));
+        assert_eq!(patch(json!({ "theme": { "a": 1.0 } })), Ok(json!({ "set": {}, "remove": [] })));
+        assert_eq!(patch(json!({ "user_id": null })), Err(("/user_id".to_owned(), Reason::NotWritable)));
+        // A part of a binary value cannot be kept; the whole can be replaced.
+        assert_eq!(patch(json!({ "photo": { "a": 1 } })), Err(("/photo".to_owned(), Reason::NotJson)));
+        assert_eq!(patch(json!({ "photo": "x" })), Ok(json!({ "set": { "photo": "x" }, "remove": [] })));
+    }
+
+    #[test]
+    fn a_record_may_become_smaller_but_not_larger_than_the_limits() {
+        let many = |from: usize, to: usize| Map::from_iter((from..to).map(|at| (format!("f{at}"), json!(at))));
+        let replace = |fields| planned(&json!({ "user_id": "1" }), Edit::Replace(fields), "*");
+        assert!(replace(many(0, 98)).is_ok(), "98, the id and the count");
+        assert_eq!(replace(many(0, 99)), Err((String::new(), Reason::Fields)));
+        let large = Value::Object(many(0, 120));
+        assert!(planned(&large, Edit::Merge(map(&json!({ "f0": null, "f1": null }))), "*").is_ok());
+        assert!(planned(&large, Edit::Merge(map(&json!({ "one": 1 }))), "*").is_err());
+        let text = |length| map(&json!({ "bio": "x".repeat(length) }));
+        assert!(replace(text(MAX_BYTES - 60)).is_ok());
+        assert_eq!(replace(text(MAX_BYTES)), Err((String::new(), Reason::Size)));
+        let huge = Value::Object(text(2 * MAX_BYTES));
+        assert!(planned(&huge, Edit::Replace(text(2 * MAX_BYTES - 100)), "*").is_ok());
+    }
+
+    #[test]
+    fn the_record_afterwards_counts_the_write() {
+        let changes = Changes { set: map(&json!({ "a": 2 })), remove: BTreeSet::from(["b".to_owned()]) };
+        let after = |shown: Value| Value::Object(changes.applied(&map(&shown)));
+        assert_eq!(after(json!({ "a": 1, "b": 1, "c": 1 })), json!({ "a": 2, "c": 1, "profile_version": 1 }));
+        assert_eq!(after(json!({ "profile_version": 7 })), json!({ "a": 2, "profile_version": 8 }));
+        assert_eq!(Changes::default().applied(&map(&json!({ "a": 1 }))), map(&json!({ "a": 1 })));
+    }
+
+    #[test]
+    fn a_new_record_is_the_defaults_and_what_the_owner_sends() {
+        let create = |given: Value| created(&map(&json!({ "level": 1, "theme": { "a": 1 } })), map(&given), &Writable::parse(r#"["theme"]"#).unwrap());
+        assert_eq!(create(json!({})).map(Value::Object), Ok(json!({ "level": 1, "theme": { "a": 1 } })));
+        assert_eq!(create(json!({ "theme": { "b": 2 }, "level": 1 })).map(Value::Object), Ok(json!({ "level": 1, "theme": { "a": 1, "b": 2 } })));
+        assert_eq!(create(json!({ "level": 2 })).unwrap_err().pointer, "/level");
+    }
+}

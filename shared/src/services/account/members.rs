@@ -1,0 +1,77 @@
+//! `GET /organizations/{id}/members`.
+
+use super::{Account, AccountError};
+use crate::adapters::dynamo::directory::partition::MemberKeys;
+use crate::adapters::dynamo::error::StoreError;
+use crate::core::account::members::{MAX_LIMIT, Member, Page, Query, member};
+use crate::core::id::Key;
+use crate::core::millis::Millis;
+use crate::core::session::claims::Session;
+
+/// Queries of the index for one page: rows that the table does not confirm, and members with another role, are passed over.
+const MAX_QUERIES: u32 = 8;
+/// Rows of the index in one query if a role is asked for: the filter works after the limit.
+const FILTERED: i32 = 1_000;
+
+impl Account {
+    /// A page of the live members of an organization, for one of them: one BatchGet of the caller's rights, one Query, and one
+    /// BatchGet of the members.
+    ///
+    /// # Errors
+    ///
+    /// [`AccountError`]; [`AccountError::NotAMember`] for a caller without a live membership.
+    pub async fn members(&self, session: &Session, query: &Query, now: Millis) -> Result<Page, AccountError> {
+        if !self.ensurer.mirror {
+            return Err(AccountError::NotCopied);
+        }
+        let rights = self.caller(session, Some(&query.organization), now);
+        let (rights, first) = tokio::join!(rights, self.keys(query, query.after.as_deref()));
+        if rights?.member.is_none() {
+            return Err(AccountError::NotAMember);
+        }
+        let MemberKeys { memberships, mut next } = first?;
+        let mut members = self.confirmed(query, &memberships).await?;
+        for _ in 1..MAX_QUERIES {
+            let Some(after) = next.take().filter(|_| members.len() <= query.limit) else { break };
+            let found = self.keys(query, Some(&after)).await?;
+            members.extend(self.confirmed(query, &found.memberships).await?);
+            next = found.next;
+        }
+        Ok(page(query, members, next.as_deref()))
+    }
+
+    /// Keys of the index. One more than the page has shows whether there is another page.
+    async fn keys(&self, query: &Query, after: Option<&str>) -> Result<MemberKeys, StoreError> {
+        let limit = if query.role.is_some() { FILTERED } else { i32::try_from(query.limit + 1).unwrap_or(FILTERED) };
+        let directory = &self.ensurer.stores.directory;
+        directory.member_keys(&query.organization, query.role.as_deref(), after, limit).await
+    }
+
+    /// The members among these keys, each by the rows of the membership and of the user, until there are more than a page.
+    async fn confirmed(&self, query: &Query, memberships: &[Key]) -> Result<Vec<(String, Member)>, StoreError> {
+        let user_key = |membership: &Key| Key { pk: membership.pk.clone(), sk: "USER".to_owned() };
+        let mut confirmed = Vec::new();
+        for together in memberships.chunks(MAX_LIMIT + 1) {
+            let keys: Vec<Key> = together.iter().flat_map(|key| [key.clone(), user_key(key)]).collect();
+            let rows = self.ensurer.stores.directory.read(&keys).await?.items;
+            let members = together.iter().filter_map(|key| {
+                let one = member(rows.get(key)?, rows.get(&user_key(key)), query.role.as_deref())?;
+                Some((key.pk.clone(), one))
+            });
+            confirmed.extend(members);
+            if confirmed.len() > query.limit {
+                break;
+            }
+        }
+        Ok(confirmed)
+    }
+}
+
+/// The page of these members, each with the partition key; `next` is where the index goes on.
+fn page(query: &Query, mut members: Vec<(String, Member)>, next: Option<&str>) -> Page {
+    let has_more = members.len() > query.limit;
+    members.truncate(query.limit);
+    let last = if has_more { members.last().map(|(pk, _)| pk.as_str()) } else { next };
+    let next_cursor = last.and_then(|pk| query.cursor(pk.strip_prefix("USER#")?));
+    Page { members: members.into_iter().map(|(_, member)| member).collect(), next_cursor }
+}
