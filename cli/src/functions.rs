@@ -1,11 +1,14 @@
 //! The registry: every Lambda function, once. The local gateway finds its routes here, `rollcall settings` its variables,
 //! the log its targets. docs/adding-a-function.md lists what else a function needs.
 
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
 use rollcall::adapters::lambda::function::Function;
 
 /// All functions, in the order in which an event meets them.
-pub const FUNCTIONS: [Function; 4] =
-    [webhook::FUNCTION, ensure_profile::FUNCTION, react::FUNCTION, reconcile::FUNCTION];
+pub const FUNCTIONS: [Function; 5] =
+    [webhook::FUNCTION, ensure_profile::FUNCTION, account::FUNCTION, react::FUNCTION, reconcile::FUNCTION];
 
 /// The function, and its route key, that API Gateway chooses for a request; nothing if no route fits.
 pub fn route(method: &str, path: &str) -> Option<(&'static Function, &'static str)> {
@@ -18,11 +21,11 @@ pub fn route(method: &str, path: &str) -> Option<(&'static Function, &'static st
     fitting.first().copied()
 }
 
-/// The parameters of a path, by the names that the route key has in braces.
-pub fn path_parameters<'a>(key: &'a str, path: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+/// The decoded parameters of a path, by the names that the route key has in braces.
+pub fn path_parameters<'a>(key: &'a str, path: &'a str) -> impl Iterator<Item = (&'a str, Cow<'a, str>)> {
     let pattern = key.split_once(' ').map_or(key, |(_, pattern)| pattern);
     let pairs = pattern.split('/').zip(path.split('/'));
-    pairs.filter_map(|(name, value)| Some((parameter(name)?, value)))
+    pairs.filter_map(|(name, value)| Some((parameter(name)?, percent_decode_str(value).decode_utf8_lossy())))
 }
 
 fn has_shape(pattern: &str, path: &str) -> bool {
@@ -100,7 +103,7 @@ mod tests {
             assert_eq!(found(method, path), None, "{method} {path}");
         }
         assert!(has_shape("/users/{id}/rows", "/users/user_1/rows") && !has_shape("/users/{id}", "/users/"));
-        let parameters: Vec<_> = path_parameters("GET /users/{id}/rows/{row}", "/users/user_1/rows/7").collect();
-        assert_eq!(parameters, [("id", "user_1"), ("row", "7")]);
+        let parameters: Vec<_> = path_parameters("GET /users/{id}/rows/{row}", "/users/user_1/rows/7%2F8").collect();
+        assert_eq!(parameters, [("id", "user_1".into()), ("row", Cow::from("7/8"))]);
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use account::Account;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use clerk_emulator::{ApiFaults, Faults, TokenRequest, WebhookFaults};
 use ensure_profile::EnsureProfile;
@@ -43,6 +44,7 @@ pub struct World {
     /// The functions under test.
     pub webhook: Arc<Webhook>,
     pub ensure_profile: Arc<EnsureProfile>,
+    pub account: Arc<Account>,
     /// The function that follows the Directory's stream, when a test lets it.
     pub react: Arc<React>,
     pub(crate) now: Arc<AtomicU64>,
@@ -136,10 +138,12 @@ impl World {
         let webhook = Arc::new(Webhook::new(webhook::settings::Settings::read(&*lookup).unwrap(), &client));
         let settings = ensure_profile::settings::Settings::read(&*lookup).unwrap();
         let ensure_profile = Arc::new(EnsureProfile::new(settings, &client));
+        let settings = account::settings::Settings::read(&*lookup).unwrap();
+        let account = Arc::new(Account::new(settings, &client));
         let react = Arc::new(follow::function(&client, &stack, &*lookup, &now).await);
         let feed = Mutex::new(follow::feed(&stack).await);
         let (messages, http) = (AtomicU64::new(0), reqwest::Client::new());
-        World { stack, wire, webhook, ensure_profile, react, now, lookup, feed, messages, http }
+        World { stack, wire, webhook, ensure_profile, account, react, now, lookup, feed, messages, http }
     }
 
     /// What time it is.
@@ -204,7 +208,7 @@ impl World {
     /// The API over the functions under test, to be served.
     pub fn router(&self) -> axum::Router {
         let (webhook, ensure_profile) = (self.webhook.clone(), self.ensure_profile.clone());
-        gateway::router(Functions { webhook, ensure_profile, clock: self.clock() })
+        gateway::router(Functions { webhook, ensure_profile, account: self.account.clone(), clock: self.clock() })
     }
 
     /// Sends a request without a body to the API over the functions under test.

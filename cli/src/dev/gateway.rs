@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use account::Account;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
@@ -27,8 +28,16 @@ use crate::{Clock, functions};
 const MAX_BODY: usize = 10 * 1024 * 1024;
 
 /// As in template.yaml: beside what the client sends, what Sentry and OpenTelemetry add to the requests of a page.
-const ALLOWED_HEADERS: [&str; 6] =
-    ["authorization", "content-type", "baggage", "sentry-trace", "traceparent", "tracestate"];
+const ALLOWED_HEADERS: [&str; 8] = [
+    "authorization",
+    "content-type",
+    "if-match",
+    "if-none-match",
+    "baggage",
+    "sentry-trace",
+    "traceparent",
+    "tracestate",
+];
 
 /// The functions behind the API.
 #[derive(Clone)]
@@ -37,6 +46,8 @@ pub struct Functions {
     pub webhook: Arc<Webhook>,
     /// It answers to front ends and browsers.
     pub ensure_profile: Arc<EnsureProfile>,
+    /// It answers callers about themselves and about one another.
+    pub account: Arc<Account>,
     /// What time it is for them.
     pub clock: Clock,
 }
@@ -47,11 +58,11 @@ pub fn router(functions: Functions) -> axum::Router {
     let allows = move |origin: &HeaderValue, _: &Parts| origin.to_str().is_ok_and(|origin| origins.allow(origin));
     let cors = CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(allows))
-        .allow_methods([Method::GET, Method::POST])
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers(ALLOWED_HEADERS.map(HeaderName::from_static))
         .allow_credentials(true)
-        .expose_headers([header::RETRY_AFTER])
-        .max_age(Duration::from_mins(10));
+        .expose_headers([header::ETAG, header::RETRY_AFTER, HeaderName::from_static("accept-patch")])
+        .max_age(Duration::from_hours(2));
     axum::Router::new().fallback(handle).with_state(functions).layer(cors)
 }
 
@@ -65,6 +76,7 @@ async fn handle(State(functions): State<Functions>, request: Request) -> Respons
     match functions::route(parts.method.as_str(), parts.uri.path()).map(|(function, _)| function.name) {
         Some("webhook") => invoke(webhook::service(functions.webhook, clock), event).await,
         Some("ensure-profile") => invoke(ensure_profile::service(functions.ensure_profile, clock), event).await,
+        Some("account") => invoke(account::service(functions.account, clock), event).await,
         _ => refuse(StatusCode::NOT_FOUND, "Not Found"),
     }
 }

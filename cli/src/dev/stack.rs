@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use account::Account;
 use anyhow::Context;
 use aws_config::{Region, SdkConfig};
 use aws_sdk_dynamodb::Client;
@@ -246,6 +247,7 @@ impl Stack {
         let functions = Functions {
             webhook: Arc::new(Webhook::new(webhook::settings::Settings::read(&lookup)?, &dynamodb)),
             ensure_profile: Arc::new(EnsureProfile::new(ensure_profile::settings::Settings::read(&lookup)?, &dynamodb)),
+            account: Arc::new(Account::new(account::settings::Settings::read(&lookup)?, &dynamodb)),
             clock: config.clock.clone(),
         };
         let settings = reconcile::settings::Settings::read(&lookup)?;

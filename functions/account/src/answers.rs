@@ -24,7 +24,11 @@ const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 #[derive(Debug)]
 pub enum AccountResponse {
     /// A representation, as JSON.
-    Shown { status: u16, body: String, etag: Option<ETag> },
+    Shown {
+        status: u16,
+        body: String,
+        etag: Option<ETag>,
+    },
     /// The reader has the representation already.
     NotModified(ETag),
     Problem(Box<ProblemResponse>),
@@ -108,7 +112,8 @@ fn problem_response(
         let refused = [Refusal::Banned.code(), Refusal::Deprovisioned.code(), Refusal::NotSynced.code()];
         HELPED_BY_SUPPORT.contains(&code) || refused.contains(&code)
     };
-    let mut response = reply::problem_with_members(problem, request_id, support.filter(|_| is_helped(problem.code)), members);
+    let mut response =
+        reply::problem_with_members(problem, request_id, support.filter(|_| is_helped(problem.code)), members);
     let header: Option<(HeaderName, HeaderValue)> = match problem.status {
         401 => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
         503 => Some((RETRY_AFTER, RETRY_SECONDS)),

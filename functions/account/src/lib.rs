@@ -197,7 +197,12 @@ impl Account {
         Ok(AccountResponse::tagged(status, &shown.record, shown.etag))
     }
 
-    async fn authorization(&self, request: &Request, session: &Session, now: Millis) -> Result<AccountResponse, Failure> {
+    async fn authorization(
+        &self,
+        request: &Request,
+        session: &Session,
+        now: Millis,
+    ) -> Result<AccountResponse, Failure> {
         let question = requests::question(request)?;
         Ok(AccountResponse::shown(200, &self.routes.authorization(session, &question, now).await?))
     }

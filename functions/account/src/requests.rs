@@ -67,9 +67,7 @@ pub fn members(request: &Request) -> Result<Query, Problem> {
         }
     };
     let after = single(request, "cursor")?;
-    let after = after.map(|cursor| {
-        Query::position(&organization, role.as_deref(), &cursor).ok_or(CURSOR_INVALID)
-    });
+    let after = after.map(|cursor| Query::position(&organization, role.as_deref(), &cursor).ok_or(CURSOR_INVALID));
     Ok(Query { after: after.transpose()?, organization, role, limit })
 }
 

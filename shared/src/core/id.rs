@@ -168,7 +168,11 @@ impl std::str::FromStr for AnyUserId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<AnyUserId, InvalidId> {
-        if text.starts_with("user_") { text.parse().map(AnyUserId::Clerk) } else { text.parse().map(AnyUserId::Internal) }
+        if text.starts_with("user_") {
+            text.parse().map(AnyUserId::Clerk)
+        } else {
+            text.parse().map(AnyUserId::Internal)
+        }
     }
 }
 

@@ -13,16 +13,8 @@ pub const RESERVED: [&str; 5] = ["pk", "sk", "user_id", "organization_id", "crea
 
 /// Attributes that neither defaults nor the owner of a record may set: [`RESERVED`], the mark of a redaction, the count of the
 /// owner's writes, and the attribute that a table of the application's own making may use as its time to live.
-pub const PROTECTED: [&str; 8] = [
-    "pk",
-    "sk",
-    "user_id",
-    "organization_id",
-    "created_at",
-    "redacted_at",
-    "profile_version",
-    "expires_at",
-];
+pub const PROTECTED: [&str; 8] =
+    ["pk", "sk", "user_id", "organization_id", "created_at", "redacted_at", "profile_version", "expires_at"];
 
 /// What new records hold beyond [`RESERVED`].
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -95,6 +95,7 @@ async fn a_good_token_says_who_it_is_in_both_versions() {
         role: Claim { metadata: Some("admin".to_owned()), top: None },
         actor: None,
         first_factor_age: Some(3),
+        issued_at: Some(NOW),
     };
     assert_eq!(session, expected);
     let old = json!({

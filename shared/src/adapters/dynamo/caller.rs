@@ -86,8 +86,7 @@ impl Stores {
             row.map(item::item).transpose()
         };
         let PerKind { user, organization, membership } = owners;
-        let copies =
-            PerKind { user: item(user)?, organization: item(organization)?, membership: item(membership)? };
+        let copies = PerKind { user: item(user)?, organization: item(organization)?, membership: item(membership)? };
         let record = found.remove(&(&*self.profiles.table, record)).map(Record::new);
         Ok(OwnedRecord { copies, record })
     }

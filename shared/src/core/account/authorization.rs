@@ -102,14 +102,23 @@ impl Authorization {
 }
 
 /// Decides about a question.
-pub fn decide(question: &Question, facts: Facts<'_>, session: &Session, roles: &Roles, pointers: &RolePointers) -> Because {
+pub fn decide(
+    question: &Question,
+    facts: Facts<'_>,
+    session: &Session,
+    roles: &Roles,
+    pointers: &RolePointers,
+) -> Because {
     let active = session.organization.as_ref();
     let organization = question.organization.as_deref().or_else(|| {
         // A permission is one of an organization: the active one, unless the question names one.
         question.permission.as_ref().and(active).map(|active| active.id.as_str())
     });
     let Some(organization) = organization else {
-        return question.role.as_ref().map_or(Because::NotAMember, |role| of_application(role, facts, session, roles, pointers));
+        return question
+            .role
+            .as_ref()
+            .map_or(Because::NotAMember, |role| of_application(role, facts, session, roles, pointers));
     };
     if let Some(role) = &question.role {
         match in_organization(role, organization, facts, session, pointers) {
@@ -117,7 +126,10 @@ pub fn decide(question: &Question, facts: Facts<'_>, session: &Session, roles: &
             other => return other,
         }
     }
-    question.permission.as_ref().map_or(Because::Allowed, |permission| permitted(permission, organization, facts, session))
+    question
+        .permission
+        .as_ref()
+        .map_or(Because::Allowed, |permission| permitted(permission, organization, facts, session))
 }
 
 /// The role of a user in the application, which metadata may write as one text or as a list.
@@ -139,7 +151,13 @@ fn of_application(role: &str, facts: Facts<'_>, session: &Session, roles: &Roles
     }
 }
 
-fn in_organization(role: &str, organization: &str, facts: Facts<'_>, session: &Session, pointers: &RolePointers) -> Because {
+fn in_organization(
+    role: &str,
+    organization: &str,
+    facts: Facts<'_>,
+    session: &Session,
+    pointers: &RolePointers,
+) -> Because {
     if let Some(pointer) = &pointers.organization_roles {
         let metadata = metadata(facts);
         let all = metadata.as_ref().and_then(|metadata| pointer.find(metadata));
@@ -162,7 +180,8 @@ fn permitted(permission: &str, organization: &str, facts: Facts<'_>, session: &S
         return Because::PermissionMissing;
     }
     // Version 1 and version 2 of the token write the permissions of custom features only. A token with none says nothing.
-    let claimed = claimed(session, organization).map(|active| &active.permissions).filter(|claimed| !claimed.is_empty());
+    let claimed =
+        claimed(session, organization).map(|active| &active.permissions).filter(|claimed| !claimed.is_empty());
     let is_system = permission.starts_with("org:sys_");
     match claimed {
         Some(claimed) if !is_system && !claimed.iter().any(|it| it == permission) => Because::ClaimsPermissionMissing,

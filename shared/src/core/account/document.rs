@@ -95,7 +95,11 @@ fn number(given: &Number) -> Option<Number> {
     }
     let double = given.as_f64()?;
     if double.fract() == 0.0 {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "the bound is checked before")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_precision_loss,
+            reason = "the bound is checked before"
+        )]
         return (double.abs() <= MAX_WHOLE as f64).then(|| (double as i64).into());
     }
     // DynamoDB returns digits without an exponent. A number whose JSON text has one would come back as text.
@@ -141,7 +145,8 @@ mod tests {
     #[test]
     fn values_are_as_dynamodb_returns_them() {
         let given = json!({ "a": 1.0, "b": -0.0, "c": 1e3, "d": [2.50, { "e": null }], "f": "", "g": 9_007_199_254_740_992_u64 });
-        let stored = json!({ "a": 1, "b": 0, "c": 1000, "d": [2.5, { "e": null }], "f": "", "g": 9_007_199_254_740_992_u64 });
+        let stored =
+            json!({ "a": 1, "b": 0, "c": 1000, "d": [2.5, { "e": null }], "f": "", "g": 9_007_199_254_740_992_u64 });
         let normal = Value::Object(normalized(fields(given)).unwrap());
         assert_eq!(normal.to_string(), stored.to_string());
     }

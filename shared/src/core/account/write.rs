@@ -146,7 +146,11 @@ pub fn plan(read: Read<'_>, edit: Edit, writable: &Writable) -> Result<Changes, 
 /// # Errors
 ///
 /// [`Unstorable`], as for [`plan`].
-pub fn created(defaults: &Map<String, Value>, given: Map<String, Value>, writable: &Writable) -> Result<Map<String, Value>, Unstorable> {
+pub fn created(
+    defaults: &Map<String, Value>,
+    given: Map<String, Value>,
+    writable: &Writable,
+) -> Result<Map<String, Value>, Unstorable> {
     let inexact = BTreeSet::new();
     let edit = Edit::Merge(given.into_iter().filter(|(_, value)| !value.is_null()).collect());
     let changes = plan(Read { shown: defaults, inexact: &inexact }, edit, writable)?;
@@ -197,7 +201,9 @@ mod tests {
         let (shown, inexact) = (map(shown), BTreeSet::from(["photo".to_owned()]));
         let writable = Writable::parse(writable).unwrap();
         let changes = plan(Read { shown: &shown, inexact: &inexact }, edit, &writable);
-        changes.map(|changes| json!({ "set": changes.set, "remove": changes.remove })).map_err(|it| (it.pointer, it.reason))
+        changes
+            .map(|changes| json!({ "set": changes.set, "remove": changes.remove }))
+            .map_err(|it| (it.pointer, it.reason))
     }
 
     #[test]
@@ -227,7 +233,10 @@ mod tests {
         // What was read may be sent back.
         assert_eq!(put(shown.clone()), Ok(json!({ "set": {}, "remove": [] })));
         assert_eq!(put(json!({ "theme": "light", "bio": "b", "level": 3.0 })), Ok(json!({ "set": {}, "remove": [] })));
-        assert_eq!(put(json!({ "theme": "light", "bio": null, "size": 2.0 })), Ok(json!({ "set": { "bio": null, "size": 2 }, "remove": [] })));
+        assert_eq!(
+            put(json!({ "theme": "light", "bio": null, "size": 2.0 })),
+            Ok(json!({ "set": { "bio": null, "size": 2 }, "remove": [] }))
+        );
         for (given, pointer) in [
             (json!({ "level": 4 }), "/level"),
             (json!({ "user_id": "2" }), "/user_id"),
@@ -247,7 +256,10 @@ mod tests {
         let shown = json!({ "user_id": "1", "theme": { "a": 1, "b": 2 }, "photo": "AAEC", "bio": "b" });
         let patch = |given: Value| planned(&shown, Edit::Merge(map(&given)), "*");
         assert_eq!(patch(json!({})), Ok(json!({ "set": {}, "remove": [] })));
-        assert_eq!(patch(json!({ "theme": { "a": null, "c": 3 } })), Ok(json!({ "set": { "theme": { "b": 2, "c": 3 } }, "remove": [] })));
+        assert_eq!(
+            patch(json!({ "theme": { "a": null, "c": 3 } })),
+            Ok(json!({ "set": { "theme": { "b": 2, "c": 3 } }, "remove": [] }))
+        );
         assert_eq!(patch(json!({ "bio": null, "gone": null })), Ok(json!({ "set": {}, "remove": ["bio"] })));
         assert_eq!(patch(json!({ "theme": { "a": 1.0 } })), Ok(json!({ "set": {}, "remove": [] })));
         assert_eq!(patch(json!({ "user_id": null })), Err(("/user_id".to_owned(), Reason::NotWritable)));
@@ -283,9 +295,18 @@ mod tests {
 
     #[test]
     fn a_new_record_is_the_defaults_and_what_the_owner_sends() {
-        let create = |given: Value| created(&map(&json!({ "level": 1, "theme": { "a": 1 } })), map(&given), &Writable::parse(r#"["theme"]"#).unwrap());
+        let create = |given: Value| {
+            created(
+                &map(&json!({ "level": 1, "theme": { "a": 1 } })),
+                map(&given),
+                &Writable::parse(r#"["theme"]"#).unwrap(),
+            )
+        };
         assert_eq!(create(json!({})).map(Value::Object), Ok(json!({ "level": 1, "theme": { "a": 1 } })));
-        assert_eq!(create(json!({ "theme": { "b": 2 }, "level": 1 })).map(Value::Object), Ok(json!({ "level": 1, "theme": { "a": 1, "b": 2 } })));
+        assert_eq!(
+            create(json!({ "theme": { "b": 2 }, "level": 1 })).map(Value::Object),
+            Ok(json!({ "level": 1, "theme": { "a": 1, "b": 2 } }))
+        );
         assert_eq!(create(json!({ "level": 2 })).unwrap_err().pointer, "/level");
     }
 }

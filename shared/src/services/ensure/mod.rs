@@ -195,6 +195,7 @@ impl Ensurer {
     ) -> Result<Result<PerKind<Option<Item>>, Refusal>, StoreError> {
         let recent = self.recent.rows_for(session, now);
         copies.user = copies.user.filter(Item::is_deleted).or(recent.user);
+        copies.organization = copies.organization.or(recent.organization);
         copies.membership = recent.membership;
         match admit(copies.user.as_ref()) {
             Ok(_) => return Ok(Ok(copies)),
@@ -230,7 +231,7 @@ impl Ensurer {
         copies.user = said(replies.user, copies.user);
         copies.organization = said(replies.organization, copies.organization);
         copies.membership = said(replies.membership, copies.membership);
-        self.recent.keep(call.session, copies.user.as_ref(), copies.membership.as_ref(), call.now);
+        self.recent.keep(call.session, copies.as_ref().map(Option::as_ref), call.now);
         Ok(Ok(copies))
     }
 
@@ -266,7 +267,12 @@ impl Ensurer {
             }
         }
         if !self.mirror {
-            self.recent.keep(call.session, brought.user.item.as_ref(), brought.membership.item.as_ref(), call.now);
+            let said = PerKind {
+                user: brought.user.item.as_ref(),
+                organization: None,
+                membership: brought.membership.item.as_ref(),
+            };
+            self.recent.keep(call.session, said, call.now);
         }
         let mut known = Known { profile, membership_profile, ..Known::default() };
         let names = PerKind { user: "user", organization: "organization", membership: "membership" };

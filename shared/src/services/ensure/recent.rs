@@ -25,6 +25,8 @@ pub struct Recent {
 struct Evidence {
     at: Millis,
     user: Item,
+    /// Of an organization whose copy has not arrived yet.
+    organization: Option<Item>,
     membership: Option<Item>,
 }
 
@@ -40,12 +42,12 @@ impl Recent {
         &self.process
     }
 
-    /// What Clerk has just said of a caller; of the organization nothing, whose copy is kept.
+    /// What Clerk has just said of a caller.
     pub fn rows_for(&self, session: &Session, now: Millis) -> PerKind<Option<Item>> {
         let callers = self.lock();
         match callers.get(&caller(session)).filter(|said| is_recent(said.at, now)) {
             Some(said) => {
-                PerKind { user: Some(said.user.clone()), organization: None, membership: said.membership.clone() }
+                PerKind { user: Some(said.user.clone()), organization: said.organization.clone(), membership: said.membership.clone() }
             }
             None => PerKind::default(),
         }
@@ -53,13 +55,19 @@ impl Recent {
 
     /// Remembers what Clerk has said of a caller. What stands in for that is nothing to remember, and what is remembered
     /// already is no newer.
-    pub fn keep(&self, session: &Session, user: Option<&Item>, membership: Option<&Item>, now: Millis) {
+    pub fn keep(&self, session: &Session, said: PerKind<Option<&Item>>, now: Millis) {
+        let PerKind { user, organization, membership } = said;
         let is_said = |item: &&Item| !item.is_placeholder() && !item.is_deleted();
         let Some(user) = user.filter(is_said) else { return };
         let mut callers = self.lock();
         callers.retain(|_, said| is_recent(said.at, now));
         if callers.len() < MAX_CALLERS {
-            let said = || Evidence { at: now, user: user.clone(), membership: membership.filter(is_said).cloned() };
+            let said = || Evidence {
+                at: now,
+                user: user.clone(),
+                organization: organization.filter(is_said).cloned(),
+                membership: membership.filter(is_said).cloned(),
+            };
             callers.entry(caller(session)).or_insert_with(said);
         }
     }

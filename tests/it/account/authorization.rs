@@ -1,0 +1,74 @@
+//! `GET /me/authorization`.
+
+use clerk_emulator::TokenRequest;
+use rollcall_tests::World;
+use serde_json::json;
+
+use super::{arrived, get};
+use crate::ensure::profiles::newcomer;
+
+async fn asked(world: &World, token: &str, query: &str) -> (bool, String) {
+    let answer = get(world, token, &format!("/me/authorization?{query}")).await;
+    assert_eq!(answer.status, 200, "{query}: {}", answer.text);
+    (answer.body["authorized"].as_bool().unwrap(), answer.body["because"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn d6_roles_are_those_of_the_copy_and_no_claim_may_say_less() {
+    let world = World::start().await;
+    let (ada, acme) = newcomer(&world).await;
+    world.clerk("PATCH", &format!("/users/{ada}/metadata"), json!({ "public_metadata": { "role": "admin" } })).await;
+    arrived(&world).await;
+    let token = world.session(&ada, Some(&acme));
+    let is = |authorized: bool, because: &str| (authorized, because.to_owned());
+    assert_eq!(asked(&world, &token, "role=admin").await, is(true, "allowed"));
+    assert_eq!(world.wire.take().len(), 1);
+    assert_eq!(asked(&world, &token, "role=user").await, is(false, "other_role"));
+    assert_eq!(asked(&world, &token, &format!("role=admin&organization_id={acme}")).await, is(true, "allowed"));
+    assert_eq!(
+        asked(&world, &token, &format!("role=org:member&organization_id={acme}")).await,
+        is(false, "other_role")
+    );
+    assert_eq!(asked(&world, &token, "role=org:admin&organization_id=org_other").await, is(false, "not_a_member"));
+    assert_eq!(asked(&world, &token, "permission=org:sys_memberships:manage").await, is(true, "allowed"));
+    assert_eq!(asked(&world, &token, "permission=org:teams:read").await, is(false, "permission_missing"));
+    assert_eq!(asked(&world, &world.session(&ada, None), "permission=org:teams:read").await, is(false, "not_a_member"));
+    // Demoted: the copy counts from the next read on, whatever the token says.
+    let claims = json!({ "metadata": { "role": "admin" } });
+    let old = world.token(&TokenRequest { claims: claims.as_object().unwrap().clone(), ..TokenRequest::new(&ada) });
+    assert_eq!(asked(&world, &old, "role=admin").await, is(true, "allowed"));
+    world.clerk("PATCH", &format!("/users/{ada}/metadata"), json!({ "public_metadata": { "role": "user" } })).await;
+    world.reconcile().await;
+    assert_eq!(asked(&world, &old, "role=admin").await, is(false, "other_role"));
+    // Promoted, with a token from before: the claim says less.
+    let claims = json!({ "metadata": { "role": "user" } });
+    let earlier = world.token(&TokenRequest { claims: claims.as_object().unwrap().clone(), ..TokenRequest::new(&ada) });
+    world.clerk("PATCH", &format!("/users/{ada}/metadata"), json!({ "public_metadata": { "role": "admin" } })).await;
+    world.reconcile().await;
+    assert_eq!(asked(&world, &earlier, "role=admin").await, is(false, "claims_other_role"));
+    let age = get(&world, &earlier, "/me/authorization?role=admin").await.body["claims_age"].as_u64();
+    assert!(age.is_some(), "the token says when it was issued");
+}
+
+#[tokio::test]
+async fn a5_roles_in_organizations_are_read_from_the_public_metadata() {
+    let settings =
+        [("MIRROR", "off"), ("ROLE_POINTER", "/primary_role"), ("ORGANIZATION_ROLES_POINTER", "/organization_roles")];
+    let world = World::with(&settings).await;
+    let (ada, _) = newcomer(&world).await;
+    let metadata =
+        json!({ "primary_role": "coach", "organization_roles": { "team-1": ["coach", "lead"], "team-2": "player" } });
+    world.clerk("PATCH", &format!("/users/{ada}/metadata"), json!({ "public_metadata": metadata })).await;
+    let token = world.session(&ada, None);
+    for (query, authorized) in [
+        ("role=coach", true),
+        ("role=player", false),
+        ("role=coach&organization_id=team-1", true),
+        ("role=lead&organization_id=team-1", true),
+        ("role=player&organization_id=team-2", true),
+        ("role=coach&organization_id=team-2", false),
+        ("role=coach&organization_id=team-3", false),
+    ] {
+        assert_eq!(asked(&world, &token, query).await.0, authorized, "{query}");
+    }
+}

@@ -1,0 +1,134 @@
+//! `DELETE /me`.
+
+use clerk_emulator::{ApiFaults, TokenRequest};
+use rollcall_tests::World;
+use serde_json::{Map, Value, json};
+
+use super::{arrived, get, with};
+use crate::ensure::profiles::newcomer;
+
+const ON: (&str, &str) = ("ACCOUNT_DELETION", "on");
+
+/// A token whose first factor was verified so many minutes ago.
+fn token(world: &World, user: &str, claims: Value) -> String {
+    let claims = if let Value::Object(claims) = claims { claims } else { Map::new() };
+    world.token(&TokenRequest { claims, ..TokenRequest::new(user) })
+}
+
+async fn delete(world: &World, token: &str) -> rollcall_tests::answer::Answer {
+    with(world, token, "DELETE", "/me", &[], String::new()).await
+}
+
+async fn is_in_clerk(world: &World, user: &str) -> bool {
+    let found = world.clerk("GET", &format!("/users?user_id={user}"), Value::Null).await;
+    found.as_array().is_some_and(|users| !users.is_empty())
+}
+
+#[tokio::test]
+async fn e8_a_user_deletes_the_account_and_the_event_does_the_rest() {
+    let world = World::with(&[ON]).await;
+    let (ada, acme) = newcomer(&world).await;
+    arrived(&world).await;
+    let fresh = token(&world, &ada, json!({ "fva": [3, -1] }));
+    let clerk_calls = world.clerk_calls();
+    let answer = delete(&world, &fresh).await;
+    assert_eq!(answer.brief(), (202, "accepted"), "{}", answer.text);
+    assert_eq!(world.clerk_calls() - clerk_calls, 2, "whose key it is, and the deletion");
+    assert!(!is_in_clerk(&world, &ada).await);
+    // Nothing of the copy is changed until the event comes.
+    assert_eq!(get(&world, &fresh, "/me").await.status, 200);
+    // Again: Clerk does not have the user any more.
+    assert_eq!(delete(&world, &fresh).await.brief(), (202, "accepted"));
+    let deleted = json!({ "id": ada, "object": "user", "deleted": true });
+    let deleted = rollcall_tests::event("user.deleted", &deleted, world.now().get() + 2);
+    assert_eq!(world.post(&deleted).await.brief(), (200, "applied"));
+    for path in ["/me", "/me/profile", "/me/authorization?role=user", &format!("/users/{ada}"), &format!("/organizations/{acme}/members")] {
+        assert_eq!(get(&world, &fresh, path).await.brief(), (410, "user_deleted"), "{path}");
+    }
+    assert_eq!(delete(&world, &fresh).await.brief(), (410, "user_deleted"));
+}
+
+#[tokio::test]
+async fn without_the_event_the_next_run_does_the_rest() {
+    let world = World::with(&[ON]).await;
+    let (ada, _) = newcomer(&world).await;
+    let _ = super::create_user(&world, "Grace").await;
+    let _ = super::create_user(&world, "Eve").await;
+    arrived(&world).await;
+    let fresh = token(&world, &ada, json!({ "fva": [0, -1] }));
+    assert_eq!(delete(&world, &fresh).await.status, 202);
+    world.set_now(world.now().get() + 3_600_000);
+    world.reconcile().await;
+    let fresh = token(&world, &ada, json!({ "fva": [0, -1] }));
+    assert_eq!(get(&world, &fresh, "/me").await.brief(), (410, "user_deleted"));
+}
+
+#[tokio::test]
+async fn only_the_user_with_a_fresh_sign_in_and_a_bearer_token_may_delete() {
+    let world = World::with(&[ON]).await;
+    let (ada, _) = newcomer(&world).await;
+    arrived(&world).await;
+    for (claims, code) in [
+        (json!({ "fva": [10, -1] }), "reverification_required"),
+        (json!({ "fva": [-1, -1] }), "reverification_required"),
+        (json!({ "fva": [] }), "reverification_required"),
+        (json!({ "fva": null }), "reverification_required"),
+        (json!({ "fva": [3, -1], "act": { "sub": "user_support" } }), "impersonation_not_allowed"),
+    ] {
+        let answer = delete(&world, &token(&world, &ada, claims.clone())).await;
+        assert_eq!(answer.brief(), (403, code), "{claims}");
+        if code == "reverification_required" {
+            let expected = json!({ "type": "forbidden", "reason": "reverification-error", "metadata": {
+                "reverification": { "level": "first_factor", "afterMinutes": 10 } } });
+            assert_eq!(answer.body["clerk_error"], expected);
+        }
+    }
+    let cookie = format!("__session={}", token(&world, &ada, json!({ "fva": [0, -1] })));
+    let origin = world.stack.addresses.allowed_origins.split([' ', ',']).next().unwrap().to_owned();
+    let by_cookie = world.call("DELETE", "/me", &[("cookie", &cookie), ("origin", &origin)]).await;
+    assert_eq!(by_cookie.brief(), (403, "bearer_required"));
+    let off = world.beside(&[("ACCOUNT_DELETION", "off")]).await;
+    assert_eq!(delete(&off, &token(&world, &ada, json!({ "fva": [0, -1] }))).await.brief(), (404, "account_deletion_off"));
+    assert!(is_in_clerk(&world, &ada).await);
+}
+
+#[tokio::test]
+async fn while_clerk_fails_nothing_is_half_done() {
+    let world = World::with(&[ON, ("SUPPORT_CONTACT", "help@example.com")]).await;
+    let (ada, _) = newcomer(&world).await;
+    arrived(&world).await;
+    let before = (world.directory().await, world.profiles().await);
+    for (name, faults) in [
+        ("down", ApiFaults { server_error: 1.0, ..ApiFaults::default() }),
+        ("rate limited", ApiFaults { too_many_requests: 1.0, ..ApiFaults::default() }),
+    ] {
+        world.set_faults(faults);
+        let fresh = token(&world, &ada, json!({ "fva": [0, -1] }));
+        let answer = delete(&world, &fresh).await;
+        assert_eq!(answer.brief(), (503, "clerk_unavailable"), "{name}: {}", answer.text);
+        assert_eq!(answer.header("retry-after"), Some("2"));
+    }
+    world.set_faults(ApiFaults::default());
+    assert!(is_in_clerk(&world, &ada).await);
+    assert_eq!((world.directory().await, world.profiles().await), before);
+    assert_eq!(delete(&world, &token(&world, &ada, json!({ "fva": [0, -1] }))).await.status, 202);
+}
+
+#[tokio::test]
+async fn a_404_under_the_key_of_another_instance_is_no_deletion() {
+    let instance_id = "ins_other".to_owned();
+    let other = clerk_emulator::Config { instance_id, seed: 7, ..clerk_emulator::Config::default() };
+    let other = World::with_clerk(other, &[]).await;
+    let world = World::with(&[ON]).await;
+    let (ada, _) = newcomer(&world).await;
+    arrived(&world).await;
+    let foreign = [
+        ON,
+        ("CLERK_API_URL", &*other.stack.addresses.clerk),
+        ("CLERK_SECRET_KEY", &*other.stack.addresses.clerk_secret_key),
+    ];
+    let foreign = world.beside(&foreign).await;
+    let answer = delete(&foreign, &token(&world, &ada, json!({ "fva": [0, -1] }))).await;
+    assert_eq!(answer.brief(), (503, "clerk_unavailable"), "{}", answer.text);
+    assert!(is_in_clerk(&world, &ada).await);
+}

@@ -1,0 +1,210 @@
+//! `GET`, `POST`, `PUT` and `PATCH /me/profile`.
+
+use rollcall_tests::World;
+use serde_json::{Value, json};
+
+use super::{arrived, get, with, write};
+use crate::ensure::profiles::newcomer;
+
+const WRITABLE: (&str, &str) = ("PROFILE_WRITABLE", r#"["theme","bio","size"]"#);
+const DEFAULTS: (&str, &str) = ("PROFILE_DEFAULTS", r#"{"level":1}"#);
+
+/// A caller with a record, and the token.
+async fn caller(world: &World) -> (String, String, String) {
+    let (ada, acme) = newcomer(world).await;
+    let token = world.session(&ada, Some(&acme));
+    assert_eq!(world.ensure(&token).await.status, 201);
+    let _ = world.wire.take();
+    (ada, acme, token)
+}
+
+fn operations(world: &World) -> Vec<String> {
+    world.wire.take().into_iter().map(|call| call.operation).collect()
+}
+
+#[tokio::test]
+async fn a4_a_record_is_read_created_and_replaced_by_its_owner() {
+    let world = World::with(&[WRITABLE, DEFAULTS]).await;
+    let (ada, _) = newcomer(&world).await;
+    arrived(&world).await;
+    // reconcile provisions records; the first one is created by its owner here.
+    for row in world.profiles().await {
+        world
+            .stack
+            .dynamodb
+            .delete_item()
+            .table_name(&world.stack.addresses.profiles_table)
+            .key("pk", aws_sdk_dynamodb::types::AttributeValue::S(row["pk"].as_str().unwrap().to_owned()))
+            .key("sk", aws_sdk_dynamodb::types::AttributeValue::S(row["sk"].as_str().unwrap().to_owned()))
+            .send()
+            .await
+            .unwrap();
+    }
+    let token = world.session(&ada, None);
+    assert_eq!(get(&world, &token, "/me/profile").await.brief(), (404, "profile_not_found"));
+    assert_eq!(write(&world, &token, "PUT", &[], json!({})).await.brief(), (404, "profile_not_found"));
+    assert_eq!(write(&world, &token, "PATCH", &[], json!({ "bio": "b" })).await.brief(), (404, "profile_not_found"));
+    let created = write(&world, &token, "POST", &[], json!({ "theme": "dark" })).await;
+    assert_eq!(created.status, 201, "{}", created.text);
+    assert_eq!((&created.body["level"], &created.body["theme"]), (&json!(1), &json!("dark")));
+    assert_eq!(write(&world, &token, "POST", &[], json!({})).await.brief(), (409, "profile_exists"));
+    let read = get(&world, &token, "/me/profile").await;
+    assert_eq!((read.status, &read.body), (200, &created.body));
+    assert_eq!(read.header("etag"), created.header("etag"));
+    let replaced = write(&world, &token, "PUT", &[], json!({ "bio": "Hello", "size": 2.0 })).await;
+    assert_eq!(replaced.status, 200, "{}", replaced.text);
+    let mut expected = created.body.clone();
+    expected.as_object_mut().unwrap().remove("theme");
+    expected["bio"] = "Hello".into();
+    expected["size"] = 2.into();
+    expected["profile_version"] = 1.into();
+    assert_eq!(replaced.body, expected);
+    let read = get(&world, &token, "/me/profile").await;
+    assert_eq!((&read.body, read.header("etag")), (&expected, replaced.header("etag")), "as DynamoDB returns it");
+    assert_eq!(get(&world, &world.session("user_other", None), "/me/profile").await.brief(), (404, "user_not_synced"));
+}
+
+#[tokio::test]
+async fn i14_a_write_is_two_requests_and_a_change_of_nothing_is_one() {
+    let world = World::with(&[WRITABLE]).await;
+    let (.., token) = caller(&world).await;
+    assert_eq!(get(&world, &token, "/me/profile").await.status, 200);
+    assert_eq!(operations(&world), ["BatchGetItem"]);
+    let clerk_calls = world.clerk_calls();
+    assert_eq!(write(&world, &token, "PUT", &[], json!({ "theme": "dark" })).await.status, 200);
+    assert_eq!(operations(&world), ["BatchGetItem", "TransactWriteItems"]);
+    assert_eq!(write(&world, &token, "PUT", &[], json!({ "theme": "dark" })).await.status, 200);
+    assert_eq!(write(&world, &token, "PATCH", &[], json!({ "bio": null })).await.status, 200);
+    assert_eq!(operations(&world), ["BatchGetItem", "BatchGetItem"]);
+    assert_eq!(world.clerk_calls(), clerk_calls);
+}
+
+#[tokio::test]
+async fn a_conditional_write_replaces_only_what_its_writer_has_read() {
+    let world = World::with(&[WRITABLE]).await;
+    let (.., token) = caller(&world).await;
+    let etag = get(&world, &token, "/me/profile").await.header("etag").unwrap().to_owned();
+    let put =
+        async |headers: &[(&str, &str)], bio: &str| write(&world, &token, "PUT", headers, json!({ "bio": bio })).await;
+    let first = put(&[("if-match", &etag)], "first").await;
+    assert_eq!(first.status, 200, "{}", first.text);
+    let second = put(&[("if-match", &etag)], "second").await;
+    assert_eq!(second.brief(), (412, "precondition_failed"));
+    assert_eq!(second.header("etag"), first.header("etag"), "no further GET is needed");
+    let weak = format!("W/{}", first.header("etag").unwrap());
+    assert_eq!(put(&[("if-match", &weak)], "third").await.status, 200);
+    assert_eq!(put(&[("if-match", "*")], "fourth").await.status, 200);
+    assert_eq!(put(&[("if-none-match", "*")], "fifth").await.brief(), (412, "precondition_failed"));
+    assert_eq!(get(&world, &token, "/me/profile").await.body["bio"], "fourth");
+}
+
+#[tokio::test]
+async fn if_match_may_be_required() {
+    let world = World::with(&[WRITABLE, ("PROFILE_IF_MATCH", "required")]).await;
+    let (.., token) = caller(&world).await;
+    let refused = write(&world, &token, "PATCH", &[], json!({ "bio": "b" })).await;
+    assert_eq!(refused.brief(), (428, "precondition_required"));
+    let etag = refused.header("etag").unwrap();
+    assert_eq!(write(&world, &token, "PATCH", &[("if-match", etag)], json!({ "bio": "b" })).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_record_of_a_membership_belongs_to_its_member() {
+    let world = World::with(&[WRITABLE, ("MEMBERSHIP_PROFILE_DEFAULTS", r#"{"seat":"free"}"#)]).await;
+    let (ada, acme, token) = caller(&world).await;
+    let path = format!("/me/profile?organization_id={acme}");
+    let read = get(&world, &token, &path).await;
+    assert_eq!((&read.body["seat"], &read.body["organization_id"]), (&json!("free"), &json!(acme)));
+    let json_type = [("content-type", "application/json")];
+    let put = with(&world, &token, "PUT", &path, &json_type, r#"{"bio":"here"}"#.to_owned()).await;
+    assert_eq!((put.status, &put.body["bio"]), (200, &json!("here")), "{}", put.text);
+    assert_eq!(get(&world, &token, "/me/profile").await.body.get("bio"), None, "the other record is untouched");
+    // A session without an active organization may name one as well: the membership counts, not the token.
+    assert_eq!(get(&world, &world.session(&ada, None), &path).await.body["bio"], "here");
+    let foreign = get(&world, &token, "/me/profile?organization_id=org_other").await;
+    assert_eq!(foreign.brief(), (404, "organization_not_found"));
+}
+
+#[tokio::test]
+async fn what_the_owner_may_not_write_stays_as_it_is() {
+    let world = World::with(&[WRITABLE, DEFAULTS]).await;
+    let (.., token) = caller(&world).await;
+    let before = get(&world, &token, "/me/profile").await.body;
+    for (method, body, pointer) in [
+        ("PUT", json!({ "level": 99 }), "/level"),
+        ("PATCH", json!({ "level": null }), "/level"),
+        ("PATCH", json!({ "user_id": "other" }), "/user_id"),
+        ("PATCH", json!({ "pk": "USER#other" }), "/pk"),
+        ("PUT", json!({ "redacted_at": 1 }), "/redacted_at"),
+        ("PUT", json!({ "bio": "b", "admin": true }), "/admin"),
+        ("PATCH", json!({ "profile_version": 9 }), "/profile_version"),
+    ] {
+        let answer = write(&world, &token, method, &[], body.clone()).await;
+        assert_eq!(answer.brief(), (422, "field_not_writable"), "{method} {body}");
+        assert_eq!(answer.body["pointer"], pointer, "{method} {body}");
+    }
+    assert_eq!(get(&world, &token, "/me/profile").await.body, before);
+    // What was read may be sent back.
+    assert_eq!(write(&world, &token, "PUT", &[], before.clone()).await.body, before);
+    // By default nothing may be written.
+    let closed = world.beside(&[("PROFILE_WRITABLE", "[]")]).await;
+    assert_eq!(write(&closed, &token, "PATCH", &[], json!({ "bio": "b" })).await.brief(), (422, "field_not_writable"));
+}
+
+#[tokio::test]
+async fn an_attribute_that_the_application_adds_meanwhile_survives() {
+    let world = World::with(&[WRITABLE]).await;
+    let (ada, _, token) = caller(&world).await;
+    let mut row = world.profiles().await.into_iter().find(|row| row["sk"] == "PROFILE").unwrap();
+    row["points"] = 7.into();
+    let mut held = world.wire.hold();
+    let put = write(&world, &token, "PUT", &[], json!({ "bio": "b" }));
+    let application = async {
+        let mut has_written = false;
+        while let Some(request) = held.recv().await {
+            if request.operation == "TransactWriteItems" && !has_written {
+                has_written = true;
+                let table = &world.stack.addresses.profiles_table;
+                world.put(table, &row).await;
+            }
+            request.release();
+            if has_written {
+                held.close();
+            }
+        }
+    };
+    let (put, ()) = tokio::join!(put, application);
+    assert_eq!(put.status, 200, "{}", put.text);
+    let read = get(&world, &token, "/me/profile").await;
+    assert_eq!((&read.body["bio"], &read.body["points"]), (&json!("b"), &json!(7)), "{ada}");
+}
+
+#[tokio::test]
+async fn a_deleted_owner_has_no_record_and_gets_none() {
+    let world = World::with(&[WRITABLE]).await;
+    let (ada, _, token) = caller(&world).await;
+    let before = world.profiles().await;
+    let mut held = world.wire.hold();
+    let put = write(&world, &token, "PUT", &[], json!({ "bio": "b" }));
+    let deletion = async {
+        let mut has_come = false;
+        while let Some(request) = held.recv().await {
+            if request.operation == "TransactWriteItems" && !has_come {
+                has_come = true;
+                let deleted = json!({ "id": ada, "object": "user", "deleted": true });
+                let deleted = rollcall_tests::event("user.deleted", &deleted, world.now().get() + 2);
+                let beside = world.beside(&[]).await;
+                assert_eq!(beside.post(&deleted).await.brief(), (200, "applied"));
+            }
+            request.release();
+            if has_come {
+                held.close();
+            }
+        }
+    };
+    let (put, ()) = tokio::join!(put, deletion);
+    assert_eq!(put.brief(), (410, "user_deleted"));
+    assert_eq!(world.profiles().await, before);
+    assert_eq!(write(&world, &token, "POST", &[], Value::Null).await.brief(), (400, "body_invalid"));
+    assert_eq!(write(&world, &token, "POST", &[], json!({})).await.brief(), (410, "user_deleted"));
+}
