@@ -42,7 +42,13 @@ async fn e8_a_user_deletes_the_account_and_the_event_does_the_rest() {
     let deleted = json!({ "id": ada, "object": "user", "deleted": true });
     let deleted = rollcall_tests::event("user.deleted", &deleted, world.now().get() + 2);
     assert_eq!(world.post(&deleted).await.brief(), (200, "applied"));
-    for path in ["/me", "/me/profile", "/me/authorization?role=user", &format!("/users/{ada}"), &format!("/organizations/{acme}/members")] {
+    for path in [
+        "/me",
+        "/me/profile",
+        "/me/authorization?role=user",
+        &format!("/users/{ada}"),
+        &format!("/organizations/{acme}/members"),
+    ] {
         assert_eq!(get(&world, &fresh, path).await.brief(), (410, "user_deleted"), "{path}");
     }
     assert_eq!(delete(&world, &fresh).await.brief(), (410, "user_deleted"));
@@ -88,7 +94,10 @@ async fn only_the_user_with_a_fresh_sign_in_and_a_bearer_token_may_delete() {
     let by_cookie = world.call("DELETE", "/me", &[("cookie", &cookie), ("origin", &origin)]).await;
     assert_eq!(by_cookie.brief(), (403, "bearer_required"));
     let off = world.beside(&[("ACCOUNT_DELETION", "off")]).await;
-    assert_eq!(delete(&off, &token(&world, &ada, json!({ "fva": [0, -1] }))).await.brief(), (404, "account_deletion_off"));
+    assert_eq!(
+        delete(&off, &token(&world, &ada, json!({ "fva": [0, -1] }))).await.brief(),
+        (404, "account_deletion_off")
+    );
     assert!(is_in_clerk(&world, &ada).await);
 }
 

@@ -3,9 +3,11 @@
 mod authorization;
 mod bad_input;
 mod deletion;
+mod interleaved;
 mod me;
 mod members;
 mod profile;
+mod refused;
 mod users;
 
 use rollcall_tests::World;

@@ -46,9 +46,11 @@ impl Recent {
     pub fn rows_for(&self, session: &Session, now: Millis) -> PerKind<Option<Item>> {
         let callers = self.lock();
         match callers.get(&caller(session)).filter(|said| is_recent(said.at, now)) {
-            Some(said) => {
-                PerKind { user: Some(said.user.clone()), organization: said.organization.clone(), membership: said.membership.clone() }
-            }
+            Some(said) => PerKind {
+                user: Some(said.user.clone()),
+                organization: said.organization.clone(),
+                membership: said.membership.clone(),
+            },
             None => PerKind::default(),
         }
     }

@@ -1,0 +1,145 @@
+//! I18: a caller who is deleted, banned, deprovisioned, demoted or removed between any two requests of a route is refused from
+//! the next read on, with a token that still says otherwise.
+
+use rollcall_tests::World;
+use rollcall_tests::answer::Answer;
+use serde_json::{Value, json};
+
+use super::{arrived, create_user, join, with};
+use crate::ensure::profiles::newcomer;
+
+const SETTINGS: [(&str, &str); 2] = [("PROFILE_WRITABLE", "*"), ("ACCOUNT_DELETION", "on")];
+
+/// A request of each route, about an organization.
+fn routes(organization: &str, user: &str) -> Vec<(&'static str, String, &'static str)> {
+    vec![
+        ("GET", "/me".to_owned(), ""),
+        ("GET", "/me/profile".to_owned(), ""),
+        ("GET", format!("/me/profile?organization_id={organization}"), ""),
+        ("PUT", "/me/profile".to_owned(), r#"{"bio":"b"}"#),
+        ("PUT", format!("/me/profile?organization_id={organization}"), r#"{"bio":"b"}"#),
+        ("POST", "/me/profile".to_owned(), "{}"),
+        ("GET", "/me/authorization?role=org:member".to_owned() + &format!("&organization_id={organization}"), ""),
+        ("GET", format!("/organizations/{organization}/members"), ""),
+        ("GET", format!("/users/{user}"), ""),
+        ("GET", format!("/users?id={user}"), ""),
+    ]
+}
+
+async fn send(world: &World, token: &str, (method, path, body): &(&str, String, &str)) -> Answer {
+    let headers = [("content-type", "application/json")];
+    with(world, token, method, path, &headers, (*body).to_owned()).await
+}
+
+/// What happens to the caller, as an event.
+async fn event(world: &World, what: &str, user: &str, organization: &str) -> Value {
+    let now = world.now().get();
+    let path = format!("/users/{user}");
+    match what {
+        "deleted" => {
+            rollcall_tests::event("user.deleted", &json!({ "id": user, "object": "user", "deleted": true }), now + 9)
+        }
+        "banned" | "deprovisioned" => {
+            let mut fetched = world.clerk("GET", &path, Value::Null).await;
+            fetched[what] = true.into();
+            fetched["updated_at"] = (now + 5).into();
+            rollcall_tests::event("user.updated", &fetched, now + 9)
+        }
+        "removed" => {
+            let path = format!("/organizations/{organization}/memberships?user_id={user}");
+            let membership = world.clerk("GET", &path, Value::Null).await["data"][0].clone();
+            assert!(membership["id"].is_string());
+            rollcall_tests::event("organizationMembership.deleted", &membership, now + 9)
+        }
+        _ => {
+            let deleted = json!({ "id": organization, "object": "organization", "deleted": true });
+            rollcall_tests::event("organization.deleted", &deleted, now + 9)
+        }
+    }
+}
+
+/// The answer to the next request of a route, once that has happened.
+fn is_right(what: &str, (method, path, _): &(&str, String, &str), next: &Answer) -> bool {
+    match what {
+        "deleted" => next.brief() == (410, "user_deleted"),
+        "banned" => next.brief() == (403, "user_banned"),
+        "deprovisioned" => next.brief() == (403, "user_deprovisioned"),
+        _ if path == "/me" => next.status == 200 && next.body["organizations"] == json!([]),
+        _ if path.starts_with("/me/authorization") => next.body["because"] == "not_a_member",
+        _ if path.starts_with("/users?") => next.body["users"] == json!([null]),
+        _ if path.starts_with("/users/") => next.brief() == (404, "no_such_user"),
+        _ if path == "/me/profile" && *method == "POST" => next.brief() == (409, "profile_exists"),
+        _ if path == "/me/profile" => next.status == 200,
+        _ => next.brief() == (404, "organization_not_found"),
+    }
+}
+
+#[tokio::test]
+async fn i18_whatever_happens_between_two_requests_counts_from_the_next_read_on() {
+    let mut cases = 0;
+    for what in ["deleted", "banned", "deprovisioned", "removed", "organization deleted"] {
+        let world = World::with(&SETTINGS).await;
+        let (ada, acme) = newcomer(&world).await;
+        let grace = create_user(&world, "Grace").await;
+        join(&world, &acme, &grace, "org:member").await;
+        arrived(&world).await;
+        let token = world.session(&grace, Some(&acme));
+        let change = event(&world, what, &grace, &acme).await;
+        let rows = world.directory().await;
+        for route in routes(&acme, &ada) {
+            let _ = world.wire.take();
+            let good = send(&world, &token, &route).await;
+            assert!(good.status < 300 || good.status == 409, "{what} {route:?}: {}", good.text);
+            let requests = world.wire.take().len();
+            for before in 0..=requests {
+                let during = with_change(&world, &token, &route, &change, before).await;
+                assert!(during.status < 500, "{what} {route:?} {before}: {}", during.text);
+                let next = send(&world, &token, &route).await;
+                assert!(is_right(what, &route, &next), "{what} {route:?} {before}: {} {}", next.status, next.text);
+                for row in &rows {
+                    world.put(&world.stack.addresses.directory_table, row).await;
+                }
+                cases += 1;
+            }
+        }
+    }
+    assert!(cases > 100, "{cases}");
+}
+
+/// Sends a request, and lets the change arrive once so many of its requests to DynamoDB have been answered.
+async fn with_change(
+    world: &World,
+    token: &str,
+    route: &(&str, String, &str),
+    change: &Value,
+    before: usize,
+) -> Answer {
+    let mut held = world.wire.hold();
+    let (done, mut finished) = tokio::sync::oneshot::channel();
+    let call = async {
+        let answer = send(world, token, route).await;
+        let _ = done.send(());
+        answer
+    };
+    let meanwhile = async {
+        let (mut released, mut has_come) = (0, false);
+        loop {
+            if released == before && !has_come {
+                has_come = true;
+                assert_eq!(world.beside(&[]).await.post(change).await.brief(), (200, "applied"));
+            }
+            tokio::select! {
+                Some(request) = held.recv() => {
+                    request.release();
+                    released += 1;
+                }
+                _ = &mut finished => break,
+            }
+        }
+        if !has_come {
+            assert_eq!(world.beside(&[]).await.post(change).await.brief(), (200, "applied"));
+        }
+    };
+    let (answer, ()) = tokio::join!(call, meanwhile);
+    answer
+}
