@@ -46,7 +46,7 @@ pub enum Invariant {
     I18,
     /// The export of an id that nobody knows is an empty record.
     I19,
-    /// An owner may write every field of a record.
+    /// A change of a record does not look whether the fields still have the values that were read.
     I20,
     /// A purge does not look whose a row is that an index has found.
     I23,

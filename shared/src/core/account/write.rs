@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::document::{MAX_BYTES, MAX_FIELDS, Reason, Unstorable, merged, normalized, push};
-use crate::core::controls::{Invariant, guards};
 use crate::core::profile::PROTECTED;
 
 /// The count of the owner's writes, an attribute of the record.
@@ -56,9 +55,6 @@ impl Writable {
     }
 
     fn allows(&self, name: &str) -> bool {
-        if !guards(Invariant::I20) {
-            return true;
-        }
         match self {
             Writable::All => !PROTECTED.contains(&name),
             Writable::Fields(names) => names.contains(name),

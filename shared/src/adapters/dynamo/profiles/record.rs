@@ -76,11 +76,12 @@ impl Profiles {
             .expression_attribute_names("#version", VERSION)
             .expression_attribute_values(":version", AttributeValue::N((version(&record.shown) + 1).to_string()))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::None);
-        let touched = changes.fields().map(String::as_str).chain([VERSION]);
+        let touched = changes.fields().map(String::as_str).chain(guards(Invariant::I20).then_some(VERSION));
         for (at, name) in touched.enumerate() {
             let (field, old) = (format!("#f{at}"), format!(":o{at}"));
             update = update.expression_attribute_names(&field, name);
             match record.row.get(name) {
+                _ if !guards(Invariant::I20) => {}
                 None => conditions.push(format!("attribute_not_exists({field})")),
                 Some(value) => {
                     conditions.push(format!("{field} = {old}"));
@@ -101,8 +102,7 @@ impl Profiles {
         if !removes.is_empty() {
             expression.push_str(&format!(" REMOVE {}", removes.join(", ")));
         }
-        let condition = guards(Invariant::I20).then(|| conditions.join(" AND "));
-        let update = update.update_expression(expression).set_condition_expression(condition);
+        let update = update.update_expression(expression).condition_expression(conditions.join(" AND "));
         let update = update.build().map_err(|error| StoreError::Unreadable(error.into()))?;
         Ok(TransactWriteItem::builder().update(update).build())
     }
