@@ -3,6 +3,7 @@
 
 mod deletion;
 mod dev;
+mod documents;
 mod ensure;
 mod monitoring;
 mod operator;
