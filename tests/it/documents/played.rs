@@ -38,7 +38,7 @@ const BEFORE: [(&str, &str, &str); 3] = [
 
 /// Lines of output that a stack of a minute's age cannot have.
 const TAKES_LONGER: [(&str, &str, &str); 3] = [
-    ("docs/operations.md", "2026-11-25T03:00:00.412Z  repair  held", "rows of 15 minutes' age may be held"),
+    ("docs/operations.md", "2026-11-25T03:00:00.412Z  repair  pending approval", "rows of 15 minutes' age may be held"),
     ("docs/operations.md", "Deletions pending approval: 412 users.", "rows of 15 minutes' age may be held"),
     ("docs/operations.md", "In sync at the last repair,", "needs a repair that has held nothing, and drift after it"),
 ];
