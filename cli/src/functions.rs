@@ -1,5 +1,5 @@
-//! The registry: every Lambda function, once. The local gateway finds its routes here, `rollcall settings` its variables,
-//! the log its targets. docs/adding-a-function.md lists what else a function needs.
+//! The registry: every Lambda function, once. The local gateway finds its routes here, `rollcall settings` its
+//! variables, the log its targets. docs/adding-a-function.md lists what else a function needs.
 
 use rollcall::adapters::lambda::function::Function;
 
@@ -60,7 +60,8 @@ mod tests {
         }
     }
 
-    /// The routes of a function in template.yaml: SAM's events of the function, and the paths and routes that are written out.
+    /// The routes of a function in template.yaml: SAM's events of the function, and the paths and routes that are
+    /// written out.
     fn deployed(folder: &str) -> BTreeSet<String> {
         let template = template::read().unwrap();
         let resources = template["Resources"].as_mapping().unwrap();

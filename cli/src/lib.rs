@@ -1,8 +1,8 @@
 //! The `rollcall` command.
 //!
 //! [`args`] is what may be typed, [`dev`] the local stack, [`trigger`] sends one sample event, [`operator`] looks after
-//! a deployment, [`settings`] lists what every function reads, [`functions`] the functions. The stack is a library of its own because the tests
-//! start it, too.
+//! a deployment, [`settings`] lists what every function reads, [`functions`] the functions. The stack is a library of
+//! its own because the tests start it, too.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 

@@ -1,5 +1,5 @@
-//! `template.yaml`, of which the local stack makes its tables and the configuration page its parameters: there is no second
-//! description that could differ.
+//! `template.yaml`, of which the local stack makes its tables and the configuration page its parameters: there is no
+//! second description that could differ.
 
 use serde_yaml_ng::Value;
 

@@ -120,8 +120,7 @@ fn shift(value: &mut Value, by: u64) {
 }
 
 /// Makes the event one about another user or organization. Another kind of id, which it has no place for, is an error:
-/// the
-/// event would be about the sample's user.
+/// the event would be about the sample's user.
 fn rename(payload: &mut Value, id: &str) -> anyhow::Result<()> {
     let data = &mut payload["data"];
     let is_id = id.parse::<UserId>().is_ok();

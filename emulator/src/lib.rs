@@ -8,10 +8,12 @@
 //! - `tokens` signs what a session is proved with, rightly or with a defect;
 //! - `api` is `/v1` over it, `errors` Clerk's way of refusing, `limits` its rate limits;
 //! - `webhooks` takes every change's events to the endpoints: a queue that decides, a sender that posts;
-//! - `faults` are the dials, `churn` is the one that changes the instance, `control` the routes under `/_emulator` that turn them and look inside;
+//! - `faults` are the dials, `churn` is the one that changes the instance, `control` the routes under `/_emulator` that
+//!   turn them and look inside;
 //! - `door` keeps the pages out that a developer's browser shows beside;
 //! - `samples` fills an empty instance, `serve` answers until told to stop;
-//! - [`claim`] keeps two processes from one folder or file, [`output`] is how this program, and the `rollcall` command, print;
+//! - [`claim`] keeps two processes from one folder or file, [`output`] is how this program, and the `rollcall` command,
+//!   print;
 //! - the program of the same name is arguments, environment and signals around all this.
 //!
 //! ```

@@ -3,8 +3,8 @@
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 
-/// Prints a result to standard output, with a line break at its end. A reader who has closed the pipe wants no more: that
-/// is no error, and the program goes on to its end.
+/// Prints a result to standard output, with a line break at its end. A reader who has closed the pipe wants no more:
+/// that is no error, and the program goes on to its end.
 ///
 /// # Errors
 ///

@@ -1,4 +1,5 @@
-//! A small country of Clerk's in which things happen, and the events that tell of them, kept until somebody delivers them.
+//! A small country of Clerk's in which things happen, and the events that tell of them, kept until somebody delivers
+//! them.
 
 use std::collections::BTreeSet;
 
@@ -17,8 +18,8 @@ use crate::answer::Answer;
 use crate::events::{deletion_event, event};
 use crate::world::World;
 
-/// Something that happens. Users and organizations are named by their place among those that there ever were; what makes
-/// no sense does not happen.
+/// Something that happens. Users and organizations are named by their place among those that there ever were; what
+/// makes no sense does not happen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Action {
     SignUp,
@@ -244,7 +245,8 @@ async fn wipe(world: &World) {
     }
 }
 
-/// What the Directory should grace period of Clerk as it is: every entity's projection, without how and when it came here.
+/// What the Directory should grace period of Clerk as it is: every entity's projection, without how and when it came
+/// here.
 ///
 /// # Panics
 ///

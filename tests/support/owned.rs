@@ -14,8 +14,8 @@ use rollcall::services::operator::restore::{Backup, Places, Restored};
 
 use crate::world::World;
 
-/// The four tables of the app whose preset is `progress-and-purge`, each found in its own way: by key or by index, with a
-/// sort key or without.
+/// The four tables of the app whose preset is `progress-and-purge`, each found in its own way: by key or by index, with
+/// a sort key or without.
 pub const TABLES: [&str; 4] = ["tasks", "user_progress", "daily_checkins", "moods"];
 
 /// The setting that names them.
@@ -75,8 +75,8 @@ impl World {
         instance.internal_id(&user.parse::<UserId>().unwrap())
     }
 
-    /// Gives a user rows: so many in each table with a sort key or an index, one in the other. They hold what JSON has no word
-    /// for, and a note.
+    /// Gives a user rows: so many in each table with a sort key or an index, one in the other. They hold what JSON has
+    /// no word for, and a note.
     ///
     /// # Panics
     ///

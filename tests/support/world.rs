@@ -81,8 +81,8 @@ impl World {
         Box::pin(World::over(stack, now, settings)).await
     }
 
-    /// A world that runs by itself: Clerk delivers its events, the stack's own functions apply them and follow the stream.
-    /// Its clock goes on by a millisecond whenever somebody looks at it.
+    /// A world that runs by itself: Clerk delivers its events, the stack's own functions apply them and follow the
+    /// stream. Its clock goes on by a millisecond whenever somebody looks at it.
     ///
     /// # Panics
     ///
@@ -325,8 +325,8 @@ impl World {
         self.rows(&self.stack.addresses.directory_table).await
     }
 
-    /// Everything stored about a user and a membership: the copies of the user, the organization and the membership, and
-    /// the application's two records.
+    /// Everything stored about a user and a membership: the copies of the user, the organization and the membership,
+    /// and the application's two records.
     ///
     /// # Panics
     ///

@@ -2,8 +2,7 @@
 //!
 //! For each record of a stream the engine (dynoxide 3.2.0) looks for the greatest sequence number of the table by
 //! `MAX(CAST(sequence_number AS INTEGER))`, and it compares the same expression whenever records are read. Without an
-//! index on
-//! that expression each of these reads all records, so each write takes longer than the one before it.
+//! index on that expression each of these reads all records, so each write takes longer than the one before it.
 
 use std::path::Path;
 
@@ -53,8 +52,7 @@ mod tests {
 
     /// The version of the engine whose statements are below. With another one, look at `next_stream_sequence_number`,
     /// `stream_records_with_event_ids` and `get_shard_sequence_range` in its `storage.rs`: are these still its
-    /// statements, and does
-    /// it still need the indexes?
+    /// statements, and does it still need the indexes?
     const ENGINE: &str = "3.2.0";
 
     /// What the engine asks at each write, at each read of records, and when it describes a stream.

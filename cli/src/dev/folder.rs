@@ -1,4 +1,5 @@
-//! The folder of `--data` belongs to one stack at a time: two that wrote into it would lose each other's rows and users.
+//! The folder of `--data` belongs to one stack at a time: two that wrote into it would lose each other's rows and
+//! users.
 
 use std::path::Path;
 

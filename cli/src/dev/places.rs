@@ -27,8 +27,7 @@ pub(super) fn bus(data: Option<&Path>) -> anyhow::Result<(PathBuf, Option<TempPa
 }
 
 /// Where a local stack keeps its backups: in its folder, or in one of its own beside other temporary files, whose name
-/// says
-/// which stack's they are, so that commands find them.
+/// says which stack's they are, so that commands find them.
 pub fn backups_folder(data: Option<&Path>, dynamodb_url: &str) -> PathBuf {
     let temporary = || {
         let port = dynamodb_url.trim_end_matches('/').rsplit(':').next().unwrap_or_default();

@@ -1,6 +1,5 @@
 //! The Directory's stream, handed to react as Lambda's poller does it: in order, in batches, from where it stopped,
-//! again
-//! where it failed.
+//! again where it failed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;

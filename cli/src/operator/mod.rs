@@ -1,7 +1,8 @@
 //! What an operator runs by hand or from a script.
 //!
-//! [`target`] says on what. [`reconcile`], [`status`] and [`analyze`] are about all, [`undo`], [`erase`], [`restore`] and
-//! [`export`] about one person, [`owned_tables`] about a setting; before they write, `look` makes sure of the tables. [`progress`] is what is seen meanwhile, [`report`] and [`text`] what is read in the end.
+//! [`target`] says on what. [`reconcile`], [`status`] and [`analyze`] are about all, [`undo`], [`erase`], [`restore`]
+//! and [`export`] about one person, [`owned_tables`] about a setting; before they write, `look` makes sure of the
+//! tables. [`progress`] is what is seen meanwhile, [`report`] and [`text`] what is read in the end.
 
 pub mod analyze;
 mod check_tables;

@@ -228,7 +228,8 @@ impl Form {
     }
 }
 
-/// `2012-10-20T07:15:20.902Z` (or with an offset like `+02:00`) as Unix ms: the one time format of Clerk's request bodies.
+/// `2012-10-20T07:15:20.902Z` (or with an offset like `+02:00`) as Unix ms: the one time format of Clerk's request
+/// bodies.
 fn unix_ms(text: &str) -> Option<i64> {
     let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     i64::try_from(moment.unix_timestamp_nanos().div_euclid(1_000_000)).ok()

@@ -33,8 +33,7 @@ pub struct WebhookFaults {
     /// How long every message waits before its first attempt, in ms.
     pub delay_ms: u64,
     /// Whether the sender ignores `webhook-delivery: abort-message`, as the open-source Svix server does (1.100): what
-    /// is
-    /// refused is sent again all the same. Decided when a message is entered.
+    /// is refused is sent again all the same. Decided when a message is entered.
     pub ignore_abort: bool,
     /// Whether deleting a user or an organization also sends `organizationMembership.deleted` for each membership
     /// that goes with it. Clerk documents neither answer.

@@ -1,11 +1,9 @@
 //! A population of any size that takes no memory: everybody in it is computed from the seed and a number.
 //!
 //! User `n` came `n` ms after [`EPOCH_MS`], and so did organization and membership `n`. An id holds its number in a
-//! form
-//! that can be read back, and letters that tell it from an invented one. Membership `n` is that of user `n % users`,
-//! who
-//! with every round over all users joins the next organization: no pair comes twice, no membership is older than its
-//! user or its organization, and how many members an organization has is arithmetic, not counting.
+//! form that can be read back, and letters that tell it from an invented one. Membership `n` is that of user `n %
+//! users`, who with every round over all users joins the next organization: no pair comes twice, no membership is older
+//! than its user or its organization, and how many members an organization has is arithmetic, not counting.
 
 use fastrand::Rng;
 

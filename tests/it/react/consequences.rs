@@ -1,5 +1,5 @@
-//! What follows from a change, end to end: Clerk's own API, its signed webhook, the table, its stream, react. Everything runs
-//! by itself here; the tests only wait until it is quiet.
+//! What follows from a change, end to end: Clerk's own API, its signed webhook, the table, its stream, react.
+//! Everything runs by itself here; the tests only wait until it is quiet.
 
 use clerk_emulator::{ApiFaults, Config, Faults, WebhookFaults};
 use rollcall::core::id::InstanceId;
