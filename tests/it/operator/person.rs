@@ -55,7 +55,7 @@ async fn bug8_one_signed_deletion_erases_nothing_at_once_and_an_undo_leaves_ever
         assert!(after.1 == before.1 && after.2 == before.2, "{kind}");
         assert_eq!(world.item(&user(&ada)).await.unwrap()["clerk_user_id"], ada.as_str());
     }
-    let restored = world.told().iter().filter(|event| event["detail"]["kind"] == "restored").count();
+    let restored = world.published().iter().filter(|event| event["detail"]["kind"] == "restored").count();
     assert_eq!(restored, 3 + 4, "the application is told of each");
     // Whoever lives already is left alone, and the grace period's note is about nobody any more.
     let again = rollcall(&world, &["undo", &ada, "--yes"], &PURGE).await;
