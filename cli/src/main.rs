@@ -74,7 +74,7 @@ fn levels(command: &Command) -> Targets {
             .with_default(LevelFilter::WARN)
             .with_targets(FUNCTIONS.map(|function| (function.log_target, LevelFilter::INFO)))
             .with_targets([("rollcall", LevelFilter::INFO), ("rollcall_cli", LevelFilter::INFO)])
-            // It logs a warning for every failed condition, which is a normal outcome here.
+            // dynoxide logs a warning for every failed condition, which is a normal outcome here.
             .with_target("dynoxide", LevelFilter::ERROR),
     }
 }

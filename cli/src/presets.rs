@@ -48,7 +48,7 @@ pub fn names() -> Vec<&'static str> {
 ///
 /// # Errors
 ///
-/// If there is no such preset, or its file cannot be read.
+/// If the preset does not exist, or its file cannot be read.
 pub fn read(name: &str) -> anyhow::Result<Preset> {
     let Some(file) = PRESETS.get_file(format!("{name}.toml")) else {
         bail!(Usage(format!("unknown preset {name}: choose one of {}", names().join(", "))));

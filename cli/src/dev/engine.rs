@@ -56,7 +56,7 @@ mod tests {
     /// statements, and does it still need the indexes?
     const ENGINE: &str = "3.2.0";
 
-    /// What the engine asks at each write, at each read of records, and when it describes a stream.
+    /// The statements of the engine at each write, at each read of stream records, and when it describes a stream.
     const STATEMENTS: [&str; 3] = [
         "SELECT COALESCE(MAX(CAST(sequence_number AS INTEGER)), 0) + 1 FROM _stream_records WHERE table_name = ?1",
         "SELECT event_name, keys_json, new_image, old_image, sequence_number, created_at, user_identity, event_id

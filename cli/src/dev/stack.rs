@@ -294,7 +294,7 @@ impl Stack {
             let Some(_) = &self.stream else { return };
             let mut looks = self.looks.clone();
             let before = looks.borrow_and_update().records;
-            // One look may have begun before the last write.
+            // One read may have begun before the last write.
             for _ in 0..2 {
                 if looks.changed().await.is_err() {
                     return;

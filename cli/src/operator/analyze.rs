@@ -71,7 +71,7 @@ async fn audit(auditor: &Auditor, screen: &Screen, runs: &Runs<'_>) -> anyhow::R
     }
 }
 
-/// What each finding means, and what to do about it.
+/// The meaning of each finding, and what to do about it.
 fn meaning(name: &str) -> &'static str {
     match name {
         "missing" => "in Clerk, but not in the Directory: reconcile writes them",

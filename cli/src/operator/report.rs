@@ -359,7 +359,7 @@ mod tests {
         let line = "  memberships: 90 entries listed, but Clerk counted 120 before and 121 after the listing; 1 short \
                     page";
         assert!(shown.lines().any(|shown| shown == line), "{shown}");
-        // What is switched off leaves nobody out.
+        // A list that is switched off is never incomplete.
         if let Some(run) = &mut report.run {
             for kind in Kind::ALL {
                 run.listings.get_mut(kind).is_off = true;
