@@ -188,7 +188,7 @@ mod tests {
 
     fn pending(on: i64) -> Run {
         over(on, Mode::Repair, |run| {
-            (run.tally.user.pending_approval, run.tally.membership.pending_approval) = (30, 1_000)
+            (run.tally.user.pending_approval, run.tally.membership.pending_approval) = (30, 1_000);
         })
     }
 
