@@ -43,7 +43,7 @@ async fn bug8_one_signed_deletion_erases_nothing_at_once_and_an_undo_leaves_ever
         assert_eq!(ended, if kind == "user" { 2 } else { 3 }, "the memberships ended, too");
         let plan = rollcall(&world, &["undo", name, "--dry-run"], &PURGE).await;
         assert_eq!(plan.status, Some(2), "{}", plan.err);
-        assert!(plan.out.contains("is deleted here, but exists in Clerk"), "{}", plan.out);
+        assert!(plan.out.contains("is deleted in the Directory, but exists in Clerk"), "{}", plan.out);
         let undone = rollcall(&world, &["undo", name, "--yes", "--json"], &PURGE).await;
         let json = undone.json();
         assert_eq!((undone.status, &json["left"], &json["lived"]), (Some(0), &json!(0), &json!(false)), "{json}");
