@@ -1,13 +1,13 @@
-//! The registry: every Lambda function, once. The local gateway finds its routes here, `rollcall settings` its variables,
-//! the log its targets. docs/adding-a-function.md lists what else a function needs.
+//! The registry of all Lambda functions. The local gateway takes its routes from the registry, `rollcall settings` the
+//! variables, the log the targets. docs/adding-a-function.md lists what else a function needs.
 
 use rollcall::adapters::lambda::function::Function;
 
-/// All functions, in the order in which an event meets them.
+/// All functions, in the order in which they process an event.
 pub const FUNCTIONS: [Function; 4] =
     [webhook::FUNCTION, ensure_profile::FUNCTION, react::FUNCTION, reconcile::FUNCTION];
 
-/// The function, and its route key, that API Gateway chooses for a request; nothing if no route fits.
+/// The function and the route key that API Gateway chooses for a request; `None` if no route matches.
 pub fn route(method: &str, path: &str) -> Option<(&'static Function, &'static str)> {
     let fits =
         |key: &str| key.split_once(' ').is_some_and(|(verb, pattern)| verb == method && has_shape(pattern, path));
@@ -60,7 +60,8 @@ mod tests {
         }
     }
 
-    /// The routes of a function in template.yaml: SAM's events of the function, and the paths and routes that are written out.
+    /// The routes of a function in template.yaml: SAM's events of the function, and the paths and routes that are
+    /// written out.
     fn deployed(folder: &str) -> BTreeSet<String> {
         let template = template::read().unwrap();
         let resources = template["Resources"].as_mapping().unwrap();

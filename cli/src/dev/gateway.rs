@@ -1,5 +1,5 @@
-//! API Gateway's HTTP API on a local port: every request becomes the event that Lambda would be invoked with (payload
-//! format 2.0), every answer comes back from the function's response.
+//! Emulates API Gateway's HTTP API on a local port: converts each request to the invocation event of Lambda (payload
+//! format 2.0), and the function's response to an HTTP response.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use ensure_profile::EnsureProfile;
 use lambda_http::lambda_runtime::Context;
 use lambda_http::tower::ServiceExt;
 use lambda_http::{LambdaEvent, request::LambdaRequest};
+use rollcall::adapters::lambda::function::Function;
 use rollcall::core::millis::Millis;
 use serde_json::{Map, Value, json};
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -23,25 +24,25 @@ use webhook::Webhook;
 
 use crate::{Clock, functions};
 
-/// The largest body that API Gateway takes, in bytes. Source: AWS, "Quotas for HTTP APIs".
+/// The maximum size of a body in API Gateway, in bytes. Source: AWS, "Quotas for HTTP APIs".
 const MAX_BODY: usize = 10 * 1024 * 1024;
 
-/// As in template.yaml: beside what the client sends, what Sentry and OpenTelemetry add to the requests of a page.
+/// As in template.yaml: the headers of the client, and those that Sentry and OpenTelemetry add to requests of a page.
 const ALLOWED_HEADERS: [&str; 6] =
     ["authorization", "content-type", "baggage", "sentry-trace", "traceparent", "tracestate"];
 
 /// The functions behind the API.
 #[derive(Clone)]
 pub struct Functions {
-    /// It receives Clerk's events.
+    /// The function that receives Clerk's events.
     pub webhook: Arc<Webhook>,
-    /// It answers to front ends and browsers.
+    /// The function that front ends and browsers call.
     pub ensure_profile: Arc<EnsureProfile>,
-    /// What time it is for them.
+    /// The clock of the functions.
     pub clock: Clock,
 }
 
-/// The API as an axum router, with the cross-origin rules of template.yaml.
+/// The API as an axum router, with the CORS configuration of template.yaml.
 pub fn router(functions: Functions) -> axum::Router {
     let origins = functions.ensure_profile.origins().clone();
     let allows = move |origin: &HeaderValue, _: &Parts| origin.to_str().is_ok_and(|origin| origins.allow(origin));
@@ -69,7 +70,7 @@ async fn handle(State(functions): State<Functions>, request: Request) -> Respons
     }
 }
 
-/// The event of one request. Source: AWS, "AWS Lambda integration payload format", version 2.0.
+/// The invocation event of one request. Source: AWS, "AWS Lambda integration payload format", version 2.0.
 pub fn event(parts: &Parts, body: &[u8], now: Millis) -> Value {
     let (method, path) = (parts.method.as_str(), parts.uri.path());
     let route = functions::route(method, path).map_or("$default", |(_, key)| key);
@@ -77,7 +78,7 @@ pub fn event(parts: &Parts, body: &[u8], now: Millis) -> Value {
     let base64 = !is_text(&parts.headers);
     let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
     let text = if base64 { STANDARD.encode(body) } else { String::from_utf8_lossy(body).into_owned() };
-    // JSON holds text alone: what is none becomes U+FFFD.
+    // JSON contains text only: other bytes become U+FFFD.
     let cookies = parts.headers.get_all(header::COOKIE).iter().map(|cookie| String::from_utf8_lossy(cookie.as_bytes()));
     let cookies: Vec<String> = cookies.flat_map(|all| all.split("; ").map(str::to_owned).collect::<Vec<_>>()).collect();
     let mut event = json!({
@@ -117,7 +118,7 @@ pub fn event(parts: &Parts, body: &[u8], now: Millis) -> Value {
     event
 }
 
-/// Names in lower case, several values of one name joined by commas, cookies apart.
+/// Names in lower case, several values of one name joined by commas, without cookies.
 fn headers(headers: &HeaderMap) -> Map<String, Value> {
     let mut joined = Map::new();
     for name in headers.keys().filter(|name| *name != header::COOKIE) {
@@ -127,7 +128,7 @@ fn headers(headers: &HeaderMap) -> Map<String, Value> {
     joined
 }
 
-/// API Gateway hands text over as it is and everything else in base64.
+/// API Gateway passes text unchanged and everything else in base64.
 fn is_text(headers: &HeaderMap) -> bool {
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -135,19 +136,22 @@ fn is_text(headers: &HeaderMap) -> bool {
         || ["application/json", "application/javascript", "application/xml"].contains(&media_type.as_str())
 }
 
-/// Invokes a function with an event as Lambda would, and makes its response one of HTTP.
+/// Invokes a function with an event as Lambda does, and converts its response to HTTP.
 pub async fn invoke<S>(function: S, event: Value) -> Response
 where
     S: lambda_http::Service<LambdaEvent<LambdaRequest>, Response: serde::Serialize, Error = lambda_http::Error>,
 {
     let failed = || refuse(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
+    let route = event["routeKey"].as_str().unwrap_or_default();
+    let has_route = |function: &&Function| function.routes.contains(&route);
+    let name = functions::FUNCTIONS.iter().find(has_route).map_or("unknown", |function| function.name);
     let Ok(request) = serde_json::from_str::<LambdaRequest>(&event.to_string()) else {
         return failed();
     };
     match function.oneshot(LambdaEvent::new(request, Context::default())).await {
         Ok(answer) => serde_json::to_value(answer).ok().and_then(|answer| response(&answer)).unwrap_or_else(failed),
         Err(error) => {
-            tracing::error!(%error, "the function failed");
+            tracing::error!(function = name, %error, "the function returned an error");
             failed()
         }
     }

@@ -1,4 +1,5 @@
-//! Backups in a bucket, over S3's own protocol: what is sent, how it is signed, and what a bad day of S3's does to a purge.
+//! Backups in a bucket, over S3's own protocol: what is sent, how it is signed, and what a bad day of S3's does to a
+//! purge.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,5 +1,5 @@
-//! What a deletion leaves under each policy set, through Clerk's own API: the signed event, the table, its stream, the grace period,
-//! the hourly settling. Everything but the schedule runs by itself here.
+//! What a deletion leaves under each policy set, through Clerk's own API: the signed event, the table, its stream, the
+//! grace period, the hourly settling. Everything but the schedule runs by itself here.
 
 use clerk_emulator::Config;
 use reconcile::Outcome;
@@ -331,7 +331,8 @@ async fn e8_nothing_late_changes_anything_about_somebody_who_is_gone() {
         world.wait_hours(25);
         office.purge_due().await;
         let before = (office.stored().await, world.exactly(&TABLES).await, office.others().await);
-        // What Clerk may send late, as it was or as if it had only happened now; a second deletion among it, and her last session.
+        // What Clerk may send late, as it was or as if it had only happened now; a second deletion among it, and her
+        // last session.
         let late = world.beside(&[("DELETION_POLICY", policy), ("OWNED_TABLES", OWNED_TABLES)]).await;
         let (was, now) = (world.now().get() - 26 * HOUR, world.now().get());
         for at in [was, now] {

@@ -1,5 +1,5 @@
-//! Purges that run at once, and deletions that are undone and repeated between two steps of one: finished is finished, and
-//! another tombstone is another one.
+//! Purges that run at once, and deletions that are undone and repeated between two steps of one: finished is finished,
+//! and another tombstone is another one.
 
 use futures_util::future::join_all;
 use rollcall::adapters::dynamo::directory::Directory;

@@ -1,6 +1,5 @@
 //! The operator's commands, played with the real binary against a world's stack. The binary goes by the machine's
-//! clock,
-//! the world by its own, which is long before: whatever the world has stored is settled.
+//! clock, the world by its own, which is long before: whatever the world has stored is settled.
 
 use std::process::Stdio;
 use std::sync::Arc;

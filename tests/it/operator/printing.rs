@@ -1,4 +1,5 @@
-//! How the command prints, and how it ends: a result that cannot be written is a failure, a reader who has enough is none.
+//! How the command prints, and how it ends: a result that cannot be written is a failure, a reader who has enough is
+//! none.
 
 use std::fs::File;
 use std::io;

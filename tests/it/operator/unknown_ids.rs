@@ -1,6 +1,5 @@
 //! I19: an id that nobody knows, or of something else, is an error: nothing is written for it, and nothing is printed
-//! that
-//! looks like an answer.
+//! that looks like an answer.
 
 use rollcall_tests::{OWNED_TABLES, World};
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
-//! The house: which module of the shared crate may use which. Arrows point from services to adapters to settings to core, never
-//! back, and neither modules nor folders go round in a circle.
+//! The house: which module of the shared crate may use which. Arrows point from services to adapters to settings to
+//! core, never back, and neither modules nor folders go round in a circle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
