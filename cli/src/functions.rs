@@ -1,11 +1,61 @@
 //! The registry: every Lambda function, once. The local gateway finds its routes here, `rollcall settings` its variables,
-//! the log its targets. docs/adding-a-function.md lists what else a function needs.
+//! the log its targets; the local stack and the tests call HTTP functions through [`Functions`].
+//! docs/adding-a-function.md lists what else a function needs.
 
+use std::sync::Arc;
+
+use aws_sdk_dynamodb::Client;
+use axum::response::Response;
+use ensure_profile::EnsureProfile;
 use rollcall::adapters::lambda::function::Function;
+use rollcall::settings::variables::InvalidSettings;
+use serde_json::Value;
+use webhook::Webhook;
+
+use crate::Clock;
+use crate::invocation::invoke;
 
 /// All functions, in the order in which an event meets them.
 pub const FUNCTIONS: [Function; 4] =
     [webhook::FUNCTION, ensure_profile::FUNCTION, react::FUNCTION, reconcile::FUNCTION];
+
+/// The HTTP functions, each over the same tables.
+#[derive(Clone)]
+pub struct Functions {
+    /// It receives Clerk's events.
+    pub webhook: Arc<Webhook>,
+    /// It answers to front ends and browsers.
+    pub ensure_profile: Arc<EnsureProfile>,
+    /// What time it is for them.
+    pub clock: Clock,
+}
+
+impl Functions {
+    /// Each with its own settings.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSettings`] of the first whose settings are not complete.
+    pub fn new(
+        lookup: &dyn Fn(&str) -> Option<String>,
+        dynamodb: &Client,
+        clock: Clock,
+    ) -> Result<Functions, InvalidSettings> {
+        let webhook = Webhook::new(webhook::settings::Settings::read(lookup)?, dynamodb);
+        let ensure_profile = EnsureProfile::new(ensure_profile::settings::Settings::read(lookup)?, dynamodb);
+        Ok(Functions { webhook: Arc::new(webhook), ensure_profile: Arc::new(ensure_profile), clock })
+    }
+
+    /// Invokes one of them, by its name in the registry, with an event of API Gateway's; nothing if it is none of them.
+    pub async fn invoke(self, name: &str, event: Value) -> Option<Response> {
+        let clock = move || (self.clock)();
+        match name {
+            "webhook" => Some(invoke(webhook::service(self.webhook, clock), event).await),
+            "ensure-profile" => Some(invoke(ensure_profile::service(self.ensure_profile, clock), event).await),
+            _ => None,
+        }
+    }
+}
 
 /// The function, and its route key, that API Gateway chooses for a request; nothing if no route fits.
 pub fn route(method: &str, path: &str) -> Option<(&'static Function, &'static str)> {
