@@ -211,4 +211,26 @@ mod tests {
         ];
         assert_eq!(checked[..], FUNCTIONS.map(|function| function.name)[..]);
     }
+
+    /// What a reader looks up by the name of a function or of its route.
+    #[test]
+    fn every_function_and_every_route_is_in_the_documents() {
+        let page = |name: &str| {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
+            (name.to_owned(), std::fs::read_to_string(path).unwrap())
+        };
+        let has = |(name, page): &(String, String), text: &str| assert!(page.contains(text), "{name} has no {text}");
+        let (readme, changelog) = (page("README.md"), page("CHANGELOG.md"));
+        let (api, operations) = (page("docs/http-api.md"), page("docs/operations.md"));
+        for function in FUNCTIONS {
+            has(&readme, &format!("- **{}**", function.name));
+            has(&changelog, &format!("- **{}**", function.name));
+            // What its role allows.
+            has(&operations, &format!("\n| {} | ", function.name));
+            for route in function.routes {
+                has(&api, &format!("\n## `{route}`\n"));
+                has(&api, &format!("| [`{route}`](#"));
+            }
+        }
+    }
 }
