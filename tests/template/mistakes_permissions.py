@@ -4,10 +4,8 @@ import checks
 from changes import always, drop, put, sid
 from variants import CREATING, KEEPING, REPAIRING
 
-FUNCTION = ("WebhookFunction", "Properties")
 STATEMENTS = ("WebhookRole", "Properties", "Policies", 0, "PolicyDocument", "Statement")
 READ_POLICY = {"Type": "AWS::IAM::Policy", "Properties": {"PolicyName": "more", "PolicyDocument": {}}}
-ENSURE = ("EnsureProfileFunction", "Properties")
 ENSURE_STATEMENTS = ("EnsureProfileRole", "Properties", "Policies", 0, "PolicyDocument", "Statement")
 CALLER, TO_DIRECTORY, TO_PROFILES, TO_QUESTIONS, TO_SECRET = (
     (*ENSURE_STATEMENTS, sid(name)) for name in ("Caller", "Directory", "Profiles", "Questions", "Secret")
@@ -39,8 +37,6 @@ MISTAKES = [
     ("all but one action", checks.check_permissions, put(*STATEMENTS, sid("Directory"), "NotAction", "dynamodb:DeleteTable")),
     ("a policy of AWS's", checks.check_permissions, put("WebhookRole", "Properties", "ManagedPolicyArns", ["arn:x"])),
     ("a policy beside the role", checks.check_permissions, put("More", READ_POLICY)),
-    ("SAM's own role", checks.check_permissions, drop(*FUNCTION, "Role")),
-    ("a role for two", checks.check_permissions, put(*ENSURE, "Role", {"Fn::GetAtt": ["WebhookRole", "Arn"]})),
     ("queries", checks.check_permissions, put(*CALLER, "Action", ["dynamodb:BatchGetItem", "dynamodb:Query"])),
     ("scans", checks.check_permissions, put(*CALLER, "Action", ["dynamodb:BatchGetItem", "dynamodb:Scan"])),
     ("any read", checks.check_permissions, put(*CALLER, "Action", "dynamodb:*Get*")),
@@ -122,11 +118,6 @@ MISTAKES = [
     ),
     ("any secret to create with", checks.check_permissions, put(*TO_SECRET, *CREATED, "Resource", "*"), *CREATING),
     ("no secret to create with", checks.check_permissions, drop(*TO_SECRET), *CREATING),
-    (
-        "another's log",
-        checks.check_permissions,
-        put(*ENSURE_STATEMENTS, sid("Logs"), "Resource", {"Fn::GetAtt": ["WebhookLogs", "Arn"]}),
-    ),
     ("the Directory written under report", checks.check_permissions, always(*TO_REPAIR), "report"),
     (
         "PutItem kept under report",
@@ -188,12 +179,7 @@ MISTAKES = [
     ("profiles scanned", checks.check_permissions, put(*STORED, "Resource", {"Fn::GetAtt": ["ProfilesTable", "Arn"]})),
     ("any use of Operations", checks.check_permissions, put(*RUNS, "Action", "dynamodb:*")),
     ("a lease for ever", checks.check_permissions, put(*RUNS, "Action", ["dynamodb:GetItem", "dynamodb:PutItem"])),
-    ("no traces sent", checks.check_permissions, drop(*STATEMENTS, sid("Traces"))),
-    ("none by ensure-profile", checks.check_permissions, drop(*ENSURE_STATEMENTS, sid("Traces"))),
-    ("none by react", checks.check_permissions, drop("ReactRole", *STATEMENTS[1:], sid("Traces"))),
-    ("none by reconcile", checks.check_permissions, drop(*RECONCILE_STATEMENTS, sid("Traces"))),
     ("none of executions", checks.check_permissions, drop(*MACHINE_STATEMENTS, sid("Traces"))),
-    ("traces read", checks.check_permissions, put(*STATEMENTS, sid("Traces"), "Action", "xray:*")),
     (
         "executions traced without asking",
         checks.check_permissions,

@@ -163,6 +163,4 @@ MISTAKES = [
     ),
     ("none named to write back with", checks.check_environment, drop(*VARIABLES, "ROLLCALL_SECRET_ARN"), *WRITING),
     ("as short as a request", checks.check_time_limits, drop(*REACT, "Timeout")),
-    ("changes logged for ever", checks.check_logs, drop("ReactLogs", "Properties", "RetentionInDays")),
-    ("the webhook's log", checks.check_logs, put(*REACT, "LoggingConfig", "LogGroup", {"Ref": "WebhookLogs"})),
 ]
