@@ -9,6 +9,7 @@
 pub mod args;
 pub mod dev;
 pub mod functions;
+pub mod invocation;
 pub mod operator;
 pub mod presets;
 pub mod settings;

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use clerk_emulator::{ApiFaults, Faults, TokenRequest, WebhookFaults};
-use ensure_profile::EnsureProfile;
 use lambda_http::tower::ServiceExt;
 use react::React;
 use reconcile::{Order, Reconcile};
@@ -20,12 +19,12 @@ use rollcall::core::millis::Clock;
 use rollcall::core::millis::Millis;
 use rollcall::core::profile;
 use rollcall::core::reconcile::run::Run;
-use rollcall_cli::dev::gateway::{self, Functions};
+use rollcall_cli::dev::gateway;
 use rollcall_cli::dev::stack::{self, Config, Stack};
 use rollcall_cli::dev::stream::Feed;
+use rollcall_cli::functions::Functions;
 use serde_json::Value;
 use tokio::sync::Mutex;
-use webhook::Webhook;
 
 use crate::answer::{Answer, gateway_event, read};
 use crate::events::{SAMPLE_TIME, Sent};
@@ -40,9 +39,8 @@ pub struct World {
     pub stack: Arc<Stack>,
     /// The wire between the function under test and DynamoDB.
     pub wire: Wire,
-    /// The functions under test.
-    pub webhook: Arc<Webhook>,
-    pub ensure_profile: Arc<EnsureProfile>,
+    /// The HTTP functions under test.
+    pub functions: Functions,
     /// The react function, which processes the stream when a test calls it.
     pub react: Arc<React>,
     pub(crate) now: Arc<AtomicU64>,
@@ -133,13 +131,13 @@ impl World {
         // As every function does at its start.
         let lookup = owned_lists::lookup(move |name: &str| lookup(name), &stack.dynamodb).await.unwrap();
         let lookup: Lookup = Arc::new(lookup);
-        let webhook = Arc::new(Webhook::new(webhook::settings::Settings::read(&*lookup).unwrap(), &client));
-        let settings = ensure_profile::settings::Settings::read(&*lookup).unwrap();
-        let ensure_profile = Arc::new(EnsureProfile::new(settings, &client));
+        let reading = now.clone();
+        let clock: Clock = Arc::new(move || millis(reading.load(Ordering::SeqCst)));
+        let functions = Functions::new(&*lookup, &client, clock).unwrap();
         let react = Arc::new(follow::function(&client, &stack, &*lookup, &now).await);
         let feed = Mutex::new(follow::feed(&stack).await);
         let (messages, http) = (AtomicU64::new(0), reqwest::Client::new());
-        World { stack, wire, webhook, ensure_profile, react, now, lookup, feed, messages, http }
+        World { stack, wire, functions, react, now, lookup, feed, messages, http }
     }
 
     /// The current time of the clock.
@@ -179,15 +177,13 @@ impl World {
         self.invoke(gateway_event(sent, true)).await
     }
 
-    /// Invokes the function with any event.
+    /// Invokes the webhook with any event.
     ///
     /// # Panics
     ///
     /// If the answer cannot be read.
     pub async fn invoke(&self, event: Value) -> Answer {
-        let clock = self.clock();
-        let clock = move || clock();
-        read(gateway::invoke(webhook::service(self.webhook.clone(), clock), event).await).await
+        self.invoke_function("webhook", event).await
     }
 
     /// Invokes ensure-profile with any event.
@@ -196,15 +192,21 @@ impl World {
     ///
     /// If the answer cannot be read.
     pub async fn invoke_ensure(&self, event: Value) -> Answer {
-        let clock = self.clock();
-        let clock = move || clock();
-        read(gateway::invoke(ensure_profile::service(self.ensure_profile.clone(), clock), event).await).await
+        self.invoke_function("ensure-profile", event).await
+    }
+
+    /// Invokes an HTTP function, by its name in the registry, with any event.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such function, or the answer cannot be read.
+    pub async fn invoke_function(&self, name: &str, event: Value) -> Answer {
+        read(self.functions.clone().invoke(name, event).await.unwrap()).await
     }
 
     /// The API over the functions under test, to be served.
     pub fn router(&self) -> axum::Router {
-        let (webhook, ensure_profile) = (self.webhook.clone(), self.ensure_profile.clone());
-        gateway::router(Functions { webhook, ensure_profile, clock: self.clock() })
+        gateway::router(self.functions.clone())
     }
 
     /// Sends a request without a body to the API over the functions under test.

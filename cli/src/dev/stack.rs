@@ -14,7 +14,6 @@ use aws_sdk_dynamodb::config::Credentials;
 use aws_sdk_dynamodbstreams::Client as Streams;
 use clerk_emulator::claim::Claim;
 use clerk_emulator::{Door, Emulator, HostName};
-use ensure_profile::EnsureProfile;
 use react::React;
 use reconcile::Reconcile;
 use rollcall::adapters::aws::backups::Backups;
@@ -26,16 +25,16 @@ use tempfile::TempPath;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use webhook::Webhook;
 
 use super::database;
 use super::folder;
-use super::gateway::{self, Functions};
+use super::gateway;
 use super::places::{self, Folder};
 use super::schedule;
 use super::stream::{Feed, Looks};
 use super::tables::{self, Tables};
 use crate::Clock;
+use crate::functions::Functions;
 
 /// The default URL of the Clerk emulator.
 pub const LOCAL_CLERK: &str = "http://127.0.0.1:3001";
@@ -244,11 +243,7 @@ impl Stack {
             name => setting(&ours, name).or_else(|| given(name)).or_else(|| usual(name)),
         };
         let lookup = owned_lists::lookup(lookup, &dynamodb).await?;
-        let functions = Functions {
-            webhook: Arc::new(Webhook::new(webhook::settings::Settings::read(&lookup)?, &dynamodb)),
-            ensure_profile: Arc::new(EnsureProfile::new(ensure_profile::settings::Settings::read(&lookup)?, &dynamodb)),
-            clock: config.clock.clone(),
-        };
+        let functions = Functions::new(&lookup, &dynamodb, config.clock.clone())?;
         let settings = reconcile::settings::Settings::read(&lookup)?;
         let aws = local_config(&addresses.dynamodb).await;
         let backups = Backups::for_removal(&settings.removal, &aws);

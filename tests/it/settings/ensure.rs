@@ -199,6 +199,6 @@ async fn settings_do_not_show_their_secrets() {
     let shown = format!("{:?}", read(&GOOD).unwrap());
     assert!(!shown.contains("sk_test_x"), "{shown}");
     let world = World::start().await;
-    let shown = format!("{:?}", world.ensure_profile);
+    let shown = format!("{:?}", world.functions.ensure_profile);
     assert!(!shown.contains(&world.stack.addresses.clerk_secret_key));
 }

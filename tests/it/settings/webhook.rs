@@ -121,7 +121,7 @@ async fn settings_do_not_show_their_secrets() {
     let shown = format!("{:?}", read(&GOOD).unwrap());
     assert!(!shown.contains("sk_test_x") && !shown.contains("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), "{shown}");
     let world = World::start().await;
-    let shown = format!("{:?}", world.webhook);
+    let shown = format!("{:?}", world.functions.webhook);
     assert!(
         !shown.contains(&world.stack.addresses.clerk_secret_key)
             && !shown.contains(&world.stack.addresses.webhook_secret)
