@@ -10,8 +10,8 @@
 //! 6. [`services`]: the order of IO around those decisions.
 //! 7. [`adapters`]: DynamoDB, Clerk's Backend API, AWS, Lambda.
 //!
-//! Every floor has the same wings: `clerk`, `ensure`, `reconcile`, `deletion`. Arrows point one way, services → adapters →
-//! settings → core. The core and the settings compile alone (`--no-default-features`).
+//! Each layer has the same modules: `clerk`, `ensure`, `reconcile`, `deletion`. Dependencies go one way: services →
+//! adapters → settings → core. The core and the settings compile alone (`--no-default-features`).
 
 pub mod core;
 pub mod settings;

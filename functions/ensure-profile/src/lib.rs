@@ -1,7 +1,7 @@
-//! The ensure-profile function: a signed-in caller in; the caller's copy, profile and organization out.
+//! The ensure-profile function: creates the missing rows and records of a signed-in caller and returns them.
 //!
-//! [`settings`] says what it needs, [`answers`] what it may say; the function itself is below. `main.rs` mounts it on
-//! Lambda, `rollcall dev` and the tests mount it elsewhere, all through [`service`].
+//! [`settings`] reads its settings and [`answers`] builds its responses. `main.rs` runs it on Lambda; `rollcall dev`
+//! and the tests run it through [`service`], too.
 
 pub mod answers;
 pub mod settings;
@@ -37,7 +37,7 @@ use crate::settings::Settings;
 
 const ENSURE: &str = "POST /profiles/ensure";
 const SYNC: &str = "GET /sync";
-/// The entry of this function in the registry of functions.
+/// The function's entry in the registry.
 pub const FUNCTION: Function = Function {
     name: "ensure-profile",
     log_target: env!("CARGO_CRATE_NAME"),
@@ -45,10 +45,10 @@ pub const FUNCTION: Function = Function {
     groups: settings::GROUPS,
 };
 
-/// Short of the function's own limit of 10 s, so that a slow day ends in an answer.
+/// Less than the function's own time limit of 10 s, so that a slow request still gets a response.
 const DEADLINE: Duration = Duration::from_secs(9);
 
-/// The function, with everything that outlives an invocation.
+/// The function and everything that is reused by later invocations.
 #[derive(Debug)]
 pub struct EnsureProfile {
     sessions: Sessions,
@@ -58,7 +58,7 @@ pub struct EnsureProfile {
 }
 
 impl EnsureProfile {
-    /// The function over its tables.
+    /// The function with these settings and its tables.
     pub fn new(settings: Settings, dynamodb: &Client) -> EnsureProfile {
         let stores = Stores::new(dynamodb, &settings.tables);
         EnsureProfile {
@@ -88,12 +88,12 @@ impl EnsureProfile {
         }
     }
 
-    /// The sites whose sessions are accepted, and whose pages may read the answers.
+    /// The allowed origins: their session tokens are accepted, and their pages may read the responses.
     pub fn origins(&self) -> &Origins {
         self.sessions.origins()
     }
 
-    /// Handles one request at the moment `now`.
+    /// Handles one request at the time `now`.
     pub async fn handle(&self, request: Request, now: Millis) -> Response<Body> {
         let request_id = http::request_id(&request);
         let answer = self.answer(&request, now);
@@ -111,8 +111,7 @@ impl EnsureProfile {
         }
     }
 
-    /// `POST /profiles/ensure`. What is in the body counts for nothing: the session says who calls, and for which
-    /// organization.
+    /// `POST /profiles/ensure`. The body is ignored: the session names the caller and the organization.
     async fn ensure(&self, request: &Request, now: Millis) -> EnsureResponse {
         let session = match self.sessions.verify(request, Visit::Call, now).await {
             Ok(session) => session,
@@ -124,7 +123,7 @@ impl EnsureProfile {
         }
     }
 
-    /// `GET /sync?redirect_url=`: a browser comes by, and goes back to where it came from.
+    /// `GET /sync?redirect_url=`: creates what the caller lacks, then redirects the browser back.
     async fn sync(&self, request: &Request, now: Millis) -> EnsureResponse {
         let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
         if redirect::is_prefetch(text) {
@@ -155,7 +154,8 @@ impl EnsureProfile {
         }
     }
 
-    /// Whoever is not signed in goes to sign in, if there is a page for it. Keys that cannot be had are no verdict.
+    /// Redirects a browser without a session to the sign-in page, if one is set. If the signing keys cannot be fetched,
+    /// it is unknown whether the caller is signed in.
     fn signed_out(&self, refused: &NoSession, target: &Url, cookie: String) -> EnsureResponse {
         match (&self.sign_in_url, refused) {
             (Some(page), NoSession::Refused(Refused::Rejected(rejection))) => {
@@ -226,7 +226,7 @@ fn log(session: &Session, outcomes: &Outcomes) {
     }
 }
 
-/// The function as a service over Lambda's own events.
+/// The function as a service for Lambda's events.
 pub fn service<C>(
     function: Arc<EnsureProfile>,
     clock: C,

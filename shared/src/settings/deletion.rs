@@ -1,4 +1,4 @@
-//! What deletions remove, as the settings say it.
+//! Settings of deletions: the policy, the grace period, owned tables and backups.
 
 use super::tables::Tables;
 use super::variables::{DELETION_POLICY, Reader, Variable, deletion_policy, variable};
@@ -33,18 +33,18 @@ pub const BACKUP_DAYS: Variable = variable(
 )
 .with_default("30");
 
-/// What becomes of a deleted user's data.
+/// What happens to the data of a deleted user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Removal {
-    /// What a deletion leaves.
+    /// The deletion policy.
     pub policy: DeletionPolicy,
-    /// For how many hours it can be taken back.
+    /// The grace period in hours.
     pub grace_hours: u64,
-    /// The application's tables of users' rows.
+    /// The owned tables.
     pub owned: Vec<OwnedTable>,
-    /// Where backups go; nothing if nothing is ever removed.
+    /// The place of backups; nothing if nothing is ever removed.
     pub backups: Option<BackupPlace>,
-    /// For how many days they stay there.
+    /// How long backups stay, in days.
     pub backup_days: u64,
 }
 
@@ -59,7 +59,7 @@ pub enum BackupPlace {
 impl Removal {
     pub const VARIABLES: [Variable; 5] = [DELETION_POLICY, PURGE_AFTER_HOURS, OWNED_TABLES, BACKUP_BUCKET, BACKUP_DAYS];
 
-    /// Reads the five settings. `ours` are the tables that cannot be owned ones.
+    /// Reads the five settings. `ours` are the tables that cannot be owned tables.
     pub fn read(reader: &mut Reader<'_>, ours: Option<&Tables>) -> Removal {
         let policy = reader.read(&DELETION_POLICY, deletion_policy).unwrap_or(DeletionPolicy::Redact);
         let grace_hours =
@@ -71,7 +71,7 @@ impl Removal {
         Removal { policy, grace_hours, owned, backups, backup_days }
     }
 
-    /// Reads the application's tables alone. `ours` are the tables that cannot be owned ones, under whatever name.
+    /// Reads only the list of owned tables. `ours` are the tables that cannot be owned tables, under any name.
     pub fn read_owned(reader: &mut Reader<'_>, ours: Option<&Tables>) -> Vec<OwnedTable> {
         let owned = reader.read(&OWNED_TABLES, owned_tables).unwrap_or_default();
         let is_ours = |owned: &OwnedTable| {

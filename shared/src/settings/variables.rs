@@ -1,7 +1,7 @@
-//! Settings: named variables, read through a look-up, with every problem reported at once.
+//! Settings: named variables, read through a look-up function. All problems are reported at once.
 //!
-//! Nothing here reads the environment: a `main.rs` passes the look-up in. Secrets come from the environment on a
-//! developer's machine and from Secrets Manager when deployed; the reader sees no difference.
+//! This module does not read the environment: each `main.rs` passes the look-up function in. Secrets come from the
+//! environment on a developer's machine and from Secrets Manager in a deployment; the reader treats both alike.
 
 use std::fmt;
 
@@ -16,28 +16,28 @@ use crate::core::mirror::tombstone::DeletionPolicy;
 use crate::core::profile;
 use crate::core::reconcile::run::Mode;
 
-/// Where a variable's value comes from when deployed.
+/// The source of a variable's value in a deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
     Environment,
-    /// The JSON secret that `ROLLCALL_SECRET_ARN` names; the environment on a developer's machine.
+    /// The JSON secret in `ROLLCALL_SECRET_ARN`; the environment on a developer's machine.
     Secret,
 }
 
-/// One setting: the only description of it. Errors, `rollcall settings` and docs/configuration.md are made from it.
+/// The description of one setting. Error texts, `rollcall settings` and docs/configuration.md are generated from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Variable {
-    /// The name, in the environment and in the secret alike.
+    /// The name, in the environment and in the secret.
     pub name: &'static str,
-    /// Whether a function refuses to start without it.
+    /// Whether a function does not start without it.
     pub required: bool,
     pub source: Source,
-    /// What it is and does, in Markdown, for the configuration page. Links are relative to docs/.
+    /// Its meaning in Markdown, for the configuration page. Links are relative to docs/.
     pub meaning: &'static str,
-    /// What it should look like, for an error that says that it is missing or malformed.
+    /// The expected format, for the error if the value is missing or invalid.
     pub looks_like: &'static str,
-    /// The value that counts where none is given, if there is one.
+    /// The default value, if there is one.
     pub default: Option<&'static str>,
 }
 
@@ -216,7 +216,7 @@ pub const SUPPORT_CONTACT: Variable = variable(
     "an address or a URL of at most 200 characters that callers see when only you can help",
 );
 
-/// The share of Clerk's rate that is used unless told otherwise, in percent.
+/// The default share of Clerk's rate limit, in percent.
 pub const DEFAULT_RATE_SHARE: u8 = 20;
 
 /// Reads the share of Clerk's rate limit that a function may use, in percent.
@@ -224,7 +224,7 @@ pub fn rate_share(reader: &mut Reader<'_>) -> u8 {
     reader.read(&CLERK_RATE_SHARE, percent).unwrap_or(DEFAULT_RATE_SHARE)
 }
 
-/// All the problems of one start, each by the name of its variable.
+/// All problems of the settings, each with the name of its variable.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct InvalidSettings(Vec<(&'static str, String)>);
 
@@ -248,14 +248,14 @@ impl InvalidSettings {
     }
 }
 
-/// Reads variables one after the other and remembers what was wrong.
+/// Reads variables one after the other and notes the problems.
 pub struct Reader<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
     problems: InvalidSettings,
 }
 
 impl Variable {
-    /// The same variable where a function cannot do without it, or can.
+    /// The same variable, required or not.
     #[must_use]
     pub const fn required_if(self, required: bool) -> Variable {
         Variable { required, ..self }
@@ -276,7 +276,7 @@ impl<'a> Reader<'a> {
         Reader { lookup, problems: InvalidSettings::default() }
     }
 
-    /// Reads a variable and parses it; nothing if it is missing or malformed, which the reader then remembers.
+    /// Reads and parses a variable; nothing if it is missing or invalid, which the reader notes.
     pub fn read<T>(&mut self, variable: &Variable, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
         let value = (self.lookup)(variable.name).filter(|value| !value.trim().is_empty());
         let Some(value) = value else {
@@ -287,22 +287,23 @@ impl<'a> Reader<'a> {
         };
         let parsed = parse(value.trim());
         if parsed.is_none() {
-            // Never the value itself: it may be a secret in the wrong place.
+            // Never the value: it may be a secret in the wrong variable.
             self.problems.0.push((variable.name, format!("is malformed: it should be {}", variable.looks_like)));
         }
         parsed
     }
 
-    /// Remembers that a variable does not go with another one.
+    /// Notes that a variable contradicts another one.
     pub fn contradicts(&mut self, variable: &Variable, problem: &str) {
         self.problems.0.push((variable.name, problem.to_owned()));
     }
 
-    /// The settings, made of what was read.
+    /// The settings, created from the values.
     ///
     /// # Errors
     ///
-    /// [`InvalidSettings`] with all problems. `settings` has nothing only where a required variable is missing or malformed.
+    /// [`InvalidSettings`] with all problems. `settings` returns nothing only if a required variable is missing or
+    /// invalid.
     pub fn finish<S>(self, settings: impl FnOnce() -> Option<S>) -> Result<S, InvalidSettings> {
         match settings() {
             Some(settings) if self.problems.0.is_empty() => Ok(settings),
@@ -339,12 +340,12 @@ pub fn reconcile_policy(text: &str) -> Option<Mode> {
     }
 }
 
-/// A whole percentage; none of it would be no work at all.
+/// A whole percentage; 0 would allow no requests at all.
 pub fn percent(text: &str) -> Option<u8> {
     text.parse().ok().filter(|percent| (1..=100).contains(percent))
 }
 
-/// A bus's name or ARN. Source: AWS, API reference of `PutEvents`, pattern of `EventBusName`.
+/// The name or ARN of a bus. Source: AWS, API reference of `PutEvents`, pattern of `EventBusName`.
 pub fn event_bus(text: &str) -> Option<String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/' | b':');
     ((1..=1600).contains(&text.len()) && text.bytes().all(allowed)).then(|| text.to_owned())
@@ -369,19 +370,19 @@ pub fn http_url(text: &str) -> Option<Url> {
     Url::parse(text).ok().filter(|url| matches!(url.scheme(), "https" | "http") && url.has_host())
 }
 
-/// The base URL of the Backend API, to which `/v1` is added: whoever has written it already means the same.
+/// The base URL of the Backend API, to which `/v1` is added; a URL that ends in `/v1` means the same.
 pub fn api_url(text: &str) -> Option<Url> {
     let text = text.trim_end_matches('/');
     http_url(text.strip_suffix("/v1").unwrap_or(text))
 }
 
-/// A key that can be sent in a header; its prefix is Clerk's affair.
+/// A secret key that can be sent in a header; its prefix is not checked.
 pub fn secret_key(text: &str) -> Option<SecretString> {
     text.bytes().all(|byte| byte.is_ascii_graphic()).then(|| SecretString::from(text))
 }
 
-/// One or several issuers, separated by commas or white space, as tokens write them: URLs without a slash at their end. The
-/// address of the keys is not one of them: with it every session would be refused.
+/// One or several issuers, separated by commas or white space, as tokens contain them: URLs without a slash at the end.
+/// The JWKS URL is not an issuer: all sessions would be rejected.
 pub fn issuers(text: &str) -> Option<Vec<String>> {
     let listed = text.split([' ', ',', '\t', '\n']).filter(|issuer| !issuer.is_empty());
     let issuers: Option<Vec<String>> = listed.map(issuer).collect();
@@ -397,24 +398,24 @@ fn issuer(text: &str) -> Option<String> {
     (is_plain && !is_keys).then(|| text.to_owned())
 }
 
-/// The address of published keys: never a bare host, where a web page answers.
+/// The JWKS URL: never without a path, where a web page would be returned.
 pub fn jwks_url(text: &str) -> Option<Url> {
     http_url(text).filter(|url| url.path().len() > 1)
 }
 
-/// The PEM of a key; a variable that cannot hold line breaks writes them as `\n`.
+/// The key in PEM format; in a variable without line breaks they are written as `\n`.
 pub fn pem(text: &str) -> String {
     text.replace("\\n", "\n")
 }
 
-/// A JSON object that sets none of the attributes which Rollcall sets.
+/// A JSON object without the attributes that Rollcall sets.
 pub fn profile_defaults(text: &str) -> Option<Map<String, Value>> {
     let defaults: Map<String, Value> = serde_json::from_str(text).ok()?;
     let is_free = |name: &String| !name.is_empty() && !profile::RESERVED.contains(&name.as_str());
     (defaults.keys().all(is_free) && projection::is_storable(&defaults)).then_some(defaults)
 }
 
-/// Text that is shown to callers as it is.
+/// Text that is shown to callers unchanged.
 pub fn support_contact(text: &str) -> Option<String> {
     (text.chars().count() <= 200 && !text.chars().any(char::is_control)).then(|| text.to_owned())
 }

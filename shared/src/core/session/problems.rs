@@ -1,9 +1,9 @@
-//! What a caller without a good session is told: which rule the token breaks, and what to do. Never the token.
+//! Error texts for callers without a valid session: the violated rule, and what to do. They never contain the token.
 
 use super::claims::Rejection;
 use crate::core::problem::Problem;
 
-/// The request came with a cookie and may change something, but from a page of another site.
+/// The request has a session cookie and may change something, but comes from a page of another site.
 pub const ORIGIN_NOT_ALLOWED: Problem = Problem {
     status: 403,
     code: "origin_not_allowed",
@@ -12,7 +12,7 @@ pub const ORIGIN_NOT_ALLOWED: Problem = Problem {
              send the token as Authorization: Bearer.",
 };
 
-/// Nobody can be let in, as the keys to check tokens with cannot be had.
+/// No caller can be authenticated, because the signing keys cannot be fetched.
 pub const KEYS_UNAVAILABLE: Problem = Problem {
     status: 503,
     code: "session_keys_unavailable",
@@ -20,7 +20,7 @@ pub const KEYS_UNAVAILABLE: Problem = Problem {
     detail: "The signing keys of the Clerk instance cannot be fetched. Try again in a few seconds.",
 };
 
-/// What somebody who looks at a page can do about any of these.
+/// What the user of a page can do about any of these.
 pub const FOR_USERS: &str = "You are not signed in, or your session could not be verified. Go back to the \
                              application, sign in and try again.";
 

@@ -1,10 +1,7 @@
-//! What follows from the end of a user or an organization: its memberships end, then the grace period begins, and when
-//! that is
-//! over, what the policy removes is removed.
+//! Effects of a deletion: deletes the memberships (cascade), notes the due purge, purges after the grace period.
 //!
-//! The stream brings each tombstone here once, the nightly run again as long as it is unfinished. The hourly settling
-//! goes
-//! by the notes that were left then; a note is nothing but a reason to look at the tombstone.
+//! The stream delivers each tombstone once, and the nightly run finds it again while effects are pending. The hourly
+//! purge reads the notes of due purges; a note only says which tombstone to check.
 
 pub mod cascade;
 pub mod purge;
@@ -28,61 +25,61 @@ use crate::core::mirror::item::Item;
 use crate::core::mirror::tombstone::DeletionPolicy;
 use crate::settings::deletion::Removal;
 
-/// Purges at once.
+/// Maximum number of concurrent purges.
 const CONCURRENCY: usize = 8;
 
-/// What following deletions needs.
+/// The dependencies of the effects of deletions.
 pub struct Deletions {
-    /// The ends of memberships.
+    /// The cascade.
     pub cascade: Cascade,
-    /// The notes of what is due.
+    /// The Operations table with the notes of due purges.
     pub operations: Operations,
-    /// The removal; nothing where everything is kept.
+    /// The purge; nothing if the deletion policy removes nothing.
     pub purger: Option<Purger>,
-    /// For how many hours a deletion can be taken back.
+    /// The grace period in hours.
     pub grace_hours: u64,
-    /// For how many days backups in a folder stay.
+    /// How long backups in a folder stay, in days.
     pub backup_days: u64,
-    /// What time it is.
+    /// The clock.
     pub clock: Clock,
 }
 
-/// What became of a tombstone's consequences.
+/// The result of the effects of a tombstone.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Followed {
-    /// Memberships that have ended, and the write units of that.
+    /// The result of the cascade.
     pub cascade: Finished,
-    /// What else is so.
+    /// The state of the user's own data.
     pub own: Own,
 }
 
-/// What became of a user's own data.
+/// The state of a deleted user's own data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Own {
-    /// There is nothing to be done about them, or not yet.
+    /// Nothing needs to be removed, or not yet.
     #[default]
     Nothing,
-    /// They wait for the end of the grace period, in Unix ms.
+    /// The data are removed after the grace period, which ends at this time.
     Waits(Millis),
     Removed(Removed),
 }
 
-/// What a settling did.
+/// The report of an hourly purge.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct PurgeReport {
-    /// Users whose data were removed.
+    /// Users who were purged.
     pub purged: u64,
     /// Rows that were removed or redacted.
     pub rows: u64,
-    /// Notes that were no longer true: the deletion was undone, repeated, or is done.
+    /// Notes that are not needed any more: the deletion was undone, repeated, or already purged.
     pub dropped: u64,
-    /// Purges that have failed or are not whole, and old backups that could not be removed. They are tried again.
+    /// Purges that failed or are not complete, and old backups that could not be removed. They are tried again.
     pub left: u64,
-    /// Whether the time was over before all was looked at.
+    /// Whether the deadline was reached before all notes were processed.
     pub out_of_time: bool,
     /// Tables of `OWNED_TABLES` that do not exist, by name.
     pub missing_tables: Vec<String>,
-    /// Days whose backups in a folder were older than `BACKUP_DAYS`, and were removed.
+    /// Days whose backups in a folder were older than `BACKUP_DAYS` and were removed.
     pub expired_backups: u64,
 }
 
@@ -93,7 +90,7 @@ enum One {
 }
 
 impl Deletions {
-    /// The deletions of an instance's copy, as the settings want them. Without a place for backups nothing is removed.
+    /// The effects of deletions under these settings. Without a place for backups nothing is removed.
     pub fn over(
         stores: &Stores,
         removal: Removal,
@@ -127,12 +124,12 @@ impl Deletions {
         }
     }
 
-    /// Does what follows from the end of a user or an organization, until the deadline. Where deletions can be taken
-    /// back it removes nothing, and notes when that is to be done.
+    /// Completes the effects of the deletion of a user or an organization, until the deadline. With a grace period it
+    /// removes no data, and notes the due purge.
     ///
     /// # Errors
     ///
-    /// [`PurgeError`]: what is done stays done.
+    /// [`PurgeError`]: completed effects stay complete.
     pub async fn follow(&self, tombstone: &Item, deadline: Deadline) -> Result<Followed, PurgeError> {
         if self.grace_hours == 0 {
             return self.follow_or_note(tombstone, deadline).await;
@@ -148,9 +145,8 @@ impl Deletions {
         Ok(Followed { cascade, own: Own::Nothing })
     }
 
-    /// The same where there is no grace period. What only an operator can mend must keep nobody else waiting: it is
-    /// noted, and every
-    /// settling tries it again.
+    /// The same without a grace period. An error that only an operator can resolve must not block other stream records:
+    /// the purge is noted, and each hourly purge tries it again.
     async fn follow_or_note(&self, tombstone: &Item, deadline: Deadline) -> Result<Followed, PurgeError> {
         let followed = self.follow_at_once(tombstone, deadline).await;
         match &followed {
@@ -165,11 +161,11 @@ impl Deletions {
         Ok(followed.unwrap_or_default())
     }
 
-    /// The same, whether the grace period is over or not.
+    /// The same, without waiting for the grace period.
     ///
     /// # Errors
     ///
-    /// [`PurgeError`]: what is done stays done.
+    /// [`PurgeError`]: completed effects stay complete.
     pub async fn follow_at_once(&self, tombstone: &Item, deadline: Deadline) -> Result<Followed, PurgeError> {
         if let (Some(purger), Some(_)) = (&self.purger, Due::from_tombstone(tombstone, self.grace_hours)) {
             let left = |left| Followed { cascade: Finished { left, ..Finished::default() }, own: Own::Nothing };
@@ -183,17 +179,17 @@ impl Deletions {
         Ok(Followed { cascade, own: Own::Nothing })
     }
 
-    /// Whether a user's data wait for the end of the grace period.
+    /// Whether a user's data are within the grace period.
     pub fn waits(&self, tombstone: &Item) -> bool {
         let due = Due::from_tombstone(tombstone, self.grace_hours).filter(|_| self.purger.is_some());
         due.is_some_and(|due| (self.clock)() < due.due_at)
     }
 
-    /// Removes what is due by now, until the deadline.
+    /// Carries out the purges that are due, until the deadline.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: what is done stays done. A purge that fails by itself is counted and tried again.
+    /// [`StoreError`]: completed purges stay complete. A purge that fails by itself is counted and tried again.
     pub async fn purge_due(&self, deadline: Deadline) -> Result<PurgeReport, StoreError> {
         let mut settled = PurgeReport::default();
         let Some(purger) = &self.purger else { return Ok(settled) };
@@ -274,7 +270,7 @@ impl Deletions {
     ) -> Result<One, StoreError> {
         let one = match stored.filter(|stored| due.is_about(stored)) {
             None => One::Dropped,
-            // The grace period is a longer one by now.
+            // The grace period was extended since.
             Some(tombstone) if self.waits(&tombstone) => {
                 if let Some(due) = Due::from_tombstone(&tombstone, self.grace_hours) {
                     self.operations.note_purge(&due).await?;
@@ -309,13 +305,13 @@ impl Deletions {
     }
 }
 
-/// A purge that is tried again, by the hour and by night.
+/// Logs a failed purge. The hourly purge and the nightly run try it again.
 pub(in crate::services) fn failed(tombstone: &Item, error: &PurgeError) {
     let cause = std::error::Error::source(error).map(ToString::to_string);
     tracing::error!(pk = tombstone.key.pk, %error, cause, "a purge failed and will be retried");
 }
 
-/// One line for each table: counts, and no personal data.
+/// Logs one line for each table: counts, and no personal data.
 pub(in crate::services) fn log(tombstone: &Key, removed: &Removed) {
     for table in &removed.missing {
         tracing::warn!(pk = tombstone.pk, table, "an owned table does not exist");

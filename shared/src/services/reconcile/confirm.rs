@@ -1,5 +1,6 @@
-//! What becomes of items in doubt: memberships end with their parents, whoever Clerk still has is brought up to date,
-//! and whoever is proven to be gone ends, unless that would be so many that an operator must look first.
+//! Confirms absence candidates and deletes the confirmed ones: memberships of deleted parents are deleted, entities
+//! that Clerk still has are updated, and confirmed absences are deleted, unless they are so many that an operator must
+//! approve them.
 
 use std::collections::HashSet;
 
@@ -24,17 +25,16 @@ use crate::core::reconcile::presence::{Presence, is_settled};
 use crate::core::reconcile::run::Run;
 use crate::services::deletion::cascade::One;
 
-/// Items in doubt that are looked at together: with two control users as many as Clerk may be asked about.
+/// Absence candidates that are checked in one request: with two control users as many as one request may name.
 pub(super) const TOGETHER: usize = MAX_IDS - 2;
-/// Absences that are proven in one step: so few that it ends in time even at the slowest of paces.
+/// Absences that are confirmed in one step: so few that it ends in time even at the lowest rate.
 const PROVEN_TOGETHER: usize = 20;
-/// Proofs at once. The pace decides how fast they go.
+/// Maximum number of concurrent confirmations. The rate limiter decides how fast they are.
 const PROOFS_AT_ONCE: usize = 4;
 
 impl RunExecutor<'_> {
-    /// A page of what is in doubt, as it is now: ends memberships whose parents have ended, and adds to the absences
-    /// those
-    /// that Clerk, asked about them by name, does not show either.
+    /// Screens a page of absence candidates: deletes memberships of deleted parents, and adds to the absences those
+    /// entities that Clerk does not return by their ids either.
     pub(super) async fn screen(&mut self, kind: Kind, after: Option<&Key>) -> Result<(), ReconcileError> {
         let page =
             self.reconciler.stores.operations.candidates(&self.run.run, kind, CandidatePage::Found, after).await?;
@@ -67,7 +67,7 @@ impl RunExecutor<'_> {
         }
         *self.run.absent.get_mut(kind) += count(absent.len());
         if self.run.must_be_approved(kind) {
-            // All of them, those of the pages before included.
+            // All of them, with those of earlier pages.
             self.run.tally.get_mut(kind).pending_approval = *self.run.absent.get(kind);
         } else {
             let absent: Vec<Candidate> = absent.into_iter().map(|(doubt, _)| doubt.clone()).collect();
@@ -78,7 +78,7 @@ impl RunExecutor<'_> {
         Ok(())
     }
 
-    /// A page of absences: asks Clerk about each by itself, and ends whoever it does not have.
+    /// Confirms a page of absences: asks Clerk about each, and deletes those that Clerk does not have.
     pub(super) async fn confirm(&mut self, kind: Kind, after: Option<&Key>) -> Result<(), ReconcileError> {
         let page = self.reconciler.stores.operations.candidates(&self.run.run, kind, self.absences(), after).await?;
         let Some((place, absences)) = page else {
@@ -87,7 +87,7 @@ impl RunExecutor<'_> {
         };
         self.run.next = Phase::Confirm { kind, after: Some(place) };
         let start = self.run.started_at;
-        // Read before Clerk is asked: what comes after that is another state, or another generation, and wins.
+        // Read before Clerk is asked: a later write is another state or generation, and makes the deletion fail.
         let live = self.still_live(&absences).await?;
         let clerk = &self.reconciler.applier.clerk;
         let asked = live.into_iter().filter(|(_, item)| is_settled(item, start));
@@ -103,7 +103,7 @@ impl RunExecutor<'_> {
         }
         drop(proofs);
         if answers.iter().any(|(answer, ..)| answer.is_ok()) {
-            // Another instance has none of them.
+            // Another instance would have none of them.
             clerk.prove().await?;
         }
         for (answer, id, stored) in answers {
@@ -121,13 +121,13 @@ impl RunExecutor<'_> {
             }
         }
         if !self.writes() && !proven.is_empty() {
-            // There is no tombstone for their memberships to be found under.
+            // No tombstone is written by which their memberships could be found.
             self.keep_doubts(kind, CandidatePage::Proven, &proven).await?;
         }
         Ok(())
     }
 
-    /// Users and organizations that this run would have ended, had it written.
+    /// The users and organizations that this run would have deleted, if it wrote.
     async fn would_delete(&mut self) -> Result<&HashSet<EntityId>, ReconcileError> {
         if self.would_delete.is_none() {
             let mut would_delete = HashSet::new();
@@ -164,7 +164,7 @@ impl RunExecutor<'_> {
         Ok(())
     }
 
-    /// Those in doubt that live, as they are now.
+    /// Those absence candidates that are still live, as they are stored now.
     async fn still_live<'d>(&mut self, doubts: &'d [Candidate]) -> Result<Vec<(&'d Candidate, Item)>, ReconcileError> {
         let instance = &self.reconciler.applier.instance;
         let keys: Vec<Key> = doubts.iter().map(|doubt| doubt.entity.key(instance)).collect();
@@ -182,7 +182,7 @@ impl RunExecutor<'_> {
         Ok(rows)
     }
 
-    /// Ends those memberships whose user or organization has ended, and gives back the others.
+    /// Deletes the memberships whose user or organization is deleted, and returns the others.
     async fn end_with_parents<'d>(
         &mut self,
         live: Vec<(&'d Candidate, Item)>,
@@ -209,7 +209,7 @@ impl RunExecutor<'_> {
         Ok(others)
     }
 
-    /// Ends a membership because its parent has ended.
+    /// Deletes a membership because its parent is deleted.
     async fn end_with(&mut self, entity: &EntityId, item: Item, parent: Item) -> Result<(), ReconcileError> {
         self.run.tally.membership.drift.orphaned += 1;
         if !self.writes() {
@@ -222,7 +222,7 @@ impl RunExecutor<'_> {
                 tracing::info!(id = %entity, %rank, "the membership of a deleted user or organization was deleted");
             }
             One::Nothing => {}
-            // Somebody is busy with it. The next run looks again.
+            // Another writer is changing it. The next run checks it again.
             One::Busy => {
                 let drift = &mut self.run.tally.membership.drift;
                 (drift.orphaned, drift.unproven) = (drift.orphaned.saturating_sub(1), drift.unproven + 1);
@@ -231,8 +231,8 @@ impl RunExecutor<'_> {
         Ok(())
     }
 
-    /// Asks Clerk about absent users by their ids, all at once, and brings those that it still has up to date. Two
-    /// who are known to live are asked about as well: if neither comes back, the answer is worth nothing.
+    /// Asks Clerk about absent users by their ids in one request, and updates those that it still has. The request also
+    /// names two control users: if Clerk returns neither, its response is not used.
     async fn screen_by_list<'d>(
         &mut self,
         absent: Vec<(&'d Candidate, Item)>,
@@ -242,7 +242,7 @@ impl RunExecutor<'_> {
         }
         let control_users = self.run.control_users.clone();
         if control_users.is_empty() {
-            // Nobody lives who could be one. Each is proven by itself anyway.
+            // No live user can be a control user. Each absence is confirmed separately anyway.
             return Ok(absent);
         }
         let ids = absent.iter().filter_map(|(doubt, _)| match &doubt.entity {
@@ -282,7 +282,7 @@ impl RunExecutor<'_> {
         Ok(still_absent)
     }
 
-    /// Applies what Clerk says of somebody who was not listed, but lives.
+    /// Applies Clerk's state of an entity that was not listed, but exists.
     async fn bring_up_to_date(
         &mut self,
         id: &EntityId,
@@ -319,7 +319,7 @@ impl RunExecutor<'_> {
         Ok(())
     }
 
-    /// Ends somebody whom Clerk does not have.
+    /// Deletes an entity that Clerk does not have.
     async fn end(&mut self, id: &EntityId, stored: Item) -> Result<(), ReconcileError> {
         let kind = id.kind();
         self.run.tally.get_mut(kind).drift.absent += 1;
@@ -333,7 +333,7 @@ impl RunExecutor<'_> {
             roles: &reconciler.applier.roles,
             provenance: &provenance,
         };
-        // The generation is the one that was stored before Clerk was asked: a membership that has come back since is
+        // The generation of the row that was stored before Clerk was asked: a membership that was created since is
         // another one.
         let deletion = Deletion {
             entity: id.clone(),

@@ -1,4 +1,4 @@
-//! What Clerk does not show: the Directory searched, page by page, for items that its listings leave in doubt.
+//! Searches the Directory for absence candidates.
 
 use super::confirm::TOGETHER;
 use super::{ReconcileError, RunExecutor};
@@ -11,10 +11,10 @@ use crate::core::reconcile::phase::Phase;
 use crate::core::reconcile::presence::is_settled;
 
 impl RunExecutor<'_> {
-    /// A page of the search.
+    /// Searches one page.
     pub(super) async fn search(&mut self, from: Option<&Key>) -> Result<(), ReconcileError> {
         if from.is_none() {
-            // Lists that showed nobody are believed from here on.
+            // From here on, empty lists are used as well.
             self.reconciler.applier.clerk.prove().await?;
             self.run.unproven = None;
         }
@@ -49,10 +49,10 @@ impl RunExecutor<'_> {
     fn look_at(&mut self, kind: Kind, item: &Item) -> Option<Candidate> {
         let start = self.run.started_at;
         let instance = &self.reconciler.applier.instance;
-        // Under another key than its own it would be found by nobody, and ended by nobody.
+        // A row with a key that does not match its ids could not be found again to delete it.
         let entity = item.entity().filter(|entity| entity.key(instance) == item.key);
         if item.is_deleted() {
-            // Whoever ended while the run was listing, and before the list came to them.
+            // Entities that were deleted during the listing, before their page was listed.
             if item.provenance.applied_at >= start
                 && entity.is_some_and(|entity| self.seen_of(&entity).get(kind).is_none())
             {
@@ -72,7 +72,7 @@ impl RunExecutor<'_> {
             return None;
         }
         if self.run.listings.get(kind).is_off {
-            // Clerk has switched the kind off, so it says nothing of those that there were.
+            // The kind is disabled in Clerk, so Clerk says nothing about its stored entities.
             self.run.tally.get_mut(kind).drift.unproven += 1;
             return None;
         }
