@@ -119,7 +119,7 @@ pub fn sync_refusal(refusal: redirect::Refusal) -> EnsureResponse {
 pub fn store(failure: &StoreError) -> EnsureResponse {
     EnsureResponse::Problem(match failure {
         StoreError::Unavailable(..) => UNAVAILABLE,
-        StoreError::Refused(..) | StoreError::Unreadable(_) => BROKEN,
+        StoreError::Rejected(..) | StoreError::Unreadable(_) => BROKEN,
     })
 }
 

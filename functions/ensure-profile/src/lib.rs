@@ -14,7 +14,7 @@ use aws_sdk_dynamodb::Client;
 use lambda_http::request::LambdaRequest;
 use lambda_http::tower::Service;
 use lambda_http::{Body, Error, LambdaEvent, Request, RequestExt, Response};
-use rollcall::adapters::clerk::session_tokens::Refused;
+use rollcall::adapters::clerk::session_tokens::TokenRejected;
 use rollcall::adapters::clerk::sessions::{NoSession, Sessions};
 use rollcall::adapters::dynamo::stores::Stores;
 use rollcall::adapters::lambda::function::Function;
@@ -158,7 +158,7 @@ impl EnsureProfile {
     /// it is unknown whether the caller is signed in.
     fn signed_out(&self, refused: &NoSession, target: &Url, cookie: String) -> EnsureResponse {
         match (&self.sign_in_url, refused) {
-            (Some(page), NoSession::Refused(Refused::Rejected(rejection))) => {
+            (Some(page), NoSession::Rejected(TokenRejected::Rule(rejection))) => {
                 info!(outcome = "signed_out", code = rejection.code(), "redirecting to the sign-in page");
                 EnsureResponse::Redirect { to: redirect::sign_in(page, target), cookie }
             }
@@ -190,7 +190,7 @@ impl EnsureProfile {
 
 fn turned_away(refused: &NoSession) -> EnsureResponse {
     let problem = refused.problem();
-    if let NoSession::Refused(Refused::KeysUnavailable(cause)) = refused {
+    if let NoSession::Rejected(TokenRejected::KeysUnavailable(cause)) = refused {
         let cause = cause.as_ref().map(ToString::to_string);
         error!(outcome = "failed", code = problem.code, cause, "sessions cannot be verified");
     } else {

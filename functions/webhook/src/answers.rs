@@ -54,7 +54,7 @@ impl WebhookResponse {
     pub fn of_store(failure: &StoreError) -> WebhookResponse {
         match failure {
             StoreError::Unavailable(..) => WebhookResponse::Unavailable,
-            StoreError::Refused(..) | StoreError::Unreadable(_) => WebhookResponse::Broken,
+            StoreError::Rejected(..) | StoreError::Unreadable(_) => WebhookResponse::Broken,
         }
     }
 

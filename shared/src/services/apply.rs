@@ -134,7 +134,7 @@ impl Applier {
                 so_far.item = Some(write.item);
                 Ok(Next::Settled(Outcome::Applied))
             }
-            Put::Refused(found) => {
+            Put::ConditionFailed(found) => {
                 so_far.item = found.map(|item| *item);
                 Ok(decide::refused(&write, so_far.item.as_ref(), context))
             }

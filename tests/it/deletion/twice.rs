@@ -162,7 +162,7 @@ async fn fault_s9_every_mark_names_the_exact_tombstone() {
     assert!(!directory.withdraw(&earlier).await.unwrap(), "withdraw");
     let digest = member.digest.clone();
     let under = directory.put_under(&[(member, Guard::NewerOrSeen(digest))], &earlier).await.unwrap();
-    assert_eq!(under, PutUnder::Refused, "put_under");
+    assert_eq!(under, PutUnder::ConditionFailed, "put_under");
     assert_eq!(world.directory().await, before);
     directory.finish(&stored, now, ClerkId::Keep).await.unwrap().expect("the exact one is marked");
     let finished = world.directory().await;

@@ -44,7 +44,7 @@ pub enum BackupError {
     Unreachable(#[source] Option<reqwest::Error>),
     /// S3 rejected the request with this status.
     #[error("S3 rejected the backup with status {0}: check BACKUP_BUCKET and the permission to write to the bucket")]
-    Refused(u16),
+    Rejected(u16),
     /// There are no AWS credentials, no region, or no valid URL.
     #[error("S3 cannot be used without {0}")]
     Without(&'static str),
@@ -90,7 +90,7 @@ impl Backups {
                 let url = PutObject::new(&bucket, Some(&credentials), name).sign(SIGNED_FOR);
                 match self.send(self.client()?.put(url).body(text)).await? {
                     (status, _) if status.is_success() => Ok(()),
-                    (status, _) => Err(BackupError::Refused(status.as_u16())),
+                    (status, _) => Err(BackupError::Rejected(status.as_u16())),
                 }
             }
         }
@@ -110,7 +110,7 @@ impl Backups {
                 match self.send(self.client()?.get(url)).await? {
                     (status, bytes) if status.is_success() => Ok(Some(bytes)),
                     (StatusCode::NOT_FOUND, _) => Ok(None),
-                    (status, _) => Err(BackupError::Refused(status.as_u16())),
+                    (status, _) => Err(BackupError::Rejected(status.as_u16())),
                 }
             }
         }

@@ -61,7 +61,7 @@ pub(in crate::adapters) struct Heard {
 #[derive(Debug)]
 struct Patience {
     most_attempts: u32,
-    pace: Mutex<RateLimiter>,
+    rate_limiter: Mutex<RateLimiter>,
     begun: Instant,
 }
 
@@ -82,24 +82,27 @@ impl ClerkApi {
     /// The same for work without a waiting caller: it keeps to its share of Clerk's rate limit, obeys `Retry-After`,
     /// and retries after temporary failures.
     #[must_use]
-    pub fn patient(self, pace: RateLimiter) -> ClerkApi {
-        ClerkApi { client: HttpsClient::new(PATIENT_TIMEOUT), ..self.at_rate(pace, MAX_ATTEMPTS) }
+    pub fn patient(self, rate_limiter: RateLimiter) -> ClerkApi {
+        ClerkApi { client: HttpsClient::new(PATIENT_TIMEOUT), ..self.at_rate(rate_limiter, MAX_ATTEMPTS) }
     }
 
     /// The same for work that is done later if it fails: it keeps to its share, and sends each request once.
     #[must_use]
-    pub fn rate_limited(self, pace: RateLimiter) -> ClerkApi {
-        self.at_rate(pace, 1)
+    pub fn rate_limited(self, rate_limiter: RateLimiter) -> ClerkApi {
+        self.at_rate(rate_limiter, 1)
     }
 
-    fn at_rate(self, pace: RateLimiter, most_attempts: u32) -> ClerkApi {
-        ClerkApi { patience: Some(Patience { most_attempts, pace: Mutex::new(pace), begun: Instant::now() }), ..self }
+    fn at_rate(self, rate_limiter: RateLimiter, most_attempts: u32) -> ClerkApi {
+        ClerkApi {
+            patience: Some(Patience { most_attempts, rate_limiter: Mutex::new(rate_limiter), begun: Instant::now() }),
+            ..self
+        }
     }
 
     /// Sets another share of Clerk's rate limit.
-    pub fn set_rate(&self, pace: &RateLimiter) {
+    pub fn set_rate(&self, rate_limiter: &RateLimiter) {
         if let Some(patience) = &self.patience {
-            patience.lock().change(pace);
+            patience.lock().change(rate_limiter);
         }
     }
 
@@ -335,7 +338,7 @@ impl Patience {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, RateLimiter> {
         // A panic elsewhere leaves the rate limiter in a valid state.
-        self.pace.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.rate_limiter.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -360,7 +363,7 @@ async fn read<T: DeserializeOwned>(answer: Response) -> Result<Option<T>, ClerkE
         }
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(ClerkError::Unauthorized(status.as_u16())),
         _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => Err(ClerkError::Unavailable(None)),
-        _ if status.is_client_error() && errors().is_some() => Err(ClerkError::Refused(status.as_u16())),
+        _ if status.is_client_error() && errors().is_some() => Err(ClerkError::Rejected(status.as_u16())),
         _ => Err(unreadable()),
     }
 }

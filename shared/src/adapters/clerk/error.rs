@@ -14,11 +14,11 @@ pub enum ClerkError {
     #[error("Clerk rejected the secret key with status {0}: check CLERK_SECRET_KEY")]
     Unauthorized(u16),
     /// The feature is disabled in the instance, such as organizations.
-    #[error("the feature is disabled in the Clerk instance")]
+    #[error("organizations are disabled in the Clerk instance")]
     SwitchedOff,
     /// Clerk rejected the request, such as a cursor whose user is deleted.
     #[error("Clerk rejected the request with status {0}")]
-    Refused(u16),
+    Rejected(u16),
     /// Not a response of Clerk: a proxy's error page, or a body in another format.
     #[error("Clerk's response cannot be read (status {0})")]
     Unreadable(u16),
@@ -31,6 +31,6 @@ impl ClerkError {
     /// Whether the error concerns only this entity, so that requests about others may succeed.
     #[must_use]
     pub fn concerns_one(&self) -> bool {
-        matches!(self, ClerkError::Unreadable(_) | ClerkError::Refused(_))
+        matches!(self, ClerkError::Unreadable(_) | ClerkError::Rejected(_))
     }
 }

@@ -78,10 +78,10 @@ pub struct InvalidKey;
 
 /// Why a token is not accepted.
 #[derive(Debug, Error)]
-pub enum Refused {
+pub enum TokenRejected {
     /// The token violates a rule.
     #[error(transparent)]
-    Rejected(#[from] Rejection),
+    Rule(#[from] Rejection),
     /// The keys that are needed to verify the token cannot be fetched now.
     #[error("the signing keys of the Clerk instance cannot be fetched")]
     KeysUnavailable(#[source] Option<reqwest::Error>),
@@ -113,7 +113,7 @@ impl SessionTokens {
     /// # Errors
     ///
     /// [`TokenRejected`]; it never contains the token.
-    pub async fn verify(&self, token: &str, now: Millis) -> Result<Session, Refused> {
+    pub async fn verify(&self, token: &str, now: Millis) -> Result<Session, TokenRejected> {
         self.verify_on(Visit::Call, token, now).await
     }
 
@@ -122,7 +122,7 @@ impl SessionTokens {
     /// # Errors
     ///
     /// [`TokenRejected`]; it never contains the token.
-    pub async fn verify_on(&self, visit: Visit, token: &str, now: Millis) -> Result<Session, Refused> {
+    pub async fn verify_on(&self, visit: Visit, token: &str, now: Millis) -> Result<Session, TokenRejected> {
         let header = read_header(token)?;
         if header.alg.as_deref() != Some("RS256") {
             return Err(Rejection::Algorithm.into());
@@ -160,7 +160,7 @@ fn read_header(token: &str) -> Result<Header, Rejection> {
 }
 
 impl Jwks {
-    async fn key(&self, kid: &str, now: Millis) -> Result<DecodingKey, Refused> {
+    async fn key(&self, kid: &str, now: Millis) -> Result<DecodingKey, TokenRejected> {
         // Locked while fetching: all callers that need the same keys wait for one request.
         let mut published = self.published.lock().await;
         let is_over = |at: Option<Millis>, limit| at.is_none_or(|at| now.since(at) >= limit);
@@ -176,12 +176,12 @@ impl Jwks {
                 Err(error) if published.fetched_at.is_some() => {
                     tracing::warn!(error = %error.without_url(), "the signing keys cannot be refreshed");
                 }
-                Err(error) => return Err(Refused::KeysUnavailable(Some(error.without_url()))),
+                Err(error) => return Err(TokenRejected::KeysUnavailable(Some(error.without_url()))),
             }
         }
         match published.keys.get(kid) {
             Some(key) => Ok(key.clone()),
-            None if published.fetched_at.is_none() => Err(Refused::KeysUnavailable(None)),
+            None if published.fetched_at.is_none() => Err(TokenRejected::KeysUnavailable(None)),
             None => Err(Rejection::UnknownKey.into()),
         }
     }

@@ -4,7 +4,7 @@ use ::http::HeaderMap;
 use ::http::header::{AUTHORIZATION, ORIGIN};
 use lambda_http::Request;
 
-use super::session_tokens::{PublicKey, Refused, SessionTokens};
+use super::session_tokens::{PublicKey, SessionTokens, TokenRejected};
 use crate::adapters::lambda::http;
 use crate::core::millis::Millis;
 use crate::core::problem::Problem;
@@ -30,7 +30,7 @@ pub struct Sessions {
 #[derive(Debug)]
 pub enum NoSession {
     /// The token is missing or rejected.
-    Refused(Refused),
+    Rejected(TokenRejected),
     /// The session cookie came from a page of another site, with a request that may change something.
     ForeignOrigin,
 }
@@ -39,8 +39,8 @@ impl NoSession {
     /// The problem for the response.
     pub fn problem(&self) -> Problem {
         match self {
-            NoSession::Refused(Refused::Rejected(rejection)) => problems::problem(*rejection),
-            NoSession::Refused(Refused::KeysUnavailable(_)) => KEYS_UNAVAILABLE,
+            NoSession::Rejected(TokenRejected::Rule(rejection)) => problems::problem(*rejection),
+            NoSession::Rejected(TokenRejected::KeysUnavailable(_)) => KEYS_UNAVAILABLE,
             NoSession::ForeignOrigin => ORIGIN_NOT_ALLOWED,
         }
     }
@@ -84,13 +84,13 @@ impl Sessions {
     pub async fn verify(&self, request: &Request, visit: Visit, now: Millis) -> Result<Session, NoSession> {
         let headers = request.headers();
         if let Some(token) = bearer(headers) {
-            return self.tokens.verify(token, now).await.map_err(NoSession::Refused);
+            return self.tokens.verify(token, now).await.map_err(NoSession::Rejected);
         }
         let candidates = self.cookies.candidates(http::cookies(headers));
         if !candidates.is_empty() && !request.method().is_safe() && !self.is_from_allowed_origin(headers) {
             return Err(NoSession::ForeignOrigin);
         }
-        let rejected = |rejection| Err(NoSession::Refused(Refused::Rejected(rejection)));
+        let rejected = |rejection| Err(NoSession::Rejected(TokenRejected::Rule(rejection)));
         let (mut found, mut refused): (Option<Session>, _) = (None, None);
         for token in candidates {
             match (self.tokens.verify_on(visit, token, now).await, &found) {
@@ -104,7 +104,7 @@ impl Sessions {
         }
         match (found, refused) {
             (Some(session), _) => Ok(session),
-            (None, Some(refused)) => Err(NoSession::Refused(refused)),
+            (None, Some(refused)) => Err(NoSession::Rejected(refused)),
             (None, None) => rejected(Rejection::Missing),
         }
     }

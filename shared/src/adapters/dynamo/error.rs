@@ -20,7 +20,7 @@ pub enum StoreError {
     /// DynamoDB rejected the request, and a retry does not help: a missing table, a missing permission, an invalid
     /// request.
     #[error("DynamoDB rejected the operation ({0})")]
-    Refused(String, #[source] Cause),
+    Rejected(String, #[source] Cause),
     /// A row that cannot be read.
     #[error("the stored item cannot be read")]
     Unreadable(Withheld),
@@ -60,7 +60,7 @@ impl StoreError {
         let server_fault = error.raw_response().is_some_and(|response| response.status().is_server_error());
         match code {
             Some(code) if !server_fault && !TRANSIENT.contains(&code.as_str()) => {
-                StoreError::Refused(code, error.into())
+                StoreError::Rejected(code, error.into())
             }
             // No code: no response came in time, or it could not be parsed.
             code => StoreError::Unavailable(code.unwrap_or_else(|| "no answer".to_owned()), error.into()),

@@ -16,7 +16,7 @@ pub(in crate::adapters) enum Transacted {
         units: f64,
     },
     /// A condition failed. The reasons are in the order of the transaction's items.
-    Refused(Vec<CancellationReason>),
+    ConditionFailed(Vec<CancellationReason>),
 }
 
 /// Carries out all writes or none.
@@ -37,8 +37,8 @@ pub(in crate::adapters) async fn transact(
         return Err(StoreError::from_sdk(error));
     };
     let reasons = cancelled.cancellation_reasons();
-    if reasons.iter().any(is_refused) {
-        return Ok(Transacted::Refused(reasons.to_vec()));
+    if reasons.iter().any(condition_failed) {
+        return Ok(Transacted::ConditionFailed(reasons.to_vec()));
     }
     if is_transient(reasons) {
         return Err(StoreError::Unavailable("TransactionCanceledException".to_owned(), error.into()));
@@ -47,6 +47,6 @@ pub(in crate::adapters) async fn transact(
 }
 
 /// Whether the condition of this item failed.
-pub(in crate::adapters) fn is_refused(reason: &CancellationReason) -> bool {
+pub(in crate::adapters) fn condition_failed(reason: &CancellationReason) -> bool {
     reason.code() == Some("ConditionalCheckFailed")
 }

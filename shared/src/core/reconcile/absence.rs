@@ -25,7 +25,7 @@ pub struct Candidate {
 ///
 /// The parents of a membership count as well: it is deleted with either of them, listed or not. An entity that is
 /// missing in the listing but was stored only a short time ago is not a candidate yet.
-pub fn doubt(entity: &EntityId, stored: &Item, seen: &PerKind<Option<Here>>, start: Millis) -> Option<Candidate> {
+pub fn candidate(entity: &EntityId, stored: &Item, seen: &PerKind<Option<Here>>, start: Millis) -> Option<Candidate> {
     let absent = |itself: Option<Here>| itself.is_none() && is_settled(stored, start);
     let (absent, orphaned) = match entity {
         EntityId::User(_) => (absent(seen.user), false),

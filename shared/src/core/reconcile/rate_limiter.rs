@@ -71,10 +71,10 @@ mod tests {
     #[test]
     fn no_window_sees_more_than_its_share() {
         for (percent, production, most) in [(20, true, 200), (20, false, 20), (100, false, 100), (1, false, 1)] {
-            let mut pace = RateLimiter::share(percent, production);
+            let mut rate_limiter = RateLimiter::share(percent, production);
             let (mut now, mut sent) = (Duration::ZERO, Vec::new());
             while sent.len() < most * 3 {
-                match pace.acquire(now) {
+                match rate_limiter.acquire(now) {
                     Ok(()) => sent.push(now),
                     Err(wait) => {
                         assert!(wait > Duration::ZERO);
@@ -94,20 +94,20 @@ mod tests {
 
     #[test]
     fn a_rest_is_everybodys() {
-        let mut pace = RateLimiter::share(100, true);
+        let mut rate_limiter = RateLimiter::share(100, true);
         let at = Duration::from_secs;
-        assert_eq!(pace.acquire(at(1)), Ok(()));
-        pace.pause(at(2), at(5));
-        pace.pause(at(3), at(1));
-        assert_eq!(pace.acquire(at(4)), Err(at(3)));
-        assert_eq!(pace.acquire(at(7)), Ok(()));
+        assert_eq!(rate_limiter.acquire(at(1)), Ok(()));
+        rate_limiter.pause(at(2), at(5));
+        rate_limiter.pause(at(3), at(1));
+        assert_eq!(rate_limiter.acquire(at(4)), Err(at(3)));
+        assert_eq!(rate_limiter.acquire(at(7)), Ok(()));
     }
 
     #[test]
     fn what_was_sent_counts_at_another_share_too() {
-        let mut pace = RateLimiter::share(100, false);
-        assert!((0..50).all(|_| pace.acquire(Duration::ZERO).is_ok()));
-        pace.change(&RateLimiter::share(20, false));
-        assert_eq!(pace.acquire(Duration::from_secs(1)), Err(Duration::from_secs(9)));
+        let mut rate_limiter = RateLimiter::share(100, false);
+        assert!((0..50).all(|_| rate_limiter.acquire(Duration::ZERO).is_ok()));
+        rate_limiter.change(&RateLimiter::share(20, false));
+        assert_eq!(rate_limiter.acquire(Duration::from_secs(1)), Err(Duration::from_secs(9)));
     }
 }

@@ -241,16 +241,16 @@ impl Run {
     }
 
     /// The step after the screening of a kind.
-    pub fn after_sifting(&self, kind: Kind) -> Phase {
+    pub fn after_screening(&self, kind: Kind) -> Phase {
         if self.tally.get(kind).pending_approval > 0 {
-            Run::after_proving(kind)
+            Run::after_confirmation(kind)
         } else {
             Phase::Confirm { kind, after: None }
         }
     }
 
     /// The step after the confirmation of all absences of a kind.
-    pub fn after_proving(kind: Kind) -> Phase {
+    pub fn after_confirmation(kind: Kind) -> Phase {
         match kind {
             Kind::User => Phase::Screen { kind: Kind::Organization, after: None },
             Kind::Organization => Phase::Screen { kind: Kind::Membership, after: None },

@@ -100,7 +100,7 @@ impl Cascade {
                         finished.units += units;
                         finished.ended += u64::try_from(live.len()).unwrap_or(u64::MAX);
                     }
-                    PutUnder::Refused => {
+                    PutUnder::ConditionFailed => {
                         is_whole &= self.end_each(live, &parent, &mut finished).await?;
                         let now =
                             self.directory.read(std::slice::from_ref(&parent.key)).await?.items.remove(&parent.key);
@@ -138,7 +138,7 @@ impl Cascade {
         match tombstones {
             Some(tombstones) => self.directory.put_under(&tombstones, parent).await,
             // One of the rows lacks the ids of its membership.
-            None => Ok(PutUnder::Refused),
+            None => Ok(PutUnder::ConditionFailed),
         }
     }
 
@@ -180,7 +180,7 @@ impl Cascade {
             let rank = tombstone.0.rank;
             match self.directory.put_under(&[tombstone], &ended).await? {
                 PutUnder::Applied { units } => return Ok(One::Ended { rank, units }),
-                PutUnder::Refused => {
+                PutUnder::ConditionFailed => {
                     let mut now = self.directory.read(&[stored.key.clone(), ended.key.clone()]).await?;
                     (item, parent) = (now.items.remove(&stored.key), now.items.remove(&ended.key));
                 }

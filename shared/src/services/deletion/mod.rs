@@ -191,17 +191,17 @@ impl Deletions {
     ///
     /// [`StoreError`]: completed purges stay complete. A purge that fails by itself is counted and tried again.
     pub async fn purge_due(&self, deadline: Deadline) -> Result<PurgeReport, StoreError> {
-        let mut settled = PurgeReport::default();
-        let Some(purger) = &self.purger else { return Ok(settled) };
+        let mut report = PurgeReport::default();
+        let Some(purger) = &self.purger else { return Ok(report) };
         for partition in partitions((self.clock)()) {
             let mut from = None;
             loop {
                 if deadline.is_over((self.clock)()) {
-                    settled.out_of_time = true;
-                    return Ok(settled);
+                    report.out_of_time = true;
+                    return Ok(report);
                 }
                 let (due, next) = self.operations.due_purges(&partition, from).await?;
-                self.purge_page(purger, &due, deadline, &mut settled).await?;
+                self.purge_page(purger, &due, deadline, &mut report).await?;
                 from = next;
                 if from.is_none() {
                     break;
@@ -209,14 +209,14 @@ impl Deletions {
             }
         }
         match purger.backups.expire((self.clock)(), self.backup_days) {
-            Ok(days) => settled.expired_backups = days,
+            Ok(days) => report.expired_backups = days,
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 tracing::error!(%error, cause, "expired backups cannot be removed");
-                settled.left += 1;
+                report.left += 1;
             }
         }
-        Ok(settled)
+        Ok(report)
     }
 
     async fn purge_page(
@@ -224,7 +224,7 @@ impl Deletions {
         purger: &Purger,
         due: &[Due],
         deadline: Deadline,
-        settled: &mut PurgeReport,
+        report: &mut PurgeReport,
     ) -> Result<(), StoreError> {
         if due.is_empty() {
             return Ok(());
@@ -233,7 +233,7 @@ impl Deletions {
         let mut stored = self.cascade.directory.read(&keys).await?;
         for key in &stored.unreadable {
             tracing::error!(pk = key.pk, "a tombstone cannot be read, so the data of its user were not removed");
-            settled.left += 1;
+            report.left += 1;
         }
         let is_readable = |(_, key): &(&Due, &Key)| !stored.unreadable.contains(key);
         let readable: Vec<(&Due, &Key)> = due.iter().zip(&keys).filter(is_readable).collect();
@@ -243,18 +243,18 @@ impl Deletions {
         while let Some(one) = done.next().await {
             match one? {
                 One::Purged(removed) => {
-                    settled.purged += 1;
-                    settled.rows += removed.rows.values().sum::<u64>();
+                    report.purged += 1;
+                    report.rows += removed.rows.values().sum::<u64>();
                     for table in removed.missing {
-                        if !settled.missing_tables.contains(&table) {
-                            settled.missing_tables.push(table);
+                        if !report.missing_tables.contains(&table) {
+                            report.missing_tables.push(table);
                         }
                     }
                 }
-                One::Dropped => settled.dropped += 1,
+                One::Dropped => report.dropped += 1,
                 One::Left => {
-                    settled.left += 1;
-                    settled.out_of_time |= deadline.is_over((self.clock)());
+                    report.left += 1;
+                    report.out_of_time |= deadline.is_over((self.clock)());
                 }
             }
         }

@@ -200,7 +200,7 @@ impl Operator {
         let guard = Guard::Exactly(Exact::from(tombstone));
         match self.applier.directory.put(&bare, &guard).await? {
             Put::Applied { .. } => Ok(Some(bare)),
-            Put::Refused(_) => Err(OperatorError::Contended),
+            Put::ConditionFailed(_) => Err(OperatorError::Contended),
         }
     }
 

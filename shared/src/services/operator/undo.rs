@@ -174,7 +174,7 @@ impl Operator {
             let guard = Guard::Exactly(Exact::from(&stored));
             match self.applier.directory.put(&item, &guard).await? {
                 Put::Applied { .. } => return Ok(if is_ahead { One::WasAhead } else { lives }),
-                Put::Refused(now) => stored = *now.ok_or(OperatorError::Unknown)?,
+                Put::ConditionFailed(now) => stored = *now.ok_or(OperatorError::Unknown)?,
             }
         }
         Err(OperatorError::Contended)

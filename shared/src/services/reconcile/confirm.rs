@@ -38,7 +38,7 @@ impl RunExecutor<'_> {
     pub(super) async fn screen(&mut self, kind: Kind, after: Option<&Key>) -> Result<(), ReconcileError> {
         let page =
             self.reconciler.stores.operations.candidates(&self.run.run, kind, CandidatePage::Found, after).await?;
-        let Some((place, doubts)) = page else {
+        let Some((place, candidates)) = page else {
             let pending_approval = self.run.tally.get(kind).pending_approval;
             if pending_approval > 0 {
                 tracing::warn!(
@@ -47,17 +47,17 @@ impl RunExecutor<'_> {
                     "too many absences: the deletions are pending approval"
                 );
             }
-            self.run.next = self.run.after_sifting(kind);
+            self.run.next = self.run.after_screening(kind);
             return Ok(());
         };
         self.run.next = Phase::Screen { kind, after: Some(place) };
-        let mut live = self.still_live(&doubts).await?;
+        let mut live = self.still_live(&candidates).await?;
         if kind == Kind::Membership {
             live = self.end_with_parents(live).await?;
         }
         let start = self.run.started_at;
         let mut absent: Vec<(&Candidate, Item)> =
-            live.into_iter().filter(|(doubt, item)| doubt.absent && is_settled(item, start)).collect();
+            live.into_iter().filter(|(candidate, item)| candidate.absent && is_settled(item, start)).collect();
         if !self.run.is_complete(kind) {
             return Ok(());
         }
@@ -70,9 +70,9 @@ impl RunExecutor<'_> {
             // All of them, with those of earlier pages.
             self.run.tally.get_mut(kind).pending_approval = *self.run.absent.get(kind);
         } else {
-            let absent: Vec<Candidate> = absent.into_iter().map(|(doubt, _)| doubt.clone()).collect();
+            let absent: Vec<Candidate> = absent.into_iter().map(|(candidate, _)| candidate.clone()).collect();
             for absent in absent.chunks(PROVEN_TOGETHER) {
-                self.keep_doubts(kind, self.absences(), absent).await?;
+                self.save_page(kind, self.absences(), absent).await?;
             }
         }
         Ok(())
@@ -82,7 +82,7 @@ impl RunExecutor<'_> {
     pub(super) async fn confirm(&mut self, kind: Kind, after: Option<&Key>) -> Result<(), ReconcileError> {
         let page = self.reconciler.stores.operations.candidates(&self.run.run, kind, self.absences(), after).await?;
         let Some((place, absences)) = page else {
-            self.run.next = Run::after_proving(kind);
+            self.run.next = Run::after_confirmation(kind);
             return Ok(());
         };
         self.run.next = Phase::Confirm { kind, after: Some(place) };
@@ -91,7 +91,7 @@ impl RunExecutor<'_> {
         let live = self.still_live(&absences).await?;
         let clerk = &self.reconciler.applier.clerk;
         let asked = live.into_iter().filter(|(_, item)| is_settled(item, start));
-        let asked: Vec<(EntityId, Item)> = asked.map(|(doubt, item)| (doubt.entity.clone(), item)).collect();
+        let asked: Vec<(EntityId, Item)> = asked.map(|(candidate, item)| (candidate.entity.clone(), item)).collect();
         let ask = async |(id, stored): (EntityId, Item)| {
             let answer = if guards(Invariant::I4) { clerk.fetch(&id).await } else { Ok(None) };
             (answer, id, stored)
@@ -122,7 +122,7 @@ impl RunExecutor<'_> {
         }
         if !self.writes() && !proven.is_empty() {
             // No tombstone is written by which their memberships could be found.
-            self.keep_doubts(kind, CandidatePage::Proven, &proven).await?;
+            self.save_page(kind, CandidatePage::Proven, &proven).await?;
         }
         Ok(())
     }
@@ -133,14 +133,14 @@ impl RunExecutor<'_> {
             let mut would_delete = HashSet::new();
             for kind in [Kind::User, Kind::Organization].into_iter().filter(|_| !self.writes()) {
                 let mut after = None;
-                while let Some((place, doubts)) = self
+                while let Some((place, candidates)) = self
                     .reconciler
                     .stores
                     .operations
                     .candidates(&self.run.run, kind, CandidatePage::Proven, after.as_ref())
                     .await?
                 {
-                    would_delete.extend(doubts.into_iter().map(|doubt| doubt.entity));
+                    would_delete.extend(candidates.into_iter().map(|candidate| candidate.entity));
                     after = Some(place);
                 }
             }
@@ -149,14 +149,14 @@ impl RunExecutor<'_> {
         Ok(self.would_delete.get_or_insert_default())
     }
 
-    pub(super) async fn keep_doubts(
+    pub(super) async fn save_page(
         &mut self,
         kind: Kind,
         page: CandidatePage,
-        doubts: &[Candidate],
+        candidates: &[Candidate],
     ) -> Result<(), ReconcileError> {
         self.run.cost.write_units +=
-            self.reconciler.stores.operations.save_candidates(&self.run, kind, page, doubts).await?;
+            self.reconciler.stores.operations.save_candidates(&self.run, kind, page, candidates).await?;
         match page {
             CandidatePage::Unlinked => self.run.unlinked_pages += 1,
             _ => self.run.pages += 1,
@@ -165,13 +165,16 @@ impl RunExecutor<'_> {
     }
 
     /// Those absence candidates that are still live, as they are stored now.
-    async fn still_live<'d>(&mut self, doubts: &'d [Candidate]) -> Result<Vec<(&'d Candidate, Item)>, ReconcileError> {
+    async fn still_live<'c>(
+        &mut self,
+        candidates: &'c [Candidate],
+    ) -> Result<Vec<(&'c Candidate, Item)>, ReconcileError> {
         let instance = &self.reconciler.applier.instance;
-        let keys: Vec<Key> = doubts.iter().map(|doubt| doubt.entity.key(instance)).collect();
+        let keys: Vec<Key> = candidates.iter().map(|candidate| candidate.entity.key(instance)).collect();
         let mut stored = self.read(&keys).await?;
-        let live = doubts.iter().zip(&keys).filter_map(|(doubt, key)| {
+        let live = candidates.iter().zip(&keys).filter_map(|(candidate, key)| {
             let item = stored.items.remove(key).filter(|item| !item.is_deleted())?;
-            Some((doubt, item))
+            Some((candidate, item))
         });
         Ok(live.collect())
     }
@@ -183,27 +186,30 @@ impl RunExecutor<'_> {
     }
 
     /// Deletes the memberships whose user or organization is deleted, and returns the others.
-    async fn end_with_parents<'d>(
+    async fn end_with_parents<'c>(
         &mut self,
-        live: Vec<(&'d Candidate, Item)>,
-    ) -> Result<Vec<(&'d Candidate, Item)>, ReconcileError> {
+        live: Vec<(&'c Candidate, Item)>,
+    ) -> Result<Vec<(&'c Candidate, Item)>, ReconcileError> {
         let instance = &self.reconciler.applier.instance;
-        let parents: HashSet<Key> =
-            live.iter().flat_map(|(doubt, _)| doubt.entity.parents()).map(|parent| parent.key(instance)).collect();
+        let parents: HashSet<Key> = live
+            .iter()
+            .flat_map(|(candidate, _)| candidate.entity.parents())
+            .map(|parent| parent.key(instance))
+            .collect();
         let parents = self.read(&parents.into_iter().collect::<Vec<_>>()).await?;
         let mut others = Vec::new();
-        for (doubt, item) in live {
-            let ended = doubt
+        for (candidate, item) in live {
+            let ended = candidate
                 .entity
                 .parents()
                 .into_iter()
                 .find_map(|parent| parents.items.get(&parent.key(instance)).filter(|parent| parent.is_deleted()));
             let would_delete = self.would_delete().await?;
-            let would_delete = doubt.entity.parents().iter().any(|parent| would_delete.contains(parent));
+            let would_delete = candidate.entity.parents().iter().any(|parent| would_delete.contains(parent));
             match ended {
-                Some(parent) => self.end_with(&doubt.entity, item, parent.clone()).await?,
+                Some(parent) => self.end_with(&candidate.entity, item, parent.clone()).await?,
                 None if would_delete => self.run.tally.membership.drift.orphaned += 1,
-                None => others.push((doubt, item)),
+                None => others.push((candidate, item)),
             }
         }
         Ok(others)
@@ -233,10 +239,10 @@ impl RunExecutor<'_> {
 
     /// Asks Clerk about absent users by their ids in one request, and updates those that it still has. The request also
     /// names two control users: if Clerk returns neither, its response is not used.
-    async fn screen_by_list<'d>(
+    async fn screen_by_list<'c>(
         &mut self,
-        absent: Vec<(&'d Candidate, Item)>,
-    ) -> Result<Vec<(&'d Candidate, Item)>, ReconcileError> {
+        absent: Vec<(&'c Candidate, Item)>,
+    ) -> Result<Vec<(&'c Candidate, Item)>, ReconcileError> {
         if absent.is_empty() {
             return Ok(absent);
         }
@@ -245,7 +251,7 @@ impl RunExecutor<'_> {
             // No live user can be a control user. Each absence is confirmed separately anyway.
             return Ok(absent);
         }
-        let ids = absent.iter().filter_map(|(doubt, _)| match &doubt.entity {
+        let ids = absent.iter().filter_map(|(candidate, _)| match &candidate.entity {
             EntityId::User(user) => Some(user),
             EntityId::Organization(_) | EntityId::Membership { .. } => None,
         });
@@ -259,11 +265,11 @@ impl RunExecutor<'_> {
                 ClerkRow::Unreadable(None) => {}
             }
         }
-        let is_witness = |entity: &EntityId| match entity {
+        let is_control_user = |entity: &EntityId| match entity {
             EntityId::User(user) => control_users.contains(user),
             EntityId::Organization(_) | EntityId::Membership { .. } => false,
         };
-        let (known, others): (Vec<_>, Vec<_>) = found.iter().partition(|(entity, _)| is_witness(entity));
+        let (known, others): (Vec<_>, Vec<_>) = found.iter().partition(|(entity, _)| is_control_user(entity));
         if known.is_empty() || !others.is_empty() {
             self.reconciler.applier.clerk.prove().await?;
         }
@@ -273,10 +279,10 @@ impl RunExecutor<'_> {
             return Ok(Vec::new());
         }
         let mut still_absent = Vec::new();
-        for (doubt, stored) in absent {
-            match found.iter().position(|(entity, _)| *entity == doubt.entity).map(|at| found.swap_remove(at).1) {
-                None => still_absent.push((doubt, stored)),
-                Some(entity) => self.bring_up_to_date(&doubt.entity, entity, stored).await?,
+        for (candidate, stored) in absent {
+            match found.iter().position(|(entity, _)| *entity == candidate.entity).map(|at| found.swap_remove(at).1) {
+                None => still_absent.push((candidate, stored)),
+                Some(entity) => self.bring_up_to_date(&candidate.entity, entity, stored).await?,
             }
         }
         Ok(still_absent)

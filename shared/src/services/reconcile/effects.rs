@@ -185,7 +185,7 @@ impl RunExecutor<'_> {
         self.run.effects.backlog += count(unlinked.len().saturating_sub(room));
         unlinked.truncate(room);
         for some in unlinked.chunks(LINKED_TOGETHER) {
-            self.keep_doubts(Kind::User, CandidatePage::Unlinked, some).await?;
+            self.save_page(Kind::User, CandidatePage::Unlinked, some).await?;
         }
         Ok(())
     }

@@ -35,7 +35,7 @@ impl RunExecutor<'_> {
             self.run.listings.user = Listing { before: clerk.count_users().await?, ..Listing::default() };
         }
         let page = match clerk.users(after.as_ref(), since.map(Millis::get)).await {
-            Err(ClerkError::Refused(_) | ClerkError::Unreadable(404))
+            Err(ClerkError::Rejected(_) | ClerkError::Unreadable(404))
                 if after.as_ref().is_some_and(|after| after.created_at.is_some()) =>
             {
                 // The user of the cursor is deleted: continue from the time of that user's creation.

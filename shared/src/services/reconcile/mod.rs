@@ -144,7 +144,7 @@ impl Reconciler {
         let (began, calls) = ((self.clock)(), clerk.calls());
         // First of all, because with the key of another instance all entities would look absent. If Clerk does not
         // confirm the instance, the steps that need no response of Clerk are done all the same.
-        let silent = match clerk.identify().await {
+        let clerk_error = match clerk.identify().await {
             Ok(instance) => {
                 clerk.set_rate(&RateLimiter::share(self.rate_share, instance.is_production));
                 None
@@ -158,7 +158,7 @@ impl Reconciler {
         if let Some(lease) = self.stores.operations.acquire_lease(&holder, (self.clock)()).await? {
             return Ok(RunResult::Busy(lease));
         }
-        let ran = self.run_alone(order, deadline, watch, &holder, (began, calls), silent).await;
+        let ran = self.run_alone(order, deadline, watch, &holder, (began, calls), clerk_error).await;
         // The next run need not wait until the lease expires.
         if let Err(error) = self.stores.operations.release_lease(&holder).await {
             tracing::warn!(%error, "the lease cannot be released and stays until it expires");
@@ -173,7 +173,7 @@ impl Reconciler {
         watch: Watch<'_>,
         holder: &str,
         counted: (Millis, u64),
-        silent: Option<ClerkError>,
+        clerk_error: Option<ClerkError>,
     ) -> Result<Run, ReconcileError> {
         let run = self.open(order, holder).await?;
         let mut seen = PerKind::<ListedSet>::default();
@@ -183,7 +183,7 @@ impl Reconciler {
             }
         }
         let renewed_at = (self.clock)();
-        let mut walk = RunExecutor {
+        let mut executor = RunExecutor {
             reconciler: self,
             watch,
             run,
@@ -195,51 +195,51 @@ impl Reconciler {
             counted,
         };
         // The steps that need no listing are done once in each invocation, whether the listing succeeds or not.
-        let (mut was_put_off, mut failure) = (walk.run.later.is_some(), None);
-        let is_unproven = silent.is_some();
-        if let Some(error) = silent {
+        let (mut was_put_off, mut failure) = (executor.run.later.is_some(), None);
+        let is_unproven = clerk_error.is_some();
+        if let Some(error) = clerk_error {
             tracing::warn!(%error, "Clerk is unavailable; effects that do not need Clerk are completed first");
-            if walk.run.is_asking() {
-                walk.run.put_off();
+            if executor.run.is_asking() {
+                executor.run.put_off();
             }
             (was_put_off, failure) = (true, Some(error));
         }
-        while walk.run.next != Phase::Done && !walk.is_out_of_time() {
-            let before = walk.run.clone();
+        while executor.run.next != Phase::Done && !executor.is_out_of_time() {
+            let before = executor.run.clone();
             if is_unproven && matches!(before.next, Phase::WriteBack { .. }) {
                 // The instance of the key must be verified before a write to Clerk.
                 match failure.take_if(|_| before.later.is_none()) {
                     Some(error) => return Err(error.into()),
-                    None => walk.run.next = Phase::Done,
+                    None => executor.run.next = Phase::Done,
                 }
             }
-            match walk.step().await {
+            match executor.step().await {
                 Ok(()) => {}
                 Err(ReconcileError::Clerk(ClerkError::Foreign(instance))) => {
-                    self.note_foreign(&walk.run.run, &instance, holder).await;
+                    self.note_foreign(&executor.run.run, &instance, holder).await;
                     return Err(ClerkError::Foreign(instance).into());
                 }
                 Err(ReconcileError::Clerk(error)) if before.is_asking() && !was_put_off => {
                     tracing::warn!(%error, "Clerk is unavailable; effects that do not need Clerk are completed first");
-                    walk.run = before;
-                    walk.run.put_off();
+                    executor.run = before;
+                    executor.run.put_off();
                     (was_put_off, failure) = (true, Some(error));
                 }
                 Err(ReconcileError::Clerk(error)) if failure.is_some() => {
                     // Clerk fails for the write-back, too.
                     tracing::warn!(%error, "remaining write-backs are left to the next run");
-                    walk.run = before;
-                    walk.run.next = Phase::Done;
+                    executor.run = before;
+                    executor.run.next = Phase::Done;
                 }
                 Err(error) => return Err(error),
             }
-            let is_back = walk.run.next == Phase::Done && walk.run.take_up();
-            walk.checkpoint().await?;
+            let is_back = executor.run.next == Phase::Done && executor.run.take_up();
+            executor.checkpoint().await?;
             if let Some(error) = failure.take_if(|_| is_back) {
                 return Err(error.into());
             }
         }
-        Ok(walk.run)
+        Ok(executor.run)
     }
 
     /// Notes in the saved row of the run which instance's key has stopped it.
@@ -369,7 +369,7 @@ impl RunExecutor<'_> {
         };
         match failure {
             // DynamoDB rejects this row; the others are not affected.
-            ApplyError::Store(StoreError::Refused(code, _)) if code == "ValidationException" => {
+            ApplyError::Store(StoreError::Rejected(code, _)) if code == "ValidationException" => {
                 tracing::error!(entity = kind.name(), code, "a row cannot be stored");
                 self.run.tally.get_mut(kind).drift.unreadable += 1;
                 Ok(None)

@@ -5,7 +5,7 @@ use super::{ReconcileError, RunExecutor};
 use crate::adapters::dynamo::operations::runs::CandidatePage;
 use crate::core::id::{EntityId, Key, Kind, PerKind};
 use crate::core::mirror::item::Item;
-use crate::core::reconcile::absence::{Candidate, doubt};
+use crate::core::reconcile::absence::{Candidate, candidate};
 use crate::core::reconcile::listed::Here;
 use crate::core::reconcile::phase::Phase;
 use crate::core::reconcile::presence::is_settled;
@@ -20,19 +20,19 @@ impl RunExecutor<'_> {
         }
         let page = self.reconciler.stores.directory.scan_presence(from).await?;
         self.run.cost.read_units += page.units;
-        let mut doubts = PerKind::<Vec<Candidate>>::default();
+        let mut candidates = PerKind::<Vec<Candidate>>::default();
         for key in &page.unreadable {
             self.run.tally.get_mut(Kind::from_key(key).unwrap_or(Kind::User)).drift.unreadable += 1;
         }
         for item in page.items.values() {
             let Some(kind) = Kind::from_key(&item.key) else { continue };
-            if let Some(doubt) = self.look_at(kind, item) {
-                doubts.get_mut(kind).push(doubt);
+            if let Some(candidate) = self.look_at(kind, item) {
+                candidates.get_mut(kind).push(candidate);
             }
         }
         for kind in Kind::ALL {
-            for doubts in doubts.get(kind).chunks(TOGETHER) {
-                self.keep_doubts(kind, CandidatePage::Found, doubts).await?;
+            for candidates in candidates.get(kind).chunks(TOGETHER) {
+                self.save_page(kind, CandidatePage::Found, candidates).await?;
             }
         }
         self.run.next = if let Some(from) = page.next {
@@ -79,7 +79,7 @@ impl RunExecutor<'_> {
         let seen = self.seen_of(&entity);
         let is_unconfirmed = seen.get(kind).is_none() && !is_settled(item, start) && item.provenance.applied_at < start;
         self.run.tally.get_mut(kind).unconfirmed += u64::from(is_unconfirmed && self.run.is_complete(kind));
-        doubt(&entity, item, &seen, start)
+        candidate(&entity, item, &seen, start)
     }
 
     fn seen_of(&mut self, entity: &EntityId) -> PerKind<Option<Here>> {

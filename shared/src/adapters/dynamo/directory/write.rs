@@ -32,7 +32,7 @@ pub enum Put {
         units: f64,
     },
     /// The condition failed. Contains the stored item; nothing if the condition required an item and none is stored.
-    Refused(Option<Box<Item>>),
+    ConditionFailed(Option<Box<Item>>),
 }
 
 /// What a finished tombstone does with Clerk's id of the user.
@@ -54,7 +54,7 @@ pub enum PutUnder {
         units: f64,
     },
     /// A condition failed: the item or its parent has changed.
-    Refused,
+    ConditionFailed,
 }
 
 impl Directory {
@@ -91,9 +91,9 @@ impl Directory {
             }
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(refusal)) => match refusal.item() {
-                    None => Ok(Put::Refused(None)),
-                    Some(stored) if stored.is_empty() => Ok(Put::Refused(None)),
-                    Some(stored) => Ok(Put::Refused(Some(Box::new(item::item(stored.clone())?)))),
+                    None => Ok(Put::ConditionFailed(None)),
+                    Some(stored) if stored.is_empty() => Ok(Put::ConditionFailed(None)),
+                    Some(stored) => Ok(Put::ConditionFailed(Some(Box::new(item::item(stored.clone())?)))),
                 },
                 _ => Err(StoreError::from_sdk(error)),
             },
@@ -138,7 +138,7 @@ impl Directory {
         }
         Ok(match transact(&self.client, actions).await? {
             Transacted::Done { units } => PutUnder::Applied { units },
-            Transacted::Refused(_) => PutUnder::Refused,
+            Transacted::ConditionFailed(_) => PutUnder::ConditionFailed,
         })
     }
 

@@ -199,11 +199,12 @@ impl Operations {
         run: &Run,
         kind: Kind,
         page: CandidatePage,
-        doubts: &[Candidate],
+        candidates: &[Candidate],
     ) -> Result<f64, StoreError> {
-        let doubts = serde_dynamo::to_attribute_value(doubts).map_err(|error| StoreError::Unreadable(error.into()))?;
+        let candidates =
+            serde_dynamo::to_attribute_value(candidates).map_err(|error| StoreError::Unreadable(error.into()))?;
         let number = if page == CandidatePage::Unlinked { run.unlinked_pages } else { run.pages };
-        self.keep_page(run, kind, (page.name(), number), ("doubts", doubts)).await
+        self.keep_page(run, kind, (page.name(), number), ("doubts", candidates)).await
     }
 
     /// The entities that the listing of a kind has shown.
@@ -240,8 +241,8 @@ impl Operations {
         let Some(mut row) = found.into_iter().next() else { return Ok(None) };
         let unreadable = || StoreError::Unreadable("a page of a run is damaged".into());
         let key = key_of(&row).ok_or_else(unreadable)?;
-        let doubts = serde_dynamo::from_attribute_value(row.remove("doubts").ok_or_else(unreadable)?);
-        Ok(Some((key, doubts.map_err(|error| StoreError::Unreadable(error.into()))?)))
+        let candidates = serde_dynamo::from_attribute_value(row.remove("doubts").ok_or_else(unreadable)?);
+        Ok(Some((key, candidates.map_err(|error| StoreError::Unreadable(error.into()))?)))
     }
 
     async fn keep_page(

@@ -11,7 +11,7 @@ use crate::adapters::dynamo::batch::attributes;
 use crate::adapters::dynamo::error::StoreError;
 use crate::adapters::dynamo::item;
 use crate::adapters::dynamo::row::profile;
-use crate::adapters::dynamo::transaction::{Transacted, is_refused, transact};
+use crate::adapters::dynamo::transaction::{Transacted, condition_failed, transact};
 use crate::core::controls::{Invariant, guards};
 use crate::core::id::Key;
 use crate::core::profile::Profile;
@@ -53,7 +53,7 @@ impl Profiles {
     pub async fn create(&self, profile: Profile, owners: &[(Key, OwnerState)]) -> Result<Provisioned, StoreError> {
         match transact(&self.client, self.items(&profile, owners)?).await? {
             Transacted::Done { .. } => Ok(Provisioned::Stored { profile, created: true }),
-            Transacted::Refused(reasons) => refusal(&reasons, owners.len()),
+            Transacted::ConditionFailed(reasons) => refusal(&reasons, owners.len()),
         }
     }
 
@@ -147,12 +147,12 @@ fn actions(records: &[(Profile, Vec<(Key, OwnerState)>)]) -> usize {
 /// The reasons are in the order of the transaction's items: the owners, then the record.
 fn refusal(reasons: &[CancellationReason], owners: usize) -> Result<Provisioned, StoreError> {
     let (of_owners, of_record) = reasons.split_at(owners.min(reasons.len()));
-    if let Some(at) = of_owners.iter().position(is_refused) {
+    if let Some(at) = of_owners.iter().position(condition_failed) {
         let item = of_owners[at].item().filter(|item| !item.is_empty());
         let item = item.map(|item| item::item(item.clone())).transpose()?;
         let has_ended = item.is_some_and(|item| item.is_deleted());
         return Ok(if has_ended { Provisioned::Ended(at) } else { Provisioned::Ownerless });
     }
-    let stored = of_record.iter().filter(|reason| is_refused(reason)).find_map(CancellationReason::item);
+    let stored = of_record.iter().filter(|reason| condition_failed(reason)).find_map(CancellationReason::item);
     Ok(Provisioned::Stored { profile: profile(stored.cloned().unwrap_or_default()), created: false })
 }
