@@ -23,7 +23,7 @@ impl Tables {
         let profiles = reader.read(&PROFILES_TABLE, table_name);
         let operations = reader.read(&OPERATIONS_TABLE, table_name);
         if directory.is_some() && directory == profiles {
-            reader.contradicts(&PROFILES_TABLE, "is the same table as DIRECTORY_TABLE: they must be two");
+            reader.contradicts(&PROFILES_TABLE, "names the same table as DIRECTORY_TABLE: set two different tables");
         }
         Some(Tables { directory: directory?, profiles: profiles?, operations: operations? })
     }

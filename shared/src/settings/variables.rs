@@ -66,63 +66,65 @@ pub const OPERATIONS_TABLE: Variable = variable(
 .required_if(true);
 pub const CLERK_INSTANCE_ID: Variable = variable(
     "CLERK_INSTANCE_ID",
-    "the Clerk instance whose events are accepted, `ins_…`. It is part of every internal id: never change it for existing \
-     tables",
+    "the id of the Clerk instance, `ins_…`; events of other instances are rejected. It is part of every internal id: \
+     never change it for existing tables",
     "the id of your Clerk instance, such as ins_2nUcu…",
 )
 .required_if(true);
 pub const CLERK_API_URL: Variable = variable(
     "CLERK_API_URL",
     "the base URL of Clerk's Backend API; only an emulator needs another value",
-    "the base URL of Clerk's Backend API, by default https://api.clerk.com",
+    "the base URL of Clerk's Backend API, without /v1; by default https://api.clerk.com",
 )
 .with_default("https://api.clerk.com");
 pub const CLERK_SECRET_KEY: Variable = variable(
     "CLERK_SECRET_KEY",
-    "the key to Clerk's Backend API. ensure-profile needs it unless `ENSURE_POLICY=verify`, react unless \
-     `METADATA_WRITEBACK=off`",
-    "the secret key of your Clerk instance, such as sk_live_…",
+    "the secret key of the instance, for requests to Clerk's Backend API. Required unless `ROLLCALL_SECRET_ARN` is \
+     set; ensure-profile does not need it under `ENSURE_POLICY=verify`, react not under `METADATA_WRITEBACK=off`",
+    "the secret key of your Clerk instance, such as sk_live_…; required unless ROLLCALL_SECRET_ARN is set",
 )
 .required_if(true)
 .secret();
 pub const CLERK_WEBHOOK_SECRET: Variable = variable(
     "CLERK_WEBHOOK_SECRET",
-    "the endpoint's signing secret, or several separated by spaces while you \
-     [rotate](webhook-setup.md#rotating-the-secrets)",
-    "one or several signing secrets, separated by spaces, such as whsec_…",
+    "the endpoint's signing secret, or several separated by spaces during a \
+     [rotation](webhook-setup.md#rotating-the-secrets). Required unless `ROLLCALL_SECRET_ARN` is set",
+    "one or several signing secrets, separated by spaces, such as whsec_…; required unless ROLLCALL_SECRET_ARN is set",
 )
 .required_if(true)
 .secret();
 pub const ROLLCALL_SECRET_ARN: Variable = variable(
     "ROLLCALL_SECRET_ARN",
-    "a Secrets Manager secret, a JSON object with `CLERK_SECRET_KEY` and `CLERK_WEBHOOK_SECRET`. With it the two are read \
-     there and nowhere else; deployed functions use only this",
+    "the ARN of a Secrets Manager secret, a JSON object with `CLERK_SECRET_KEY` and `CLERK_WEBHOOK_SECRET`. If set, \
+     both secrets are read only from Secrets Manager. Deployed functions always use it",
     "the ARN of a Secrets Manager secret, a JSON object with CLERK_SECRET_KEY and CLERK_WEBHOOK_SECRET",
 );
 pub const DELETION_POLICY: Variable = variable(
     "DELETION_POLICY",
-    "[what a deletion leaves](operations.md#deletion-policies): `redact` = a user without personal data, `purge` = the key \
-     alone, `retain` = everything",
+    "[what a deletion keeps](operations.md#deletion-policies): `redact` = the row without personal data, `purge` = \
+     only the primary key and the deletion time, `retain` = the whole row",
     "redact (default), purge or retain",
 )
 .with_default("redact");
 pub const RECONCILE_POLICY: Variable = variable(
     "RECONCILE_POLICY",
-    "`repair` = reconcile ends the differences that it finds; `report` = it writes nothing but its report, and react \
-     processes no deletions. The template then requires `DELETION_POLICY=retain`",
+    "`repair` = reconcile repairs differences; `report` = reconcile only reports them, and react does not process \
+     deletions. The template then requires `DELETION_POLICY=retain`",
     "repair (default) or report",
 )
 .with_default("repair");
 pub const CLERK_RATE_SHARE: Variable = variable(
     "CLERK_RATE_SHARE",
     "the share of Clerk's rate limit, in percent from 1 to 100, that each of reconcile, react (write-back) and \
-     ensure-profile may use",
-    "the share of Clerk's rate limit that reconcile, the write-back and ensure-profile may use, each, in percent from 1 to 100, by default 20",
+     ensure-profile may use; the three together may use three times this share",
+    "a whole number from 1 to 100: the percentage of Clerk's rate limit that each of reconcile, react and \
+     ensure-profile may use; by default 20",
 )
 .with_default("20");
 pub const MIRROR: Variable = variable(
     "MIRROR",
-    "`off` = no users and no memberships are stored, only the tombstones of deleted users",
+    "`on` = users, organizations and memberships are copied; `off` = only organizations and the tombstones of deleted \
+     users",
     "on (default) or off",
 )
 .with_default("on");
@@ -135,85 +137,87 @@ pub const METADATA_WRITEBACK: Variable = variable(
 .with_default("on");
 pub const ROLES: Variable = variable(
     "ROLES",
-    "the names that count as roles in `public_metadata.role`, separated by commas; any other is stored as `user`, and \
+    "the allowed values of `public_metadata.role`, separated by commas; every other value is stored as `user`, and \
      counted in the metric `UnknownRoles`",
-    "the names that count as roles in a user's public metadata, separated by commas, by default admin,user",
+    "the allowed values of role in a user's public metadata, separated by commas; by default admin,user",
 )
 .with_default("admin,user");
 pub const EVENT_BUS: Variable = variable(
     "EVENT_BUS",
-    "the EventBridge bus of the change events; without one they are only logged",
-    "the name or ARN of an EventBridge bus for change events; without one they are only logged",
+    "the name or ARN of the EventBridge bus for change events. If it is not set, change events are only logged",
+    "the name or ARN of an EventBridge bus for change events; if it is not set, change events are only logged",
 );
 pub const CLERK_ISSUER: Variable = variable(
     "CLERK_ISSUER",
-    "the Frontend API URL of the instance, the issuer of sessions; several, separated by spaces, for proxies and satellite \
-     domains",
-    "the Frontend API URL of your Clerk instance, such as https://clerk.example.com, not the address of its keys; several \
+    "the issuer (`iss`) of session tokens: the Frontend API URL of the instance. For proxies and satellite domains: \
+     several URLs, separated by spaces",
+    "the Frontend API URL of your Clerk instance, such as https://clerk.example.com, not the JWKS URL; several URLs \
      are separated by spaces",
 )
 .required_if(true);
 pub const CLERK_JWKS_URL: Variable = variable(
     "CLERK_JWKS_URL",
-    "where the keys of sessions are published; without it `/.well-known/jwks.json` of the first `CLERK_ISSUER`",
-    "the URL of the keys that sign sessions, by default the first CLERK_ISSUER and /.well-known/jwks.json",
+    "the JWKS URL of the instance, where Clerk publishes the keys that sign session tokens; by default the first \
+     `CLERK_ISSUER` followed by `/.well-known/jwks.json`",
+    "the JWKS URL of your Clerk instance; by default {first CLERK_ISSUER}/.well-known/jwks.json",
 );
 pub const CLERK_PUBLISHABLE_KEY: Variable = variable(
     "CLERK_PUBLISHABLE_KEY",
-    "the publishable key, `pk_live_…`, from which the name of the session cookie is derived; without it the name is derived \
-     from `CLERK_ISSUER`. Needed behind a proxied Frontend API",
-    "the publishable key of your Clerk instance, such as pk_live_…; only needed if CLERK_ISSUER is a proxy's address",
+    "the publishable key, `pk_live_…`, from which the name of the session cookie is derived; if it is not set, the \
+     name is derived from `CLERK_ISSUER`. Needed behind a proxied Frontend API",
+    "the publishable key of your Clerk instance, such as pk_live_…; only needed if CLERK_ISSUER is the URL of a proxy",
 );
 pub const CLERK_JWT_KEY: Variable = variable(
     "CLERK_JWT_KEY",
-    "the instance's JWT public key as PEM, line breaks also as `\\n`: then no key is fetched, and a new key of Clerk must be \
-     entered here",
-    "the PEM of the instance's public key, lines separated by line breaks or \\n; with it no keys are fetched",
+    "the instance's JWT public key as PEM, line breaks also as `\\n`. If set, no JWKS is fetched: after Clerk rotates \
+     the key, enter the new key here",
+    "the PEM of the instance's JWT public key, lines separated by line breaks or \\n; if set, no JWKS is fetched",
 );
 pub const ALLOWED_ORIGINS: Variable = variable(
     "ALLOWED_ORIGINS",
-    "your sites, separated by spaces or commas, such as `https://app.example.com`, `https://*.example.com` (one label) or \
-     `tauri://localhost`: sessions made for these sites are accepted, their pages may read answers, and `/sync` redirects \
-     to them",
-    "your sites, separated by spaces or commas, such as https://app.example.com, https://*.example.com (a star for the \
-     first label, and nothing else) or tauri://localhost",
+    "the allowed origins, separated by spaces or commas, such as `https://app.example.com`, `https://*.example.com` \
+     (one label) or `tauri://localhost`: the values accepted in the claim `azp`, the origins allowed by CORS, and the \
+     origins to which `/sync` may redirect",
+    "your origins, separated by spaces or commas, such as https://app.example.com, https://*.example.com (* may stand \
+     only for the whole first label) or tauri://localhost",
 )
 .required_if(true);
 pub const ALLOW_MISSING_AZP: Variable = variable(
     "ALLOW_MISSING_AZP",
-    "`true` = tokens that name no site are accepted; some native apps have such tokens",
+    "`true` = session tokens without the claim `azp` are accepted, as native apps send them",
     "true or false (default)",
 )
 .with_default("false");
 pub const SIGN_IN_URL: Variable = variable(
     "SIGN_IN_URL",
-    "the sign-in page to which `/sync` sends browsers without a session; without it they get an error",
+    "the URL of the sign-in page to which `/sync` redirects browsers without a session; if it is not set, they get an \
+     error",
     "the URL of your sign-in page, such as https://app.example.com/sign-in",
 );
 pub const ENSURE_POLICY: Variable = variable(
     "ENSURE_POLICY",
-    "`create` = what is missing is created; `verify` = ensure-profile creates nothing, sends no request to Clerk, and \
-     counts what the webhook has not stored. Needs `MIRROR=on`",
+    "`create` = ensure-profile creates missing rows and records; `verify` = it creates nothing, sends no request to \
+     Clerk, and counts missing rows in the metric `NotSynced`. Needs `MIRROR=on`",
     "create (default) or verify",
 )
 .with_default("create");
 pub const PROFILE_DEFAULTS: Variable = variable(
     "PROFILE_DEFAULTS",
-    "the default values of a user's new record in Profiles, a JSON object",
+    "the default attributes of a user's new record in Profiles, a JSON object",
     DEFAULTS_LOOK_LIKE,
 )
 .with_default("{}");
 pub const MEMBERSHIP_PROFILE_DEFAULTS: Variable = variable(
     "MEMBERSHIP_PROFILE_DEFAULTS",
-    "the default values of a membership's new record in Profiles, a JSON object",
+    "the default attributes of a membership's new record in Profiles, a JSON object",
     DEFAULTS_LOOK_LIKE,
 )
 .with_default("{}");
-const DEFAULTS_LOOK_LIKE: &str = "a JSON object without pk, sk, user_id, organization_id and created_at, by default {}";
+const DEFAULTS_LOOK_LIKE: &str = r#"a JSON object with the default attributes of a new record, such as {"theme":"light"}, without pk, sk, user_id, organization_id and created_at, which Rollcall sets; by default {}"#;
 pub const SUPPORT_CONTACT: Variable = variable(
     "SUPPORT_CONTACT",
-    "an address or URL that an error shows when only you can help",
-    "an address or a URL of at most 200 characters that callers see when only you can help",
+    "an e-mail address or URL that is shown in errors that only an operator can resolve",
+    "an e-mail address or URL, at most 200 characters, shown in errors that only an operator can resolve",
 );
 
 /// The default share of Clerk's rate limit, in percent.
@@ -281,14 +285,14 @@ impl<'a> Reader<'a> {
         let value = (self.lookup)(variable.name).filter(|value| !value.trim().is_empty());
         let Some(value) = value else {
             if variable.required {
-                self.problems.0.push((variable.name, format!("is missing: it should be {}", variable.looks_like)));
+                self.problems.0.push((variable.name, format!("is missing: expected {}", variable.looks_like)));
             }
             return None;
         };
         let parsed = parse(value.trim());
         if parsed.is_none() {
             // Never the value: it may be a secret in the wrong variable.
-            self.problems.0.push((variable.name, format!("is malformed: it should be {}", variable.looks_like)));
+            self.problems.0.push((variable.name, format!("is invalid: expected {}", variable.looks_like)));
         }
         parsed
     }

@@ -1,4 +1,4 @@
-//! Owned tables: the application's own tables that hold rows of users, as `OWNED_TABLES` names them.
+//! Owned tables: tables of the application with rows of users, as `OWNED_TABLES` names them.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,9 +10,9 @@ use crate::core::tables::{bare_table_name, table_name};
 pub struct OwnedTable {
     /// Its name or ARN.
     pub table: String,
-    /// The attribute that holds the user's id: the partition key of the table, or of the index.
+    /// The attribute with the user's id: the partition key of the table, or of the index.
     pub key: String,
-    /// The table's sort key, for readers of the setting. Rollcall reads the sort key from the table.
+    /// The table's sort key, for readers of the setting; it is only checked against the table.
     #[serde(default)]
     pub sort_key: Option<String>,
     /// The index by user, if the user is not the partition key of the table.
