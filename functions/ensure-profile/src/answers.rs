@@ -107,12 +107,12 @@ pub fn refusal(refusal: Refusal) -> EnsureResponse {
     EnsureResponse::Problem(refusal.problem())
 }
 
-/// The response to a browser that cannot be redirected.
-pub fn sync_refusal(refusal: redirect::Refusal) -> EnsureResponse {
-    EnsureResponse::Problem(match refusal {
+/// The problem of a browser that cannot be redirected.
+pub const fn sync_problem(refusal: redirect::Refusal) -> Problem {
+    match refusal {
         redirect::Refusal::Target => REDIRECT_NOT_ALLOWED,
         redirect::Refusal::Loop => SYNC_LOOP,
-    })
+    }
 }
 
 /// The response after a failed store operation.
@@ -166,7 +166,7 @@ const REDIRECT_NOT_ALLOWED: Problem = Problem {
     status: 400,
     code: "redirect_not_allowed",
     title: "Redirect not allowed",
-    detail: "redirect_url must be a page of a site in ALLOWED_ORIGINS and must not be this route.",
+    detail: "redirect_url must have an origin in ALLOWED_ORIGINS and must not point to /sync.",
 };
 const SYNC_LOOP: Problem = Problem {
     status: 508,

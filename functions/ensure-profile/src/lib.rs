@@ -138,8 +138,9 @@ impl EnsureProfile {
         let (target, pass) = match target.and_then(|target| Ok((target, redirect::pass(earlier)?))) {
             Ok(both) => both,
             Err(refusal) => {
-                warn!(outcome = "refused", reason = ?refusal, "redirect refused");
-                return answers::sync_refusal(refusal);
+                let problem = answers::sync_problem(refusal);
+                warn!(outcome = "refused", code = problem.code, "redirect of GET /sync rejected");
+                return EnsureResponse::Problem(problem);
             }
         };
         let cookie = redirect::cookie(pass);
@@ -180,7 +181,7 @@ impl EnsureProfile {
                     outcome = "failed",
                     error = %failure,
                     cause,
-                    "the request failed; the caller may retry"
+                    "the request failed"
                 );
                 Err(answers::store(&failure))
             }
@@ -201,28 +202,37 @@ fn turned_away(refused: &NoSession) -> EnsureResponse {
 
 fn log(session: &Session, outcomes: &Outcomes) {
     let (id, actor, clerk_calls) = (&session.user, session.actor.as_deref(), outcomes.clerk_calls);
-    let silence = outcomes.unasked.as_ref().map(ToString::to_string);
+    let clerk_error = outcomes.unasked.as_ref().map(ToString::to_string);
     match &outcomes.answer {
         Ok(_) if outcomes.organization_missed => {
             let organization = session.organization.as_ref().map(|organization| organization.id.as_str());
-            error!(%id, actor, organization, outcome = "organization_not_synced", "the organization is not in the \
-                                                                                   Directory");
+            let outcome = "organization_not_synced";
+            error!(%id, actor, organization, outcome, "the organization is not in the Directory");
             metrics::not_synced();
         }
         Ok(Ensured { created, needs_sync, .. }) => {
             let outcome = if created.is_empty() { "complete" } else { "created" };
             let made = created.join(",");
-            if let Some(error) = silence {
-                error!(%id, actor, outcome, made, needs_sync, clerk_calls, error, "the request to Clerk failed");
+            if let Some(error) = clerk_error {
+                error!(
+                    %id,
+                    actor,
+                    outcome,
+                    made,
+                    needs_sync,
+                    clerk_calls,
+                    error,
+                    "the request to Clerk failed; the caller got what is stored"
+                );
             } else {
-                info!(%id, actor, outcome, made, needs_sync, clerk_calls, "ensure");
+                info!(%id, actor, outcome, made, needs_sync, clerk_calls, "ensure-profile finished");
             }
         }
         Err(refusal @ Refusal::NotSynced) => {
             error!(%id, actor, outcome = refusal.code(), "the user is not in the Directory");
             metrics::not_synced();
         }
-        Err(refusal) => warn!(%id, actor, outcome = refusal.code(), clerk_calls, error = silence, "caller refused"),
+        Err(refusal) => warn!(%id, actor, outcome = refusal.code(), clerk_calls, error = clerk_error, "access denied"),
     }
 }
 

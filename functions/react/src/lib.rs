@@ -83,7 +83,8 @@ impl React {
         for record in event.records {
             let number = record.change.sequence_number.clone().unwrap_or_default();
             let Ok(record) = read(record) else {
-                error!(outcome = "failed", error = "the row was not written by Rollcall", record = number, "react");
+                let error = "the row has no valid rank or digest: another program wrote it";
+                error!(outcome = "failed", error, sequence_number = number, "a stream record was skipped");
                 continue;
             };
             records.push(record);
@@ -95,7 +96,14 @@ impl React {
         };
         let number = numbers.swap_remove(stopped.at);
         let cause = std::error::Error::source(&stopped.error).map(ToString::to_string);
-        error!(outcome = "failed", error = %stopped.error, cause, record = number, "react");
+        let (error, sequence_number) = (&stopped.error, &number);
+        error!(
+            outcome = "failed",
+            %error,
+            cause,
+            sequence_number,
+            "a stream record failed; Lambda delivers it and all later ones again"
+        );
         metrics::failed();
         from_there(number)
     }

@@ -178,11 +178,11 @@ impl Reconcile {
                 count(report);
             }
             Err(failure @ ReconcileError::Clerk(ClerkError::Foreign(_))) => {
-                error!(outcome = "refused", error = %failure, "reconcile");
+                error!(outcome = "refused", error = %failure, "the run failed");
             }
             Err(failure) => {
                 let cause = std::error::Error::source(failure).map(ToString::to_string);
-                error!(outcome = "failed", error = %failure, cause, "reconcile");
+                error!(outcome = "failed", error = %failure, cause, "the run failed");
             }
         }
         if ran.is_err() {
@@ -203,30 +203,30 @@ impl Reconcile {
             return Ok(Report { state: Outcome::Done, run: None, lease: None, purges: Some(PurgeReport::default()) });
         }
         match Box::pin(self.reconciler.deletions.purge_due(until.into())).await {
-            Ok(settled) => {
-                let (state, outcome) = match (settled.out_of_time, settled.left) {
+            Ok(report) => {
+                let (state, outcome) = match (report.out_of_time, report.failed) {
                     (true, _) => (Outcome::Continue, "continue"),
                     (false, 0) => (Outcome::Done, "done"),
                     (false, _) => (Outcome::Incomplete, "incomplete"),
                 };
                 info!(
                     outcome,
-                    purged = settled.purged,
-                    rows = settled.rows,
-                    dropped = settled.dropped,
-                    left = settled.left,
-                    missing_tables = settled.missing_tables.join(","),
-                    expired_backups = settled.expired_backups,
-                    "purge_due"
+                    purged = report.purged,
+                    rows = report.rows,
+                    obsolete = report.obsolete,
+                    failed = report.failed,
+                    missing_tables = report.missing_tables.join(","),
+                    expired_backups = report.expired_backups,
+                    "an invocation of the hourly purge finished"
                 );
-                if !settled.out_of_time {
-                    metrics::purges_left(settled.left);
+                if !report.out_of_time {
+                    metrics::purges_left(report.failed);
                 }
-                Ok(Report { state, run: None, lease: None, purges: Some(settled) })
+                Ok(Report { state, run: None, lease: None, purges: Some(report) })
             }
             Err(failure) => {
                 let cause = std::error::Error::source(&failure).map(ToString::to_string);
-                error!(outcome = "failed", error = %failure, cause, "purge_due");
+                error!(outcome = "failed", error = %failure, cause, "the hourly purge failed");
                 metrics::failed();
                 Err(failure)
             }
@@ -237,7 +237,7 @@ impl Reconcile {
 fn log(report: &Report) {
     let Some(run) = &report.run else {
         let until = report.lease.as_ref().map(|lease| lease.until.get());
-        return warn!(outcome = "busy", until, "reconcile");
+        return warn!(outcome = "busy", until, "another run holds the lease");
     };
     let outcome = match report.state {
         Outcome::Done => "done",

@@ -114,12 +114,21 @@ impl Webhook {
         let dated = match envelope.open() {
             Ok(Some(dated)) => dated,
             Ok(None) => {
-                if event::OF_ROLES.contains(&envelope.kind.as_str()) {
-                    let kind = &envelope.kind;
-                    warn!(svix_id = %delivery, r#type = kind, outcome = "ignored", "memberships with a changed role \
-                                                                                    are outdated until the next run");
+                let kind = envelope.kind.as_str();
+                if event::OF_ROLES.contains(&kind) {
+                    warn!(
+                        svix_id = %delivery,
+                        r#type = kind,
+                        outcome = "ignored",
+                        "a role or permission changed in Clerk; its memberships are outdated until the next run"
+                    );
                 } else {
-                    info!(svix_id = %delivery, outcome = "ignored", "the event type is not subscribed");
+                    info!(
+                        svix_id = %delivery,
+                        r#type = kind,
+                        outcome = "ignored",
+                        "this event type is not processed; remove it from the endpoint's subscriptions in Clerk"
+                    );
                 }
                 metrics::event(Some(&envelope.kind), answers::name(None));
                 return WebhookResponse::Done(None);
@@ -138,11 +147,14 @@ impl Webhook {
             }
             Err(failure) => {
                 let cause = std::error::Error::source(&failure).map(ToString::to_string);
-                error!(svix_id = %delivery, r#type = kind, outcome = "failed", error = %failure, cause, "the event \
-                                                                                                         failed; Svix \
-                                                                                                         will deliver \
-                                                                                                         the event \
-                                                                                                         again");
+                error!(
+                    svix_id = %delivery,
+                    r#type = kind,
+                    outcome = "failed",
+                    error = %failure,
+                    cause,
+                    "the event could not be applied; Svix delivers it again"
+                );
                 metrics::event(Some(kind), "failed");
                 WebhookResponse::from_error(&failure)
             }
@@ -153,15 +165,23 @@ impl Webhook {
         match self.operations.quarantine(delivery, event, now).await {
             Ok(()) => {
                 let failed_at = &event.failed_at;
-                error!(svix_id = %delivery, outcome = "quarantined", failed_at, "a signed event cannot be processed \
-                                                                                 and was quarantined");
+                error!(
+                    svix_id = %delivery,
+                    outcome = "quarantined",
+                    failed_at,
+                    "a signed event cannot be processed and was quarantined"
+                );
                 metrics::event(event.kind.as_deref(), "quarantined");
                 metrics::quarantined();
                 WebhookResponse::Unprocessable
             }
             Err(store) => {
-                error!(svix_id = %delivery, outcome = "failed", error = %store, "the event failed; Svix will deliver \
-                                                                                 the event again");
+                error!(
+                    svix_id = %delivery,
+                    outcome = "failed",
+                    error = %store,
+                    "the event could not be applied; Svix delivers it again"
+                );
                 metrics::event(event.kind.as_deref(), "failed");
                 WebhookResponse::of_store(&store)
             }
@@ -184,7 +204,17 @@ fn log(delivery: &DeliveryId, kind: &str, receipt: &Receipt) {
     let outcome = answers::name(applied.as_ref().map(|applied| applied.outcome));
     let rank = applied.as_ref().and_then(|applied| applied.rank).map(|rank| rank.to_string());
     let (units, clerk_calls) = applied.as_ref().map(|applied| (applied.units, applied.clerk_calls)).unwrap_or_default();
-    info!(svix_id = %delivery, r#type = kind, entity = entity.kind().name(), id = %entity, outcome, rank, units, clerk_calls, "event");
+    info!(
+        svix_id = %delivery,
+        r#type = kind,
+        entity = entity.kind().name(),
+        id = %entity,
+        outcome,
+        rank,
+        units,
+        clerk_calls,
+        "event"
+    );
 }
 
 fn count(kind: &str, receipt: &Receipt, now: Millis, taken: Duration) {

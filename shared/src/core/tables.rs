@@ -38,15 +38,15 @@ pub fn problem(role: Role, shape: &Shape) -> Option<String> {
     }
     let has_members = shape.indexes.get(MEMBERS).is_some_and(|keys| keys == &MEMBERS_KEYS);
     match role {
-        Role::Directory if !has_members => {
-            Some(format!("the index {MEMBERS} by organization_id and user_pk is missing, which the Directory requires"))
-        }
+        Role::Directory if !has_members => Some(format!(
+            "the table lacks the index {MEMBERS} by organization_id and user_pk, so it is not a Directory table"
+        )),
         Role::Directory if shape.stream.as_deref() != Some(BOTH_IMAGES) => {
-            Some("the stream of new and old images is missing, which the Directory requires".to_owned())
+            Some("the table lacks the stream of new and old images, which the Directory requires".to_owned())
         }
-        Role::Profiles | Role::Operations if has_members => {
-            Some(format!("the index {MEMBERS} by organization_id and user_pk exists, which only the Directory has"))
-        }
+        Role::Profiles | Role::Operations if has_members => Some(format!(
+            "the table has the index {MEMBERS} by organization_id and user_pk, so it is a Directory table"
+        )),
         _ => None,
     }
 }
@@ -84,19 +84,23 @@ mod tests {
             (Role::Operations, &bare, None),
             // The application may have a stream of its own records.
             (Role::Profiles, &streamed, None),
-            (Role::Directory, &bare, Some("the index members by organization_id and user_pk is missing")),
-            (Role::Profiles, &directory, Some("the index members by organization_id and user_pk exists")),
-            (Role::Operations, &directory, Some("the index members by organization_id and user_pk exists")),
-            (Role::Directory, &shape(&KEYS, &MEMBERS_KEYS, None), Some("the stream of new and old images is missing")),
+            (Role::Directory, &bare, Some("the table lacks the index members by organization_id and user_pk")),
+            (Role::Profiles, &directory, Some("the table has the index members by organization_id and user_pk")),
+            (Role::Operations, &directory, Some("the table has the index members by organization_id and user_pk")),
+            (
+                Role::Directory,
+                &shape(&KEYS, &MEMBERS_KEYS, None),
+                Some("the table lacks the stream of new and old images"),
+            ),
             (
                 Role::Directory,
                 &shape(&KEYS, &MEMBERS_KEYS, Some("NEW_IMAGE")),
-                Some("the stream of new and old images is missing"),
+                Some("the table lacks the stream of new and old images"),
             ),
             (
                 Role::Directory,
                 &shape(&KEYS, &["user_pk"], Some(BOTH_IMAGES)),
-                Some("the index members by organization_id and user_pk is missing"),
+                Some("the table lacks the index members by organization_id and user_pk"),
             ),
             (Role::Profiles, &shape(&["user_id"], &[], None), Some("the keys are user_id, expected pk and sk")),
             (Role::Operations, &shape(&["sk", "pk"], &[], None), Some("the keys are sk and pk")),

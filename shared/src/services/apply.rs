@@ -19,8 +19,8 @@ use crate::core::mirror::rank::Rank;
 use crate::core::mirror::roles::Roles;
 use crate::core::mirror::rule::Outcome;
 
-/// Maximum number of writes before the event is left to a later attempt: a write fails only because another writer has
-/// changed the same entity.
+/// Maximum number of steps (a write, or a request to Clerk) before the state is left to a later attempt: a write fails
+/// only because another writer has changed the same entity.
 const MAX_ROUNDS: usize = 7;
 
 /// The dependencies of applying a state.
@@ -70,13 +70,13 @@ pub enum ApplyError {
     #[error(transparent)]
     Clerk(#[from] ClerkError),
     /// Clerk returned an older state than that of the event, as a lagging replica does.
-    #[error("Clerk's response is older than the event")]
+    #[error("Clerk returned an older state of the entity than the event has (replica lag)")]
     Behind,
     /// A membership was deleted, but neither the event nor Clerk contains its generation.
-    #[error("the membership deletion has no created_at")]
+    #[error("the generation of the deleted membership is unknown: neither the event nor Clerk has its created_at")]
     Undated,
     /// Other writers have changed the row at every attempt.
-    #[error("the entity is changing too fast")]
+    #[error("other writers changed the Directory row at every attempt")]
     Contended,
 }
 

@@ -65,13 +65,13 @@ pub enum ReactError {
     #[error(transparent)]
     Bus(#[from] BusError),
     /// A deletion has too many effects for one invocation: the next one continues.
-    #[error("the deadline was reached")]
+    #[error("the invocation ran out of time; the next invocation continues")]
     OutOfTime,
 }
 
 /// The stream record at which a batch stopped, and the reason.
 #[derive(Debug, Error)]
-#[error("record {at}: {error}")]
+#[error("stream record {at} of the batch: {error}")]
 pub struct Stopped {
     /// The index of the first stream record that is not done.
     pub at: usize,
@@ -117,7 +117,10 @@ impl Reactor {
         }
         let Some(new) = &record.new else {
             let key = record.old.as_ref().and_then(|old| old.key.made_here());
-            tracing::warn!(pk = key.map(|key| &key.pk), "a Directory row was removed by an operator");
+            tracing::warn!(
+                pk = key.map(|key| &key.pk),
+                "a Directory row was deleted, by an undo under MIRROR=off or by another program"
+            );
             return Ok(());
         };
         // The mark of a purge is no deletion of its own: the purge that has set it continues, or the hourly purge does.
@@ -127,17 +130,15 @@ impl Reactor {
                 tracing::info!(
                     pk = new.key.pk,
                     until = until.get(),
-                    "the deletion can be undone within the grace \
-                                                                      period"
+                    "the deletion can be undone within the grace period"
                 );
             }
             let finished = followed.cascade;
             if finished.ended > 0 {
                 tracing::info!(
                     pk = new.key.pk,
-                    ended = finished.ended,
-                    "memberships of a deleted user or \
-                                                                         organization were deleted"
+                    cascade_deleted = finished.ended,
+                    "memberships of a deleted user or organization were deleted"
                 );
             }
             match finished.left {
@@ -147,8 +148,7 @@ impl Reactor {
                 // tombstone has no mark, so reconcile finds it.
                 Remaining::Memberships => tracing::warn!(
                     pk = new.key.pk,
-                    "remaining memberships are left to \
-                                                                           reconcile"
+                    "some memberships of the deleted entity were not deleted; the next run of reconcile deletes them"
                 ),
             }
         }
@@ -193,7 +193,7 @@ impl Reactor {
                 match links.link(user).await {
                     Ok(_) => left -= 1,
                     Err(error) => {
-                        tracing::warn!(%error, "a write-back failed");
+                        tracing::warn!(%error, "the write-back of dbId and role failed");
                         if !error.concerns_one() {
                             break;
                         }
@@ -204,7 +204,7 @@ impl Reactor {
         // A write-back that is cut off counts as not begun: reconcile asks Clerk again.
         let _ = timeout(TIME_FOR_LINKS, all).await;
         if left > 0 {
-            tracing::warn!(left, "remaining write-backs are left to reconcile");
+            tracing::warn!(left, "some write-backs were not done; the next run of reconcile does them");
         }
     }
 }
@@ -213,7 +213,10 @@ impl Reactor {
 fn unlinked_user(item: &Item) -> Option<UserId> {
     let link = write_back::of_item(item);
     if link.conflicts {
-        tracing::warn!(pk = item.key.pk, "the user's metadata in Clerk contains another dbId");
+        tracing::warn!(
+            pk = item.key.pk,
+            "the dbId in the user's metadata in Clerk is not the internal id; the metadata was not changed"
+        );
         metrics::writeback_conflict();
     }
     match item.entity()? {

@@ -205,8 +205,12 @@ impl ClerkApi {
             if attempts == patience.most_attempts || wait > LONGEST_WAIT {
                 return Err(error);
             }
-            tracing::warn!(%error, attempts, wait_ms = u64::try_from(wait.as_millis()).ok(), "retrying a request to \
-                                                                                              Clerk");
+            tracing::warn!(
+                %error,
+                attempts,
+                wait_ms = u64::try_from(wait.as_millis()).ok(),
+                "retrying a request to Clerk"
+            );
             tokio::time::sleep(wait).await;
             attempts += 1;
         }

@@ -171,10 +171,11 @@ impl Jwks {
             match self.fetch().await {
                 Ok(keys) if !keys.is_empty() => (published.keys, published.fetched_at) = (keys, Some(now)),
                 // Every instance has a key, so this response is wrong.
-                Ok(_) => tracing::warn!("the Clerk instance publishes no signing key"),
+                Ok(_) => tracing::warn!("the JWKS of the Clerk instance contains no usable RSA key"),
                 // The previous keys are better than rejecting all callers.
                 Err(error) if published.fetched_at.is_some() => {
-                    tracing::warn!(error = %error.without_url(), "the signing keys cannot be refreshed");
+                    let error = error.without_url();
+                    tracing::warn!(%error, "Clerk's signing keys cannot be fetched; the previous keys stay in use");
                 }
                 Err(error) => return Err(TokenRejected::KeysUnavailable(Some(error.without_url()))),
             }

@@ -34,7 +34,7 @@ pub enum Untrusted {
     #[error("a signature header is missing or malformed")]
     Headers,
     /// None of the secrets made this signature for this body.
-    #[error("no signature matches the body")]
+    #[error("no signature in svix-signature is valid for this body and the secrets in CLERK_WEBHOOK_SECRET")]
     Signature,
     /// The signature is valid, but its timestamp is too old or too far in the future.
     #[error("the signature's timestamp is outside the tolerance")]

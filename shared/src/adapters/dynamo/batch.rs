@@ -46,7 +46,7 @@ pub(in crate::adapters) async fn get(
             return Ok((found, units));
         }
     }
-    let short = format!("{} tables left keys out", wanted.len());
+    let short = format!("unprocessed keys in {} tables", wanted.len());
     Err(StoreError::Unavailable("UnprocessedKeys".to_owned(), short.into()))
 }
 
@@ -86,7 +86,7 @@ pub(in crate::adapters) async fn write(client: &Client, wanted: Vec<(String, Wri
             return Ok(());
         }
     }
-    let short = format!("{} tables left writes out", left.len());
+    let short = format!("unprocessed writes in {} tables", left.len());
     Err(StoreError::Unavailable("UnprocessedItems".to_owned(), short.into()))
 }
 

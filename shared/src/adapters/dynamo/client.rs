@@ -1,7 +1,7 @@
 //! The DynamoDB client, which retries requests after conflicts with transactions.
 //!
 //! The SDK retries throttling and server errors by itself. DynamoDB also rejects a write or a condition check while
-//! another transaction uses the item. The SDK does not retry that error, so [`TransactionConflicts`] tells it to. All
+//! another transaction uses the item. The SDK does not retry that error, so `TransactionConflicts` tells it to. All
 //! attempts stay within the time limit of the operation.
 
 use aws_config::SdkConfig;

@@ -22,7 +22,7 @@ pub enum StoreError {
     #[error("DynamoDB rejected the operation ({0})")]
     Rejected(String, #[source] Cause),
     /// A row that cannot be read.
-    #[error("the stored item cannot be read")]
+    #[error("a stored row cannot be read")]
     Unreadable(Withheld),
 }
 

@@ -118,7 +118,7 @@ pub fn event(kind: Option<&str>, outcome: &'static str) {
     counter!(EVENTS, "Type" => kind, "Outcome" => outcome).increment(1);
 }
 
-/// The time from `version`, Clerk's time of a change, to its write, which ended `taken` after `now`.
+/// The time from `version`, Clerk's time of a change, to its write, which finished `taken` after `now`.
 #[expect(clippy::cast_precision_loss, reason = "a lag in milliseconds is far below 2^52")]
 pub fn sync_lag(version: Millis, now: Millis, taken: Duration) {
     let taken = u64::try_from(taken.as_millis()).unwrap_or(u64::MAX);

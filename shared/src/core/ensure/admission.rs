@@ -95,7 +95,7 @@ const USER_NOT_FOUND: Problem = Problem {
     status: 404,
     code: "user_not_found",
     title: "Account not found",
-    detail: "This account does not exist in Clerk. Sign in again.",
+    detail: "This account no longer exists. Sign out, then sign in with another account.",
 };
 const USER_NOT_ASKED: Problem = Problem {
     status: 503,

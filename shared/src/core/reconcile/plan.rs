@@ -18,7 +18,7 @@ pub struct Plan {
     pub fetches: Vec<(EntityId, Option<Item>)>,
     /// The differences that only an operator can resolve.
     pub reports: Vec<(EntityId, Presence)>,
-    /// The listed entities, as entries of [`ListedSet`](super::listed::ListedSet).
+    /// The listed entities, as entries of [`ListedSet`].
     pub entries: Vec<u64>,
     /// A listed user who is live in the Directory.
     pub control_user: Option<UserId>,

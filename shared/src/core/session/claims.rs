@@ -74,7 +74,7 @@ pub enum Rejection {
     #[strum(serialize = "token_type")]
     Type,
     /// Signed by the instance, but not as a session token, such as the token of a JWT template.
-    #[error("the token's category is not a session")]
+    #[error("the token's category (header cat) is not that of a session token")]
     #[strum(serialize = "token_category")]
     Category,
     /// Its header requires extensions that Rollcall does not support.
@@ -89,7 +89,7 @@ pub enum Rejection {
     #[strum(serialize = "session_ambiguous")]
     Ambiguous,
     /// A machine token, which belongs to no user.
-    #[error("a machine token is not a session token")]
+    #[error("the request contains a machine token instead of a session token")]
     #[strum(serialize = "token_machine")]
     Machine,
     #[error("the token contains no user id")]

@@ -57,10 +57,12 @@ pub fn problem(rejection: Rejection) -> Problem {
         Rejection::Machine => "Machine tokens are not accepted. Send the session token of a user.",
         Rejection::Subject => "The token contains no user id (sub).",
         Rejection::Expired => {
-            "The token has expired. Get a new token from Clerk; a session token is valid for one \
-                               minute."
+            "The token has expired. Get a new token from Clerk; a session token is valid for one minute."
         }
-        Rejection::NotYetValid => "The token is not valid yet. Check the system clocks.",
+        Rejection::NotYetValid => {
+            "The token is not valid yet (claim nbf). Try again in a few seconds. If that fails, correct the clock of \
+             this server."
+        }
         Rejection::IssuedInFuture => "The token was issued in the future. Check the system clocks.",
         Rejection::Issuer => {
             "The token's issuer (iss) is not in CLERK_ISSUER. If the token belongs to this Clerk instance (proxied \

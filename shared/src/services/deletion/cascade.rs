@@ -174,7 +174,7 @@ impl Cascade {
             let Some(tombstone) = self.tombstone(&stored, &ended) else {
                 let key = stored.key.made_here();
                 let (pk, sk) = (key.map(|key| &key.pk), key.map(|key| &key.sk));
-                tracing::error!(pk, sk, "the ids of a membership cannot be read");
+                tracing::error!(pk, sk, "the ids of a membership cannot be read; it was not deleted");
                 return Ok(One::Busy);
             };
             let rank = tombstone.0.rank;

@@ -72,9 +72,9 @@ pub struct PurgeReport {
     /// Rows that were removed or redacted.
     pub rows: u64,
     /// Notes that are not needed any more: the deletion was undone, repeated, or already purged.
-    pub dropped: u64,
+    pub obsolete: u64,
     /// Purges that failed or are not complete, and old backups that could not be removed. They are tried again.
-    pub left: u64,
+    pub failed: u64,
     /// Whether the deadline was reached before all notes were processed.
     pub out_of_time: bool,
     /// Tables of `OWNED_TABLES` that do not exist, by name.
@@ -85,7 +85,7 @@ pub struct PurgeReport {
 
 enum One {
     Purged(Removed),
-    Dropped,
+    Obsolete,
     Left,
 }
 
@@ -213,7 +213,7 @@ impl Deletions {
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 tracing::error!(%error, cause, "expired backups cannot be removed");
-                report.left += 1;
+                report.failed += 1;
             }
         }
         Ok(report)
@@ -233,7 +233,7 @@ impl Deletions {
         let mut stored = self.cascade.directory.read(&keys).await?;
         for key in &stored.unreadable {
             tracing::error!(pk = key.pk, "a tombstone cannot be read, so the data of its user were not removed");
-            report.left += 1;
+            report.failed += 1;
         }
         let is_readable = |(_, key): &(&Due, &Key)| !stored.unreadable.contains(key);
         let readable: Vec<(&Due, &Key)> = due.iter().zip(&keys).filter(is_readable).collect();
@@ -251,9 +251,9 @@ impl Deletions {
                         }
                     }
                 }
-                One::Dropped => report.dropped += 1,
+                One::Obsolete => report.obsolete += 1,
                 One::Left => {
-                    report.left += 1;
+                    report.failed += 1;
                     report.out_of_time |= deadline.is_over((self.clock)());
                 }
             }
@@ -269,20 +269,23 @@ impl Deletions {
         deadline: Deadline,
     ) -> Result<One, StoreError> {
         let one = match stored.filter(|stored| due.is_about(stored)) {
-            None => One::Dropped,
+            None => One::Obsolete,
             // The grace period was extended since.
             Some(tombstone) if self.waits(&tombstone) => {
                 if let Some(due) = Due::from_tombstone(&tombstone, self.grace_hours) {
                     self.operations.note_purge(&due).await?;
                 }
-                One::Dropped
+                One::Obsolete
             }
             Some(tombstone) => match self.purge(purger, &tombstone, deadline).await {
                 Ok(Purged::Done(removed)) => One::Purged(removed),
-                Ok(Purged::Changed) => One::Dropped,
+                Ok(Purged::Changed) => One::Obsolete,
                 Ok(Purged::Left(why)) => {
                     if why == Remaining::Memberships {
-                        tracing::warn!(pk = tombstone.key.pk, "a membership blocks the purge");
+                        tracing::warn!(
+                            pk = tombstone.key.pk,
+                            "the purge waits: a membership of the user is not deleted yet"
+                        );
                     }
                     return Ok(One::Left);
                 }
@@ -314,7 +317,7 @@ pub(in crate::services) fn failed(tombstone: &Item, error: &PurgeError) {
 /// Logs one line for each table: counts, and no personal data.
 pub(in crate::services) fn log(tombstone: &Key, removed: &Removed) {
     for table in &removed.missing {
-        tracing::warn!(pk = tombstone.pk, table, "an owned table does not exist");
+        tracing::warn!(pk = tombstone.pk, table, "a table in OWNED_TABLES does not exist; the purge skipped it");
     }
     for (table, rows) in &removed.kept {
         tracing::info!(pk = tombstone.pk, table, rows, "rows that now belong to another user were kept");

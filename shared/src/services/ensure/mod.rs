@@ -209,7 +209,7 @@ impl Ensurer {
         let mut brought = PerKind { user, organization, membership };
         for one in [&mut brought.user, &mut brought.organization, &mut brought.membership] {
             if let Some(error) = one.unasked.take() {
-                self.note_silence(error, call, &mut outcomes);
+                self.note_clerk_error(error, call, &mut outcomes);
             }
         }
         if !self.mirror {
@@ -307,7 +307,7 @@ impl Ensurer {
             tokio::join!(ask(asked.user), ask(asked.organization), ask(asked.membership));
         PerKind { user, organization, membership }.map(|answer| {
             answer.unwrap_or_else(|error: ClerkError| {
-                self.note_silence(error, call, outcomes);
+                self.note_clerk_error(error, call, outcomes);
                 Reply::Silent
             })
         })
@@ -315,7 +315,7 @@ impl Ensurer {
 
     /// Remembers that a request to Clerk failed. An unreadable response concerns one entity, other errors concern all
     /// callers.
-    fn note_silence(&self, error: ClerkError, call: &Call<'_>, outcomes: &mut Outcomes) {
+    fn note_clerk_error(&self, error: ClerkError, call: &Call<'_>, outcomes: &mut Outcomes) {
         if !error.concerns_one() {
             self.circuit_breaker.note(call.now);
         }

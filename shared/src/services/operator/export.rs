@@ -47,8 +47,8 @@ pub enum ExportError {
     #[error(transparent)]
     Owned(#[from] OwnedError),
     #[error(
-        "no record for this id: check the id, CLERK_INSTANCE_ID and the table names (DIRECTORY_TABLE, PROFILES_TABLE, \
-         OWNED_TABLES)"
+        "no table has a row for this id: check the id, CLERK_INSTANCE_ID and the table names (DIRECTORY_TABLE, \
+         PROFILES_TABLE, OWNED_TABLES)"
     )]
     Unknown,
     #[error("only users can be exported")]

@@ -46,7 +46,7 @@ pub enum OperatorError {
     #[error("RECONCILE_POLICY=report allows no writes: set RECONCILE_POLICY=repair for this command")]
     ReportOnly,
     /// The Directory has no row of the entity.
-    #[error("no record for this id: check the id and CLERK_INSTANCE_ID")]
+    #[error("the Directory has no row for this id: check the id and CLERK_INSTANCE_ID")]
     Unknown,
     /// The row of the Directory lacks a valid rank or digest.
     #[error(
@@ -85,7 +85,7 @@ pub enum OperatorError {
     #[error("the user or the organization of this membership is deleted: undo that deletion first")]
     Orphaned,
     /// Other writers have changed the row at every attempt.
-    #[error("the entity is changing too fast: try again")]
+    #[error("other processes changed the Directory row at every attempt: run the command again")]
     Contended,
 }
 

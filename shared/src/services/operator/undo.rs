@@ -252,7 +252,7 @@ impl Operator {
             Ok(_) => Ok(true),
             Err(OperatorError::Store(error)) => Err(error.into()),
             Err(error) => {
-                tracing::warn!(id = %id, %error, "a membership cannot be restored");
+                tracing::warn!(id = %id, %error, "the deletion of a membership cannot be undone");
                 Ok(false)
             }
         }

@@ -44,7 +44,7 @@ impl RunExecutor<'_> {
                 tracing::warn!(
                     entity = kind.name(),
                     pending_approval,
-                    "too many absences: the deletions are pending approval"
+                    "too many absences: the deletions are pending approval; see `rollcall status`"
                 );
             }
             self.run.next = self.run.after_screening(kind);
@@ -274,7 +274,10 @@ impl RunExecutor<'_> {
             self.reconciler.applier.clerk.prove().await?;
         }
         if known.is_empty() {
-            tracing::warn!(users = absent.len(), "Clerk does not return the control users");
+            tracing::warn!(
+                users = absent.len(),
+                "Clerk's response lacks the control users; the absence of these users was not confirmed"
+            );
             self.run.tally.user.drift.unproven += count(absent.len());
             return Ok(Vec::new());
         }
@@ -315,7 +318,7 @@ impl RunExecutor<'_> {
         tally.drift.outdated += 1;
         if self.writes() {
             let applied = reconciler.applier.apply(id, next, Some(stored), &NO_EVIDENCE, &context, None).await;
-            let outcome = self.settled(id.kind(), applied)?;
+            let outcome = self.outcome_of(id, applied)?;
             let tally = self.run.tally.get_mut(id.kind());
             tally.updated += u64::from(outcome == Some(Outcome::Applied));
             if outcome.is_none() {
@@ -351,11 +354,15 @@ impl RunExecutor<'_> {
         let rank = write.item.rank;
         let next = Next::Again(Box::new(write));
         let applied = reconciler.applier.apply(id, next, Some(stored), &NO_EVIDENCE, &context, None).await;
-        match self.settled(kind, applied)? {
+        match self.outcome_of(id, applied)? {
             Some(Outcome::Applied) => {
                 self.run.tally.get_mut(kind).deleted += 1;
-                tracing::info!(entity = kind.name(), id = %id, %rank, "an entity that does not exist in Clerk was \
-                                                                       deleted");
+                tracing::info!(
+                    entity = kind.name(),
+                    id = %id,
+                    %rank,
+                    "an entity that does not exist in Clerk was deleted"
+                );
             }
             Some(_) => {}
             None => {

@@ -165,7 +165,10 @@ impl RunExecutor<'_> {
         for item in live {
             let link = write_back::of_item(item);
             if link.conflicts {
-                tracing::warn!(pk = item.key.pk, "the user's metadata in Clerk contains another dbId");
+                tracing::warn!(
+                    pk = item.key.pk,
+                    "the dbId in the user's metadata in Clerk is not the internal id; the metadata was not changed"
+                );
                 metrics::writeback_conflict();
                 self.run.effects.conflicts += 1;
             }
@@ -228,7 +231,8 @@ impl RunExecutor<'_> {
                     if failures == MAX_FAILURES || matches!(error, ClerkError::Unauthorized(_)) {
                         return Err(error.into());
                     }
-                    tracing::warn!(%error, "a write-back failed and is left to the next run");
+                    let id = &user;
+                    tracing::warn!(%id, %error, "the write-back of dbId and role failed; the next run tries again");
                     left += 1;
                 }
             }

@@ -264,11 +264,12 @@ impl RunExecutor<'_> {
             provenance: &provenance,
         };
         let apply = async |(entity, found, next, stored): (EntityId, Presence, Next, Option<Item>)| {
-            (found, reconciler.applier.apply(&entity, next, stored, &NO_EVIDENCE, &context, None).await)
+            let applied = reconciler.applier.apply(&entity, next, stored, &NO_EVIDENCE, &context, None).await;
+            (entity, found, applied)
         };
         let mut applying = stream::iter(planned.into_iter().map(apply)).buffer_unordered(CONCURRENCY);
-        while let Some((found, applied)) = applying.next().await {
-            match self.settled(kind, applied)? {
+        while let Some((entity, found, applied)) = applying.next().await {
+            match self.outcome_of(&entity, applied)? {
                 Some(outcome) => self.run.tally.get_mut(kind).settle(found, outcome),
                 // The reason why it was not repaired is counted instead.
                 None => self.run.tally.get_mut(kind).take_back(found),

@@ -99,7 +99,7 @@ pub enum ReconcileError {
     #[error(transparent)]
     Clerk(#[from] ClerkError),
     /// Another run took the lease over: a step took longer than a lease is valid.
-    #[error("another run has taken over the lease")]
+    #[error("this run lost its lease to another run, because a step took longer than the lease")]
     Overtaken,
     /// There is no such run.
     #[error("run {0} does not exist")]
@@ -227,7 +227,7 @@ impl Reconciler {
                 }
                 Err(ReconcileError::Clerk(error)) if failure.is_some() => {
                     // Clerk fails for the write-back, too.
-                    tracing::warn!(%error, "remaining write-backs are left to the next run");
+                    tracing::warn!(%error, "the remaining write-backs were not done; the next run does them");
                     executor.run = before;
                     executor.run.next = Phase::Done;
                 }
@@ -251,7 +251,7 @@ impl Reconciler {
         };
         if let Err(error) = noted.await {
             let error: StoreError = error;
-            tracing::warn!(%error, "the cause of the failure cannot be stored in the record of the run");
+            tracing::warn!(%error, "the cause of the failure cannot be stored in the row of the run");
         }
     }
 
@@ -272,8 +272,11 @@ impl Reconciler {
                 let instead_of = Run::passed_over(&recent, mode, &self.basis, now);
                 if let Some(other) = &instead_of {
                     let settings = other.settings.join(",");
-                    tracing::info!(run = %other.run, settings, "an interrupted run was started with other settings; a \
-                                                                new run is started");
+                    tracing::info!(
+                        run = %other.run,
+                        settings,
+                        "an interrupted run was started with other settings; a new run is started"
+                    );
                 }
                 let mut start = now;
                 loop {
@@ -359,7 +362,12 @@ impl RunExecutor<'_> {
     }
 
     /// The outcome for an entity, with its cost counted. An entity without an outcome does not end the run.
-    fn settled(&mut self, kind: Kind, applied: Result<Applied, NotApplied>) -> Result<Option<Outcome>, ReconcileError> {
+    fn outcome_of(
+        &mut self,
+        id: &EntityId,
+        applied: Result<Applied, NotApplied>,
+    ) -> Result<Option<Outcome>, ReconcileError> {
+        let kind = id.kind();
         let failure = match applied {
             Ok(applied) => {
                 self.run.cost.write_units += applied.units;
@@ -370,15 +378,15 @@ impl RunExecutor<'_> {
         match failure {
             // DynamoDB rejects this row; the others are not affected.
             ApplyError::Store(StoreError::Rejected(code, _)) if code == "ValidationException" => {
-                tracing::error!(entity = kind.name(), code, "a row cannot be stored");
+                tracing::error!(entity = kind.name(), %id, code, "DynamoDB rejected the row of an entity");
                 self.run.tally.get_mut(kind).drift.unreadable += 1;
                 Ok(None)
             }
             ApplyError::Store(error) => Err(error.into()),
             ApplyError::Clerk(error) if !error.concerns_one() => Err(error.into()),
             error => {
-                tracing::warn!(entity = kind.name(), %error, "an entity cannot be processed and is left to the next \
-                                                              run");
+                let entity = kind.name();
+                tracing::warn!(entity, %id, %error, "an entity cannot be processed; the next run tries again");
                 self.run.tally.get_mut(kind).drift.unproven += 1;
                 Ok(None)
             }

@@ -68,7 +68,7 @@ impl Operations {
             if let Ok(note) = serde_dynamo::from_item(row) {
                 due.push(note);
             } else {
-                tracing::error!(partition, "the record of a due purge cannot be read");
+                tracing::error!(partition, "a note of a due purge cannot be read; the nightly run does this purge");
             }
         }
         Ok((due, next))

@@ -163,7 +163,11 @@ impl Operations {
         let request = request.scan_index_forward(false).limit(most).consistent_read(true);
         let found = request.send().await.map_err(StoreError::from_sdk)?.items.unwrap_or_default();
         let read = found.into_iter().filter_map(|row| {
-            from_row(row).inspect_err(|error| tracing::warn!(%error, "the record of a run cannot be read")).ok()
+            from_row(row)
+                .inspect_err(
+                    |error| tracing::warn!(%error, "a run in the Operations table cannot be read and was skipped"),
+                )
+                .ok()
         });
         Ok(read.collect())
     }

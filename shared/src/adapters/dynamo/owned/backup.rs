@@ -60,7 +60,7 @@ fn each_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<serde_dynamo:
             let mut attributes = HashMap::new();
             while let Some((name, value)) = map.next_entry::<String, serde_dynamo::AttributeValue>()? {
                 if attributes.insert(name, value).is_some() {
-                    return Err(serde::de::Error::custom("an attribute is there twice"));
+                    return Err(serde::de::Error::custom("an attribute occurs twice in a row"));
                 }
             }
             Ok(attributes)
