@@ -233,7 +233,7 @@ def test_b10_what_is_due_and_stays_rings(monitored):
     stack.deny("ReconcileRole", "s3:PutObject")
     answer = stack.invoke("ReconcileFunction", {"order": "purge_due"})
     stack.allow_again("ReconcileRole")
-    assert (answer["state"], answer["purges"]["left"]) == ("incomplete", 1)
+    assert (answer["state"], answer["purges"]["failed"]) == ("incomplete", 1)
     assert stack.row("ProfilesTable", pk, "PROFILE")
     monitored.publish("ReconcileLogs")
     monitored.rings("PurgesLeft")

@@ -227,7 +227,7 @@ pub(super) fn explain(error: ReconcileError, options: &str) -> anyhow::Error {
         ReconcileError::Clerk(ClerkError::SwitchedOff) => {
             "enable organizations in Clerk's dashboard, or see docs/operations.md".to_owned()
         }
-        ReconcileError::Clerk(ClerkError::Refused(_) | ClerkError::Unreadable(_)) => {
+        ReconcileError::Clerk(ClerkError::Rejected(_) | ClerkError::Unreadable(_)) => {
             "check that CLERK_API_URL is the URL of Clerk's Backend API".to_owned()
         }
         ReconcileError::Overtaken => format!("see the run with `rollcall status{options}`"),
@@ -245,7 +245,7 @@ pub(super) fn explain(error: ReconcileError, options: &str) -> anyhow::Error {
 pub(super) fn store(error: &StoreError, options: &str) -> anyhow::Error {
     let advice = match error {
         StoreError::Unavailable(..) => reach("AWS_REGION", options),
-        StoreError::Refused(..) => {
+        StoreError::Rejected(..) => {
             "check the table names (DIRECTORY_TABLE, PROFILES_TABLE, OPERATIONS_TABLE), AWS_REGION and the \
              permissions of your credentials"
                 .to_owned()
@@ -279,7 +279,7 @@ mod tests {
             (ClerkError::Unavailable(None).into(), "check that `rollcall dev` is running"),
             (ClerkError::Unauthorized(401).into(), "check CLERK_SECRET_KEY"),
             (ClerkError::Unreadable(404).into(), "CLERK_API_URL"),
-            (StoreError::Refused("ResourceNotFoundException".to_owned(), "".into()).into(), "DIRECTORY_TABLE"),
+            (StoreError::Rejected("ResourceNotFoundException".to_owned(), "".into()).into(), "DIRECTORY_TABLE"),
             (StoreError::Unavailable("no answer".to_owned(), "".into()).into(), "check that `rollcall dev` is running"),
         ] {
             let text = format!("{:#}", explain(error, " --local"));

@@ -80,7 +80,7 @@ async fn without_a_mirror_an_undo_takes_the_bare_tombstone_away() {
     assert_eq!(world.ensure(&session).await.status, 201);
     world.wait_hours(49);
     let settled = world.purge_due().await.purges.unwrap();
-    assert_eq!((settled.purged, settled.dropped), (0, 1));
+    assert_eq!((settled.purged, settled.obsolete), (0, 1));
 }
 
 #[tokio::test]
@@ -91,8 +91,8 @@ async fn an_undo_is_refused_where_clerk_has_nothing_or_the_parent_has_ended_or_a
         assert_eq!(said.status, Some(1), "{id}: {}", said.out);
         assert!(said.err.contains(expected), "{id}: {}", said.err);
     };
-    refused("user_nobody", "no record for this id").await;
-    refused("1c1157ac-33d3-5114-bbd8-09b23e2ca922", "no record for this id").await;
+    refused("user_nobody", "the Directory has no row for this id").await;
+    refused("1c1157ac-33d3-5114-bbd8-09b23e2ca922", "the Directory has no row for this id").await;
     let typo = rollcall(&world, &["undo", "a b", "--yes"], &PURGE).await;
     assert_eq!((typo.status, typo.err.contains("an id must have 1 to 255")), (Some(64), true), "{}", typo.err);
     let unasked = rollcall(&world, &["undo", &ada], &PURGE).await;

@@ -225,7 +225,7 @@ async fn i10_a_role_that_an_administrator_grants_meanwhile_is_never_overwritten(
     let listening = log.listen();
     world.follow().await;
     drop(listening);
-    assert!(log.text().contains("the user's metadata in Clerk contains another dbId"), "{}", log.text());
+    assert!(log.text().contains("the dbId in the user's metadata in Clerk is not the internal id"), "{}", log.text());
     let metadata = world.clerk("GET", &path, Value::Null).await["public_metadata"].clone();
     assert_eq!(metadata, json!({ "dbId": "of another database", "role": "user" }));
 }
@@ -338,5 +338,5 @@ async fn a_row_that_is_not_rollcalls_is_told_and_stands_in_nobodys_way() {
     drop(listening);
     assert_eq!(world.profiles().await.len(), 2);
     let text = log.text();
-    assert!(text.contains("the row was not written by Rollcall") && !text.contains("marked"), "{text}");
+    assert!(text.contains("the row has no valid rank or digest") && !text.contains("marked"), "{text}");
 }

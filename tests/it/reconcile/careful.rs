@@ -85,7 +85,11 @@ async fn fault_a6_tables_that_are_not_what_they_are_called_are_named_before_anyt
     let none = StreamSpecification::builder().stream_enabled(false).build().unwrap();
     client.update_table().table_name(directory).stream_specification(none).send().await.unwrap();
     let said = deployed(&world, &["reconcile", "--yes"], &[]).await;
-    assert!(said.status == Some(1) && said.err.contains("the stream of new and old images is missing"), "{}", said.err);
+    assert!(
+        said.status == Some(1) && said.err.contains("the table lacks the stream of new and old images"),
+        "{}",
+        said.err
+    );
 }
 
 /// A run that is interrupted where it would look for what was left undone.
