@@ -1,5 +1,5 @@
-# Rollcall. Needs Rust, a C compiler, Python 3.11 or newer with venv, Node.js 20 or newer with npm, and make; the rest is put
-# below target/ and, for what Node.js looks up by folders, into node_modules beside each package.json.
+# Rollcall. Needs Rust, a C compiler, Python 3.11 or newer with venv, Node.js 20 or newer with npm, curl, and make; the
+# rest is put below target/ and, for what Node.js looks up by folders, into node_modules beside each package.json.
 
 CARGO  := cargo
 PYTHON := python3

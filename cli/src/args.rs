@@ -7,9 +7,17 @@ use clerk_emulator::HostName;
 use rollcall::core::deletion::subject::Subject;
 use rollcall::core::reconcile::run_id::RunId;
 
-/// Rollcall keeps a DynamoDB copy of Clerk's users, organizations and memberships in sync with Clerk.
+/// Shown below the help of `rollcall` itself.
+const TABLES: &str = "\
+Tables:
+  Directory   the copy of Clerk: one row for each user, organization and membership
+  Profiles    the application's records: one for each user and each membership
+  Operations  Rollcall's own rows: runs, lease, quarantine, due purges";
+
+/// Rollcall keeps a DynamoDB copy of Clerk's users, organizations and memberships in sync with Clerk. This command
+/// operates a deployment and runs a local stack.
 #[derive(Debug, Parser)]
-#[command(name = "rollcall", version, about, max_term_width = 100)]
+#[command(name = "rollcall", version, max_term_width = 100, after_help = TABLES)]
 pub struct Cli {
     /// The command to run.
     #[command(subcommand)]
@@ -27,17 +35,22 @@ pub enum Command {
     Reconcile(ReconcileArgs),
     /// Show the latest runs of reconcile and the deletions that are pending approval
     Status(StatusArgs),
-    /// Compare Clerk, the Directory and Profiles (read-only)
+    /// Compare Clerk, the Directory and Profiles and report all differences, also missing and ownerless records.
+    /// Changes neither table; stores only the report of the run
     Analyze(AnalyzeArgs),
-    /// Restore a user, an organization or a membership that was deleted here but still exists in Clerk
+    /// Undo the deletion of a user, an organization or a membership that still exists in Clerk. Also replace a live row
+    /// that is newer than Clerk's state
     Undo(UndoArgs),
-    /// Restore the rows of a backup
+    /// Write the rows of a purge's or an erasure's backup back into Profiles and the owned tables. Does not change the
+    /// Directory (see undo)
     Restore(RestoreArgs),
-    /// Delete a user in Clerk and in the tables, as the deletion policy defines
+    /// Delete a user in Clerk and remove the user's data from the tables (GDPR article 17). DELETION_POLICY says which
+    /// data are removed
     Erase(EraseArgs),
     /// Print all stored data of one user as JSON
     Export(ExportArgs),
-    /// Store a list of owned tables that is too long for an environment variable
+    /// Store the list OWNED_TABLES (tables of the application with rows of users) in the Operations table, if the list
+    /// is too long for an environment variable
     OwnedTables(OwnedTablesArgs),
     /// List the environment variables of each function
     Settings(SettingsArgs),
@@ -46,19 +59,20 @@ pub enum Command {
 /// The deployment that a command works on.
 #[derive(Args, Clone, Debug, Default)]
 pub struct TargetArgs {
-    /// Use the local stack of `rollcall dev` instead of the deployment that the environment names
+    /// Use the local stack of `rollcall dev`. Without this option: the deployment in the environment variables
+    /// (DIRECTORY_TABLE, CLERK_SECRET_KEY …)
     #[arg(long)]
     pub local: bool,
-    /// URL of the local stack's Clerk emulator, if the port is not the default
+    /// URL of the local stack's Clerk emulator, if the port is not the default (only with --local)
     #[arg(long, value_name = "URL", requires = "local")]
     pub clerk_url: Option<String>,
-    /// URL of the local stack's DynamoDB, if the port is not the default
+    /// URL of the local stack's DynamoDB, if the port is not the default (only with --local)
     #[arg(long, value_name = "URL", requires = "local")]
     pub dynamodb_url: Option<String>,
-    /// Data folder of the local stack, as given to `rollcall dev`
+    /// Data folder of the local stack, as given to `rollcall dev` (only with --local)
     #[arg(long, value_name = "DIR", requires = "local")]
     pub data: Option<PathBuf>,
-    /// Preset of the local stack, as given to `rollcall dev`
+    /// Preset of the local stack, as given to `rollcall dev` (only with --local)
     #[arg(long, value_name = "NAME", requires = "local")]
     pub preset: Option<String>,
 }
@@ -69,17 +83,17 @@ pub struct ReconcileArgs {
     /// Show the plan without changing the Directory; only the report of the run is stored
     #[arg(long)]
     pub dry_run: bool,
-    /// Approve the pending deletions of this run, such as 2026-11-25T03:00:00.000Z. Each absence is confirmed again
-    /// before the deletion
+    /// Id of the run whose pending deletions you approve, such as 2026-11-25T03:00:00.000Z (see `rollcall status`).
+    /// Rollcall confirms each absence again before it deletes
     #[arg(long, value_name = "RUN")]
     pub approve: Option<RunId>,
     /// Skip the confirmation prompt
     #[arg(long, short)]
     pub yes: bool,
-    /// Print one JSON object
+    /// Print one JSON object; requires --yes or --dry-run
     #[arg(long)]
     pub json: bool,
-    /// Also log each deletion
+    /// Also log each deleted entity (level INFO, on standard error)
     #[arg(long, short)]
     pub verbose: bool,
     /// The deployment to work on.
@@ -119,12 +133,13 @@ pub struct DevArgs {
     /// Store all data in memory (default)
     #[arg(long)]
     pub memory: bool,
-    /// Number of sample users at the start. From 10,000 on, users are generated on demand and no webhook is sent for
-    /// them: run `rollcall reconcile --local` to fill the Directory. Cannot be combined with --data
+    /// Number of sample users at the start. If N is 10,000 or more, all users are generated on demand and no webhooks
+    /// are sent for them: run `rollcall reconcile --local` to fill the Directory. Such an N cannot be combined with
+    /// --data
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub users: usize,
-    /// Set of policies from presets/: clerk-only, org-profiles, progress-and-purge, read-only-copy or user-records. An
-    /// environment variable takes precedence over the preset
+    /// Preset of settings (DELETION_POLICY, MIRROR, ROLES …), a file of presets/: clerk-only, org-profiles,
+    /// progress-and-purge, read-only-copy or user-records. An environment variable takes precedence over the preset
     #[arg(long, value_name = "NAME")]
     pub preset: Option<String>,
     /// Print one JSON object with the addresses when the stack is ready
@@ -144,7 +159,8 @@ pub struct TriggerArgs {
     /// URL of the webhook; default: the webhook of the local stack
     #[arg(long)]
     pub url: Option<String>,
-    /// DynamoDB to read the result from; default: the local stack, if the event was sent there
+    /// URL of the DynamoDB from which the Directory row is read afterwards. Default: DynamoDB of the local stack,
+    /// unless --url is set
     #[arg(long, value_name = "URL")]
     pub dynamodb_url: Option<String>,
     /// Signing secret; default: the secret of the local stack
@@ -181,15 +197,15 @@ pub struct AnalyzeArgs {
 /// `rollcall undo`.
 #[derive(Args, Debug)]
 pub struct UndoArgs {
-    /// Clerk id of a user or an organization, internal id of a user, or a membership as organization/user
+    /// Clerk id of a user or an organization, internal id of a user, or a membership as org_…/user_… (as in logs)
     pub id: Subject,
-    /// Show what would be restored and write nothing
+    /// Show what the undo would change and write nothing
     #[arg(long)]
     pub dry_run: bool,
     /// Skip the confirmation prompt
     #[arg(long, short)]
     pub yes: bool,
-    /// Print one JSON object
+    /// Print one JSON object; requires --yes or --dry-run
     #[arg(long)]
     pub json: bool,
     /// The deployment to work on.
@@ -212,7 +228,7 @@ pub struct RestoreArgs {
     /// Skip the confirmation prompt
     #[arg(long, short)]
     pub yes: bool,
-    /// Print one JSON object
+    /// Print one JSON object; requires --yes or --dry-run
     #[arg(long)]
     pub json: bool,
     /// The deployment to work on.
@@ -228,7 +244,8 @@ pub struct EraseArgs {
     /// Remove the data without the grace period. Only a backup can bring the data back
     #[arg(long)]
     pub now: bool,
-    /// Continue if the id exists neither in Clerk nor in the tables. Later events for this id are refused permanently
+    /// Write a tombstone for an id that exists neither in Clerk nor in the tables. Rollcall then never stores a user
+    /// with this id: later events are answered `superseded`
     #[arg(long)]
     pub even_if_unknown: bool,
     /// Show what would be deleted and delete nothing
@@ -280,7 +297,7 @@ pub struct SettingsArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// Print docs/configuration.md
+    /// Print the configuration page (docs/configuration.md) as Markdown
     #[arg(long, conflicts_with = "json")]
     pub markdown: bool,
 }

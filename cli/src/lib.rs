@@ -1,14 +1,15 @@
 //! The `rollcall` command.
 //!
-//! [`args`] is what may be typed, [`dev`] the local stack, [`trigger`] sends one sample event, [`operator`] looks after
-//! a deployment, [`settings`] lists what every function reads, [`functions`] the functions. The stack is a library of its own because the tests
-//! start it, too.
+//! [`args`] defines the command line, [`dev`] the local stack; [`trigger`] sends one sample event; [`operator`]
+//! contains the operator's commands; [`settings`] lists the variables of each function; [`functions`] is the registry
+//! of the functions. The local stack is a library because the tests start it, too.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod args;
 pub mod dev;
 pub mod functions;
+pub mod invocation;
 pub mod operator;
 pub mod presets;
 pub mod settings;
@@ -20,22 +21,22 @@ use std::fmt;
 
 use rollcall::core::millis::Millis;
 
-/// Tells the time. A `main.rs` hands in the machine's clock, a test one of its own.
+/// Returns the current time. `main.rs` passes the machine's clock, a test passes its own.
 pub type Clock = std::sync::Arc<dyn Fn() -> Millis + Send + Sync>;
 
-/// The exit status of a command: the same numbers everywhere, so that scripts may rely on them.
+/// The exit status of a command. The numbers are the same for all commands, so that scripts may rely on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// Done, or in sync.
     Done = 0,
     Failure = 1,
-    /// Drift was found, or work is left.
+    /// Drift was found, work is not completed, or the confirmation was declined.
     Left = 2,
-    /// Called in a way that makes no sense.
+    /// Wrong usage.
     Usage = 64,
 }
 
-/// A command was called in a way that makes no sense: it ends with [`Status::Usage`].
+/// Wrong usage of a command: it ends with [`Status::Usage`].
 #[derive(Debug)]
 pub struct Usage(pub String);
 

@@ -1,4 +1,4 @@
-//! Wiring: arguments, clock, environment, exit status.
+//! Entry point: parses the arguments, reads the environment and the clock, runs the command and sets the exit status.
 #![expect(clippy::disallowed_methods, reason = "only a main.rs reads the environment and the clock")]
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
@@ -50,7 +50,7 @@ async fn main() -> ExitCode {
     ExitCode::from(status as u8)
 }
 
-/// How much each part says. An operator's command reports at its end; what the log adds is whom it was about.
+/// The log level of each part. An operator's command prints its result; the log adds the ids of the entities concerned.
 fn levels(command: &Command) -> Targets {
     let quiet = |json: bool, verbose: bool| {
         let level = match (json, verbose) {
@@ -74,12 +74,12 @@ fn levels(command: &Command) -> Targets {
             .with_default(LevelFilter::WARN)
             .with_targets(FUNCTIONS.map(|function| (function.log_target, LevelFilter::INFO)))
             .with_targets([("rollcall", LevelFilter::INFO), ("rollcall_cli", LevelFilter::INFO)])
-            // It warns of every refused condition, which is an outcome here.
+            // dynoxide logs a warning for every failed condition, which is a normal outcome here.
             .with_target("dynoxide", LevelFilter::ERROR),
     }
 }
 
-/// Standard output belongs to the command.
+/// Logs to standard error: standard output is for the command's result.
 fn log(levels: Targets, screen: &Screen) {
     let (lines, shows) = (screen.clone(), screen.shows);
     let lines = tracing_subscriber::fmt::layer().with_writer(move || lines.lines()).with_ansi(shows).compact();

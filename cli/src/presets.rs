@@ -1,5 +1,5 @@
-//! The policy sets of `presets/`: files that `sam deploy --config-file` reads as they are, and that the local stack
-//! reads, too.
+//! Reads the presets: files of settings in `presets/`, in the format of `sam deploy --config-file`. The local stack
+//! uses the same files.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ static PRESETS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../presets");
 /// Settings by the names of their variables.
 pub type Preset = BTreeMap<String, String>;
 
-/// As much of SAM's configuration file as a preset has.
+/// The part of SAM's configuration file that a preset uses.
 #[derive(Deserialize)]
 struct File {
     default: Environment,
@@ -48,7 +48,7 @@ pub fn names() -> Vec<&'static str> {
 ///
 /// # Errors
 ///
-/// If there is no such preset, or its file cannot be read.
+/// If the preset does not exist, or its file cannot be read.
 pub fn read(name: &str) -> anyhow::Result<Preset> {
     let Some(file) = PRESETS.get_file(format!("{name}.toml")) else {
         bail!(Usage(format!("unknown preset {name}: choose one of {}", names().join(", "))));

@@ -1,15 +1,15 @@
-//! Being told to stop.
+//! Waits for SIGINT and SIGTERM.
 
 use std::io;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Ends when the process is told to stop, by SIGINT or SIGTERM. From this call on neither kills it.
+/// Returns a future that completes on SIGINT or SIGTERM. From this call on neither signal kills the process.
 ///
 /// # Errors
 ///
-/// If the signals cannot be listened to.
-pub(crate) fn told() -> io::Result<impl Future<Output = ()> + Send> {
+/// If the signal handlers cannot be installed.
+pub(crate) fn stop_signal() -> io::Result<impl Future<Output = ()> + Send> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     Ok(async move {
         tokio::select! {

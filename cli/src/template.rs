@@ -1,5 +1,5 @@
-//! `template.yaml`, of which the local stack makes its tables and the configuration page its parameters: there is no second
-//! description that could differ.
+//! Reads `template.yaml`. The local stack creates its tables from this file, and the configuration page lists its
+//! parameters.
 
 use serde_yaml_ng::Value;
 
@@ -9,7 +9,7 @@ const TEMPLATE: &str = include_str!("../../template.yaml");
 ///
 /// # Errors
 ///
-/// If the template is no YAML.
+/// If the template is not valid YAML.
 pub fn read() -> serde_yaml_ng::Result<Value> {
     serde_yaml_ng::from_str(TEMPLATE)
 }

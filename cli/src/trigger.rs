@@ -1,4 +1,4 @@
-//! `rollcall trigger`: one sample event, signed like Clerk's and sent to the webhook.
+//! `rollcall trigger`: signs a sample event as Svix does and sends it to the webhook.
 
 use anyhow::{Context, bail};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -24,18 +24,18 @@ static EVENTS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../events");
 #[derive(Debug)]
 pub struct Signed {
     pub id: String,
-    /// The attempt's time, in Unix seconds.
+    /// The time of the attempt, in Unix seconds.
     pub timestamp: i64,
-    /// The signature over the two and the body.
+    /// The signature over `id`, `timestamp` and `body`.
     pub signature: String,
     pub body: String,
 }
 
-/// Sends the event and shows what became of it.
+/// Sends the event and prints the response.
 ///
 /// # Errors
 ///
-/// If there is no such sample, or nobody answers.
+/// If the sample does not exist, or the webhook does not respond.
 pub async fn run(args: TriggerArgs, now: Millis) -> anyhow::Result<Status> {
     let Some(event_type) = args.event_type.as_deref().filter(|_| !args.list) else {
         say(names().join("\n"))?;
@@ -57,7 +57,7 @@ pub async fn run(args: TriggerArgs, now: Millis) -> anyhow::Result<Status> {
         return Ok(Status::Done);
     }
     let (status, answer) = send(args.url.as_deref().unwrap_or(LOCAL_WEBHOOK), &signed).await?;
-    // Of another stack than the local one only its owner knows where its tables are.
+    // The DynamoDB of another stack than the local one is not known.
     let dynamodb = args.dynamodb_url.or(args.url.is_none().then(|| LOCAL_DYNAMODB.to_owned()));
     let item = match dynamodb {
         Some(url) if (200..300).contains(&status) => stored(&url, &signed.body, &instance).await,
@@ -87,7 +87,7 @@ pub fn names() -> Vec<String> {
 ///
 /// # Errors
 ///
-/// If there is none of that name.
+/// If no sample has this name.
 pub fn sample(name: &str) -> anyhow::Result<Value> {
     let file = EVENTS.get_file(format!("{name}.json")).or_else(|| EVENTS.get_file(format!("variants/{name}.json")));
     let Some(file) = file else {
@@ -96,7 +96,7 @@ pub fn sample(name: &str) -> anyhow::Result<Value> {
     serde_json::from_slice(file.contents()).with_context(|| format!("sample {name}"))
 }
 
-/// Moves the event and every time in it to now, distances kept.
+/// Moves the time of the event to now, and all times in it by the same amount.
 pub fn move_to(payload: &mut Value, now: Millis) {
     let Some(sent) = payload["timestamp"].as_i64().and_then(|sent| Millis::from_envelope(sent).ok()) else { return };
     let by = now.get().saturating_sub(sent.get());
@@ -119,9 +119,8 @@ fn shift(value: &mut Value, by: u64) {
     }
 }
 
-/// Makes the event one about another user or organization. Another kind of id, which it has no place for, is an error:
-/// the
-/// event would be about the sample's user.
+/// Replaces the id of the user or the organization in the event. An id of another kind is an error: the event would be
+/// about the user of the sample.
 fn rename(payload: &mut Value, id: &str) -> anyhow::Result<()> {
     let data = &mut payload["data"];
     let is_id = id.parse::<UserId>().is_ok();
@@ -149,7 +148,7 @@ fn rename(payload: &mut Value, id: &str) -> anyhow::Result<()> {
 ///
 /// # Errors
 ///
-/// If the secret is none.
+/// If the secret is not `whsec_` followed by base64.
 pub fn sign(payload: &Value, secret: &str, now: Millis) -> anyhow::Result<Signed> {
     let secret = secret.split_whitespace().next().unwrap_or_default();
     let webhook = Webhook::new(secret)
@@ -181,16 +180,17 @@ async fn send(url: &str, signed: &Signed) -> anyhow::Result<(u16, Value)> {
         .header("svix-signature", &signed.signature)
         .body(signed.body.clone());
     let answer = request.send().await.with_context(|| {
-        format!(
-            "no response from {url} (--url): check that `rollcall dev` is \
-                                                      running"
-        )
+        if url == LOCAL_WEBHOOK {
+            format!("no response from {url}: check that `rollcall dev` is running")
+        } else {
+            format!("no response from {url}: check --url")
+        }
     })?;
     let status = answer.status().as_u16();
     Ok((status, answer.json().await.unwrap_or_default()))
 }
 
-/// What the Directory of a local stack holds after the event, if it can be read.
+/// The row of the entity in the Directory of a local stack after the event, if it can be read.
 async fn stored(dynamodb: &str, body: &str, instance: &str) -> Option<Value> {
     let instance: InstanceId = instance.parse().ok()?;
     let dated = Envelope::parse(body.as_bytes()).ok()?.open().ok()??;

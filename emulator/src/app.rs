@@ -1,4 +1,4 @@
-//! What all handlers share, and the one path from a change to its webhooks.
+//! State shared by all handlers; applies a change and queues its events.
 
 use std::{collections::BTreeMap, convert::Infallible, path::PathBuf, sync::Arc};
 
@@ -23,7 +23,7 @@ use crate::{
 /// The user agent of events that no request caused.
 const SAMPLES_AGENT: &str = "clerk-emulator (samples)";
 
-/// The user agent of whatever the churn dial does.
+/// The user agent of simulated changes (fault setting `churn`).
 const CHURN_AGENT: &str = "clerk-emulator (churn)";
 
 pub(crate) struct App {
@@ -32,7 +32,7 @@ pub(crate) struct App {
     pub(crate) production: bool,
     /// The `iss` of session tokens.
     pub(crate) issuer: String,
-    /// The `azp` of session tokens that no page asked for.
+    /// The `azp` of session tokens that were requested without an `Origin`.
     pub(crate) front_end: String,
     pub(crate) clock: Clock,
     pub(crate) snapshot: Option<PathBuf>,
@@ -43,12 +43,12 @@ pub(crate) struct App {
     pub(crate) limiter: Option<Limiter>,
     /// Requests by method and route template.
     pub(crate) requests: Lock<BTreeMap<String, u64>>,
-    /// Rung when the instance differs from its snapshot.
+    /// Notified when the instance differs from its snapshot.
     pub(crate) unsaved: Notify,
 }
 
 impl App {
-    /// Makes one change and hands its events over, in the order of the changes: the instance stays locked until then.
+    /// Makes one change and queues its events in the order of the changes: the instance stays locked until then.
     pub(crate) fn change<T>(
         &self,
         user_agent: &str,
@@ -67,15 +67,15 @@ impl App {
         Ok(answer)
     }
 
-    /// A change by somebody else, with its events.
+    /// Makes a simulated change, with its events.
     fn intrude(&self, intrusion: Intrusion) {
         let struck = self.change(CHURN_AGENT, |change| churn::strike(change, intrusion));
         if let Err(error) = struck {
-            tracing::debug!(?error, shift = ?intrusion.shift, "churn was refused");
+            tracing::debug!(?error, change = ?intrusion.shift, "the simulated change during a listing (fault `churn`) was not possible");
         }
     }
 
-    /// Sends what the sample users would have caused, had anybody listened then.
+    /// Sends the events of the sample users.
     pub(crate) fn announce(&self, samples: Vec<(i64, Event)>) {
         let (mut instance, mut faults) = (self.instance.lock(), self.faults.lock());
         for (at, event) in samples {
@@ -85,12 +85,12 @@ impl App {
 
     fn send(&self, instance: &mut Instance, faults: &mut FaultDesk, event: Event, at: i64, user_agent: &str) {
         let body = event.envelope(&self.instance_id, at, user_agent).to_string();
-        // From the instance, whose snapshot remembers what was issued: a svix-id is a receiver's idempotency key and
-        // must not come again after a restart.
+        // The id comes from the instance, whose snapshot contains the counter of issued ids: a svix-id is a receiver's
+        // idempotency key and must not be issued again after a restart.
         self.sender.push(instance.issue("msg"), event, body, || faults.message());
     }
 
-    /// Adds an endpoint; without a secret it is given one.
+    /// Adds an endpoint; generates a secret if none is given.
     pub(crate) fn add_endpoint(&self, url: &str, secret: Option<String>) -> Result<Endpoint, EndpointError> {
         let mut instance = self.instance.lock();
         // 32 letters and digits are the base64 of some 24 bytes, the length of Svix's own secrets.
@@ -107,7 +107,7 @@ impl App {
     }
 }
 
-/// One request's view of the emulator.
+/// The context of one request.
 pub(crate) struct Call {
     pub(crate) app: Arc<App>,
     /// The template of the route, for example `/v1/users/{user_id}`.
@@ -120,8 +120,8 @@ impl Call {
         self.app.change(&self.user_agent, make)
     }
 
-    /// What the fault dials leave of a list's page: `rows` has up to `limit` of them and the one after the page. Once
-    /// they are chosen, somebody else may change the instance.
+    /// The rows of a page after the faults: `rows` has up to `limit` rows and the row after the page. Afterwards a
+    /// simulated change may follow.
     pub(crate) fn shown<T: Clone>(&self, limit: usize, rows: Vec<T>) -> Vec<T> {
         let (shown, intrusion) = {
             let mut faults = self.app.faults.lock();

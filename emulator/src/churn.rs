@@ -1,4 +1,4 @@
-//! Somebody else who changes the instance while a client is listing it.
+//! Simulates concurrent changes of the instance during a client's listing.
 
 use crate::{
     errors::ApiError,
@@ -10,7 +10,7 @@ use crate::{
     samples,
 };
 
-/// Makes the change, unless there is nobody to whom it could happen.
+/// Makes the change, if the instance has an entity for it.
 pub(crate) fn strike(change: &mut Change<'_>, intrusion: Intrusion) -> Result<(), ApiError> {
     match intrusion.shift {
         Shift::UserCreated => create_user(change, intrusion.first),
@@ -20,9 +20,9 @@ pub(crate) fn strike(change: &mut Change<'_>, intrusion: Intrusion) -> Result<()
     }
 }
 
-fn create_user(change: &mut Change<'_>, die: u64) -> Result<(), ApiError> {
-    let (first, last) = samples::names(usize::try_from(die % 1_000).unwrap_or_default());
-    // Whatever the others are called: the letters are as good as an id.
+fn create_user(change: &mut Change<'_>, random: u64) -> Result<(), ApiError> {
+    let (first, last) = samples::names(usize::try_from(random % 1_000).unwrap_or_default());
+    // Random letters make the address unique, like an id.
     let letters = change.letters(8).to_lowercase();
     let address = format!("{}.{}.{letters}@example.com", first.to_lowercase(), last.to_lowercase());
     let attributes = User {
@@ -36,13 +36,13 @@ fn create_user(change: &mut Change<'_>, die: u64) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn delete_user(change: &mut Change<'_>, die: u64) -> Result<(), ApiError> {
-    let Some(id) = any_user(change, die) else { return Ok(()) };
+fn delete_user(change: &mut Change<'_>, random: u64) -> Result<(), ApiError> {
+    let Some(id) = any_user(change, random) else { return Ok(()) };
     change.delete_user(&id)?;
     Ok(())
 }
 
-/// Of a pair that is one already, the membership ends.
+/// If the user is a member already, the membership is deleted.
 fn create_membership(change: &mut Change<'_>, intrusion: Intrusion) -> Result<(), ApiError> {
     let instance = change.instance();
     let organization = picked(intrusion.second, instance.organizations_count())
@@ -58,9 +58,9 @@ fn create_membership(change: &mut Change<'_>, intrusion: Intrusion) -> Result<()
     Ok(())
 }
 
-fn delete_membership(change: &mut Change<'_>, die: u64) -> Result<(), ApiError> {
+fn delete_membership(change: &mut Change<'_>, random: u64) -> Result<(), ApiError> {
     let instance = change.instance();
-    let membership = picked(die, instance.memberships_count())
+    let membership = picked(random, instance.memberships_count())
         .and_then(|index| instance.memberships(Direction::Ascending).nth(index))
         .map(|membership| (membership.organization_id.clone(), membership.user_id.clone()));
     let Some((organization, user)) = membership else { return Ok(()) };
@@ -68,12 +68,12 @@ fn delete_membership(change: &mut Change<'_>, die: u64) -> Result<(), ApiError> 
     Ok(())
 }
 
-fn any_user(change: &Change<'_>, die: u64) -> Option<String> {
+fn any_user(change: &Change<'_>, random: u64) -> Option<String> {
     let instance = change.instance();
-    let index = picked(die, instance.users_count())?;
+    let index = picked(random, instance.users_count())?;
     Some(instance.users(Direction::Ascending, &Window::default()).nth(index)?.id.clone())
 }
 
-fn picked(die: u64, of: usize) -> Option<usize> {
-    usize::try_from(die.checked_rem(of as u64)?).ok()
+fn picked(random: u64, of: usize) -> Option<usize> {
+    usize::try_from(random.checked_rem(of as u64)?).ok()
 }

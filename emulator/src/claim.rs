@@ -1,4 +1,4 @@
-//! A claim on a folder or a file that two processes must not use at once.
+//! Locks a folder or a file that two processes must not use at once.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -6,21 +6,21 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-/// Holds a lock until it is dropped, or its process ends, however that is.
+/// A lock until it is dropped or the process ends.
 #[derive(Debug)]
 pub struct Claim(File);
 
-/// Why there is no claim.
+/// The reasons for which a lock cannot be acquired.
 #[derive(Debug, Error)]
 pub enum ClaimError {
-    /// Another process has it.
+    /// Another process has the lock.
     #[error("{} is in use by process {holder}: stop that process or choose another path", path.display())]
     Held {
         path: PathBuf,
         /// The id of the process.
         holder: String,
     },
-    /// The lock cannot be taken.
+    /// The lock file cannot be locked.
     #[error("the lock {} cannot be acquired", path.display())]
     Failed {
         path: PathBuf,
@@ -30,7 +30,7 @@ pub enum ClaimError {
 }
 
 impl Claim {
-    /// Claims `path` by a lock on the file `lock`, which is made if it is not there, and holds the id of this process.
+    /// Locks `path` by the file `lock`, which is created if it does not exist, and contains the id of this process.
     ///
     /// # Errors
     ///
@@ -43,7 +43,7 @@ impl Claim {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
-                // Another process may be about to write it.
+                // Another process may be writing its id.
                 let _ = file.read_to_string(&mut holder);
                 let holder = Some(holder.trim()).filter(|holder| !holder.is_empty()).unwrap_or("unknown").to_owned();
                 return Err(ClaimError::Held { path: path.to_owned(), holder });
@@ -59,7 +59,7 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        // The file stays: removing it would let two processes hold locks on two files of one name.
+        // The file is not removed: otherwise two processes could lock two files of the same name.
         let _ = self.0.set_len(0);
         let _ = self.0.unlock();
     }

@@ -1,10 +1,10 @@
-//! What an emulator is started with, and the constants that make its defaults the same every time.
+//! The configuration of an emulator, and the fixed values of its defaults.
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{Faults, HostName};
 
-/// Tells the time as Unix milliseconds. A test hands in a frozen one to put two changes into one millisecond.
+/// Returns the current time in Unix ms. A test passes a frozen clock to make two changes in one millisecond.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// The secret key that the Backend API accepts unless another is configured.
@@ -34,15 +34,16 @@ pub const SVIX_RETRY_SCHEDULE: [Duration; 8] = [
 /// How much faster than Svix the default schedule runs: an hour of waiting takes 3.6 s, the whole schedule 99 s.
 pub const RETRY_SCALE: u32 = 1000;
 
-/// How long an endpoint has to answer. Svix's own value, not scaled: it limits the receiver's work, not the waiting.
+/// The time limit of a delivery attempt. Svix's own value, not scaled: it limits the receiver's work, not the waiting.
 pub const DELIVERY_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How to start an emulator. `Config::default()` listens on a free port, holds nobody and delivers nowhere.
+/// The configuration of an emulator. `Config::default()` listens on a free port and has no users and no endpoints.
 #[derive(Clone)]
 pub struct Config {
-    /// The port on 127.0.0.1; 0 picks a free one.
+    /// The port on 127.0.0.1; 0 selects a free port.
     pub port: u16,
-    /// Under which names it may be asked, beside those of this machine; pages of these hosts may ask, too.
+    /// Additional host names that requests may name, besides those of this machine; pages of these hosts are allowed,
+    /// too.
     pub allow_hosts: Vec<HostName>,
     /// The bearer token that the Backend API requires.
     pub secret_key: String,
@@ -50,57 +51,58 @@ pub struct Config {
     pub webhook_secret: String,
     /// The `instance_id` of every event and of `GET /v1/instance`.
     pub instance_id: String,
-    /// Whether `GET /v1/instance` says that the instance is one for production, not for development.
+    /// Whether `GET /v1/instance` returns a production instance instead of a development instance.
     pub production: bool,
     /// The `iss` of session tokens, which at Clerk is the Frontend API's URL; without one the emulator's own URL.
     pub issuer: Option<String>,
-    /// The `azp` of session tokens, unless the request for one has an `Origin`. Pages of this origin may ask.
+    /// The `azp` of session tokens, unless the token request has an `Origin`. Pages of this origin are allowed.
     pub front_end: String,
-    /// The first webhook endpoint. Further ones come by [`crate::Emulator::add_endpoint`].
+    /// The URL of the first webhook endpoint. [`crate::Emulator::add_endpoint`] adds others.
     pub webhook_url: Option<String>,
-    /// Where all randomness starts: ids, secrets of added endpoints, faults.
+    /// The seed of the random generator: ids, secrets of added endpoints, faults.
     pub seed: u64,
-    /// How many sample users an empty instance is given.
+    /// The number of sample users of an empty instance.
     pub users: usize,
-    /// Who else there is, without taking memory: see [`Generated`]. Not to be had together with a snapshot.
+    /// The generated entities, which need no memory: see [`Generated`]. Cannot be combined with a snapshot.
     pub generated: Generated,
-    /// Whether the sample users are announced by webhooks, too. Off: they were there before the endpoint was.
+    /// Whether webhooks are sent for the sample users.
     pub announce_samples: bool,
     /// The file that the instance is loaded from and saved to.
     pub snapshot: Option<PathBuf>,
-    /// The wait before each attempt; its length is the number of attempts. An empty one means a single attempt at once.
+    /// The wait before each attempt; its length is the number of attempts. An empty schedule means one attempt at once.
     pub retry_schedule: Vec<Duration>,
-    /// How long an endpoint has to answer before an attempt counts as failed.
+    /// The time limit of a delivery attempt.
     pub delivery_timeout: Duration,
-    /// How many attempts may be under way to one endpoint. 1 keeps the order of changes while nothing fails.
+    /// The maximum number of concurrent attempts to one endpoint. 1 keeps the order of changes as long as no attempt
+    /// fails.
     pub concurrency: usize,
-    /// Clerk's rate limits, if they are to be felt.
+    /// The rate limits; `None` for no limits.
     pub rate_limits: Option<RateLimits>,
-    /// What goes wrong from the start.
+    /// The fault settings at the start.
     pub faults: Faults,
-    /// Where times come from.
+    /// The clock.
     pub clock: Clock,
 }
 
-/// A population that is computed on demand, from the seed, so that a million users cost no memory and no start-up time.
-/// They came one a millisecond from 2024-01-01 on, and no webhook ever announced them; for the rest they are users,
-/// organizations and memberships like others. What is changed of them takes memory from then on.
+/// The size of a population that is computed on demand from the seed, so that a million users need no memory and no
+/// start-up time. Generated entities were created one per millisecond from 2024-01-01 on, and no webhooks are sent for
+/// them; otherwise they behave like stored entities. A changed entity is stored in memory.
 ///
-/// Lists by creation, counts without filters but those by time, and everything about one entity take no longer than
-/// with a small population; other filters and orders walk over everybody.
+/// Lists by creation, counts without filters except those by time, and requests about one entity take as long as with a
+/// small population; other filters and orders read all entities.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Generated {
-    /// How many users, up to 1,000,000,000 like the other two.
+    /// The number of users, up to 1,000,000,000 like the other two.
     pub users: u64,
     pub organizations: u64,
-    /// How many memberships: one pair of the users and the organizations each, so no more than there are pairs.
+    /// The number of memberships, each of another pair of a user and an organization.
     pub memberships: u64,
 }
 
 /// Requests allowed within a window, as Clerk counts them (clerk.com/docs, "system limits").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimits {
-    /// Requests to the Backend API as a whole.
+    /// All requests to the Backend API.
     pub requests: u32,
     /// Changes of one user, organization or membership (PATCH and PUT).
     pub changes_per_entity: u32,
@@ -162,7 +164,7 @@ impl fmt::Debug for Config {
     }
 }
 
-/// The one place where the library looks at the machine's clock.
+/// The only place where the library reads the machine's clock.
 #[expect(
     clippy::disallowed_methods,
     reason = "a default has to come from somewhere; everything else is handed a clock"

@@ -1,4 +1,4 @@
-//! The emulator's own control plane under `/_emulator`: loopback only, no key.
+//! The control routes of the emulator under `/_emulator`: only on loopback, without a key.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -32,7 +32,7 @@ pub(crate) fn router() -> Router<Arc<App>> {
         .route("/_emulator/settle", post(settle))
 }
 
-/// What is wrong with a request to the control plane, in one sentence.
+/// The error of a control route, in one sentence.
 struct Refusal(StatusCode, String);
 
 impl IntoResponse for Refusal {
@@ -41,7 +41,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// serde's own message names the unknown field and those that there are.
+/// The message of serde names the unknown field and the known fields.
 fn parse<T: for<'de> Deserialize<'de>>(body: &Bytes) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|error| Refusal(StatusCode::BAD_REQUEST, error.to_string()))
 }
@@ -82,7 +82,7 @@ async fn deliveries(State(app): State<Arc<App>>) -> Json<Vec<Delivery>> {
 async fn replay(State(app): State<Arc<App>>, Path(svix_id): Path<String>) -> Result<Json<Vec<Delivery>>, Refusal> {
     let replayed = app.sender.replay(&svix_id);
     if replayed.is_empty() {
-        return Err(Refusal(StatusCode::NOT_FOUND, format!("no delivery has the id {svix_id}")));
+        return Err(Refusal(StatusCode::NOT_FOUND, format!("no message with the svix-id {svix_id} was sent")));
     }
     Ok(Json(replayed))
 }
@@ -96,7 +96,7 @@ async fn mint(State(app): State<Arc<App>>, body: Bytes) -> Result<Json<Value>, R
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Rotation {
-    /// Whether the JWKS forgets the keys before.
+    /// Whether the JWKS drops the earlier keys.
     #[serde(default)]
     drop: bool,
 }

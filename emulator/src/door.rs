@@ -1,8 +1,8 @@
-//! Who may ask a server on this machine.
+//! Checks the headers Host, Origin and Content-Type, against DNS rebinding and cross-site requests.
 //!
-//! It listens on 127.0.0.1 only, but a page in the developer's browser can reach that, too: by a request that needs no
-//! permission, such as a POST of plain text, or by a name of its own that it lets point to 127.0.0.1 (DNS rebinding).
-//! The names of [`Host`](HOST) and [`Origin`](ORIGIN) are the browser's: a page cannot choose them.
+//! The servers listen on 127.0.0.1 only, but a page in the developer's browser can reach that address, too: by a
+//! request that needs no preflight, such as a POST of plain text, or by its own host name that points to 127.0.0.1 (DNS
+//! rebinding). The browser sets [`Host`](HOST) and [`Origin`](ORIGIN): a page cannot choose them.
 
 use std::{fmt, net::IpAddr, str::FromStr, sync::Arc};
 
@@ -20,14 +20,14 @@ use axum::{
 };
 use serde_json::json;
 
-/// A page can send neither without the permission that a preflight asks for.
+/// A page can send these types only after a preflight.
 const JSON_TYPES: [&str; 2] = ["application/json", "application/x-amz-json-1.0"];
 
-/// A name under which a server may be asked, without a scheme and without a port, such as `abc.ngrok-free.app`.
+/// A host name that requests may name, without scheme and port, such as `abc.ngrok-free.app`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostName(String);
 
-/// What is no [`HostName`].
+/// Text that is no [`HostName`].
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("a host name must have no scheme, port or path, such as abc.ngrok-free.app")]
 pub struct InvalidHostName;
@@ -50,37 +50,37 @@ impl fmt::Display for HostName {
     }
 }
 
-/// The rules about `Host`, `Origin` and the content type, for one server or for several.
+/// The allowed hosts and origins, for one server or several.
 #[derive(Clone, Debug, Default)]
 pub struct Door(Arc<Rules>);
 
 #[derive(Debug, Default)]
 struct Rules {
-    /// Beside this machine's own names.
+    /// The names besides those of this machine.
     names: Vec<String>,
-    /// The origin of a page that may ask, wherever it is.
+    /// The origin of one further allowed page.
     page: Option<String>,
 }
 
 impl Door {
-    /// For the names of this machine, all IP addresses (a page cannot rebind an address), and these names.
+    /// Allows the names of this machine, all IP addresses (a page cannot rebind an address), and these names.
     pub fn new(names: &[HostName]) -> Self {
         Self(Arc::new(Rules { names: names.iter().map(HostName::to_string).collect(), page: None }))
     }
 
-    /// Lets pages of one more origin in.
+    /// Allows pages of one more origin.
     pub(crate) fn and_page(&self, origin: &str) -> Self {
         let page = Some(origin.trim_end_matches('/').to_ascii_lowercase());
         Self(Arc::new(Rules { names: self.0.names.clone(), page }))
     }
 
-    /// A server with rules of its own about pages: only `Host` is checked.
+    /// Wraps a server that checks origins itself: only `Host` is checked.
     pub fn by_host(&self, router: Router) -> Router {
         router.layer(middleware::from_fn_with_state(self.clone(), check_host))
     }
 
-    /// A server that answers no pages but those of this machine and of the allowed names: `Host` and `Origin` are
-    /// checked, and what changes something must be JSON.
+    /// Wraps a server that answers only pages of this machine and of the allowed names: `Host` and `Origin` are
+    /// checked, and the body of a POST, PUT, PATCH or DELETE must be JSON.
     pub fn by_host_and_origin(&self, router: Router) -> Router {
         router.layer(middleware::from_fn_with_state(self.clone(), check_all))
     }
@@ -153,7 +153,7 @@ fn address(name: &str) -> Option<IpAddr> {
     name.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
-/// A request without a body and without a content type has `Origin` alone to tell where it comes from.
+/// Whether the body is JSON or absent. For a request without a body, `Origin` alone shows where it comes from.
 fn is_json(request: &Request) -> Result<(), Refusal> {
     if [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method()) {
         return Ok(());
@@ -184,15 +184,17 @@ impl IntoResponse for Refusal {
             Self::Origin(origin) => (
                 StatusCode::FORBIDDEN,
                 format!(
-                    "a page of {origin:?} must not ask this server: start with --allow-host NAME if that site is yours"
+                    "requests from the origin {origin:?} are not allowed: start with --allow-host NAME if that site is \
+                     yours"
                 ),
             ),
             Self::MediaType => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "a request that changes something must have the header Content-Type: application/json".to_owned(),
+                "a POST, PUT, PATCH or DELETE request with a body must have the header Content-Type: application/json"
+                    .to_owned(),
             ),
         };
-        tracing::warn!(%message, "request refused");
+        tracing::warn!(reason = %message, "request rejected");
         (status, Json(json!({ "message": message }))).into_response()
     }
 }

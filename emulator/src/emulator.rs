@@ -1,4 +1,4 @@
-//! A running emulator: its start, its tasks, its end.
+//! Starts, runs and stops the emulator: listener, background tasks, snapshot.
 
 use std::{collections::BTreeMap, fmt, io, net::Ipv4Addr, sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::{
     config::{Config, Generated},
     control,
     door::Door,
-    faults::{FaultDesk, Faults, InvalidDial},
+    faults::{FaultDesk, Faults, InvalidFaultSetting},
     instance::{GeneratedError, Instance, SnapshotError},
     limits::Limiter,
     lock::Lock,
@@ -24,41 +24,41 @@ use crate::{
     webhooks::{Delivery, Endpoint, EndpointError, queue::Queue, sender::Sender},
 };
 
-/// How long after a change the snapshot is written, together with whatever else has changed by then.
+/// The delay between a change and the write of the snapshot, which includes later changes up to then.
 const SAVE_DELAY: Duration = Duration::from_millis(200);
 
-/// Why an emulator could not start.
+/// The reasons for which an emulator cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The port is taken or not allowed.
+    /// The port is in use or not allowed.
     #[error("cannot listen on port {port} of 127.0.0.1")]
     Listen {
-        /// The port that was asked for.
+        /// The requested port.
         port: u16,
-        /// What the system said.
+        /// The error of the operating system.
         #[source]
         source: io::Error,
     },
     /// The snapshot exists but cannot be used.
-    #[error("instance cannot be loaded")]
+    #[error("the snapshot cannot be loaded (--snapshot)")]
     Snapshot(#[from] SnapshotError),
     /// The population to generate is impossible.
-    #[error("population cannot be generated")]
+    #[error("the generated entities are impossible")]
     Generated(#[from] GeneratedError),
     /// The webhook URL or its secret.
-    #[error("first webhook endpoint cannot be used")]
+    #[error("the webhook endpoint cannot be used (--webhook-url, --webhook-secret)")]
     Endpoint(#[from] EndpointError),
-    #[error("faults cannot be set")]
-    Faults(#[from] InvalidDial),
+    #[error("the fault settings are invalid")]
+    Faults(#[from] InvalidFaultSetting),
     /// The HTTP client for webhooks could not be built.
-    #[error("client for webhooks cannot be built")]
+    #[error("the HTTP client for webhooks cannot be created")]
     Client(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The sample users contradict one another, which is a bug in the emulator.
-    #[error("sample users cannot be created")]
+    #[error("the sample users cannot be created")]
     Samples,
 }
 
-/// A running emulator. Dropping it ends its tasks and connections at once, without a last snapshot: prefer
+/// A running emulator. Dropping it stops its tasks and connections at once, without a last snapshot: prefer
 /// [`Emulator::stop`].
 pub struct Emulator {
     app: Arc<App>,
@@ -75,7 +75,7 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// If the port is taken, the snapshot unreadable, a setting malformed, or a population impossible to generate.
+    /// If the port is in use, the snapshot cannot be read, a setting is malformed, or a population is impossible.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let webhook_secret = config.webhook_secret.clone();
         let listening = |source| StartError::Listen { port: config.port, source };
@@ -92,11 +92,11 @@ impl Emulator {
         let mut background = JoinSet::new();
         background.spawn(Arc::clone(&app.sender).run());
         background.spawn(keep_saved(Arc::clone(&app)));
-        tracing::info!(%url, "clerk emulator listens");
+        tracing::info!(%url, "the Clerk emulator listens");
         Ok(Self { app, url, webhook_secret, stopping, server, background })
     }
 
-    /// Where it listens, for example `http://127.0.0.1:3001`: what Clerk's SDKs call the API URL.
+    /// The address, for example `http://127.0.0.1:3001`. Clerk's SDKs call it the API URL.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -111,7 +111,7 @@ impl Emulator {
         &self.webhook_secret
     }
 
-    /// The instance that events and `GET /v1/instance` name.
+    /// The instance id in events and in `GET /v1/instance`.
     pub fn instance_id(&self) -> &str {
         &self.app.instance_id
     }
@@ -121,84 +121,84 @@ impl Emulator {
         &self.app.issuer
     }
 
-    /// Where everybody finds the keys of session tokens: at this emulator, whatever the issuer.
+    /// The JWKS URL of session tokens: always this emulator, whatever the issuer.
     pub fn jwks_url(&self) -> String {
         format!("{}{JWKS_PATH}", self.url)
     }
 
-    /// The public half of the key that signs session tokens now, as PEM: for verifiers that ask nobody.
+    /// The public key of session tokens as PEM, for verifiers without a network.
     pub fn jwt_key(&self) -> &str {
         self.app.public_key_pem()
     }
 
-    /// A session token to order, with any defect: the code behind `POST /_emulator/tokens`. Signing takes a while in
-    /// a debug build, and keeps the thread busy for as long.
+    /// Creates a session token with any defect, as `POST /_emulator/tokens` does. Signing is slow in a debug build and
+    /// blocks the thread.
     ///
     /// # Errors
     ///
-    /// If a retired key is to sign and the keys were never rotated.
+    /// If the retired key is requested and the keys were never rotated.
     pub fn mint(&self, request: &TokenRequest) -> Result<String, MintError> {
         self.app.mint(request)
     }
 
-    /// Makes the next key sign and answers with its `kid`. The JWKS shows the keys before it, too, unless they are
-    /// dropped.
-    #[must_use = "the answer is the key's id"]
+    /// Rotates the signing keys and returns the `kid` of the new key. The JWKS still contains the earlier keys, unless
+    /// they are dropped.
+    #[must_use = "the result is the key's id"]
     pub fn rotate_keys(&self, drop_retired: bool) -> String {
         self.app.rotate_keys(drop_retired)
     }
 
-    /// Sets the fault dials and starts their dice anew.
+    /// Replaces the fault settings and restarts the random sequence.
     ///
     /// # Errors
     ///
-    /// If a rate is not between 0 and 1, or faults are confined to a list that there is not; the dials then stay as
-    /// they were.
-    pub fn set_faults(&self, faults: Faults) -> Result<(), InvalidDial> {
+    /// If a rate is not between 0 and 1, or the list to which faults are limited does not exist; the settings then stay
+    /// unchanged.
+    pub fn set_faults(&self, faults: Faults) -> Result<(), InvalidFaultSetting> {
         faults.check()?;
         self.app.faults.lock().set(faults);
         Ok(())
     }
 
-    /// The fault dials as they stand.
+    /// The current fault settings.
     pub fn faults(&self) -> Faults {
         self.app.faults.lock().faults().clone()
     }
 
-    /// Adds a webhook endpoint for changes from now on; without a secret it is given one.
+    /// Adds a webhook endpoint for changes from now on; generates a secret if none is given.
     ///
     /// # Errors
     ///
-    /// If the URL is not one of HTTP, or the secret not `whsec_` and base64.
+    /// If the URL is not an HTTP URL, or the secret is not `whsec_` followed by base64.
     pub fn add_endpoint(&self, url: &str, secret: Option<&str>) -> Result<Endpoint, EndpointError> {
         self.app.add_endpoint(url, secret.map(str::to_owned))
     }
 
-    /// Requests to the Backend API and for the public JWKS since the start, by method and route template
-    /// (`GET /v1/users/{user_id}`); those to unknown paths count as `*`.
+    /// The number of requests to the Backend API and the public JWKS since the start, by method and route template
+    /// (`GET /v1/users/{user_id}`); `*` counts unknown paths.
     pub fn requests(&self) -> BTreeMap<String, u64> {
         self.app.requests.lock().clone()
     }
 
-    /// Every delivery since the start, in the order of the changes.
+    /// All deliveries since the start, in the order of the changes.
     pub fn deliveries(&self) -> Vec<Delivery> {
         self.app.sender.deliveries()
     }
 
-    /// Sends a message again to every endpoint it was meant for, under the same svix-id. Answers with the deliveries
-    /// concerned: none if there is no such message.
-    #[must_use = "an empty answer means that nothing is sent"]
+    /// Sends a message again to all its endpoints, with the same svix-id. Returns the deliveries; empty if there is no
+    /// such message.
+    #[must_use = "an empty result means that nothing is sent"]
     pub fn replay(&self, svix_id: &str) -> Vec<Delivery> {
         self.app.sender.replay(svix_id)
     }
 
-    /// Returns when no delivery is pending or under way, retries that wait for their time included.
+    /// Waits until no delivery is pending, in progress or waiting for a retry.
     pub async fn settled(&self) {
         self.app.sender.settled().await;
     }
 
-    /// Finishes the requests under way, ends those that take longer than [`crate::STOP_GRACE`], and saves the snapshot.
-    /// Deliveries that are still pending are lost.
+    /// Finishes the requests in progress, aborts those that take longer than [`crate::STOP_GRACE`], and saves the
+    /// snapshot. Pending deliveries are lost.
     ///
     /// # Errors
     ///
@@ -216,7 +216,7 @@ fn build(config: Config, url: &str) -> Result<Arc<App>, StartError> {
     if config.snapshot.is_some() && config.generated != Generated::default() {
         return Err(GeneratedError::Snapshot.into());
     }
-    // Only an instance that was never saved gets samples: whoever deleted them all wants it that way.
+    // Only an instance without a snapshot gets sample users: a snapshot without users was made on purpose.
     let saved = config.snapshot.as_deref().map(|path| Instance::load(path, config.seed));
     let mut announced = Vec::new();
     let instance = if let Some(instance) = saved.transpose()?.flatten() {
@@ -253,7 +253,7 @@ fn build(config: Config, url: &str) -> Result<Arc<App>, StartError> {
         app.add_endpoint(&url, Some(config.webhook_secret))?;
     }
     app.announce(announced);
-    // The samples' times are those of this start: the next one must not make them up again.
+    // The times of the samples are those of this start: the next start must not create them again.
     app.unsaved.notify_one();
     Ok(Arc::new(app))
 }
@@ -264,14 +264,14 @@ impl fmt::Debug for Emulator {
     }
 }
 
-/// Writes the snapshot a moment after each change. The writing blocks the thread on purpose: it is small, and what is
-/// never awaited cannot be cut in half by the emulator's end.
+/// Writes the snapshot shortly after each change. The write blocks the thread on purpose: it is short, and the end of
+/// the emulator cannot interrupt it.
 async fn keep_saved(app: Arc<App>) {
     loop {
         app.unsaved.notified().await;
         tokio::time::sleep(SAVE_DELAY).await;
         if let Err(error) = app.save() {
-            tracing::warn!(error = &error as &dyn std::error::Error, "snapshot not saved");
+            tracing::warn!(error = &error as &dyn std::error::Error, "the snapshot cannot be saved");
         }
     }
 }

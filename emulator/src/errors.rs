@@ -1,6 +1,6 @@
 //! Clerk's error object: `{"errors":[{message, long_message, code, meta?}], "clerk_trace_id"}`.
 //!
-//! Codes and texts are those that Clerk's published SDKs and localizations know; where none is known, the nearest.
+//! Codes and texts are those in Clerk's published SDKs and localizations; where none is published, the nearest.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,14 +11,14 @@ use axum::{
 };
 use serde_json::json;
 
-/// A refusal in Clerk's words.
+/// An error in Clerk's form.
 #[derive(Debug)]
 pub(crate) struct ApiError {
     status: StatusCode,
     code: &'static str,
     message: String,
     long_message: String,
-    /// The parameter that is to blame.
+    /// The parameter that caused the error.
     parameter: Option<String>,
     retry_after_seconds: Option<u64>,
 }
@@ -46,12 +46,12 @@ impl ApiError {
     }
 
     pub(crate) fn no_route(method: &str, path: &str) -> Self {
-        let long = format!("The emulator does not answer {method} {path}");
+        let long = format!("The emulator does not implement {method} {path}");
         Self::new(StatusCode::NOT_FOUND, "resource_not_found", "not found", long)
     }
 
-    pub(crate) fn method_not_allowed() -> Self {
-        let long = "This path answers other methods";
+    pub(crate) fn method_not_allowed(method: &str) -> Self {
+        let long = format!("This path does not support {method}");
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "method not allowed", long)
     }
 
@@ -125,7 +125,7 @@ impl ApiError {
         Self::new(status, code, "already a member", long).about("user_id")
     }
 
-    /// For an ended session's token. The words are the Frontend API's.
+    /// For a token of an ended session. The text is that of the Frontend API.
     pub(crate) fn no_active_session() -> Self {
         let long = "Unable to authenticate the request, you need to supply an active session";
         Self::new(StatusCode::UNAUTHORIZED, "authentication_invalid", "Invalid authentication", long)
@@ -158,7 +158,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Counted rather than random: a trace only has to be told from the next one.
+/// A counter instead of a random id: a trace must only differ from the next one.
 fn trace_id() -> String {
     static REFUSALS: AtomicU64 = AtomicU64::new(1);
     format!("{:032x}", REFUSALS.fetch_add(1, Ordering::Relaxed))

@@ -1,18 +1,18 @@
-//! A Clerk that answers like Clerk, for development and tests: its Backend API, its webhooks as Svix delivers them, and
-//! bad days on demand. Nothing leaves the machine, unless a webhook URL points elsewhere.
+//! An emulator of Clerk for development and tests: Backend API, webhooks as Svix delivers them, and faults that a test
+//! sets. It sends nothing to other machines, unless a webhook URL names one.
 //!
 //! In reading order:
 //!
-//! - [`Config`] says what an emulator is started with, [`Emulator`] is a running one;
-//! - `instance` holds users, organizations, memberships and sessions, and is the only place that changes them;
-//! - `tokens` signs what a session is proved with, rightly or with a defect;
-//! - `api` is `/v1` over it, `errors` Clerk's way of refusing, `limits` its rate limits;
-//! - `webhooks` takes every change's events to the endpoints: a queue that decides, a sender that posts;
-//! - `faults` are the dials, `churn` is the one that changes the instance, `control` the routes under `/_emulator` that turn them and look inside;
-//! - `door` keeps the pages out that a developer's browser shows beside;
-//! - `samples` fills an empty instance, `serve` answers until told to stop;
-//! - [`claim`] keeps two processes from one folder or file, [`output`] is how this program, and the `rollcall` command, print;
-//! - the program of the same name is arguments, environment and signals around all this.
+//! - [`Config`] is the configuration of an emulator, [`Emulator`] a running emulator;
+//! - `instance` contains users, organizations, memberships and sessions, and is the only module that changes them;
+//! - `tokens` creates session tokens, valid ones and ones with a defect;
+//! - `api` is the Backend API under `/v1`, `errors` Clerk's error object, `limits` the rate limits;
+//! - `webhooks` delivers the events of each change to the endpoints: a queue that decides, a sender that posts;
+//! - `faults` are the fault settings, `churn` makes the simulated changes, `control` has the routes under `/_emulator`;
+//! - `door` rejects requests of other pages in the developer's browser;
+//! - `samples` fills an empty instance, `serve` answers requests until the stop signal;
+//! - [`claim`] locks a folder or a file for one process, [`output`] prints for this program and the `rollcall` command;
+//! - the program of the same name adds arguments, environment and signals.
 //!
 //! ```
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -28,7 +28,7 @@
 //! ```
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
-// A Clerk user is one `json!` literal of some fifty fields, each of which is a step of the macro.
+// A Clerk user is one `json!` literal of about fifty fields; each of them is a step of the macro.
 #![recursion_limit = "256"]
 
 mod api;
@@ -56,7 +56,7 @@ pub use config::{
 };
 pub use door::{Door, HostName, InvalidHostName};
 pub use emulator::{Emulator, StartError};
-pub use faults::{ApiFaults, Faults, InvalidDial, WebhookFaults};
+pub use faults::{ApiFaults, Faults, InvalidFaultSetting, WebhookFaults};
 pub use instance::{GeneratedError, SnapshotError};
 pub use serve::STOP_GRACE;
 pub use tokens::{MintError, TOKEN_LIFETIME_SECONDS, Tamper, TokenAlgorithm, TokenKey, TokenRequest, TokenVersion};

@@ -1,4 +1,4 @@
-//! Clerk's rate limits: so many requests in a window, per instance and per changed entity.
+//! Enforces Clerk's rate limits: a number of requests per window, for the instance and for each changed entity.
 
 use std::collections::HashMap;
 
@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 use crate::{config::RateLimits, lock::Lock};
 
-/// Fixed windows, each begun by the first request in it. They run on tokio's clock, not on the configured one: a frozen
-/// clock would never let anybody in again.
+/// Fixed windows, each begun by its first request. They use tokio's clock, not the configured one: with a frozen clock
+/// a window would never end.
 pub(crate) struct Limiter {
     limits: RateLimits,
     windows: Lock<HashMap<String, (Instant, u32)>>,
@@ -18,7 +18,8 @@ impl Limiter {
         Self { limits, windows: Lock::new(HashMap::new()) }
     }
 
-    /// Counts a request; `changed` is the path of the entity that it changes. Refused with the seconds to wait.
+    /// Counts a request; `changed` is the path of the entity that it changes. The error is the number of seconds to
+    /// wait.
     pub(crate) fn admit(&self, changed: Option<&str>) -> Result<(), u64> {
         let now = Instant::now();
         let mut windows = self.windows.lock();

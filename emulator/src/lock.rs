@@ -1,8 +1,8 @@
-//! A mutex whose poison is ignored: a panic in one request's handler must not take the emulator down with it.
+//! A mutex that ignores poisoning: a panic in one request must not stop the emulator.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Never held across an await.
+/// Never locked across an await.
 pub(crate) struct Lock<T>(Mutex<T>);
 
 impl<T> Lock<T> {

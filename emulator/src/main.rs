@@ -1,4 +1,4 @@
-//! The emulator as a program of its own: arguments, environment, signals, exit status.
+//! The program `clerk-emulator`: arguments, environment, signals, exit status.
 
 use std::{
     io::{self, IsTerminal},
@@ -14,18 +14,19 @@ use clerk_emulator::{Config, Emulator, FRONT_END, HostName, INSTANCE_ID, SECRET_
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Wrong usage, in the numbers of BSD's `sysexits.h`.
+/// The exit status of wrong usage, as in BSD's `sysexits.h`.
 const USAGE: u8 = 64;
 
-/// Emulate Clerk for development and tests: Backend API, signed webhooks and faults on request. Stops on Ctrl-C or
-/// SIGTERM.
+/// Emulate Clerk for development and tests: Backend API, signed webhooks, and faults that a test switches on. Stops on
+/// Ctrl-C or SIGTERM.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 struct Args {
     /// Port on 127.0.0.1; 0 selects a free port
     #[arg(long, default_value_t = 3001)]
     port: u16,
-    /// Additional host name to accept, also as the origin of pages, for a tunnel or a container. May be repeated
+    /// Additional host name that the headers Host and Origin of a request may contain, such as the name of a tunnel or
+    /// a container. May be repeated
     #[arg(long, value_name = "NAME")]
     allow_host: Vec<HostName>,
     /// Number of sample users at the start
@@ -43,7 +44,7 @@ struct Args {
     /// Instance id in the events
     #[arg(long, value_name = "ID", default_value = INSTANCE_ID)]
     instance_id: String,
-    /// Report a production instance instead of a development instance
+    /// Answer GET /v1/instance with environment_type "production" instead of "development"
     #[arg(long)]
     production: bool,
     /// Issuer (iss) of session tokens; default: the emulator's URL
@@ -55,7 +56,7 @@ struct Args {
     /// File that stores all data, for reuse on the next start
     #[arg(long, value_name = "FILE")]
     snapshot: Option<PathBuf>,
-    /// Seed of the random ids and faults
+    /// Seed of the random generator for ids and for the choice of faults
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// Print one JSON object with the address, the keys and the instance when the emulator is ready
@@ -76,13 +77,13 @@ fn main() -> ExitCode {
             };
         }
     };
-    // Standard output belongs to the addresses.
+    // Logs to standard error: standard output is for the addresses.
     let logs = tracing_subscriber::fmt().compact().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
-    // A log that nobody reads any more is no reason to stop: saying so on the same closed pipe would be one.
+    // A closed standard error must not stop the emulator, and an error about it could not be written there either.
     logs.log_internal_errors(false).init();
     let done = tokio::runtime::Runtime::new().map_err(anyhow::Error::from).and_then(|runtime| {
         let done = runtime.block_on(run(args));
-        // Dropping it would wait for a start that was given up.
+        // Dropping the runtime would wait for an aborted start.
         runtime.shutdown_background();
         done
     });
@@ -94,30 +95,30 @@ fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> anyhow::Result<()> {
-    // Before anything is started: a signal that comes early must not be lost.
+    // Before anything is started: an early signal must not be lost.
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let told = async {
+    let stop_signal = async {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
     };
-    tokio::pin!(told);
-    tracing::info!("clerk emulator starts");
+    tokio::pin!(stop_signal);
+    tracing::info!("the Clerk emulator starts");
     let json = args.json;
-    // Two emulators that save to one file would overwrite each other's users.
+    // Two emulators with one snapshot file would overwrite each other's users.
     let _claim = args.snapshot.as_deref().map(claim).transpose()?;
-    // A task of its own, because filling a large instance keeps its thread busy.
+    // A task of its own, because filling a large instance blocks its thread.
     let emulator = tokio::select! {
-        () = &mut told => return Ok(()),
+        () = &mut stop_signal => return Ok(()),
         started = tokio::spawn(Emulator::start(config(args))) => started??,
     };
     say(shown(&emulator, json))?;
-    told.await;
+    stop_signal.await;
     Ok(emulator.stop().await?)
 }
 
-/// Keeps the file of a snapshot for this process.
+/// Locks the snapshot file for this process.
 fn claim(snapshot: &Path) -> anyhow::Result<Claim> {
     if let Some(folder) = snapshot.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("creating the folder of {}", snapshot.display()))?;
@@ -127,7 +128,7 @@ fn claim(snapshot: &Path) -> anyhow::Result<Claim> {
     Claim::acquire(snapshot, Path::new(&lock)).context("--snapshot")
 }
 
-/// A variable that is set to nothing counts as not set.
+/// An empty variable counts as not set.
 fn config(args: Args) -> Config {
     let secret = args.webhook_secret.split_whitespace().next().unwrap_or(WEBHOOK_SECRET);
     let key = if args.secret_key.is_empty() { SECRET_KEY } else { &args.secret_key };
@@ -148,7 +149,7 @@ fn config(args: Args) -> Config {
     }
 }
 
-/// The addresses and keys as a program reads them, or as lines for a shell and for `.env`.
+/// The addresses and keys, as JSON or as lines for a shell and for `.env`.
 fn shown(emulator: &Emulator, json: bool) -> String {
     let (url, key, secret) = (emulator.url(), emulator.secret_key(), emulator.webhook_secret());
     let (issuer, jwks) = (emulator.issuer(), emulator.jwks_url());

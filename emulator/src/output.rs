@@ -1,23 +1,22 @@
-//! How a program prints: its results to standard output, all else to standard error.
+//! Prints results to standard output and messages to standard error.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 
-/// Prints a result to standard output, with a line break at its end. A reader who has closed the pipe wants no more: that
-/// is no error, and the program goes on to its end.
+/// Prints a result to standard output, with a line break at its end. A closed pipe is no error: the reader needs no
+/// more, and the program continues to its end.
 ///
 /// # Errors
 ///
-/// If it cannot be written for any other reason, such as a full disk: whoever redirects a result must learn that it is
-/// not there.
+/// If standard output cannot be written for another reason, such as a full disk.
 pub fn say(text: impl Display) -> io::Result<()> {
-    // In one piece: a reader of the first line gets all of it.
+    // In one write: a reader of the first line gets the whole line.
     let text = format!("{text}\n");
     let mut out = io::stdout().lock();
     printed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
-/// What [`say`] makes of a write to standard output, for one that somebody else has made.
+/// Converts the result of a write to standard output as [`say`] does, for writes of other libraries.
 ///
 /// # Errors
 ///
@@ -31,7 +30,7 @@ pub fn printed(written: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Prints a line to standard error. There is nobody who could be told that it failed.
+/// Prints a line to standard error. A failure is ignored, because it could not be reported.
 pub fn note(text: impl Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }

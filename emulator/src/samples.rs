@@ -1,4 +1,5 @@
-//! The sample users that an empty instance is given: few enough kinds to know by heart, every kind that hurts.
+//! Creates the sample users of an empty instance. They cover every unusual kind: no e-mail address, banned, no
+//! organization …
 
 use serde_json::{Value, json};
 
@@ -28,14 +29,14 @@ const FIRST_NAMES: [&str; 12] = [
 const LAST_NAMES: [&str; 7] = ["Abbott", "Brandt", "Castillo", "Dubois", "Eriksen", "Fischer", "Greene"];
 const ORGANIZATIONS: [&str; 4] = ["Acme Corp", "Globex", "Initech", "Umbrella Labs"];
 
-/// Users to an organization, until there are no further names.
+/// The number of users per organization, until there are no further names.
 const USERS_PER_ORGANIZATION: usize = 8;
-/// Every so many users come one with a username only, one with a phone only, and one who is banned.
+/// Of so many users one has a username only, one a phone number only, and one is banned.
 const KINDS_REPEAT: usize = 25;
 const MINUTE_MS: i64 = 60_000;
 
-/// Fills an instance with `count` users who signed up a minute apart, the last one a minute before `now`.
-/// Tells `announce` the events that this would have caused, oldest first, each with its time.
+/// Fills an instance with `count` users who signed up at intervals of a minute, the last one a minute before `now`.
+/// Calls `announce` with the events of these changes, oldest first, each with its time.
 pub(crate) fn fill(
     instance: &mut Instance,
     count: usize,
@@ -59,7 +60,7 @@ pub(crate) fn fill(
         } else {
             join(&mut change, &organization_ids[index % organizations], &user_id)?;
         }
-        // Every fourth belongs to two.
+        // Every fourth user belongs to two organizations.
         if index % 4 == 3 && organizations > 1 {
             let second = &organization_ids[(index + 1) % organization_ids.len()];
             if *second != organization_ids[index % organization_ids.len()] {
@@ -81,7 +82,7 @@ fn id_of(shape: &Value) -> String {
     shape["id"].as_str().unwrap_or_default().to_owned()
 }
 
-/// First and last name; 84 users have another each.
+/// First and last name; the first 84 pairs are different.
 pub(crate) fn names(index: usize) -> (&'static str, &'static str) {
     (FIRST_NAMES[index % FIRST_NAMES.len()], LAST_NAMES[index % LAST_NAMES.len()])
 }
@@ -115,7 +116,7 @@ fn sample_user(index: usize) -> NewUser {
     new
 }
 
-/// Some have a role in their public metadata, most have nothing there.
+/// The public metadata: some users have a role, most have none.
 pub(crate) fn role(index: usize) -> Metadata {
     let role = match index % 6 {
         0 => "admin",

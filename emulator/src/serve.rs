@@ -1,7 +1,7 @@
-//! Answering on a listener until told to stop.
+//! Serves HTTP on a listener until the stop signal, then finishes the requests in progress.
 //!
-//! `axum::serve` leaves its connections to themselves when it is ended: one with half a request on it would go on, and
-//! change an instance that is already saved. Here they belong to the server and end with it.
+//! `axum::serve` does not end its connections: one with half a request would continue and change an instance that is
+//! already saved. Here the connections belong to the server and end with it.
 
 use std::{io, time::Duration};
 
@@ -14,24 +14,24 @@ use tokio::{
     task::JoinSet,
 };
 
-/// How long requests under way may take to finish once the emulator is told to stop.
+/// How long requests in progress may take to finish after the stop signal.
 pub const STOP_GRACE: Duration = Duration::from_secs(2);
 
-/// The pause after a connection could not be accepted, which happens when the process has too many files open.
+/// The pause after a connection could not be accepted, as when the process has too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Answers until `stopping` turns true or its sender is gone, then waits for requests under way, and ends what is left
-/// after [`STOP_GRACE`].
+/// Answers requests until `stopping` is true or its sender is dropped, then waits for requests in progress, and aborts
+/// the rest after [`STOP_GRACE`].
 pub(crate) async fn serve(listener: TcpListener, router: Router, stopping: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
-    let told = told(stopping.clone());
-    tokio::pin!(told);
+    let stop = stopped(stopping.clone());
+    tokio::pin!(stop);
     loop {
         tokio::select! {
-            () = &mut told => break,
+            () = &mut stop => break,
             accepted = accept(&listener) => match accepted {
-                Ok(stream) => drop(connections.spawn(converse(stream, router.clone(), stopping.clone()))),
-                Err(error) => tracing::warn!(%error, "connection not accepted"),
+                Ok(stream) => drop(connections.spawn(serve_connection(stream, router.clone(), stopping.clone()))),
+                Err(error) => tracing::warn!(%error, "a connection cannot be accepted"),
             },
             Some(_) = connections.join_next() => {}
         }
@@ -39,7 +39,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stopping: watch
     drop(listener);
     let finished = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(STOP_GRACE, finished).await.is_err() {
-        tracing::warn!("requests were still under way when the emulator stopped");
+        tracing::warn!("requests were still in progress when the emulator stopped");
         connections.shutdown().await;
     }
 }
@@ -54,23 +54,23 @@ async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
     }
 }
 
-/// One connection, until the client closes it or, once told to stop, until no request is under way on it.
-async fn converse(stream: TcpStream, router: Router, stopping: watch::Receiver<bool>) {
+/// Serves one connection until the client closes it or, after the stop signal, until no request is in progress.
+async fn serve_connection(stream: TcpStream, router: Router, stopping: watch::Receiver<bool>) {
     let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     tokio::pin!(connection);
-    let conversed = tokio::select! {
-        conversed = connection.as_mut() => conversed,
-        () = told(stopping) => {
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = stopped(stopping) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
     };
-    if let Err(error) = conversed {
-        tracing::debug!(%error, "connection broke off");
+    if let Err(error) = served {
+        tracing::debug!(%error, "a connection ended with an error");
     }
 }
 
-async fn told(mut stopping: watch::Receiver<bool>) {
-    // A sender that is gone has told, too.
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    // A dropped sender counts as a stop signal.
     let _ = stopping.wait_for(|stop| *stop).await;
 }

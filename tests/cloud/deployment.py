@@ -10,6 +10,9 @@ from processes import ROOT
 from waits import until
 
 FUNCTIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/Cargo.toml"))
+# What the names of everything that belongs to a function begin with, such as `Webhook`.
+NAMES = re.findall(r"^  (\w+)Function:\n    Type: AWS::Serverless::Function$", (ROOT / "template.yaml").read_text(), re.MULTILINE)
+assert len(NAMES) == len(FUNCTIONS), f"{NAMES} are not {FUNCTIONS}"
 ARCHITECTURE = {"aarch64": "arm64", "arm64": "arm64", "x86_64": "x86_64"}[platform.machine()]
 BINARIES = ROOT / os.environ.get("ROLLCALL_BINARIES", f"target/lambda/{ARCHITECTURE}")
 # CloudFormation takes no longer template from a request itself.

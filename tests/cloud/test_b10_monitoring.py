@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 import svix
+from deployment import NAMES
 from presets import parameters
 from waits import until
 
-FUNCTIONS = ["Webhook", "EnsureProfile", "React", "Reconcile"]
 MINUTES = 60
 
 
@@ -45,10 +45,15 @@ def test_b10_nothing_rings_on_a_good_day(monitored):
     assert {name for name in monitored.alarms() if monitored.state(name) != "OK"} == set()
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", NAMES)
 def test_b10_a_function_that_breaks_rings(monitored, function):
-    """It may not read its secret any more, so it does not even start."""
+    """It may not read its secret any more, so it does not even start. Without a secret it is called with what is no event."""
     stack = monitored.stack
+    if not has_secret(stack, function):
+        assert "FunctionError" in invoke(stack, function)
+        monitored.evaluate()
+        monitored.rings(f"{function}Errors")
+        return
     stack.deny(f"{function}Role", "secretsmanager:GetSecretValue")
     touch(stack, function)
     answer = invoke(stack, function)
@@ -62,7 +67,7 @@ def test_b10_a_function_that_breaks_rings(monitored, function):
     monitored.rings(f"{function}Errors")
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", NAMES)
 def test_b10_a_function_that_is_throttled_rings(monitored, function):
     client, name = monitored.stack.client("lambda"), monitored.stack.resources[f"{function}Function"]
     client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
@@ -228,7 +233,7 @@ def test_b10_what_is_due_and_stays_rings(monitored):
     stack.deny("ReconcileRole", "s3:PutObject")
     answer = stack.invoke("ReconcileFunction", {"order": "purge_due"})
     stack.allow_again("ReconcileRole")
-    assert (answer["state"], answer["purges"]["left"]) == ("incomplete", 1)
+    assert (answer["state"], answer["purges"]["failed"]) == ("incomplete", 1)
     assert stack.row("ProfilesTable", pk, "PROFILE")
     monitored.publish("ReconcileLogs")
     monitored.rings("PurgesLeft")
@@ -280,7 +285,7 @@ def test_b10_a_day_without_a_run_rings_until_a_run_ends(starting):
 def test_b10_the_dashboard_shows_this_stack(monitored):
     stack = monitored.stack
     body = stack.client("cloudwatch").get_dashboard(DashboardName=stack.resources["Dashboard"])["DashboardBody"]
-    for function in FUNCTIONS:
+    for function in NAMES:
         assert stack.resources[f"{function}Function"] in body
     assert "Rollcall" in body and "${" not in body
 
@@ -289,7 +294,7 @@ def test_b10_there_is_no_alarm_that_no_test_sets_off(monitored, verifying, start
     """The three stacks have all alarms that there are: some are there under some policies only."""
     source = Path(__file__).read_text()
     deployed = {name for it in (monitored, verifying, starting) for name in it.alarms()}
-    by_function = {f"{function}{metric}" for function in FUNCTIONS for metric in ("Errors", "Throttles")}
+    by_function = {f"{function}{metric}" for function in NAMES for metric in ("Errors", "Throttles")}
     assert {name for name in deployed - by_function if f'"{name}"' not in source} == set()
     assert by_function <= deployed
 
@@ -310,6 +315,11 @@ def about(alarm):
 def invoke(stack, function):
     """Calls a function with nothing in particular."""
     return stack.client("lambda").invoke(FunctionName=stack.resources[f"{function}Function"], Payload=b"{}")
+
+
+def has_secret(stack, function):
+    """Whether a function is told of the secret."""
+    return "ROLLCALL_SECRET_ARN" in stack.function(f"{function}Function")["Environment"]["Variables"]
 
 
 def touch(stack, function):

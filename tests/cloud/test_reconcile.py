@@ -23,7 +23,7 @@ def test_an_execution_ordered_to_settle_settles(stack):
     ended = stack.reconcile({"order": "purge_due"})
     answer = json.loads(ended["output"])
     assert (ended["status"], answer["state"]) == ("SUCCEEDED", "done")
-    assert answer["purges"]["left"] == 0 and "run" not in answer
+    assert answer["purges"]["failed"] == 0 and "run" not in answer
 
 
 def test_a_run_that_stops_before_its_end_is_gone_on_with(looping):

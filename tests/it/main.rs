@@ -1,9 +1,11 @@
-//! Every scenario, invariant and budget, in one binary. Tests carry the name of what they show: `i7_…` an invariant, `b3_…`
-//! a row of one of five systems, `trace8_…` and `bug4_…` failures that must not come back. docs/guarantees.md lists them.
+//! Every scenario, invariant and budget, in one binary. Tests carry the name of what they show: `i7_…` an invariant,
+//! `b3_…` a row of one of five systems, `trace8_…` and `bug4_…` failures that must not come back. docs/guarantees.md
+//! lists them.
 
 mod account;
 mod deletion;
 mod dev;
+mod documents;
 mod ensure;
 mod monitoring;
 mod operator;

@@ -1,4 +1,4 @@
-//! What goes into a function and what comes out of it, as API Gateway has it.
+//! Converts requests to API Gateway's invocation events and reads the responses of functions.
 
 use axum::body::to_bytes;
 use base64::Engine;
@@ -7,49 +7,49 @@ use serde_json::{Value, json};
 
 use crate::events::Sent;
 
-/// What the function answered.
+/// The response of a function.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
     pub headers: http::HeaderMap,
-    /// The body, as JSON; null if it is none.
+    /// The body as JSON; null if it is not JSON.
     pub body: Value,
-    /// The body as it came.
+    /// The raw body.
     pub text: String,
 }
 
 impl Answer {
-    /// The status and the outcome or code: what a test compares.
+    /// The status and the outcome or the problem code, for comparisons.
     pub fn brief(&self) -> (u16, &str) {
         let text = self.body["outcome"].as_str().or(self.body["code"].as_str());
         (self.status, text.unwrap_or_default())
     }
 
-    /// What `ensure` says that it created.
+    /// The entities and records that `ensure` has created.
     pub fn created(&self) -> Vec<&str> {
         self.body["created"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
     }
 
-    /// A header as text; nothing if it is not there.
+    /// A header as text; `None` if it is absent.
     ///
     /// # Panics
     ///
-    /// If it is no text.
+    /// If the header is not text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
-    /// Whether Svix was told to stop repeating the message.
+    /// Whether the response asks Svix to stop the retries.
     pub fn aborts(&self) -> bool {
         self.headers.get("webhook-delivery").is_some_and(|value| value == "abort-message")
     }
 }
 
-/// Reads an answer whole.
+/// Reads a whole response.
 ///
 /// # Panics
 ///
-/// If it breaks off, or its body is no text.
+/// If the body is incomplete or not text.
 pub async fn read(response: axum::response::Response) -> Answer {
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();

@@ -1,10 +1,10 @@
-//! Events as Clerk sends them, signed as Svix signs them.
+//! Creates events as Clerk sends them, signed as Svix signs them.
 
 use rollcall::core::millis::Millis;
 use serde_json::{Value, json};
 use svix::webhooks::Webhook;
 
-/// The moment at which the sample events play, in Unix ms: a minute after the first of them.
+/// The time of the sample events, in Unix ms: a minute after the first event.
 pub const SAMPLE_TIME: u64 = 1_767_225_660_000;
 
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ impl Sent {
     ///
     /// # Panics
     ///
-    /// If the secret is none or the body is no UTF-8.
+    /// If the secret is not `whsec_` followed by base64, or the body is not UTF-8.
     pub fn signed(body: Vec<u8>, id: &str, secret: &str, now: Millis) -> Sent {
         let seconds = i64::try_from(now.get() / 1000).unwrap();
         let signature = Webhook::new(secret).unwrap().sign(id, seconds, &body).unwrap();
@@ -47,7 +47,7 @@ impl Sent {
 ///
 /// # Panics
 ///
-/// If there is none of that name.
+/// If no sample has this name.
 pub fn sample(name: &str) -> Value {
     rollcall_cli::trigger::sample(name).unwrap()
 }

@@ -1,4 +1,4 @@
-//! The Directory's stream, followed when a test says so, and what comes of it.
+//! Reads the Directory's stream on request of a test and invokes react with it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use serde_json::Value;
 
 use crate::world::{World, millis};
 
-/// Batches that are tried in a row before a test gives up.
+/// The maximum number of successive attempts at a batch.
 const MAX_FAILURES: usize = 10;
 
-/// The react function over a stack, with a file for its bus.
+/// The react function on a stack, with a file as its bus.
 pub(crate) async fn function(
     client: &Client,
     stack: &Stack,
@@ -41,7 +41,7 @@ pub(crate) async fn feed(stack: &Stack) -> Option<Feed> {
 }
 
 impl World {
-    /// Hands the next batch of the stream to react.
+    /// Invokes react with the next batch of the stream.
     ///
     /// # Panics
     ///
@@ -50,7 +50,7 @@ impl World {
         self.feed.lock().await.as_mut().unwrap().look(&self.react).await.unwrap()
     }
 
-    /// The next batch, as Lambda would hand it over, without going on to it.
+    /// The next batch, as Lambda would deliver it, without advancing the position.
     ///
     /// # Panics
     ///
@@ -59,7 +59,7 @@ impl World {
         self.feed.lock().await.as_ref().unwrap().peek().await.unwrap()
     }
 
-    /// Follows the stream until there is nothing new, and answers how many records that were.
+    /// Processes the stream until there are no new records, and returns the number of records.
     ///
     /// # Panics
     ///
@@ -76,7 +76,7 @@ impl World {
         }
     }
 
-    /// Begins the stream anew: everything is handed over again.
+    /// Starts again at the beginning of the stream: all records are delivered again.
     pub async fn replay(&self) {
         *self.feed.lock().await = feed(&self.stack).await;
     }
@@ -86,12 +86,12 @@ impl World {
     /// # Panics
     ///
     /// If its file cannot be read.
-    pub fn told(&self) -> Vec<Value> {
+    pub fn published(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(&self.stack.addresses.event_bus).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// How many records the Directory's stream has ever carried.
+    /// The number of records in the Directory's stream since its start.
     ///
     /// # Panics
     ///

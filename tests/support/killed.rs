@@ -1,9 +1,9 @@
-//! A function that is killed in the middle of what it does.
+//! Kills a function at a chosen point.
 
 use std::pin::pin;
 use std::task::Poll;
 
-/// Polls a future so many times and then drops it; nothing if it was not ready by then.
+/// Polls a future a number of times and then drops it; `None` if it was not ready by then.
 pub async fn killed_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut left = polls;

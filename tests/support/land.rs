@@ -1,4 +1,5 @@
-//! A small country of Clerk's in which things happen, and the events that tell of them, kept until somebody delivers them.
+//! Simulates a small population of Clerk in which users, organizations and memberships change. The events are stored
+//! until a test delivers them.
 
 use std::collections::BTreeSet;
 
@@ -17,31 +18,31 @@ use crate::answer::Answer;
 use crate::events::{deletion_event, event};
 use crate::world::World;
 
-/// Something that happens. Users and organizations are named by their place among those that there ever were; what makes
-/// no sense does not happen.
+/// A change. Users and organizations are named by their index among all that ever existed; an impossible change does
+/// nothing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Action {
     SignUp,
-    /// A user founds an organization, and is its first member.
+    /// A user creates an organization and is its first member.
     Found(usize),
-    /// A user takes another name.
+    /// A user changes the name.
     Rename(usize),
-    /// A user becomes an administrator of the application, or is none any more.
+    /// A user gets or loses the role of an administrator of the application.
     Promote(usize, bool),
     /// A user is banned.
     Ban(usize),
-    /// An organization takes another name.
+    /// An organization changes its name.
     RenameOrganization(usize),
-    /// A user joins an organization, perhaps again.
+    /// A user joins an organization, possibly again.
     Join(usize, usize),
     /// A member's role changes.
     Role(usize, usize, bool),
     Leave(usize, usize),
-    /// A user is deleted, and is a member of nothing any more.
+    /// A user is deleted with all memberships.
     DeleteUser(usize),
-    /// An organization is deleted, and has no member any more.
+    /// An organization is deleted with all memberships.
     DeleteOrganization(usize),
-    /// One of the events so far arrives, again perhaps.
+    /// One of the stored events is delivered, possibly again.
     Deliver(usize),
     /// A user calls `ensure`, active in an organization or in none.
     Ensure(usize, Option<usize>),
@@ -51,7 +52,7 @@ pub enum Action {
 
 pub struct Land<'a> {
     pub world: &'a World,
-    /// All users that there ever were.
+    /// All users that ever existed.
     pub users: Vec<String>,
     pub organizations: Vec<String>,
     /// All events so far.
@@ -61,18 +62,18 @@ pub struct Land<'a> {
 }
 
 impl<'a> Land<'a> {
-    /// An empty country in a world that is wiped clean.
+    /// An empty population in an empty world.
     pub async fn populate(world: &'a World) -> Land<'a> {
         wipe(world).await;
         let (users, organizations, events) = (Vec::new(), Vec::new(), Vec::new());
         Land { world, users, organizations, events, gone: BTreeSet::new(), members: BTreeSet::new() }
     }
 
-    /// Lets something happen, a millisecond after what was before if time is to pass at all.
+    /// Makes a change, one millisecond after the previous one if time passes at all.
     ///
     /// # Panics
     ///
-    /// If Clerk or the webhook does not answer as it should.
+    /// If Clerk or the webhook returns an unexpected response.
     pub async fn happen(&mut self, action: Action, ticks: bool) {
         self.world.set_now(self.world.now().get() + u64::from(ticks));
         match action {
@@ -188,7 +189,7 @@ impl<'a> Land<'a> {
     ///
     /// # Panics
     ///
-    /// If it fails.
+    /// If the call fails.
     pub async fn ensure(&self, user: usize, organization: Option<usize>) -> Option<Answer> {
         let user = pick(&self.users, user)?;
         let organization_id = organization.and_then(|organization| pick(&self.organizations, organization));
@@ -221,7 +222,7 @@ fn id(body: &Value) -> String {
     body["id"].as_str().unwrap().to_owned()
 }
 
-/// Deletes everything: whoever is in Clerk, and all rows of all tables.
+/// Deletes all entities in Clerk and all rows of all tables.
 async fn wipe(world: &World) {
     for (path, of) in [("organizations", "/data"), ("users", "")] {
         let all = world.clerk("GET", &format!("/{path}?limit=500"), Value::Null).await;
@@ -244,7 +245,8 @@ async fn wipe(world: &World) {
     }
 }
 
-/// What the Directory should grace period of Clerk as it is: every entity's projection, without how and when it came here.
+/// What the Directory should contain, given the current state of Clerk: the projection of each entity, without
+/// provenance.
 ///
 /// # Panics
 ///
@@ -262,7 +264,7 @@ pub async fn projected(world: &World) -> Vec<Value> {
     sorted(items.iter().map(|item| Value::Object(item.to_attributes())))
 }
 
-/// What the Directory holds that lives, likewise.
+/// The live rows of the Directory, in the same form.
 pub async fn alive(world: &World) -> Vec<Value> {
     sorted(world.directory().await.into_iter().filter(|row| row["deleted_at"].is_null()))
 }

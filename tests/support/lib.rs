@@ -1,5 +1,5 @@
-//! What the scenarios share: a [`World`] of real parts, a [`Wire`] between the functions and DynamoDB that counts and
-//! can fail, and events signed like Clerk's.
+//! Shared code of the scenarios: a [`World`] of real parts, a [`Wire`] between the functions and DynamoDB that counts
+//! and fails requests, and events signed as Clerk's.
 
 pub mod answer;
 pub mod events;

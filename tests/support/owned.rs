@@ -1,4 +1,4 @@
-//! An application's own tables with rows of users, and what is left of them.
+//! Creates an application's own tables with rows of users, and reads the rows that remain.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,11 +14,11 @@ use rollcall::services::operator::restore::{Backup, Places, Restored};
 
 use crate::world::World;
 
-/// The four tables of the app whose preset is `progress-and-purge`, each found in its own way: by key or by index, with a
-/// sort key or without.
+/// The four tables of the application of the preset `progress-and-purge`. They cover all kinds: found by key or by
+/// index, with and without a sort key.
 pub const TABLES: [&str; 4] = ["tasks", "user_progress", "daily_checkins", "moods"];
 
-/// The setting that names them.
+/// The value of `OWNED_TABLES` for these tables.
 pub const OWNED_TABLES: &str = r#"[
     {"table":"tasks","key":"user_id","sort_key":"task_id","index":null,"id":"clerk","unique_per_user":false},
     {"table":"user_progress","key":"user_id","sort_key":null,"index":null,"id":"clerk","unique_per_user":true},
@@ -29,15 +29,15 @@ pub const OWNED_TABLES: &str = r#"[
 /// The names of all key attributes.
 const KEYS: [&str; 6] = ["pk", "sk", "user_id", "task_id", "date", "mood_id"];
 
-/// A row as the engine has it, in an order of its own.
+/// A row as the engine returns it, sorted by attribute.
 pub type Row = BTreeMap<String, AttributeValue>;
 
 impl World {
-    /// Makes the four tables.
+    /// Creates the four tables.
     ///
     /// # Panics
     ///
-    /// If DynamoDB refuses.
+    /// If DynamoDB rejects a table.
     pub async fn make_owned_tables(&self) {
         let text = |name: &str| {
             let text = ScalarAttributeType::S;
@@ -69,14 +69,14 @@ impl World {
     ///
     /// # Panics
     ///
-    /// If it is no id.
+    /// If the id is invalid.
     pub fn internal(&self, user: &str) -> InternalId {
         let instance: InstanceId = self.stack.addresses.clerk_instance_id.parse().unwrap();
         instance.internal_id(&user.parse::<UserId>().unwrap())
     }
 
-    /// Gives a user rows: so many in each table with a sort key or an index, one in the other. They hold what JSON has no word
-    /// for, and a note.
+    /// Writes rows of a user: a number of rows into each table with a sort key or an index, one into the other. They
+    /// contain values that JSON cannot express, and a note.
     ///
     /// # Panics
     ///
@@ -125,7 +125,7 @@ impl World {
         }
     }
 
-    /// All rows of some tables exactly as they are, each with its table.
+    /// All rows of some tables, unchanged, each with its table.
     ///
     /// # Panics
     ///
@@ -137,7 +137,7 @@ impl World {
             let rows = scan.into_paginator().items().send().collect::<Result<Vec<_>, _>>().await.unwrap();
             all.extend(rows.into_iter().map(|row| ((*table).to_owned(), row.into_iter().collect::<Row>())));
         }
-        // By the keys alone: maps within a row are shown in any order.
+        // Sorted by the keys: maps within a row have no fixed order.
         let key = |row: &Row| KEYS.map(|name| row.get(name).and_then(|value| value.as_s().ok()).cloned());
         all.sort_by_cached_key(|(table, row)| (table.clone(), key(row)));
         all
@@ -148,25 +148,25 @@ impl World {
         self.exactly(&TABLES).await
     }
 
-    /// Removes what is due, as the hourly schedule does.
+    /// Carries out due purges, as the hourly schedule does.
     ///
     /// # Panics
     ///
-    /// If it stops before its end.
+    /// If the purge stops before its end.
     pub async fn purge_due(&self) -> Report {
         self.reconciler().await.purge_due(None).await.unwrap()
     }
 
-    /// Lets so many hours go by.
+    /// Advances the clock by a number of hours.
     pub fn wait_hours(&self, hours: u64) {
         self.set_now(self.now().get() + hours * 60 * 60 * 1000);
     }
 
-    /// Puts a backup back as `rollcall restore` does, into Profiles and the tables of [`OWNED_TABLES`].
+    /// Restores a backup as `rollcall restore` does, into Profiles and the tables of [`OWNED_TABLES`].
     ///
     /// # Panics
     ///
-    /// If it may not be restored, or DynamoDB does not take it.
+    /// If the backup may not be restored, or DynamoDB rejects it.
     pub async fn restore(&self, text: &str, replaces: bool) -> Restored {
         let client = || self.stack.dynamodb.clone();
         let profiles = DynamoOwned::partition(client(), self.stack.addresses.profiles_table.clone());
@@ -185,7 +185,7 @@ impl World {
     ///
     /// # Panics
     ///
-    /// If they cannot be read.
+    /// If the backups cannot be read.
     pub fn backups(&self) -> BTreeMap<String, String> {
         let mut found = BTreeMap::new();
         let mut folders = vec![std::path::PathBuf::from(&self.stack.addresses.backups)];

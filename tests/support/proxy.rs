@@ -1,4 +1,5 @@
-//! Something between reconcile and Clerk that changes Clerk's answers: what no dial of the emulator does.
+//! A proxy between reconcile and Clerk that changes Clerk's responses in ways that the emulator's fault settings
+//! cannot.
 
 use axum::Json;
 use axum::http::{StatusCode, Uri};
@@ -6,11 +7,12 @@ use serde_json::Value;
 
 use crate::world::{World, serve};
 
-/// Clerk behind something that changes each answer, given its address, status and body. Answers with its URL.
+/// Starts a proxy that changes each JSON response of Clerk, given its path, status and body. Returns the URL of the
+/// proxy.
 ///
 /// # Panics
 ///
-/// If Clerk does not answer in JSON.
+/// If Clerk does not respond with JSON.
 pub async fn behind<C>(world: &World, change: C) -> String
 where
     C: Fn(&Uri, u16, Value) -> (u16, Value) + Clone + Send + Sync + 'static,
@@ -27,7 +29,7 @@ where
     serve(axum::Router::new().fallback(answer)).await
 }
 
-/// Clerk behind something that changes the text of each answer: also into what no JSON value of this process can be.
+/// Starts a proxy that changes the text of each response, also into text that no JSON value of this process can be.
 ///
 /// # Panics
 ///
@@ -47,12 +49,12 @@ where
     serve(axum::Router::new().fallback(answer)).await
 }
 
-/// Hides some users from the list of all users and its count, as an index does that lags. Asked about by name, they are
-/// there.
+/// Hides some users from the list of all users and its count, as an index that lags. Requests for their ids return
+/// them.
 ///
 /// # Panics
 ///
-/// If more are to be hidden than Clerk counts.
+/// If more users are hidden than Clerk counts.
 pub fn hidden(ids: Vec<String>) -> impl Fn(&Uri, u16, Value) -> (u16, Value) + Clone + Send + Sync + 'static {
     move |uri, status, mut body| {
         if uri.path() == "/v1/users/count" {
@@ -64,7 +66,7 @@ pub fn hidden(ids: Vec<String>) -> impl Fn(&Uri, u16, Value) -> (u16, Value) + C
     }
 }
 
-/// Whether a list is asked about some by their ids.
+/// Whether the request lists users by their ids.
 pub fn asks_by_name(uri: &Uri) -> bool {
     uri.query().is_some_and(|query| query.contains("user_id"))
 }

@@ -1,9 +1,9 @@
-//! Random cases that can be had again.
+//! Runs reproducible random cases.
 
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 
-/// A runner of `cases` random cases, and what to print when one fails: the seed. `PROPTEST_RNG_SEED` in the environment
-/// plays the same cases again.
+/// A runner of `cases` random cases, and the seed to print when one fails. `PROPTEST_RNG_SEED` in the environment
+/// repeats the same cases.
 pub fn runner(cases: u32) -> (TestRunner, String) {
     let given = Config::default();
     let seed = match given.rng_seed {

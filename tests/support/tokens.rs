@@ -1,4 +1,4 @@
-//! Session tokens as Clerk signs them, and as nobody should.
+//! Creates session tokens: valid ones as Clerk signs them, and invalid ones.
 
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 pub const KEY: &str = include_str!("keys/one.pem");
 pub const PUBLIC_KEY: &str = include_str!("keys/one.pub.pem");
-/// A key that the instance does not publish.
+/// A signing key that is not in the JWKS of the instance.
 pub const FOREIGN_KEY: &str = include_str!("keys/two.pem");
 /// The id of [`KEY`].
 pub const KEY_ID: &str = "ins_one";
@@ -19,7 +19,7 @@ pub fn header() -> Value {
     json!({ "alg": "RS256", "typ": "JWT", "kid": KEY_ID, "cat": "cl_B7d4PD111AAA" })
 }
 
-/// Good claims of version 2, issued at `now` (Unix seconds) for a minute.
+/// Valid claims of version 2, issued at `now` (Unix seconds) for a minute.
 pub fn claims(now: u64) -> Value {
     json!({
         "azp": ORIGIN, "exp": now + 60, "fva": [3, -1], "iat": now, "iss": ISSUER, "jti": "1234567890", "nbf": now - 10,
@@ -34,11 +34,11 @@ pub fn parts(header: &Value, claims: &Value) -> String {
     format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(claims.to_string()))
 }
 
-/// A token signed by RS256 with a key in PEM, whatever its header says.
+/// A token signed by RS256 with a key in PEM, with any header.
 ///
 /// # Panics
 ///
-/// If the key is none.
+/// If the key is not a PEM key.
 pub fn sign(header: &Value, claims: &Value, key: &str) -> String {
     sign_as(Algorithm::RS256, &EncodingKey::from_rsa_pem(key.as_bytes()).unwrap(), &parts(header, claims))
 }

@@ -1,5 +1,5 @@
-//! The wire between the functions and DynamoDB or Clerk: a proxy on loopback that counts requests and units, fails when
-//! told to, and holds requests back so that something else can happen first.
+//! A proxy on loopback between the functions and DynamoDB or Clerk. It counts requests and units, injects faults, and
+//! delays requests so that something else can happen first.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::Ipv4Addr;
@@ -15,35 +15,35 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
-/// Attempts of the DynamoDB client at one operation.
+/// The number of attempts of the DynamoDB client at one operation.
 pub const ATTEMPTS: usize = 4;
 
-/// One request that got through, or a fault in its place.
+/// One forwarded request, or an injected fault.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
-    /// The operation, as `PutItem`; for Clerk the path.
+    /// The operation, such as `PutItem`; for Clerk the path.
     pub operation: String,
-    /// The table, where the request names just one; of a transaction the one that it writes to.
+    /// The table, if the request names exactly one; for a transaction the table that it writes.
     pub table: Option<String>,
     pub status: u16,
-    /// Consumed units, where the answer tells.
+    /// The consumed units, if the response has them.
     pub units: f64,
 }
 
-/// What happens to a request instead of being answered by DynamoDB.
+/// A fault that replaces the response of DynamoDB.
 #[derive(Clone, Copy, Debug)]
 pub enum Fault {
     /// 400 `ProvisionedThroughputExceededException`.
     Throttled,
     /// 500 `InternalServerError`.
     ServerError,
-    /// 503 without a body that DynamoDB would write.
+    /// 503 without a body in DynamoDB's form.
     Unavailable,
-    /// No answer for this long.
+    /// No response for this long.
     Silent(Duration),
-    /// The write is done, but the answer is lost.
+    /// The write is carried out, but the response is lost.
     LostAnswer,
-    /// 400 `TransactionConflictException`, which no embedded engine ever answers.
+    /// 400 `TransactionConflictException`, which the embedded engine never returns.
     TransactionConflict,
     /// 400 `AccessDeniedException`.
     AccessDenied,
@@ -55,20 +55,20 @@ pub enum Fault {
     Unprocessed,
 }
 
-/// A request that waits on the wire. Dropping it lets it go, too.
+/// A delayed request. Dropping it releases it, too.
 #[derive(Debug)]
 pub struct Held {
-    /// The operation, as [`Call`] has it.
+    /// The operation, as in [`Call`].
     pub operation: String,
-    /// The table, as [`Call`] has it.
+    /// The table, as in [`Call`].
     pub table: Option<String>,
     going: oneshot::Sender<()>,
 }
 
 impl Held {
-    /// Lets the request go on.
+    /// Releases the request.
     pub fn release(self) {
-        // Whoever sent it may have given up.
+        // The sender may have cancelled the request.
         let _ = self.going.send(());
     }
 }
@@ -81,7 +81,7 @@ struct Log {
     lagging: Option<Lagging>,
 }
 
-/// An index that lags: the table, and what was answered to the first query of it and all like it.
+/// A lagging index: the table, and the first response to each query.
 struct Lagging {
     table: String,
     answers: Vec<(Value, Bytes)>,
@@ -98,7 +98,7 @@ impl Wire {
     ///
     /// # Panics
     ///
-    /// If no port can be listened on.
+    /// If the proxy cannot listen on any port.
     pub async fn start(upstream: String) -> Wire {
         rollcall::adapters::tls::use_ring();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -109,53 +109,53 @@ impl Wire {
         wire
     }
 
-    /// Where the functions find DynamoDB.
+    /// The URL of the proxy.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The requests since the last time this was asked.
+    /// The requests since the last call.
     ///
     /// # Panics
     ///
-    /// If another thread panicked with the log in hand.
+    /// If another thread panicked while it had locked the log.
     pub fn take(&self) -> Vec<Call> {
         std::mem::take(&mut self.log.lock().unwrap().calls)
     }
 
-    /// Lets the next requests fail, each in its way.
+    /// Makes the next requests fail, each with its fault.
     ///
     /// # Panics
     ///
-    /// If another thread panicked with the log in hand.
+    /// If another thread panicked while it had locked the log.
     pub fn fail(&self, faults: impl IntoIterator<Item = Fault>) {
         self.fail_after(0, faults);
     }
 
-    /// The same, once this many requests have got through.
+    /// The same after this number of further requests.
     ///
     /// # Panics
     ///
-    /// If another thread panicked with the log in hand.
+    /// If another thread panicked while it had locked the log.
     pub fn fail_after(&self, good: usize, faults: impl IntoIterator<Item = Fault>) {
         let faults = std::iter::repeat_n(None, good).chain(faults.into_iter().map(Some));
         self.log.lock().unwrap().faults = faults.collect();
     }
 
-    /// Lets the indexes of a table lag: a query that was asked before is answered as it was then.
+    /// Makes the indexes of a table lag: a repeated query returns its earlier response.
     ///
     /// # Panics
     ///
-    /// If another thread panicked with the log in hand.
+    /// If another thread panicked while it had locked the log.
     pub fn lag(&self, table: &str) {
         self.log.lock().unwrap().lagging = Some(Lagging { table: table.to_owned(), answers: Vec::new() });
     }
 
-    /// Holds every request from now on until it is released; once nobody listens any more, none is held.
+    /// Delays every request from now on until it is released. When the receiver is dropped, no request is delayed.
     ///
     /// # Panics
     ///
-    /// If another thread panicked with the log in hand.
+    /// If another thread panicked while it had locked the log.
     pub fn hold(&self) -> mpsc::UnboundedReceiver<Held> {
         let (sender, receiver) = mpsc::unbounded_channel();
         self.log.lock().unwrap().holding = Some(sender);
@@ -200,7 +200,7 @@ async fn forward(State((upstream, log, client)): State<Shared>, request: Request
         Some(Fault::TransactionCancelled(reason)) => cancelled(reason),
         Some(Fault::Unprocessed) => {
             let asked = &asked["RequestItems"];
-            // Of a read and of a write alike: each looks for its own.
+            // For reads and writes: each has parameters of its own.
             let answer = json!({ "Responses": {}, "UnprocessedKeys": asked, "UnprocessedItems": asked });
             (StatusCode::OK, HeaderMap::new(), answer.to_string().into())
         }
@@ -228,7 +228,7 @@ async fn forward(State((upstream, log, client)): State<Shared>, request: Request
     (status, headers, answer).into_response()
 }
 
-/// The table that a request is about, if it is one. What a transaction merely checks does not count.
+/// The table of a request, if it names exactly one. Condition checks of a transaction do not count.
 fn table(asked: &Value) -> Option<String> {
     let actions = asked["TransactItems"].as_array().into_iter().flatten();
     let written = actions.flat_map(|action| ["Put", "Update", "Delete"].map(|kind| action[kind]["TableName"].as_str()));

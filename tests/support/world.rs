@@ -1,14 +1,12 @@
-//! A world of real parts: the local stack, its functions reached through API Gateway events, its DynamoDB through a
-//! [`Wire`], and a clock that only the test moves.
+//! Builds an environment of real parts: the local stack, its functions called through API Gateway events, its DynamoDB
+//! through a [`Wire`], and a clock that only the test advances.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use account::Account;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use clerk_emulator::{ApiFaults, Faults, TokenRequest, WebhookFaults};
-use ensure_profile::EnsureProfile;
 use lambda_http::tower::ServiceExt;
 use react::React;
 use reconcile::{Order, Reconcile};
@@ -21,12 +19,12 @@ use rollcall::core::millis::Clock;
 use rollcall::core::millis::Millis;
 use rollcall::core::profile;
 use rollcall::core::reconcile::run::Run;
-use rollcall_cli::dev::gateway::{self, Functions};
+use rollcall_cli::dev::gateway;
 use rollcall_cli::dev::stack::{self, Config, Stack};
 use rollcall_cli::dev::stream::Feed;
+use rollcall_cli::functions::Functions;
 use serde_json::Value;
 use tokio::sync::Mutex;
-use webhook::Webhook;
 
 use crate::answer::{Answer, gateway_event, read};
 use crate::events::{SAMPLE_TIME, Sent};
@@ -37,15 +35,13 @@ type Row = HashMap<String, AttributeValue>;
 pub(crate) type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 pub struct World {
-    /// The stack, whose emulator delivers nothing by itself unless told to.
+    /// The stack. Its emulator delivers no webhooks by itself unless configured.
     pub stack: Arc<Stack>,
     /// The wire between the function under test and DynamoDB.
     pub wire: Wire,
-    /// The functions under test.
-    pub webhook: Arc<Webhook>,
-    pub ensure_profile: Arc<EnsureProfile>,
-    pub account: Arc<Account>,
-    /// The function that follows the Directory's stream, when a test lets it.
+    /// The HTTP functions under test.
+    pub functions: Functions,
+    /// The react function, which processes the stream when a test calls it.
     pub react: Arc<React>,
     pub(crate) now: Arc<AtomicU64>,
     pub(crate) lookup: Lookup,
@@ -65,30 +61,30 @@ impl World {
         World::with_clerk(clerk_emulator::Config::default(), settings).await
     }
 
-    /// A world with a Clerk of one's own.
+    /// A world with a given configuration of the emulator.
     ///
     /// # Panics
     ///
-    /// If it cannot start.
+    /// If the world cannot start.
     pub async fn with_clerk(clerk: clerk_emulator::Config, settings: &[(&str, &str)]) -> World {
         let now = Arc::new(AtomicU64::new(SAMPLE_TIME));
         let reading = now.clone();
         let mut config = Config::new(Arc::new(move || millis(reading.load(Ordering::SeqCst))));
-        // A run of the stack's own, once a test has moved the clock beyond the night, would be a second one.
+        // After a test advances the clock beyond 03:00, the stack's own run would be a second run.
         config.nightly = false;
         config.reacts = false;
-        // The tests send the events themselves, in the order that they are about.
+        // The tests send the events themselves, in the order that they test.
         config.clerk = clerk_emulator::Config { faults: faults(ApiFaults::default()), ..clerk };
         let stack = Arc::new(Box::pin(Stack::start(config)).await.unwrap());
         Box::pin(World::over(stack, now, settings)).await
     }
 
-    /// A world that runs by itself: Clerk delivers its events, the stack's own functions apply them and follow the stream.
-    /// Its clock goes on by a millisecond whenever somebody looks at it.
+    /// A world that runs by itself: Clerk delivers its events, the functions of the stack apply them and process the
+    /// stream. Its clock advances by a millisecond at every read.
     ///
     /// # Panics
     ///
-    /// If it cannot start.
+    /// If the world cannot start.
     pub async fn live(clerk: clerk_emulator::Config, settings: &[(&str, &str)]) -> World {
         let now = Arc::new(AtomicU64::new(SAMPLE_TIME));
         let reading = now.clone();
@@ -102,16 +98,16 @@ impl World {
         Box::pin(World::over(stack, now, settings)).await
     }
 
-    /// Lets Clerk's API fail in this way from now on.
+    /// Sets the faults of Clerk's API from now on.
     ///
     /// # Panics
     ///
-    /// If a dial is set to what it does not have.
+    /// If a fault setting is invalid.
     pub fn set_faults(&self, api: ApiFaults) {
         self.stack.clerk.set_faults(faults(api)).unwrap();
     }
 
-    /// Another function over the same stack, with other settings.
+    /// A function on the same stack with other settings.
     pub async fn beside(&self, settings: &[(&str, &str)]) -> World {
         Box::pin(World::over(self.stack.clone(), self.now.clone(), settings)).await
     }
@@ -123,9 +119,9 @@ impl World {
         let addresses = stack.addresses.clone();
         let lookup: Lookup = Arc::new(move |name| {
             let usual = || match name {
-                // A test need not wait for its turn.
+                // Tests do not wait for the rate limiter.
                 "CLERK_RATE_SHARE" => Some("100".to_owned()),
-                // Most tests count what Clerk is asked, or hold the copy against what Clerk was told.
+                // Most tests count requests to Clerk, or compare the copy with the state in Clerk.
                 "METADATA_WRITEBACK" => Some("off".to_owned()),
                 name => stack::setting(&addresses, name),
             };
@@ -135,23 +131,21 @@ impl World {
         // As every function does at its start.
         let lookup = owned_lists::lookup(move |name: &str| lookup(name), &stack.dynamodb).await.unwrap();
         let lookup: Lookup = Arc::new(lookup);
-        let webhook = Arc::new(Webhook::new(webhook::settings::Settings::read(&*lookup).unwrap(), &client));
-        let settings = ensure_profile::settings::Settings::read(&*lookup).unwrap();
-        let ensure_profile = Arc::new(EnsureProfile::new(settings, &client));
-        let settings = account::settings::Settings::read(&*lookup).unwrap();
-        let account = Arc::new(Account::new(settings, &client));
+        let reading = now.clone();
+        let clock: Clock = Arc::new(move || millis(reading.load(Ordering::SeqCst)));
+        let functions = Functions::new(&*lookup, &client, clock).unwrap();
         let react = Arc::new(follow::function(&client, &stack, &*lookup, &now).await);
         let feed = Mutex::new(follow::feed(&stack).await);
         let (messages, http) = (AtomicU64::new(0), reqwest::Client::new());
-        World { stack, wire, webhook, ensure_profile, account, react, now, lookup, feed, messages, http }
+        World { stack, wire, functions, react, now, lookup, feed, messages, http }
     }
 
-    /// What time it is.
+    /// The current time of the clock.
     pub fn now(&self) -> Millis {
         millis(self.now.load(Ordering::SeqCst))
     }
 
-    /// The clock, for a function of the test's own.
+    /// The clock, for a function that the test creates.
     pub fn clock(&self) -> Clock {
         let now = self.now.clone();
         Arc::new(move || millis(now.load(Ordering::SeqCst)))
@@ -162,36 +156,34 @@ impl World {
         self.now.store(now, Ordering::SeqCst);
     }
 
-    /// Signs an event as a message of its own.
+    /// Signs an event as a new message.
     pub fn sign(&self, event: &Value) -> Sent {
         let id = format!("msg_{}", self.messages.fetch_add(1, Ordering::SeqCst));
         Sent::signed(event.to_string().into_bytes(), &id, &self.stack.addresses.webhook_secret, self.now())
     }
 
-    /// Signs an event and hands it to the function.
+    /// Signs an event and invokes the webhook with it.
     pub async fn post(&self, event: &Value) -> Answer {
         self.send(&self.sign(event)).await
     }
 
-    /// Hands a message to the function as API Gateway does.
+    /// Invokes the webhook with a message as API Gateway does.
     pub async fn send(&self, sent: &Sent) -> Answer {
         self.invoke(gateway_event(sent, false)).await
     }
 
-    /// Hands a message to the function with its body in base64.
+    /// Invokes the webhook with a message in base64.
     pub async fn send_base64(&self, sent: &Sent) -> Answer {
         self.invoke(gateway_event(sent, true)).await
     }
 
-    /// Invokes the function with any event.
+    /// Invokes the webhook with any event.
     ///
     /// # Panics
     ///
     /// If the answer cannot be read.
     pub async fn invoke(&self, event: Value) -> Answer {
-        let clock = self.clock();
-        let clock = move || clock();
-        read(gateway::invoke(webhook::service(self.webhook.clone(), clock), event).await).await
+        self.invoke_function("webhook", event).await
     }
 
     /// Invokes ensure-profile with any event.
@@ -200,15 +192,21 @@ impl World {
     ///
     /// If the answer cannot be read.
     pub async fn invoke_ensure(&self, event: Value) -> Answer {
-        let clock = self.clock();
-        let clock = move || clock();
-        read(gateway::invoke(ensure_profile::service(self.ensure_profile.clone(), clock), event).await).await
+        self.invoke_function("ensure-profile", event).await
+    }
+
+    /// Invokes an HTTP function, by its name in the registry, with any event.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such function, or the answer cannot be read.
+    pub async fn invoke_function(&self, name: &str, event: Value) -> Answer {
+        read(self.functions.clone().invoke(name, event).await.unwrap()).await
     }
 
     /// The API over the functions under test, to be served.
     pub fn router(&self) -> axum::Router {
-        let (webhook, ensure_profile) = (self.webhook.clone(), self.ensure_profile.clone());
-        gateway::router(Functions { webhook, ensure_profile, account: self.account.clone(), clock: self.clock() })
+        gateway::router(self.functions.clone())
     }
 
     /// Sends a request without a body to the API over the functions under test.
@@ -239,11 +237,11 @@ impl World {
         self.call("POST", "/profiles/ensure", &[("authorization", &format!("Bearer {token}"))]).await
     }
 
-    /// The reconcile function, started anew.
+    /// A new instance of the reconcile function.
     ///
     /// # Panics
     ///
-    /// If its settings are not complete.
+    /// If the settings are incomplete.
     pub async fn reconciler(&self) -> Reconcile {
         let settings = reconcile::settings::Settings::read(&*self.lookup).unwrap();
         let backups = Backups::for_removal(&settings.removal, &stack::local_config(self.wire.url()).await);
@@ -254,7 +252,7 @@ impl World {
     ///
     /// # Panics
     ///
-    /// If it fails, or another one is under way.
+    /// If the run fails, or another run is active.
     pub async fn reconcile(&self) -> Run {
         let reconciler = self.reconciler().await;
         reconciler.run(&Order::Run(reconciler.policy()), None, &|_| ()).await.unwrap().run.unwrap()
@@ -264,7 +262,7 @@ impl World {
     ///
     /// # Panics
     ///
-    /// If it fails, or another one is under way.
+    /// If the run fails, or another run is active.
     pub async fn approve(&self, run: &Run) -> Run {
         let order = Order::Approve(run.run.clone());
         self.reconciler().await.run(&order, None, &|_| ()).await.unwrap().run.unwrap()
@@ -274,7 +272,7 @@ impl World {
     ///
     /// # Panics
     ///
-    /// If none like that can be made.
+    /// If the token cannot be created.
     pub fn token(&self, request: &TokenRequest) -> String {
         self.stack.clerk.mint(request).unwrap()
     }
@@ -284,7 +282,7 @@ impl World {
         self.token(&TokenRequest { organization_id: organization.map(str::to_owned), ..TokenRequest::new(user) })
     }
 
-    /// What the Directory holds of an entity.
+    /// The row of an entity in the Directory.
     ///
     /// # Panics
     ///
@@ -307,18 +305,18 @@ impl World {
     pub async fn rows(&self, table: &str) -> Vec<Value> {
         let scan = self.stack.dynamodb.scan().table_name(table).consistent_read(true);
         let pages = scan.into_paginator().items().send().collect::<Result<Vec<_>, _>>().await.unwrap();
-        // Binary values are base64 here: JSON has no word for them.
+        // Binary values are in base64, because JSON has no binary type.
         let read = |row: Row| serde_dynamo::from_item(row.clone()).unwrap_or_else(|_| Value::Object(plain(row)));
         let mut rows: Vec<Value> = pages.into_iter().map(read).collect();
         rows.sort_by_key(|row| format!("{} {}", row["pk"], row["sk"]));
         rows
     }
 
-    /// Puts a row into a table, whatever is there, as an application or an operator would.
+    /// Puts a row into a table without a condition, as an application or an operator would.
     ///
     /// # Panics
     ///
-    /// If DynamoDB does not take it.
+    /// If DynamoDB rejects the row.
     pub async fn put(&self, table: &str, row: &Value) {
         let row = serde_dynamo::to_item(row).unwrap();
         self.stack.dynamodb.put_item().table_name(table).set_item(Some(row)).send().await.unwrap();
@@ -329,8 +327,8 @@ impl World {
         self.rows(&self.stack.addresses.directory_table).await
     }
 
-    /// Everything stored about a user and a membership: the copies of the user, the organization and the membership, and
-    /// the application's two records.
+    /// All stored rows of a user and a membership: the user, the organization, the membership, and the two records in
+    /// Profiles.
     ///
     /// # Panics
     ///
@@ -377,7 +375,7 @@ impl World {
         self.rows(&self.stack.addresses.operations_table).await
     }
 
-    /// The notes of a message in quarantine, by its id, of whatever day.
+    /// The quarantine notes of a message id, of all days.
     ///
     /// # Panics
     ///
@@ -409,14 +407,14 @@ impl World {
         body
     }
 
-    /// How many requests the emulator's Backend API has answered.
+    /// The number of requests to the emulator's Backend API.
     pub fn clerk_calls(&self) -> u64 {
         let requests = self.stack.clerk.requests();
         requests.iter().filter(|(route, _)| route.contains(" /v1/")).map(|(_, count)| count).sum()
     }
 }
 
-/// No event is sent but by the tests themselves.
+/// Only the tests send events.
 fn faults(api: ApiFaults) -> Faults {
     Faults { webhooks: WebhookFaults { drop: 1.0, ..WebhookFaults::default() }, api, ..Faults::default() }
 }
@@ -425,7 +423,7 @@ pub(crate) fn millis(value: u64) -> Millis {
     i64::try_from(value).ok().and_then(|value| Millis::try_from(value).ok()).unwrap()
 }
 
-/// Serves anything on a free port, for answers that no emulator would give, and says where.
+/// Serves given responses on a free port, for responses that no emulator returns, and returns the URL.
 ///
 /// # Panics
 ///

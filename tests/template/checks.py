@@ -8,25 +8,21 @@ import json
 import re
 from itertools import product
 
+from functions import FUNCTIONS
 from permissions import permissions, users, where
 from policies import removes, traces
 from translated import of_type, properties, refusals
 
-# What is expected: change these together with template.yaml.
+# What is expected: change these together with template.yaml. What belongs to one function is in functions.py.
 
-ROUTES = {
-    ("POST", "/profiles/ensure"): "EnsureProfileFunction",
-    ("GET", "/sync"): "EnsureProfileFunction",
-}
+ROUTES = {route: name for name, it in FUNCTIONS.items() for route in it.routes}
 # The webhook's, and instead of it the one of an API of its own where a part of the path is not to be guessed.
 BARE, GUARDED = ("POST", "/webhooks/clerk"), ("POST", "/webhooks/clerk/${WebhookPath}")
 
-# Each route has limits of its own, so that a flood of one leaves the others usable: the webhook's are those of the stage, as
-# no other route has none. A stranger can send more than some dozens a second, so no limit is below some hundreds.
+# Each route has limits of its own: the webhook's are those of the stage, as no other route has none.
 LIMITS = {"ThrottlingRateLimit": 200, "ThrottlingBurstLimit": 400}
 ROUTE_LIMITS = {
-    "POST /profiles/ensure": {"ThrottlingRateLimit": 500, "ThrottlingBurstLimit": 1000},
-    "GET /sync": {"ThrottlingRateLimit": 500, "ThrottlingBurstLimit": 1000},
+    f"{method} {path}": limits for it in FUNCTIONS.values() for (method, path), limits in it.routes.items()
 }
 
 # Whose pages may read an answer, and how.
@@ -51,8 +47,7 @@ TRUST = {
     SCHEDULE: {"Principal": {"Service": "scheduler.amazonaws.com"}, "Condition": OWN_ACCOUNT},
 }
 
-# Svix gives up after 15 s, API Gateway after 30 s, and Lambda ends every function after 900 s.
-TIME_LIMITS = {"WebhookFunction": 10, "EnsureProfileFunction": 10, "ReactFunction": 300, "ReconcileFunction": 900}
+TIME_LIMITS = {name: it.seconds for name, it in FUNCTIONS.items()}
 
 PRIMARY_KEY = [("pk", "HASH"), ("sk", "RANGE")]
 MEMBERS = {

@@ -4,7 +4,8 @@ import json
 import re
 
 from checks import LAMBDA, MACHINE, SCHEDULE, same, target
-from metrics import ALL, ENSURE, NAMESPACE, REACT, RECONCILE, WEBHOOK, unknown
+from functions import ALL, ENSURE, FUNCTIONS, REACT, RECONCILE, STAYS, WEBHOOK, short
+from metrics import NAMESPACE, WRITTEN_BY, unknown
 from policies import creates, removes, starts, writes_back
 from translated import ROOT, properties
 
@@ -40,19 +41,15 @@ def visible(queue):
     return alarm(*metric, AT_LEAST, 1, namespace="AWS/SQS", statistic="Maximum")
 
 
-# Single failures pass; what stays is met in three periods of an hour, however little happens.
-STAYS = {"periods": 12, "DatapointsToAlarm": 3}
-FAILING = {WEBHOOK: STAYS, ENSURE: STAYS, REACT: STAYS, RECONCILE: {}}
-
 ALARMS = {
     **{
-        f"{function.removesuffix('Function')}{metric}": alarm(metric, function, AT_LEAST, 1, namespace="AWS/Lambda")
+        f"{short(function)}{metric}": alarm(metric, function, AT_LEAST, 1, namespace="AWS/Lambda")
         for function in ALL
         for metric in ("Errors", "Throttles")
     },
     **{
-        f"{function.removesuffix('Function')}Failing": alarm("Failures", function, AT_LEAST, 1, **stays)
-        for function, stays in FAILING.items()
+        f"{short(function)}Failing": alarm("Failures", function, AT_LEAST, 1, **it.failing)
+        for function, it in FUNCTIONS.items()
     },
     "BadSignatures": alarm("BadSignatures", WEBHOOK, AT_LEAST, 1, **STAYS),
     "ApiErrors": alarm("5xx", "Api", AT_LEAST, 1, namespace="AWS/ApiGateway", **STAYS),
@@ -62,8 +59,8 @@ ALARMS = {
     ),
     "EventsQuarantined": alarm("Quarantined", WEBHOOK, AT_LEAST, 1),
     **{
-        f"{function.removesuffix('Function')}UnreadableRows": alarm("UnreadableRows", function, AT_LEAST, 1)
-        for function in ALL
+        f"{short(function)}UnreadableRows": alarm("UnreadableRows", function, AT_LEAST, 1)
+        for function in WRITTEN_BY["UnreadableRows"]
     },
     "DriftHealed": alarm("DriftHealed", RECONCILE, AT_LEAST, {"Ref": "DriftAlarm"}, period=HOUR),
     "DeletionsPendingApproval": alarm("DeletionsPendingApproval", RECONCILE, AT_LEAST, 1, period=HOUR),

@@ -4,31 +4,15 @@ graph, on anything else would say for ever that all is well.
 
 import re
 
-WEBHOOK, ENSURE, REACT, RECONCILE = (f"{name}Function" for name in ("Webhook", "EnsureProfile", "React", "Reconcile"))
-ALL = (WEBHOOK, ENSURE, REACT, RECONCILE)
+from functions import ALL, FUNCTIONS, REACT
 
 # Where the functions' own are.
 NAMESPACE = "Rollcall"
 
 # Which functions write each. All have the dimension FunctionName.
-WRITTEN_BY = {
-    "Events": [WEBHOOK],
-    "SyncLag": [WEBHOOK],
-    "BadSignatures": [WEBHOOK],
-    "Quarantined": [WEBHOOK],
-    "Refusals": [WEBHOOK, ENSURE],
-    "NotSynced": [ENSURE],
-    "Failures": ALL,
-    "ClerkCalls": ALL,
-    "UnknownRoles": [WEBHOOK, ENSURE, RECONCILE],
-    "UnreadableRows": ALL,
-    "WritebackConflicts": [REACT, RECONCILE],
-    "Drift": [RECONCILE],
-    "DriftHealed": [RECONCILE],
-    "DeletionsPendingApproval": [RECONCILE],
-    "OutOfSync": [RECONCILE],
-    "RunsFinished": [RECONCILE],
-    "PurgesLeft": [RECONCILE],
+METRICS = sorted({metric for it in FUNCTIONS.values() for metric in it.counts})
+WRITTEN_BY = {"Failures": ALL} | {
+    metric: [name for name, it in FUNCTIONS.items() if metric in it.counts] for metric in METRICS
 }
 
 # The dimensions that some have beyond that: under FunctionName alone there is nothing of these.

@@ -23,7 +23,6 @@ CORS = (*DEFINITION, "x-amazon-apigateway-cors")
 SHORTER_CORS = {"AllowOrigins": {"Ref": "AllowedOrigins"}, "AllowMethods": ["GET", "POST"], "AllowCredentials": True}
 LIMITS = ("Api", "Properties", "RouteSettings")
 ENSURE = ("EnsureProfileFunction", "Properties")
-ENSURE_EVENTS = (*ENSURE, "Events")
 ENSURE_VARIABLES = (*ENSURE, "Environment", "Variables")
 PRIVATE_KEY = "-----BEGIN PRIVATE KEY-----\\nMIIEv\\n-----END PRIVATE KEY-----"
 RESOLVED = {"Fn::Sub": "{{resolve:secretsmanager:${SecretArn}:SecretString:CLERK_SECRET_KEY}}"}
@@ -69,10 +68,6 @@ MISTAKES = [
         lambda t: t["Outputs"]["WebhookUrl"].update(Value=t["Outputs"]["WebhookUrl"]["Value"]["Fn::If"][2]),
     ),
     ("a function URL beside the API", checks.check_routes, put(*FUNCTION, "FunctionUrlConfig", {"AuthType": "NONE"})),
-    ("another path to ensure", checks.check_routes, put(*ENSURE_EVENTS, "Ensure", "Properties", "Path", "/ensure")),
-    ("ensured by GET", checks.check_routes, put(*ENSURE_EVENTS, "Ensure", "Properties", "Method", "GET")),
-    ("synchronised by POST", checks.check_routes, put(*ENSURE_EVENTS, "Sync", "Properties", "Method", "POST")),
-    ("no way to synchronise", checks.check_routes, drop(*ENSURE_EVENTS, "Sync")),
     ("any origin", checks.check_cross_origin, put("Api", "Properties", "CorsConfiguration", {"AllowOrigins": ["*"]})),
     ("any origin in the definition", checks.check_cross_origin, put(*CORS, "allowOrigins", ["*"])),
     ("any secure origin", checks.check_cross_origin, put(*CORS, "allowOrigins", ["https://*"])),
@@ -93,17 +88,6 @@ MISTAKES = [
     ("no word of when to come back", checks.check_cross_origin, drop(*CORS, "exposeHeaders")),
     ("asked before each call", checks.check_cross_origin, drop(*CORS, "maxAge")),
     ("no limits of routes", checks.check_throttling_and_access_log, drop(*LIMITS)),
-    ("one route without", checks.check_throttling_and_access_log, drop(*LIMITS, "GET /sync")),
-    (
-        "the limit of a misspelt route",
-        checks.check_throttling_and_access_log,
-        lambda t: t["Resources"]["Api"]["Properties"]["RouteSettings"].update({"GET /synch": {}}),
-    ),
-    (
-        "a limit of /sync that one stranger fills",
-        checks.check_throttling_and_access_log,
-        put(*LIMITS, "GET /sync", {"ThrottlingRateLimit": 20, "ThrottlingBurstLimit": 40}),
-    ),
     ("no limit of the guarded route", checks.check_throttling_and_access_log, drop(*GUARDED_STAGE, "DefaultRouteSettings"), *GUARDED),
     (
         "what nobody should guess in the log",
@@ -113,7 +97,6 @@ MISTAKES = [
         ),
         *GUARDED,
     ),
-    ("any burst", checks.check_throttling_and_access_log, drop(*LIMITS, "GET /sync", "ThrottlingBurstLimit")),
     ("no rate limit", checks.check_throttling_and_access_log, drop("Api", "Properties", "DefaultRouteSettings")),
     ("addresses logged", checks.check_throttling_and_access_log, put(*FORMAT, '{"ip":"$context.identity.sourceIp"}')),
     ("a variable too few", checks.check_environment, drop(*VARIABLES, "CLERK_INSTANCE_ID")),
@@ -180,22 +163,15 @@ MISTAKES = [
     ("a private key", checks.check_no_secret_in_environment, put(*ENSURE_VARIABLES, "CLERK_JWT_KEY", PRIVATE_KEY)),
     ("another key", checks.check_no_secret_in_environment, put(*ENSURE_VARIABLES, "CLERK_SECRET_KEY", "x")),
     ("slower than API Gateway", checks.check_time_limits, put(*FUNCTION, "Timeout", 60)),
-    ("slower than the rest", checks.check_time_limits, put(*ENSURE, "Timeout", 29)),
     ("as quick as the others", checks.check_time_limits, drop(*RECONCILE, "Timeout")),
     ("SAM's default time limit", checks.check_time_limits, lambda t: t["Globals"]["Function"].pop("Timeout")),
-    ("logs for ever", checks.check_logs, drop("WebhookLogs", "Properties", "RetentionInDays")),
     ("the API's logs for ever", checks.check_logs, drop("ApiLogs", "Properties", "RetentionInDays")),
-    ("no log group", checks.check_logs, drop(*FUNCTION, "LoggingConfig")),
-    ("text logs", checks.check_logs, put(*FUNCTION, "LoggingConfig", "LogFormat", "Text")),
-    ("a log group for two", checks.check_logs, put(*ENSURE, "LoggingConfig", "LogGroup", {"Ref": "WebhookLogs"})),
     (
         "two groups of one name",
         checks.check_logs,
         put("EnsureProfileLogs", "Properties", "LogGroupName", {"Fn::Sub": "/aws/lambda/${AWS::StackName}-webhook"}),
     ),
-    ("its logs for ever", checks.check_logs, drop("EnsureProfileLogs", "Properties", "RetentionInDays")),
     ("no traces", checks.check_tracing, lambda t: t["Globals"]["Function"].pop("Tracing")),
-    ("one function without", checks.check_tracing, put(*ENSURE, "Tracing", "PassThrough")),
     ("executions without", checks.check_tracing, drop("ReconcileStateMachine", "Properties", "Tracing")),
     (
         "executions that are traced whatever is asked for",
@@ -207,7 +183,6 @@ MISTAKES = [
     ("gone when replaced", checks.check_deletion_policies, drop("OperationsTable", "UpdateReplacePolicy")),
     ("a snapshot of it", checks.check_deletion_policies, put("ProfilesTable", "DeletionPolicy", "Snapshot")),
     ("no word of the backups", checks.check_deletion_policies, drop("BackupBucket", "DeletionPolicy")),
-    ("logs that outlive the stack", checks.check_deletion_policies, put("ReactLogs", "DeletionPolicy", "Retain")),
     ("no word of a queue", checks.check_deletion_policies, drop("ReconcileFailures", "UpdateReplacePolicy")),
     ("a table nobody thought of", checks.check_deletion_policies, put("More", {"Type": "AWS::DynamoDB::Table"})),
     ("nothing to verify", checks.check_rules, lambda t: t.pop("Rules")),

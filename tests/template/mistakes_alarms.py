@@ -172,8 +172,6 @@ BY_CHECK = {
     ],
     checks_alarms.check_nothing_fails_in_silence: [
         ("a function without alarms", put("MoreFunction", FUNCTION)),
-        ("throttled in silence", drop("ReconcileThrottles")),
-        ("crashed in silence", drop("ReactErrors")),
         ("failing in silence", of("ReactFailing", "MetricName", "ClerkCalls")),
         ("a queue that nobody watches", drop("ReactGaveUp")),
         ("given up into such a queue", both(put("More", QUEUE), put(*GIVEN_UP, "Destination", attribute("More")))),

@@ -1,7 +1,7 @@
 """Mistakes in the dashboard, as in mistakes.py."""
 
 import checks_dashboard
-from changes import drop, put
+from changes import drop, put, reached
 from variants import STARTING
 
 DASHBOARD = ("Dashboard", "Properties")
@@ -32,16 +32,20 @@ def everywhere(old, new):
     return change
 
 
+def listed(alarm):
+    """The position of an alarm in the list."""
+
+    def found(alarms):
+        arns = [it["Fn::If"][1] if "Fn::If" in it else it for it in alarms]
+        return arns.index({"Fn::GetAtt": [alarm, "Arn"]})
+
+    return found
+
+
 def further(alarm):
     """Lists one alarm more."""
 
-    def change(template):
-        listed = template["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"][1]["Alarms"]["Fn::Join"][
-            1
-        ]
-        listed.append({"Fn::GetAtt": [alarm, "Arn"]})
-
-    return change
+    return lambda t: reached(t, ALARMS).append({"Fn::GetAtt": [alarm, "Arn"]})
 
 
 def searched(which, dimensions, metric):
@@ -109,13 +113,13 @@ BY_CHECK = {
         ("throttles on it", everywhere('"AWS/Lambda", "Errors"', '"AWS/Lambda", "Throttles"')),
     ],
     checks_dashboard.check_dashboard_shows_alarms: [
-        ("an alarm that is not on it", drop(*ALARMS, 0)),
+        ("an alarm that is not on it", drop(*ALARMS, listed("WebhookErrors"))),
         ("an alarm twice", further("SyncLag")),
         ("an alarm that is not there", further("RunsMissing"), "untouched"),
-        ("alarms by their names", put(*ALARMS, 0, {"Ref": "WebhookErrors"})),
+        ("alarms by their names", put(*ALARMS, listed("WebhookErrors"), {"Ref": "WebhookErrors"})),
         (
             "another's condition",
-            put(*ALARMS, 25, "Fn::If", 0, "EnsureVerifies"),
+            put(*ALARMS, listed("WritebackConflicts"), "Fn::If", 0, "EnsureVerifies"),
             *(it for it in STARTING if it != "verify"),
         ),
         ("no list", written('"alarms": ["${Alarms}"]', '"alarms": []')),

@@ -1,22 +1,23 @@
 """Mistakes in who may do what, as in mistakes.py."""
 
 import checks
-from changes import always, drop, put
+from changes import always, drop, put, sid
 from variants import CREATING, KEEPING, REPAIRING
 
-FUNCTION = ("WebhookFunction", "Properties")
 STATEMENTS = ("WebhookRole", "Properties", "Policies", 0, "PolicyDocument", "Statement")
 READ_POLICY = {"Type": "AWS::IAM::Policy", "Properties": {"PolicyName": "more", "PolicyDocument": {}}}
-ENSURE = ("EnsureProfileFunction", "Properties")
 ENSURE_STATEMENTS = ("EnsureProfileRole", "Properties", "Policies", 0, "PolicyDocument", "Statement")
-CALLER = (*ENSURE_STATEMENTS, 0)
-TO_DIRECTORY, TO_PROFILES, TO_QUESTIONS, TO_SECRET = ((*ENSURE_STATEMENTS, at) for at in (2, 3, 4, 5))
+CALLER, TO_DIRECTORY, TO_PROFILES, TO_QUESTIONS, TO_SECRET = (
+    (*ENSURE_STATEMENTS, sid(name)) for name in ("Caller", "Directory", "Profiles", "Questions", "Secret")
+)
 CREATED = ("Fn::If", 1)
 KEYS = ("Condition", "ForAllValues:StringLike", "dynamodb:LeadingKeys")
 ATTRIBUTES = ("Condition", "ForAllValues:StringEquals", "dynamodb:Attributes")
 RECONCILE_STATEMENTS = ("ReconcileRole", "Properties", "Policies", 0, "PolicyDocument", "Statement")
-STORED, RECORDS, RUNS, TO_REPAIR = ((*RECONCILE_STATEMENTS, at) for at in (0, 1, 2, 5))
-IN_INDEX, TO_MARK, TO_CREATE = ((*RECONCILE_STATEMENTS, at) for at in (6, 7, 8))
+STORED, RECORDS, RUNS, TO_REPAIR, IN_INDEX, TO_MARK, TO_CREATE = (
+    (*RECONCILE_STATEMENTS, sid(name))
+    for name in ("Stored", "Records", "Runs", "Directory", "Members", "Marks", "Profiles")
+)
 MACHINE = ("ReconcileStateMachine", "Properties")
 MACHINE_ROLE = ("ReconcileStateMachineRole", "Properties")
 MACHINE_STATEMENTS = (*MACHINE_ROLE, "Policies", 0, "PolicyDocument", "Statement")
@@ -25,19 +26,17 @@ START_STATEMENTS = (*START_ROLE, "Policies", 0, "PolicyDocument", "Statement")
 PRINCIPAL = ("AssumeRolePolicyDocument", "Statement", 0, "Principal")
 
 MISTAKES = [
-    ("any action on the table", checks.check_permissions, put(*STATEMENTS, 0, "Action", "dynamodb:*")),
-    ("one action more", checks.check_permissions, put(*STATEMENTS, 0, "Action", ["dynamodb:PutItem", "dynamodb:Scan"])),
-    ("any table", checks.check_permissions, put(*STATEMENTS, 0, "Resource", "*")),
-    ("any secret", checks.check_permissions, put(*STATEMENTS, 2, "Resource", "*")),
-    ("whatever reconcile remembers written", checks.check_permissions, drop(*STATEMENTS, 1, "Condition")),
-    ("what is due written", checks.check_permissions, put(*STATEMENTS, 1, *KEYS, 0, "PURGE#*")),
-    ("any note", checks.check_permissions, put(*STATEMENTS, 1, *KEYS, 0, "*")),
-    ("one permission less", checks.check_permissions, drop(*STATEMENTS, 1)),
-    ("all but one action", checks.check_permissions, put(*STATEMENTS, 0, "NotAction", "dynamodb:DeleteTable")),
+    ("any action on the table", checks.check_permissions, put(*STATEMENTS, sid("Directory"), "Action", "dynamodb:*")),
+    ("one action more", checks.check_permissions, put(*STATEMENTS, sid("Directory"), "Action", ["dynamodb:PutItem", "dynamodb:Scan"])),
+    ("any table", checks.check_permissions, put(*STATEMENTS, sid("Directory"), "Resource", "*")),
+    ("any secret", checks.check_permissions, put(*STATEMENTS, sid("Secret"), "Resource", "*")),
+    ("whatever reconcile remembers written", checks.check_permissions, drop(*STATEMENTS, sid("Quarantine"), "Condition")),
+    ("what is due written", checks.check_permissions, put(*STATEMENTS, sid("Quarantine"), *KEYS, 0, "PURGE#*")),
+    ("any note", checks.check_permissions, put(*STATEMENTS, sid("Quarantine"), *KEYS, 0, "*")),
+    ("one permission less", checks.check_permissions, drop(*STATEMENTS, sid("Quarantine"))),
+    ("all but one action", checks.check_permissions, put(*STATEMENTS, sid("Directory"), "NotAction", "dynamodb:DeleteTable")),
     ("a policy of AWS's", checks.check_permissions, put("WebhookRole", "Properties", "ManagedPolicyArns", ["arn:x"])),
     ("a policy beside the role", checks.check_permissions, put("More", READ_POLICY)),
-    ("SAM's own role", checks.check_permissions, drop(*FUNCTION, "Role")),
-    ("a role for two", checks.check_permissions, put(*ENSURE, "Role", {"Fn::GetAtt": ["WebhookRole", "Arn"]})),
     ("queries", checks.check_permissions, put(*CALLER, "Action", ["dynamodb:BatchGetItem", "dynamodb:Query"])),
     ("scans", checks.check_permissions, put(*CALLER, "Action", ["dynamodb:BatchGetItem", "dynamodb:Scan"])),
     ("any read", checks.check_permissions, put(*CALLER, "Action", "dynamodb:*Get*")),
@@ -119,11 +118,6 @@ MISTAKES = [
     ),
     ("any secret to create with", checks.check_permissions, put(*TO_SECRET, *CREATED, "Resource", "*"), *CREATING),
     ("no secret to create with", checks.check_permissions, drop(*TO_SECRET), *CREATING),
-    (
-        "another's log",
-        checks.check_permissions,
-        put(*ENSURE_STATEMENTS, 1, "Resource", {"Fn::GetAtt": ["WebhookLogs", "Arn"]}),
-    ),
     ("the Directory written under report", checks.check_permissions, always(*TO_REPAIR), "report"),
     (
         "PutItem kept under report",
@@ -185,33 +179,28 @@ MISTAKES = [
     ("profiles scanned", checks.check_permissions, put(*STORED, "Resource", {"Fn::GetAtt": ["ProfilesTable", "Arn"]})),
     ("any use of Operations", checks.check_permissions, put(*RUNS, "Action", "dynamodb:*")),
     ("a lease for ever", checks.check_permissions, put(*RUNS, "Action", ["dynamodb:GetItem", "dynamodb:PutItem"])),
-    ("no traces sent", checks.check_permissions, drop(*STATEMENTS, 4)),
-    ("none by ensure-profile", checks.check_permissions, drop(*ENSURE_STATEMENTS, 6)),
-    ("none by react", checks.check_permissions, drop("ReactRole", *STATEMENTS[1:], 16)),
-    ("none by reconcile", checks.check_permissions, drop(*RECONCILE_STATEMENTS, 12)),
-    ("none of executions", checks.check_permissions, drop(*MACHINE_STATEMENTS, 2)),
-    ("traces read", checks.check_permissions, put(*STATEMENTS, 4, "Action", "xray:*")),
+    ("none of executions", checks.check_permissions, drop(*MACHINE_STATEMENTS, sid("Traces"))),
     (
         "executions traced without asking",
         checks.check_permissions,
-        put(*MACHINE_STATEMENTS, 2, "Action", ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]),
+        put(*MACHINE_STATEMENTS, sid("Traces"), "Action", ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]),
     ),
-    ("any function", checks.check_permissions, put(*MACHINE_STATEMENTS, 0, "Resource", "*")),
-    ("any queue", checks.check_permissions, put(*MACHINE_STATEMENTS, 1, "Resource", "*")),
-    ("no message allowed", checks.check_permissions, drop(*MACHINE_STATEMENTS, 1)),
-    ("any call", checks.check_permissions, put(*MACHINE_STATEMENTS, 0, "Action", "lambda:*")),
+    ("any function", checks.check_permissions, put(*MACHINE_STATEMENTS, sid("Reconcile"), "Resource", "*")),
+    ("any queue", checks.check_permissions, put(*MACHINE_STATEMENTS, sid("Failures"), "Resource", "*")),
+    ("no message allowed", checks.check_permissions, drop(*MACHINE_STATEMENTS, sid("Failures"))),
+    ("any call", checks.check_permissions, put(*MACHINE_STATEMENTS, sid("Reconcile"), "Action", "lambda:*")),
     (
         "another function called",
         checks.check_permissions,
-        put(*MACHINE_STATEMENTS, 0, "Resource", {"Fn::GetAtt": ["WebhookFunction", "Arn"]}),
+        put(*MACHINE_STATEMENTS, sid("Reconcile"), "Resource", {"Fn::GetAtt": ["WebhookFunction", "Arn"]}),
     ),
-    ("any state machine", checks.check_permissions, put(*START_STATEMENTS, 0, "Resource", "*")),
+    ("any state machine", checks.check_permissions, put(*START_STATEMENTS, sid("Start"), "Resource", "*")),
     (
         "stopped as well",
         checks.check_permissions,
-        put(*START_STATEMENTS, 0, "Action", ["states:StartExecution", "states:StopExecution"]),
+        put(*START_STATEMENTS, sid("Start"), "Action", ["states:StartExecution", "states:StopExecution"]),
     ),
-    ("no dead letters allowed", checks.check_permissions, drop(*START_STATEMENTS, 1)),
+    ("no dead letters allowed", checks.check_permissions, drop(*START_STATEMENTS, sid("Failures"))),
     (
         "one role for schedule and machine",
         checks.check_permissions,

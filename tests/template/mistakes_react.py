@@ -2,15 +2,20 @@
 
 import checks
 import checks_react
-from changes import always, drop, put
+from changes import always, drop, put, reached, sid
 from variants import REPAIRING, WRITING
 
 REACT = ("ReactFunction", "Properties")
 VARIABLES = (*REACT, "Environment", "Variables")
 STREAM = (*REACT, "Events", "Directory", "Properties")
 STATEMENTS = ("ReactRole", "Properties", "Policies", 0, "PolicyDocument", "Statement")
-CHANGES, STREAMS, STORED, MEMBERS, PROFILES, EVENTS, FAILURES = ((*STATEMENTS, at) for at in range(7))
-TO_END, TO_MARK, TO_SECRET, TO_COUNT = ((*STATEMENTS, at) for at in (8, 9, 10, 11))
+CHANGES, STREAMS, STORED, MEMBERS, PROFILES, EVENTS, FAILURES = (
+    (*STATEMENTS, sid(name))
+    for name in ("Changes", "Streams", "Stored", "Members", "Profiles", "Events", "Failures")
+)
+TO_END, TO_MARK, TO_SECRET, TO_COUNT = (
+    (*STATEMENTS, sid(name)) for name in ("Tombstones", "Marks", "Secret", "Questions")
+)
 ALLOWED = ("Fn::If", 1)
 END, MARK = (*TO_END, *ALLOWED, "Condition"), (*TO_MARK, *ALLOWED, "Condition")
 ATTRIBUTES = ("ForAllValues:StringEquals", "dynamodb:Attributes")
@@ -32,10 +37,7 @@ def unnamed(one):
 
 def attributes(template):
     """The attributes that may be put."""
-    at = template["Resources"]
-    for step in (*END, *ATTRIBUTES):
-        at = at[step]
-    return at
+    return reached(template, (*END, *ATTRIBUTES))
 
 
 def output(name, value):
@@ -161,6 +163,4 @@ MISTAKES = [
     ),
     ("none named to write back with", checks.check_environment, drop(*VARIABLES, "ROLLCALL_SECRET_ARN"), *WRITING),
     ("as short as a request", checks.check_time_limits, drop(*REACT, "Timeout")),
-    ("changes logged for ever", checks.check_logs, drop("ReactLogs", "Properties", "RetentionInDays")),
-    ("the webhook's log", checks.check_logs, put(*REACT, "LoggingConfig", "LogGroup", {"Ref": "WebhookLogs"})),
 ]

@@ -3,7 +3,7 @@
 import checks
 import checks_backups
 import checks_reconcile
-from changes import always, drop, put
+from changes import always, drop, put, sid
 from variants import AT_ONCE, KEEPING, OWNING, REMOVING, all_but
 
 BUCKET, POLICY = ("BackupBucket", "Properties"), ("BackupBucketPolicy", "Properties")
@@ -17,11 +17,13 @@ REACT, RECONCILE = (
 REACT_VARIABLES, RECONCILE_VARIABLES = (
     (f"{name}Function", "Properties", "Environment", "Variables") for name in ("React", "Reconcile")
 )
-TO_NOTE, TO_REMOVE_AT_ONCE, TO_KEEP_AT_ONCE, TO_REMOVE_OWNED_AT_ONCE = ((*REACT, at) for at in range(12, 16))
-TO_REMOVE, TO_KEEP, TO_REMOVE_OWNED = ((*RECONCILE, at) for at in range(9, 12))
+TO_NOTE, TO_REMOVE_AT_ONCE, TO_KEEP_AT_ONCE, TO_REMOVE_OWNED_AT_ONCE = (
+    (*REACT, sid(name)) for name in ("Due", "Removed", "Backups", "Owned")
+)
+TO_REMOVE, TO_KEEP, TO_REMOVE_OWNED = ((*RECONCILE, sid(name)) for name in ("Removed", "Backups", "Owned"))
 ALLOWED = ("Fn::If", 1)
 ATTRIBUTES = (*ALLOWED, "Condition", "ForAllValues:StringEquals", "dynamodb:Attributes")
-MARK, REACT_MARK = (*RECONCILE, 7, *ATTRIBUTES), (*REACT, 9, *ATTRIBUTES)
+MARK, REACT_MARK = ((*role, sid("Marks"), *ATTRIBUTES) for role in (RECONCILE, REACT))
 REMOVAL_MARK, REACT_REMOVAL_MARK = (*MARK, *ALLOWED), (*REACT_MARK, *ALLOWED)
 LEADING = (*ALLOWED, "Condition", "ForAllValues:StringLike", "dynamodb:LeadingKeys")
 SETTLE = ("SettleStart", "Properties")
@@ -183,9 +185,9 @@ MISTAKES = [
     ("addresses marked", checks.check_permissions, put(*REMOVAL_MARK, [*NAMED, "email"]), *REMOVING),
     ("Clerk's id stays", checks.check_permissions, put(*REACT_REMOVAL_MARK, NAMED[:5]), *REMOVING),
     ("roles marked by react", checks.check_permissions, put(*REACT_REMOVAL_MARK, [*NAMED, "role"]), *REMOVING),
-    ("settling without the right to start", checks.check_permissions, drop(*SETTLE_STATEMENTS, 0), *REMOVING),
-    ("settling any machine", checks.check_permissions, put(*SETTLE_STATEMENTS, 0, "Resource", "*"), *REMOVING),
-    ("no word of what was not settled", checks.check_permissions, drop(*SETTLE_STATEMENTS, 1), *REMOVING),
+    ("settling without the right to start", checks.check_permissions, drop(*SETTLE_STATEMENTS, sid("Start")), *REMOVING),
+    ("settling any machine", checks.check_permissions, put(*SETTLE_STATEMENTS, sid("Start"), "Resource", "*"), *REMOVING),
+    ("no word of what was not settled", checks.check_permissions, drop(*SETTLE_STATEMENTS, sid("Failures")), *REMOVING),
     ("a role without a schedule", checks.check_permissions, drop("SettleStartRole", "Condition"), *KEEPING),
     (
         "one role for both schedules",

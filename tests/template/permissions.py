@@ -2,6 +2,7 @@
 
 import json
 
+from functions import FUNCTIONS, short
 from policies import at_once, creates, only_marks, owned, owned_at_once, removes, repairs, writes_back
 
 
@@ -67,23 +68,18 @@ ANY = json.dumps("*")
 TRACED = {("xray:PutTraceSegments", ANY), ("xray:PutTelemetryRecords", ANY)}
 SAMPLED = {("xray:GetSamplingRules", ANY), ("xray:GetSamplingTargets", ANY)}
 
-# A permission is an action and what it is on; where it is allowed under a condition only, that as well.
+# A permission is an action and what it is on; where it is allowed under a condition only, that as well. What every function
+# may do is added to these.
 PERMISSIONS = {
     "WebhookFunction": {
         ("dynamodb:PutItem", "DirectoryTable.Arn"),
         ("dynamodb:PutItem", "OperationsTable.Arn", NOTE),
         ("dynamodb:BatchGetItem", "OperationsTable.Arn", NOTE),
         ("secretsmanager:GetSecretValue", "SecretArn"),
-        ("logs:CreateLogStream", "WebhookLogs.Arn"),
-        ("logs:PutLogEvents", "WebhookLogs.Arn"),
-        *TRACED,
     },
     "EnsureProfileFunction": {
         ("dynamodb:BatchGetItem", "DirectoryTable.Arn"),
         ("dynamodb:BatchGetItem", "ProfilesTable.Arn"),
-        ("logs:CreateLogStream", "EnsureProfileLogs.Arn"),
-        ("logs:PutLogEvents", "EnsureProfileLogs.Arn"),
-        *TRACED,
     },
     "ReactFunction": {
         ("dynamodb:DescribeStream", "DirectoryTable.StreamArn"),
@@ -98,9 +94,6 @@ PERMISSIONS = {
         ("dynamodb:GetItem", "OperationsTable.Arn", LISTS),
         ("events:PutEvents", "EventBus.Arn"),
         ("sqs:SendMessage", "ReactFailures.Arn"),
-        ("logs:CreateLogStream", "ReactLogs.Arn"),
-        ("logs:PutLogEvents", "ReactLogs.Arn"),
-        *TRACED,
     },
     "ReconcileFunction": {
         ("dynamodb:Scan", "DirectoryTable.Arn"),
@@ -111,9 +104,6 @@ PERMISSIONS = {
         ("dynamodb:PutItem", "OperationsTable.Arn"),
         ("dynamodb:DeleteItem", "OperationsTable.Arn"),
         ("secretsmanager:GetSecretValue", "SecretArn"),
-        ("logs:CreateLogStream", "ReconcileLogs.Arn"),
-        ("logs:PutLogEvents", "ReconcileLogs.Arn"),
-        *TRACED,
     },
     "ReconcileStateMachine": {
         ("lambda:InvokeFunction", "ReconcileFunction.Arn"),
@@ -174,9 +164,15 @@ PERMISSIONS_WHERE = {
 }
 
 
+def written(name):
+    """What every function may do: write its own log, and its traces."""
+    log = f"{short(name)}Logs.Arn"
+    return {("logs:CreateLogStream", log), ("logs:PutLogEvents", log), *TRACED} if name in FUNCTIONS else set()
+
+
 def users(parameters):
     """Who has a role where the stack is deployed with these parameters."""
-    return set(PERMISSIONS) | {whose for whose, is_so in PERMISSIONS_WHERE if is_so(parameters)}
+    return set(FUNCTIONS) | set(PERMISSIONS) | {whose for whose, is_so in PERMISSIONS_WHERE if is_so(parameters)}
 
 
 def permissions(name, parameters):
@@ -184,4 +180,4 @@ def permissions(name, parameters):
     further = [
         allowed for (whose, is_so), allowed in PERMISSIONS_WHERE.items() if whose == name and is_so(parameters)
     ]
-    return PERMISSIONS.get(name, set()).union(*further)
+    return PERMISSIONS.get(name, set()).union(written(name), *further)

@@ -15,12 +15,13 @@ import checks_reconcile
 import mistakes
 import mistakes_alarms
 import mistakes_dashboard
+import mistakes_functions
 import mistakes_permissions
 import mistakes_react
 import mistakes_reconcile
 import mistakes_removal
 import pytest
-from translated import ROOT, source, takes, translate
+from translated import ROOT, of_type, source, takes, translate
 from variants import TASKS, TOPIC, VARIANTS
 
 
@@ -198,6 +199,7 @@ MISTAKES = [
         mistakes,
         mistakes_alarms,
         mistakes_dashboard,
+        mistakes_functions,
         mistakes_permissions,
         mistakes_react,
         mistakes_reconcile,
@@ -218,6 +220,11 @@ def test_the_configuration_page_explains_every_parameter_in_the_order_in_which_i
 
     expected = [(name, default(name)) for group in groups for name in group["Parameters"]]
     assert rows == expected
+
+
+def test_the_page_of_costs_counts_the_alarms():
+    alarms = of_type(translate(source(), {}), checks_alarms.ALARM)
+    assert f"| alarms | {len(alarms)} with the defaults" in (ROOT / "docs/cost.md").read_text()
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=[it[0] for it in MISTAKES])

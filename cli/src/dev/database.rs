@@ -1,7 +1,8 @@
-//! The embedded DynamoDB behind a router of its own.
+//! Serves the embedded DynamoDB through a router with checks of its own.
 //!
-//! The engine has an HTTP server, which answers pages of every origin (`Access-Control-Allow-Origin: *`), and no router
-//! that could be wrapped. So requests are passed on to it over connections that nobody else can have.
+//! The HTTP server of the engine answers pages of every origin (`Access-Control-Allow-Origin: *`) and has no router
+//! that could be wrapped. Therefore requests are forwarded to the engine over connections that no other process can
+//! open.
 
 use std::net::Ipv4Addr;
 use std::pin::Pin;
@@ -29,14 +30,14 @@ pub(super) fn router(database: Database) -> Router {
 #[derive(Clone)]
 struct Engine {
     database: Database,
-    /// Connections on which no request is under way.
+    /// Idle connections.
     idle: Arc<Mutex<Vec<Line>>>,
-    /// Once the last one is gone, the engine ends its connections.
+    /// The engine closes its connections when the last sender is dropped.
     open: watch::Sender<()>,
 }
 
-/// A connection to the engine. The request itself drives it, not a task: passing each answer from task to task would
-/// take longer than the engine does.
+/// A connection to the engine. The request itself drives the connection, not a task: passing each response from task to
+/// task would take longer than the engine does.
 struct Line {
     requests: SendRequest<Body>,
     driver: Pin<Box<Connection<TokioIo<TcpStream>, Body>>>,
@@ -72,7 +73,7 @@ async fn pass_on(State(engine): State<Engine>, request: Request) -> Response {
     }
 }
 
-/// Who asks may read the answer, and nobody else: the engine allows every page to.
+/// Allows only the requesting origin to read the response; the engine allows every page.
 fn own_page_only(answer: &mut Response, origin: Option<HeaderValue>) {
     let headers = answer.headers_mut();
     if let (Some(_), Some(origin)) = (headers.remove(header::ACCESS_CONTROL_ALLOW_ORIGIN), origin) {
@@ -83,7 +84,7 @@ fn own_page_only(answer: &mut Response, origin: Option<HeaderValue>) {
 
 impl Engine {
     async fn ask(&self, mut request: Request) -> anyhow::Result<Response> {
-        // Only the path and the query: the engine is no proxy.
+        // Only the path and the query: the engine rejects absolute URIs.
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         *request.uri_mut() = path.parse::<Uri>()?;
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -96,8 +97,8 @@ impl Engine {
         Ok(answer)
     }
 
-    /// One more connection. The engine listens for it on a port of its own for as long as it takes to answer once, and
-    /// not any more afterwards: a port that stays open would be open to every page in the browser.
+    /// Opens a connection. The engine listens on a temporary port only until it has answered once: every page in the
+    /// browser could reach a port that stays open.
     async fn connect(&self) -> anyhow::Result<Line> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
@@ -112,7 +113,7 @@ impl Engine {
             line.ask(Request::get("/").header(header::HOST, "127.0.0.1").body(Body::empty())?).await?;
             anyhow::Ok(line)
         };
-        // When this ends, the listener is dropped. What it has accepted goes on.
+        // When this ends, the listener is dropped. The accepted connection stays open.
         tokio::select! {
             line = greet => line.context("connecting to the embedded DynamoDB"),
             served = serve => bail!("the embedded DynamoDB stopped: {served:?}"),

@@ -1,9 +1,9 @@
-//! The embedded DynamoDB, with two indexes of its own `SQLite` file that its stream needs.
+//! Opens the embedded DynamoDB and adds two indexes to its `SQLite` file.
 //!
-//! For each record of a stream the engine (dynoxide 3.2.0) looks for the greatest sequence number of the table by
-//! `MAX(CAST(sequence_number AS INTEGER))`, and it compares the same expression whenever records are read. Without an
-//! index on
-//! that expression each of these reads all records, so each write takes longer than the one before it.
+//! For each stream record the engine (dynoxide 3.2.0) searches the greatest sequence number of the table by
+//! `MAX(CAST(sequence_number AS INTEGER))`, and it compares the same expression whenever stream records are read.
+//! Without an index on that expression each of these statements reads all stream records, so each write takes longer
+//! than the one before.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use anyhow::Context;
 use dynoxide::Database;
 use rusqlite::Connection;
 
-/// The indexes: of a table's records, and of a shard's.
+/// The indexes of the stream records: by table and by shard.
 const INDEXES: &str = "
     CREATE INDEX IF NOT EXISTS rollcall_stream_by_table
         ON _stream_records (table_name, CAST(sequence_number AS INTEGER));
@@ -19,25 +19,25 @@ const INDEXES: &str = "
         ON _stream_records (table_name, shard_id, CAST(sequence_number AS INTEGER));
 ";
 
-/// The database in a file, which is made if it is not there.
+/// Opens the database in a file, which is created if it does not exist.
 ///
 /// # Errors
 ///
 /// If the file cannot be used.
 pub(super) fn in_file(file: &Path) -> anyhow::Result<Database> {
     let database = Database::new(&file.to_string_lossy())?;
-    // The engine lets nobody use its own connection. It reads the schema again when another connection has changed it.
+    // The engine does not expose its own connection. It reads the schema again after another connection has changed it.
     let connection = Connection::open(file)?;
     connection.execute_batch(INDEXES).context("creating the indexes of the stream records")?;
     Ok(database)
 }
 
-/// The database in memory.
+/// Creates the database in memory.
 ///
 /// # Errors
 ///
-/// If no temporary file can be made: nobody else can reach a database in memory, so it starts as a copy of a prepared
-/// file.
+/// If no temporary file can be created: another connection cannot open a database in memory, so it starts as a copy of
+/// a prepared file.
 pub(super) fn in_memory() -> anyhow::Result<Database> {
     let folder = tempfile::Builder::new().prefix("rollcall-database-").tempdir()?;
     let file = folder.path().join("prepared.sqlite");
@@ -53,11 +53,10 @@ mod tests {
 
     /// The version of the engine whose statements are below. With another one, look at `next_stream_sequence_number`,
     /// `stream_records_with_event_ids` and `get_shard_sequence_range` in its `storage.rs`: are these still its
-    /// statements, and does
-    /// it still need the indexes?
+    /// statements, and does it still need the indexes?
     const ENGINE: &str = "3.2.0";
 
-    /// What the engine asks at each write, at each read of records, and when it describes a stream.
+    /// The statements of the engine at each write, at each read of stream records, and when it describes a stream.
     const STATEMENTS: [&str; 3] = [
         "SELECT COALESCE(MAX(CAST(sequence_number AS INTEGER)), 0) + 1 FROM _stream_records WHERE table_name = ?1",
         "SELECT event_name, keys_json, new_image, old_image, sequence_number, created_at, user_identity, event_id

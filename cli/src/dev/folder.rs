@@ -1,4 +1,4 @@
-//! The folder of `--data` belongs to one stack at a time: two that wrote into it would lose each other's rows and users.
+//! Locks the folder of `--data`: two stacks in one folder would overwrite each other's rows and users.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use clerk_emulator::claim::Claim;
 /// The file in the folder that is locked.
 const LOCK: &str = "lock";
 
-/// Claims the folder, which is made if it is not there, until the claim is dropped or the process ends.
+/// Locks the folder, which is created if it does not exist, until the claim is dropped or the process ends.
 pub(super) fn claim(data: &Path) -> anyhow::Result<Claim> {
     std::fs::create_dir_all(data).with_context(|| format!("creating the folder {} (--data)", data.display()))?;
     Claim::acquire(data, &data.join(LOCK)).context("--data")

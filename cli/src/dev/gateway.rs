@@ -1,33 +1,27 @@
-//! API Gateway's HTTP API on a local port: every request becomes the event that Lambda would be invoked with (payload
-//! format 2.0), every answer comes back from the function's response.
+//! Emulates API Gateway's HTTP API on a local port: converts each request to the invocation event of Lambda (payload
+//! format 2.0), and the function's response to an HTTP response.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use account::Account;
-use axum::body::{Body, to_bytes};
+use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ensure_profile::EnsureProfile;
-use lambda_http::lambda_runtime::Context;
-use lambda_http::tower::ServiceExt;
-use lambda_http::{LambdaEvent, request::LambdaRequest};
 use rollcall::core::millis::Millis;
 use serde_json::{Map, Value, json};
 use tower_http::cors::{AllowOrigin, CorsLayer};
-use webhook::Webhook;
 
-use crate::{Clock, functions};
+use crate::functions::{self, Functions};
+use crate::invocation::refuse;
 
-/// The largest body that API Gateway takes, in bytes. Source: AWS, "Quotas for HTTP APIs".
+/// The maximum size of a body in API Gateway, in bytes. Source: AWS, "Quotas for HTTP APIs".
 const MAX_BODY: usize = 10 * 1024 * 1024;
 
-/// As in template.yaml: beside what the client sends, what Sentry and OpenTelemetry add to the requests of a page.
+/// As in template.yaml: the headers of the client, and those that Sentry and OpenTelemetry add to requests of a page.
 const ALLOWED_HEADERS: [&str; 8] = [
     "authorization",
     "content-type",
@@ -39,20 +33,7 @@ const ALLOWED_HEADERS: [&str; 8] = [
     "tracestate",
 ];
 
-/// The functions behind the API.
-#[derive(Clone)]
-pub struct Functions {
-    /// It receives Clerk's events.
-    pub webhook: Arc<Webhook>,
-    /// It answers to front ends and browsers.
-    pub ensure_profile: Arc<EnsureProfile>,
-    /// It answers callers about themselves and about one another.
-    pub account: Arc<Account>,
-    /// What time it is for them.
-    pub clock: Clock,
-}
-
-/// The API as an axum router, with the cross-origin rules of template.yaml.
+/// The API as an axum router, with the CORS configuration of template.yaml.
 pub fn router(functions: Functions) -> axum::Router {
     let origins = functions.ensure_profile.origins().clone();
     let allows = move |origin: &HeaderValue, _: &Parts| origin.to_str().is_ok_and(|origin| origins.allow(origin));
@@ -72,16 +53,14 @@ async fn handle(State(functions): State<Functions>, request: Request) -> Respons
         return refuse(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
     };
     let event = event(&parts, &body, (functions.clock)());
-    let clock = move || (functions.clock)();
-    match functions::route(parts.method.as_str(), parts.uri.path()).map(|(function, _)| function.name) {
-        Some("webhook") => invoke(webhook::service(functions.webhook, clock), event).await,
-        Some("ensure-profile") => invoke(ensure_profile::service(functions.ensure_profile, clock), event).await,
-        Some("account") => invoke(account::service(functions.account, clock), event).await,
-        _ => refuse(StatusCode::NOT_FOUND, "Not Found"),
-    }
+    let answer = match functions::route(parts.method.as_str(), parts.uri.path()) {
+        Some((function, _)) => functions.invoke(function.name, event).await,
+        None => None,
+    };
+    answer.unwrap_or_else(|| refuse(StatusCode::NOT_FOUND, "Not Found"))
 }
 
-/// The event of one request. Source: AWS, "AWS Lambda integration payload format", version 2.0.
+/// The invocation event of one request. Source: AWS, "AWS Lambda integration payload format", version 2.0.
 pub fn event(parts: &Parts, body: &[u8], now: Millis) -> Value {
     let (method, path) = (parts.method.as_str(), parts.uri.path());
     let route = functions::route(method, path).map_or("$default", |(_, key)| key);
@@ -145,41 +124,4 @@ fn is_text(headers: &HeaderMap) -> bool {
     let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     media_type.starts_with("text/")
         || ["application/json", "application/javascript", "application/xml"].contains(&media_type.as_str())
-}
-
-/// Invokes a function with an event as Lambda would, and makes its response one of HTTP.
-pub async fn invoke<S>(function: S, event: Value) -> Response
-where
-    S: lambda_http::Service<LambdaEvent<LambdaRequest>, Response: serde::Serialize, Error = lambda_http::Error>,
-{
-    let failed = || refuse(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
-    let Ok(request) = serde_json::from_str::<LambdaRequest>(&event.to_string()) else {
-        return failed();
-    };
-    match function.oneshot(LambdaEvent::new(request, Context::default())).await {
-        Ok(answer) => serde_json::to_value(answer).ok().and_then(|answer| response(&answer)).unwrap_or_else(failed),
-        Err(error) => {
-            tracing::error!(%error, "the function failed");
-            failed()
-        }
-    }
-}
-
-fn response(answer: &Value) -> Option<Response> {
-    let status = StatusCode::from_u16(u16::try_from(answer["statusCode"].as_u64()?).ok()?).ok()?;
-    let body = answer["body"].as_str().unwrap_or_default();
-    let body = if answer["isBase64Encoded"] == true { STANDARD.decode(body).ok()? } else { body.as_bytes().to_vec() };
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    for (name, value) in answer["headers"].as_object().into_iter().flatten() {
-        response.headers_mut().insert(name.parse::<HeaderName>().ok()?, value.as_str()?.parse::<HeaderValue>().ok()?);
-    }
-    for cookie in answer["cookies"].as_array().into_iter().flatten() {
-        response.headers_mut().append(header::SET_COOKIE, cookie.as_str()?.parse().ok()?);
-    }
-    Some(response)
-}
-
-fn refuse(status: StatusCode, message: &str) -> Response {
-    (status, axum::Json(json!({ "message": message }))).into_response()
 }

@@ -1,4 +1,4 @@
-//! `rollcall dev`: the local stack, and what a developer sees of it.
+//! `rollcall dev`: starts the local stack and prints its addresses and commands to try.
 
 mod database;
 mod engine;
@@ -20,27 +20,28 @@ use self::stack::{Addresses, Config, Stack};
 use crate::args::DevArgs;
 use crate::{Clock, Usage, presets, signals};
 
-/// From so many sample users on they are generated on demand: announcing each would take minutes.
+/// The number of sample users from which on they are generated on demand: sending a webhook for each would take
+/// minutes.
 const MANY: usize = 10_000;
 
-/// Starts the stack and runs it until it is told to stop.
+/// Starts the stack and runs it until SIGINT or SIGTERM.
 ///
 /// # Errors
 ///
-/// If it cannot start or stop cleanly.
+/// If the stack cannot start or stop cleanly.
 pub async fn run(args: DevArgs, environment: fn(&str) -> Option<String>, clock: Clock) -> anyhow::Result<()> {
-    // Before anything is started: a signal that comes early must not be lost.
-    let told = signals::told()?;
-    tokio::pin!(told);
+    // Before anything is started: an early signal must not be lost.
+    let stop = signals::stop_signal()?;
+    tokio::pin!(stop);
     let json = args.json;
     let config = config(args, environment, clock)?;
     let generated = config.clerk.generated;
     let stack = tokio::select! {
-        () = &mut told => return Ok(()),
+        () = &mut stop => return Ok(()),
         stack = Stack::start(config) => stack?,
     };
     let ready = async {
-        // Ready means that the sample users have arrived, too, with all that follows from that.
+        // Ready means that the sample users are stored and the effects are complete.
         stack.settled().await;
         if json {
             say(serde_json::to_string(&stack.addresses)?)?;
@@ -50,17 +51,17 @@ pub async fn run(args: DevArgs, environment: fn(&str) -> Option<String>, clock: 
         anyhow::Ok(())
     };
     tokio::select! {
-        () = &mut told => {}
+        () = &mut stop => {}
         ready = ready => {
             ready?;
-            told.await;
+            stop.await;
         }
     }
     stack.stop().await
 }
 
-/// The options, and of the environment what the design names: the two secrets, the instance and the functions'
-/// policies.
+/// The options, and the variables that configure the stack: the two secrets, the instance and the settings of the
+/// functions.
 fn config(args: DevArgs, environment: fn(&str) -> Option<String>, clock: Clock) -> anyhow::Result<Config> {
     let mut config = Config::new(clock);
     config.port = args.port;
@@ -85,7 +86,7 @@ fn config(args: DevArgs, environment: fn(&str) -> Option<String>, clock: Clock) 
     Ok(config)
 }
 
-/// A few sample users, who are announced; or a large instance, which has been there before.
+/// A few sample users with webhooks, or a large generated instance without webhooks.
 fn populate(clerk: &mut clerk_emulator::Config, users: usize) {
     if users < MANY {
         clerk.users = users;
@@ -93,11 +94,11 @@ fn populate(clerk: &mut clerk_emulator::Config, users: usize) {
     }
     let users = u64::try_from(users).unwrap_or(u64::MAX);
     clerk.generated = Generated { users, organizations: users / 1000, memberships: users };
-    // Reconcile asks a development instance ten times more slowly.
+    // Reconcile sends ten times fewer requests per second to a development instance.
     clerk.production = true;
 }
 
-/// One of the sample users, if this start made any.
+/// The id of a sample user, if this start created one.
 fn sample_user(stack: &Stack) -> Option<String> {
     let deliveries = stack.clerk.deliveries();
     deliveries.into_iter().find(|delivery| delivery.event_type == "user.created").map(|delivery| delivery.entity_id)

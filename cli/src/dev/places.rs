@@ -1,4 +1,4 @@
-//! Where the local stack's files lie: in the folder of `--data`, or in temporary ones that go with it.
+//! Paths of the local stack's files: in the folder of `--data`, or in temporary folders.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use tempfile::TempPath;
 
 use super::engine;
 
-/// The tables, in a file of the folder or in memory.
+/// Opens the tables, in a file of the folder or in memory.
 pub(super) fn database(data: Option<&Path>) -> anyhow::Result<Database> {
     let Some(data) = data else { return engine::in_memory().context("starting DynamoDB in memory") };
     std::fs::create_dir_all(data).with_context(|| format!("creating the folder {} (--data)", data.display()))?;
@@ -16,7 +16,7 @@ pub(super) fn database(data: Option<&Path>) -> anyhow::Result<Database> {
     engine::in_file(&file).with_context(|| format!("opening {} (--data)", file.display()))
 }
 
-/// The file that stands for the bus, and what removes it in the end.
+/// The file that replaces the event bus, and the guard that removes a temporary one.
 pub(super) fn bus(data: Option<&Path>) -> anyhow::Result<(PathBuf, Option<TempPath>)> {
     if let Some(data) = data {
         return Ok((data.join("events.ndjson"), None));
@@ -26,9 +26,8 @@ pub(super) fn bus(data: Option<&Path>) -> anyhow::Result<(PathBuf, Option<TempPa
     Ok((path.to_path_buf(), Some(path)))
 }
 
-/// Where a local stack keeps its backups: in its folder, or in one of its own beside other temporary files, whose name
-/// says
-/// which stack's they are, so that commands find them.
+/// The folder of the backups: in the folder of `--data`, or a temporary folder named after the port of DynamoDB, so
+/// that commands find it.
 pub fn backups_folder(data: Option<&Path>, dynamodb_url: &str) -> PathBuf {
     let temporary = || {
         let port = dynamodb_url.trim_end_matches('/').rsplit(':').next().unwrap_or_default();
@@ -37,9 +36,9 @@ pub fn backups_folder(data: Option<&Path>, dynamodb_url: &str) -> PathBuf {
     data.map_or_else(temporary, |data| data.join("backups"))
 }
 
-/// The backups of a stack that starts: those of an earlier one in memory, on the same port, are nobody's any more.
+/// Creates the folder of the backups. Temporary backups of an earlier stack on the same port are removed.
 pub(super) fn backups(data: Option<&Path>, dynamodb_url: &str) -> anyhow::Result<(PathBuf, Option<Folder>)> {
-    // It exists already: the tables are in it.
+    // The folder exists already: the tables are in it.
     let data = data.map(Path::canonicalize).transpose().context("resolving the folder (--data)")?;
     let folder = backups_folder(data.as_deref(), dynamodb_url);
     let temporary = || Folder(folder.clone());
@@ -50,7 +49,7 @@ pub(super) fn backups(data: Option<&Path>, dynamodb_url: &str) -> anyhow::Result
     Ok((folder, in_the_end))
 }
 
-/// A folder that is removed in the end.
+/// A folder that is removed when it is dropped.
 pub(super) struct Folder(PathBuf);
 
 impl Drop for Folder {

@@ -1,4 +1,4 @@
-//! What the schedules do in AWS: reconcile settles every hour what is due, and runs every night at 03:00 UTC.
+//! Runs what EventBridge Scheduler runs in AWS: the hourly purge, and the nightly run at 03:00 UTC.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ const HOUR: u64 = 60 * 60 * 1000;
 const DAY: u64 = 24 * HOUR;
 /// 03:00, in ms after midnight.
 const NIGHT: u64 = 3 * HOUR;
-/// The clock is looked at so often: a machine that sleeps stops every timer, but not the clock.
+/// The interval at which the clock is read: a machine that sleeps stops every timer, but not the clock.
 const LOOK: Duration = Duration::from_mins(1);
 
-/// Settles every hour what is due, and reconciles every night, for ever.
+/// Starts the hourly purge and the nightly run, without end.
 pub(super) async fn run(reconcile: Arc<Reconcile>, clock: Clock) -> Infallible {
     let mut night = next_night(clock());
     loop {
@@ -24,7 +24,7 @@ pub(super) async fn run(reconcile: Arc<Reconcile>, clock: Clock) -> Infallible {
         while clock().get() < hour {
             tokio::time::sleep(LOOK.min(Duration::from_millis(hour - clock().get().min(hour)))).await;
         }
-        // The outcome of either is in its log, and there is another hour.
+        // Both log their outcome; a failed purge is repeated in the next hour.
         let _ = reconcile.purge_due(None).await;
         if clock().get() >= night {
             let _ = reconcile.run(&Order::Run(reconcile.policy()), None, &|_| ()).await;

@@ -1,4 +1,5 @@
-//! The local stack: an embedded DynamoDB, a Clerk emulator and the functions, on loopback ports of one process.
+//! Starts and stops the local stack: an embedded DynamoDB, a Clerk emulator and the functions, on loopback ports of one
+//! process.
 
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
@@ -6,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use account::Account;
 use anyhow::Context;
 use aws_config::{Region, SdkConfig};
 use aws_sdk_dynamodb::Client;
@@ -14,7 +14,6 @@ use aws_sdk_dynamodb::config::Credentials;
 use aws_sdk_dynamodbstreams::Client as Streams;
 use clerk_emulator::claim::Claim;
 use clerk_emulator::{Door, Emulator, HostName};
-use ensure_profile::EnsureProfile;
 use react::React;
 use reconcile::Reconcile;
 use rollcall::adapters::aws::backups::Backups;
@@ -26,55 +25,55 @@ use tempfile::TempPath;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use webhook::Webhook;
 
 use super::database;
 use super::folder;
-use super::gateway::{self, Functions};
+use super::gateway;
 use super::places::{self, Folder};
 use super::schedule;
 use super::stream::{Feed, Looks};
 use super::tables::{self, Tables};
 use crate::Clock;
+use crate::functions::Functions;
 
-/// Clerk's Backend API on its usual port.
+/// The default URL of the Clerk emulator.
 pub const LOCAL_CLERK: &str = "http://127.0.0.1:3001";
-/// DynamoDB on its usual port.
+/// The default URL of DynamoDB.
 pub const LOCAL_DYNAMODB: &str = "http://127.0.0.1:3002";
-/// How long requests under way may take to finish once the stack is told to stop.
+/// How long requests in progress may take to finish after the stop signal.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
-/// Looks a setting up by its name.
+/// Returns the value of a setting.
 pub type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
-/// How to start a stack.
+/// The configuration of a stack.
 #[derive(Clone)]
 pub struct Config {
-    /// Port of the functions; 0 picks a free one.
+    /// Port of the functions; 0 selects a free port.
     pub port: u16,
     /// Port of the Clerk emulator.
     pub clerk_port: u16,
     pub dynamodb_port: u16,
-    /// Under which names all of it may be asked, beside those of this machine.
+    /// Additional host names that requests may name, besides those of this machine.
     pub allow_hosts: Vec<HostName>,
-    /// The folder that outlives the stack; nothing for memory alone.
+    /// The folder of the data, which stays after the stop; `None` for memory only.
     pub data: Option<PathBuf>,
     /// Whether reconcile runs every night.
     pub nightly: bool,
-    /// Whether the stream's records are followed.
+    /// Whether react processes the stream.
     pub reacts: bool,
-    /// The emulator's settings. Its port, clock, snapshot and endpoint are the stack's.
+    /// The configuration of the emulator. The stack overrides port, clock, snapshot and endpoint.
     pub clerk: clerk_emulator::Config,
     /// The secrets that the webhook accepts, separated by spaces; the emulator signs with the first.
     pub webhook_secrets: String,
     /// Further settings of the functions, as `DELETION_POLICY`, by name.
     pub lookup: Lookup,
-    /// What time it is.
+    /// The clock.
     pub clock: Clock,
 }
 
 impl Config {
-    /// A stack on free ports, in memory, without users.
+    /// The configuration of a stack on free ports, in memory, without users.
     pub fn new(clock: Clock) -> Config {
         Config {
             port: 0,
@@ -92,7 +91,7 @@ impl Config {
     }
 }
 
-/// Where everything is, as `rollcall dev --json` prints it.
+/// The addresses, as `rollcall dev --json` prints them.
 #[derive(Clone, Debug, Serialize)]
 pub struct Addresses {
     /// The functions' HTTP API.
@@ -100,48 +99,48 @@ pub struct Addresses {
     /// Clerk's Backend API, without `/v1`.
     pub clerk: String,
     pub dynamodb: String,
-    /// The key to the Backend API.
+    /// The secret key of the Backend API.
     pub clerk_secret_key: String,
-    /// What webhooks are signed with.
+    /// The signing secret of the webhooks.
     pub webhook_secret: String,
     pub clerk_instance_id: String,
-    /// Who issues session tokens.
+    /// The issuer of session tokens.
     pub clerk_issuer: String,
-    /// Where the keys that sign them are published.
+    /// The JWKS URL of session tokens.
     pub clerk_jwks_url: String,
-    /// The sites whose sessions are accepted, separated by spaces.
+    /// The allowed origins, separated by spaces.
     pub allowed_origins: String,
     pub directory_table: String,
     pub profiles_table: String,
     pub operations_table: String,
-    /// The file that stands for the event bus.
+    /// The file that replaces the event bus.
     pub event_bus: String,
     /// The folder of the backups.
     pub backups: String,
 }
 
-/// A running stack. Dropping it ends it at once; [`Stack::stop`] ends it cleanly.
+/// A running stack. Dropping it stops it at once; [`Stack::stop`] stops it cleanly.
 pub struct Stack {
     pub addresses: Addresses,
-    /// A client of its DynamoDB.
+    /// A client of the stack's DynamoDB.
     pub dynamodb: Client,
     pub clerk: Emulator,
-    /// Its functions, for whoever hands them events directly.
+    /// The functions, for tests that invoke them directly.
     pub functions: Functions,
-    /// What its schedule runs.
+    /// The reconcile function, which the schedule invokes.
     pub reconcile: Arc<Reconcile>,
     schedule: Option<Server>,
     stream: Option<Server>,
     looks: watch::Receiver<Looks>,
     api: Server,
     database: Server,
-    /// Keeps other stacks out of the folder.
+    /// Locks the folder.
     _claim: Option<Claim>,
-    /// Removes the bus's file in the end, unless it lies in a folder that outlives the stack; and the backups likewise.
+    /// Removes the temporary files of the bus and the backups when the stack is dropped.
     _left: (Option<TempPath>, Option<Folder>),
 }
 
-/// A server that ends when it is told to, or when nobody is left to tell it.
+/// A task that ends after [`Server::stop`], or when its `Server` is dropped.
 struct Server {
     stopping: watch::Sender<bool>,
     task: JoinHandle<()>,
@@ -150,15 +149,15 @@ struct Server {
 impl Server {
     fn spawn<F: Future<Output = ()> + Send + 'static>(serve: impl FnOnce(StopSignal) -> F) -> Server {
         let (stopping, mut stopped) = watch::channel(false);
-        let told = Box::pin(async move { drop(stopped.wait_for(|stop| *stop).await) });
-        Server { stopping, task: tokio::spawn(serve(told)) }
+        let stop = Box::pin(async move { drop(stopped.wait_for(|stop| *stop).await) });
+        Server { stopping, task: tokio::spawn(serve(stop)) }
     }
 
-    /// Does something for ever.
+    /// Runs `work` until the stop.
     fn spawn_forever(work: impl Future<Output = Infallible> + Send + 'static) -> Server {
-        Server::spawn(|told| async move {
+        Server::spawn(|stop| async move {
             tokio::select! {
-                () = told => {}
+                () = stop => {}
                 never = work => match never {},
             }
         })
@@ -166,7 +165,7 @@ impl Server {
 
     async fn stop(mut self) {
         self.stopping.send_replace(true);
-        // A client that never finishes its request must not keep everything alive.
+        // A client that never finishes its request must not prevent the stop.
         if tokio::time::timeout(STOP_GRACE, &mut self.task).await.is_err() {
             self.task.abort();
         }
@@ -176,13 +175,13 @@ impl Server {
 type StopSignal = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Stack {
-    /// Starts everything and returns once all of it answers.
+    /// Starts all parts and returns when all of them answer.
     ///
     /// # Errors
     ///
-    /// If a port is taken, the folder cannot be used, or a setting is malformed.
+    /// If a port is in use, the folder cannot be used, or a setting is malformed.
     pub async fn start(config: Config) -> anyhow::Result<Stack> {
-        // Before anything else: a second process must not touch the files of the first.
+        // Before anything else: a second process must not change the files of the first.
         let claim = config.data.as_deref().map(folder::claim).transpose()?;
         let tables = Tables::default();
         let door = Door::new(&config.allow_hosts);
@@ -191,15 +190,15 @@ impl Stack {
         let dynamodb_url = format!("http://{}", listener.local_addr()?);
         let database = places::database(config.data.as_deref())?;
         let router = door.by_host_and_origin(database::router(database));
-        let database = Server::spawn(|told| async move {
-            if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(told).await {
+        let database = Server::spawn(|stop| async move {
+            if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop).await {
                 tracing::error!(%error, "the embedded DynamoDB stopped");
             }
         });
         let dynamodb = client(&dynamodb_url).await;
         tables::create(&dynamodb, &tables).await?;
 
-        // The emulator must know the functions' address before they run: what it sends meanwhile waits in the
+        // The emulator needs the functions' address before they run: requests that it sends meanwhile wait in the
         // listener's queue.
         let listener = listen(config.port, "--port").await?;
         let api = format!("http://{}", listener.local_addr()?);
@@ -244,12 +243,7 @@ impl Stack {
             name => setting(&ours, name).or_else(|| given(name)).or_else(|| usual(name)),
         };
         let lookup = owned_lists::lookup(lookup, &dynamodb).await?;
-        let functions = Functions {
-            webhook: Arc::new(Webhook::new(webhook::settings::Settings::read(&lookup)?, &dynamodb)),
-            ensure_profile: Arc::new(EnsureProfile::new(ensure_profile::settings::Settings::read(&lookup)?, &dynamodb)),
-            account: Arc::new(Account::new(account::settings::Settings::read(&lookup)?, &dynamodb)),
-            clock: config.clock.clone(),
-        };
+        let functions = Functions::new(&lookup, &dynamodb, config.clock.clone())?;
         let settings = reconcile::settings::Settings::read(&lookup)?;
         let aws = local_config(&addresses.dynamodb).await;
         let backups = Backups::for_removal(&settings.removal, &aws);
@@ -263,8 +257,8 @@ impl Stack {
         let schedule = config.nightly;
         let schedule = schedule.then(|| Server::spawn_forever(schedule::run(reconcile.clone(), config.clock)));
         let router = door.by_host(gateway::router(functions.clone()));
-        let api = Server::spawn(|told| async move {
-            if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(told).await {
+        let api = Server::spawn(|stop| async move {
+            if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop).await {
                 tracing::error!(%error, "the HTTP API stopped");
             }
         });
@@ -284,18 +278,18 @@ impl Stack {
         })
     }
 
-    /// Waits until all that has happened in Clerk has arrived, and all that follows from it is done.
+    /// Waits until every change in Clerk is delivered and its effects are complete.
     ///
     /// # Panics
     ///
-    /// Never: whoever follows the stream lives as long as the stack.
+    /// Never: the task that reads the stream lives as long as the stack.
     pub async fn settled(&self) {
         loop {
             self.clerk.settled().await;
             let Some(_) = &self.stream else { return };
             let mut looks = self.looks.clone();
             let before = looks.borrow_and_update().records;
-            // One look may have begun before the last write.
+            // One read may have begun before the last write.
             for _ in 0..2 {
                 if looks.changed().await.is_err() {
                     return;
@@ -308,13 +302,13 @@ impl Stack {
         }
     }
 
-    /// Ends everything: requests under way are answered, Clerk's data is saved.
+    /// Stops all parts: requests in progress are answered, the data of the emulator are saved.
     ///
     /// # Errors
     ///
-    /// If Clerk's data cannot be saved.
+    /// If the emulator's data cannot be saved.
     pub async fn stop(self) -> anyhow::Result<()> {
-        // In the order in which they call one another.
+        // In the order in which the parts call each other.
         if let Some(schedule) = self.schedule {
             schedule.stop().await;
         }
@@ -328,14 +322,14 @@ impl Stack {
     }
 }
 
-/// The Directory's stream from where it was left, if the engine has one.
+/// Opens the Directory's stream at the saved position, if the table has a stream.
 async fn feed(dynamodb: &Client, addresses: &Addresses, data: Option<&Path>) -> anyhow::Result<Option<Feed>> {
     let file = data.map(|data| data.join("stream.json"));
     let streams = streams(&addresses.dynamodb).await;
     Feed::open(dynamodb, streams, &addresses.directory_table, file).await
 }
 
-/// A setting that the stack itself decides; nothing for every other name.
+/// A setting that the stack itself sets; `None` for every other name.
 pub fn setting(addresses: &Addresses, name: &str) -> Option<String> {
     let value = match name {
         "DIRECTORY_TABLE" => &addresses.directory_table,
@@ -354,9 +348,9 @@ pub fn setting(addresses: &Addresses, name: &str) -> Option<String> {
     Some(value.clone())
 }
 
-/// What the local stack decides where nothing else is said.
+/// The defaults of the local stack.
 fn usual(name: &str) -> Option<String> {
-    // It has Clerk to itself.
+    // The local stack is the only client of its Clerk emulator.
     (name == "CLERK_RATE_SHARE").then(|| "100".to_owned())
 }
 
@@ -370,7 +364,7 @@ pub async fn client(url: &str) -> Client {
     rollcall::adapters::dynamo::client::client(&local_config(url).await)
 }
 
-/// The configuration of a client of this machine's DynamoDB, which checks no credentials but wants some.
+/// The configuration of a client of a local DynamoDB, which requires credentials but does not check them.
 pub async fn local_config(url: &str) -> SdkConfig {
     let loader = rollcall::adapters::aws::config::loader()
         .endpoint_url(url)

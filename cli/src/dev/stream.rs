@@ -1,6 +1,5 @@
-//! The Directory's stream, handed to react as Lambda's poller does it: in order, in batches, from where it stopped,
-//! again
-//! where it failed.
+//! Reads the Directory's stream and invokes react as Lambda's event source mapping does: in order, in batches, with
+//! checkpoints and retries.
 
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
@@ -17,9 +16,9 @@ use react::React;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-/// Records of one batch, as template.yaml has it.
+/// The number of stream records in a batch, as in template.yaml.
 const BATCH: i32 = 100;
-/// The time between two looks at a stream that had nothing new.
+/// The interval between two reads of a stream without new records.
 const LOOK: Duration = Duration::from_millis(100);
 /// The longest wait before another attempt.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -34,30 +33,30 @@ pub struct Feed {
     attempts: u32,
 }
 
-/// How far the stream is done.
+/// The position of the reader.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Position {
     stream: String,
-    /// The last record that is done, of each shard.
+    /// The sequence number of the last processed stream record of each shard.
     done: BTreeMap<String, String>,
 }
 
-/// What one look has found.
+/// The result of one read of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
     Nothing,
-    /// So many records, all of them done.
+    /// The number of stream records, all of which were processed.
     Done(usize),
-    /// A record that failed, and comes again.
+    /// A stream record failed and will be delivered again.
     Failed,
 }
 
 impl Feed {
-    /// The stream of a table, from its beginning, or from where `file` says that it stopped; nothing if there is none.
+    /// Opens the stream of a table at its beginning, or at the position in `file`; `None` if the table has no stream.
     ///
     /// # Errors
     ///
-    /// If DynamoDB does not answer, or the file cannot be read.
+    /// If DynamoDB does not respond, or the file cannot be read.
     pub async fn open(
         dynamodb: &Client,
         streams: Streams,
@@ -71,22 +70,23 @@ impl Feed {
             described.map(|stream| stream.shards().iter().filter_map(|shard| shard.shard_id.clone()).collect());
         let kept = match &file {
             Some(file) if file.exists() => {
-                let text = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
-                serde_json::from_slice(&text).with_context(|| format!("reading {}", file.display()))?
+                let read = || format!("cannot read the stream position in {}", file.display());
+                let text = std::fs::read(file).with_context(read)?;
+                serde_json::from_slice(&text).with_context(read)?
             }
             _ => Position::default(),
         };
-        // Another stream has other records.
+        // The position belongs to another stream, which has other records.
         let position = if kept.stream == stream { kept } else { Position { stream, ..Position::default() } };
         let shards = shards.unwrap_or_default();
         Ok(Some(Feed { streams, shards, iterators: BTreeMap::new(), position, file, attempts: 0 }))
     }
 
-    /// Hands the next batch to react.
+    /// Invokes react with the next batch.
     ///
     /// # Errors
     ///
-    /// If DynamoDB does not answer, or the file cannot be written.
+    /// If DynamoDB does not respond, or the file cannot be written.
     pub async fn look(&mut self, react: &React) -> anyhow::Result<Look> {
         for shard in self.shards.clone() {
             let iterator = match self.iterators.remove(&shard) {
@@ -116,11 +116,11 @@ impl Feed {
         Ok(Look::Nothing)
     }
 
-    /// The next batch, as [`Feed::look`] would hand it over, without going on to it.
+    /// The next batch, as [`Feed::look`] would deliver it, without advancing the position.
     ///
     /// # Errors
     ///
-    /// If DynamoDB does not answer.
+    /// If DynamoDB does not respond.
     pub async fn peek(&self) -> anyhow::Result<Event> {
         for shard in &self.shards {
             let page =
@@ -133,7 +133,7 @@ impl Feed {
         Ok(Event::default())
     }
 
-    /// Follows the stream for ever, and tells `looks` after each look how many there were and how many records.
+    /// Polls the stream without end, and publishes the counts in `looks` after each read.
     pub(super) async fn follow(mut self, react: Arc<React>, looks: watch::Sender<Looks>) -> Infallible {
         loop {
             let found = match self.look(&react).await {
@@ -169,26 +169,26 @@ impl Feed {
         let Some(number) = number else { return Ok(()) };
         self.position.done.insert(shard.to_owned(), number.clone());
         if let Some(file) = &self.file {
-            // Whole or not at all: a half of it would not be read again.
+            // Written completely or not at all: a partial file could not be read again.
             let new = file.with_extension("new");
             let written = std::fs::write(&new, serde_json::to_vec(&self.position)?);
             let written = written.and_then(|()| std::fs::rename(&new, file));
-            written.with_context(|| format!("writing {}", file.display()))?;
+            written.with_context(|| format!("cannot write the stream position to {}", file.display()))?;
         }
         Ok(())
     }
 }
 
-/// How busy a stream is.
+/// How busy the stream is.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Looks {
-    /// Looks in a row that found nothing.
+    /// Successive reads without new records.
     pub(super) empty: usize,
-    /// Records that are done, in all.
+    /// The number of processed stream records.
     pub(super) records: usize,
 }
 
-/// A batch in the form in which Lambda hands it over.
+/// A batch in the form in which Lambda delivers it.
 fn event(records: Vec<Record>) -> Event {
     let records = records.into_iter().filter_map(|record| {
         let change = record.dynamodb?;

@@ -1,4 +1,4 @@
-//! The tables of the local stack, made as `template.yaml` describes them.
+//! Creates the tables of the local stack as `template.yaml` describes them.
 
 use anyhow::{Context, bail};
 use aws_sdk_dynamodb::Client;
@@ -31,11 +31,11 @@ impl Default for Tables {
     }
 }
 
-/// Makes the tables that are not there yet.
+/// Creates the tables that do not exist yet.
 ///
 /// # Errors
 ///
-/// If DynamoDB refuses, or the template describes a table in a way that this cannot read.
+/// If DynamoDB rejects a table, or the description of a table in the template cannot be read.
 pub async fn create(client: &Client, tables: &Tables) -> anyhow::Result<()> {
     for (resource, name) in [
         ("DirectoryTable", &tables.directory),
@@ -135,11 +135,11 @@ async fn create_one(client: &Client, name: &str, described: Described) -> anyhow
     }
     match request.send().await {
         Ok(_) => {}
-        // Kept from an earlier start.
+        // The table exists from an earlier start.
         Err(error) if matches!(error.as_service_error(), Some(CreateTableError::ResourceInUseException(_))) => {
             return match described.time_to_live_specification {
                 Some(_) => Ok(()),
-                None => end_time_to_live(client, name).await,
+                None => disable_time_to_live(client, name).await,
             };
         }
         Err(error) => return Err(error.into()),
@@ -152,8 +152,8 @@ async fn create_one(client: &Client, name: &str, described: Described) -> anyhow
     Ok(())
 }
 
-/// Switches the time to live of a table off that an earlier version has made with one.
-async fn end_time_to_live(client: &Client, name: &str) -> anyhow::Result<()> {
+/// Disables the time to live of a table that an earlier version created with one.
+async fn disable_time_to_live(client: &Client, name: &str) -> anyhow::Result<()> {
     let described = client.describe_time_to_live().table_name(name).send().await?.time_to_live_description;
     let described = described.filter(|it| it.time_to_live_status == Some(TimeToLiveStatus::Enabled));
     let Some(attribute) = described.and_then(|it| it.attribute_name) else { return Ok(()) };

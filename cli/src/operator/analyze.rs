@@ -1,4 +1,5 @@
-//! `rollcall analyze`: compares Clerk, the Directory and Profiles. Only the report of the comparing run is written.
+//! `rollcall analyze`: compares Clerk, the Directory and Profiles and reports all differences. It stores the report of
+//! its run and writes nothing else.
 
 use ::reconcile::settings::Settings;
 use ::reconcile::{Order, Reconcile};
@@ -18,11 +19,11 @@ use super::{Screen, check_tables, note, report, say};
 use crate::args::AnalyzeArgs;
 use crate::{Clock, Status, signals};
 
-/// Analyzes.
+/// Compares and prints the differences.
 ///
 /// # Errors
 ///
-/// If it cannot, with what to do about it.
+/// If the comparison fails. The error has advice.
 pub async fn run(args: AnalyzeArgs, environment: Environment, clock: Clock, screen: &Screen) -> anyhow::Result<Status> {
     let target = Target::find(&args.target, environment, true).await?.with_owned_tables().await?;
     let settings = target.settings(Settings::read)?;
@@ -58,19 +59,19 @@ pub async fn run(args: AnalyzeArgs, environment: Environment, clock: Clock, scre
 }
 
 async fn audit(auditor: &Auditor, screen: &Screen, runs: &Runs<'_>) -> anyhow::Result<Option<Audit>> {
-    let told = signals::told()?;
+    let stop = signals::stop_signal()?;
     let progress = Progress::start(screen, runs.shows);
     let watch = |rows: u64| progress.say("comparing the tables", &counted(rows, "row"));
     tokio::select! {
         audit = auditor.audit(&watch) => audit.map(Some).map_err(|error| runs.explain(error.into())),
-        () = told => {
-            note("Interrupted. Nothing was written.");
+        () = stop => {
+            note("Interrupted. The Directory and Profiles were not changed.");
             Ok(None)
         }
     }
 }
 
-/// What each finding means, and what to do about it.
+/// The meaning of each finding, and what to do about it.
 fn meaning(name: &str) -> &'static str {
     match name {
         "missing" => "in Clerk, but not in the Directory: reconcile writes them",
@@ -86,21 +87,18 @@ fn meaning(name: &str) -> &'static str {
         "tombstones" => "deleted, with pending effects: reconcile completes them",
         "links" => "users without dbId or role in their public metadata in Clerk: reconcile writes them back",
         "link_conflicts" => {
-            "users with another dbId in their metadata; the metadata is not changed: see the ids in \
-                             the log"
+            "users with another dbId in their metadata; the metadata is not changed: see the ids in the log"
         }
-        "left" => "left to the next run of reconcile",
+        "left" => "pending effects that were not completed: the next run of reconcile tries again",
         "conflict" => {
-            "deleted in the Directory, but existing in Clerk; the Directory is not changed: see the ids in \
-                       the log"
+            "deleted in the Directory, but existing in Clerk; the Directory is not changed: see the ids in the log"
         }
         "ahead" => "newer in the Directory than in Clerk for over 15 minutes: see the ids in the log",
         "unproven" => "absence candidates that could not be confirmed: run analyze again",
         "unreadable" => "unreadable entries of Clerk's lists or rows of the Directory: see the ids in the log",
         "unmirrored" => "live rows from before MIRROR=off; they are not removed automatically",
         "misplaced" => {
-            "rows of the Directory whose key does not match their ids: check whether CLERK_INSTANCE_ID was \
-                        changed"
+            "rows of the Directory whose key does not match their ids: check whether CLERK_INSTANCE_ID was changed"
         }
         "strange" => "rows in Profiles that are not records: check which program wrote them",
         _ => "",
@@ -155,9 +153,7 @@ fn text(analysis: &Analysis, run: &Run, options: &str) -> String {
     }
     if !analysis.complete {
         conclusion.push(
-            "Clerk's lists were incomplete, so the number of \"absent\" may be too low: run analyze \
-                         again."
-                .to_owned(),
+            "Clerk's lists were incomplete, so the number of \"absent\" may be too low: run analyze again.".to_owned(),
         );
     }
     parts.push(conclusion.join(" "));

@@ -1,4 +1,4 @@
-//! What a command looks at before it writes anything: are the tables what the settings call them?
+//! Checks before a command writes that each configured table has the keys, the index and the stream of its kind.
 
 use ::reconcile::settings::Settings;
 use anyhow::bail;
@@ -10,16 +10,16 @@ use rollcall::settings::variables::{DIRECTORY_TABLE, OPERATIONS_TABLE, PROFILES_
 use super::reconcile::store;
 use super::target::Target;
 
-/// Refuses tables that are not what the settings call them.
+/// Checks the tables in the settings.
 ///
 /// # Errors
 ///
-/// All that is wrong, each with the table and the variable; or that DynamoDB does not describe them.
+/// All problems, each with the table and the variable; or that DynamoDB cannot describe the tables.
 pub(super) async fn all(target: &Target, settings: &Settings) -> anyhow::Result<()> {
     named(target, &settings.tables).await
 }
 
-/// Refuses tables that are not the Directory, Profiles and Operations.
+/// Checks that the tables are a Directory, a Profiles and an Operations table.
 ///
 /// # Errors
 ///
@@ -34,7 +34,7 @@ pub(super) async fn named(target: &Target, tables: &Tables) -> anyhow::Result<()
     let mut problems = Vec::new();
     for (at, (variable, role, table)) in tables.into_iter().enumerate() {
         if let Some((other, ..)) = tables[..at].iter().find(|(.., other)| *other == table) {
-            problems.push(format!("{variable} and {other} name the same table, {table}"));
+            problems.push(format!("{variable} names the same table as {other} ({table}): set two different tables"));
             continue;
         }
         let found = shape(&target.dynamodb, table).await.map_err(|error| store(&error, &target.options))?;

@@ -1,4 +1,4 @@
-//! What the commands about one person share: whom they mean, what they work with, and what a failure means.
+//! Shared code of undo, erase and export: finds the entity, opens the clients, explains errors.
 
 use ::reconcile::Reconcile;
 use ::reconcile::settings::Settings;
@@ -17,9 +17,9 @@ use crate::Clock;
 use crate::args::TargetArgs;
 
 pub(super) struct OperatorContext {
-    /// The tables, and where they are.
+    /// The deployment that the command works on.
     pub(super) target: Target,
-    /// What acts on the tables and on Clerk.
+    /// The operations on the tables and on Clerk.
     pub(super) operator: Operator,
     pub(super) settings: Settings,
 }
@@ -38,7 +38,7 @@ impl OperatorContext {
         Ok(OperatorContext { target, operator, settings })
     }
 
-    /// Where something of a user may be.
+    /// The tables that may contain rows of a user.
     pub(super) fn holdings(&self) -> Holdings {
         let client = || self.target.dynamodb.clone();
         let settings = &self.settings;
@@ -51,7 +51,7 @@ impl OperatorContext {
         }
     }
 
-    /// A failure with what to do about it.
+    /// The error with advice.
     pub(super) fn explain(&self, error: OperatorError) -> anyhow::Error {
         match error {
             OperatorError::Store(error) => store(&error, &self.target.options),
@@ -63,11 +63,11 @@ impl OperatorContext {
     }
 }
 
-/// Whether a command must not go on: nobody can be asked whether to, and nobody has said so.
-pub(super) fn must_say_yes(yes: bool, dry_run: bool, json: bool, screen: &Screen) -> bool {
-    let must = !yes && !dry_run && (json || !screen.asks);
-    if must {
-        note("rollcall: not a terminal: pass --yes or --dry-run");
+/// Whether a command must stop because it needs a confirmation and cannot ask for it. Prints the reason.
+pub(super) fn lacks_confirmation(yes: bool, dry_run: bool, json: bool, screen: &Screen) -> bool {
+    let lacks = !yes && !dry_run && (json || !screen.asks);
+    if lacks {
+        note("rollcall: cannot ask for confirmation (--json, or no terminal): pass --yes or --dry-run");
     }
-    must
+    lacks
 }

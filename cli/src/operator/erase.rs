@@ -1,4 +1,4 @@
-//! `rollcall erase`: deletes a user in Clerk and in the tables, as the deletion policy defines.
+//! `rollcall erase`: deletes a user in Clerk and removes the user's data from the tables.
 
 use anyhow::anyhow;
 use rollcall::adapters::dynamo::owned::rows::OwnedError;
@@ -7,7 +7,7 @@ use rollcall::services::deletion::purge::{PurgeError, Removed};
 use rollcall::services::operator::erase::{EraseError, ToErase};
 use serde_json::json;
 
-use super::context::{OperatorContext, must_say_yes};
+use super::context::{OperatorContext, lacks_confirmation};
 use super::reconcile::store;
 use super::target::Environment;
 use super::text::{count, counted, moment, table};
@@ -15,13 +15,13 @@ use super::{Screen, say};
 use crate::args::EraseArgs;
 use crate::{Clock, Status};
 
-/// Erases.
+/// Erases a user.
 ///
 /// # Errors
 ///
-/// If it cannot, with what to do about it.
+/// If the erasure fails. The error has advice.
 pub async fn run(args: EraseArgs, environment: Environment, clock: Clock, screen: &Screen) -> anyhow::Result<Status> {
-    if must_say_yes(args.yes, args.dry_run, args.json, screen) {
+    if lacks_confirmation(args.yes, args.dry_run, args.json, screen) {
         return Ok(Status::Usage);
     }
     let context = OperatorContext::open(&args.target, environment, clock).await?;

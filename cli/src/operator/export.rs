@@ -9,11 +9,11 @@ use super::{note, say};
 use crate::args::ExportArgs;
 use crate::{Clock, Status};
 
-/// Exports.
+/// Exports the data of one user.
 ///
 /// # Errors
 ///
-/// If it cannot, with what to do about it.
+/// If the export fails. The error has advice.
 pub async fn run(args: ExportArgs, environment: Environment, clock: Clock) -> anyhow::Result<Status> {
     let context = OperatorContext::open(&args.target, environment, clock).await?;
     let export = context.operator.export(&args.id, &context.holdings()).await.map_err(|error| match error {

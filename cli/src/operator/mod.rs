@@ -1,7 +1,9 @@
-//! What an operator runs by hand or from a script.
+//! The operator's commands, run by hand or from a script.
 //!
-//! [`target`] says on what. [`reconcile`], [`status`] and [`analyze`] are about all, [`undo`], [`erase`], [`restore`] and
-//! [`export`] about one person, [`owned_tables`] about a setting; before they write, `look` makes sure of the tables. [`progress`] is what is seen meanwhile, [`report`] and [`text`] what is read in the end.
+//! [`target`] finds the deployment that a command works on. [`reconcile`], [`status`] and [`analyze`] compare the whole
+//! copy; [`undo`], [`erase`], [`restore`] and [`export`] work on one user; [`owned_tables`] stores a setting. Before a
+//! command writes, `check_tables` checks the tables. [`progress`] shows the progress of a run, [`report`] and [`text`]
+//! format the results.
 
 pub mod analyze;
 mod check_tables;
@@ -30,7 +32,7 @@ pub struct Screen {
     pub bars: MultiProgress,
     /// Whether standard error is a terminal.
     pub shows: bool,
-    /// Whether somebody sits at standard input.
+    /// Whether standard input is a terminal, so that a question can be answered.
     pub asks: bool,
 }
 
@@ -41,12 +43,12 @@ impl Screen {
         Screen { bars: MultiProgress::new(), shows, asks }
     }
 
-    /// Standard error, for lines that must not get into the way of a progress bar.
+    /// Standard error, for lines that must not break a progress bar.
     pub fn lines(&self) -> impl Write + use<> {
         Lines(self.bars.clone())
     }
 
-    /// Asks a question that is answered with yes or no. Whoever says neither has said no.
+    /// Asks a yes-or-no question. Every other answer counts as no.
     ///
     /// # Errors
     ///
@@ -56,7 +58,7 @@ impl Screen {
         match asked.interact_opt() {
             Ok(answer) => Ok(answer == Some(true)),
             Err(dialoguer::Error::IO(error)) if error.kind() == io::ErrorKind::Interrupted => {
-                // The question has hidden it.
+                // The question has hidden the cursor.
                 dialoguer::console::Term::stderr().show_cursor()?;
                 Ok(false)
             }

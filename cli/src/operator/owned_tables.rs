@@ -17,11 +17,11 @@ use super::{check_tables, say};
 use crate::Status;
 use crate::args::OwnedTablesArgs;
 
-/// Checks a list, and stores it.
+/// Checks the list and stores it.
 ///
 /// # Errors
 ///
-/// If the list is none, or cannot be stored, with what to do about it.
+/// If the list is invalid or cannot be stored. The error has advice.
 pub async fn run(args: OwnedTablesArgs, environment: Environment) -> anyhow::Result<Status> {
     let text = match args.file.to_str() {
         Some("-") => {
@@ -44,7 +44,7 @@ pub async fn run(args: OwnedTablesArgs, environment: Environment) -> anyhow::Res
     }
     check_tables::named(&target, &tables).await?;
     let operations = tables.operations;
-    // Spaces and the order of the fields do not count.
+    // Normalized: spaces and the order of fields do not change the name of the list.
     let list = serde_json::to_string(&owned)?;
     let name = if args.dry_run {
         ListName::new(&list)
@@ -59,9 +59,7 @@ pub async fn run(args: OwnedTablesArgs, environment: Environment) -> anyhow::Res
         let stored = if args.dry_run {
             "Nothing was written (--dry-run). The list would be stored"
         } else {
-            "The list \
-                                                                                                             is \
-                                                                                                             stored"
+            "The list is stored"
         };
         let next = if target.is_local() {
             format!("Restart the stack with --data and OWNED_TABLES={setting}.")

@@ -1,4 +1,4 @@
-//! What is seen of a run under way: a bar on a terminal, a line at each new step elsewhere.
+//! Shows the progress of a run: a progress bar on a terminal, otherwise one line per step.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -12,17 +12,17 @@ use super::text::{count, counted, plural};
 use super::{Screen, note};
 
 const TICK: Duration = Duration::from_millis(120);
-/// With a known number of entities, and without.
+/// The progress bar, with and without a known number of entities.
 const BAR: &str = "{spinner} {msg} {wide_bar} {human_pos} of {human_len}, {eta} left · {prefix}";
 const SPINNER: &str = "{spinner} {msg} · {prefix}";
 
-/// Shows a run. It is gone once dropped.
+/// Shows the progress of a run until it is dropped.
 pub struct Progress {
     bar: Option<ProgressBar>,
     lines: Option<Mutex<String>>,
 }
 
-/// A step that may take hours, where there is no bar: another line for each thousand.
+/// Without a bar, a long step prints another line for each thousand write-backs.
 fn at_thousands(name: String, run: &Run) -> String {
     match &run.next {
         Phase::WriteBack { .. } if run.effects.linked >= 1_000 => {
@@ -33,16 +33,16 @@ fn at_thousands(name: String, run: &Run) -> String {
     }
 }
 
-/// Where a run is.
+/// The current step of a run.
 #[derive(Debug, PartialEq, Eq)]
 struct Step {
     name: String,
-    /// Entities that were listed, and how many Clerk counts.
+    /// The number of listed entities, and the number that Clerk counts.
     listed: Option<(u64, u64)>,
 }
 
 impl Progress {
-    /// Begins to show one on this screen; without `is_wanted` nothing is shown.
+    /// Starts the display on this screen; without `is_wanted` nothing is shown.
     pub fn start(screen: &Screen, is_wanted: bool) -> Progress {
         let bar = (is_wanted && screen.shows).then(|| {
             let bar = screen.bars.add(ProgressBar::new_spinner().with_style(style(SPINNER)));
@@ -54,13 +54,13 @@ impl Progress {
         Progress { bar, lines }
     }
 
-    /// Shows where a run is.
+    /// Shows the current step of a run.
     pub fn show(&self, run: &Run) {
         let Step { name, listed } = step(run);
         if let Some(bar) = &self.bar {
             if let Some((seen, total)) = listed {
                 if bar.length() != Some(total) {
-                    // Of another step: the time that is left is reckoned anew.
+                    // Another step: the estimate of the remaining time starts again.
                     bar.reset_eta();
                 }
                 bar.set_length(total);
@@ -72,7 +72,7 @@ impl Progress {
         self.say(&name, &so_far(run));
     }
 
-    /// Shows a step, and how far it is.
+    /// Shows a step and its progress.
     pub fn say(&self, step: &str, so_far: &str) {
         if let Some(bar) = &self.bar {
             bar.set_message(step.to_owned());
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(step(&run), Step { name: "listing users".to_owned(), listed: None });
         (run.listings.user.before, run.listings.user.seen) = (700, 500);
         assert_eq!(step(&run).listed, Some((500, 700)));
-        // More came than were counted.
+        // Clerk listed more entities than it had counted.
         run.listings.user.seen = 702;
         assert_eq!(step(&run).listed, Some((702, 702)));
         run.next = Phase::WriteBack { after: None };

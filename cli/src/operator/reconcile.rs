@@ -1,4 +1,4 @@
-//! `rollcall reconcile`: the run that the schedule makes at night, by hand: its plan first, then the writing.
+//! `rollcall reconcile`: starts a run by hand; shows the plan, asks, then writes.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,22 +22,22 @@ use super::{Screen, check_tables, note, report, say};
 use crate::args::ReconcileArgs;
 use crate::{Clock, Status, signals};
 
-/// What a command that reconciles needs.
+/// The parts that a command needs to start runs.
 pub(super) struct Runs<'a> {
     pub(super) reconcile: Reconcile,
     pub(super) clock: Clock,
     pub(super) screen: &'a Screen,
-    /// Whether anybody looks on.
+    /// Whether progress is shown.
     pub(super) shows: bool,
-    /// What must be added to another command for it to work on the same.
+    /// The options that another command needs to work on the same deployment.
     pub(super) options: &'a str,
 }
 
-/// Reconciles.
+/// Starts a run, or approves pending deletions.
 ///
 /// # Errors
 ///
-/// If it cannot, with what to do about it.
+/// If the run fails. The error has advice.
 pub async fn run(
     args: ReconcileArgs,
     environment: Environment,
@@ -50,13 +50,13 @@ pub async fn run(
     let writes = policy == Mode::Repair && !args.dry_run;
     let must_ask = writes && !args.yes;
     if must_ask && (args.json || !screen.asks) {
-        note("rollcall: not a terminal: pass --yes to write or --dry-run to see the plan");
+        note("rollcall: cannot ask for confirmation (--json, or no terminal): pass --yes or --dry-run");
         return Ok(Status::Usage);
     }
     check_tables::all(&target, &settings).await?;
     let backups = Backups::for_removal(&settings.removal, &target.aws);
     let reconcile = Reconcile::new(settings, &target.dynamodb, backups, clock.clone());
-    // Somebody looks on, and may stop it at any time.
+    // An operator watches the run and may stop it at any time.
     let reconcile = reconcile.by_hand();
     let runs = Runs { reconcile, clock, screen, shows: !args.json, options: &target.options };
     let show = |report: &Report| {
@@ -108,17 +108,17 @@ pub async fn run(
     Ok(report::status(&report))
 }
 
-/// Whether a repairing run would do anything about a plan; holding deletions for approval is something.
+/// Whether a repair would change anything after this plan. Storing deletions as pending approval counts as a change.
 fn is_worth_a_run(plan: &Run) -> bool {
     let total = plan.total();
     total.drift.repairable() + total.pending_approval > 0
 }
 
 impl Runs<'_> {
-    /// Does what is ordered, to its end, and shows how far it is. Nothing comes back if it was told to stop.
+    /// Carries out the order to its end and shows the progress. Returns `None` if a signal stopped it.
     pub(super) async fn carry_out(&self, order: &Order) -> anyhow::Result<Option<Report>> {
-        let told = signals::told()?;
-        tokio::pin!(told);
+        let stop = signals::stop_signal()?;
+        tokio::pin!(stop);
         let progress = Progress::start(self.screen, self.shows);
         let has_begun = AtomicBool::new(false);
         let watch = |run: &Run| {
@@ -128,7 +128,7 @@ impl Runs<'_> {
         loop {
             let ran = tokio::select! {
                 ran = self.reconcile.run(order, None, &watch) => ran,
-                () = &mut told => {
+                () = &mut stop => {
                     drop(progress);
                     self.give_up(has_begun.into_inner()).await;
                     return Ok(None);
@@ -141,11 +141,11 @@ impl Runs<'_> {
         }
     }
 
-    /// Leaves an interrupted run to whoever comes next, who then need not wait for its lease to end.
+    /// Releases the lease of an interrupted run, so that the next run need not wait until the lease ends.
     async fn give_up(&self, has_begun: bool) {
         if has_begun {
             let operations = self.reconcile.operations();
-            // A run that has come this far holds the lease, so this one is its own.
+            // A run that has begun has the lease, so the stored lease is its own.
             if let Ok(Some(lease)) = operations.lease((self.clock)()).await {
                 let _ = operations.release_lease(&lease.holder).await;
             }
@@ -153,7 +153,7 @@ impl Runs<'_> {
         note("Interrupted. Completed work is kept; run the command again to continue.");
     }
 
-    /// How many deletions of each kind of a run are pending approval.
+    /// The number of deletions of each kind that are pending approval.
     async fn pending_approval(&self, id: &RunId) -> anyhow::Result<String> {
         let run = self.reconcile.operations().run(id).await.map_err(|error| self.explain(error.into()))?;
         let run = run.ok_or_else(|| self.explain(ReconcileError::Unknown(id.clone())))?;
@@ -166,7 +166,7 @@ impl Runs<'_> {
             return Err(self.explain(ReconcileError::TooOld(id.clone())));
         }
         let pending = report::pending_approval(&run);
-        // An approval that was interrupted.
+        // An approval that was interrupted has no counts any more.
         Ok(if pending.is_empty() { "the remaining entities".to_owned() } else { pending })
     }
 
@@ -175,15 +175,16 @@ impl Runs<'_> {
         let mut all = BTreeMap::new();
         for kind in Kind::ALL {
             let (mut after, mut ids) = (None, Vec::new());
-            while let Some((place, doubts)) = self
+            while let Some((position, candidates)) = self
                 .reconcile
                 .operations()
                 .candidates(run, kind, CandidatePage::Found, after.as_ref())
                 .await
                 .map_err(|error| self.explain(error.into()))?
             {
-                ids.extend(doubts.into_iter().filter(|doubt| doubt.absent).map(|doubt| doubt.entity.to_string()));
-                after = Some(place);
+                let absent = candidates.into_iter().filter(|candidate| candidate.absent);
+                ids.extend(absent.map(|candidate| candidate.entity.to_string()));
+                after = Some(position);
             }
             all.insert(plural(kind), ids);
         }
@@ -197,13 +198,13 @@ impl Runs<'_> {
         Ok(())
     }
 
-    /// A failure with what to do about it.
+    /// The error with advice.
     pub(super) fn explain(&self, error: ReconcileError) -> anyhow::Error {
         explain(error, self.options)
     }
 }
 
-/// A failure with what to do about it. `options` are those of the command that failed.
+/// The error with advice. `options` are those of the command that failed.
 pub(super) fn explain(error: ReconcileError, options: &str) -> anyhow::Error {
     const GOES_ON: &str = "run the command again to continue";
     let advice = match &error {
@@ -214,16 +215,23 @@ pub(super) fn explain(error: ReconcileError, options: &str) -> anyhow::Error {
         ReconcileError::Clerk(ClerkError::Unavailable(_)) => {
             format!("{}; {GOES_ON}", reach("CLERK_API_URL", options))
         }
-        ReconcileError::Unknown(_) | ReconcileError::NotPendingApproval(_) => format!(
-            "see the runs with `rollcall \
-                                                                            status{options}`"
-        ),
-        ReconcileError::TooOld(_) => format!("`rollcall reconcile{options}`"),
-        ReconcileError::Clerk(ClerkError::SwitchedOff | ClerkError::Refused(_) | ClerkError::Unreadable(_)) => {
+        ReconcileError::Unknown(_) | ReconcileError::NotPendingApproval(_) => {
+            format!("see the runs with `rollcall status{options}`")
+        }
+        ReconcileError::TooOld(run) => {
+            return anyhow!(
+                "run {run} is older than 7 days and can no longer be approved: start a new run with `rollcall \
+                 reconcile{options}`"
+            );
+        }
+        ReconcileError::Clerk(ClerkError::SwitchedOff) => {
+            "enable organizations in Clerk's dashboard, or see docs/operations.md".to_owned()
+        }
+        ReconcileError::Clerk(ClerkError::Rejected(_) | ClerkError::Unreadable(_)) => {
             "check that CLERK_API_URL is the URL of Clerk's Backend API".to_owned()
         }
         ReconcileError::Overtaken => format!("see the run with `rollcall status{options}`"),
-        // They say it themselves.
+        // These errors contain the advice.
         ReconcileError::Clerk(ClerkError::Unauthorized(_) | ClerkError::Foreign(_))
         | ReconcileError::OtherSettings(..)
         | ReconcileError::ReportOnly => {
@@ -233,11 +241,11 @@ pub(super) fn explain(error: ReconcileError, options: &str) -> anyhow::Error {
     anyhow!("{error}: {advice}")
 }
 
-/// A failure of the store with what to do about it.
+/// The error of the store with advice.
 pub(super) fn store(error: &StoreError, options: &str) -> anyhow::Error {
     let advice = match error {
         StoreError::Unavailable(..) => reach("AWS_REGION", options),
-        StoreError::Refused(..) => {
+        StoreError::Rejected(..) => {
             "check the table names (DIRECTORY_TABLE, PROFILES_TABLE, OPERATIONS_TABLE), AWS_REGION and the \
              permissions of your credentials"
                 .to_owned()
@@ -271,7 +279,7 @@ mod tests {
             (ClerkError::Unavailable(None).into(), "check that `rollcall dev` is running"),
             (ClerkError::Unauthorized(401).into(), "check CLERK_SECRET_KEY"),
             (ClerkError::Unreadable(404).into(), "CLERK_API_URL"),
-            (StoreError::Refused("ResourceNotFoundException".to_owned(), "".into()).into(), "DIRECTORY_TABLE"),
+            (StoreError::Rejected("ResourceNotFoundException".to_owned(), "".into()).into(), "DIRECTORY_TABLE"),
             (StoreError::Unavailable("no answer".to_owned(), "".into()).into(), "check that `rollcall dev` is running"),
         ] {
             let text = format!("{:#}", explain(error, " --local"));

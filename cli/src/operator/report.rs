@@ -1,4 +1,4 @@
-//! The report of a run as text. It contains kinds, counts and the id of the run, and no ids or data of entities.
+//! Formats the report of a run. It contains kinds, counts and the id of the run, and no ids or data of entities.
 
 use ::reconcile::{Outcome, Report};
 use rollcall::adapters::dynamo::operations::runs::Lease;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::text::{count, counted, moment, plural, seconds, table};
 use crate::Status;
 
-/// What a script reads: the report as the function answers it, and whether the copy is in sync.
+/// The report as JSON, as the function returns it, with `in_sync`.
 pub fn to_json(report: &Report) -> Value {
     let mut json = json!(report);
     json["in_sync"] = report.run.as_ref().is_some_and(Run::is_in_sync).into();
@@ -23,7 +23,7 @@ pub fn status(report: &Report) -> Status {
     if in_sync { Status::Done } else { Status::Left }
 }
 
-/// The whole report. `options` is what must be added to another command for it to work on the same.
+/// The whole report as text. `options` are the options that another command needs to work on the same deployment.
 pub fn text(report: &Report, options: &str) -> String {
     let Some(run) = &report.run else { return busy(report.lease.as_ref(), options) };
     let total = run.total();
@@ -50,7 +50,7 @@ pub fn text(report: &Report, options: &str) -> String {
     parts.join("\n\n")
 }
 
-/// Why the run that was interrupted was not gone on with.
+/// Why an interrupted run was not continued.
 fn instead_of(other: &Instead) -> String {
     let Instead { run, settings } = other;
     let why = if settings.is_empty() {
@@ -61,7 +61,7 @@ fn instead_of(other: &Instead) -> String {
     format!("Run {run} was interrupted. That run {why} and cannot be continued, so a new run was started.")
 }
 
-/// What is no difference yet, and may become one.
+/// Rows that may become differences.
 fn unconfirmed(rows: u64) -> Option<String> {
     let are = if rows == 1 { "was" } else { "were" };
     (rows > 0).then(|| {
@@ -74,7 +74,7 @@ fn unconfirmed(rows: u64) -> Option<String> {
     })
 }
 
-/// Why nothing was done, if another run is under way.
+/// The text if another run is active.
 pub fn busy(lease: Option<&Lease>, options: &str) -> String {
     let until = lease.map(|lease| format!(" Its lease lasts at least until {}.", moment(lease.until)));
     let until = until.unwrap_or_default();
@@ -104,7 +104,7 @@ fn counts(run: &Run) -> String {
     table(&header, &Kind::ALL.map(row), 1)
 }
 
-/// What each kind of drift means, and what is to be done about those that no run repairs.
+/// The meaning of each kind of drift, and what to do about the kinds that no run repairs.
 fn meaning(name: &str) -> &'static str {
     match name {
         "missing" => "in Clerk, but not in the Directory",
@@ -114,8 +114,7 @@ fn meaning(name: &str) -> &'static str {
         "absent" => "in the Directory, but confirmed not to exist in Clerk",
         "orphaned" => "memberships of a deleted user or organization",
         "conflict" => {
-            "deleted in the Directory, but existing in Clerk; the Directory is not changed: see the ids in \
-                       the log"
+            "deleted in the Directory, but existing in Clerk; the Directory is not changed: see the ids in the log"
         }
         "ahead" => "newer in the Directory than in Clerk for over 15 minutes: see the ids in the log",
         "unproven" => {
@@ -145,7 +144,7 @@ fn found(drift: &Drift, mode: Mode) -> Vec<String> {
     groups.into_iter().filter_map(group).collect()
 }
 
-/// What should have followed from changes and had not.
+/// The pending effects.
 fn effects(effects: &PendingEffects, mode: Mode) -> Option<String> {
     let PendingEffects { profiles, tombstones, links, linked: _, backlog, conflicts, left, waiting, purged, gone } =
         *effects;
@@ -154,18 +153,18 @@ fn effects(effects: &PendingEffects, mode: Mode) -> Option<String> {
         (tombstones, "deleted users and organizations with pending effects"),
         (purged, "of these, users whose data were removed"),
         (links, "users without dbId or role in their public metadata in Clerk"),
-        (backlog, "of these, left to the next runs (at most 10,000 write-backs per run)"),
-        (left, "effects that failed and are left to the next run"),
+        (backlog, "of these, for the next runs (at most 10,000 write-backs per run)"),
+        (left, "effects that failed; the next run tries again"),
     ];
     let found = found.into_iter().filter(|(number, _)| *number > 0);
     let rows: Vec<Vec<String>> = found.map(|(number, what)| vec![count(number), what.to_owned()]).collect();
     let heading = match mode {
-        Mode::Repair if left > 0 => "Pending effects, completed by this run except for those left:",
+        Mode::Repair if left > 0 => "Pending effects, completed by this run except for those that failed:",
         Mode::Repair => "Pending effects, completed by this run:",
         Mode::Report => "Pending effects:",
     };
     let found = (!rows.is_empty()).then(|| format!("{heading}\n{}", table(&[], &rows, 2)));
-    // As it should be, so it stands by itself.
+    // Not a problem, so it is a sentence of its own.
     let waiting = (waiting > 0)
         .then(|| format!("{} within the grace period or waiting for the purge.", counted(waiting, "deleted user")));
     let conflicts = (conflicts > 0).then(|| {
@@ -201,7 +200,7 @@ fn incomplete(run: &Run) -> Option<String> {
     (!reasons.is_empty()).then(|| format!("{heading}\n{}", reasons.join("\n")))
 }
 
-/// How it stands now, and what to do next.
+/// The last line: whether everything is in sync, and what to do.
 fn conclusion(state: Outcome, run: &Run, options: &str) -> String {
     let total = run.total();
     let (repairable, operators) = (total.drift.repairable(), total.drift.for_operators());
@@ -237,7 +236,7 @@ fn conclusion(state: Outcome, run: &Run, options: &str) -> String {
         sentences.push("The comparison is incomplete: run reconcile again.".to_owned());
     }
     if run.effects.left > 0 {
-        sentences.push(format!("{} left: run reconcile again.", counted(run.effects.left, "pending effect")));
+        sentences.push(format!("{} not completed: run reconcile again.", counted(run.effects.left, "pending effect")));
     }
     let operators = operators + run.effects.conflicts;
     if operators > 0 {
@@ -360,7 +359,7 @@ mod tests {
         let line = "  memberships: 90 entries listed, but Clerk counted 120 before and 121 after the listing; 1 short \
                     page";
         assert!(shown.lines().any(|shown| shown == line), "{shown}");
-        // What is switched off leaves nobody out.
+        // A list that is switched off is never incomplete.
         if let Some(run) = &mut report.run {
             for kind in Kind::ALL {
                 run.listings.get_mut(kind).is_off = true;

@@ -1,4 +1,4 @@
-//! `rollcall restore`: puts the rows of a backup back.
+//! `rollcall restore`: writes the rows of backups back into Profiles and the owned tables.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use rollcall::settings::variables::{CLERK_INSTANCE_ID, Reader};
 use serde_json::json;
 
 use super::check_tables;
-use super::context::must_say_yes;
+use super::context::lacks_confirmation;
 use super::reconcile::store;
 use super::target::{Environment, Target};
 use super::text::{count, moment, table};
@@ -21,23 +21,24 @@ use super::{Screen, say};
 use crate::Status;
 use crate::args::RestoreArgs;
 
-/// Restores.
+/// Restores backups.
 ///
 /// # Errors
 ///
-/// If it cannot, with what to do about it.
+/// If a backup cannot be restored. The error has advice.
 pub async fn run(args: RestoreArgs, environment: Environment, screen: &Screen) -> anyhow::Result<Status> {
-    if must_say_yes(args.yes, args.dry_run, args.json, screen) {
+    if lacks_confirmation(args.yes, args.dry_run, args.json, screen) {
         return Ok(Status::Usage);
     }
     let target = Target::find(&args.target, environment, false).await?.with_owned_tables().await?;
     let places = places(&target).await?;
     let mut backups = Vec::new();
-    // All of them are read and checked before anything is written.
+    // All backups are read and checked before the first write.
     for file in &args.files {
         backups.push(read(file, &target).await.with_context(|| file.clone())?);
     }
-    // What was removed first is what there was: it comes first, or, where each replaces what is there, last.
+    // The oldest backup has the original rows. It is restored first; with --replace, where the last write stays, it is
+    // restored last.
     backups.sort_by_key(|backup: &Backup| backup.header.written_at);
     if args.replace {
         backups.reverse();
@@ -87,7 +88,7 @@ pub async fn run(args: RestoreArgs, environment: Environment, screen: &Screen) -
     Ok(if is_left { Status::Left } else { Status::Done })
 }
 
-/// Where this deployment's backups may write, as its settings say: nowhere else, whatever a file names.
+/// The tables into which backups may be restored: those of the settings only, whatever a file names.
 async fn places(target: &Target) -> anyhow::Result<Places> {
     let (instance, tables, owned) = target.settings(|lookup| {
         let mut reader = Reader::new(lookup);
@@ -112,13 +113,12 @@ fn add(all: &mut BTreeMap<String, u64>, more: BTreeMap<String, u64>) {
     }
 }
 
-/// A file of this machine, or `s3://bucket/name`.
+/// Reads a local file, or `s3://bucket/name`.
 async fn read(file: &str, target: &Target) -> anyhow::Result<Backup> {
     let bytes = match file.strip_prefix("s3://").map(|rest| rest.split_once('/')) {
-        None => read_file(file.as_ref()).context("reading the backup")?.context(
-            "reading the backup: the file does \
-                                                                                 not exist",
-        )?,
+        None => read_file(file.as_ref())
+            .context("the backup cannot be read")?
+            .context("the backup cannot be read: the file does not exist")?,
         Some(None) => bail!("a backup in S3 must be named s3://bucket/name"),
         Some(Some((bucket, name))) => {
             let place = backup_place(bucket).filter(|place| matches!(place, BackupPlace::Bucket(_)));
@@ -141,10 +141,10 @@ fn text(all: &Restored) -> String {
     let mut text = if rows.is_empty() {
         "The backup contains no rows.".to_owned()
     } else {
-        table(&["table", "restored", "key occupied", "table missing"], &rows, 1)
+        table(&["table", "restored", "key exists", "table missing"], &rows, 1)
     };
     if !all.taken.is_empty() {
-        text += "\nRows with an occupied key were not changed: pass --replace to overwrite them.";
+        text += "\nRows whose key already exists were not restored: pass --replace to overwrite them.";
     }
     text
 }

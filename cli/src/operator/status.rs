@@ -1,4 +1,5 @@
-//! `rollcall status`: the latest runs, and what waits for an operator.
+//! `rollcall status`: shows the latest runs and the deletions pending approval.
+
 use rollcall::adapters::dynamo::operations::Operations;
 use rollcall::adapters::dynamo::operations::runs::Lease;
 use rollcall::core::millis::Millis;
@@ -14,23 +15,23 @@ use super::{report, say};
 use crate::args::StatusArgs;
 use crate::{Clock, Status};
 
-/// Runs that are shown.
+/// The number of runs that are shown.
 const SHOWN: usize = 10;
-/// Runs that are looked through for the last one that repaired: reports may be newer.
+/// The number of runs in which the last repair is searched: newer runs may be reports only.
 const MAX_RECENT: i32 = 50;
 
-/// What is known of the runs.
+/// The state of reconcile, from the Operations table.
 #[derive(Debug)]
 struct Standing {
-    /// The latest first.
+    /// The runs, the latest first.
     runs: Vec<Run>,
-    /// Who is at work.
+    /// The lease of the active run.
     lease: Option<Lease>,
     /// The run whose deletions are pending approval.
     waiting: Option<Run>,
 }
 
-/// Shows how it stands.
+/// Prints the status.
 ///
 /// # Errors
 ///
@@ -60,7 +61,7 @@ fn operations_table(lookup: &dyn Fn(&str) -> Option<String>) -> Result<String, I
 impl Standing {
     fn new(runs: Vec<Run>, lease: Option<Lease>, now: Millis) -> Standing {
         let repairing = runs.iter().filter(|run| run.mode == Mode::Repair);
-        // A later run that finished has looked at every deletion that was pending.
+        // A later finished run has checked every pending deletion again.
         let since_done = repairing.take_while(|run| run.state != RunState::Done);
         let is_waiting =
             |run: &&Run| run.state == RunState::PendingApproval && now.since(run.started_at) <= TOO_OLD_TO_APPROVE;
@@ -68,12 +69,13 @@ impl Standing {
         Standing { runs, lease, waiting }
     }
 
-    /// The run that says how it stands: the latest that is over, whether it repaired or only reported.
+    /// The run that decides whether everything is in sync: the latest finished run, whether it repaired or only
+    /// reported.
     fn decisive(&self) -> Option<&Run> {
         self.runs.iter().find(|run| run.state != RunState::Running)
     }
 
-    /// The latest run that is over and repaired, if it left nothing.
+    /// The latest finished repair, if it left no difference.
     fn in_sync_before(&self) -> Option<&Run> {
         let over = self.runs.iter().filter(|run| run.state != RunState::Running);
         over.into_iter().find(|run| run.mode == Mode::Repair).filter(|run| run.is_in_sync())
@@ -118,7 +120,7 @@ impl Standing {
         parts.join("\n\n")
     }
 
-    /// What is said where the latest finding is not that all is in sync.
+    /// The last paragraph if the latest finished run was not in sync.
     fn out_of_step(&self, run: &Run, options: &str) -> String {
         let found = match run.differences() {
             0 => "the comparison is incomplete".to_owned(),
@@ -186,7 +188,7 @@ mod tests {
 
     fn pending(on: i64) -> Run {
         over(on, Mode::Repair, |run| {
-            (run.tally.user.pending_approval, run.tally.membership.pending_approval) = (30, 1_000)
+            (run.tally.user.pending_approval, run.tally.membership.pending_approval) = (30, 1_000);
         })
     }
 

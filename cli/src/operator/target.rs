@@ -1,4 +1,4 @@
-//! What an operator's command works on: what the environment names, or the local stack.
+//! The deployment that a command works on: from environment variables, or the local stack (`--local`).
 
 use std::sync::Arc;
 
@@ -20,22 +20,23 @@ use crate::presets;
 /// Reads a variable of the environment.
 pub type Environment = fn(&str) -> Option<String>;
 
-/// The local stack has Clerk to itself.
+/// The local stack is the only client of its Clerk emulator, so it may use the whole rate limit.
 const WHOLE_RATE: &str = "100";
 
-/// Settings, and the store that they are about.
+/// The settings and the clients of a deployment.
 pub struct Target {
     /// A client of the DynamoDB with the tables.
     pub dynamodb: Client,
-    /// How AWS is reached.
+    /// The configuration of AWS clients.
     pub aws: SdkConfig,
-    /// What must be added to another command for it to work on the same.
+    /// The options that another command needs to work on the same deployment.
     pub options: String,
     lookup: Lookup,
 }
 
 impl Target {
-    /// Finds it. The secret of `ROLLCALL_SECRET_ARN` is read only for a command that `asks_clerk`.
+    /// Finds the deployment. The secret of `ROLLCALL_SECRET_ARN` is read only for a command that calls Clerk
+    /// (`asks_clerk`).
     ///
     /// # Errors
     ///
@@ -79,28 +80,28 @@ impl Target {
         Ok(Target { dynamodb: client, aws, options, lookup: Arc::new(lookup) })
     }
 
-    /// The same, with the list of owned tables that `OWNED_TABLES` may only name.
+    /// The same target with the list of owned tables, which `OWNED_TABLES` may only name.
     ///
     /// # Errors
     ///
-    /// If there is no such list, or the Operations table does not answer.
+    /// If the list does not exist, or the Operations table cannot be read.
     pub async fn with_owned_tables(self) -> anyhow::Result<Target> {
         let settings = self.lookup.clone();
         let lookup = owned_lists::lookup(move |name: &str| settings(name), &self.dynamodb).await?;
         Ok(Target { lookup: Arc::new(lookup), ..self })
     }
 
-    /// Whether it is the local stack.
+    /// Whether the target is the local stack.
     pub fn is_local(&self) -> bool {
         !self.options.is_empty()
     }
 
-    /// Looks a setting up.
+    /// The value of a setting.
     pub fn setting(&self, name: &str) -> Option<String> {
         (self.lookup)(name)
     }
 
-    /// Reads settings, all problems named at once, one a line.
+    /// Reads the settings. The error has all problems, one per line.
     ///
     /// # Errors
     ///
@@ -112,14 +113,13 @@ impl Target {
         read(&|name| self.setting(name)).map_err(|error| {
             let lines = error.lines().join("\n  ");
             anyhow!(
-                "the settings are incomplete or invalid (pass --local to use the stack of `rollcall dev`)\n  \
-                     {lines}"
+                "the settings are incomplete or invalid (pass --local to use the stack of `rollcall dev`)\n  {lines}"
             )
         })
     }
 }
 
-/// A setting of the local stack: what `rollcall dev` decides itself, and what it takes from the environment.
+/// A setting of the local stack: fixed values of `rollcall dev`, otherwise the environment.
 fn local(clerk: &str, environment: Environment, name: &str) -> Option<String> {
     let tables = Tables::default();
     match name {
@@ -130,7 +130,7 @@ fn local(clerk: &str, environment: Environment, name: &str) -> Option<String> {
         "CLERK_INSTANCE_ID" => Some(environment(name).unwrap_or_else(|| clerk_emulator::INSTANCE_ID.to_owned())),
         "CLERK_SECRET_KEY" => Some(environment(name).unwrap_or_else(|| clerk_emulator::SECRET_KEY.to_owned())),
         "CLERK_RATE_SHARE" => Some(environment(name).unwrap_or_else(|| WHOLE_RATE.to_owned())),
-        // The local stack holds its own secrets.
+        // The local stack has fixed secrets.
         "ROLLCALL_SECRET_ARN" => None,
         name => environment(name),
     }

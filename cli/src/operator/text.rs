@@ -1,4 +1,4 @@
-//! How numbers, moments and tables are written for people.
+//! Formats numbers, times and tables for the terminal.
 
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::HumanCount;
@@ -10,7 +10,7 @@ use time::macros::format_description;
 
 const MOMENT: &[FormatItem<'_>] = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
 
-/// A kind of entities, many of them.
+/// The plural name of a kind of entities.
 pub fn plural(kind: Kind) -> &'static str {
     match kind {
         Kind::User => "users",
@@ -19,7 +19,7 @@ pub fn plural(kind: Kind) -> &'static str {
     }
 }
 
-/// A number with its thousands apart.
+/// A number with thousands separators.
 pub fn count(number: u64) -> String {
     HumanCount(number).to_string()
 }
@@ -29,7 +29,7 @@ pub fn counted(number: u64, thing: &str) -> String {
     format!("{} {thing}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
-/// A moment to the second, in UTC.
+/// A time to the second, in UTC.
 pub fn moment(at: Millis) -> String {
     let seconds = i64::try_from(at.get() / 1000).unwrap_or_default();
     let at = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);

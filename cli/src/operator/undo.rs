@@ -1,23 +1,24 @@
-//! `rollcall undo`: restores a deleted user, organization or membership that still exists in Clerk.
+//! `rollcall undo`: undoes the deletion of a user, an organization or a membership that still exists in Clerk, and
+//! replaces live rows that are newer than Clerk's state.
 
 use rollcall::core::id::EntityId;
 use rollcall::services::operator::undo::{Stands, Undo, UndoPlan};
 use serde_json::json;
 
-use super::context::{OperatorContext, must_say_yes};
+use super::context::{OperatorContext, lacks_confirmation};
 use super::target::Environment;
-use super::text::{counted, moment};
+use super::text::{count, counted, moment};
 use super::{Screen, say};
 use crate::args::UndoArgs;
 use crate::{Clock, Status};
 
-/// Undoes.
+/// Undoes a deletion.
 ///
 /// # Errors
 ///
-/// If it cannot, with what to do about it.
+/// If the undo fails. The error has advice.
 pub async fn run(args: UndoArgs, environment: Environment, clock: Clock, screen: &Screen) -> anyhow::Result<Status> {
-    if must_say_yes(args.yes, args.dry_run, args.json, screen) {
+    if lacks_confirmation(args.yes, args.dry_run, args.json, screen) {
         return Ok(Status::Usage);
     }
     let context = OperatorContext::open(&args.target, environment, clock).await?;
@@ -47,8 +48,7 @@ pub async fn run(args: UndoArgs, environment: Environment, clock: Clock, screen:
         let question = match stands {
             Stands::Ahead { .. } => "Replace the Directory row with Clerk's state?",
             Stands::Ended { .. } | Stands::Alive => {
-                "Undo the deletion, including the memberships deleted by the \
-                                                     cascade?"
+                "Undo the deletion, including the memberships deleted by the cascade?"
             }
         };
         if !screen.ask(question)? {
@@ -74,15 +74,15 @@ fn stands_alive(stands: Stands) -> bool {
 
 fn plan(stands: Stands, options: &str) -> String {
     match stands {
-        Stands::Ended { was_purged: false } => "is deleted here, but exists in Clerk.".to_owned(),
+        Stands::Ended { was_purged: false } => "is deleted in the Directory, but exists in Clerk.".to_owned(),
         Stands::Ended { was_purged: true } => format!(
-            "is deleted here, but exists in Clerk. The data were removed: first run `rollcall restore \
+            "is deleted in the Directory, but exists in Clerk. The data were removed: first run `rollcall restore \
              FILE...{options}` with all backups of this user, then run undo. In the other order, new records with \
              your default values occupy the keys of the old records."
         ),
         Stands::Ahead { stored, clerk } => format!(
-            "is live, but dated ahead of Clerk: the version of the row is {}, Clerk's version is {}. No older change \
-             in Clerk is applied. An undo replaces the row with Clerk's state.",
+            "is live, but its version ({}) is later than Clerk's version ({}), so changes in Clerk are not applied until \
+             Clerk's version is later. An undo replaces the row with Clerk's state.",
             moment(stored),
             moment(clerk)
         ),
@@ -93,24 +93,27 @@ fn plan(stands: Stands, options: &str) -> String {
 fn text(undo: &Undo, options: &str) -> String {
     let Undo { entity, lived, was_ahead, was_purged, memberships, left } = undo;
     let verb = match (was_ahead, lived) {
-        (true, _) => "was dated ahead of Clerk and now has Clerk's state",
+        (true, _) => "had a later version than Clerk and now has Clerk's state",
         (false, true) => "was already live",
         (false, false) => "is live again",
     };
     let mut sentences = vec![format!("{} {entity} {verb}.", entity.kind().name())];
     if !matches!(entity, EntityId::Membership { .. }) && !was_ahead {
-        sentences.push(format!("{} restored.", counted(*memberships, "membership")));
+        sentences.push(format!("Memberships that are live again: {}.", count(*memberships)));
     }
     if *was_purged {
         sentences.push(format!(
-            "The data had been removed. If they were not restored before this undo, new records with your default \
+            "The data had been removed. If the rows were not restored before this undo, new records with your default \
              values may occupy the keys of the old records: run `rollcall restore FILE... --replace{options}` with \
              all backups of this user at once. This overwrites what your application has written into those rows \
              since the undo."
         ));
     }
     if *left > 0 {
-        sentences.push(format!("{} could not be restored: see the ids in the log.", counted(*left, "membership")));
+        sentences.push(format!(
+            "The deletion of {} could not be undone: see the ids in the log.",
+            counted(*left, "membership")
+        ));
     }
     sentences.join(" ")
 }

@@ -1,4 +1,4 @@
-//! docs/configuration.md, made of the code and the template, so that it cannot say anything else than they do.
+//! Generates docs/configuration.md from the code and the template.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,6 +6,7 @@ use anyhow::Context;
 use rollcall::settings::variables::{ROLLCALL_SECRET_ARN, Source, Variable};
 use serde_yaml_ng::Value;
 
+use super::{Need, need};
 use crate::functions::FUNCTIONS;
 use crate::template;
 
@@ -13,7 +14,7 @@ use crate::template;
 ///
 /// # Errors
 ///
-/// If the template describes its parameters in a way that this cannot read.
+/// If the parameters of the template cannot be read.
 pub(super) fn markdown() -> anyhow::Result<String> {
     let template = template::read()?;
     let (variables, parameters) = (variables(&template), parameters(&template)?);
@@ -26,12 +27,10 @@ In the order of `sam deploy --guided`. A parameter without a default is required
 
 ";
 
-/// A variable, and who reads it.
+/// A variable and the functions that read it.
 struct Row {
     variable: &'static Variable,
     readers: Vec<&'static str>,
-    /// Those of the readers that do not start without it.
-    needed_by: Vec<&'static str>,
 }
 
 /// Each variable once, in the order in which the functions read them.
@@ -40,11 +39,10 @@ fn rows() -> Vec<Row> {
     for function in &FUNCTIONS {
         for variable in function.variables() {
             let at = rows.iter().position(|row| row.variable.name == variable.name).unwrap_or_else(|| {
-                rows.push(Row { variable, readers: Vec::new(), needed_by: Vec::new() });
+                rows.push(Row { variable, readers: Vec::new() });
                 rows.len() - 1
             });
             rows[at].readers.push(function.name);
-            rows[at].needed_by.extend(variable.required.then_some(function.name));
         }
     }
     rows
@@ -55,12 +53,8 @@ fn variables(template: &Value) -> String {
     let mut page = "| variable | meaning | default | required | from | read by | parameter |\n\
                     | --- | --- | --- | --- | --- | --- | --- |\n"
         .to_owned();
-    for Row { variable, readers, needed_by } in rows() {
-        let required = match needed_by.len() {
-            0 => String::new(),
-            some if some == readers.len() => "yes".to_owned(),
-            _ => format!("by {}", needed_by.join(", ")),
-        };
+    for Row { variable, readers } in rows() {
+        let required = required(variable, &readers);
         let (from, name) = match variable.source {
             Source::Environment => ("environment", variable.name),
             Source::Secret => ("the secret", ROLLCALL_SECRET_ARN.name),
@@ -71,6 +65,24 @@ fn variables(template: &Value) -> String {
         page += &line([&code(variable.name), variable.meaning, &default, &required, from, &readers, &parameters]);
     }
     page
+}
+
+/// The column *required*: one text for all readers, or one for each group of readers.
+fn required(variable: &Variable, readers: &[&'static str]) -> String {
+    let mut groups: BTreeMap<Need, Vec<&str>> = BTreeMap::new();
+    for reader in readers {
+        groups.entry(need(reader, variable)).or_default().push(reader);
+    }
+    let is_one = groups.len() == 1;
+    let text = |(need, readers): (Need, Vec<&str>)| {
+        let need = match need {
+            Need::Always => "yes".to_owned(),
+            Need::Unless(condition) => format!("unless {condition}"),
+            Need::Never => String::new(),
+        };
+        if is_one { need } else { format!("{}: {need}", readers.join(", ")) }
+    };
+    groups.into_iter().map(text).collect::<Vec<_>>().join("; ")
 }
 
 /// The parameters from which the template sets each variable, by the variable's name.

@@ -1,4 +1,4 @@
-//! What every request passes before it is answered: counting, faults, rate limits, the key.
+//! Middleware of the Backend API: counts requests, applies faults and rate limits, checks the secret key.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,15 +12,15 @@ use axum::{
 use super::{BACKEND_JWKS_PATH, JWKS_PATH};
 use crate::{app::App, errors::ApiError, faults::RequestFate};
 
-/// The seconds that an invented 429 tells the client to wait, unless a dial says otherwise.
+/// The default `Retry-After` of an injected 429, in seconds.
 const INVENTED_RETRY_AFTER: u64 = 1;
 
-/// What stands between a client and Clerk on a bad day: it knows nothing of users.
+/// The response of a proxy between a client and Clerk, instead of Clerk's own 404.
 const PROXY_PAGE: &str = "<html>\r\n<head><title>404 Not Found</title></head>\r\n<body>\r\n\
     <center><h1>404 Not Found</h1></center>\r\n<hr><center>proxy</center>\r\n</body>\r\n</html>\r\n";
 
 pub(super) async fn pass(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    // Clerk's limits, keys and faults guard its API, not the emulator's own control plane.
+    // Rate limits, keys and faults apply to the Backend API, not to the emulator's own control routes.
     let backend = request.uri().path().starts_with("/v1/");
     if !backend && request.uri().path() != JWKS_PATH {
         return next.run(request).await;
@@ -30,7 +30,7 @@ pub(super) async fn pass(State(app): State<Arc<App>>, request: Request, next: Ne
     let of_one_entity = asks_for_one_entity(&operation, request.uri().query().unwrap_or_default());
     let (fate, slow_ms, retry_after, is_off) = {
         let mut faults = app.faults.lock();
-        // The rates are the Backend API's; what the public JWKS suffers from is a dial of its own.
+        // The rates apply to the Backend API only; the public JWKS has a fault setting of its own.
         let fate = if backend { faults.request(&operation, of_one_entity) } else { RequestFate::Answered };
         let down = faults.faults().api.jwks_down && [JWKS_PATH, BACKEND_JWKS_PATH].contains(&request.uri().path());
         let api = &faults.faults().api;
@@ -55,7 +55,8 @@ pub(super) async fn pass(State(app): State<Arc<App>>, request: Request, next: Ne
     }
 }
 
-/// A membership has no route of its own to be read by: it is the list of one user in one organization.
+/// Whether a request reads exactly one entity. A membership has no route of its own: it is read as the list of one user
+/// in one organization.
 fn asks_for_one_entity(operation: &str, query: &str) -> bool {
     match operation {
         "GET /v1/users/{user_id}" | "GET /v1/organizations/{organization_id}" => true,
@@ -73,7 +74,7 @@ fn admit(app: &App, request: &Request) -> Result<(), ApiError> {
         Some(key) if key != app.secret_key => return Err(ApiError::unauthorized()),
         Some(_) => {}
     }
-    // Clerk counts every operation but this one.
+    // Clerk counts every operation except this one.
     if request.uri().path() == BACKEND_JWKS_PATH {
         return Ok(());
     }

@@ -1,4 +1,5 @@
-//! Organization memberships: of one organization, of one user, of the whole instance.
+//! Routes of organization memberships: `/v1/organizations/{id}/memberships`, `/v1/users/{id}/organization_memberships`,
+//! `/v1/organization_memberships`.
 
 use std::{borrow::Cow, cmp::Reverse};
 
@@ -79,7 +80,7 @@ pub(super) async fn list_of_user(call: Call, Path(id): Path<String>, params: Par
     Ok(listing.into_answer(&call))
 }
 
-/// Every membership of the instance, whatever the organization.
+/// Lists the memberships of all organizations.
 pub(super) async fn list_all(call: Call, params: Params) -> Answer {
     let page = params.page()?;
     let order = params.order(&ORDERS)?;
@@ -122,7 +123,7 @@ pub(super) async fn merge_metadata(call: Call, Path((key, user)): Path<(String, 
     call.change(|change| change.edit_membership_metadata(&key, &user, &edit)).map(Json)
 }
 
-/// Any role key in Clerk's form: which custom roles an instance has is not modelled.
+/// A role key in Clerk's form. The emulator has no list of custom roles.
 fn role(form: &Form) -> Result<String, ApiError> {
     let role = form.required("role")?;
     let letters = |name: &str| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
@@ -142,7 +143,7 @@ fn mentions(user: &User, part: &str) -> bool {
     contacts.chain(names).chain([user.id.as_str()]).any(|text| text.to_lowercase().contains(part))
 }
 
-/// By creation, or by what the member is called; those that tie stay in the order of their creation.
+/// Sorts by creation or by an attribute of the member; equal rows stay in the order of creation.
 fn sort(instance: &Instance, memberships: &mut [Cow<'_, Membership>], (key, direction): (&str, Direction)) {
     memberships.sort_by(|a, b| directed((a.created_at, &a.id).cmp(&(b.created_at, &b.id)), direction));
     if key == "created_at" {

@@ -1,4 +1,4 @@
-//! Clerk's Backend API under `/v1`.
+//! The routes of Clerk's Backend API under `/v1`.
 
 mod gate;
 mod memberships;
@@ -24,19 +24,19 @@ use crate::{
     instance::Instance,
 };
 
-/// What an operation answers: a JSON document or Clerk's error object.
+/// The response of an operation: a JSON document or Clerk's error object.
 type Answer = Result<Json<Value>, ApiError>;
 
-/// Where the JWKS is without a key, as below the issuer at Clerk.
+/// The path of the public JWKS, as below the issuer in Clerk.
 pub(crate) const JWKS_PATH: &str = "/.well-known/jwks.json";
 
-/// The instance that a key of another one would lead to.
+/// The instance id of the fault `wrong_instance`.
 const WRONG_INSTANCE_ID: &str = "ins_2AnotherInstanceAltogether0";
 
-/// The same behind the key.
+/// The path of the JWKS with the secret key.
 const BACKEND_JWKS_PATH: &str = "/v1/jwks";
 
-/// Every route of the Backend API and the public JWKS, behind the gate that checks the key and strikes the faults.
+/// Every route of the Backend API and the public JWKS, behind the middleware that checks the key and injects faults.
 pub(crate) fn router(app: &Arc<App>) -> Router<Arc<App>> {
     Router::new()
         .route("/v1/instance", get(instance))
@@ -94,11 +94,11 @@ async fn no_route(method: Method, uri: Uri) -> ApiError {
     ApiError::no_route(method.as_str(), uri.path())
 }
 
-async fn method_not_allowed() -> ApiError {
-    ApiError::method_not_allowed()
+async fn method_not_allowed(method: Method) -> ApiError {
+    ApiError::method_not_allowed(method.as_str())
 }
 
-/// A page of a list that counts its total, as all lists but the one of users do.
+/// A page of a list with a total, as all lists have except that of users.
 struct Listing {
     rows: Vec<Value>,
     limit: usize,
@@ -106,12 +106,12 @@ struct Listing {
 }
 
 impl Listing {
-    /// Keeps the page's rows and renders only those, and the one after them, which a fault may need.
+    /// Renders only the rows of the page and the row after it, which a fault may need.
     fn new<T>(page: params::Page, total: usize, all: impl Iterator<Item = T>, render: impl Fn(T) -> Value) -> Self {
         Self { rows: page.select(all).map(render).collect(), limit: page.limit, total }
     }
 
-    /// The fault dials may alter the page; the total stays true.
+    /// Fault settings may change the page; the total stays correct.
     fn into_answer(self, call: &Call) -> Json<Value> {
         let rows = call.shown(self.limit, self.rows);
         Json(json!({"data": rows, "total_count": self.total}))

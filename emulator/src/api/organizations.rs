@@ -1,4 +1,4 @@
-//! `/v1/organizations`.
+//! Routes of organizations: `/v1/organizations`.
 
 use std::{borrow::Cow, cmp::Ordering};
 
@@ -86,7 +86,7 @@ pub(super) async fn create(call: Call, form: Form) -> Answer {
     call.change(|change| change.create_organization(new)).map(Json)
 }
 
-/// Since API version 2026-05-12 without metadata, which has an endpoint of its own.
+/// Without metadata since API version 2026-05-12; metadata have an endpoint of their own.
 pub(super) async fn edit(call: Call, Path(key): Path<String>, form: Form) -> Answer {
     form.allow(&["name", "slug", "max_allowed_memberships", "admin_delete_enabled", "created_at", "role_set_key"])?;
     let edit = OrganizationEdit {

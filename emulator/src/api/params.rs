@@ -1,4 +1,4 @@
-//! Query parameters and request bodies, read as Clerk reads them.
+//! Reads query parameters and request bodies as Clerk does.
 
 use std::{collections::BTreeSet, convert::Infallible};
 
@@ -22,7 +22,7 @@ const MAX_LISTED: usize = 100;
 /// The query string, in order and with repetitions.
 pub(crate) struct Params(Vec<(String, String)>);
 
-/// Which rows of a list are asked for.
+/// The requested rows of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Page {
     pub(crate) limit: usize,
@@ -30,7 +30,7 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// The rows that are asked for, and the one after them.
+    /// The requested rows and the row after them.
     pub(crate) fn select<T>(self, all: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
         all.skip(self.offset).take(self.limit + 1)
     }
@@ -51,7 +51,7 @@ impl Params {
         self.0.iter().filter(move |(key, _)| same(key)).map(|(_, value)| value.as_str())
     }
 
-    /// The first value: Clerk ignores further ones of a single parameter. Empty is absent.
+    /// The first value: Clerk ignores further values of a single parameter. An empty value counts as absent.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
@@ -116,17 +116,17 @@ impl<'a> Selection<'a> {
         Self { included: bare(included), excluded: bare(excluded) }
     }
 
-    /// Whether it leaves out nothing.
+    /// Whether the filter excludes nothing.
     pub(crate) fn is_open(&self) -> bool {
         self.included.is_empty() && self.excluded.is_empty()
     }
 
-    /// The only values that pass, each once; none means that any may.
+    /// The included values, each once; empty means any value.
     pub(crate) fn included(&self) -> BTreeSet<&'a str> {
         self.included.iter().copied().collect()
     }
 
-    /// Whether something passes that `has` these values.
+    /// Whether an entity with these values passes.
     pub(crate) fn admits(&self, has: impl Fn(&str) -> bool) -> bool {
         (self.included.is_empty() || self.included.iter().any(|value| has(value)))
             && !self.excluded.iter().any(|value| has(value))
@@ -152,7 +152,7 @@ impl<S: Send + Sync> FromRequest<S> for Form {
 }
 
 impl Form {
-    /// Refuses parameters that the operation does not have.
+    /// Rejects parameters that the operation does not have.
     pub(crate) fn allow(&self, known: &[&str]) -> Result<(), ApiError> {
         match self.0.keys().find(|key| !known.contains(&key.as_str())) {
             Some(unknown) => Err(ApiError::unknown_parameter(unknown)),
@@ -164,7 +164,7 @@ impl Form {
         self.0.get(name).is_some_and(|value| !value.is_null())
     }
 
-    /// A text that null and "" clear.
+    /// An optional text; null and "" clear it.
     pub(crate) fn clearable(&self, name: &str) -> Result<Field, ApiError> {
         match self.0.get(name) {
             None => Ok(Field::Keep),
@@ -228,7 +228,8 @@ impl Form {
     }
 }
 
-/// `2012-10-20T07:15:20.902Z` (or with an offset like `+02:00`) as Unix ms: the one time format of Clerk's request bodies.
+/// `2012-10-20T07:15:20.902Z` (or with an offset like `+02:00`) as Unix ms: the one time format of Clerk's request
+/// bodies.
 fn unix_ms(text: &str) -> Option<i64> {
     let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     i64::try_from(moment.unix_timestamp_nanos().div_euclid(1_000_000)).ok()

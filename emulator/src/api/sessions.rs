@@ -1,4 +1,5 @@
-//! `/v1/sessions`, `/v1/jwks`, and the JWKS as everybody may see it.
+//! Routes of sessions and of the JWKS, with and without the secret key: `/v1/sessions`, `/v1/jwks`,
+//! `/.well-known/jwks.json`.
 
 use std::{ops::RangeInclusive, sync::Arc};
 
@@ -17,7 +18,7 @@ use crate::{
     tokens::TOKEN_LIFETIME_SECONDS,
 };
 
-/// What `expires_in_seconds` may be.
+/// The valid range of `expires_in_seconds`.
 const LIFETIMES: RangeInclusive<i64> = 30..=315_360_000;
 
 pub(super) async fn create(call: Call, form: Form) -> Answer {

@@ -1,4 +1,4 @@
-//! Which users a list or a count is about, and how a list is ordered.
+//! Filters and sorts users for lists and counts.
 
 use std::{borrow::Cow, cmp::Ordering, collections::BTreeMap};
 
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// What `order_by` may name.
+/// The valid values of `order_by`.
 pub(super) const ORDERS: [&str; 10] = [
     "created_at",
     "updated_at",
@@ -28,7 +28,7 @@ pub(super) const ORDERS: [&str; 10] = [
     "last_sign_in_at",
 ];
 
-/// The filters that the list and the count share.
+/// The filters of the list and the count.
 pub(super) struct Filter<'a> {
     ids: Selection<'a>,
     external_ids: Selection<'a>,
@@ -69,16 +69,16 @@ impl<'a> Filter<'a> {
         })
     }
 
-    /// Where in the order of creation those who pass can be.
+    /// The part of the order of creation that can contain matching users.
     pub(super) fn window(&self) -> Window {
-        // No id is before the empty one.
+        // The empty id sorts before every id.
         let moment = |at: i64| (at, String::new());
         let Range { before, after } = self.created_at;
         Window { above: after.map(|after| moment(after.saturating_add(1))), below: before.map(moment) }
     }
 
-    /// Those in the window who pass, in the order of their creation. Nobody else is looked at where the filter names
-    /// ids or addresses.
+    /// The matching users in the window, in the order of creation. If the filter names ids or addresses, only these
+    /// users are read.
     pub(super) fn matching<'i>(
         &'i self,
         instance: &'i Instance,
@@ -109,7 +109,7 @@ impl<'a> Filter<'a> {
         }
     }
 
-    /// The only users who can pass, by id, if the filter names them.
+    /// The users that the filter names, by id, if it names any.
     fn named<'i>(&self, instance: &'i Instance) -> Option<BTreeMap<String, Cow<'i, User>>> {
         let ids = self.ids.included();
         let users: Vec<_> = if !ids.is_empty() {
@@ -195,7 +195,7 @@ fn text(value: Option<&String>) -> &str {
     value.map_or("", String::as_str)
 }
 
-/// Nobody here has a web3 wallet: ordering by it leaves everything where it is.
+/// Compares two users. The emulator has no web3 wallets: ordering by them changes nothing.
 pub(super) fn compare(key: &str, a: &User, b: &User) -> Ordering {
     match key {
         "updated_at" => a.updated_at.cmp(&b.updated_at),

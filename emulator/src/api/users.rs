@@ -1,4 +1,4 @@
-//! `/v1/users`.
+//! Routes of users: `/v1/users`.
 
 use std::borrow::Cow;
 
@@ -23,7 +23,7 @@ use crate::{
 
 const METADATA: [&str; 3] = ["public_metadata", "private_metadata", "unsafe_metadata"];
 
-/// Parameters that are accepted and have no effect here: passwords and second factors are not kept.
+/// Parameters that are accepted and ignored: passwords and second factors are not stored.
 const WITHOUT_EFFECT: [&str; 11] = [
     "password_digest",
     "password_hasher",
@@ -38,7 +38,7 @@ const WITHOUT_EFFECT: [&str; 11] = [
     "profile_image_id",
 ];
 
-/// A bare array, unlike every other list, and without a total.
+/// Lists users: a bare array without a total, unlike every other list.
 pub(super) async fn list(call: Call, params: Params) -> Answer {
     let page = params.page()?;
     let (key, direction) = params.order(&ORDERS)?;
@@ -138,7 +138,7 @@ pub(super) async fn create(call: Call, form: Form) -> Answer {
     call.change(|change| change.create_user(new)).map(Json)
 }
 
-/// Since API version 2026-05-12 without metadata, which has an endpoint of its own.
+/// Without metadata since API version 2026-05-12; metadata have an endpoint of their own.
 pub(super) async fn edit(call: Call, Path(id): Path<String>, form: Form) -> Answer {
     let known = [
         "external_id",
@@ -206,7 +206,7 @@ pub(super) async fn unlock(call: Call, Path(id): Path<String>) -> Answer {
     call.change(|change| change.set_locked(&id, false)).map(Json)
 }
 
-/// Contacts with their statuses, which run in parallel if they are given.
+/// The contacts and their statuses, which must be as many if they are given.
 fn contacts(form: &Form, name: &str, valid: impl Fn(&str) -> bool) -> Result<Vec<(String, Proof)>, ApiError> {
     let values = form.texts(name)?;
     let status_name = format!("{name}_identification_status");

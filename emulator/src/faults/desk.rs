@@ -1,4 +1,4 @@
-//! The dice, and what they decide for one message, one request and one page.
+//! Decides with a seeded random generator which fault a message, a request or a page gets.
 
 use std::time::Duration;
 
@@ -6,31 +6,31 @@ use fastrand::Rng;
 
 use super::Faults;
 
-/// What the dice decided for one message on its way to one endpoint.
+/// The faults of one message to one endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fate {
     pub(crate) dropped: bool,
     pub(crate) delay: Duration,
-    /// How many later messages are to go first.
+    /// The number of later messages that are sent first.
     pub(crate) overtaken_by: u32,
-    /// Sent a second time, after this many further messages.
+    /// The message is sent a second time, after this many further messages.
     pub(crate) repeated_after: Option<u32>,
-    /// Sent again although the endpoint has asked for an end of that.
+    /// The message is sent again although the endpoint has asked to stop.
     pub(crate) ignores_abort: bool,
 }
 
-/// What the dice decided for one request.
+/// The fault of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RequestFate {
     Answered,
     Unauthorized,
     TooManyRequests,
     ServerError,
-    /// A 404 that is not Clerk's.
+    /// A proxy's 404, not Clerk's.
     HiddenByProxy,
 }
 
-/// What somebody else does in the middle of a listing, with two dice for whom it concerns.
+/// A simulated change during a listing, with two random numbers that select the entities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Intrusion {
     pub(crate) shift: Shift,
@@ -38,7 +38,7 @@ pub(crate) struct Intrusion {
     pub(crate) second: u64,
 }
 
-/// How the rows of a list shift.
+/// The kind of the change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shift {
     UserCreated,
@@ -47,8 +47,8 @@ pub(crate) enum Shift {
     MembershipDeleted,
 }
 
-/// The faults in force and their dice. Webhooks, requests and most faults have dice of their own: how often a client
-/// asks does not change which webhooks are lost.
+/// The fault settings and their random generators. Webhooks, requests and most faults have separate generators: the
+/// number of requests does not change which webhooks are lost.
 pub(crate) struct FaultDesk {
     faults: Faults,
     default_seed: u64,
@@ -85,15 +85,16 @@ impl FaultDesk {
         &self.faults
     }
 
-    /// Every die is thrown for every message, whatever the dials say: moving one dial leaves the others' choices alone.
+    /// Every random number is drawn for every message, whatever the settings: changing one setting does not change the
+    /// choices of the others.
     pub(crate) fn message(&mut self) -> Fate {
         let webhooks = &self.faults.webhooks;
-        let dice = &mut self.messages;
-        let dropped = dice.f64() < webhooks.drop;
-        let repeated = dice.f64() < webhooks.duplicate;
-        let repeated_after = dice.u32(0..=2);
-        let overtaken = dice.f64() < webhooks.reorder;
-        let overtaken_by = dice.u32(1..=3);
+        let random = &mut self.messages;
+        let dropped = random.f64() < webhooks.drop;
+        let repeated = random.f64() < webhooks.duplicate;
+        let repeated_after = random.u32(0..=2);
+        let overtaken = random.f64() < webhooks.reorder;
+        let overtaken_by = random.u32(1..=3);
         Fate {
             dropped,
             delay: Duration::from_millis(webhooks.delay_ms),
@@ -103,13 +104,14 @@ impl FaultDesk {
         }
     }
 
-    /// `operation` is the method and the route template, `of_one_entity` whether it reads nothing but one.
+    /// The fault of a request. `operation` is the method and the route template, `of_one_entity` is whether the request
+    /// reads exactly one entity.
     pub(crate) fn request(&mut self, operation: &str, of_one_entity: bool) -> RequestFate {
         let api = &self.faults.api;
-        let dice = &mut self.requests;
-        let unauthorized = dice.f64() < api.unauthorized;
-        let too_many = dice.f64() < api.too_many_requests;
-        let broken = dice.f64() < api.server_error;
+        let random = &mut self.requests;
+        let unauthorized = random.f64() < api.unauthorized;
+        let too_many = random.f64() < api.too_many_requests;
+        let broken = random.f64() < api.server_error;
         let hidden = self.proxies.f64() < api.not_found;
         if !confined_to(&api.requests, operation) {
             RequestFate::Answered
@@ -126,7 +128,7 @@ impl FaultDesk {
         }
     }
 
-    /// What a list shows of its page. `rows` has up to `limit` of them and the one after the page, if there is one.
+    /// The rows that a list returns. `rows` has up to `limit` rows and the row after the page, if there is one.
     pub(crate) fn page<T: Clone>(&mut self, list: &str, limit: usize, mut rows: Vec<T>) -> Vec<T> {
         let api = &self.faults.api;
         let empty = self.pages.f64() < api.empty_page;
@@ -158,29 +160,29 @@ impl FaultDesk {
         rows
     }
 
-    /// What somebody else does after a list was answered.
+    /// The simulated change after a list was answered, if there is one.
     pub(crate) fn intrusion(&mut self) -> Option<Intrusion> {
-        let dice = &mut self.intruders;
-        let strikes = dice.f64() < self.faults.api.churn;
-        let shift = match dice.u8(0..6) {
+        let random = &mut self.intruders;
+        let strikes = random.f64() < self.faults.api.churn;
+        let shift = match random.u8(0..6) {
             0 | 1 => Shift::UserCreated,
             2 | 3 => Shift::UserDeleted,
             4 => Shift::MembershipCreated,
             _ => Shift::MembershipDeleted,
         };
-        let intrusion = Intrusion { shift, first: dice.u64(..), second: dice.u64(..) };
+        let intrusion = Intrusion { shift, first: random.u64(..), second: random.u64(..) };
         strikes.then_some(intrusion)
     }
 }
 
-/// The dice are thrown for what the faults are not confined to, too: confining them leaves the choices alone.
+/// Random numbers are drawn for other names, too: limiting the faults does not change the choices.
 fn confined_to(names: &[String], name: &str) -> bool {
     names.is_empty() || names.iter().any(|named| named == name)
 }
 
-/// One of so many, by a die.
-fn picked(die: u64, of: usize) -> usize {
-    usize::try_from(die % (of as u64)).unwrap_or_default()
+/// An index below `of`, selected by a random number.
+fn picked(random: u64, of: usize) -> usize {
+    usize::try_from(random % (of as u64)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -196,13 +198,13 @@ mod tests {
         FaultDesk::new(Faults { api, ..Faults::default() }, 7)
     }
 
-    /// Forty pages of ten, with the one row behind them.
+    /// Forty pages of ten rows, with the row after each page.
     fn pages(desk: &mut FaultDesk) -> Vec<Vec<u32>> {
         (0..40).map(|_| desk.page("/v1/users", 10, (0..11).collect())).collect()
     }
 
     #[test]
-    fn moving_one_dial_leaves_the_choices_of_the_others_alone() {
+    fn changing_one_setting_leaves_the_choices_of_the_others_alone() {
         let mut plain = desk(WebhookFaults { drop: 0.3, ..WebhookFaults::default() });
         let mut busy = desk(WebhookFaults { drop: 0.3, duplicate: 1.0, reorder: 0.5, ..WebhookFaults::default() });
         let dropped = |desk: &mut FaultDesk| (0..100).map(|_| desk.message().dropped).collect::<Vec<_>>();
@@ -244,8 +246,8 @@ mod tests {
                 assert_eq!(gap, skipped[at], "page {at}: {rows:?}");
             }
         }
-        for dial in [&empty, &repeated, &skipped] {
-            assert!(dial.contains(&true) && dial.contains(&false), "{dial:?}");
+        for setting in [&empty, &repeated, &skipped] {
+            assert!(setting.contains(&true) && setting.contains(&false), "{setting:?}");
         }
     }
 
@@ -307,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn setting_the_same_faults_again_starts_the_same_dice() {
+    fn setting_the_same_faults_again_restarts_the_same_random_sequence() {
         let mut desk = desk(WebhookFaults { drop: 0.5, ..WebhookFaults::default() });
         let first: Vec<_> = (0..50).map(|_| desk.message()).collect();
         desk.set(desk.faults().clone());

@@ -1,22 +1,22 @@
-//! The fault dials; `desk` has the dice that decide, reproducibly, when a fault strikes.
+//! The fault settings. `desk` selects with a seeded random generator which message, request or page gets a fault.
 
 mod desk;
 
 pub(crate) use desk::{Fate, FaultDesk, Intrusion, RequestFate, Shift};
 use serde::{Deserialize, Serialize};
 
-/// Everything that can be made to go wrong. All dials are at rest by default.
+/// The fault settings. By default no fault occurs.
 ///
-/// Rates are probabilities from 0 to 1. Setting faults starts the dice anew, so the same faults followed by the same
-/// requests strike at the same places.
+/// Rates are probabilities from 0 to 1. Setting faults restarts the random sequence, so the same settings followed by
+/// the same requests cause the same faults.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Faults {
-    /// Where the dice start; without it the emulator's own seed.
+    /// Seed of the random generator; default: the seed of the emulator.
     pub seed: Option<u64>,
-    /// What happens to webhooks.
+    /// Faults of webhooks.
     pub webhooks: WebhookFaults,
-    /// What happens to requests to the Backend API.
+    /// Faults of requests to the Backend API.
     pub api: ApiFaults,
 }
 
@@ -32,12 +32,11 @@ pub struct WebhookFaults {
     pub reorder: f64,
     /// How long every message waits before its first attempt, in ms.
     pub delay_ms: u64,
-    /// Whether the sender ignores `webhook-delivery: abort-message`, as the open-source Svix server does (1.100): what
-    /// is
-    /// refused is sent again all the same. Decided when a message is entered.
+    /// Whether the sender ignores `webhook-delivery: abort-message`, as the open-source Svix server does (1.100): a
+    /// rejected message is sent again all the same. Decided when a message enters the queue.
     pub ignore_abort: bool,
-    /// Whether deleting a user or an organization also sends `organizationMembership.deleted` for each membership
-    /// that goes with it. Clerk documents neither answer.
+    /// Whether deleting a user or an organization also sends `organizationMembership.deleted` for each membership that
+    /// is deleted with it. Clerk documents neither behaviour.
     pub cascade_membership_events: bool,
 }
 
@@ -47,7 +46,7 @@ pub struct WebhookFaults {
 pub struct ApiFaults {
     /// The rate of requests answered with 429 and `Retry-After`.
     pub too_many_requests: f64,
-    /// The seconds that such a 429 tells the client to wait; 1 unless given.
+    /// The `Retry-After` of such a 429, in seconds; 1 unless given.
     pub retry_after_s: Option<u64>,
     /// The rate of requests answered with 500.
     pub server_error: f64,
@@ -56,8 +55,8 @@ pub struct ApiFaults {
     /// The rate of requests for one entity (`GET` of a user, an organization, or the membership of a `user_id` in an
     /// organization) answered with the 404 of a proxy: HTML, not Clerk's error object, and no word about the entity.
     pub not_found: f64,
-    /// The operations that the dials above are confined to, as method and route template (`GET /v1/users/{user_id}`);
-    /// none means all.
+    /// The operations to which the settings above apply, as method and route template (`GET /v1/users/{user_id}`);
+    /// empty means all.
     pub requests: Vec<String>,
     /// The rate of lists that lose the second half of their page, which then looks like the last one.
     pub short_page: f64,
@@ -66,20 +65,20 @@ pub struct ApiFaults {
     /// The rate of lists in which one row shows up twice and pushes the last one out, as when rows shift under an
     /// offset.
     pub repeated_row: f64,
-    /// The rate of lists that leave out one row and look full all the same: the row after the page moves up.
+    /// The rate of lists without one row that look complete: the row after the page moves up.
     pub skipped_row: f64,
-    /// How many rows a list shows at most, whatever `limit` asks for, as behind a proxy with a lower cap of its own.
+    /// The maximum number of rows in a list, whatever `limit` says, as behind a proxy with a lower limit.
     pub limit_clamp: Option<usize>,
-    /// The lists that the five dials above are confined to, as route templates (`/v1/users`); none means all.
+    /// The lists to which the five settings above apply, as route templates (`/v1/users`); empty means all.
     pub lists: Vec<String>,
-    /// The rate of lists after which somebody else creates or deletes a user or a membership, so that a listing in
-    /// progress shifts. The events are sent as always.
+    /// The rate of lists after which a user or a membership is created or deleted, so that the rows of a listing in
+    /// progress shift. The events are sent as always.
     pub churn: f64,
-    /// Whether `GET /v1/instance` names another instance, as with the key of one.
+    /// Whether `GET /v1/instance` returns another instance, as with the secret key of another instance.
     pub wrong_instance: bool,
-    /// Whether organizations are switched off in the instance: everything about them answers 403.
+    /// Whether organizations are disabled in the instance: requests about them are answered 403.
     pub organizations_off: bool,
-    /// How long every request waits before it is looked at, in ms.
+    /// The delay before each request is processed, in ms.
     pub slow_ms: u64,
     /// Whether both JWKS routes answer with 500.
     pub jwks_down: bool,
@@ -96,28 +95,28 @@ const LISTS: [&str; 5] = [
 
 const METHODS: [&str; 5] = ["GET", "POST", "PATCH", "PUT", "DELETE"];
 
-/// A dial that was set to something that it does not have.
+/// A fault setting with an invalid value.
 #[derive(Debug, thiserror::Error)]
-pub enum InvalidDial {
-    /// A rate that is none.
-    #[error("{dial} is {value}, but a rate must be between 0 and 1")]
+pub enum InvalidFaultSetting {
+    /// A rate outside 0 to 1.
+    #[error("{setting} is {value}, but a rate must be between 0 and 1")]
     Rate {
-        /// The dial's name, for example `api.short_page`.
-        dial: &'static str,
-        /// What it was set to.
+        /// The name of the setting, for example `api.short_page`.
+        setting: &'static str,
+        /// The invalid value.
         value: f64,
     },
-    /// A name that no list has: the faults confined to it would never strike.
+    /// A list that does not exist: faults limited to it would never occur.
     #[error("api.lists contains {0}, but the known lists are {lists}", lists = LISTS.join(", "))]
     List(String),
-    /// Something that does not look like an operation, for the same reason.
+    /// Text that is no operation, for the same reason.
     #[error("api.requests contains {0}, but an operation must look like GET /v1/users/{{user_id}}")]
     Operation(String),
 }
 
 impl Faults {
-    /// Whether every rate is one, and every name that of something.
-    pub(crate) fn check(&self) -> Result<(), InvalidDial> {
+    /// Checks the rates and the names.
+    pub(crate) fn check(&self) -> Result<(), InvalidFaultSetting> {
         let rates = [
             ("webhooks.drop", self.webhooks.drop),
             ("webhooks.duplicate", self.webhooks.duplicate),
@@ -132,17 +131,17 @@ impl Faults {
             ("api.skipped_row", self.api.skipped_row),
             ("api.churn", self.api.churn),
         ];
-        if let Some((dial, value)) = rates.into_iter().find(|(_, rate)| !(0.0..=1.0).contains(rate)) {
-            return Err(InvalidDial::Rate { dial, value });
+        if let Some((setting, value)) = rates.into_iter().find(|(_, rate)| !(0.0..=1.0).contains(rate)) {
+            return Err(InvalidFaultSetting::Rate { setting, value });
         }
         if let Some(unknown) = self.api.lists.iter().find(|list| !LISTS.contains(&list.as_str())) {
-            return Err(InvalidDial::List(unknown.clone()));
+            return Err(InvalidFaultSetting::List(unknown.clone()));
         }
         let operation = |text: &str| {
             text.split_once(' ').is_some_and(|(method, path)| METHODS.contains(&method) && path.starts_with("/v1/"))
         };
         match self.api.requests.iter().find(|text| !operation(text)) {
-            Some(unknown) => Err(InvalidDial::Operation(unknown.clone())),
+            Some(unknown) => Err(InvalidFaultSetting::Operation(unknown.clone())),
             None => Ok(()),
         }
     }
@@ -159,7 +158,7 @@ mod tests {
     #[test]
     fn a_rate_outside_zero_to_one_is_refused_by_name() {
         for value in [-0.1, 1.1, f64::NAN] {
-            for (dial, api) in [
+            for (setting, api) in [
                 ("short_page", ApiFaults { short_page: value, ..ApiFaults::default() }),
                 ("repeated_row", ApiFaults { repeated_row: value, ..ApiFaults::default() }),
                 ("skipped_row", ApiFaults { skipped_row: value, ..ApiFaults::default() }),
@@ -167,7 +166,7 @@ mod tests {
                 ("churn", ApiFaults { churn: value, ..ApiFaults::default() }),
             ] {
                 let refused = refusal(api);
-                assert!(refused.starts_with(&format!("api.{dial} is")), "{refused}");
+                assert!(refused.starts_with(&format!("api.{setting} is")), "{refused}");
             }
         }
     }

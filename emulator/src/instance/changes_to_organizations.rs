@@ -1,4 +1,4 @@
-//! What can happen to an organization and to the memberships in it.
+//! Operations that change organizations and memberships.
 
 use serde_json::Value;
 
@@ -9,10 +9,10 @@ use super::{
 };
 use crate::errors::ApiError;
 
-/// The role of whoever creates an organization.
+/// The role of the creator of an organization.
 const CREATOR_ROLE: &str = "org:admin";
 
-/// An organization as `POST /v1/organizations` describes it.
+/// The body of `POST /v1/organizations`.
 #[derive(Debug, Default)]
 pub(crate) struct NewOrganization {
     pub(crate) name: String,
@@ -24,7 +24,7 @@ pub(crate) struct NewOrganization {
     pub(crate) created_at: Option<i64>,
 }
 
-/// What `PATCH /v1/organizations/{id}` changes.
+/// The body of `PATCH /v1/organizations/{id}`.
 #[derive(Debug, Default)]
 pub(crate) struct OrganizationEdit {
     pub(crate) name: Option<String>,
@@ -34,7 +34,7 @@ pub(crate) struct OrganizationEdit {
     pub(crate) created_at: Option<i64>,
 }
 
-/// A membership as `POST /v1/organizations/{id}/memberships` describes it.
+/// The body of `POST /v1/organizations/{id}/memberships`.
 #[derive(Debug, Default)]
 pub(crate) struct NewMembership {
     pub(crate) user_id: String,
@@ -44,7 +44,7 @@ pub(crate) struct NewMembership {
 }
 
 impl Change<'_> {
-    /// Creates the organization and, for a creator, the membership that makes it the administrator.
+    /// Creates the organization and, if there is a creator, the membership of the creator as administrator.
     pub(crate) fn create_organization(&mut self, new: NewOrganization) -> Result<Value, ApiError> {
         if let Some(creator) = &new.created_by {
             self.existing_user(creator)?;
@@ -74,7 +74,7 @@ impl Change<'_> {
             &id,
             NewMembership { user_id, role: CREATOR_ROLE.to_owned(), ..NewMembership::default() },
         )?;
-        // Rendered again: by now the creator counts as a member.
+        // Rendered again: the creator counts as a member now.
         Ok(render::organization(self.instance, &self.existing_organization(&id)?))
     }
 
@@ -161,8 +161,8 @@ impl Change<'_> {
         Ok(self.store_membership(membership, "organizationMembership.updated"))
     }
 
-    /// Ends the membership. Both the answer and the event carry it in full, with the times it had: only the event's
-    /// envelope says when it ended.
+    /// Deletes the membership. The response and the event contain the whole membership with its earlier times: only the
+    /// envelope of the event has the time of the deletion.
     pub(crate) fn delete_membership(&mut self, key: &str, user_id: &str) -> Result<Value, ApiError> {
         let organization = self.existing_organization(key)?;
         let membership = self.existing_membership(&organization.id, user_id)?;
@@ -172,7 +172,7 @@ impl Change<'_> {
         Ok(shape)
     }
 
-    /// Called before the parent goes: the event's nested organization and user must still be there.
+    /// Called before the parent is deleted: the event contains the organization and the user.
     pub(super) fn end_membership_with_its_parent(&mut self, organization_id: &str, user_id: &str) {
         let Some(membership) = self.instance.remove_membership(organization_id, user_id) else {
             return;
@@ -198,7 +198,7 @@ impl Change<'_> {
         let id = membership.id.clone();
         self.instance.remove_membership(&membership.organization_id, &membership.user_id);
         self.instance.insert_membership(membership.clone());
-        // After the insertion, so that the nested members_count counts this one.
+        // After the insertion, so that `members_count` includes this membership.
         let shape = render::membership(self.instance, &membership);
         self.emit(event_type, &id, shape.clone());
         shape
@@ -215,7 +215,7 @@ impl Change<'_> {
         }
     }
 
-    /// "Acme Corp" becomes `acme-corp`, the next one of that name `acme-corp-2`.
+    /// The slug of a name: "Acme Corp" becomes `acme-corp`, the next organization of that name `acme-corp-2`.
     fn derived_slug(&self, name: &str) -> String {
         let dashed: String =
             name.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();

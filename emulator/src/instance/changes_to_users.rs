@@ -1,4 +1,4 @@
-//! What can happen to a user. Each operation checks first and changes then, so that a refusal leaves nothing behind.
+//! Operations that change users. Each operation checks first, so that a rejected request changes nothing.
 
 use std::collections::HashSet;
 
@@ -11,24 +11,24 @@ use super::{
 };
 use crate::errors::ApiError;
 
-/// A user as `POST /v1/users` describes it.
+/// The body of `POST /v1/users`.
 #[derive(Debug, Default)]
 pub(crate) struct NewUser {
     /// Names, metadata and flags; ids, contacts and times are filled in.
     pub(crate) attributes: User,
     pub(crate) emails: Vec<(String, Proof)>,
     pub(crate) phones: Vec<(String, Proof)>,
-    /// Unix ms, if the sign-up lies in the past.
+    /// The time of the sign-up in Unix ms, if it is in the past.
     pub(crate) created_at: Option<i64>,
     pub(crate) skip_user_requirement: bool,
 }
 
-/// What an edit does to a field that may be empty.
+/// The change of an optional field.
 #[derive(Debug, Default)]
 pub(crate) enum Field {
     #[default]
     Keep,
-    /// The request said null or "".
+    /// The request contained null or "".
     Clear,
     Set(String),
 }
@@ -43,7 +43,7 @@ impl Field {
     }
 }
 
-/// What `PATCH /v1/users/{id}` changes; absent fields stay as they are.
+/// The body of `PATCH /v1/users/{id}`; absent fields stay unchanged.
 #[derive(Debug, Default)]
 pub(crate) struct UserEdit {
     pub(crate) external_id: Field,
@@ -62,7 +62,7 @@ pub(crate) struct UserEdit {
     pub(crate) created_at: Option<i64>,
 }
 
-/// A change of metadata, field by field; absent fields stay as they are.
+/// A change of metadata, field by field; absent fields stay unchanged.
 #[derive(Debug, Default)]
 pub(crate) struct MetadataEdit {
     /// PUT replaces each given field, PATCH merges into it.
@@ -135,7 +135,7 @@ impl Change<'_> {
         Ok(self.store_user(user, "user.updated"))
     }
 
-    /// Bans or unbans. There is no event of its own: a ban arrives as `user.updated`. It ends all sessions for good.
+    /// Bans or unbans. There is no event of its own: a ban is sent as `user.updated`. It ends all sessions permanently.
     pub(crate) fn set_banned(&mut self, id: &str, banned: bool) -> Result<Value, ApiError> {
         let user = User { banned, ..self.existing_user(id)? };
         if banned {
@@ -149,7 +149,7 @@ impl Change<'_> {
         Ok(self.store_user(user, "user.updated"))
     }
 
-    /// Deletes the user and its memberships, and answers with what is left: Clerk's `DeletedObject`.
+    /// Deletes the user and the user's memberships, and returns Clerk's `DeletedObject`.
     pub(crate) fn delete_user(&mut self, id: &str) -> Result<Value, ApiError> {
         let user = self.existing_user(id)?;
         let organizations: Vec<String> =

@@ -1,8 +1,8 @@
-//! The entities of one kind, kept and generated ones alike, in the order of their creation.
+//! All entities of one kind, stored and generated, sorted by creation time.
 //!
-//! A generated entity that is changed or removed is withdrawn from the population; a changed one is kept from then on.
-//! So every list is a merge of two: the kept ones by their index, and between any two of them a run of generated ones,
-//! of which nothing is computed until it is shown.
+//! A generated entity that is changed or removed is withdrawn from the population; a changed entity is stored. So every
+//! list merges two sequences: the stored entities in their index, and between two of them a range of generated
+//! entities, which are computed only when they are returned.
 
 use std::{
     borrow::Cow,
@@ -19,17 +19,17 @@ use super::{
     model::{Membership, Organization, User},
 };
 
-/// `(created_at, id)`: the order of every list, with the id to tell those of one millisecond apart.
+/// `(created_at, id)`: the order of every list. The id orders entities of the same millisecond.
 pub(crate) type Creation = (i64, String);
 
-/// Which way a list runs.
+/// The direction of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
     Ascending,
     Descending,
 }
 
-/// The part of a list that lies between two creations, neither of them included.
+/// The part of a list between two creations, both exclusive.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Window {
     pub(crate) above: Option<Creation>,
@@ -37,7 +37,7 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// Only what comes behind a row, in a list of this direction.
+    /// Limits the window to the rows after a row, in a list of this direction.
     pub(crate) fn behind(mut self, cursor: Creation, direction: Direction) -> Self {
         match direction {
             Direction::Ascending => self.above = Some(self.above.map_or(cursor.clone(), |above| above.max(cursor))),
@@ -52,7 +52,7 @@ impl Window {
     }
 }
 
-/// What there can be many of.
+/// A kind of entities that can be generated.
 pub(crate) trait Entity: Clone {
     const PREFIX: &'static str;
 
@@ -125,7 +125,7 @@ impl Entity for Membership {
 /// All entities of one kind.
 pub(super) struct Collection<T> {
     population: Population,
-    /// Numbers of the population that no longer are as they were generated.
+    /// The numbers of generated entities that were changed or removed.
     withdrawn: BTreeSet<u64>,
     kept: HashMap<String, T>,
     kept_by_creation: BTreeSet<Creation>,
@@ -145,7 +145,7 @@ impl<T: Entity> Collection<T> {
         self.kept.get(id).map(Cow::Borrowed).or_else(generated)
     }
 
-    /// The one with this number, as long as it is as it was generated.
+    /// The generated entity with this number, if it was not changed or removed.
     pub(super) fn generated(&self, number: u64) -> Option<Cow<'_, T>> {
         self.still_generated(number).then(|| Cow::Owned(T::generated(&self.population, number)))
     }
@@ -168,12 +168,12 @@ impl<T: Entity> Collection<T> {
         self.withdrawn.insert(number).then(|| T::generated(&self.population, number))
     }
 
-    /// In the order of creation, those in the window.
+    /// The entities in the window, in the order of creation.
     pub(super) fn rows(&self, direction: Direction, window: &Window) -> Rows<'_, T> {
         let ends = (bound(window.above.as_ref()), bound(window.below.as_ref()));
         let nothing = window.above.as_ref().zip(window.below.as_ref()).is_some_and(|(above, below)| above >= below);
         let kept: Box<dyn Iterator<Item = &Creation>> = match direction {
-            // A range that ends before it begins is a panic.
+            // A range whose end is before its start would panic.
             _ if nothing => Box::new(std::iter::empty()),
             Direction::Ascending => Box::new(self.kept_by_creation.range(ends)),
             Direction::Descending => Box::new(self.kept_by_creation.range(ends).rev()),
@@ -184,7 +184,7 @@ impl<T: Entity> Collection<T> {
         self.merged(direction, start..end, &self.withdrawn, None, kept)
     }
 
-    /// Of the generated ones, only those of one organization; of the kept ones those given, in any order.
+    /// The memberships of one organization: generated ones, and the given stored ones in any order.
     pub(super) fn rows_in<'a>(
         &'a self,
         organization: Option<u64>,
@@ -214,7 +214,7 @@ impl<T: Entity> Collection<T> {
         Rows { all: self, direction, left, withdrawn, organization, kept: kept.peekable() }
     }
 
-    /// How many numbers were created before this, or with it if it counts itself.
+    /// The count of numbers created before this creation, or with it if `inclusive`.
     fn numbers_before(&self, (at, id): (i64, &str), inclusive: bool) -> u64 {
         let Ok(number) = u64::try_from(at.saturating_sub(EPOCH_MS)) else { return 0 };
         let same_moment = self.population.id(T::PREFIX, number);
@@ -226,28 +226,28 @@ fn bound(end: Option<&Creation>) -> Bound<Creation> {
     end.map_or(Unbounded, |creation| Excluded(creation.clone()))
 }
 
-/// A list under way. Skipping rows costs as many steps as there are kept and withdrawn ones among them, however many
-/// generated ones lie between.
+/// A list as an iterator. Skipping rows takes as many steps as there are stored and withdrawn entities among them,
+/// however many generated entities lie between.
 pub(crate) struct Rows<'a, T> {
     all: &'a Collection<T>,
     direction: Direction,
-    /// The numbers that were not passed yet.
+    /// The remaining numbers.
     left: Range<u64>,
     withdrawn: &'a BTreeSet<u64>,
-    /// The organization whose memberships alone are meant.
+    /// The organization to which the memberships are limited.
     organization: Option<u64>,
     kept: Peekable<Box<dyn Iterator<Item = (i64, &'a str)> + 'a>>,
 }
 
 impl<T: Entity> Rows<'_, T> {
-    /// How many rows are left.
+    /// The number of remaining rows.
     pub(crate) fn len(self) -> usize {
         let generated = self.place(self.left.end) - self.place(self.left.start);
         let withdrawn = self.withdrawn.range(self.left.clone()).count();
         usize::try_from(generated).unwrap_or(usize::MAX) - withdrawn + self.kept.count()
     }
 
-    /// How many generated rows have a number below this one, withdrawn ones included.
+    /// The number of generated rows with a smaller number, withdrawn ones included.
     fn place(&self, number: u64) -> u64 {
         match self.organization {
             None => number,
@@ -255,7 +255,7 @@ impl<T: Entity> Rows<'_, T> {
         }
     }
 
-    /// The number of the generated row in this place.
+    /// The number of the generated row at this index.
     fn number_at(&self, place: u64) -> u64 {
         if self.organization.is_none() {
             return place;
@@ -272,7 +272,7 @@ impl<T: Entity> Rows<'_, T> {
         low
     }
 
-    /// The numbers next in line with nothing between them, and whether a withdrawn number is what ends them.
+    /// The next numbers without a stored row between them, and whether a withdrawn number ends the range.
     fn run(&mut self) -> (Range<u64>, bool) {
         let Range { start, end } = self.left;
         let kept = self.kept.peek().map(|creation| self.all.numbers_before(*creation, false).clamp(start, end));
@@ -303,7 +303,7 @@ impl<'a, T: Entity> Iterator for Rows<'a, T> {
         self.nth(0)
     }
 
-    /// `skip` comes here, too.
+    /// `skip` calls this, too.
     fn nth(&mut self, rows: usize) -> Option<Self::Item> {
         let mut rows = rows as u64;
         loop {

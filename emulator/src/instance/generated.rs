@@ -1,47 +1,47 @@
-//! A population of any size that takes no memory: everybody in it is computed from the seed and a number.
+//! Computes users, organizations and memberships on demand from the seed and an index, so that a million users need no
+//! memory.
 //!
-//! User `n` came `n` ms after [`EPOCH_MS`], and so did organization and membership `n`. An id holds its number in a
-//! form
-//! that can be read back, and letters that tell it from an invented one. Membership `n` is that of user `n % users`,
-//! who
-//! with every round over all users joins the next organization: no pair comes twice, no membership is older than its
-//! user or its organization, and how many members an organization has is arithmetic, not counting.
+//! User `n` was created `n` ms after [`EPOCH_MS`], and so were organization and membership `n`. An id contains its
+//! number in a reversible form and check letters that distinguish it from an invented id. Membership `n` belongs to
+//! user `n % users`, who joins the next organization in every round over all users: no pair occurs twice, no membership
+//! is older than its user or its organization, and the number of members of an organization is computed, not counted.
 
 use fastrand::Rng;
 
 use super::model::{Contact, Membership, Organization, Proof, User, identifier_key};
 use crate::{config::Generated, samples};
 
-/// When generated entities begin: 2024-01-01, Unix ms. Fixed, because the same seed makes the same population.
+/// The time of the first generated entity: 2024-01-01, Unix ms. Fixed, because the same seed must give the same
+/// population.
 pub(super) const EPOCH_MS: i64 = 1_704_067_200_000;
 
-/// More than this, and the last ones would not have come yet.
+/// The maximum of each kind. The creation time of a later entity would be in the future.
 const MOST: u64 = 1_000_000_000;
 
 const EMAIL_DOMAIN: &str = "@generated.example.com";
 
-/// Why a population cannot be generated.
+/// The reasons for which a population cannot be generated.
 #[derive(Debug, thiserror::Error)]
 pub enum GeneratedError {
-    /// More users, organizations or memberships than the emulator's arithmetic is good for.
+    /// The number of users, organizations or memberships exceeds the maximum.
     #[error("{0} cannot be generated: the maximum of each kind is 1000000000")]
     TooMany(u64),
-    /// More memberships than there are pairs of a user and an organization.
+    /// More memberships than pairs of a user and an organization.
     #[error("{memberships} memberships cannot be generated from {users} users and {organizations} organizations")]
     TooFewPairs {
-        /// How many were asked for.
+        /// The requested number of memberships.
         memberships: u64,
-        /// Of how many users.
+        /// The number of users.
         users: u64,
-        /// In how many organizations.
+        /// The number of organizations.
         organizations: u64,
     },
-    /// A snapshot is written in full, which is what a generated population is there to avoid.
-    #[error("generated entities cannot be stored in a snapshot: set only one of the two")]
+    /// A snapshot contains all entities, which a generated population avoids.
+    #[error("generated entities cannot be stored in a snapshot: set either `generated` or `snapshot`, not both")]
     Snapshot,
 }
 
-/// The population as generated, whatever became of it.
+/// The population as generated, without later changes.
 #[derive(Clone, Copy)]
 pub(crate) struct Population {
     seed: u64,
@@ -50,11 +50,11 @@ pub(crate) struct Population {
 
 /// Base 62, in the order of ASCII.
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-/// So many of them hold any `u64`, and the rest of Clerk's 26 checks them.
+/// So many digits represent any `u64`; the rest of the 26 characters of a Clerk id are check letters.
 const NUMBER_LENGTH: usize = 11;
 const CHECK_LENGTH: usize = 15;
 
-/// Neighbours get ids that have nothing in common; being odd, it has an inverse modulo 2^64.
+/// Makes the ids of successive numbers differ in all digits. The factor is odd, so it has an inverse modulo 2^64.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 const GATHER: u64 = 0xf1de_83e1_9937_733d;
 
@@ -102,7 +102,7 @@ impl Population {
     pub(super) fn organization(&self, number: u64) -> Organization {
         let at = created_at(number);
         let (name, slug) = organization_names(number);
-        // The first round's members up to as many as there are organizations are one for each.
+        // In the first round the memberships up to the number of organizations are one for each organization.
         let has_creator = number < self.size.users && number < self.size.memberships;
         Organization {
             id: self.id("org", number),
@@ -134,24 +134,24 @@ impl Population {
         }
     }
 
-    /// Clerk's prefix, a `2`, the number in disguise and its check.
+    /// The id: Clerk's prefix, a `2`, the encoded number and the check letters.
     pub(super) fn id(&self, prefix: &str, number: u64) -> String {
         let key = self.key(prefix);
         let disguised = (number ^ key).wrapping_mul(SPREAD);
         let mut id = format!("{prefix}_2");
-        // The last digit first: the first ones would often be the same.
+        // The last digit first: the first digits would often be equal.
         let places = (0..NUMBER_LENGTH).scan(disguised, |rest, _| {
             let digit = *rest % 62;
             *rest /= 62;
             Some(char::from(DIGITS[position(digit)]))
         });
         id.extend(places);
-        let mut dice = Rng::with_seed(disguised ^ key);
-        id.extend(std::iter::repeat_with(|| dice.alphanumeric()).take(CHECK_LENGTH));
+        let mut random = Rng::with_seed(disguised ^ key);
+        id.extend(std::iter::repeat_with(|| random.alphanumeric()).take(CHECK_LENGTH));
         id
     }
 
-    /// The number of an id of this population that is one of the first `count`.
+    /// The number in an id of this population, if it is below `count`.
     pub(super) fn number(&self, prefix: &str, id: &str, count: u64) -> Option<u64> {
         let digits = id.strip_prefix(prefix)?.strip_prefix("_2")?.get(..NUMBER_LENGTH)?;
         let disguised = digits.bytes().rev().try_fold(0_u64, |number, digit| {
@@ -170,7 +170,7 @@ impl Population {
         self.number("org", id, self.size.organizations)
     }
 
-    /// The user who was generated with this key of the index of identifiers.
+    /// The user that was generated with this key of the index of identifiers.
     pub(super) fn user_with(&self, identifier: &str) -> Option<u64> {
         let name = identifier.strip_suffix(EMAIL_DOMAIN)?;
         let number = name.rsplit_once('.')?.1.parse::<u64>().ok()?.checked_sub(1)?;
@@ -183,7 +183,7 @@ impl Population {
         (number < self.size.organizations && organization_names(number).1 == slug).then_some(number)
     }
 
-    /// Whose membership it is: the organization and the user.
+    /// The organization and the user of a membership.
     pub(super) fn pair(&self, membership: u64) -> (u64, u64) {
         let (round, user) = (membership / self.size.users, membership % self.size.users);
         ((user + round) % self.size.organizations, user)
@@ -201,15 +201,15 @@ impl Population {
         (0..).map(move |round| round * users + user).take_while(move |number| *number < memberships)
     }
 
-    /// How many of the memberships below `number` are in the organization.
+    /// The number of memberships of the organization below `number`.
     pub(super) fn members_before(&self, organization: u64, number: u64) -> u64 {
         let Generated { users, organizations, .. } = self.size;
         if users == 0 || organizations == 0 {
             return 0;
         }
         let (rounds, rest) = (number / users, number % users);
-        // In round r the organization's are the users who are (organization - r) modulo all organizations. A round has
-        // `users / organizations` of each such remainder, and one more of the remainders below `more`.
+        // In round r the members of the organization are the users with number modulo organizations = organization - r.
+        // A round has `users / organizations` users of each remainder, and one more of the remainders below `more`.
         let more = users % organizations;
         let (low, high) = (organization + 1 + organizations - rounds, organization + 1 + organizations);
         let below_more = |end: u64| end / organizations * more + (end % organizations).min(more);
@@ -223,7 +223,7 @@ impl Population {
     }
 }
 
-/// When number `n` of any kind came.
+/// The creation time of number `n` of any kind.
 pub(super) fn created_at(number: u64) -> i64 {
     EPOCH_MS.saturating_add_unsigned(number)
 }

@@ -1,7 +1,7 @@
 //! The emulated instance: its users, organizations and memberships, and the only way to change them.
 //!
-//! Everything outside reads through the methods of [`Instance`] and changes through [`Change`], so that how entities
-//! are kept (in memory, in indexes, generated on demand) is this module's business alone.
+//! Other modules read through the methods of [`Instance`] and change through [`Change`]. Only this module contains how
+//! entities are stored (in memory, in indexes, generated on demand).
 
 mod changes_to_organizations;
 mod changes_to_users;
@@ -30,11 +30,11 @@ pub use snapshot::SnapshotError;
 
 use crate::{config::Generated, errors::ApiError, webhooks::Event};
 
-/// All entities with the indexes that the lists and the uniqueness rules need. The indexes are of the kept ones: where
-/// the generated ones are found is computed.
+/// All entities with the indexes for lists and unique attributes. The indexes contain the stored entities only: the
+/// positions of generated entities are computed.
 pub(crate) struct Instance {
     seed: u64,
-    /// How many ids were issued. Part of the snapshot: an id is never issued twice.
+    /// The number of issued ids. It is part of the snapshot: an id is never issued twice.
     issued: u64,
     population: Population,
     users: Collection<User>,
@@ -47,13 +47,13 @@ pub(crate) struct Instance {
     /// (user, organization).
     organizations_of: BTreeSet<(String, String)>,
     members_counts: HashMap<String, usize>,
-    /// The generated memberships that no longer are as they were generated, by organization.
+    /// The generated memberships that were changed or removed, by organization.
     withdrawn_members: HashMap<u64, BTreeSet<u64>>,
-    /// By id, which is the order that the snapshot keeps.
+    /// By id, the order of the snapshot.
     sessions: BTreeMap<String, Session>,
 }
 
-/// Of most organizations nothing was withdrawn.
+/// Most organizations have no withdrawn memberships.
 static NONE_WITHDRAWN: BTreeSet<u64> = BTreeSet::new();
 
 impl Instance {
@@ -87,7 +87,7 @@ impl Instance {
         self.users.get(id)
     }
 
-    /// The id of whoever has this key: see [`User::identifiers`].
+    /// The id of the user with this key: see [`User::identifiers`].
     pub(crate) fn user_with(&self, identifier: &str) -> Option<Cow<'_, str>> {
         let kept = self.identifiers.get(identifier).map(|id| Cow::Borrowed(id.as_str()));
         kept.or_else(|| {
@@ -123,7 +123,7 @@ impl Instance {
         }
     }
 
-    /// The number of a membership that still is as it was generated.
+    /// The number of a generated membership that was not changed or removed.
     fn generated_member(&self, organization_id: &str, user_id: &str) -> Option<u64> {
         let organization = self.population.organization_number(organization_id)?;
         let user = self.population.user_number(user_id)?;
@@ -199,11 +199,11 @@ impl Instance {
         format!("{prefix}_2{}", self.letters(26))
     }
 
-    /// Letters and digits that depend on the seed and on how often this was asked before, on nothing else.
+    /// Letters and digits that depend only on the seed and on the number of earlier calls.
     pub(crate) fn letters(&mut self, length: usize) -> String {
         self.issued += 1;
-        let mut dice = Rng::with_seed(self.seed ^ self.issued.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        std::iter::repeat_with(|| dice.alphanumeric()).take(length).collect()
+        let mut random = Rng::with_seed(self.seed ^ self.issued.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        std::iter::repeat_with(|| random.alphanumeric()).take(length).collect()
     }
 
     fn insert_user(&mut self, user: User) {
@@ -257,11 +257,11 @@ impl Instance {
     }
 }
 
-/// One change at one moment. It collects the events that the change gives rise to, in their order.
+/// One change at one time. It collects the events of the change in their order.
 pub(crate) struct Change<'a> {
     instance: &'a mut Instance,
     now: i64,
-    /// Whether a deleted user's or organization's memberships are announced, too.
+    /// Whether events are sent for the memberships of a deleted user or organization.
     cascade_membership_events: bool,
     events: Vec<Event>,
 }

@@ -1,12 +1,12 @@
-//! What an instance holds. These are the stored shapes; the shapes that callers see are in `render`.
+//! Data types of the emulated instance as they are stored. `render` converts them to Clerk's JSON.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// Metadata as Clerk keeps it: always an object.
+/// Metadata as in Clerk: always an object.
 pub(crate) type Metadata = Map<String, Value>;
 
-/// Something with an e-mail address or a phone number, verified or merely reserved.
+/// An e-mail address or a phone number, verified or reserved.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Contact {
     pub(crate) id: String,
@@ -17,15 +17,15 @@ pub(crate) struct Contact {
     pub(crate) updated_at: i64,
 }
 
-/// How a contact came to be trusted.
+/// How a contact was verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Proof {
-    /// Created by the Backend API, which Clerk takes as verified by an administrator.
+    /// Created through the Backend API, which counts as verified by an administrator.
     Admin,
     /// The user typed the code.
     Code,
-    /// Held for the user, not verified: `verification` is null.
+    /// Reserved for the user, not verified: `verification` is null.
     Reserved,
 }
 
@@ -69,12 +69,12 @@ impl User {
         find(&self.phones, self.primary_phone_number_id.as_deref())
     }
 
-    /// What other members see this user by.
+    /// The identifier that other members see.
     pub(crate) fn identifier(&self) -> Option<&str> {
         self.primary_email().or(self.username.as_deref()).or(self.primary_phone())
     }
 
-    /// Everything that must be unique within the instance, as keys of one index.
+    /// The values that must be unique within the instance, as keys of one index.
     pub(crate) fn identifiers(&self) -> Vec<String> {
         let mut keys = Vec::new();
         keys.extend(self.emails.iter().map(|email| identifier_key("email_address", &email.value)));
@@ -122,15 +122,15 @@ pub(crate) struct Membership {
     pub(crate) updated_at: i64,
 }
 
-/// Somebody who signed in, once.
+/// A session of a user.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Session {
     pub(crate) id: String,
     pub(crate) client_id: String,
     pub(crate) user_id: String,
-    /// The organization that was made active. Whether the user is still a member of it is to be looked up.
+    /// The active organization. Whether the user is still a member must be looked up.
     pub(crate) organization_id: Option<String>,
-    /// As stored: nobody writes down that a session has run out.
+    /// The stored status. That a session has expired is not stored.
     pub(crate) status: SessionStatus,
     pub(crate) created_at: i64,
     pub(crate) updated_at: i64,
@@ -140,17 +140,17 @@ pub(crate) struct Session {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum SessionStatus {
     Active,
-    /// By request, or because the user was banned.
+    /// Revoked by a request, or because the user was banned.
     Revoked,
-    /// The user is gone.
+    /// The user was deleted.
     Removed,
     Expired,
 }
 
 impl Session {
-    /// Clerk's default for how long a session lasts: 7 days.
+    /// The lifetime of a session, Clerk's default: 7 days.
     const LIFETIME_MS: i64 = 7 * 24 * 60 * 60 * 1000;
-    /// And for how long its client remembers it: 30 days.
+    /// The time after which the client of a session is abandoned: 30 days.
     const ABANDONED_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 
     pub(crate) fn expire_at(&self) -> i64 {
@@ -178,7 +178,7 @@ pub(crate) fn merge(target: &mut Metadata, patch: Metadata) {
             }
             Value::Object(nested) => {
                 let slot = target.entry(key).or_insert_with(|| Value::Object(Map::new()));
-                // What was no object before is replaced by one, so that the nested nulls are dropped there, too.
+                // A value that is no object is replaced by one, so that nested nulls are removed there, too.
                 if !slot.is_object() {
                     *slot = Value::Object(Map::new());
                 }

@@ -1,4 +1,4 @@
-//! The shapes that the Backend API answers with and that webhooks carry: the same objects in both.
+//! Converts entities to Clerk's JSON. The Backend API and webhooks use the same objects.
 
 use serde_json::{Value, json};
 
@@ -42,7 +42,7 @@ pub(crate) fn user(user: &User) -> Value {
         "last_sign_in_at": user.last_sign_in_at,
         "banned": user.banned,
         "locked": user.locked,
-        // For a locked user null means that the lock does not run out, and here it never does.
+        // For a locked user null means that the lock does not expire; in the emulator no lock expires.
         "lockout_expires_in_seconds": null,
         "verification_attempts_remaining": 100,
         "created_at": user.created_at,
@@ -131,7 +131,7 @@ pub(crate) fn organization(instance: &Instance, organization: &Organization) -> 
     shape
 }
 
-/// The full membership with its nested organization and public user data, which even its deletion carries.
+/// The whole membership with its organization and public user data. The deletion event contains it, too.
 pub(crate) fn membership(instance: &Instance, membership: &Membership) -> Value {
     let nested = instance.organization(&membership.organization_id);
     let member = instance.user(&membership.user_id);
@@ -186,7 +186,7 @@ fn public_user_data(user: &User) -> Value {
     })
 }
 
-/// What is left of a deleted user: the external id is there only if it had one.
+/// The `DeletedObject` of a user: with the external id only if the user had one.
 pub(crate) fn deleted_user(user: &User) -> Value {
     let mut shape = json!({"object": "user", "id": user.id, "deleted": true});
     if let Some(external_id) = &user.external_id {

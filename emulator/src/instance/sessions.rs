@@ -1,4 +1,4 @@
-//! What can happen to a session. Nothing of it is an event here.
+//! Operations on sessions. They send no webhooks.
 
 use serde_json::Value;
 
@@ -33,7 +33,7 @@ impl Change<'_> {
         Ok(self.store_session(session))
     }
 
-    /// Ends the session. One that has ended already stays as it is.
+    /// Ends the session. An ended session stays unchanged.
     pub(crate) fn revoke_session(&mut self, id: &str) -> Result<Value, ApiError> {
         let found = self.instance.session(id).cloned();
         let session = found.ok_or_else(|| ApiError::not_found("session", id))?;
@@ -43,7 +43,7 @@ impl Change<'_> {
         Ok(self.store_session(Session { status: SessionStatus::Revoked, ..session }))
     }
 
-    /// Ends the active sessions of somebody who is banned or gone.
+    /// Ends the active sessions of a banned or deleted user.
     pub(super) fn end_sessions_of(&mut self, user_id: &str, status: SessionStatus) {
         let theirs = self.instance.sessions.values().filter(|session| session.user_id == user_id);
         let active: Vec<Session> =

@@ -1,6 +1,10 @@
-//! The instance as a file: what a developer's session leaves for the next one.
+//! Saves the emulated instance to a file and loads it at the next start.
 
-use std::{borrow::Cow, fs, io, path::Path};
+use std::{
+    borrow::Cow,
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,20 +13,23 @@ use super::{
     model::{Membership, Organization, Session, User},
 };
 
-/// Raised when the shape changes, so that an old file is refused instead of misread.
+/// Increased when the format changes, so that an old file is rejected instead of misread.
 const VERSION: u32 = 1;
 
-/// Why a snapshot could not be read or written.
+/// The reasons for which a snapshot cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
-    /// The file or its folder cannot be read or written.
-    #[error("snapshot cannot be read or written")]
-    File(#[from] io::Error),
+    /// The file cannot be read.
+    #[error("the snapshot {} cannot be read", .0.display())]
+    Read(PathBuf, #[source] io::Error),
+    /// The file or its folder cannot be written.
+    #[error("the snapshot {} cannot be written", .0.display())]
+    Write(PathBuf, #[source] io::Error),
     /// The file is not a snapshot.
-    #[error("snapshot is not in the emulator's format")]
+    #[error("the snapshot is not in the emulator's format")]
     Format(#[from] serde_json::Error),
     /// The file was written by another version of the emulator.
-    #[error("snapshot has version {0}, but this emulator reads version {VERSION}")]
+    #[error("the snapshot has version {0}, but this emulator reads version {VERSION}")]
     Version(u32),
 }
 
@@ -33,18 +40,18 @@ struct Stored {
     users: Vec<User>,
     organizations: Vec<Organization>,
     memberships: Vec<Membership>,
-    /// Files from before there were sessions have none.
+    /// Files of earlier versions have no sessions.
     #[serde(default)]
     sessions: Vec<Session>,
 }
 
 impl Instance {
-    /// The instance in the file, or nothing if there is no file yet.
+    /// The instance in the file, or `None` if there is no file yet.
     pub(crate) fn load(path: &Path, seed: u64) -> Result<Option<Self>, SnapshotError> {
         let text = match fs::read(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(SnapshotError::Read(path.to_owned(), error)),
         };
         let stored: Stored = serde_json::from_slice(&text)?;
         if stored.version != VERSION {
@@ -58,7 +65,7 @@ impl Instance {
         Ok(Some(instance))
     }
 
-    /// The file's contents. In the order of creation, so that the same instance is the same file.
+    /// The contents of the file. In the order of creation, so that equal instances have equal files.
     pub(crate) fn to_snapshot(&self) -> Result<Vec<u8>, SnapshotError> {
         use super::{Direction::Ascending, Window};
         let stored = Stored {
@@ -73,13 +80,16 @@ impl Instance {
     }
 }
 
-/// Replaces the file as a whole: whoever reads it sees the old or the new one, never half of either.
+/// Replaces the file atomically: a reader sees the old or the new contents.
 pub(crate) fn write(path: &Path, contents: &[u8]) -> Result<(), SnapshotError> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".tmp");
-    fs::write(&beside, contents)?;
-    Ok(fs::rename(&beside, path)?)
+    let write = || {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".tmp");
+        fs::write(&beside, contents)?;
+        fs::rename(&beside, path)
+    };
+    write().map_err(|error| SnapshotError::Write(path.to_owned(), error))
 }

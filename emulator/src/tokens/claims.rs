@@ -1,4 +1,4 @@
-//! What a session token says, in both versions (clerk.com/docs, "session tokens").
+//! Creates the claims of a session token, in both versions (clerk.com/docs, "session tokens").
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -8,7 +8,7 @@ use crate::instance::{
     model::{Metadata, Session},
 };
 
-/// `nbf` lies this many seconds before `iat`.
+/// `nbf` is this many seconds before `iat`.
 const BACKDATED_SECONDS: i64 = 10;
 
 /// The version of a token's claims; in JSON its number.
@@ -29,28 +29,28 @@ impl TryFrom<u8> for TokenVersion {
         match number {
             1 => Ok(Self::V1),
             2 => Ok(Self::V2),
-            other => Err(format!("version is {other}, but there are 1 and 2")),
+            other => Err(format!("version must be 1 or 2, not {other}")),
         }
     }
 }
 
-/// The organization that a session is in.
+/// The active organization of a session.
 pub(crate) struct ActiveOrganization {
     pub(crate) id: String,
     pub(crate) slug: Option<String>,
-    /// With its prefix: `org:admin`.
+    /// The role with its prefix: `org:admin`.
     pub(crate) role: String,
 }
 
 impl ActiveOrganization {
-    /// The session's organization, as long as it is there and the user is a member of it.
+    /// The organization of the session, as long as it exists and the user is a member.
     pub(crate) fn new(instance: &Instance, session: &Session) -> Option<Self> {
         let id = session.organization_id.as_deref()?;
         let role = instance.membership(id, &session.user_id)?.role.clone();
         Some(Self { id: id.to_owned(), slug: Some(instance.organization(id)?.slug.clone()), role })
     }
 
-    /// What a token claims: the truth, or a membership in what nobody here is a member of.
+    /// The organization of a requested token: with the user's role, or `org:member` for a user who is no member.
     pub(crate) fn claimed(instance: &Instance, id: &str, user_id: &str) -> Self {
         let membership = instance.membership(id, user_id);
         Self {
@@ -61,20 +61,20 @@ impl ActiveOrganization {
     }
 }
 
-/// Everything that a token's claims are made of.
+/// The values of a token's claims.
 pub(crate) struct Subject<'a> {
     pub(crate) issuer: &'a str,
     pub(crate) authorized_party: &'a str,
     pub(crate) user_id: &'a str,
     pub(crate) session_id: &'a str,
     pub(crate) token_id: &'a str,
-    /// What a customization `{"metadata": "{{user.public_metadata}}"}` adds.
+    /// The claim of the customization `{"metadata": "{{user.public_metadata}}"}`.
     pub(crate) metadata: Option<&'a Metadata>,
     pub(crate) organization: Option<ActiveOrganization>,
     /// Unix seconds.
     pub(crate) issued_at: i64,
     pub(crate) expires_in: i64,
-    /// How long ago the user was verified.
+    /// The minutes since the verification of the user.
     pub(crate) verified_minutes_ago: i64,
 }
 
@@ -83,7 +83,7 @@ impl Subject<'_> {
         let mut claims = Map::from_iter([
             ("azp".to_owned(), json!(self.authorized_party)),
             ("exp".to_owned(), json!(self.issued_at.saturating_add(self.expires_in))),
-            // A second factor was never asked for.
+            // The emulator has no second factors.
             ("fva".to_owned(), json!([self.verified_minutes_ago, -1])),
             ("iat".to_owned(), json!(self.issued_at)),
             ("iss".to_owned(), json!(self.issuer)),
@@ -125,7 +125,7 @@ fn organization_v1(organization: &ActiveOrganization) -> Value {
     claims
 }
 
-/// One feature, `teams`, whose permissions are a bit each in the first and only mask of `fpm`.
+/// One feature, `teams`. Each of its permissions is one bit of the only mask in `fpm`.
 fn organization_v2(organization: &ActiveOrganization) -> Value {
     let permissions = permissions(&organization.role);
     let mut o = json!({
@@ -140,7 +140,7 @@ fn organization_v2(organization: &ActiveOrganization) -> Value {
     json!({"pla": "o:free", "fea": "o:teams", "o": o})
 }
 
-/// Clerk leaves its system permissions out of tokens: these are those of an invented feature.
+/// Tokens contain no system permissions of Clerk: these are permissions of an invented feature.
 fn permissions(role: &str) -> &'static [&'static str] {
     if role == "org:admin" { &["read", "manage"] } else { &["read"] }
 }

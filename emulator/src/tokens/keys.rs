@@ -1,4 +1,4 @@
-//! The keys that session tokens are signed with. Generating one takes seconds in a debug build, so they are fixed.
+//! The fixed key pairs of session tokens. Generating a key pair takes seconds in a debug build.
 
 use std::sync::LazyLock;
 
@@ -8,13 +8,13 @@ use jsonwebtoken::{
 };
 use serde_json::{Value, json};
 
-/// A development key pair: public on purpose, private half included. It signs nothing but emulated sessions.
+/// A development key pair. Its private half is public, too: it signs only emulated sessions.
 pub(crate) struct KeyPair {
     private_pem: &'static str,
     pub(crate) public_pem: &'static str,
 }
 
-/// Signing keys, in the order in which rotation takes them up; after the last comes the first again.
+/// The signing keys in the order of rotation; after the last key the first is used again.
 static SIGNING: [KeyPair; 3] = [
     KeyPair {
         private_pem: include_str!("../../keys/development-signing-1.private.pem"),
@@ -30,13 +30,13 @@ static SIGNING: [KeyPair; 3] = [
     },
 ];
 
-/// A key that no JWKS ever shows.
+/// A key that is in no JWKS.
 pub(crate) static FOREIGN: KeyPair = KeyPair {
     private_pem: include_str!("../../keys/development-foreign.private.pem"),
     public_pem: include_str!("../../keys/development-foreign.public.pem"),
 };
 
-/// Modulus and exponent of each signing key in base64url, worked out once per process.
+/// Modulus and exponent of each signing key in base64url, computed once per process.
 static COMPONENTS: LazyLock<Vec<(String, String)>> =
     LazyLock::new(|| SIGNING.iter().filter_map(|pair| pair.components().ok()).collect());
 
@@ -53,17 +53,17 @@ impl KeyPair {
     }
 }
 
-/// Which key signs and which ones the JWKS shows. Starts anew with every start of an emulator.
+/// The current signing key and the keys in the JWKS. Every start of an emulator begins with the first key.
 #[derive(Default)]
 pub(crate) struct KeyRing {
-    /// How often the keys were rotated.
+    /// The number of rotations.
     current: usize,
-    /// The first key that the JWKS still shows.
+    /// The first key that is still in the JWKS.
     oldest_shown: usize,
 }
 
 impl KeyRing {
-    /// Makes the next key current. The JWKS goes on showing the ones before it, unless they are dropped.
+    /// Makes the next key the current one. The JWKS keeps the earlier keys, unless they are dropped.
     pub(crate) fn rotate(&mut self, drop_retired: bool) {
         self.current += 1;
         if drop_retired {
@@ -75,12 +75,12 @@ impl KeyRing {
         self.current
     }
 
-    /// The key that was current before, shown or not.
+    /// The previous key, in the JWKS or not.
     pub(crate) fn retired(&self) -> Option<usize> {
         self.current.checked_sub(1)
     }
 
-    /// The public halves, the current one first.
+    /// The public keys, the current one first.
     pub(crate) fn jwks(&self, instance_id: &str) -> Value {
         let shown = (self.oldest_shown..=self.current).rev();
         let jwk = |index: usize| {
@@ -96,7 +96,7 @@ pub(crate) fn pair(index: usize) -> &'static KeyPair {
     &SIGNING[index % SIGNING.len()]
 }
 
-/// The instance's id, as at Clerk, and from the second key on with its number.
+/// The key id: the instance id, as in Clerk, from the second key on with its number.
 pub(crate) fn kid(instance_id: &str, index: usize) -> String {
     if index == 0 { instance_id.to_owned() } else { format!("{instance_id}-{}", index + 1) }
 }

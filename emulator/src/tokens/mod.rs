@@ -1,4 +1,4 @@
-//! Session tokens: what Clerk would issue, and everything that somebody might hand in instead.
+//! Creates session tokens: valid ones as Clerk issues them, and invalid ones for tests.
 
 mod claims;
 mod keys;
@@ -18,7 +18,7 @@ use crate::{
     instance::{Instance, model::SessionStatus},
 };
 
-/// How long a session token is good for, in seconds, unless another time is asked for.
+/// The default lifetime of a session token, in seconds.
 pub const TOKEN_LIFETIME_SECONDS: i64 = 60;
 
 /// The category of session tokens. A `header` of [`TokenRequest`] replaces or removes it.
@@ -26,14 +26,14 @@ const SESSION_CATEGORY: &str = "cl_B7d4PD111AAA";
 const SECOND_MS: i64 = 1000;
 const MINUTE_MS: i64 = 60 * SECOND_MS;
 
-/// Why a token could not be minted.
+/// The reasons for which a token cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum MintError {
     /// The keys were never rotated.
-    #[error("no key is retired: rotate the keys first")]
+    #[error("there is no retired key: rotate the keys first")]
     NoRetiredKey,
     /// The signature could not be made, which is a bug in the emulator.
-    #[error("token cannot be signed")]
+    #[error("the token cannot be signed")]
     Signing(#[from] jsonwebtoken::errors::Error),
 }
 
@@ -42,7 +42,7 @@ impl App {
         self.keys.lock().jwks(&self.instance_id)
     }
 
-    /// The `kid` of what signs from now on.
+    /// Rotates the keys and returns the `kid` of the new key.
     pub(crate) fn rotate_keys(&self, drop_retired: bool) -> String {
         let mut keys = self.keys.lock();
         keys.rotate(drop_retired);
@@ -53,7 +53,7 @@ impl App {
         keys::pair(self.keys.lock().current()).public_pem
     }
 
-    /// The token of a session that is there and active. `origin` is the requesting page's.
+    /// The token of an existing active session. `origin` is that of the requesting page.
     pub(crate) fn session_token(
         &self,
         session_id: &str,
@@ -96,7 +96,7 @@ impl App {
             let keys = self.keys.lock();
             (keys.current(), keys.retired())
         };
-        // A foreign key comes under the current one's name: otherwise nobody would get as far as its signature.
+        // A foreign key has the `kid` of the current key: otherwise a verifier would not check the signature.
         let (named, key) = match request.key {
             TokenKey::Current => (current, keys::pair(current)),
             TokenKey::Retired => {
@@ -113,7 +113,7 @@ impl App {
         Ok(tampered(token, request.tamper))
     }
 
-    /// As if the user had just signed in, whether there is such a user or not.
+    /// The claims of a user who has just signed in, whether or not the user exists.
     fn claims_of(&self, request: &TokenRequest) -> Map<String, Value> {
         let mut instance = self.instance.lock();
         let (session_id, token_id) = (instance.issue("sess"), token_id(&mut instance));

@@ -1,4 +1,4 @@
-//! Tokens to order, and the defects that they can be ordered with.
+//! Requests for test tokens and the defects that a request can ask for.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
@@ -7,37 +7,38 @@ use serde_json::{Map, Value, json};
 
 use super::{MintError, TOKEN_LIFETIME_SECONDS, TokenVersion, keys::KeyPair};
 
-/// What a token is to be like. With nothing but a user it is as good as one that Clerk issued right now, for a session
-/// of its own that the Backend API does not know.
+/// The requested properties of a token. With a user alone the token equals one that Clerk issued now, for a session
+/// that the Backend API does not have.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenRequest {
-    /// The subject, which need not be there. If it is, its public metadata is among the claims.
+    /// The subject, which need not exist. The public metadata of an existing user is among the claims.
     pub user_id: String,
-    /// The active organization, with the user's slug and role in it; for anybody else it is claimed as `org:member`.
+    /// The active organization, with its slug and the user's role; for a user who is no member the role is
+    /// `org:member`.
     #[serde(default)]
     pub organization_id: Option<String>,
     /// The version of the claims.
     #[serde(default)]
     pub version: TokenVersion,
-    /// Claims that replace the others or join them; null removes a claim. Nested objects are replaced as a whole.
+    /// Claims that replace or extend the others; null removes a claim. Nested objects are replaced as a whole.
     #[serde(default)]
     pub claims: Map<String, Value>,
-    /// Fields of the header, likewise. What is said here does not change how the token is signed.
+    /// Fields of the header, likewise. They do not change how the token is signed.
     #[serde(default)]
     pub header: Map<String, Value>,
     /// From `iat` to `exp`, in seconds.
     #[serde(default = "lifetime")]
     pub expires_in: i64,
-    /// How long ago `iat` is, in seconds; negative for a token from the future.
+    /// The age of `iat` in seconds; negative for a token from the future.
     #[serde(default)]
     pub issued_ago: i64,
     #[serde(default)]
     pub key: TokenKey,
-    /// How it is signed.
+    /// The algorithm of the signature.
     #[serde(default)]
     pub alg: TokenAlgorithm,
-    /// What is changed after signing.
+    /// The change after signing.
     #[serde(default)]
     pub tamper: Option<Tamper>,
 }
@@ -68,21 +69,21 @@ fn lifetime() -> i64 {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenKey {
-    /// The one that signs sessions.
+    /// The current signing key.
     #[default]
     Current,
-    /// The one before, under its own `kid`. There is none until the keys are rotated.
+    /// The previous key, under its own `kid`. It exists only after a rotation.
     Retired,
-    /// One that was never in the JWKS, under the current one's `kid`.
+    /// A key that was never in the JWKS, under the `kid` of the current key.
     Foreign,
 }
 
-/// How a token is signed, which is also what `alg` in its header says.
+/// The algorithm of a signature, which is also `alg` in the header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub enum TokenAlgorithm {
     #[default]
     RS256,
-    /// With the right key, but not as agreed.
+    /// With the right key, but another algorithm than Clerk's.
     RS512,
     /// `none`: an empty signature.
     #[serde(rename = "none")]
@@ -103,13 +104,13 @@ impl TokenAlgorithm {
     }
 }
 
-/// What is changed after signing.
+/// A change of the token after signing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tamper {
-    /// The claims, which gain one called `tampered` and are still good JSON.
+    /// The claims get an additional claim `tampered` and are still valid JSON.
     Payload,
-    /// One bit of the signature.
+    /// One bit of the signature is inverted.
     Signature,
 }
 
@@ -123,7 +124,7 @@ pub(super) fn override_fields(fields: &mut Map<String, Value>, overrides: &Map<S
     }
 }
 
-/// `key` signs; `named` is the one whose public half passes for a shared secret.
+/// Signs the token with `key`; the public key of `named` is the secret of HS256.
 pub(super) fn encode(
     header: &Map<String, Value>,
     claims: &Map<String, Value>,
@@ -151,7 +152,7 @@ fn part(fields: &Map<String, Value>) -> String {
 pub(super) fn tampered(token: String, tamper: Option<Tamper>) -> String {
     let parts: Vec<&str> = token.split('.').collect();
     let (Some(tamper), [header, payload, signature]) = (tamper, &parts[..]) else { return token };
-    // Both parts were encoded a moment ago.
+    // The function has just encoded both parts.
     let decoded = |part: &str| URL_SAFE_NO_PAD.decode(part).unwrap_or_default();
     match tamper {
         Tamper::Payload => {

@@ -1,6 +1,6 @@
-//! From a change to a signed request, the way Clerk's events travel through Svix.
+//! Turns each change into an event and delivers the event to the endpoints, as Clerk does through Svix.
 //!
-//! `queue` decides (plain values in, plain values out), `sender` does what was decided over HTTP.
+//! `queue` decides without IO, `sender` carries the decisions out over HTTP.
 
 pub(crate) mod queue;
 pub(crate) mod sender;
@@ -8,7 +8,7 @@ pub(crate) mod sender;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// Something that happened, before anybody is told.
+/// A change of an entity that webhooks report.
 #[derive(Debug)]
 pub(crate) struct Event {
     /// For example `user.created`.
@@ -32,29 +32,29 @@ impl Event {
     }
 }
 
-/// One message on its way to one endpoint, as `GET /_emulator/deliveries` shows it.
+/// One message to one endpoint, as `GET /_emulator/deliveries` returns it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Delivery {
-    /// The same for every attempt, every repetition, every replay and every endpoint.
+    /// The message id, the same for every attempt, repetition, replay and endpoint.
     pub svix_id: String,
     /// For example `user.created`.
     #[serde(rename = "type")]
     pub event_type: String,
-    /// The id of the user, the organization or the membership that the event is about.
+    /// The id of the user, the organization or the membership of the event.
     pub entity_id: String,
-    /// The URL that the message goes to.
+    /// The URL of the endpoint.
     pub endpoint: String,
-    /// How far it has come.
+    /// The state of the delivery.
     pub state: DeliveryState,
     /// Every attempt, in order.
     pub attempts: Vec<Attempt>,
 }
 
-/// How far a delivery has come.
+/// The state of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeliveryState {
-    /// An attempt is under way or will follow.
+    /// An attempt is in progress or will follow.
     Pending,
     /// The endpoint answered with 2xx.
     Delivered,
@@ -62,7 +62,7 @@ pub enum DeliveryState {
     Failed,
     /// The endpoint answered `webhook-delivery: abort-message`.
     Aborted,
-    /// Lost on purpose: the `drop` dial.
+    /// Not sent because of the fault setting `drop`.
     Dropped,
 }
 
@@ -71,7 +71,7 @@ pub enum DeliveryState {
 pub struct Attempt {
     /// Unix ms by the emulator's clock; its seconds were signed as `svix-timestamp`.
     pub at: i64,
-    /// The HTTP status, or nothing if none came in time.
+    /// The HTTP status; `None` if no response came in time.
     pub status: Option<u16>,
 }
 
@@ -79,9 +79,9 @@ pub struct Attempt {
 pub struct Endpoint {
     /// `ep_` and 27 letters and digits.
     pub id: String,
-    /// Where messages are posted to.
+    /// The URL to which messages are posted.
     pub url: String,
-    /// What they are signed with.
+    /// The signing secret.
     pub secret: String,
 }
 
@@ -91,13 +91,13 @@ impl std::fmt::Debug for Endpoint {
     }
 }
 
-/// An endpoint that could not be added.
+/// The reasons for which an endpoint cannot be added.
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {
-    /// The URL is none, or not one of HTTP.
-    #[error("endpoint URL must look like http://127.0.0.1:3000/webhooks/clerk")]
+    /// The text is no URL, or not an HTTP URL.
+    #[error("the endpoint URL must look like http://127.0.0.1:3000/webhooks/clerk")]
     Url,
-    /// The secret is not base64 behind `whsec_`.
-    #[error("endpoint secret must be whsec_ followed by base64")]
+    /// The secret is not `whsec_` followed by base64.
+    #[error("the endpoint secret must be whsec_ followed by base64")]
     Secret(#[source] svix::webhooks::WebhookError),
 }

@@ -1,8 +1,9 @@
-//! Which message goes out next, and what follows from how it was received. No IO and no clock.
+//! The delivery queue: selects the next message and updates its state after each attempt. Pure logic, no IO, no clock.
 //!
 //! Each endpoint has messages that are ready, in the order of the changes, and messages that wait for a time: a retry
-//! or a delay. A ready message may be held until later ones have overtaken it. As the hold counts messages, not time,
-//! the order is the same in every run; the time limit only keeps a lone message from waiting for ever.
+//! or a delay. The fault setting `reorder` delays a ready message until later ones have been sent. The delay counts
+//! messages, not time, so the order is the same in every run; the time limit only prevents a single message from
+//! waiting without end.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -15,10 +16,10 @@ use tokio::time::Instant;
 use super::{Attempt, Delivery, DeliveryState, Endpoint};
 use crate::faults::Fate;
 
-/// How long a held message waits for others to overtake it.
-const HOLD: Duration = Duration::from_secs(2);
+/// The longest delay of a message that waits for later messages.
+const MAX_REORDER_DELAY: Duration = Duration::from_secs(2);
 
-/// What every attempt sends.
+/// The contents of a message, the same for every attempt.
 #[derive(Debug)]
 pub(crate) struct Message {
     pub(crate) svix_id: String,
@@ -27,14 +28,14 @@ pub(crate) struct Message {
     pub(crate) body: String,
 }
 
-/// How an attempt ended.
+/// The outcome of an attempt.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outcome {
     pub(crate) attempt: Attempt,
     pub(crate) aborted: bool,
 }
 
-/// One attempt that is to be made now.
+/// An attempt to make now.
 #[derive(Clone, Debug)]
 pub(crate) struct Task {
     pub(crate) delivery: usize,
@@ -47,20 +48,20 @@ struct Record {
     endpoint: usize,
     state: DeliveryState,
     attempts: Vec<Attempt>,
-    /// Failures since the schedule was last begun.
+    /// The failures since the schedule began.
     failures: usize,
-    /// To be sent once more when it has arrived, after so many further messages.
+    /// The message is sent once more after its delivery, after this many further messages.
     repeated_after: Option<u32>,
-    /// Whether it is sent again although the endpoint has asked for an end of that.
+    /// Whether the message is sent again although the endpoint has asked to stop.
     ignores_abort: bool,
 }
 
 #[derive(Debug)]
 struct Job {
     delivery: usize,
-    /// How many later messages are still to go first.
+    /// The number of later messages that are sent first.
     overtaken_by: u32,
-    held_until: Instant,
+    delayed_until: Instant,
 }
 
 struct Lane {
@@ -71,14 +72,14 @@ struct Lane {
     in_flight: usize,
 }
 
-/// All endpoints with everything that was, is or will be sent to them.
+/// All endpoints with all their messages.
 pub(crate) struct Queue {
     lanes: Vec<Lane>,
     records: Vec<Record>,
     schedule: Vec<Duration>,
     concurrency: usize,
     arrivals: u64,
-    /// How many are waiting for the queue to empty: held messages are let go for them.
+    /// The number of callers that wait for an empty queue: for them, delayed messages are sent at once.
     settling: usize,
 }
 
@@ -104,7 +105,7 @@ impl Queue {
         self.records.iter().map(|record| self.show(record)).collect()
     }
 
-    /// Enters the message for every endpoint, each with a fate of its own.
+    /// Adds the message for every endpoint, each with faults of its own.
     pub(crate) fn push(&mut self, message: Message, mut fate: impl FnMut() -> Fate, now: Instant) {
         let message = Arc::new(message);
         for endpoint in 0..self.lanes.len() {
@@ -121,31 +122,31 @@ impl Queue {
             });
             if !fate.dropped {
                 let due = now + fate.delay + self.schedule.first().copied().unwrap_or_default();
-                let job = Job { delivery, overtaken_by: fate.overtaken_by, held_until: due + HOLD };
+                let job = Job { delivery, overtaken_by: fate.overtaken_by, delayed_until: due + MAX_REORDER_DELAY };
                 self.enter(endpoint, job, due, now);
             }
         }
     }
 
-    /// Sends the message again to every endpoint that it was meant for, whatever became of it. Answers with the
-    /// deliveries concerned; none if there is no such message.
+    /// Sends the message again to all its endpoints, whatever its state. Returns the deliveries; empty if there is no
+    /// such message.
     pub(crate) fn replay(&mut self, svix_id: &str, now: Instant) -> Vec<Delivery> {
         let concerned: Vec<usize> =
             (0..self.records.len()).filter(|index| self.records[*index].message.svix_id == svix_id).collect();
         for &delivery in &concerned {
             let endpoint = self.records[delivery].endpoint;
             let lane = &mut self.lanes[endpoint];
-            // A retry that waits for its time is brought forward instead of sent twice.
+            // A waiting retry is made earlier instead of sent twice.
             lane.waiting.retain(|_, job| job.delivery != delivery);
             lane.ready.retain(|job| job.delivery != delivery);
             self.records[delivery].state = DeliveryState::Pending;
             self.records[delivery].failures = 0;
-            self.enter(endpoint, Job { delivery, overtaken_by: 0, held_until: now }, now, now);
+            self.enter(endpoint, Job { delivery, overtaken_by: 0, delayed_until: now }, now, now);
         }
         concerned.into_iter().map(|index| self.show(&self.records[index])).collect()
     }
 
-    /// Everything that may be sent at this moment.
+    /// All attempts to make at this time.
     pub(crate) fn take(&mut self, now: Instant) -> Vec<Task> {
         let mut tasks = Vec::new();
         let settling = self.settling > 0;
@@ -161,13 +162,13 @@ impl Queue {
         tasks
     }
 
-    /// When to look again if nothing else happens before.
+    /// The time of the next attempt, if nothing else happens before.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         let free = self.lanes.iter().filter(|lane| lane.in_flight < self.concurrency);
         free.filter_map(Lane::next_due).min()
     }
 
-    /// Takes note of how an attempt ended and plans what follows.
+    /// Updates the state of a message after an attempt and plans the next one.
     pub(crate) fn finish(&mut self, task: &Task, outcome: Outcome, now: Instant) {
         let record = &mut self.records[task.delivery];
         let lane = &mut self.lanes[task.endpoint];
@@ -177,7 +178,11 @@ impl Queue {
             record.state = DeliveryState::Delivered;
             if let Some(overtaken_by) = record.repeated_after.take() {
                 record.state = DeliveryState::Pending;
-                lane.ready.push_front(Job { delivery: task.delivery, overtaken_by, held_until: now + HOLD });
+                lane.ready.push_front(Job {
+                    delivery: task.delivery,
+                    overtaken_by,
+                    delayed_until: now + MAX_REORDER_DELAY,
+                });
             }
         } else if outcome.aborted && !record.ignores_abort {
             record.state = DeliveryState::Aborted;
@@ -187,14 +192,14 @@ impl Queue {
                 None => record.state = DeliveryState::Failed,
                 Some(wait) => {
                     let (wait, endpoint) = (*wait, task.endpoint);
-                    let job = Job { delivery: task.delivery, overtaken_by: 0, held_until: now };
+                    let job = Job { delivery: task.delivery, overtaken_by: 0, delayed_until: now };
                     self.enter(endpoint, job, now + wait, now);
                 }
             }
         }
     }
 
-    /// Whether nothing is pending or under way.
+    /// Whether no message is pending or in progress.
     pub(crate) fn is_settled(&self) -> bool {
         self.lanes.iter().all(|lane| lane.in_flight == 0 && lane.ready.is_empty() && lane.waiting.is_empty())
     }
@@ -240,8 +245,8 @@ impl Lane {
     }
 
     fn next(&mut self, now: Instant, settling: bool) -> Option<Job> {
-        let free = self.ready.iter().position(|job| job.overtaken_by == 0 || job.held_until <= now);
-        // With nothing left to overtake them, held messages go in their order.
+        let free = self.ready.iter().position(|job| job.overtaken_by == 0 || job.delayed_until <= now);
+        // If no later message is left, delayed messages are sent in their order.
         let chosen = free.or(if settling && !self.ready.is_empty() { Some(0) } else { None })?;
         for overtaken in self.ready.iter_mut().take(chosen) {
             overtaken.overtaken_by = overtaken.overtaken_by.saturating_sub(1);
@@ -251,8 +256,8 @@ impl Lane {
 
     fn next_due(&self) -> Option<Instant> {
         let waiting = self.waiting.keys().next().map(|(due, _)| *due);
-        let held = self.ready.iter().map(|job| job.held_until).min();
-        waiting.into_iter().chain(held).min()
+        let delayed = self.ready.iter().map(|job| job.delayed_until).min();
+        waiting.into_iter().chain(delayed).min()
     }
 }
 
@@ -262,7 +267,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// A queue with one endpoint and the messages 1, 2, 3 …, each with its fate.
+    /// A queue with one endpoint and the messages 1, 2, 3 …, each with its faults.
     fn queue(concurrency: usize, fates: &[Fate], now: Instant) -> Queue {
         let mut queue = Queue::new(vec![Duration::ZERO, SECOND], concurrency);
         let (id, url, secret) = ("ep_1".to_owned(), "http://127.0.0.1:1/".to_owned(), "whsec_".to_owned());
@@ -275,7 +280,7 @@ mod tests {
         queue
     }
 
-    fn held(overtaken_by: u32) -> Fate {
+    fn delayed(overtaken_by: u32) -> Fate {
         Fate { overtaken_by, ..Fate::default() }
     }
 
@@ -284,7 +289,7 @@ mod tests {
         queue.finish(task, Outcome { attempt, aborted: false }, now);
     }
 
-    /// Takes and delivers until there is nothing to take.
+    /// Takes and delivers messages until the queue has none.
     fn drain(queue: &mut Queue, now: Instant) -> String {
         let mut order = String::new();
         loop {
@@ -306,9 +311,9 @@ mod tests {
         let repeated = Fate { repeated_after: Some(1), ..plain };
         let cases = [
             (vec![plain, plain, plain], "123"),
-            (vec![held(1), plain, plain], "213"),
-            (vec![held(2), plain, plain, plain], "2314"),
-            (vec![held(1), held(1), plain, plain], "3124"),
+            (vec![delayed(1), plain, plain], "213"),
+            (vec![delayed(2), plain, plain, plain], "2314"),
+            (vec![delayed(1), delayed(1), plain, plain], "3124"),
             (vec![repeated, plain, plain], "1213"),
             (vec![Fate { dropped: true, ..plain }, plain], "2"),
         ];
@@ -320,11 +325,11 @@ mod tests {
     #[test]
     fn a_message_that_nothing_overtakes_waits_for_its_time_or_for_somebody_who_settles() {
         let now = Instant::now();
-        let mut waiting = queue(1, &[held(3)], now);
+        let mut waiting = queue(1, &[delayed(3)], now);
         assert_eq!(drain(&mut waiting, now), "");
-        assert_eq!(waiting.next_due(), Some(now + HOLD));
-        assert_eq!(drain(&mut waiting, now + HOLD), "1");
-        let mut waiting = queue(1, &[held(3)], now);
+        assert_eq!(waiting.next_due(), Some(now + MAX_REORDER_DELAY));
+        assert_eq!(drain(&mut waiting, now + MAX_REORDER_DELAY), "1");
+        let mut waiting = queue(1, &[delayed(3)], now);
         waiting.begin_settling();
         assert_eq!(drain(&mut waiting, now), "1");
         assert!(waiting.is_settled());

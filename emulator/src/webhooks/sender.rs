@@ -1,4 +1,4 @@
-//! Signs and posts what the queue says is next, and tells it how that went.
+//! Signs and sends the next message of the queue and reports the result to the queue.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,12 +12,12 @@ use super::{
 };
 use crate::{config::Clock, faults::Fate, lock::Lock};
 
-/// The queue, the keys, and the client that the requests go out by.
+/// The queue, the signing keys and the HTTP client.
 pub(crate) struct Sender {
     queue: Lock<Queue>,
-    /// One per endpoint, in the queue's order.
+    /// One key per endpoint, in the order of the queue.
     keys: Lock<Vec<Arc<Webhook>>>,
-    /// Rung whenever the queue has changed.
+    /// Notified when the queue has changed.
     changed: Notify,
     client: Client,
     timeout: Duration,
@@ -26,9 +26,10 @@ pub(crate) struct Sender {
 
 impl Sender {
     pub(crate) fn new(queue: Queue, timeout: Duration, clock: Clock) -> Result<Self, reqwest::Error> {
-        // reqwest is built without a crypto provider and panics if there is none. Somebody else's is as good.
+        // reqwest is built without a crypto provider and panics if none is installed. An installed one of another
+        // library is sufficient.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        // No redirects: to Svix a 3xx is a failure. No proxy: endpoints are on this machine.
+        // No redirects: for Svix a 3xx is a failure. No proxy: endpoints are on this machine.
         let client = Client::builder().redirect(Policy::none()).no_proxy().build()?;
         let (queue, keys, changed) = (Lock::new(queue), Lock::new(Vec::new()), Notify::new());
         Ok(Self { queue, keys, changed, client, timeout, clock })
@@ -54,7 +55,7 @@ impl Sender {
         self.queue.lock().deliveries()
     }
 
-    /// Enters an event. `body` is rendered by the caller, who knows the instance and the moment.
+    /// Adds an event to the queue. The caller renders `body`.
     pub(crate) fn push(&self, svix_id: String, event: Event, body: String, fate: impl FnMut() -> Fate) {
         let Event { kind, entity_id, .. } = event;
         let message = Message { svix_id, event_type: kind.to_owned(), entity_id, body };
@@ -68,11 +69,11 @@ impl Sender {
         concerned
     }
 
-    /// Returns when nothing is pending or under way. Held messages are let go meanwhile.
+    /// Waits until no message is pending or in progress. Delayed messages are sent at once meanwhile.
     pub(crate) async fn settled(&self) {
         let settling = Settling::begin(self);
         loop {
-            // Before looking: a change between the look and the wait would otherwise be missed.
+            // Subscribed before the check: otherwise a change between the check and the wait would be missed.
             let changed = self.changed.notified();
             if self.queue.lock().is_settled() {
                 break;
@@ -82,7 +83,7 @@ impl Sender {
         drop(settling);
     }
 
-    /// Sends for as long as it is polled; dropping it drops the attempts under way.
+    /// Sends messages as long as it is polled; dropping it drops the attempts in progress.
     pub(crate) async fn run(self: Arc<Self>) {
         let mut attempts = JoinSet::new();
         loop {
@@ -114,7 +115,7 @@ impl Sender {
             (url, Arc::clone(&self.keys.lock()[task.endpoint]))
         };
         let Message { svix_id, event_type, body, .. } = &*task.message;
-        // Signed anew each time: the timestamp is the attempt's, not the event's.
+        // Signed again for each attempt: the timestamp is that of the attempt, not of the event.
         let timestamp = at.div_euclid(1000);
         let Ok(signature) = key.sign(svix_id, timestamp, body.as_bytes()) else {
             return Outcome { attempt: Attempt { at, status: None }, aborted: false };
@@ -132,11 +133,11 @@ impl Sender {
             Ok(response) => {
                 let status = response.status().as_u16();
                 let aborted = response.headers().get("webhook-delivery").is_some_and(|value| value == "abort-message");
-                tracing::debug!(svix_id, event_type, status, aborted, "webhook attempted");
+                tracing::debug!(svix_id, event_type, status, aborted, "delivery attempt finished");
                 Outcome { attempt: Attempt { at, status: Some(status) }, aborted }
             }
             Err(error) => {
-                tracing::debug!(svix_id, event_type, error = %error.without_url(), "webhook not answered");
+                tracing::debug!(svix_id, event_type, error = %error.without_url(), "no response to a delivery attempt");
                 Outcome { attempt: Attempt { at, status: None }, aborted: false }
             }
         }
@@ -150,7 +151,7 @@ async fn until(due: Option<Instant>) {
     }
 }
 
-/// Counts one who waits, even if the wait is given up.
+/// Counts a waiting caller, even if the wait is cancelled.
 struct Settling<'a>(&'a Sender);
 
 impl<'a> Settling<'a> {

@@ -203,7 +203,7 @@ fn fault_a9_what_cannot_be_written_is_a_failure_and_a_closed_pipe_is_not() {
     drop(reader);
     let mut program = Program(command("--port 0 --json").stdout(writer).spawn().unwrap());
     let err = program.0.stderr.take().unwrap();
-    assert!(first_line(err).contains("clerk emulator starts"));
+    assert!(first_line(err).contains("the Clerk emulator starts"));
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(program.0.try_wait().unwrap(), None, "it goes on: nobody needs its addresses");
 }

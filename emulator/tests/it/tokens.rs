@@ -212,11 +212,11 @@ async fn what_cannot_be_ordered_is_refused_by_name() {
     for (order, complaint) in [
         (json!({}), "missing field `user_id`"),
         (json!({"user_id": "user_1", "shoe_size": 42}), "unknown field `shoe_size`"),
-        (json!({"user_id": "user_1", "version": 3}), "version is 3"),
+        (json!({"user_id": "user_1", "version": 3}), "version must be 1 or 2, not 3"),
         (json!({"user_id": "user_1", "alg": "RS257"}), "unknown variant `RS257`"),
         (json!({"user_id": "user_1", "key": "stolen"}), "unknown variant `stolen`"),
         (json!({"user_id": "user_1", "tamper": "header"}), "unknown variant `header`"),
-        (json!({"user_id": "user_1", "key": "retired"}), "no key is retired"),
+        (json!({"user_id": "user_1", "key": "retired"}), "there is no retired key"),
     ] {
         let refused = clerk.post("/_emulator/tokens", order.clone()).await;
         assert_eq!(refused.status, 400, "{order}");

@@ -148,7 +148,7 @@ impl From<&AccountError> for AccountResponse {
             AccountError::NotAMember => problems::NO_ORGANIZATION,
             AccountError::NotCopied => problems::NOT_COPIED,
             AccountError::Store(StoreError::Unavailable(..)) => problems::UNAVAILABLE,
-            AccountError::Store(StoreError::Refused(..) | StoreError::Unreadable(_)) => problems::BROKEN,
+            AccountError::Store(StoreError::Rejected(..) | StoreError::Unreadable(_)) => problems::BROKEN,
         }
         .into()
     }

@@ -16,7 +16,7 @@ use aws_sdk_dynamodb::Client;
 use lambda_http::request::LambdaRequest;
 use lambda_http::tower::Service;
 use lambda_http::{Body, Error, LambdaEvent, Request, Response};
-use rollcall::adapters::clerk::session_tokens::Refused;
+use rollcall::adapters::clerk::session_tokens::TokenRejected;
 use rollcall::adapters::clerk::sessions::{NoSession, Sessions};
 use rollcall::adapters::dynamo::stores::Stores;
 use rollcall::adapters::lambda::function::Function;
@@ -149,7 +149,7 @@ impl Account {
     async fn session(&self, request: &Request, now: Millis) -> Result<Session, AccountResponse> {
         self.sessions.verify(request, Visit::Call, now).await.map_err(|refused| {
             let code = refused.problem().code;
-            if let NoSession::Refused(Refused::KeysUnavailable(cause)) = &refused {
+            if let NoSession::Rejected(TokenRejected::KeysUnavailable(cause)) = &refused {
                 let cause = cause.as_ref().map(ToString::to_string);
                 error!(outcome = "failed", code, cause, "sessions cannot be verified");
             } else {

@@ -1,5 +1,4 @@
-//! Everything that ensure-profile may answer: JSON to a frontend, pages and redirects to a browser that was sent to
-//! `/sync`.
+//! The responses of ensure-profile: JSON for a frontend, and pages and redirects for a browser on `/sync`.
 
 use http::header::{CACHE_CONTROL, LOCATION, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response};
@@ -19,32 +18,32 @@ const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("2");
 
 #[derive(Debug)]
 pub enum EnsureResponse {
-    /// What the caller has.
+    /// The rows and records of the caller.
     Ensured(Box<Ensured>),
-    /// The browser goes there.
+    /// Redirects the browser to this URL.
     Redirect {
         to: Url,
-        /// What remembers this pass.
+        /// The cookie that counts the passes.
         cookie: String,
     },
-    /// A request ahead of a click, which is neither answered nor counted.
+    /// A prefetch, which is neither processed nor counted.
     Prefetch,
     Problem(Problem),
 }
 
-/// For whom the answer is.
+/// The request that a response answers.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseContext<'a> {
     /// The id of the request.
     pub request_id: &'a str,
-    /// Whom callers may turn to.
+    /// The contact for errors that only an operator can resolve.
     pub support: Option<&'a str>,
-    /// Whether somebody looks at it in a browser.
+    /// Whether a person sees the response as a page in a browser.
     pub sees_pages: bool,
 }
 
 impl EnsureResponse {
-    /// The HTTP response. Nothing of it may be cached: it is about one person, now.
+    /// The HTTP response. It must not be cached: it is about one caller at one time.
     pub fn response(self, asker: &ResponseContext<'_>) -> Response<Body> {
         let mut response = match self {
             EnsureResponse::Ensured(ensured) => {
@@ -62,7 +61,7 @@ impl EnsureResponse {
 fn problem_response(problem: &Problem, asker: &ResponseContext<'_>) -> Response<Body> {
     let support = asker.support.filter(|_| HELPED_BY_SUPPORT.contains(&problem.code));
     let mut response = if asker.sees_pages {
-        // The reason is in the log, and means something to an engineer alone.
+        // The log has the reason, which only an engineer can use.
         let detail = if problem.status == 401 { problems::FOR_USERS } else { problem.detail };
         let problem = &Problem { detail, ..*problem };
         reply::problem_page(problem, asker.request_id, support)
@@ -78,9 +77,8 @@ fn problem_response(problem: &Problem, asker: &ResponseContext<'_>) -> Response<
     response
 }
 
-/// No success: a browser would show the answer to a prefetch in the place of the page. Browsers and frameworks ask
-/// again
-/// when the user clicks.
+/// Not a success: a browser would show the response to a prefetch instead of the page. Browsers and frameworks repeat
+/// the request when the user clicks.
 fn prefetch() -> Response<Body> {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = http::StatusCode::FORBIDDEN;
@@ -99,33 +97,33 @@ fn redirect(to: &Url, cookie: &str) -> Response<Body> {
     response
 }
 
-/// The answer to a caller without a session.
+/// The response to a caller without a session.
 pub fn no_session(refused: &NoSession) -> EnsureResponse {
     EnsureResponse::Problem(refused.problem())
 }
 
-/// The answer to a caller who is turned away.
+/// The response to a caller whom admission rejects.
 pub fn refusal(refusal: Refusal) -> EnsureResponse {
     EnsureResponse::Problem(refusal.problem())
 }
 
-/// The answer to a browser that cannot be sent back.
-pub fn sync_refusal(refusal: redirect::Refusal) -> EnsureResponse {
-    EnsureResponse::Problem(match refusal {
+/// The problem of a browser that cannot be redirected.
+pub const fn sync_problem(refusal: redirect::Refusal) -> Problem {
+    match refusal {
         redirect::Refusal::Target => REDIRECT_NOT_ALLOWED,
         redirect::Refusal::Loop => SYNC_LOOP,
-    })
+    }
 }
 
-/// The answer to a failed store operation.
+/// The response after a failed store operation.
 pub fn store(failure: &StoreError) -> EnsureResponse {
     EnsureResponse::Problem(match failure {
         StoreError::Unavailable(..) => UNAVAILABLE,
-        StoreError::Refused(..) | StoreError::Unreadable(_) => BROKEN,
+        StoreError::Rejected(..) | StoreError::Unreadable(_) => BROKEN,
     })
 }
 
-/// Problems about which only an operator can do something, by their codes.
+/// The codes of problems that only an operator can resolve.
 const HELPED_BY_SUPPORT: [&str; 6] = [
     Refusal::Banned.code(),
     Refusal::Deprovisioned.code(),
@@ -135,14 +133,14 @@ const HELPED_BY_SUPPORT: [&str; 6] = [
     BROKEN.code,
 ];
 
-/// Not a route of this function.
+/// The route is not one of this function.
 pub const NOT_FOUND: Problem = Problem {
     status: 404,
     code: "route_not_found",
     title: "No such route",
     detail: "The available routes are POST /profiles/ensure and GET /sync.",
 };
-/// Whoever comes to `/sync` without an e-mail address and without a phone number.
+/// A user on `/sync` has neither an e-mail address nor a phone number.
 pub const EMAIL_MISSING: Problem = Problem {
     status: 422,
     code: "email_missing",
@@ -150,7 +148,7 @@ pub const EMAIL_MISSING: Problem = Problem {
     detail: "Your account has no primary e-mail address and no phone number. Add an e-mail address or a phone number, \
              then come back.",
 };
-/// The store does not answer, or not in time.
+/// DynamoDB does not respond, or not in time.
 pub const UNAVAILABLE: Problem = Problem {
     status: 503,
     code: "unavailable",
@@ -168,7 +166,7 @@ const REDIRECT_NOT_ALLOWED: Problem = Problem {
     status: 400,
     code: "redirect_not_allowed",
     title: "Redirect not allowed",
-    detail: "redirect_url must be a page of a site in ALLOWED_ORIGINS and must not be this route.",
+    detail: "redirect_url must have an origin in ALLOWED_ORIGINS and must not point to /sync.",
 };
 const SYNC_LOOP: Problem = Problem {
     status: 508,

@@ -1,7 +1,7 @@
-//! The ensure-profile function: a signed-in caller in; the caller's copy, profile and organization out.
+//! The ensure-profile function: creates the missing rows and records of a signed-in caller and returns them.
 //!
-//! [`settings`] says what it needs, [`answers`] what it may say; the function itself is below. `main.rs` mounts it on
-//! Lambda, `rollcall dev` and the tests mount it elsewhere, all through [`service`].
+//! [`settings`] reads its settings and [`answers`] builds its responses. `main.rs` runs it on Lambda; `rollcall dev`
+//! and the tests run it through [`service`], too.
 
 pub mod answers;
 pub mod settings;
@@ -14,7 +14,7 @@ use aws_sdk_dynamodb::Client;
 use lambda_http::request::LambdaRequest;
 use lambda_http::tower::Service;
 use lambda_http::{Body, Error, LambdaEvent, Request, RequestExt, Response};
-use rollcall::adapters::clerk::session_tokens::Refused;
+use rollcall::adapters::clerk::session_tokens::TokenRejected;
 use rollcall::adapters::clerk::sessions::{NoSession, Sessions};
 use rollcall::adapters::dynamo::stores::Stores;
 use rollcall::adapters::lambda::function::Function;
@@ -37,7 +37,7 @@ use crate::settings::Settings;
 
 const ENSURE: &str = "POST /profiles/ensure";
 const SYNC: &str = "GET /sync";
-/// The entry of this function in the registry of functions.
+/// The function's entry in the registry.
 pub const FUNCTION: Function = Function {
     name: "ensure-profile",
     log_target: env!("CARGO_CRATE_NAME"),
@@ -45,10 +45,10 @@ pub const FUNCTION: Function = Function {
     groups: settings::GROUPS,
 };
 
-/// Short of the function's own limit of 10 s, so that a slow day ends in an answer.
+/// Less than the function's own time limit of 10 s, so that a slow request still gets a response.
 const DEADLINE: Duration = Duration::from_secs(9);
 
-/// The function, with everything that outlives an invocation.
+/// The function and everything that is reused by later invocations.
 #[derive(Debug)]
 pub struct EnsureProfile {
     sessions: Sessions,
@@ -58,7 +58,7 @@ pub struct EnsureProfile {
 }
 
 impl EnsureProfile {
-    /// The function over its tables.
+    /// The function with these settings and its tables.
     pub fn new(settings: Settings, dynamodb: &Client) -> EnsureProfile {
         let stores = Stores::new(dynamodb, &settings.tables);
         EnsureProfile {
@@ -88,12 +88,12 @@ impl EnsureProfile {
         }
     }
 
-    /// The sites whose sessions are accepted, and whose pages may read the answers.
+    /// The allowed origins: their session tokens are accepted, and their pages may read the responses.
     pub fn origins(&self) -> &Origins {
         self.sessions.origins()
     }
 
-    /// Handles one request at the moment `now`.
+    /// Handles one request at the time `now`.
     pub async fn handle(&self, request: Request, now: Millis) -> Response<Body> {
         let request_id = http::request_id(&request);
         let answer = self.answer(&request, now);
@@ -111,8 +111,7 @@ impl EnsureProfile {
         }
     }
 
-    /// `POST /profiles/ensure`. What is in the body counts for nothing: the session says who calls, and for which
-    /// organization.
+    /// `POST /profiles/ensure`. The body is ignored: the session names the caller and the organization.
     async fn ensure(&self, request: &Request, now: Millis) -> EnsureResponse {
         let session = match self.sessions.verify(request, Visit::Call, now).await {
             Ok(session) => session,
@@ -124,7 +123,7 @@ impl EnsureProfile {
         }
     }
 
-    /// `GET /sync?redirect_url=`: a browser comes by, and goes back to where it came from.
+    /// `GET /sync?redirect_url=`: creates what the caller lacks, then redirects the browser back.
     async fn sync(&self, request: &Request, now: Millis) -> EnsureResponse {
         let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
         if redirect::is_prefetch(text) {
@@ -139,8 +138,9 @@ impl EnsureProfile {
         let (target, pass) = match target.and_then(|target| Ok((target, redirect::pass(earlier)?))) {
             Ok(both) => both,
             Err(refusal) => {
-                warn!(outcome = "refused", reason = ?refusal, "redirect refused");
-                return answers::sync_refusal(refusal);
+                let problem = answers::sync_problem(refusal);
+                warn!(outcome = "refused", code = problem.code, "redirect of GET /sync rejected");
+                return EnsureResponse::Problem(problem);
             }
         };
         let cookie = redirect::cookie(pass);
@@ -155,10 +155,11 @@ impl EnsureProfile {
         }
     }
 
-    /// Whoever is not signed in goes to sign in, if there is a page for it. Keys that cannot be had are no verdict.
+    /// Redirects a browser without a session to the sign-in page, if one is set. If the signing keys cannot be fetched,
+    /// it is unknown whether the caller is signed in.
     fn signed_out(&self, refused: &NoSession, target: &Url, cookie: String) -> EnsureResponse {
         match (&self.sign_in_url, refused) {
-            (Some(page), NoSession::Refused(Refused::Rejected(rejection))) => {
+            (Some(page), NoSession::Rejected(TokenRejected::Rule(rejection))) => {
                 info!(outcome = "signed_out", code = rejection.code(), "redirecting to the sign-in page");
                 EnsureResponse::Redirect { to: redirect::sign_in(page, target), cookie }
             }
@@ -180,7 +181,7 @@ impl EnsureProfile {
                     outcome = "failed",
                     error = %failure,
                     cause,
-                    "the request failed; the caller may retry"
+                    "the request failed"
                 );
                 Err(answers::store(&failure))
             }
@@ -190,7 +191,7 @@ impl EnsureProfile {
 
 fn turned_away(refused: &NoSession) -> EnsureResponse {
     let problem = refused.problem();
-    if let NoSession::Refused(Refused::KeysUnavailable(cause)) = refused {
+    if let NoSession::Rejected(TokenRejected::KeysUnavailable(cause)) = refused {
         let cause = cause.as_ref().map(ToString::to_string);
         error!(outcome = "failed", code = problem.code, cause, "sessions cannot be verified");
     } else {
@@ -201,32 +202,41 @@ fn turned_away(refused: &NoSession) -> EnsureResponse {
 
 fn log(session: &Session, outcomes: &Outcomes) {
     let (id, actor, clerk_calls) = (&session.user, session.actor.as_deref(), outcomes.clerk_calls);
-    let silence = outcomes.unasked.as_ref().map(ToString::to_string);
+    let clerk_error = outcomes.unasked.as_ref().map(ToString::to_string);
     match &outcomes.answer {
         Ok(_) if outcomes.organization_missed => {
             let organization = session.organization.as_ref().map(|organization| organization.id.as_str());
-            error!(%id, actor, organization, outcome = "organization_not_synced", "the organization is not in the \
-                                                                                   Directory");
+            let outcome = "organization_not_synced";
+            error!(%id, actor, organization, outcome, "the organization is not in the Directory");
             metrics::not_synced();
         }
         Ok(Ensured { created, needs_sync, .. }) => {
             let outcome = if created.is_empty() { "complete" } else { "created" };
             let made = created.join(",");
-            if let Some(error) = silence {
-                error!(%id, actor, outcome, made, needs_sync, clerk_calls, error, "the request to Clerk failed");
+            if let Some(error) = clerk_error {
+                error!(
+                    %id,
+                    actor,
+                    outcome,
+                    made,
+                    needs_sync,
+                    clerk_calls,
+                    error,
+                    "the request to Clerk failed; the caller got what is stored"
+                );
             } else {
-                info!(%id, actor, outcome, made, needs_sync, clerk_calls, "ensure");
+                info!(%id, actor, outcome, made, needs_sync, clerk_calls, "ensure-profile finished");
             }
         }
         Err(refusal @ Refusal::NotSynced) => {
             error!(%id, actor, outcome = refusal.code(), "the user is not in the Directory");
             metrics::not_synced();
         }
-        Err(refusal) => warn!(%id, actor, outcome = refusal.code(), clerk_calls, error = silence, "caller refused"),
+        Err(refusal) => warn!(%id, actor, outcome = refusal.code(), clerk_calls, error = clerk_error, "access denied"),
     }
 }
 
-/// The function as a service over Lambda's own events.
+/// The function as a service for Lambda's events.
 pub fn service<C>(
     function: Arc<EnsureProfile>,
     clock: C,

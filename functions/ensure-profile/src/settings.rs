@@ -1,4 +1,4 @@
-//! What the ensure-profile function reads before its first event.
+//! Settings of the ensure-profile function.
 
 use std::sync::Arc;
 
@@ -31,14 +31,14 @@ pub struct Settings {
     pub tables: Tables,
     pub clerk: ClerkAccess,
     pub sessions: Sessions,
-    /// `/sync` sends browsers without a session to this page.
+    /// The page to which `/sync` redirects browsers without a session.
     pub sign_in_url: Option<Url>,
     pub policy: EnsurePolicy,
     pub mirror: Mirror,
     pub defaults: Defaults,
-    /// Shown with errors that only an operator can end.
+    /// The contact that is shown with errors that only an operator can resolve.
     pub support: Option<String>,
-    /// The share of Clerk's rate limit that may be used, in percent.
+    /// The share of Clerk's rate limit that the function may use, in percent.
     pub rate_share: u8,
 }
 
@@ -77,7 +77,7 @@ impl Settings {
         })
     }
 
-    /// From now on the key is the one that Secrets Manager holds.
+    /// Uses the secret key from Secrets Manager from now on.
     pub fn follow(&mut self, secrets: Option<&Arc<Secrets>>) {
         self.clerk.follow(secrets);
     }

@@ -1,8 +1,7 @@
-//! The react function: records of the Directory's stream in, their consequences out.
+//! The react function: reads the Directory's stream and completes the effects of each change.
 //!
-//! [`settings`] says what it needs. `main.rs` mounts it on Lambda; the local stack and the tests call it as it is. It
-//! answers
-//! with the first record that is not done: that one and all after it come again.
+//! [`settings`] reads its settings. `main.rs` runs it on Lambda; the local stack and the tests call it directly. It
+//! returns the first stream record that is not done: Lambda delivers that record and all later ones again.
 
 pub mod settings;
 
@@ -34,20 +33,20 @@ use tracing::error;
 
 use crate::settings::Settings;
 
-/// The entry of this function in the registry of functions.
+/// The function's entry in the registry.
 pub const FUNCTION: Function =
     Function { name: "react", log_target: env!("CARGO_CRATE_NAME"), routes: &[], groups: settings::GROUPS };
 
-/// How long before its end an invocation begins nothing more: longer than any one request may take.
+/// An invocation starts no new work in the last seconds before its end. Longer than any single request may take.
 pub const RESERVE: Duration = Duration::from_secs(20);
 
-/// The function, with everything that outlives an invocation.
+/// The function and everything that is reused by later invocations.
 pub struct React {
     reactor: Reactor,
 }
 
 impl React {
-    /// The function over its tables and its bus.
+    /// The function with its tables and its bus.
     pub fn new(settings: Settings, dynamodb: &Client, backups: Option<Backups>, bus: Bus, clock: Clock) -> React {
         let stores = Stores::new(dynamodb, &settings.tables);
         let instance = settings.clerk.instance.clone();
@@ -74,30 +73,37 @@ impl React {
         }
     }
 
-    /// Follows a batch, until `until` at the latest. Answers with the sequence number of the first record that is not
-    /// done.
+    /// Processes a batch, until `until` at the latest. Returns the sequence number of the first stream record that is
+    /// not done.
     ///
-    /// A row without what the rule needs is passed over: nothing follows from it, and it would stand in the way of
-    /// others. What
-    /// it was before is of no matter to what follows from what it is now.
+    /// A row without a valid rank or digest is skipped: it has no effects, and it would block all later stream records.
+    /// Only the new image of a row decides about effects, so an unreadable old image counts as missing.
     pub async fn react(&self, event: Event, until: Option<Millis>) -> DynamoDbEventResponse {
         let (mut numbers, mut records) = (Vec::new(), Vec::new());
         for record in event.records {
             let number = record.change.sequence_number.clone().unwrap_or_default();
             let Ok(record) = read(record) else {
-                error!(outcome = "failed", error = "the row was not written by Rollcall", record = number, "react");
+                let error = "the row has no valid rank or digest: another program wrote it";
+                error!(outcome = "failed", error, sequence_number = number, "a stream record was skipped");
                 continue;
             };
             records.push(record);
             numbers.push(number);
         }
-        // Boxed: with all that a cascade takes it is too large to be moved about.
+        // Boxed: the future contains the whole cascade and is too large to be moved.
         let Err(stopped) = Box::pin(self.reactor.react(&records, until.into())).await else {
             return DynamoDbEventResponse::default();
         };
         let number = numbers.swap_remove(stopped.at);
         let cause = std::error::Error::source(&stopped.error).map(ToString::to_string);
-        error!(outcome = "failed", error = %stopped.error, cause, record = number, "react");
+        let (error, sequence_number) = (&stopped.error, &number);
+        error!(
+            outcome = "failed",
+            %error,
+            cause,
+            sequence_number,
+            "a stream record failed; Lambda delivers it and all later ones again"
+        );
         metrics::failed();
         from_there(number)
     }
@@ -111,7 +117,7 @@ fn read(record: EventRecord) -> Result<Record, StoreError> {
     Ok(Record { old: image(record.change.old_image).unwrap_or_default(), new })
 }
 
-/// The answer after which the record with this number comes again, and all after it.
+/// The response after which Lambda delivers the stream record with this sequence number and all later ones again.
 fn from_there(number: String) -> DynamoDbEventResponse {
     let (mut failure, mut answer) = (DynamoDbBatchItemFailure::default(), DynamoDbEventResponse::default());
     failure.item_identifier = Some(number);
@@ -119,7 +125,7 @@ fn from_there(number: String) -> DynamoDbEventResponse {
     answer
 }
 
-/// The function as a service over Lambda's own events.
+/// The function as a service for Lambda's events.
 pub fn service(
     react: Arc<React>,
 ) -> impl Service<LambdaEvent<Event>, Response = DynamoDbEventResponse, Error = Error, Future: Send> + Clone {

@@ -1,4 +1,4 @@
-//! What the react function reads before it begins.
+//! Settings of the react function.
 
 use std::sync::Arc;
 
@@ -26,11 +26,11 @@ pub const GROUPS: &[&[Variable]] = &[
 pub struct Settings {
     pub tables: Tables,
     pub clerk: ClerkAccess,
-    /// What deletions leave, and what they remove.
+    /// The deletion policy, the grace period, the owned tables and the backups.
     pub removal: Removal,
-    /// Whether anybody but the webhook may write the Directory.
+    /// Whether react may write the Directory. Under `report` only the webhook does.
     pub mode: Mode,
-    /// Whether ids and roles are written back into Clerk.
+    /// Whether ids and roles are written back to Clerk.
     pub writes_back: bool,
     /// The share of Clerk's rate limit that the write-back may use, in percent.
     pub rate_share: u8,
@@ -69,7 +69,7 @@ impl Settings {
         })
     }
 
-    /// From now on the key is the one that Secrets Manager holds.
+    /// Uses the secret key from Secrets Manager from now on.
     pub fn follow(&mut self, secrets: Option<&Arc<Secrets>>) {
         self.clerk.follow(secrets);
     }

@@ -1,7 +1,7 @@
-//! The reconcile function: a schedule's tick in, a run's report out.
+//! The reconcile function: on each scheduled call, continues a run or carries out due purges, and returns a report.
 //!
-//! [`settings`] says what it needs. `main.rs` mounts it on Lambda; the command line, the local stack and the tests call
-//! it as it is.
+//! [`settings`] reads its settings. `main.rs` runs it on Lambda; the command line, the local stack and the tests call
+//! it directly.
 
 pub mod settings;
 
@@ -36,47 +36,46 @@ use tracing::{error, info, warn};
 
 use crate::settings::Settings;
 
-/// The entry of this function in the registry of functions.
+/// The function's entry in the registry.
 pub const FUNCTION: Function =
     Function { name: "reconcile", log_target: env!("CARGO_CRATE_NAME"), routes: &[], groups: settings::GROUPS };
 
-/// How long before its end an invocation begins nothing more: longer than a page takes, unless Clerk or the store are
-/// in
-/// trouble. An invocation that is killed loses nothing either, but its lease must end before another one begins.
+/// An invocation starts no new step in the last minute before its end. A step takes less, unless Clerk or DynamoDB have
+/// problems. A killed invocation loses no data either, but the next one must wait until its lease expires.
 pub const RESERVE: Duration = Duration::from_mins(1);
 
-/// The function, with everything that outlives an invocation.
+/// The function and everything that is reused by later invocations.
 pub struct Reconcile {
     reconciler: Reconciler,
 }
 
-/// What became of an invocation: what the state machine that makes it goes by.
+/// The result of an invocation. The state machine decides by it whether to call again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// The run is over, and nothing is left to do but what its drift says.
+    /// The run is finished. Its drift says whether differences remain.
     Done,
-    /// The run is over, but for deletions that wait for an operator.
+    /// The run is finished, and deletions are pending approval.
     PendingApproval,
-    /// The run is over, but something could not be looked at.
+    /// The run is finished, but some entities could not be compared.
     Incomplete,
-    /// The time was over: call again at once.
+    /// The invocation ran out of time: call again at once.
     Continue,
-    /// Another run is under way: call again in a minute.
+    /// Another run holds the lease: call again in a minute.
     Busy,
 }
 
-/// What an invocation answers.
+/// The report of an invocation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
-    /// What became of it.
+    /// The result of the invocation.
     pub state: Outcome,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<Run>,
-    /// Who keeps it from running.
+    /// The lease of the other run, under [`Outcome::Busy`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lease: Option<Lease>,
-    /// What a settling did, if it was one.
+    /// The report of an hourly purge.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub purges: Option<PurgeReport>,
 }
@@ -99,14 +98,14 @@ impl From<RunResult> for Report {
 }
 
 impl Reconcile {
-    /// The function over its tables.
+    /// The function with its tables.
     pub fn new(settings: Settings, dynamodb: &Client, backups: Option<Backups>, clock: Clock) -> Reconcile {
         let basis = settings.basis();
         let stores = Stores::new(dynamodb, &settings.tables);
         let instance = settings.clerk.instance.clone();
         let deletions = Deletions::over(&stores, settings.removal, &instance, dynamodb, backups, clock.clone());
         let clerk = settings.clerk.api().verified(instance.clone());
-        // Until Clerk has said that the instance is one in production.
+        // The limits of a development instance, until Clerk has confirmed that it is a production instance.
         let clerk = clerk.patient(RateLimiter::share(settings.rate_share, false));
         Reconcile {
             reconciler: Reconciler {
@@ -131,48 +130,47 @@ impl Reconcile {
         }
     }
 
-    /// The same with so many write-backs in a run at most.
+    /// The same with a limit for the write-backs of one run.
     #[must_use]
     pub fn with_max_links(self, max_links: u64) -> Reconcile {
         Reconcile { reconciler: Reconciler { max_links: Some(max_links), ..self.reconciler } }
     }
 
-    /// The same for somebody who looks on: a run goes on until all write-backs are done, and does nothing before Clerk
-    /// has said
-    /// whose the key is.
+    /// The same for a run by an operator: it continues until all write-backs are done, and stops at once if Clerk
+    /// cannot confirm to which instance the secret key belongs.
     #[must_use]
     pub fn by_hand(self) -> Reconcile {
         Reconcile { reconciler: Reconciler { max_links: None, insists: true, ..self.reconciler } }
     }
 
-    /// Whether its runs may write.
+    /// Whether runs may write.
     pub fn policy(&self) -> Mode {
         self.reconciler.policy
     }
 
-    /// The services behind it, for the commands that do a part of what it does.
+    /// The service behind the function, for commands that use a part of it.
     pub fn reconciler(&self) -> &Reconciler {
         &self.reconciler
     }
 
-    /// What an operator does about one user, over the same tables and the same Clerk.
+    /// The service for commands about one user, with the same tables and the same Clerk instance.
     pub fn into_operator(self) -> Operator {
         let Reconciler { stores, applier, deletions, mirror, policy, clock, .. } = self.reconciler;
         Operator { stores, applier, deletions, mirror, policy, clock }
     }
 
-    /// What its runs remember.
+    /// The Operations table.
     pub fn operations(&self) -> &Operations {
         &self.reconciler.stores.operations
     }
 
-    /// Does what is ordered, until `until` at the latest, and shows the run to `watch` after each step.
+    /// Carries out the order, until `until` at the latest, and passes the run to `watch` after each step.
     ///
     /// # Errors
     ///
-    /// [`ReconcileError`]: the same order goes on from where it stopped.
+    /// [`ReconcileError`]: the same order continues from where it stopped.
     pub async fn run(&self, order: &Order, until: Option<Millis>, watch: Watch<'_>) -> Result<Report, ReconcileError> {
-        // Boxed: with all that a page takes it is too large to be moved about.
+        // Boxed: the future contains a whole page and is too large to be moved.
         let ran = Box::pin(self.reconciler.run(order, until.into(), watch)).await.map(Report::from);
         match &ran {
             Ok(report) => {
@@ -180,11 +178,11 @@ impl Reconcile {
                 count(report);
             }
             Err(failure @ ReconcileError::Clerk(ClerkError::Foreign(_))) => {
-                error!(outcome = "refused", error = %failure, "reconcile");
+                error!(outcome = "refused", error = %failure, "the run failed");
             }
             Err(failure) => {
                 let cause = std::error::Error::source(failure).map(ToString::to_string);
-                error!(outcome = "failed", error = %failure, cause, "reconcile");
+                error!(outcome = "failed", error = %failure, cause, "the run failed");
             }
         }
         if ran.is_err() {
@@ -195,41 +193,40 @@ impl Reconcile {
 }
 
 impl Reconcile {
-    /// Removes what deletions leave until the end of their grace period, as far as that is over; until `until` at the
-    /// latest.
+    /// Purges users whose grace period is over, until `until` at the latest.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: the next settling goes on from where it stopped.
+    /// [`StoreError`]: the next hourly purge continues from where this one stopped.
     pub async fn purge_due(&self, until: Option<Millis>) -> Result<Report, StoreError> {
         if self.policy() == Mode::Report {
             return Ok(Report { state: Outcome::Done, run: None, lease: None, purges: Some(PurgeReport::default()) });
         }
         match Box::pin(self.reconciler.deletions.purge_due(until.into())).await {
-            Ok(settled) => {
-                let (state, outcome) = match (settled.out_of_time, settled.left) {
+            Ok(report) => {
+                let (state, outcome) = match (report.out_of_time, report.failed) {
                     (true, _) => (Outcome::Continue, "continue"),
                     (false, 0) => (Outcome::Done, "done"),
                     (false, _) => (Outcome::Incomplete, "incomplete"),
                 };
                 info!(
                     outcome,
-                    purged = settled.purged,
-                    rows = settled.rows,
-                    dropped = settled.dropped,
-                    left = settled.left,
-                    missing_tables = settled.missing_tables.join(","),
-                    expired_backups = settled.expired_backups,
-                    "purge_due"
+                    purged = report.purged,
+                    rows = report.rows,
+                    obsolete = report.obsolete,
+                    failed = report.failed,
+                    missing_tables = report.missing_tables.join(","),
+                    expired_backups = report.expired_backups,
+                    "an invocation of the hourly purge finished"
                 );
-                if !settled.out_of_time {
-                    metrics::purges_left(settled.left);
+                if !report.out_of_time {
+                    metrics::purges_left(report.failed);
                 }
-                Ok(Report { state, run: None, lease: None, purges: Some(settled) })
+                Ok(Report { state, run: None, lease: None, purges: Some(report) })
             }
             Err(failure) => {
                 let cause = std::error::Error::source(&failure).map(ToString::to_string);
-                error!(outcome = "failed", error = %failure, cause, "purge_due");
+                error!(outcome = "failed", error = %failure, cause, "the hourly purge failed");
                 metrics::failed();
                 Err(failure)
             }
@@ -240,7 +237,7 @@ impl Reconcile {
 fn log(report: &Report) {
     let Some(run) = &report.run else {
         let until = report.lease.as_ref().map(|lease| lease.until.get());
-        return warn!(outcome = "busy", until, "reconcile");
+        return warn!(outcome = "busy", until, "another run holds the lease");
     };
     let outcome = match report.state {
         Outcome::Done => "done",
@@ -302,7 +299,7 @@ fn count(report: &Report) {
     });
 }
 
-/// The function as a service over Lambda's own events: `{"order":"purge_due"}` purges what is due, every other event
+/// The function as a service for Lambda's events: `{"order":"purge_due"}` starts an hourly purge, every other event
 /// starts a run.
 pub fn service(
     reconcile: Arc<Reconcile>,

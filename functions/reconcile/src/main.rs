@@ -1,4 +1,4 @@
-//! Wiring: settings, clients once, run.
+//! Entry point: reads the settings, creates the clients, starts the Lambda runtime.
 #![expect(clippy::disallowed_methods, reason = "only a main.rs reads the environment and the clock")]
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What the reconcile function, and the commands that do the same, read before they begin.
+//! Settings of the reconcile function and of the commands that do the same work.
 
 use std::sync::Arc;
 
@@ -31,14 +31,14 @@ pub const GROUPS: &[&[Variable]] = &[
 pub struct Settings {
     pub tables: Tables,
     pub clerk: ClerkAccess,
-    /// What deletions leave, and what they remove.
+    /// The deletion policy, the grace period, the owned tables and the backups.
     pub removal: Removal,
     pub mirror: Mirror,
     /// Whether anything is written.
     pub mode: Mode,
     /// The share of Clerk's rate limit that may be used, in percent.
     pub rate_share: u8,
-    /// Whether ids and roles are written back into Clerk.
+    /// Whether ids and roles are written back to Clerk.
     pub writes_back: bool,
     pub defaults: Defaults,
 }
@@ -64,7 +64,8 @@ impl Settings {
         })
     }
 
-    /// What decides which rows a run writes, and what it writes. A run goes on only under the same.
+    /// The settings that decide which rows a run writes, and with which contents. A run continues only under the same
+    /// settings.
     pub fn basis(&self) -> Basis {
         let on = |is_on: bool| if is_on { "on".to_owned() } else { "off".to_owned() };
         let object = |fields: &Map<String, Value>| Value::Object(fields.clone()).to_string();
@@ -84,7 +85,7 @@ impl Settings {
         ])
     }
 
-    /// From now on the key is the one that Secrets Manager holds.
+    /// Uses the secret key from Secrets Manager from now on.
     pub fn follow(&mut self, secrets: Option<&Arc<Secrets>>) {
         self.clerk.follow(secrets);
     }

@@ -1,4 +1,4 @@
-//! Everything the webhook may answer. Svix repeats a message until it sees 2xx, unless a header tells it to stop.
+//! The responses of the webhook. Svix repeats a message until it gets a 2xx, unless a header tells it to stop.
 
 use http::{HeaderName, HeaderValue, Response, header::RETRY_AFTER};
 use lambda_http::Body;
@@ -13,13 +13,13 @@ use serde_json::json;
 
 /// Tells Svix to stop repeating this message. Source: Svix, "Webhook delivery: aborting retries".
 const DELIVERY: HeaderName = HeaderName::from_static("webhook-delivery");
-/// Seconds. Svix stretches its own schedule by it, but never shortens it.
+/// Seconds. Svix lengthens its own schedule by this value, but never shortens it.
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
-/// What the webhook says.
+/// A response of the webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WebhookResponse {
-    /// The event needs nothing more; no outcome means that it is of no interest.
+    /// The event is processed; no outcome means that Rollcall does not process this event type.
     Done(Option<Outcome>),
     /// Not a `POST`.
     NotAllowed,
@@ -27,34 +27,34 @@ pub enum WebhookResponse {
     NoRoute,
     /// A body beyond the limit.
     TooLarge,
-    /// Not proven to be Clerk's.
+    /// Not signed by Clerk.
     Untrusted(Untrusted),
-    /// Signed, but of another instance.
+    /// Signed, but sent by another instance.
     Foreign,
-    /// Signed, but not to be processed however often it comes.
+    /// Signed, but unreadable, so that further deliveries do not help.
     Unprocessable,
     Unavailable,
-    /// A fault on this side that no repetition will mend, but an operator may.
+    /// An error of this deployment that only an operator can correct.
     Broken,
 }
 
 impl WebhookResponse {
-    /// The answer to an event that could not be applied.
+    /// The response to an event that could not be applied.
     pub fn from_error(failure: &ApplyError) -> WebhookResponse {
         match failure {
             ApplyError::Store(store) => WebhookResponse::of_store(store),
-            // A key that Clerk refuses is for an operator to mend.
+            // Only an operator can replace a secret key that Clerk rejects.
             ApplyError::Clerk(ClerkError::Unauthorized(_)) => WebhookResponse::Broken,
             ApplyError::Clerk(_) | ApplyError::Behind | ApplyError::Contended => WebhookResponse::Unavailable,
             ApplyError::Undated => WebhookResponse::Unprocessable,
         }
     }
 
-    /// The answer to a failed store operation.
+    /// The response after a failed store operation.
     pub fn of_store(failure: &StoreError) -> WebhookResponse {
         match failure {
             StoreError::Unavailable(..) => WebhookResponse::Unavailable,
-            StoreError::Refused(..) | StoreError::Unreadable(_) => WebhookResponse::Broken,
+            StoreError::Rejected(..) | StoreError::Unreadable(_) => WebhookResponse::Broken,
         }
     }
 
@@ -82,8 +82,8 @@ impl WebhookResponse {
     }
 }
 
-/// The name of an outcome, as answers and logs write it. `Tie` and `Unproven` are settled by Clerk before anybody is
-/// answered.
+/// The name of an outcome in responses and logs. `Tie` and `Unproven` do not occur here: Clerk has resolved them
+/// before.
 pub fn name(outcome: Option<Outcome>) -> &'static str {
     match outcome {
         None => "ignored",

@@ -1,7 +1,7 @@
-//! The webhook function: a signed event in, one conditional write, one answer out.
+//! The webhook function: verifies a signed event, applies it with one conditional write, and returns the outcome.
 //!
-//! [`settings`] says what it needs, [`answers`] what it may say; the function itself is below. `main.rs` mounts it on
-//! Lambda, `rollcall dev` and the tests mount it elsewhere, all through [`service`].
+//! [`settings`] reads its settings and [`answers`] builds its responses. `main.rs` runs it on Lambda; `rollcall dev`
+//! and the tests run it through [`service`], too.
 
 pub mod answers;
 pub mod settings;
@@ -33,16 +33,16 @@ use crate::answers::WebhookResponse;
 use crate::settings::Settings;
 
 const CLERK: &str = "POST /webhooks/clerk";
-/// The entry of this function in the registry of functions.
+/// The function's entry in the registry.
 pub const FUNCTION: Function =
     Function { name: "webhook", log_target: env!("CARGO_CRATE_NAME"), routes: &[CLERK], groups: settings::GROUPS };
 
-/// The largest body that is looked at, in bytes. Clerk allows 8 KB of metadata, so no event comes near it.
+/// The largest accepted body, in bytes. Clerk allows 8 KB of metadata, so no event comes near this limit.
 pub const MAX_BODY: usize = 256 * 1024;
-/// Short of the function's own limit of 10 s, so that a slow day ends in an answer.
+/// Less than the function's own time limit of 10 s, so that a slow request still gets a response.
 const DEADLINE: Duration = Duration::from_secs(9);
 
-/// The function, with everything that outlives an invocation.
+/// The function and everything that is reused by later invocations.
 #[derive(Debug)]
 pub struct Webhook {
     signature: Signatures,
@@ -51,7 +51,7 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// The function over its tables.
+    /// The function with its tables.
     pub fn new(settings: Settings, dynamodb: &Client) -> Webhook {
         Webhook {
             signature: settings.signature,
@@ -68,7 +68,7 @@ impl Webhook {
         }
     }
 
-    /// Handles one request at the moment `now`.
+    /// Handles one request at the time `now`.
     pub async fn handle(&self, request: Request, now: Millis) -> Response<Body> {
         let request_id = http::request_id(&request);
         let answer = self.answer(&request, now);
@@ -90,7 +90,7 @@ impl Webhook {
             warn!(outcome = "untrusted", reason = "the body is too large", bytes = body.len(), "request rejected");
             return WebhookResponse::TooLarge;
         }
-        // Nothing of the body is parsed, written or logged before this passes.
+        // The body is not parsed, written or logged before its signature is verified.
         let delivery = match self.signature.verify(body, request.headers(), now).await {
             Ok(delivery) => delivery,
             Err(untrusted) => {
@@ -114,12 +114,21 @@ impl Webhook {
         let dated = match envelope.open() {
             Ok(Some(dated)) => dated,
             Ok(None) => {
-                if event::OF_ROLES.contains(&envelope.kind.as_str()) {
-                    let kind = &envelope.kind;
-                    warn!(svix_id = %delivery, r#type = kind, outcome = "ignored", "memberships with a changed role \
-                                                                                    are outdated until the next run");
+                let kind = envelope.kind.as_str();
+                if event::OF_ROLES.contains(&kind) {
+                    warn!(
+                        svix_id = %delivery,
+                        r#type = kind,
+                        outcome = "ignored",
+                        "a role or permission changed in Clerk; its memberships are outdated until the next run"
+                    );
                 } else {
-                    info!(svix_id = %delivery, outcome = "ignored", "the event type is not subscribed");
+                    info!(
+                        svix_id = %delivery,
+                        r#type = kind,
+                        outcome = "ignored",
+                        "this event type is not processed; remove it from the endpoint's subscriptions in Clerk"
+                    );
                 }
                 metrics::event(Some(&envelope.kind), answers::name(None));
                 return WebhookResponse::Done(None);
@@ -138,11 +147,14 @@ impl Webhook {
             }
             Err(failure) => {
                 let cause = std::error::Error::source(&failure).map(ToString::to_string);
-                error!(svix_id = %delivery, r#type = kind, outcome = "failed", error = %failure, cause, "the event \
-                                                                                                         failed; Svix \
-                                                                                                         will deliver \
-                                                                                                         the event \
-                                                                                                         again");
+                error!(
+                    svix_id = %delivery,
+                    r#type = kind,
+                    outcome = "failed",
+                    error = %failure,
+                    cause,
+                    "the event could not be applied; Svix delivers it again"
+                );
                 metrics::event(Some(kind), "failed");
                 WebhookResponse::from_error(&failure)
             }
@@ -153,15 +165,23 @@ impl Webhook {
         match self.operations.quarantine(delivery, event, now).await {
             Ok(()) => {
                 let failed_at = &event.failed_at;
-                error!(svix_id = %delivery, outcome = "quarantined", failed_at, "a signed event cannot be processed \
-                                                                                 and was quarantined");
+                error!(
+                    svix_id = %delivery,
+                    outcome = "quarantined",
+                    failed_at,
+                    "a signed event cannot be processed and was quarantined"
+                );
                 metrics::event(event.kind.as_deref(), "quarantined");
                 metrics::quarantined();
                 WebhookResponse::Unprocessable
             }
             Err(store) => {
-                error!(svix_id = %delivery, outcome = "failed", error = %store, "the event failed; Svix will deliver \
-                                                                                 the event again");
+                error!(
+                    svix_id = %delivery,
+                    outcome = "failed",
+                    error = %store,
+                    "the event could not be applied; Svix delivers it again"
+                );
                 metrics::event(event.kind.as_deref(), "failed");
                 WebhookResponse::of_store(&store)
             }
@@ -169,8 +189,7 @@ impl Webhook {
     }
 }
 
-/// The template's parameter `WebhookPath` adds a part to the route that nobody can guess. Only API Gateway knows the
-/// part.
+/// The template's parameter `WebhookPath` adds a secret part to the route. Only API Gateway has this part.
 fn is_own_route(key: &str) -> bool {
     key.strip_prefix(CLERK).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
@@ -185,7 +204,17 @@ fn log(delivery: &DeliveryId, kind: &str, receipt: &Receipt) {
     let outcome = answers::name(applied.as_ref().map(|applied| applied.outcome));
     let rank = applied.as_ref().and_then(|applied| applied.rank).map(|rank| rank.to_string());
     let (units, clerk_calls) = applied.as_ref().map(|applied| (applied.units, applied.clerk_calls)).unwrap_or_default();
-    info!(svix_id = %delivery, r#type = kind, entity = entity.kind().name(), id = %entity, outcome, rank, units, clerk_calls, "event");
+    info!(
+        svix_id = %delivery,
+        r#type = kind,
+        entity = entity.kind().name(),
+        id = %entity,
+        outcome,
+        rank,
+        units,
+        clerk_calls,
+        "event"
+    );
 }
 
 fn count(kind: &str, receipt: &Receipt, now: Millis, taken: Duration) {
@@ -196,7 +225,7 @@ fn count(kind: &str, receipt: &Receipt, now: Millis, taken: Duration) {
     }
 }
 
-/// The function as a service over Lambda's own events.
+/// The function as a service for Lambda's events.
 pub fn service<C>(
     webhook: Arc<Webhook>,
     clock: C,

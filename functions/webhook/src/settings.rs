@@ -1,4 +1,4 @@
-//! What the webhook function reads before its first event.
+//! Settings of the webhook function.
 
 use std::sync::Arc;
 
@@ -25,9 +25,9 @@ pub const GROUPS: &[&[Variable]] = &[
 pub struct Settings {
     pub directory_table: String,
     pub operations_table: String,
-    /// Events of other instances are refused.
+    /// The Clerk instance. Events of other instances are rejected.
     pub clerk: ClerkAccess,
-    /// The secrets with which Svix signs.
+    /// The signing secrets of the webhook.
     pub signature: Signatures,
     pub deletion: DeletionPolicy,
     pub mirror: Mirror,
@@ -59,7 +59,7 @@ impl Settings {
         })
     }
 
-    /// From now on the secrets are those that Secrets Manager holds.
+    /// Uses the secrets from Secrets Manager from now on.
     pub fn follow(&mut self, secrets: Option<&Arc<Secrets>>) {
         self.clerk.follow(secrets);
         self.signature.follow(secrets);

@@ -1,4 +1,4 @@
-//! The start of a function: what every `main.rs` does before its first invocation.
+//! The start of a function: the steps of every `main.rs` before the first invocation.
 
 use std::sync::Arc;
 
@@ -16,23 +16,23 @@ use crate::adapters::lambda::{log, metrics};
 use crate::core::millis::Clock;
 use crate::settings::variables::InvalidSettings;
 
-/// Looks a variable up.
+/// A look-up of variables by their names.
 type Lookup = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
-/// What a function has when it starts.
+/// The state of a function after its start.
 pub struct Boot {
-    /// How AWS is reached.
+    /// The configuration of the AWS clients.
     pub aws: SdkConfig,
     /// DynamoDB, with an open connection.
     pub dynamodb: Client,
-    /// What time it is.
+    /// The clock.
     pub clock: Clock,
     lookup: Lookup,
     secrets: Option<Arc<Secrets>>,
     metrics: metrics::Metrics,
 }
 
-/// Why a function cannot start. The log has said so already.
+/// Why a function cannot start. The error is already logged.
 #[derive(Debug, Error)]
 pub enum BootError {
     /// The secret cannot be read.
@@ -48,8 +48,7 @@ pub enum BootError {
 
 impl Boot {
     /// Starts the log and the metrics, reads the secret and the list of owned tables, and opens the connection to
-    /// DynamoDB.
-    /// `environment` and `clock` come from `main.rs`, which alone may read them.
+    /// DynamoDB. Only `main.rs` may read `environment` and `clock`; it passes them in.
     ///
     /// # Errors
     ///
@@ -79,12 +78,13 @@ impl Boot {
         read(&*self.lookup).map_err(BootError::from).inspect_err(incomplete)
     }
 
-    /// The secrets in Secrets Manager, if the function has any there: they may change while the function runs.
+    /// The secrets in Secrets Manager, if the function reads its secrets there: they may change while the function
+    /// runs.
     pub fn secrets(&self) -> Option<&Arc<Secrets>> {
         self.secrets.as_ref()
     }
 
-    /// The function as Lambda runs it: its metrics are written at the end of each invocation.
+    /// The function as Lambda runs it: it writes its metrics at the end of each invocation.
     pub fn counted<R, S>(
         &self,
         function: S,

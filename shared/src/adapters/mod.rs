@@ -1,4 +1,4 @@
-//! IO: thin, named after the technology and the role, each with its failures mapped where the call is made.
+//! Adapters: thin IO code, by technology and role. Each maps its own errors.
 
 pub mod aws;
 mod backoff;

@@ -1,18 +1,18 @@
-//! One TLS provider for the whole process, and the clients of everything that is not AWS.
+//! The TLS provider of the process, and HTTPS clients for everything except AWS.
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
 
-/// Makes ring the provider of every rustls client that is built from now on; reqwest panics without one.
+/// Installs ring as the provider of all rustls clients; reqwest panics without a provider.
 pub fn use_ring() {
-    // Fails only if a provider is installed already, which is then the one in use.
+    // Fails only if a provider is installed already; that one is then in use.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// An HTTP client that is built at its first call: most invocations ask nobody but DynamoDB, and loading the root
-/// certificates takes longer than the rest of the start.
+/// An HTTP client that is built at its first use: most invocations only use DynamoDB, and loading the root certificates
+/// takes longer than the rest of the start.
 #[derive(Debug)]
 pub struct HttpsClient {
     timeout: Duration,
@@ -20,12 +20,12 @@ pub struct HttpsClient {
 }
 
 impl HttpsClient {
-    /// A client whose requests may take `timeout` each.
+    /// A client with a time limit of `timeout` for each request.
     pub fn new(timeout: Duration) -> HttpsClient {
         HttpsClient { timeout, client: OnceLock::new() }
     }
 
-    /// The client. It follows no redirect: that would take a key elsewhere, and what answers there is not who was asked.
+    /// The client. It follows no redirects: those would send the key to another server.
     ///
     /// # Errors
     ///

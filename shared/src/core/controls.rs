@@ -1,67 +1,66 @@
-//! Negative controls: a switch for the guard of each invariant, so that a run of the tests can show that they would notice
-//! its removal.
+//! Negative controls: switch off the check of one invariant, to show that the tests notice it.
 //!
-//! In every build that is shipped [`guards`] is the constant `true`. With the feature `controls`, which no function and no
-//! command can link (`make links` looks), `make controls` removes one guard at run time and expects that a test of that
-//! invariant fails. The invariants are those of docs/guarantees.md.
+//! In all released builds [`guards`] is the constant `true`. With the feature `controls`, which no function and no
+//! command can link (`make links` verifies that), `make controls` removes one check at run time and expects that a test
+//! of that invariant fails. docs/guarantees.md lists the invariants.
 
-/// The invariants whose guard has a switch. The comment says what is missing without the guard.
+/// The invariants with a switch. Each comment says what happens without the check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Invariant {
-    /// Reconcile does not write a rank that has moved alone.
+    /// Reconcile does not write a state whose rank alone differs.
     I1,
-    /// The condition of a write asks only for another rank, not for a greater one.
+    /// A write only requires a different rank, not a greater one.
     I2,
     /// A live state may replace a tombstone.
     I3,
-    /// An absence from a listing is taken for a deletion, without a question to Clerk.
+    /// An absence from a listing counts as a deletion, without a confirmation by Clerk.
     I4,
-    /// An event of any instance is applied.
+    /// Events of all instances are applied.
     I5,
-    /// A record in Profiles is created again over the one that is there.
+    /// An existing record in Profiles is replaced by a new one.
     I6,
-    /// A state is written again although the same one is stored.
+    /// A state that is already stored is written again.
     I7,
     /// A placeholder grants the role that the token claims.
     I8,
     /// An event whose signature does not match is processed.
     I9,
-    /// The write-back to Clerk does not look at what Clerk has already.
+    /// The write-back does not check which keys exist in Clerk.
     I10,
-    /// A checkpoint moves although what its page has shown is not stored.
+    /// A checkpoint moves on although the entities of its page are not stored.
     I11,
-    /// A record of the stream counts as done although its consequences have failed.
+    /// A stream record counts as done although its effects have failed.
     I12,
-    /// Redaction leaves the record in Profiles as it is.
+    /// Redaction does not change the record in Profiles.
     I13,
-    /// Reconcile writes what is stored already.
+    /// Reconcile writes rows that are already stored.
     I14,
-    /// The rule in Rust admits a state of the same rank, which the condition refuses.
+    /// The rule in Rust admits a state of the same rank, which the DynamoDB condition rejects.
     I15,
-    /// An interrupted run goes on under other settings.
+    /// An interrupted run continues under other settings.
     I16,
-    /// A token of any category opens a session.
+    /// A token of any category is accepted as a session token.
     I17,
-    /// A deprovisioned user is let in.
+    /// A deprovisioned user is admitted.
     I18,
-    /// The export of an id that nobody knows is an empty record.
+    /// The export of an unknown id is an empty document.
     I19,
     /// A change of a record does not look whether the fields still have the values that were read.
     I20,
-    /// A purge does not look whose a row is that an index has found.
+    /// A purge does not check the owner of a row that an index has found.
     I23,
-    /// One caller may have Clerk asked at any time.
+    /// One caller can cause requests to Clerk at any time.
     I24,
 }
 
-/// Whether the guard of an invariant stands.
+/// Whether the check of an invariant is on.
 #[cfg(not(feature = "controls"))]
 #[inline]
 pub const fn guards(_: Invariant) -> bool {
     true
 }
 
-/// Whether the guard of an invariant stands: all do but the one that `ROLLCALL_CONTROL` names, such as `i4`.
+/// Whether the check of an invariant is on: all are, except the one in `ROLLCALL_CONTROL`, such as `i4`.
 #[cfg(feature = "controls")]
 #[expect(clippy::disallowed_methods, reason = "each process of a test has to know, whatever its main.rs hands on")]
 pub fn guards(invariant: Invariant) -> bool {

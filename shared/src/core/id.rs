@@ -1,4 +1,4 @@
-//! Clerk's ids, the application's own id of a user, and the keys under which the Directory keeps an entity.
+//! Clerk's ids, the internal id of a user, and the Directory's key of an entity.
 
 use std::fmt;
 
@@ -7,12 +7,12 @@ use strum::IntoStaticStr;
 use thiserror::Error;
 use uuid::Uuid;
 
-/// A string that cannot be one of Clerk's ids.
+/// A string that is not a valid id of Clerk.
 #[derive(Debug, Error)]
 #[error("an id must have 1 to 255 letters, digits, '_' or '-'")]
 pub struct InvalidId;
 
-/// Ids become parts of keys, URLs and log lines, so the alphabet is closed: no `#`, `/`, space or control character.
+/// Ids become parts of keys, URLs and log lines, so their alphabet is limited: no `#`, `/`, space or control character.
 fn is_id(text: &str) -> bool {
     (1..=255).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
@@ -63,28 +63,28 @@ macro_rules! id {
 }
 
 id!(
-    /// Clerk's id of a user, as `user_…`.
+    /// Clerk's id of a user, such as `user_…`.
     UserId
 );
 id!(
-    /// Clerk's id of an organization, as `org_…`.
+    /// Clerk's id of an organization, such as `org_…`.
     OrganizationId
 );
 id!(
-    /// Clerk's id of one membership, as `orgmem_…`: somebody who comes back gets another one.
+    /// Clerk's id of one membership, such as `orgmem_…`; a user who joins again gets another one.
     MembershipId
 );
 id!(
-    /// Clerk's id of an instance (one application in one environment), as `ins_…`.
+    /// Clerk's id of an instance (one application in one environment), such as `ins_…`.
     InstanceId
 );
 id!(
-    /// The `svix-id` of a message: the same over every retry and replay.
+    /// The `svix-id` of a message: the same for all retries and replays.
     DeliveryId
 );
 
 impl InstanceId {
-    /// The application's own id of a user, computable from Clerk's: creating twice is the same write, and a lookup by
+    /// The internal id of a user, computed from Clerk's id: creating a user twice writes the same row, and a look-up by
     /// either id is a `GetItem`.
     pub fn internal_id(&self, user: &UserId) -> InternalId {
         let namespace = Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("clerk:{self}").as_bytes());
@@ -92,8 +92,7 @@ impl InstanceId {
     }
 }
 
-/// The application's own id of a user (UUIDv5). A pseudonym: whoever knows the instance and the user's Clerk id can
-/// compute it.
+/// The internal id of a user (UUIDv5). A pseudonym: it can be computed from the instance and the Clerk id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct InternalId(Uuid);
@@ -101,7 +100,7 @@ pub struct InternalId(Uuid);
 impl std::str::FromStr for InternalId {
     type Err = InvalidId;
 
-    /// Only as Rollcall writes it: hyphens, lower case.
+    /// Only in the form that Rollcall writes: hyphens, lower case.
     fn from_str(text: &str) -> Result<InternalId, InvalidId> {
         let id = Uuid::parse_str(text).map_err(|_| InvalidId)?;
         if id.to_string() == text { Ok(InternalId(id)) } else { Err(InvalidId) }
@@ -114,7 +113,7 @@ impl fmt::Display for InternalId {
     }
 }
 
-/// The kinds of entities, in the order in which one depends on another.
+/// The kinds of entities. Each may depend on the ones before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase", const_into_str)]
@@ -128,12 +127,12 @@ pub enum Kind {
 impl Kind {
     pub const ALL: [Kind; 3] = [Kind::User, Kind::Organization, Kind::Membership];
 
-    /// The name of the kind, as logs, events and digests write it.
+    /// The name of the kind, in logs, events and digests.
     pub const fn name(self) -> &'static str {
         self.into_str()
     }
 
-    /// Of which kind the item under a key of the Directory is; nothing for a key that Rollcall does not make.
+    /// The kind of the row with this key in the Directory; nothing for a key that Rollcall does not make.
     pub fn from_key(key: &Key) -> Option<Kind> {
         match (key.pk.split_once('#')?.0, key.sk.as_str()) {
             ("USER", "USER") => Some(Kind::User),
@@ -144,7 +143,7 @@ impl Kind {
     }
 }
 
-/// One entity of Clerk's, by the ids under which Clerk and the Directory find it.
+/// One entity of Clerk, by its ids in Clerk and in the Directory.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EntityId {
@@ -199,7 +198,7 @@ impl InternalId {
 }
 
 impl EntityId {
-    /// Which kind it is of.
+    /// The kind of the entity.
     pub fn kind(&self) -> Kind {
         match self {
             EntityId::User(_) => Kind::User,
@@ -208,7 +207,7 @@ impl EntityId {
         }
     }
 
-    /// Those without whom it cannot live: a membership's user and organization.
+    /// The entities without which it cannot exist: the user and the organization of a membership.
     pub fn parents(&self) -> Vec<EntityId> {
         match self {
             EntityId::User(_) | EntityId::Organization(_) => Vec::new(),
@@ -218,7 +217,7 @@ impl EntityId {
         }
     }
 
-    /// Where the Directory keeps this entity.
+    /// The key of this entity in the Directory.
     pub fn key(&self, instance: &InstanceId) -> Key {
         match self {
             EntityId::User(user) => Key { pk: user_pk(instance, user), sk: "USER".to_owned() },
@@ -240,20 +239,19 @@ impl fmt::Display for EntityId {
     }
 }
 
-/// One of something for each kind of entity; of a caller, for the user, the active organization and the membership of
-/// it.
+/// One value for each kind of entity; for a caller: for the user, the active organization and the membership in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PerKind<T> {
-    /// Of users, or of the user.
+    /// For users, or the user.
     pub user: T,
-    /// Of organizations, or of the active one.
+    /// For organizations, or the active one.
     pub organization: T,
-    /// Of memberships, or of the user's in that organization.
+    /// For memberships, or the user's in that organization.
     pub membership: T,
 }
 
 impl<T> PerKind<T> {
-    /// That of a kind.
+    /// The value for a kind.
     pub fn get(&self, kind: Kind) -> &T {
         match kind {
             Kind::User => &self.user,
@@ -262,7 +260,7 @@ impl<T> PerKind<T> {
         }
     }
 
-    /// That of a kind, to be changed.
+    /// The value for a kind, mutable.
     pub fn get_mut(&mut self, kind: Kind) -> &mut T {
         match kind {
             Kind::User => &mut self.user,
@@ -271,12 +269,12 @@ impl<T> PerKind<T> {
         }
     }
 
-    /// The same three, borrowed.
+    /// The same three values, borrowed.
     pub fn as_ref(&self) -> PerKind<&T> {
         PerKind { user: &self.user, organization: &self.organization, membership: &self.membership }
     }
 
-    /// Something else for each.
+    /// The three values, each converted.
     pub fn map<U>(self, mut change: impl FnMut(T) -> U) -> PerKind<U> {
         PerKind {
             user: change(self.user),
@@ -285,7 +283,7 @@ impl<T> PerKind<T> {
         }
     }
 
-    /// Pairs with another three.
+    /// Pairs of the values of two.
     pub fn zip<U>(self, other: PerKind<U>) -> PerKind<(T, U)> {
         PerKind {
             user: (self.user, other.user),
@@ -294,13 +292,13 @@ impl<T> PerKind<T> {
         }
     }
 
-    /// The three, one after the other.
+    /// The three values in order.
     pub fn into_array(self) -> [T; 3] {
         [self.user, self.organization, self.membership]
     }
 }
 
-/// The partition key of a user and of everything that hangs off the user.
+/// The partition key of a user and of all rows of the user.
 pub fn user_pk(instance: &InstanceId, user: &UserId) -> String {
     format!("USER#{}", instance.internal_id(user))
 }
@@ -313,7 +311,7 @@ pub struct Key {
 }
 
 impl Key {
-    /// The key, if it has the form of those that Rollcall makes: no other may be said aloud, for it may be somebody's
+    /// The key, if Rollcall makes keys of this form: only such keys may be logged, because any other may be an e-mail
     /// address.
     pub fn made_here(&self) -> Option<&Key> {
         let is_organization = |id: &str| id.parse::<OrganizationId>().is_ok();

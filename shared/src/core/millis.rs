@@ -1,4 +1,4 @@
-//! A moment in Unix milliseconds, as Clerk writes every time.
+//! A time in Unix milliseconds, as in Clerk's data.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// The moment at which a piece of work stops and leaves the rest to the next call; none if it may take its time.
+/// The time at which a piece of work stops and leaves the rest to the next call; none if there is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Deadline(Option<Millis>);
 
@@ -29,26 +29,26 @@ impl From<Option<Millis>> for Deadline {
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
 
-/// Unix milliseconds that fit a rank's thirteen digits: from 1970 to the year 2286.
+/// Unix milliseconds with at most the thirteen digits of a rank: from 1970 to the year 2286.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "i64", into = "u64")]
 pub struct Millis(u64);
 
-/// A number that is no moment between 1970 and 2286.
+/// A number outside of 1970 to 2286.
 #[derive(Debug, Error)]
 #[error("a time must be Unix milliseconds between 0 and {}", Millis::MAX.0)]
 pub struct OutOfRange;
 
-/// Ten to the eleventh: as milliseconds a day in 1973, as seconds the year 5138. No event of Clerk's lies on the wrong
-/// side.
+/// Ten to the eleventh: as milliseconds a day in 1973, as seconds the year 5138. No time of an event of Clerk is
+/// ambiguous.
 const SECONDS_BELOW: u64 = 100_000_000_000;
 
 impl Millis {
     pub const ZERO: Millis = Millis(0);
-    /// The greatest moment that thirteen digits can hold.
+    /// The greatest time with thirteen digits.
     pub const MAX: Millis = Millis(9_999_999_999_999);
 
-    /// The moment as a number of milliseconds.
+    /// The time as a number of milliseconds.
     pub const fn get(self) -> u64 {
         self.0
     }
@@ -63,18 +63,18 @@ impl Millis {
         Ok(if moment.0 < SECONDS_BELOW { Millis(moment.0 * 1000) } else { moment })
     }
 
-    /// Milliseconds from `earlier` to this moment, 0 if `earlier` is the later one.
+    /// Milliseconds from `earlier` to this time, 0 if `earlier` is later.
     pub const fn since(self, earlier: Millis) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// The next moment, or the last that there is.
+    /// The next millisecond, or the last one.
     #[must_use]
     pub fn next(self) -> Millis {
         Millis(self.0 + 1).min(Millis::MAX)
     }
 
-    /// The calendar day in UTC, as `2026-11-21`.
+    /// The day in UTC, such as `2026-11-21`.
     pub fn utc_date(self) -> String {
         let seconds = i64::try_from(self.0 / 1000).unwrap_or_default();
         time::OffsetDateTime::from_unix_timestamp(seconds)
@@ -93,7 +93,7 @@ impl TryFrom<i64> for Millis {
 }
 
 impl From<SystemTime> for Millis {
-    /// The nearest moment that thirteen digits can hold.
+    /// The nearest time with thirteen digits.
     fn from(time: SystemTime) -> Millis {
         let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         u64::try_from(since_epoch).map_or(Millis::MAX, |ms| Millis(ms).min(Millis::MAX))

@@ -1,8 +1,8 @@
-//! Decisions over values: synchronous, pure, with no SDK, no HTTP client, no clock and no environment.
+//! Decisions over values: synchronous and pure, without SDK, HTTP client, clock and environment.
 //!
-//! Read [`mirror`] first: the one rule that every writer obeys. Then [`clerk`], what Clerk sends. [`session`] says who a caller is
-//! and who is refused, [`ensure`] what a caller is given. [`reconcile`] is about whole listings and whole tables,
-//! [`deletion`] about what follows from a deletion. [`controls`] lets the tests remove one guard at a time.
+//! Start with [`mirror`]: the rule that all writers obey. Then [`clerk`], Clerk's data. [`session`] authenticates
+//! callers, [`ensure`] decides about callers. [`reconcile`] decides about whole listings and tables, [`deletion`] about
+//! the effects of deletions. [`controls`] lets the tests remove one check at a time.
 
 pub mod account;
 pub mod clerk;

@@ -1,23 +1,23 @@
-//! Errors that a client sees: problem details (RFC 9457), which say what to do and leak nothing.
+//! Errors for clients: problem details (RFC 9457) that say what to do and contain no internals.
 
 use serde::Serialize;
 
 /// The media type of a problem.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
-/// One kind of error of the HTTP contract.
+/// One kind of error of the HTTP API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Problem {
     pub status: u16,
-    /// The name that machines match on.
+    /// The machine-readable name.
     pub code: &'static str,
-    /// What kind of problem it is.
+    /// The title of the problem.
     pub title: &'static str,
     /// What to do about it.
     pub detail: &'static str,
 }
 
-/// The body of the answer.
+/// The body of the response.
 #[derive(Debug, Serialize)]
 pub struct ProblemBody<'a> {
     r#type: String,
@@ -31,7 +31,7 @@ pub struct ProblemBody<'a> {
 }
 
 impl Problem {
-    /// The body, for one request. `support` is whom to ask, where the problem's detail says that one should.
+    /// The body, for one request. `support` is the contact, for problems whose detail mentions one.
     pub fn body<'a>(&'a self, request_id: &'a str, support: Option<&'a str>) -> ProblemBody<'a> {
         ProblemBody {
             r#type: format!("urn:rollcall:problem:{}", self.code),

@@ -1,14 +1,14 @@
-//! Profiles: the application's own record of a user and of each membership.
+//! Profiles: the application's records of users and memberships.
 //!
-//! Rollcall creates a record once, with the application's defaults, and never touches it again: no value of Clerk's is
-//! mirrored into it. It may hold whatever the application puts there.
+//! Rollcall creates a record once, with the application's defaults, and never changes it afterwards: none of Clerk's
+//! values are copied into it. The application may store anything in it.
 
 use serde_json::{Map, Value};
 
 use super::id::{EntityId, InstanceId, InternalId, Key, OrganizationId, PerKind, UserId, user_pk};
 use super::millis::Millis;
 
-/// Attributes that Rollcall sets, which defaults cannot.
+/// The attributes that Rollcall sets and defaults cannot.
 pub const RESERVED: [&str; 5] = ["pk", "sk", "user_id", "organization_id", "created_at"];
 
 /// Attributes that neither defaults nor the owner of a record may set: [`RESERVED`], the mark of a redaction, the count of the
@@ -16,7 +16,7 @@ pub const RESERVED: [&str; 5] = ["pk", "sk", "user_id", "organization_id", "crea
 pub const PROTECTED: [&str; 8] =
     ["pk", "sk", "user_id", "organization_id", "created_at", "redacted_at", "profile_version", "expires_at"];
 
-/// What new records hold beyond [`RESERVED`].
+/// The default attributes of new records, besides [`RESERVED`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Defaults {
     pub user: Map<String, Value>,
@@ -28,12 +28,12 @@ pub struct Defaults {
 pub struct Profile(pub Map<String, Value>);
 
 impl Profile {
-    /// The first record of a user.
+    /// The new record of a user.
     pub fn of_user(instance: &InstanceId, user: &UserId, defaults: &Defaults, now: Millis) -> Profile {
         Profile::new(user_key(instance, user), instance.internal_id(user), None, &defaults.user, now)
     }
 
-    /// The first record of a membership.
+    /// The new record of a membership.
     pub fn of_membership(
         instance: &InstanceId,
         user: &UserId,
@@ -67,7 +67,7 @@ impl Profile {
         Profile(attributes)
     }
 
-    /// What its owner sees: everything but the table's own keys.
+    /// What the owner sees: all attributes except the keys of the table.
     pub fn shown(mut self) -> Map<String, Value> {
         self.0.remove("pk");
         self.0.remove("sk");
@@ -106,12 +106,12 @@ impl RecordId {
     }
 }
 
-/// Where the record of a user is kept.
+/// The key of a user's record.
 pub fn user_key(instance: &InstanceId, user: &UserId) -> Key {
     Key { pk: user_pk(instance, user), sk: "PROFILE".to_owned() }
 }
 
-/// Where the record of a membership is kept: under the key of the membership itself, in the other table.
+/// The key of a membership's record: the same as that of the membership in the Directory.
 pub fn membership_key(instance: &InstanceId, user: &UserId, organization: &OrganizationId) -> Key {
     EntityId::Membership { user: user.clone(), organization: organization.clone() }.key(instance)
 }

@@ -1,21 +1,21 @@
-//! What Rollcall's three tables look like, so that a command can tell whether it was given the right names.
+//! The shapes of Rollcall's three tables, so that a command can check whether a setting names the right table.
 
 use std::collections::BTreeMap;
 
-/// The partition key and the sort key of each of the three.
+/// The partition key and the sort key of all three tables.
 const KEYS: [&str; 2] = ["pk", "sk"];
 /// The Directory's index, and its keys.
 const MEMBERS: &str = "members";
 const MEMBERS_KEYS: [&str; 2] = ["organization_id", "user_pk"];
-/// What the Directory's stream carries: a consequence depends on what has changed.
+/// The view type of the Directory's stream: effects depend on what has changed.
 const BOTH_IMAGES: &str = "NEW_AND_OLD_IMAGES";
 
-/// One of the three.
+/// One of the three tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The copy of Clerk.
     Directory,
-    /// The application's own records.
+    /// The application's records.
     Profiles,
     Operations,
 }
@@ -25,28 +25,28 @@ pub enum Role {
 pub struct Shape {
     /// The names of its partition key and of its sort key, if it has one.
     pub keys: Vec<String>,
-    /// The same of each of its global indexes, by name.
+    /// The key attributes of each global index, by name.
     pub indexes: BTreeMap<String, Vec<String>>,
-    /// What its stream carries, if it has one.
+    /// The view type of its stream, if it has one.
     pub stream: Option<String>,
 }
 
-/// Why a table of this shape cannot play this role; nothing if it can.
+/// Why a table of this shape cannot be used in this role; nothing if it can.
 pub fn problem(role: Role, shape: &Shape) -> Option<String> {
     if shape.keys != KEYS {
         return Some(format!("the keys are {}, expected pk and sk", shape.keys.join(" and ")));
     }
     let has_members = shape.indexes.get(MEMBERS).is_some_and(|keys| keys == &MEMBERS_KEYS);
     match role {
-        Role::Directory if !has_members => {
-            Some(format!("the index {MEMBERS} by organization_id and user_pk is missing, which the Directory requires"))
-        }
+        Role::Directory if !has_members => Some(format!(
+            "the table lacks the index {MEMBERS} by organization_id and user_pk, so it is not a Directory table"
+        )),
         Role::Directory if shape.stream.as_deref() != Some(BOTH_IMAGES) => {
-            Some("the stream of new and old images is missing, which the Directory requires".to_owned())
+            Some("the table lacks the stream of new and old images, which the Directory requires".to_owned())
         }
-        Role::Profiles | Role::Operations if has_members => {
-            Some(format!("the index {MEMBERS} by organization_id and user_pk exists, which only the Directory has"))
-        }
+        Role::Profiles | Role::Operations if has_members => Some(format!(
+            "the table has the index {MEMBERS} by organization_id and user_pk, so it is a Directory table"
+        )),
         _ => None,
     }
 }
@@ -82,21 +82,25 @@ mod tests {
             (Role::Directory, &directory, None),
             (Role::Profiles, &bare, None),
             (Role::Operations, &bare, None),
-            // An application may follow its own records.
+            // The application may have a stream of its own records.
             (Role::Profiles, &streamed, None),
-            (Role::Directory, &bare, Some("the index members by organization_id and user_pk is missing")),
-            (Role::Profiles, &directory, Some("the index members by organization_id and user_pk exists")),
-            (Role::Operations, &directory, Some("the index members by organization_id and user_pk exists")),
-            (Role::Directory, &shape(&KEYS, &MEMBERS_KEYS, None), Some("the stream of new and old images is missing")),
+            (Role::Directory, &bare, Some("the table lacks the index members by organization_id and user_pk")),
+            (Role::Profiles, &directory, Some("the table has the index members by organization_id and user_pk")),
+            (Role::Operations, &directory, Some("the table has the index members by organization_id and user_pk")),
+            (
+                Role::Directory,
+                &shape(&KEYS, &MEMBERS_KEYS, None),
+                Some("the table lacks the stream of new and old images"),
+            ),
             (
                 Role::Directory,
                 &shape(&KEYS, &MEMBERS_KEYS, Some("NEW_IMAGE")),
-                Some("the stream of new and old images is missing"),
+                Some("the table lacks the stream of new and old images"),
             ),
             (
                 Role::Directory,
                 &shape(&KEYS, &["user_pk"], Some(BOTH_IMAGES)),
-                Some("the index members by organization_id and user_pk is missing"),
+                Some("the table lacks the index members by organization_id and user_pk"),
             ),
             (Role::Profiles, &shape(&["user_id"], &[], None), Some("the keys are user_id, expected pk and sk")),
             (Role::Operations, &shape(&["sk", "pk"], &[], None), Some("the keys are sk and pk")),

@@ -1,6 +1,7 @@
-//! The write-back: what of a user goes into Clerk's public metadata, so that session claims can carry it.
+//! The write-back: adds a user's internal id and role to the public metadata in Clerk, so that session claims can
+//! contain them.
 //!
-//! Only what is missing there is ever written. Whoever has put something else there has had a reason.
+//! Only missing keys are written. Other values were set on purpose, so they stay.
 
 use serde_json::{Map, Value};
 
@@ -10,23 +11,23 @@ use super::id::{InternalId, Kind};
 use super::mirror::item::Item;
 use super::mirror::roles;
 
-/// Where the internal id goes.
+/// The key of the internal id.
 pub const ID: &str = "dbId";
-/// Where the role goes.
+/// The key of the role.
 pub const ROLE: &str = "role";
 
 /// What a user's public metadata lacks.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Link {
-    /// What is to be added.
+    /// The keys to add, with their values.
     pub missing: Map<String, Value>,
-    /// Whether another internal id stands where this one should.
+    /// Whether the metadata contain another internal id.
     pub conflicts: bool,
 }
 
 /// What the public metadata of the user with this internal id lacks.
 pub fn link(metadata: &Map<String, Value>, id: InternalId) -> Link {
-    // Clerk's way of removing a key is to set it to null.
+    // Setting a key to null is Clerk's way of removing it.
     let present = |name: &str| metadata.get(name).filter(|value| !value.is_null() && guards(Invariant::I10));
     let mut link = Link::default();
     let id = Value::from(id.to_string());
@@ -35,18 +36,18 @@ pub fn link(metadata: &Map<String, Value>, id: InternalId) -> Link {
         Some(other) => link.conflicts = *other != id,
     }
     if present(ROLE).is_none() {
-        // What the copy says of a user without a role.
+        // The Directory's role of a user without a role.
         link.missing.insert(ROLE.to_owned(), roles::USER.into());
     }
     link
 }
 
-/// The same of metadata as Clerk has them, whether all of it can be read or not.
+/// The same for Clerk's metadata, whether they can be read completely or not.
 pub fn of_metadata(metadata: &Metadata, id: InternalId) -> Link {
     link(&metadata.keys(&[ID, ROLE]), id)
 }
 
-/// What the metadata in a row of the Directory lacks; nothing for all but live users of whom more than a token is known.
+/// What the metadata in a row of the Directory lack; nothing except for live users who are no placeholders.
 pub fn of_item(item: &Item) -> Link {
     let id = item.key.pk.split_once('#').and_then(|(_, id)| serde_json::from_value(id.into()).ok());
     let Some(id) =
@@ -56,7 +57,7 @@ pub fn of_item(item: &Item) -> Link {
     };
     match item.fields.get("public_metadata") {
         Some(Value::Object(metadata)) => link(metadata, id),
-        // What DynamoDB cannot hold as a map is kept as its text.
+        // Metadata that DynamoDB cannot store as a map are stored as text.
         Some(Value::String(text)) => of_metadata(&Metadata::from_json(text), id),
         _ => link(&Map::new(), id),
     }

@@ -1,4 +1,4 @@
-//! Applies a state by the rule: write, and where only Clerk can say, ask Clerk and write what it answers.
+//! Applies a state by the rule: writes it conditionally, and asks Clerk where only Clerk's state decides.
 
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
@@ -19,45 +19,45 @@ use crate::core::mirror::rank::Rank;
 use crate::core::mirror::roles::Roles;
 use crate::core::mirror::rule::Outcome;
 
-/// Rounds of write and question before the entity is left to a later attempt: each round is lost only to another
-/// writer of the same entity.
+/// Maximum number of steps (a write, or a request to Clerk) before the state is left to a later attempt: a write fails
+/// only because another writer has changed the same entity.
 const MAX_ROUNDS: usize = 7;
 
-/// What applying a state needs.
+/// The dependencies of applying a state.
 #[derive(Debug)]
 pub struct Applier {
-    /// Where states are kept.
+    /// The Directory.
     pub directory: Directory,
     pub clerk: ClerkApi,
-    /// Whose copy this is.
+    /// The configured instance.
     pub instance: InstanceId,
-    /// Which names are roles.
+    /// The allowed roles.
     pub roles: Roles,
 }
 
-/// What became of a state.
+/// The result of applying a state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Applied {
-    /// What became of it.
+    /// The outcome.
     pub outcome: Outcome,
-    /// What the Directory holds now, as far as this has seen it; nothing if there is nothing.
+    /// The stored row, as far as it was read; nothing if there is none.
     pub item: Option<Item>,
     /// The rank that was offered last.
     pub rank: Option<Rank>,
     /// Write units used.
     pub units: f64,
-    /// Questions put to Clerk.
+    /// Requests to Clerk.
     pub clerk_calls: u32,
 }
 
-/// A state that could not be applied.
+/// Why a state was not applied, with what is known.
 #[derive(Debug, Error)]
 #[error("{error}")]
 pub struct NotApplied {
     pub error: ApplyError,
-    /// What the Directory was last seen to hold.
+    /// The stored row that was read last.
     pub stored: Option<Item>,
-    /// Questions put to Clerk.
+    /// Requests to Clerk.
     pub clerk_calls: u32,
 }
 
@@ -66,17 +66,17 @@ pub struct NotApplied {
 pub enum ApplyError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Only Clerk could have said, and did not.
+    /// A request to Clerk was necessary and failed.
     #[error(transparent)]
     Clerk(#[from] ClerkError),
-    /// Clerk answered with a state older than the one that asked, as a lagging replica does.
-    #[error("Clerk's response is older than the event")]
+    /// Clerk returned an older state than that of the event, as a lagging replica does.
+    #[error("Clerk returned an older state of the entity than the event has (replica lag)")]
     Behind,
-    /// A membership ended, but neither the event nor Clerk says of which generation it was.
-    #[error("the membership deletion has no created_at")]
+    /// A membership was deleted, but neither the event nor Clerk contains its generation.
+    #[error("the generation of the deleted membership is unknown: neither the event nor Clerk has its created_at")]
     Undated,
-    /// Other writers were faster, every time.
-    #[error("the entity is changing too fast")]
+    /// Other writers have changed the row at every attempt.
+    #[error("other writers changed the Directory row at every attempt")]
     Contended,
 }
 
@@ -87,13 +87,12 @@ impl Applied {
 }
 
 impl Applier {
-    /// Goes on from `next` until it is known what becomes of the entity. `stored` is the item that is known to be
-    /// there,
-    /// `until` the moment after which Clerk's silence counts as none; without one its own limit holds.
+    /// Continues with `next` until the outcome is final. `stored` is the row that is known to be stored. After `until`,
+    /// a missing response of Clerk counts as a failure; without `until` only the client's own time limit applies.
     ///
     /// # Errors
     ///
-    /// [`NotApplied`]: but for [`ApplyError::Undated`], nothing is lost if the same is tried again.
+    /// [`NotApplied`]: except for [`ApplyError::Undated`], a retry may succeed.
     pub async fn apply(
         &self,
         entity: &EntityId,
@@ -135,20 +134,19 @@ impl Applier {
                 so_far.item = Some(write.item);
                 Ok(Next::Settled(Outcome::Applied))
             }
-            Put::Refused(found) => {
+            Put::ConditionFailed(found) => {
                 so_far.item = found.map(|item| *item);
                 Ok(decide::refused(&write, so_far.item.as_ref(), context))
             }
         }
     }
 
-    /// Asks Clerk for an entity, until a moment if there is one. If the client is one instance's alone, the answer is
-    /// proven
-    /// to be that instance's.
+    /// Fetches an entity from Clerk, until `until` if it is given. If the client uses verified keys only, the response
+    /// is proven to come from this instance.
     ///
     /// # Errors
     ///
-    /// [`ClerkError`]; silence is [`ClerkError::Unavailable`].
+    /// [`ClerkError`]; a missing response is [`ClerkError::Unavailable`].
     pub async fn ask(&self, entity: &EntityId, until: Option<Instant>) -> Result<Option<Entity>, ClerkError> {
         let answer = self.clerk.fetch_proven(entity);
         match until {

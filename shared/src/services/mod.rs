@@ -1,4 +1,4 @@
-//! The order of IO around the core's decisions.
+//! Services: the sequence of requests around the core's decisions.
 
 pub mod account;
 pub mod apply;

@@ -1,4 +1,4 @@
-//! The application's records of users and memberships that have come: created once, with defaults, and never touched again.
+//! Provisioning: creates the records of new users and memberships, once, with default values.
 
 use crate::adapters::dynamo::error::StoreError;
 use crate::adapters::dynamo::profiles::Profiles;
@@ -10,18 +10,18 @@ use crate::core::profile;
 use crate::core::profile::{Defaults, Profile};
 
 pub struct Provision {
-    /// Where the records are.
+    /// The Profiles table.
     pub profiles: Profiles,
-    /// Whose copy this is.
+    /// The configured instance.
     pub instance: InstanceId,
-    /// What new records hold.
+    /// The default attributes of new records.
     pub defaults: Defaults,
-    /// What time it is.
+    /// The clock.
     pub clock: Clock,
 }
 
 impl Provision {
-    /// Where the record of an item is; nothing for an organization, a tombstone, and an item that says of nobody.
+    /// The key of the record for a row; nothing for an organization, a tombstone, and a row without an entity.
     pub fn key(&self, item: &Item) -> Option<Key> {
         match item.entity().filter(|_| !item.is_deleted())? {
             EntityId::User(user) => Some(profile::user_key(&self.instance, &user)),
@@ -32,11 +32,11 @@ impl Provision {
         }
     }
 
-    /// Creates the records of items that have none. Answers how many it created: whoever has ended meanwhile gets none.
+    /// Creates the missing records of these rows. Returns how many it created: deleted owners get none.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: what was created until then stays.
+    /// [`StoreError`]: created records stay.
     pub async fn create(&self, items: impl IntoIterator<Item = &Item>) -> Result<u64, StoreError> {
         self.profiles.create_all(items.into_iter().filter_map(|item| self.record(item)).collect()).await
     }
@@ -44,7 +44,8 @@ impl Provision {
     fn record(&self, item: &Item) -> Option<(Profile, Vec<(Key, OwnerState)>)> {
         let now = (self.clock)();
         let entity = item.entity().filter(|_| !item.is_deleted())?;
-        // Of a membership's user and organization only the end is asked about: their own events may be on the way.
+        // The user and the organization of a membership need not be stored yet, only not deleted: their own events may
+        // still arrive.
         let parents = entity.parents();
         let parents = parents.iter().map(|parent| (parent.key(&self.instance), OwnerState::HasNotEnded));
         let owners = std::iter::once((item.key.clone(), OwnerState::Lives)).chain(parents).collect();

@@ -1,8 +1,7 @@
-//! What follows from a change of the Directory: its stream's records in, consequences out, each of them idempotent.
+//! The effects of changes of the Directory: processes stream records, each idempotently.
 //!
-//! Records are followed in their order. Where one fails, it and all after it come again; what is left undone for good
-//! is
-//! found by reconcile, which does the same steps.
+//! Stream records are processed in order. If one fails, Lambda delivers it and all later ones again. Effects that are
+//! lost for good are found by reconcile, which does the same steps.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -26,67 +25,66 @@ use crate::core::mirror::change::{Change, What};
 use crate::core::mirror::item::{Item, PURGING_AT};
 use crate::core::write_back;
 
-/// Write-backs of one batch may take so long, waiting for their turn included: the ends in the next batch must not wait
-/// for
-/// them.
+/// Time limit for the write-backs of one batch, with the waits for the rate limiter: the deletions in the next batch
+/// must not wait for them.
 const TIME_FOR_LINKS: Duration = Duration::from_secs(15);
 
-/// One record of the stream.
+/// One stream record.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
-    /// The row before; nothing if there was none.
+    /// The row before; nothing if it is new.
     pub old: Option<Item>,
-    /// The row after; nothing if it has been removed.
+    /// The row after; nothing if it was deleted.
     pub new: Option<Item>,
 }
 
 pub struct Reactor {
-    /// The records of newcomers.
+    /// Creates the records of new users and memberships.
     pub provision: Provision,
-    /// The ends of memberships, and what deletions remove.
+    /// Completes the effects of deletions.
     pub deletions: Deletions,
-    /// Whether ends may be followed: where the webhook alone writes the Directory they may not.
+    /// Whether the effects of deletions are processed: not if only the webhook may write the Directory.
     pub follows_ends: bool,
     /// The write-back, unless it is off.
     pub links: Option<Links>,
-    /// Where changes are told.
+    /// The bus of the change events.
     pub bus: Bus,
-    /// What time it is.
+    /// The clock.
     pub clock: Clock,
 }
 
-/// Why a record's consequences are not done.
+/// Why the effects of a stream record are not complete.
 #[derive(Debug, Error)]
 pub enum ReactError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// What a deletion removes could not be removed.
+    /// The data of a deleted user could not be removed.
     #[error(transparent)]
     Purge(#[from] PurgeError),
-    /// The bus did not take the event.
+    /// The bus did not accept the change event.
     #[error(transparent)]
     Bus(#[from] BusError),
-    /// An end with too many consequences for one invocation: the next one goes on.
-    #[error("the deadline was reached")]
+    /// A deletion has too many effects for one invocation: the next one continues.
+    #[error("the invocation ran out of time; the next invocation continues")]
     OutOfTime,
 }
 
-/// Where a batch stopped: at this record, by its place.
+/// The stream record at which a batch stopped, and the reason.
 #[derive(Debug, Error)]
-#[error("record {at}: {error}")]
+#[error("stream record {at} of the batch: {error}")]
 pub struct Stopped {
-    /// The first record that is not done.
+    /// The index of the first stream record that is not done.
     pub at: usize,
     #[source]
     pub error: ReactError,
 }
 
 impl Reactor {
-    /// Follows the records of a batch, until the deadline.
+    /// Processes the stream records of a batch, until the deadline.
     ///
     /// # Errors
     ///
-    /// [`Stopped`]: all before that record is done.
+    /// [`Stopped`]: all stream records before that one are done.
     pub async fn react(&self, records: &[Record], deadline: Deadline) -> Result<(), Stopped> {
         let (mut changes, mut unlinked) = (Vec::new(), BTreeSet::new());
         let mut stopped = Ok(());
@@ -107,51 +105,50 @@ impl Reactor {
         if let Err(earlier) = self.tell(&changes).await {
             stopped = Err(earlier);
         }
-        // Last, and never a reason to stop: reconcile does what is left of it.
+        // Last, and without errors: reconcile does the remaining write-backs.
         self.write_back(&unlinked).await;
         stopped
     }
 
-    /// What a record asks for in the tables.
+    /// Completes the effects of a stream record in the tables.
     async fn follow(&self, record: &Record, deadline: Deadline) -> Result<(), ReactError> {
         if deadline.is_over((self.clock)()) {
             return Err(ReactError::OutOfTime);
         }
         let Some(new) = &record.new else {
             let key = record.old.as_ref().and_then(|old| old.key.made_here());
-            tracing::warn!(pk = key.map(|key| &key.pk), "a Directory row was removed by an operator");
+            tracing::warn!(
+                pk = key.map(|key| &key.pk),
+                "a Directory row was deleted, by an undo under MIRROR=off or by another program"
+            );
             return Ok(());
         };
-        // The mark of a purge is no end of its own: whoever has set it is at work, or will be followed by the schedule.
+        // The mark of a purge is no deletion of its own: the purge that has set it continues, or the hourly purge does.
         if new.is_unfinished() && !new.fields.contains_key(PURGING_AT) && self.follows_ends {
             let followed = self.deletions.follow(new, deadline).await?;
             if let Own::Waits(until) = followed.own {
                 tracing::info!(
                     pk = new.key.pk,
                     until = until.get(),
-                    "the deletion can be undone within the grace \
-                                                                      period"
+                    "the deletion can be undone within the grace period"
                 );
             }
             let finished = followed.cascade;
             if finished.ended > 0 {
                 tracing::info!(
                     pk = new.key.pk,
-                    ended = finished.ended,
-                    "memberships of a deleted user or \
-                                                                         organization were deleted"
+                    cascade_deleted = finished.ended,
+                    "memberships of a deleted user or organization were deleted"
                 );
             }
             match finished.left {
                 Remaining::Nothing | Remaining::UserData | Remaining::Superseded => {}
                 Remaining::Deadline => return Err(ReactError::OutOfTime),
-                // One that cannot be read never can: it must not keep all that comes after it waiting for a day.
-                // Without its mark
-                // reconcile finds the tombstone.
+                // An unreadable membership stays unreadable: it must not block all later stream records for a day. The
+                // tombstone has no mark, so reconcile finds it.
                 Remaining::Memberships => tracing::warn!(
                     pk = new.key.pk,
-                    "remaining memberships are left to \
-                                                                           reconcile"
+                    "some memberships of the deleted entity were not deleted; the next run of reconcile deletes them"
                 ),
             }
         }
@@ -167,7 +164,7 @@ impl Reactor {
             if Kind::from_key(&new.key) == Some(Kind::Membership) && self.follows_ends {
                 match self.deletions.cascade.end_orphan(new).await? {
                     None | Some(One::Nothing) => {}
-                    // Reconcile ends the busy one.
+                    // Reconcile deletes the one that was changing.
                     Some(One::Ended { .. } | One::Busy) => return Ok(()),
                 }
             }
@@ -176,7 +173,7 @@ impl Reactor {
         Ok(())
     }
 
-    /// Tells the changes, in their order, on the bus and in the log.
+    /// Publishes the changes in order on the bus, and logs them.
     async fn tell(&self, changes: &[(usize, Change)]) -> Result<(), Stopped> {
         for some in changes.chunks(MAX_EVENTS) {
             let events: Vec<&Change> = some.iter().map(|(_, change)| change).collect();
@@ -196,7 +193,7 @@ impl Reactor {
                 match links.link(user).await {
                     Ok(_) => left -= 1,
                     Err(error) => {
-                        tracing::warn!(%error, "a write-back failed");
+                        tracing::warn!(%error, "the write-back of dbId and role failed");
                         if !error.concerns_one() {
                             break;
                         }
@@ -204,19 +201,22 @@ impl Reactor {
                 }
             }
         };
-        // Whatever is cut off is as good as not begun: reconcile asks Clerk anew.
+        // A write-back that is cut off counts as not begun: reconcile asks Clerk again.
         let _ = timeout(TIME_FOR_LINKS, all).await;
         if left > 0 {
-            tracing::warn!(left, "remaining write-backs are left to reconcile");
+            tracing::warn!(left, "some write-backs were not done; the next run of reconcile does them");
         }
     }
 }
 
-/// Whose metadata lacks something, if it is a user's.
+/// The user whose metadata lack something; nothing for other rows.
 fn unlinked_user(item: &Item) -> Option<UserId> {
     let link = write_back::of_item(item);
     if link.conflicts {
-        tracing::warn!(pk = item.key.pk, "the user's metadata in Clerk contains another dbId");
+        tracing::warn!(
+            pk = item.key.pk,
+            "the dbId in the user's metadata in Clerk is not the internal id; the metadata was not changed"
+        );
         metrics::writeback_conflict();
     }
     match item.entity()? {
@@ -225,7 +225,7 @@ fn unlinked_user(item: &Item) -> Option<UserId> {
     }
 }
 
-/// The audit log: who changed, how, when and through which path; the names of fields, and no value.
+/// The audit log: the entity, the kind of change, the time and the writer; the names of fields, but no values.
 fn log(change: &Change) {
     let Change { entity, kind, id, changed, rank, source, cache_tags } = change;
     tracing::info!(

@@ -1,4 +1,4 @@
-//! The webhook's path, once a message is known to be Clerk's: decide, then apply.
+//! Processes a verified event: decides which write it needs, then applies it.
 
 use super::apply::{Applied, Applier, ApplyError};
 use crate::core::clerk::event::Dated;
@@ -10,20 +10,20 @@ use crate::core::mirror::item::{Provenance, Writer};
 use crate::core::mirror::projection::Context;
 use crate::core::mirror::rule::Stamp;
 
-/// What receiving an event needs.
+/// The dependencies of receiving an event.
 #[derive(Debug)]
 pub struct Receiver {
     pub applier: Applier,
-    /// What deletions leave, and whether anything is kept.
+    /// The deletion policy, and whether live users and memberships are stored.
     pub policy: Policy,
 }
 
-/// What became of an event.
+/// The result of an event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Receipt {
-    /// Whose state it was.
+    /// The entity of the event.
     pub entity: EntityId,
-    /// What became of it; nothing if the policy keeps no such entity.
+    /// The result of the write; nothing if entities of this kind are not stored.
     pub applied: Option<Applied>,
 }
 
@@ -32,7 +32,7 @@ impl Receiver {
     ///
     /// # Errors
     ///
-    /// [`ApplyError`]: but for [`ApplyError::Undated`], nothing is lost if the message is delivered again.
+    /// [`ApplyError`]: except for [`ApplyError::Undated`], another delivery of the message may succeed.
     pub async fn receive(&self, dated: Dated, delivery: DeliveryId, now: Millis) -> Result<Receipt, ApplyError> {
         let entity = dated.event.entity();
         let provenance = Provenance { applied_at: now, applied_by: Writer::Webhook, delivery_id: Some(delivery) };

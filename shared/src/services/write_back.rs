@@ -1,4 +1,4 @@
-//! The write-back into Clerk: a user's internal id and role, where they are missing there.
+//! The write-back: adds a user's internal id and role in Clerk if they are missing there.
 
 use thiserror::Error;
 
@@ -13,64 +13,64 @@ use crate::core::millis::Clock;
 use crate::core::reconcile::rate_limiter::RateLimiter;
 use crate::core::write_back as core;
 
-/// Requests for one user: what is there, and what is added.
+/// Requests for one user: one reads the metadata, one adds the missing keys.
 const REQUESTS: u32 = 2;
 
-/// What writing back needs.
+/// The dependencies of the write-back.
 pub struct Links {
     clerk: ClerkApi,
     instance: InstanceId,
     rate_share: u8,
-    /// What all containers together may ask.
+    /// The request budget of all containers together.
     budget: Budget,
     clock: Clock,
 }
 
-/// What became of a user's metadata.
+/// The result for one user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Linked {
     /// Whether Clerk has the user.
     pub found: bool,
     /// Whether something was missing and has been written.
     pub written: bool,
-    /// Whether another internal id stands there.
+    /// Whether the metadata contain another internal id.
     pub conflicts: bool,
 }
 
 /// Why nothing was written.
 #[derive(Debug, Error)]
 pub enum LinkError {
-    /// The request to Clerk failed, or did not take it.
+    /// The request to Clerk failed.
     #[error(transparent)]
     Clerk(#[from] ClerkError),
-    /// All containers together have asked as much as they may for now.
+    /// The request budget is used up.
     #[error("the function's share of Clerk's rate limit is used up")]
     Share,
-    /// What they have asked cannot be counted.
+    /// The request budget cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl LinkError {
-    /// Whether Clerk would answer about others.
+    /// Whether Clerk may respond about other users.
     pub fn concerns_one(&self) -> bool {
         matches!(self, LinkError::Clerk(error) if error.concerns_one())
     }
 }
 
 impl Links {
-    /// Write-backs to this instance, at so many percent of Clerk's rate.
+    /// The write-back to this instance, with so many percent of Clerk's rate limit.
     pub fn new(clerk: ClerkApi, instance: InstanceId, rate_share: u8, budget: Budget, clock: Clock) -> Links {
-        // Until Clerk has said that the instance is one in production.
+        // The limits of a development instance, until Clerk has confirmed that it is a production instance.
         let clerk = clerk.rate_limited(RateLimiter::share(rate_share, false));
         Links { clerk, instance, rate_share, budget, clock }
     }
 
-    /// Links a user: see [`link`].
+    /// Writes the internal id and the role of a user back to Clerk, if they are missing: see [`link`].
     ///
     /// # Errors
     ///
-    /// [`LinkError`]: nothing is lost if the same is tried again.
+    /// [`LinkError`]: a retry may succeed.
     pub async fn link(&self, user: &UserId) -> Result<Linked, LinkError> {
         let known = self.clerk.known_so_far().await;
         let most = questions::budget(self.rate_share, known.as_ref().is_some_and(|instance| instance.is_production));
@@ -84,19 +84,17 @@ impl Links {
     }
 }
 
-/// Asks Clerk what a user's metadata holds, and adds what is missing. A user whom Clerk does not have is left to the
-/// event
-/// of that end.
+/// Reads a user's metadata from Clerk and adds missing keys. If Clerk does not have the user, nothing is done: the
+/// deletion has its own event.
 ///
-/// Between the answer and the write lies one request's time, in which somebody may set the same key: Clerk offers no
-/// condition that would tell.
+/// Between the read and the write, another program may set the same key: Clerk has no conditional write.
 ///
 /// # Errors
 ///
-/// [`ClerkError`]: nothing is lost if the same is tried again.
+/// [`ClerkError`]: a retry may succeed.
 pub async fn link(clerk: &ClerkApi, instance: &InstanceId, user: &UserId) -> Result<Linked, ClerkError> {
     let Some(Entity::User(found)) = clerk.fetch(&EntityId::User(user.clone())).await? else {
-        // Nobody need look again, if it is this instance that does not have the user.
+        // No retry is needed if it is proven that this instance does not have the user.
         clerk.prove().await?;
         return Ok(Linked::default());
     };

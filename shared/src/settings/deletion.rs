@@ -1,4 +1,4 @@
-//! What deletions remove, as the settings say it.
+//! Settings of deletions: the policy, the grace period, owned tables and backups.
 
 use super::tables::Tables;
 use super::variables::{DELETION_POLICY, Reader, Variable, deletion_policy, variable};
@@ -11,40 +11,42 @@ pub const PURGE_AFTER_HOURS: Variable = variable(
     "PURGE_AFTER_HOURS",
     "the grace period: for how many whole hours, from 0 to 8760, a deletion can be undone before data are removed; `0` \
      removes data at once",
-    "the whole hours that the data of a deleted user wait for an undo, from 0 (none at all) to 8760, by default 24",
+    "the grace period in whole hours, from 0 (data are removed at once) to 8760; by default 24",
 )
 .with_default("24");
 pub const OWNED_TABLES: Variable = variable(
     "OWNED_TABLES",
-    r#"your own tables, whose rows of a deleted user `purge` removes, a JSON list: `[{"table":"tasks","key":"user_id","sort_key":"task_id","index":null,"id":"clerk","unique_per_user":false}]`. `key` holds the user's id, Clerk's (`clerk`) or the internal one (`internal`), and is the partition key of the table or of `index`. A list of more than 1,200 characters: `rollcall owned-tables` ([Many owned tables](operations.md#many-owned-tables))"#,
-    r#"a JSON list such as [{"table":"tasks","key":"user_id","sort_key":"task_id","index":null,"id":"clerk","unique_per_user":false}], by default []; or what `rollcall owned-tables` has printed"#,
+    r#"your own tables with rows of users, which a purge removes under `DELETION_POLICY=purge`; a JSON list: `[{"table":"tasks","key":"user_id","sort_key":"task_id","index":null,"id":"clerk","unique_per_user":false}]`. `table`: name or ARN. `key`: the partition key of the table or of the index; it contains the user's id. `id`: which id that is, `clerk` or `internal`. `index`: the index by user, or null. `sort_key`: optional, only checked against the table's keys. `unique_per_user`: true if a user has at most one row. For a list of more than 1,200 characters: `rollcall owned-tables` ([Many owned tables](operations.md#many-owned-tables))"#,
+    r#"a JSON list such as [{"table":"tasks","key":"user_id","sort_key":"task_id","index":null,"id":"clerk","unique_per_user":false}], or the value that `rollcall owned-tables FILE` prints (@operations/…); by default []"#,
 )
 .with_default("[]");
 pub const BACKUP_BUCKET: Variable = variable(
     "BACKUP_BUCKET",
-    "the bucket, or the absolute path of the folder, for backups, required unless `DELETION_POLICY=retain`",
+    "the name of the S3 bucket, or the absolute path of the folder, for backups; required unless \
+     `DELETION_POLICY=retain`",
     "the name of an S3 bucket, or the absolute path of a folder; required unless DELETION_POLICY is retain",
 );
 pub const BACKUP_DAYS: Variable = variable(
     "BACKUP_DAYS",
-    "for how many days, from 1 to 3650, a backup is kept. Rollcall removes expired backups from a folder; a bucket needs a \
-     lifecycle rule, as the template's has",
-    "the whole days that a backup in a folder stays, from 1 to 3650, by default 30; a bucket has a lifecycle rule",
+    "for how many days, from 1 to 3650, backups are kept. Rollcall removes expired backups only from a folder. For a \
+     bucket, set a lifecycle rule; the template sets one",
+    "the number of days, from 1 to 3650, after which Rollcall deletes backups in a folder; by default 30. Ignored for \
+     a bucket",
 )
 .with_default("30");
 
-/// What becomes of a deleted user's data.
+/// What happens to the data of a deleted user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Removal {
-    /// What a deletion leaves.
+    /// The deletion policy.
     pub policy: DeletionPolicy,
-    /// For how many hours it can be taken back.
+    /// The grace period in hours.
     pub grace_hours: u64,
-    /// The application's tables of users' rows.
+    /// The owned tables.
     pub owned: Vec<OwnedTable>,
-    /// Where backups go; nothing if nothing is ever removed.
+    /// The place of backups; nothing if nothing is ever removed.
     pub backups: Option<BackupPlace>,
-    /// For how many days they stay there.
+    /// How long backups stay, in days.
     pub backup_days: u64,
 }
 
@@ -59,7 +61,7 @@ pub enum BackupPlace {
 impl Removal {
     pub const VARIABLES: [Variable; 5] = [DELETION_POLICY, PURGE_AFTER_HOURS, OWNED_TABLES, BACKUP_BUCKET, BACKUP_DAYS];
 
-    /// Reads the five settings. `ours` are the tables that cannot be owned ones.
+    /// Reads the five settings. `ours` are the tables that cannot be owned tables.
     pub fn read(reader: &mut Reader<'_>, ours: Option<&Tables>) -> Removal {
         let policy = reader.read(&DELETION_POLICY, deletion_policy).unwrap_or(DeletionPolicy::Redact);
         let grace_hours =
@@ -71,7 +73,7 @@ impl Removal {
         Removal { policy, grace_hours, owned, backups, backup_days }
     }
 
-    /// Reads the application's tables alone. `ours` are the tables that cannot be owned ones, under whatever name.
+    /// Reads only the list of owned tables. `ours` are the tables that cannot be owned tables, under any name.
     pub fn read_owned(reader: &mut Reader<'_>, ours: Option<&Tables>) -> Vec<OwnedTable> {
         let owned = reader.read(&OWNED_TABLES, owned_tables).unwrap_or_default();
         let is_ours = |owned: &OwnedTable| {

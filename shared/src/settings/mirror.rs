@@ -1,14 +1,14 @@
-//! What the Directory keeps of Clerk's objects.
+//! Settings of the copy: which live objects the Directory keeps.
 
 use super::variables::{MIRROR, ROLES, Reader, Variable, switch};
 use crate::core::mirror::roles::Roles;
 
-/// What is copied of live objects.
+/// Which live objects are copied.
 #[derive(Clone, Debug)]
 pub struct Mirror {
-    /// Whether live users and memberships are stored at all.
+    /// Whether live users and memberships are stored.
     pub is_on: bool,
-    /// The names that count as roles.
+    /// The allowed roles.
     pub roles: Roles,
 }
 

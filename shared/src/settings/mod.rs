@@ -1,5 +1,5 @@
-//! Settings: [`variables`] are those of all functions. Most are read in groups: [`tables`], [`mirror`], [`defaults`], [`account`],
-//! [`deletion`]. The groups of Clerk and of the sessions are adapters, `clerk::access` and `clerk::sessions`.
+//! Settings: [`variables`] defines the variables of all functions. Most are read in groups: [`tables`], [`mirror`],
+//! [`defaults`], [`deletion`], [`account`]. The groups of Clerk and of sessions are adapters, `clerk::access` and `clerk::sessions`.
 
 pub mod account;
 pub mod defaults;

@@ -8,22 +8,22 @@ use crate::core::tables::table_name;
 pub struct Tables {
     /// The copy of Clerk.
     pub directory: String,
-    /// The application's own records.
+    /// The application's records.
     pub profiles: String,
-    /// What Rollcall keeps for itself.
+    /// Rollcall's own records.
     pub operations: String,
 }
 
 impl Tables {
     pub const VARIABLES: [Variable; 3] = [DIRECTORY_TABLE, PROFILES_TABLE, OPERATIONS_TABLE];
 
-    /// Reads the three names; nothing if one of them is missing or malformed, of which the reader has taken note.
+    /// Reads the three names; nothing if one of them is missing or invalid, which the reader notes.
     pub fn read(reader: &mut Reader<'_>) -> Option<Tables> {
         let directory = reader.read(&DIRECTORY_TABLE, table_name);
         let profiles = reader.read(&PROFILES_TABLE, table_name);
         let operations = reader.read(&OPERATIONS_TABLE, table_name);
         if directory.is_some() && directory == profiles {
-            reader.contradicts(&PROFILES_TABLE, "is the same table as DIRECTORY_TABLE: they must be two");
+            reader.contradicts(&PROFILES_TABLE, "names the same table as DIRECTORY_TABLE: set two different tables");
         }
         Some(Tables { directory: directory?, profiles: profiles?, operations: operations? })
     }

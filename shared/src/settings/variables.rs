@@ -1,7 +1,7 @@
-//! Settings: named variables, read through a look-up, with every problem reported at once.
+//! Settings: named variables, read through a look-up function. All problems are reported at once.
 //!
-//! Nothing here reads the environment: a `main.rs` passes the look-up in. Secrets come from the environment on a
-//! developer's machine and from Secrets Manager when deployed; the reader sees no difference.
+//! This module does not read the environment: each `main.rs` passes the look-up function in. Secrets come from the
+//! environment on a developer's machine and from Secrets Manager in a deployment; the reader treats both alike.
 
 use std::fmt;
 
@@ -16,28 +16,28 @@ use crate::core::mirror::tombstone::DeletionPolicy;
 use crate::core::profile;
 use crate::core::reconcile::run::Mode;
 
-/// Where a variable's value comes from when deployed.
+/// The source of a variable's value in a deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
     Environment,
-    /// The JSON secret that `ROLLCALL_SECRET_ARN` names; the environment on a developer's machine.
+    /// The JSON secret in `ROLLCALL_SECRET_ARN`; the environment on a developer's machine.
     Secret,
 }
 
-/// One setting: the only description of it. Errors, `rollcall settings` and docs/configuration.md are made from it.
+/// The description of one setting. Error texts, `rollcall settings` and docs/configuration.md are generated from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Variable {
-    /// The name, in the environment and in the secret alike.
+    /// The name, in the environment and in the secret.
     pub name: &'static str,
-    /// Whether a function refuses to start without it.
+    /// Whether a function does not start without it.
     pub required: bool,
     pub source: Source,
-    /// What it is and does, in Markdown, for the configuration page. Links are relative to docs/.
+    /// Its meaning in Markdown, for the configuration page. Links are relative to docs/.
     pub meaning: &'static str,
-    /// What it should look like, for an error that says that it is missing or malformed.
+    /// The expected format, for the error if the value is missing or invalid.
     pub looks_like: &'static str,
-    /// The value that counts where none is given, if there is one.
+    /// The default value, if there is one.
     pub default: Option<&'static str>,
 }
 
@@ -66,63 +66,65 @@ pub const OPERATIONS_TABLE: Variable = variable(
 .required_if(true);
 pub const CLERK_INSTANCE_ID: Variable = variable(
     "CLERK_INSTANCE_ID",
-    "the Clerk instance whose events are accepted, `ins_…`. It is part of every internal id: never change it for existing \
-     tables",
+    "the id of the Clerk instance, `ins_…`; events of other instances are rejected. It is part of every internal id: \
+     never change it for existing tables",
     "the id of your Clerk instance, such as ins_2nUcu…",
 )
 .required_if(true);
 pub const CLERK_API_URL: Variable = variable(
     "CLERK_API_URL",
     "the base URL of Clerk's Backend API; only an emulator needs another value",
-    "the base URL of Clerk's Backend API, by default https://api.clerk.com",
+    "the base URL of Clerk's Backend API, without /v1; by default https://api.clerk.com",
 )
 .with_default("https://api.clerk.com");
 pub const CLERK_SECRET_KEY: Variable = variable(
     "CLERK_SECRET_KEY",
-    "the key to Clerk's Backend API. ensure-profile needs it unless `ENSURE_POLICY=verify`, react unless \
-     `METADATA_WRITEBACK=off`",
-    "the secret key of your Clerk instance, such as sk_live_…",
+    "the secret key of the instance, for requests to Clerk's Backend API. Required unless `ROLLCALL_SECRET_ARN` is \
+     set; ensure-profile does not need it under `ENSURE_POLICY=verify`, react not under `METADATA_WRITEBACK=off`",
+    "the secret key of your Clerk instance, such as sk_live_…; required unless ROLLCALL_SECRET_ARN is set",
 )
 .required_if(true)
 .secret();
 pub const CLERK_WEBHOOK_SECRET: Variable = variable(
     "CLERK_WEBHOOK_SECRET",
-    "the endpoint's signing secret, or several separated by spaces while you \
-     [rotate](webhook-setup.md#rotating-the-secrets)",
-    "one or several signing secrets, separated by spaces, such as whsec_…",
+    "the endpoint's signing secret, or several separated by spaces during a \
+     [rotation](webhook-setup.md#rotating-the-secrets). Required unless `ROLLCALL_SECRET_ARN` is set",
+    "one or several signing secrets, separated by spaces, such as whsec_…; required unless ROLLCALL_SECRET_ARN is set",
 )
 .required_if(true)
 .secret();
 pub const ROLLCALL_SECRET_ARN: Variable = variable(
     "ROLLCALL_SECRET_ARN",
-    "a Secrets Manager secret, a JSON object with `CLERK_SECRET_KEY` and `CLERK_WEBHOOK_SECRET`. With it the two are read \
-     there and nowhere else; deployed functions use only this",
+    "the ARN of a Secrets Manager secret, a JSON object with `CLERK_SECRET_KEY` and `CLERK_WEBHOOK_SECRET`. If set, \
+     both secrets are read only from Secrets Manager. Deployed functions always use it",
     "the ARN of a Secrets Manager secret, a JSON object with CLERK_SECRET_KEY and CLERK_WEBHOOK_SECRET",
 );
 pub const DELETION_POLICY: Variable = variable(
     "DELETION_POLICY",
-    "[what a deletion leaves](operations.md#deletion-policies): `redact` = a user without personal data, `purge` = the key \
-     alone, `retain` = everything",
+    "[what a deletion keeps](operations.md#deletion-policies): `redact` = the row without personal data, `purge` = \
+     only the primary key and the deletion time, `retain` = the whole row",
     "redact (default), purge or retain",
 )
 .with_default("redact");
 pub const RECONCILE_POLICY: Variable = variable(
     "RECONCILE_POLICY",
-    "`repair` = reconcile ends the differences that it finds; `report` = it writes nothing but its report, and react \
-     processes no deletions. The template then requires `DELETION_POLICY=retain`",
+    "`repair` = reconcile repairs differences; `report` = reconcile only reports them, and react does not process \
+     deletions. The template then requires `DELETION_POLICY=retain`",
     "repair (default) or report",
 )
 .with_default("repair");
 pub const CLERK_RATE_SHARE: Variable = variable(
     "CLERK_RATE_SHARE",
     "the share of Clerk's rate limit, in percent from 1 to 100, that each of reconcile, react (write-back) and \
-     ensure-profile may use",
-    "the share of Clerk's rate limit that reconcile, the write-back and ensure-profile may use, each, in percent from 1 to 100, by default 20",
+     ensure-profile may use; the three together may use three times this share",
+    "a whole number from 1 to 100: the percentage of Clerk's rate limit that each of reconcile, react and \
+     ensure-profile may use; by default 20",
 )
 .with_default("20");
 pub const MIRROR: Variable = variable(
     "MIRROR",
-    "`off` = no users and no memberships are stored, only the tombstones of deleted users",
+    "`on` = users, organizations and memberships are copied; `off` = only organizations and the tombstones of deleted \
+     users",
     "on (default) or off",
 )
 .with_default("on");
@@ -135,88 +137,90 @@ pub const METADATA_WRITEBACK: Variable = variable(
 .with_default("on");
 pub const ROLES: Variable = variable(
     "ROLES",
-    "the names that count as roles in `public_metadata.role`, separated by commas; any other is stored as `user`, and \
+    "the allowed values of `public_metadata.role`, separated by commas; every other value is stored as `user`, and \
      counted in the metric `UnknownRoles`",
-    "the names that count as roles in a user's public metadata, separated by commas, by default admin,user",
+    "the allowed values of role in a user's public metadata, separated by commas; by default admin,user",
 )
 .with_default("admin,user");
 pub const EVENT_BUS: Variable = variable(
     "EVENT_BUS",
-    "the EventBridge bus of the change events; without one they are only logged",
-    "the name or ARN of an EventBridge bus for change events; without one they are only logged",
+    "the name or ARN of the EventBridge bus for change events. If it is not set, change events are only logged",
+    "the name or ARN of an EventBridge bus for change events; if it is not set, change events are only logged",
 );
 pub const CLERK_ISSUER: Variable = variable(
     "CLERK_ISSUER",
-    "the Frontend API URL of the instance, the issuer of sessions; several, separated by spaces, for proxies and satellite \
-     domains",
-    "the Frontend API URL of your Clerk instance, such as https://clerk.example.com, not the address of its keys; several \
+    "the issuer (`iss`) of session tokens: the Frontend API URL of the instance. For proxies and satellite domains: \
+     several URLs, separated by spaces",
+    "the Frontend API URL of your Clerk instance, such as https://clerk.example.com, not the JWKS URL; several URLs \
      are separated by spaces",
 )
 .required_if(true);
 pub const CLERK_JWKS_URL: Variable = variable(
     "CLERK_JWKS_URL",
-    "where the keys of sessions are published; without it `/.well-known/jwks.json` of the first `CLERK_ISSUER`",
-    "the URL of the keys that sign sessions, by default the first CLERK_ISSUER and /.well-known/jwks.json",
+    "the JWKS URL of the instance, where Clerk publishes the keys that sign session tokens; by default the first \
+     `CLERK_ISSUER` followed by `/.well-known/jwks.json`",
+    "the JWKS URL of your Clerk instance; by default {first CLERK_ISSUER}/.well-known/jwks.json",
 );
 pub const CLERK_PUBLISHABLE_KEY: Variable = variable(
     "CLERK_PUBLISHABLE_KEY",
-    "the publishable key, `pk_live_…`, from which the name of the session cookie is derived; without it the name is derived \
-     from `CLERK_ISSUER`. Needed behind a proxied Frontend API",
-    "the publishable key of your Clerk instance, such as pk_live_…; only needed if CLERK_ISSUER is a proxy's address",
+    "the publishable key, `pk_live_…`, from which the name of the session cookie is derived; if it is not set, the \
+     name is derived from `CLERK_ISSUER`. Needed behind a proxied Frontend API",
+    "the publishable key of your Clerk instance, such as pk_live_…; only needed if CLERK_ISSUER is the URL of a proxy",
 );
 pub const CLERK_JWT_KEY: Variable = variable(
     "CLERK_JWT_KEY",
-    "the instance's JWT public key as PEM, line breaks also as `\\n`: then no key is fetched, and a new key of Clerk must be \
-     entered here",
-    "the PEM of the instance's public key, lines separated by line breaks or \\n; with it no keys are fetched",
+    "the instance's JWT public key as PEM, line breaks also as `\\n`. If set, no JWKS is fetched: after Clerk rotates \
+     the key, enter the new key here",
+    "the PEM of the instance's JWT public key, lines separated by line breaks or \\n; if set, no JWKS is fetched",
 );
 pub const ALLOWED_ORIGINS: Variable = variable(
     "ALLOWED_ORIGINS",
-    "your sites, separated by spaces or commas, such as `https://app.example.com`, `https://*.example.com` (one label) or \
-     `tauri://localhost`: sessions made for these sites are accepted, their pages may read answers, and `/sync` redirects \
-     to them",
-    "your sites, separated by spaces or commas, such as https://app.example.com, https://*.example.com (a star for the \
-     first label, and nothing else) or tauri://localhost",
+    "the allowed origins, separated by spaces or commas, such as `https://app.example.com`, `https://*.example.com` \
+     (one label) or `tauri://localhost`: the values accepted in the claim `azp`, the origins allowed by CORS, and the \
+     origins to which `/sync` may redirect",
+    "your origins, separated by spaces or commas, such as https://app.example.com, https://*.example.com (* may stand \
+     only for the whole first label) or tauri://localhost",
 )
 .required_if(true);
 pub const ALLOW_MISSING_AZP: Variable = variable(
     "ALLOW_MISSING_AZP",
-    "`true` = tokens that name no site are accepted; some native apps have such tokens",
+    "`true` = session tokens without the claim `azp` are accepted, as native apps send them",
     "true or false (default)",
 )
 .with_default("false");
 pub const SIGN_IN_URL: Variable = variable(
     "SIGN_IN_URL",
-    "the sign-in page to which `/sync` sends browsers without a session; without it they get an error",
+    "the URL of the sign-in page to which `/sync` redirects browsers without a session; if it is not set, they get an \
+     error",
     "the URL of your sign-in page, such as https://app.example.com/sign-in",
 );
 pub const ENSURE_POLICY: Variable = variable(
     "ENSURE_POLICY",
-    "`create` = what is missing is created; `verify` = ensure-profile creates nothing, sends no request to Clerk, and \
-     counts what the webhook has not stored. Needs `MIRROR=on`",
+    "`create` = ensure-profile creates missing rows and records; `verify` = it creates nothing, sends no request to \
+     Clerk, and counts missing rows in the metric `NotSynced`. Needs `MIRROR=on`",
     "create (default) or verify",
 )
 .with_default("create");
 pub const PROFILE_DEFAULTS: Variable = variable(
     "PROFILE_DEFAULTS",
-    "the default values of a user's new record in Profiles, a JSON object",
+    "the default attributes of a user's new record in Profiles, a JSON object",
     DEFAULTS_LOOK_LIKE,
 )
 .with_default("{}");
 pub const MEMBERSHIP_PROFILE_DEFAULTS: Variable = variable(
     "MEMBERSHIP_PROFILE_DEFAULTS",
-    "the default values of a membership's new record in Profiles, a JSON object",
+    "the default attributes of a membership's new record in Profiles, a JSON object",
     DEFAULTS_LOOK_LIKE,
 )
 .with_default("{}");
-const DEFAULTS_LOOK_LIKE: &str = "a JSON object without pk, sk, user_id, organization_id and created_at, by default {}";
+const DEFAULTS_LOOK_LIKE: &str = r#"a JSON object with the default attributes of a new record, such as {"theme":"light"}, without pk, sk, user_id, organization_id and created_at, which Rollcall sets; by default {}"#;
 pub const SUPPORT_CONTACT: Variable = variable(
     "SUPPORT_CONTACT",
-    "an address or URL that an error shows when only you can help",
-    "an address or a URL of at most 200 characters that callers see when only you can help",
+    "an e-mail address or URL that is shown in errors that only an operator can resolve",
+    "an e-mail address or URL, at most 200 characters, shown in errors that only an operator can resolve",
 );
 
-/// The share of Clerk's rate that is used unless told otherwise, in percent.
+/// The default share of Clerk's rate limit, in percent.
 pub const DEFAULT_RATE_SHARE: u8 = 20;
 
 /// Reads the share of Clerk's rate limit that a function may use, in percent.
@@ -224,7 +228,7 @@ pub fn rate_share(reader: &mut Reader<'_>) -> u8 {
     reader.read(&CLERK_RATE_SHARE, percent).unwrap_or(DEFAULT_RATE_SHARE)
 }
 
-/// All the problems of one start, each by the name of its variable.
+/// All problems of the settings, each with the name of its variable.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct InvalidSettings(Vec<(&'static str, String)>);
 
@@ -248,14 +252,14 @@ impl InvalidSettings {
     }
 }
 
-/// Reads variables one after the other and remembers what was wrong.
+/// Reads variables one after the other and notes the problems.
 pub struct Reader<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
     problems: InvalidSettings,
 }
 
 impl Variable {
-    /// The same variable where a function cannot do without it, or can.
+    /// The same variable, required or not.
     #[must_use]
     pub const fn required_if(self, required: bool) -> Variable {
         Variable { required, ..self }
@@ -276,33 +280,34 @@ impl<'a> Reader<'a> {
         Reader { lookup, problems: InvalidSettings::default() }
     }
 
-    /// Reads a variable and parses it; nothing if it is missing or malformed, which the reader then remembers.
+    /// Reads and parses a variable; nothing if it is missing or invalid, which the reader notes.
     pub fn read<T>(&mut self, variable: &Variable, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
         let value = (self.lookup)(variable.name).filter(|value| !value.trim().is_empty());
         let Some(value) = value else {
             if variable.required {
-                self.problems.0.push((variable.name, format!("is missing: it should be {}", variable.looks_like)));
+                self.problems.0.push((variable.name, format!("is missing: expected {}", variable.looks_like)));
             }
             return None;
         };
         let parsed = parse(value.trim());
         if parsed.is_none() {
-            // Never the value itself: it may be a secret in the wrong place.
-            self.problems.0.push((variable.name, format!("is malformed: it should be {}", variable.looks_like)));
+            // Never the value: it may be a secret in the wrong variable.
+            self.problems.0.push((variable.name, format!("is invalid: expected {}", variable.looks_like)));
         }
         parsed
     }
 
-    /// Remembers that a variable does not go with another one.
+    /// Notes that a variable contradicts another one.
     pub fn contradicts(&mut self, variable: &Variable, problem: &str) {
         self.problems.0.push((variable.name, problem.to_owned()));
     }
 
-    /// The settings, made of what was read.
+    /// The settings, created from the values.
     ///
     /// # Errors
     ///
-    /// [`InvalidSettings`] with all problems. `settings` has nothing only where a required variable is missing or malformed.
+    /// [`InvalidSettings`] with all problems. `settings` returns nothing only if a required variable is missing or
+    /// invalid.
     pub fn finish<S>(self, settings: impl FnOnce() -> Option<S>) -> Result<S, InvalidSettings> {
         match settings() {
             Some(settings) if self.problems.0.is_empty() => Ok(settings),
@@ -339,12 +344,12 @@ pub fn reconcile_policy(text: &str) -> Option<Mode> {
     }
 }
 
-/// A whole percentage; none of it would be no work at all.
+/// A whole percentage; 0 would allow no requests at all.
 pub fn percent(text: &str) -> Option<u8> {
     text.parse().ok().filter(|percent| (1..=100).contains(percent))
 }
 
-/// A bus's name or ARN. Source: AWS, API reference of `PutEvents`, pattern of `EventBusName`.
+/// The name or ARN of a bus. Source: AWS, API reference of `PutEvents`, pattern of `EventBusName`.
 pub fn event_bus(text: &str) -> Option<String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/' | b':');
     ((1..=1600).contains(&text.len()) && text.bytes().all(allowed)).then(|| text.to_owned())
@@ -369,19 +374,19 @@ pub fn http_url(text: &str) -> Option<Url> {
     Url::parse(text).ok().filter(|url| matches!(url.scheme(), "https" | "http") && url.has_host())
 }
 
-/// The base URL of the Backend API, to which `/v1` is added: whoever has written it already means the same.
+/// The base URL of the Backend API, to which `/v1` is added; a URL that ends in `/v1` means the same.
 pub fn api_url(text: &str) -> Option<Url> {
     let text = text.trim_end_matches('/');
     http_url(text.strip_suffix("/v1").unwrap_or(text))
 }
 
-/// A key that can be sent in a header; its prefix is Clerk's affair.
+/// A secret key that can be sent in a header; its prefix is not checked.
 pub fn secret_key(text: &str) -> Option<SecretString> {
     text.bytes().all(|byte| byte.is_ascii_graphic()).then(|| SecretString::from(text))
 }
 
-/// One or several issuers, separated by commas or white space, as tokens write them: URLs without a slash at their end. The
-/// address of the keys is not one of them: with it every session would be refused.
+/// One or several issuers, separated by commas or white space, as tokens contain them: URLs without a slash at the end.
+/// The JWKS URL is not an issuer: all sessions would be rejected.
 pub fn issuers(text: &str) -> Option<Vec<String>> {
     let listed = text.split([' ', ',', '\t', '\n']).filter(|issuer| !issuer.is_empty());
     let issuers: Option<Vec<String>> = listed.map(issuer).collect();
@@ -397,24 +402,24 @@ fn issuer(text: &str) -> Option<String> {
     (is_plain && !is_keys).then(|| text.to_owned())
 }
 
-/// The address of published keys: never a bare host, where a web page answers.
+/// The JWKS URL: never without a path, where a web page would be returned.
 pub fn jwks_url(text: &str) -> Option<Url> {
     http_url(text).filter(|url| url.path().len() > 1)
 }
 
-/// The PEM of a key; a variable that cannot hold line breaks writes them as `\n`.
+/// The key in PEM format; in a variable without line breaks they are written as `\n`.
 pub fn pem(text: &str) -> String {
     text.replace("\\n", "\n")
 }
 
-/// A JSON object that sets none of the attributes which Rollcall sets.
+/// A JSON object without the attributes that Rollcall sets.
 pub fn profile_defaults(text: &str) -> Option<Map<String, Value>> {
     let defaults: Map<String, Value> = serde_json::from_str(text).ok()?;
     let is_free = |name: &String| !name.is_empty() && !profile::RESERVED.contains(&name.as_str());
     (defaults.keys().all(is_free) && projection::is_storable(&defaults)).then_some(defaults)
 }
 
-/// Text that is shown to callers as it is.
+/// Text that is shown to callers unchanged.
 pub fn support_contact(text: &str) -> Option<String> {
     (text.chars().count() <= 200 && !text.chars().any(char::is_control)).then(|| text.to_owned())
 }

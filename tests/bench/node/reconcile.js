@@ -31,14 +31,14 @@ async function settle() {
     if ((await due(`PURGE#${hour}`)).length > 0) throw new Error("something is due");
   }
   return {
-    purged: 0, rows: 0, dropped: 0, left: 0, out_of_time: false, missing_tables: [], expired_backups: 0,
+    purged: 0, rows: 0, obsolete: 0, failed: 0, out_of_time: false, missing_tables: [], expired_backups: 0,
   };
 }
 
 async function handler({ order }) {
   if (order !== "purge_due") throw new Error("a run is not made here");
   const purges = await settle();
-  console.log(JSON.stringify({ message: "purge_due", outcome: "done", ...purges }));
+  console.log(JSON.stringify({ message: "an invocation of the hourly purge finished", outcome: "done", ...purges }));
   return { state: "done", purges };
 }
 

@@ -37,7 +37,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use rollcall::core::millis::Millis;
 
 use crate::hot_path::HotPath;
@@ -45,7 +45,7 @@ use crate::process::Program;
 use crate::report::{Measured, Report, Verdict};
 use crate::starts::Store;
 
-const USAGE: &str = "usage: rollcall-bench [--json] [FUNCTION…]   (whose binaries are weighed, by default all four)\n       \
+const USAGE: &str = "usage: rollcall-bench [--json] [FUNCTION…]   (whose binaries are weighed, by default all)\n       \
                      rollcall-bench --reconcile USERS\n       \
                      rollcall-bench --purges\n       \
                      rollcall-bench --capped [EARLIER]   (a folder with earlier release binaries, to compare)";
@@ -54,7 +54,7 @@ const ROOTS: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/ce
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let (options, mut functions): (Vec<_>, Vec<_>) = std::env::args().skip(1).partition(|word| word.starts_with('-'));
+    let (options, functions): (Vec<_>, Vec<_>) = std::env::args().skip(1).partition(|word| word.starts_with('-'));
     if options == ["--reconcile"] {
         let Some(users) = functions.first().filter(|_| functions.len() == 1).and_then(|users| users.parse().ok())
         else {
@@ -72,9 +72,6 @@ async fn main() -> ExitCode {
     if options.iter().any(|option| option != "--json") {
         eprintln!("{USAGE}");
         return ExitCode::from(64);
-    }
-    if functions.is_empty() {
-        functions.extend(["webhook", "ensure-profile", "react", "reconcile"].map(str::to_owned));
     }
     let report = match measure(&functions).await {
         Ok(report) => report,
@@ -111,13 +108,22 @@ fn status(holds: anyhow::Result<bool>) -> ExitCode {
     }
 }
 
+/// The path of each function that is measured. Requests are counted on the first.
+///
+/// # Errors
+///
+/// If a sample is not what it was.
+fn hot_paths() -> anyhow::Result<Vec<HotPath>> {
+    Ok(vec![events::hot_path(), callers::hot_path()?, changes::hot_path(), hours::hot_path(now())])
+}
+
 /// The first invocation under the share of a core of small functions, beside earlier binaries if there are any.
 async fn capped(earlier: Option<&Path>) -> anyhow::Result<bool> {
     let release = std::env::current_exe()?.parent().context("this binary's folder")?.to_owned();
     let work = release.parent().context("the target folder")?.join("bench");
     std::fs::create_dir_all(&work)?;
-    let paths = [events::hot_path(), callers::hot_path()?, changes::hot_path(), hours::hot_path(now())];
-    let store = Store::start(&paths).await?;
+    let paths = hot_paths()?;
+    let store = Store::start().await?;
     let authorities = work.join("authorities.pem");
     std::fs::write(&authorities, [roots().as_slice(), store.authority.as_bytes()].concat())?;
     println!("{:24}{:>8}{:>14}{:>14}", "first invocation, ms", "MB", "function", "earlier");
@@ -168,6 +174,13 @@ async fn measure(functions: &[String]) -> anyhow::Result<Report> {
     let work = target.join("bench");
     std::fs::create_dir_all(&work).with_context(|| format!("creating {}", work.display()))?;
 
+    let paths = hot_paths()?;
+    let all = paths.iter().map(|path| path.function);
+    let functions: Vec<String> =
+        if functions.is_empty() { all.clone().map(str::to_owned).collect() } else { functions.to_vec() };
+    for function in &functions {
+        ensure!(all.clone().any(|known| known == function), "{function} has no hot path: add one to hot_paths()");
+    }
     let weigh = |name: &String| {
         let file = release.join(name);
         let size = std::fs::metadata(&file).with_context(|| format!("{}: build it first", file.display()))?.len();
@@ -177,13 +190,12 @@ async fn measure(functions: &[String]) -> anyhow::Result<Report> {
 
     eprintln!("installing the handlers for Node.js …");
     // Without them there is still much to measure.
-    let baseline = node::prepare(&work.join("node")).unwrap_or_else(|error| {
+    let baseline = node::prepare(&work.join("node"), &all.collect::<Vec<_>>()).unwrap_or_else(|error| {
         eprintln!("rollcall-bench: the handlers for Node.js: {error:#}");
         None
     });
 
-    let paths = [events::hot_path(), callers::hot_path()?, changes::hot_path(), hours::hot_path(now())];
-    let store = Store::start(&paths).await?;
+    let store = Store::start().await?;
     let (authority, authorities) = (work.join("authority.pem"), work.join("authorities.pem"));
     std::fs::write(&authority, &store.authority)?;
     std::fs::write(&authorities, [roots().as_slice(), store.authority.as_bytes()].concat())?;
@@ -217,7 +229,7 @@ async fn measure(functions: &[String]) -> anyhow::Result<Report> {
     let decide_us = decide::measure(now())?;
 
     eprintln!("counting requests …");
-    let [webhook, ..] = &paths;
+    let webhook = paths.first().context("no paths")?;
     let program = |dynamodb: &str, clerk: &str, directory: &str, operations: &str| {
         let mut environment = environment(webhook, dynamodb);
         // The last value of a name is the one that counts.

@@ -6,18 +6,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 
-const SOURCES: [(&str, &str); 10] = [
-    ("package.json", include_str!("../node/package.json")),
-    ("package-lock.json", include_str!("../node/package-lock.json")),
-    (".npmrc", include_str!("../node/.npmrc")),
-    ("attributes.js", include_str!("../node/attributes.js")),
-    ("ensure-profile.js", include_str!("../node/ensure-profile.js")),
-    ("internal-id.js", include_str!("../node/internal-id.js")),
-    ("react.js", include_str!("../node/react.js")),
-    ("reconcile.js", include_str!("../node/reconcile.js")),
-    ("runtime.js", include_str!("../node/runtime.js")),
-    ("webhook.js", include_str!("../node/webhook.js")),
-];
+/// Where the handlers are, one for each function, with their lock file.
+const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/node");
+const LOCK: &str = "package-lock.json";
 /// Written once everything is installed; its content is the lock file that was.
 const INSTALLED: &str = "node_modules/.installed";
 const BUNDLES: &str = "bundles";
@@ -43,18 +34,22 @@ impl Baseline {
 /// # Errors
 ///
 /// If there are both, but the handlers cannot be installed or bundled.
-pub(crate) fn prepare(folder: &Path) -> anyhow::Result<Option<Baseline>> {
+pub(crate) fn prepare(folder: &Path, functions: &[&str]) -> anyhow::Result<Option<Baseline>> {
     let Some(path) = answer(&mut node("process.execPath")) else { return Ok(None) };
     let Some(version) = answer(&mut node("process.version")) else { return Ok(None) };
     if answer(Command::new("npm").arg("--version")).is_none() {
         return Ok(None);
     }
     std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
-    for (name, content) in SOURCES {
-        std::fs::write(folder.join(name), content).with_context(|| name.to_owned())?;
+    for entry in std::fs::read_dir(SOURCES).with_context(|| SOURCES.to_owned())? {
+        let source = entry?;
+        if source.file_type()?.is_file() {
+            let copied = std::fs::copy(source.path(), folder.join(source.file_name()));
+            copied.with_context(|| source.path().display().to_string())?;
+        }
     }
-    let lock = SOURCES[1].1;
-    if std::fs::read_to_string(folder.join(INSTALLED)).ok().as_deref() != Some(lock) {
+    let lock = std::fs::read_to_string(folder.join(LOCK)).context(LOCK)?;
+    if std::fs::read_to_string(folder.join(INSTALLED)).ok().as_ref() != Some(&lock) {
         run(folder, "npm", &["ci", "--no-audit", "--no-fund", "--loglevel=error"])?;
         std::fs::write(folder.join(INSTALLED), lock)?;
     }
@@ -63,7 +58,8 @@ pub(crate) fn prepare(folder: &Path) -> anyhow::Result<Option<Baseline>> {
     let output = format!("--outdir={BUNDLES}");
     let banner = "--banner:js=import{createRequire}from'node:module';const require=createRequire(import.meta.url);";
     let mut arguments = vec!["node_modules/esbuild/bin/esbuild"];
-    arguments.extend(["webhook.js", "ensure-profile.js", "react.js", "reconcile.js"]);
+    let handlers: Vec<String> = functions.iter().map(|function| format!("{function}.js")).collect();
+    arguments.extend(handlers.iter().map(String::as_str));
     arguments.extend(["--bundle", "--minify", &output, "--out-extension:.js=.mjs", banner]);
     arguments.extend(["--platform=node", "--target=node20", "--format=esm", "--main-fields=module,main"]);
     arguments.push("--log-level=warning");

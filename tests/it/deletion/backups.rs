@@ -1,4 +1,5 @@
-//! Backups in a bucket, over S3's own protocol: what is sent, how it is signed, and what a bad day of S3's does to a purge.
+//! Backups in a bucket, over S3's own protocol: what is sent, how it is signed, and what a bad day of S3's does to a
+//! purge.
 
 use std::sync::{Arc, Mutex};
 
@@ -87,7 +88,7 @@ async fn e10_a_bad_moment_of_s3_is_waited_out_and_a_refusal_is_not() {
     assert_eq!(down.0.lock().unwrap().0.len(), 4);
     let (refused, backups) = bucket(&[StatusCode::FORBIDDEN]).await;
     let error = backups.keep("a", "text".to_owned()).await.unwrap_err();
-    assert!(matches!(error, BackupError::Refused(403)), "{error:?}");
+    assert!(matches!(error, BackupError::Rejected(403)), "{error:?}");
     assert_eq!(refused.0.lock().unwrap().0.len(), 1);
     // Nobody listens there at all.
     let aws = stack::local_config("http://127.0.0.1:1").await;

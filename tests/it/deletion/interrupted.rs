@@ -1,5 +1,5 @@
-//! A purge that is killed, throttled, repeated, undone, and restored after it: whatever happens in whatever order, in the end
-//! everything is there, or nothing is and all of it comes back from the backups.
+//! A purge that is killed, throttled, repeated, undone, and restored after it: whatever happens in whatever order, in
+//! the end everything is there, or nothing is and all of it comes back from the backups.
 
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;

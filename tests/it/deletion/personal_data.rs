@@ -1,5 +1,5 @@
-//! After the deadline of a redaction or a purge not one personal datum is left: everything that Rollcall keeps and says is
-//! searched for marks that were in every field of every payload.
+//! After the deadline of a redaction or a purge not one personal datum is left: everything that Rollcall keeps and says
+//! is searched for marks that were in every field of every payload.
 
 use std::collections::BTreeSet;
 
@@ -14,8 +14,8 @@ const T: u64 = SAMPLE_TIME - 60_000;
 /// In every text that is a person's, in a form that no id, time or type has.
 const MARK: &str = "Pérsönal";
 
-/// Fields whose text is Clerk's own vocabulary, or an id that leads to another row: with a mark in it the payload would be
-/// no payload of Clerk's.
+/// Fields whose text is Clerk's own vocabulary, or an id that leads to another row: with a mark in it the payload would
+/// be no payload of Clerk's.
 const STRUCTURE: [&str; 14] = [
     "id",
     "object",
@@ -173,7 +173,7 @@ async fn i13_after_the_deadline_no_personal_datum_is_left_anywhere() {
         assert!(!found(&world, &log, true).await.contains(directory), "{policy}");
         world.wait_hours(25);
         let settled = world.purge_due().await.purges.unwrap();
-        assert_eq!((settled.purged, settled.left), (1, 0), "{policy} {settled:?}");
+        assert_eq!((settled.purged, settled.failed), (1, 0), "{policy} {settled:?}");
         world.follow().await;
         // What came before comes once more, and a whole run looks at everything.
         let mut elsewhere = marked_member("deleted", T + 5, &mut marks);

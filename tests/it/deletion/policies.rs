@@ -1,5 +1,5 @@
-//! What a deletion leaves under each policy set, through Clerk's own API: the signed event, the table, its stream, the grace period,
-//! the hourly settling. Everything but the schedule runs by itself here.
+//! What a deletion leaves under each policy set, through Clerk's own API: the signed event, the table, its stream, the
+//! grace period, the hourly settling. Everything but the schedule runs by itself here.
 
 use clerk_emulator::Config;
 use reconcile::Outcome;
@@ -149,7 +149,7 @@ async fn d4_e8_a_redacted_user_waits_a_day_and_then_nothing_personal_is_left() {
 
         office.world.wait_hours(2);
         let settled = office.purge_due().await.purges.unwrap();
-        assert_eq!((settled.purged, settled.rows, settled.left), (1, 2, 0), "{preset} {settled:?}");
+        assert_eq!((settled.purged, settled.rows, settled.failed), (1, 2, 0), "{preset} {settled:?}");
         let [copy, member, record, of_member] = office.stored().await.map(Option::unwrap);
         assert_eq!((&copy["clerk_user_id"], &copy["id"]), (&json!("deleted"), &record["user_id"]));
         assert!(copy["consequences_at"].is_u64() && copy["purging_at"].is_null(), "{copy}");
@@ -176,7 +176,7 @@ async fn e2_e8_a_purged_user_leaves_the_bare_key_and_no_row_in_any_table() {
     let settled = office.purge_due().await.purges.unwrap();
     drop(listening);
     // The two records as well.
-    assert_eq!((settled.purged, settled.rows, settled.left), (1, ROWS as u64 + 2, 0), "{settled:?}");
+    assert_eq!((settled.purged, settled.rows, settled.failed), (1, ROWS as u64 + 2, 0), "{settled:?}");
     let [copy, member, record, of_member] = office.stored().await;
     let names: Vec<String> = copy.as_ref().unwrap().as_object().unwrap().keys().cloned().collect();
     let bare = ["applied_at", "applied_by", "consequences_at", "deleted_at", "delivery_id", "digest", "id", "pk"];
@@ -199,7 +199,7 @@ async fn e2_a_missing_table_is_reported_and_keeps_nobody_waiting() {
     office.world.wait_hours(25);
     let report = office.purge_due().await;
     let settled = report.purges.unwrap();
-    assert_eq!((report.state, settled.purged, settled.left), (Outcome::Done, 1, 0), "{settled:?}");
+    assert_eq!((report.state, settled.purged, settled.failed), (Outcome::Done, 1, 0), "{settled:?}");
     assert_eq!(settled.missing_tables, ["user_progress"]);
     assert_eq!(office.world.exactly(&["tasks", "daily_checkins", "moods"]).await.len(), 9, "Grace's");
 }
@@ -212,7 +212,7 @@ async fn e2_profiles_is_none_of_the_tables_that_may_be_missing() {
     office.world.stack.dynamodb.delete_table().table_name(profiles).send().await.unwrap();
     office.world.wait_hours(25);
     let settled = office.world.stack.reconcile.purge_due(None).await.unwrap().purges.unwrap();
-    assert_eq!((settled.purged, settled.left, office.rows().await), (0, 1, ROWS), "{settled:?}");
+    assert_eq!((settled.purged, settled.failed, office.rows().await), (0, 1, ROWS), "{settled:?}");
     assert!(office.is_noted().await);
 }
 
@@ -231,7 +231,7 @@ async fn e2_a_table_that_is_not_as_the_setting_says_leaves_the_purge_to_be_mende
         let listening = log.listen();
         let (report, counts) = counted(office.purge_due()).await;
         drop(listening);
-        assert_eq!((report.state, report.purges.unwrap().left), (Outcome::Incomplete, 1), "{wrong}");
+        assert_eq!((report.state, report.purges.unwrap().failed), (Outcome::Incomplete, 1), "{wrong}");
         assert_eq!((counts.get("PurgesLeft"), counts.get("Failures")), (Some(&1), None), "{counts:?}");
         assert!(log.text().contains(problem), "{}", log.text());
         let copy = office.stored().await[0].clone().unwrap();
@@ -300,7 +300,7 @@ async fn e10_a_hold_that_is_made_longer_holds_what_waits_already() {
     let longer = office.world.beside(&settings).await;
     longer.wait_hours(25);
     let settled = longer.purge_due().await.purges.unwrap();
-    assert_eq!((settled.purged, settled.dropped, office.rows().await), (0, 1, ROWS));
+    assert_eq!((settled.purged, settled.obsolete, office.rows().await), (0, 1, ROWS));
     assert!(office.is_noted().await, "under the hour of the longer hold");
     longer.wait_hours(48);
     assert_eq!((longer.purge_due().await.purges.unwrap().purged, office.rows().await), (1, 0));
@@ -331,7 +331,8 @@ async fn e8_nothing_late_changes_anything_about_somebody_who_is_gone() {
         world.wait_hours(25);
         office.purge_due().await;
         let before = (office.stored().await, world.exactly(&TABLES).await, office.others().await);
-        // What Clerk may send late, as it was or as if it had only happened now; a second deletion among it, and her last session.
+        // What Clerk may send late, as it was or as if it had only happened now; a second deletion among it, and her
+        // last session.
         let late = world.beside(&[("DELETION_POLICY", policy), ("OWNED_TABLES", OWNED_TABLES)]).await;
         let (was, now) = (world.now().get() - 26 * HOUR, world.now().get());
         for at in [was, now] {
@@ -379,7 +380,7 @@ async fn e10_what_cannot_be_backed_up_is_not_removed_and_what_is_removed_can_be_
         let without = world.beside(&settings).await;
         let report = without.purge_due().await;
         // The purge, and the look for old backups.
-        assert_eq!((report.state, report.purges.unwrap().left), (Outcome::Incomplete, 2));
+        assert_eq!((report.state, report.purges.unwrap().failed), (Outcome::Incomplete, 2));
         assert_eq!(world.owned().await, before.0, "{policy}");
         assert_eq!(world.exactly(&[&world.stack.addresses.profiles_table]).await, before.1, "{policy}");
 
@@ -418,7 +419,7 @@ async fn e10_a_failure_between_the_backup_and_the_last_batch_loses_nothing() {
         let settled = world.purge_due().await.purges.unwrap();
         let calls = world.wire.take();
         first_batch = first_batch.or_else(|| calls.iter().position(|call| call.operation == "BatchWriteItem"));
-        assert_eq!((settled.purged, settled.left), (1, 0), "{fault:?} is waited out: {settled:?}");
+        assert_eq!((settled.purged, settled.failed), (1, 0), "{fault:?} is waited out: {settled:?}");
         assert_eq!((office.rows().await, world.backups().len()), (0, 1), "{fault:?}");
     }
     assert!(first_batch.is_some());

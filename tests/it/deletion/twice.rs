@@ -1,5 +1,5 @@
-//! Purges that run at once, and deletions that are undone and repeated between two steps of one: finished is finished, and
-//! another tombstone is another one.
+//! Purges that run at once, and deletions that are undone and repeated between two steps of one: finished is finished,
+//! and another tombstone is another one.
 
 use futures_util::future::join_all;
 use rollcall::adapters::dynamo::directory::Directory;
@@ -52,7 +52,7 @@ async fn fault_s10_purges_of_the_same_users_at_once_finish_all_of_them_and_repor
         let reconcilers = join_all((0..at_once).map(|_| world.reconciler())).await;
         let settled = join_all(reconcilers.iter().map(|reconciler| reconciler.purge_due(None))).await;
         let settled: Vec<_> = settled.into_iter().map(|settled| settled.unwrap().purges.unwrap()).collect();
-        assert_eq!(settled.iter().map(|it| it.left).sum::<u64>(), 0, "{at_once} at once: {settled:?}");
+        assert_eq!(settled.iter().map(|it| it.failed).sum::<u64>(), 0, "{at_once} at once: {settled:?}");
         assert_eq!(settled.iter().map(|it| it.purged).sum::<u64>(), users.len() as u64, "{at_once}: {settled:?}");
         for user in &users {
             let copy = world.item(&crate::user(user)).await.unwrap();
@@ -88,7 +88,7 @@ async fn fault_s10_what_another_purge_has_finished_meanwhile_is_not_left_because
                 // Somebody mends the row, and another purge is faster.
                 world.put(&directory, &good).await;
                 let settled = others.reconciler().await.purge_due(None).await.unwrap().purges.unwrap();
-                assert_eq!((settled.purged, settled.left), (1, 0), "{settled:?}");
+                assert_eq!((settled.purged, settled.failed), (1, 0), "{settled:?}");
                 drop(held);
                 request.release();
                 return;
@@ -99,7 +99,7 @@ async fn fault_s10_what_another_purge_has_finished_meanwhile_is_not_left_because
     };
     let (settled, ()) = tokio::join!(purger.purge_due(None), meanwhile);
     let settled = settled.unwrap().purges.unwrap();
-    assert_eq!((settled.purged, settled.left), (0, 0), "finished is finished: {settled:?}");
+    assert_eq!((settled.purged, settled.failed), (0, 0), "finished is finished: {settled:?}");
 }
 
 #[tokio::test]
@@ -162,7 +162,7 @@ async fn fault_s9_every_mark_names_the_exact_tombstone() {
     assert!(!directory.withdraw(&earlier).await.unwrap(), "withdraw");
     let digest = member.digest.clone();
     let under = directory.put_under(&[(member, Guard::NewerOrSeen(digest))], &earlier).await.unwrap();
-    assert_eq!(under, PutUnder::Refused, "put_under");
+    assert_eq!(under, PutUnder::ConditionFailed, "put_under");
     assert_eq!(world.directory().await, before);
     directory.finish(&stored, now, ClerkId::Keep).await.unwrap().expect("the exact one is marked");
     let finished = world.directory().await;

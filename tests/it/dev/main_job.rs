@@ -307,7 +307,7 @@ async fn wrong_usage_and_failures_say_what_to_do() {
     drop(taken);
     let (status, _, err) = output(&["trigger", "user.created", "--url", &url]).await;
     assert_eq!(status, Some(1));
-    assert!(err.contains("rollcall dev"), "{err}");
+    assert!(err.contains(&url) && err.contains("check --url"), "{err}");
     let (status, _, err) = output(&["trigger", "user.created", "--secret", "nonsense!"]).await;
     assert_eq!(status, Some(1));
     assert!(err.contains("--secret") && !err.contains("nonsense"), "{err}");

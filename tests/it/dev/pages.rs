@@ -65,7 +65,8 @@ fn readable_by(answer: &Response) -> Option<&str> {
     answer.headers().get("access-control-allow-origin").map(|origin| origin.to_str().unwrap())
 }
 
-/// DNS rebinding, as of esbuild's and Vite's servers: <https://github.com/vitejs/vite/security/advisories/GHSA-vg6x-rcgg-rjx6>.
+/// DNS rebinding, as of esbuild's and Vite's servers:
+/// <https://github.com/vitejs/vite/security/advisories/GHSA-vg6x-rcgg-rjx6>.
 #[tokio::test]
 async fn fault_s17_no_port_answers_to_a_name_that_is_not_this_machines() {
     let beside = Beside::start().await;
@@ -147,7 +148,8 @@ async fn fault_s17_the_functions_keep_their_own_rules_about_pages() {
     }
 }
 
-/// Svix sends the webhook as bytes of JSON; what a form would send reaches the function, which has the signature to tell.
+/// Svix sends the webhook as bytes of JSON; what a form would send reaches the function, which has the signature to
+/// tell.
 #[tokio::test]
 async fn fault_s17_the_functions_take_every_content_type() {
     let beside = Beside::start().await;

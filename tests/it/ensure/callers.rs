@@ -151,7 +151,8 @@ async fn i17_a_cookie_of_another_suffix_neither_lets_in_nor_locks_out() {
         (format!("{}{own}={victim}", rubbish(9)), &ada),
         (format!("{}{own}={victim}", rubbish(90)), &ada),
         (format!("{}__session={victim}", rubbish(90)), &ada),
-        // A sibling subdomain can also compute this very name: rubbish does not lock out, another user's is not believed.
+        // A sibling subdomain can also compute this very name: rubbish does not lock out, another user's is not
+        // believed.
         (format!("{}{own}={victim}", format!("{own}=rubbish; ").repeat(9)), &ada),
         (format!("{own}={attacker}; {own}={victim}"), "session_ambiguous"),
         (format!("{own}={victim}; {own}={attacker}"), "session_ambiguous"),
@@ -184,8 +185,8 @@ async fn fault_b1_each_cookie_is_read_by_itself() {
     for two in [["city=Zürich", &session], [&session, "theme=dark"]] {
         assert_eq!(caller(&world, &two.map(|cookie| ("cookie", cookie))).await, ada, "two Cookie headers");
     }
-    // Bytes that are no UTF-8, as an application in Latin-1 writes them: API Gateway's JSON shows them as U+FFFD, the local
-    // gateway likewise.
+    // Bytes that are no UTF-8, as an application in Latin-1 writes them: API Gateway's JSON shows them as U+FFFD, the
+    // local gateway likewise.
     for neighbour in ["city=Z\u{fc}rich", "city=Z\u{fffd}rich", "bell=\u{7}"] {
         let event = json!({
             "version": "2.0", "routeKey": "POST /profiles/ensure", "rawPath": "/profiles/ensure", "rawQueryString": "",
@@ -253,7 +254,8 @@ async fn i5_somebody_who_has_left_reads_nothing_of_the_organization() {
     }
 }
 
-/// While Clerk has yet to say whether there is the membership that a token claims, nobody reads what is stored of the organization.
+/// While Clerk has yet to say whether there is the membership that a token claims, nobody reads what is stored of the
+/// organization.
 #[tokio::test]
 async fn i5_while_clerk_is_silent_about_a_membership_nothing_of_the_organization_is_read() {
     let world = World::start().await;

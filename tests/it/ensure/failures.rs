@@ -125,8 +125,8 @@ async fn a_write_that_meets_somebodys_transaction_is_tried_again() {
 
 #[tokio::test]
 async fn a_tie_that_only_clerk_could_settle_leaves_what_stands_there() {
-    // Clerk changes the user twice within a millisecond. A call has fetched the first state; the webhook brings the second
-    // one; the call asks again, and Clerk is silent.
+    // Clerk changes the user twice within a millisecond. A call has fetched the first state; the webhook brings the
+    // second one; the call asks again, and Clerk is silent.
     let world = World::start().await;
     let (ada, _) = newcomer(&world).await;
     let mut body = world.clerk("GET", &format!("/users/{ada}"), Value::Null).await;

@@ -1,6 +1,6 @@
 //! I8: `ensure` acts for its caller and the token's organization only, never revives, and grants no more than Clerk has
-//! said, whatever the token claims, whether or not Clerk answers, and whatever else happens to the same user between any
-//! two of its requests.
+//! said, whatever the token claims, whether or not Clerk answers, and whatever else happens to the same user between
+//! any two of its requests.
 
 use std::collections::BTreeSet;
 
@@ -57,7 +57,8 @@ impl Visit {
     }
 }
 
-/// A world in which everything happens, and beside it the function under test, whose requests wait until they are let go.
+/// A world in which everything happens, and beside it the function under test, whose requests wait until they are let
+/// go.
 struct Stage {
     world: World,
     tested: World,
@@ -308,8 +309,8 @@ impl<'a> Story<'a> {
     }
 }
 
-/// Plays one visit, with `actions[n]` done while its request number n waits on the wire, and what is left afterwards. Says
-/// how many requests there were.
+/// Plays one visit, with `actions[n]` done while its request number n waits on the wire, and what is left afterwards.
+/// Says how many requests there were.
 async fn play(stage: &mut Stage, visit: Visit, actions: &[Vec<Action>]) -> usize {
     let Stage { world, tested, wire, waiting } = stage;
     let mut story = Story::begin(world).await;
@@ -354,8 +355,8 @@ async fn play(stage: &mut Stage, visit: Visit, actions: &[Vec<Action>]) -> usize
     let [copy_of_user, copy_of_organization, copy_of_membership] = &story.seen.copies;
     let lives = |copy: &Option<Value>| copy.as_ref().is_some_and(|copy| copy["deleted_at"].is_null());
     assert_eq!((lives(copy_of_user), lives(copy_of_organization)), (story.user_lives, story.organization_lives));
-    // Clerk says nothing of the memberships that end with a user or an organization, and a placeholder of one that there
-    // never was is for reconcile to end.
+    // Clerk says nothing of the memberships that end with a user or an organization, and a placeholder of one that
+    // there never was is for reconcile to end.
     let stands_in = |copy: &Value| copy["rank"] == PLACEHOLDER;
     if story.user_lives && story.organization_lives && !copy_of_membership.as_ref().is_some_and(stands_in) {
         assert_eq!(lives(copy_of_membership), story.is_member, "{copy_of_membership:?}");

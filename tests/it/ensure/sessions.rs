@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey};
-use rollcall::adapters::clerk::session_tokens::{Refused, SessionTokens};
+use rollcall::adapters::clerk::session_tokens::{SessionTokens, TokenRejected};
 use rollcall::core::millis::Millis;
 use rollcall::core::session::claims::{ActiveOrganization, Claim, Rejection, Rules, SKEW_SECONDS, Session};
 use rollcall::core::session::origins::Origins;
@@ -36,8 +36,8 @@ fn seconds(now: u64) -> Millis {
 async fn verify_with(rules: Rules, token: &str) -> Result<Session, Rejection> {
     let tokens = SessionTokens::with_pem(rules, PUBLIC_KEY).unwrap();
     tokens.verify(token, seconds(NOW)).await.map_err(|refused| match refused {
-        Refused::Rejected(rejection) => rejection,
-        Refused::KeysUnavailable(_) => panic!("a PEM is always there"),
+        TokenRejected::Rule(rejection) => rejection,
+        TokenRejected::KeysUnavailable(_) => panic!("a PEM is always there"),
     })
 }
 
@@ -452,7 +452,7 @@ async fn published_keys_are_fetched_once_and_a_flood_of_unknown_ones_asks_once_a
     assert_eq!(asked.load(Ordering::SeqCst), 1);
     for n in 0..100 {
         let refused = tokens.verify(&with_kid(&format!("ins_{n}")), seconds(NOW + 10)).await;
-        assert!(matches!(refused, Err(Refused::Rejected(Rejection::UnknownKey))), "{refused:?}");
+        assert!(matches!(refused, Err(TokenRejected::Rule(Rejection::UnknownKey))), "{refused:?}");
     }
     assert_eq!(asked.load(Ordering::SeqCst), 1, "within the minute of the first request");
     for n in 0..100 {
@@ -462,7 +462,7 @@ async fn published_keys_are_fetched_once_and_a_flood_of_unknown_ones_asks_once_a
     let mut nameless = header();
     nameless.as_object_mut().unwrap().remove("kid");
     let refused = tokens.verify(&sign(&nameless, &claims(NOW), KEY), seconds(NOW)).await;
-    assert!(matches!(refused, Err(Refused::Rejected(Rejection::UnknownKey))), "{refused:?}");
+    assert!(matches!(refused, Err(TokenRejected::Rule(Rejection::UnknownKey))), "{refused:?}");
 }
 
 #[tokio::test]
@@ -470,7 +470,7 @@ async fn keys_that_cannot_be_had_are_no_verdict_about_the_token() {
     let Instance { tokens, asked } = instance(500, json!([])).await;
     for _ in 0..5 {
         let refused = tokens.verify(&with_kid(KEY_ID), seconds(NOW)).await;
-        assert!(matches!(refused, Err(Refused::KeysUnavailable(_))), "{refused:?}");
+        assert!(matches!(refused, Err(TokenRejected::KeysUnavailable(_))), "{refused:?}");
     }
     assert_eq!(asked.load(Ordering::SeqCst), 1, "and nobody asks again at once");
     assert!(tokens.verify(&with_kid(KEY_ID), seconds(NOW + 2)).await.is_err());
@@ -478,7 +478,7 @@ async fn keys_that_cannot_be_had_are_no_verdict_about_the_token() {
     // An instance without a key signs nothing, so that a list without one is none of its own.
     let Instance { tokens, .. } = instance(200, json!([])).await;
     let refused = tokens.verify(&with_kid(KEY_ID), seconds(NOW)).await;
-    assert!(matches!(refused, Err(Refused::KeysUnavailable(_))), "{refused:?}");
+    assert!(matches!(refused, Err(TokenRejected::KeysUnavailable(_))), "{refused:?}");
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! What is counted for CloudWatch, by name and dimensions: each as the function counts it at work. That CloudWatch's alarms
-//! go by the same names is shown on the deployed template, by tests/cloud.
+//! What is counted for CloudWatch, by name and dimensions: each as the function counts it at work. That CloudWatch's
+//! alarms go by the same names is shown on the deployed template, by tests/cloud.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;

@@ -1,6 +1,5 @@
 //! The operator's commands, played with the real binary against a world's stack. The binary goes by the machine's
-//! clock,
-//! the world by its own, which is long before: whatever the world has stored is settled.
+//! clock, the world by its own, which is long before: whatever the world has stored is settled.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -316,7 +315,7 @@ async fn a_failure_says_what_to_do() {
     for (args, environment, expected) in [
         (&["reconcile", "--yes"][..], &[("CLERK_INSTANCE_ID", "ins_other")][..], "CLERK_INSTANCE_ID"),
         (&["reconcile", "--yes"], &[("CLERK_SECRET_KEY", "sk_test_wrong")], "CLERK_SECRET_KEY"),
-        (&["reconcile", "--yes"], &[("MIRROR", "maybe"), ("DELETION_POLICY", "none")], "MIRROR is malformed"),
+        (&["reconcile", "--yes"], &[("MIRROR", "maybe"), ("DELETION_POLICY", "none")], "MIRROR is invalid"),
     ] {
         let said = rollcall(&world, args, environment).await;
         assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{environment:?}");

@@ -106,7 +106,8 @@ async fn fault_c6_a_word_means_the_same_in_reconcile_and_in_analyze() {
     let (users, acme) = people(&world, 9).await;
     world.reconcile().await;
     world.set_now(world.now().get() + 60_000);
-    // Three are new, two renamed, one is gone; an organization has ended, and its memberships not yet. No two numbers are equal.
+    // Three are new, two renamed, one is gone; an organization has ended, and its memberships not yet. No two numbers
+    // are equal.
     for number in 0..3 {
         world.clerk("POST", "/users", json!({ "email_address": [format!("new{number}@example.com")] })).await;
     }

@@ -1,4 +1,5 @@
-//! How the command prints, and how it ends: a result that cannot be written is a failure, a reader who has enough is none.
+//! How the command prints, and how it ends: a result that cannot be written is a failure, a reader who has enough is
+//! none.
 
 use std::fs::File;
 use std::io;
@@ -106,8 +107,8 @@ async fn fault_c6_a_command_that_makes_no_sense_ends_with_64_and_missing_setting
     let said = run(&["reconcile", "--dry-run"], &[("AWS_REGION", "eu-west-1"), ("MIRROR", "maybe")]).await;
     assert_eq!((said.status, said.out.as_str()), (Some(1), ""));
     for name in ["DIRECTORY_TABLE", "PROFILES_TABLE", "OPERATIONS_TABLE", "CLERK_INSTANCE_ID", "CLERK_SECRET_KEY"] {
-        let line = format!("  {name} is missing: it should be ");
+        let line = format!("  {name} is missing: expected ");
         assert_eq!(said.err.lines().filter(|said| said.starts_with(&line)).count(), 1, "{}", said.err);
     }
-    assert!(said.err.lines().any(|line| line.starts_with("  MIRROR is malformed")), "{}", said.err);
+    assert!(said.err.lines().any(|line| line.starts_with("  MIRROR is invalid")), "{}", said.err);
 }

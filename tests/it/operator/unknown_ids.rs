@@ -1,6 +1,5 @@
 //! I19: an id that nobody knows, or of something else, is an error: nothing is written for it, and nothing is printed
-//! that
-//! looks like an answer.
+//! that looks like an answer.
 
 use rollcall_tests::{OWNED_TABLES, World};
 use serde_json::{Value, json};
@@ -31,7 +30,11 @@ async fn i19_an_export_of_an_unknown_id_is_an_error_and_prints_nothing() {
     for args in [&["export", "user_doesnotexist"][..], &["export", "user_doesnotexist", "--json"]] {
         let said = rollcall(&world, args, &PURGE).await;
         assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{}", said.err);
-        assert!(said.err.contains("no record for this id") && said.err.contains("CLERK_INSTANCE_ID"), "{}", said.err);
+        assert!(
+            said.err.contains("no table has a row for this id") && said.err.contains("CLERK_INSTANCE_ID"),
+            "{}",
+            said.err
+        );
     }
     // Under another instance's id the partition would be another one, and the answer would lack most of the record.
     let other = [PURGE[0], PURGE[1], ("CLERK_INSTANCE_ID", "ins_other")];

@@ -118,7 +118,7 @@ fn i15_the_pure_rule_and_the_condition_agree_on_ten_thousand_pairs() {
         let applied = matches!(put, Put::Applied { .. });
         admitted.set(admitted.get() + u32::from(applied));
         prop_assert_eq!(guard.admits(&offered, stored.as_ref()), applied);
-        if let Put::Refused(found) = put {
+        if let Put::ConditionFailed(found) = put {
             prop_assert_eq!(found.as_deref().map(Stamp::from), stored);
         }
         Ok(())

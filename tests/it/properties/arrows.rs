@@ -1,5 +1,5 @@
-//! The house: which module of the shared crate may use which. Arrows point from services to adapters to settings to core, never
-//! back, and neither modules nor folders go round in a circle.
+//! The house: which module of the shared crate may use which. Arrows point from services to adapters to settings to
+//! core, never back, and neither modules nor folders go round in a circle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -124,5 +124,24 @@ fn arrows_point_down_and_nothing_goes_round_in_a_circle() {
         let arrows = arrows(&modules, depth);
         let circles: Vec<&Module> = arrows.keys().filter(|module| reach(&arrows, module).contains(*module)).collect();
         assert!(circles.is_empty(), "these use each other: {circles:?}");
+    }
+}
+
+/// A file that no `mod` names is not compiled: its tests would not run, and nobody would hear of it.
+#[test]
+fn every_file_below_tests_it_is_a_module() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("it");
+    let mut found = Vec::new();
+    files(&root, &mut found);
+    assert!(found.len() > 50, "{found:?}");
+    let main = root.join("main.rs");
+    for path in found.iter().filter(|path| **path != main) {
+        let module = if path.ends_with("mod.rs") { path.parent().unwrap() } else { path.as_path() };
+        let folder = module.parent().unwrap();
+        let parent = if folder == root { main.clone() } else { folder.join("mod.rs") };
+        let name = module.file_stem().unwrap().to_str().unwrap();
+        let declared = fs::read_to_string(&parent).unwrap_or_default();
+        let is_declared = declared.lines().any(|line| line.ends_with(&format!("mod {name};")));
+        assert!(is_declared, "{} has no `mod {name};` for {}", parent.display(), path.display());
     }
 }

@@ -1,5 +1,5 @@
-//! I1: whatever happened to Clerk's entities, and however little of it arrived, late, twice or out of order, with whatever
-//! calls of `ensure` in between: after one complete run of reconcile the Directory is what Clerk is.
+//! I1: whatever happened to Clerk's entities, and however little of it arrived, late, twice or out of order, with
+//! whatever calls of `ensure` in between: after one complete run of reconcile the Directory is what Clerk is.
 
 use proptest::prelude::*;
 use rollcall::core::mirror::item::CONSEQUENCES_AT;

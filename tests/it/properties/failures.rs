@@ -22,7 +22,8 @@ pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 impl Log {
     /// Listens until the guard is dropped.
     pub(crate) fn listen(&self) -> DefaultGuard {
-        // While a listener is the only one, a line that another thread reaches first counts as of no interest, for ever.
+        // While a listener is the only one, a line that another thread reaches first counts as of no interest, for
+        // ever.
         let _ = tracing::subscriber::set_global_default(rollcall::adapters::lambda::log::subscriber(
             &FUNCTIONS,
             std::io::sink,

@@ -1,5 +1,5 @@
-//! How others failed, as far as it concerns the webhook: each of these must not happen here. Bugs 9 to 12 concern reconcile
-//! and are beside its other tests; 5, 6 and 8 concern parts that are not built yet.
+//! How others failed, as far as it concerns the webhook: each of these must not happen here. Bugs 9 to 12 concern
+//! reconcile and are beside its other tests; 5, 6 and 8 concern parts that are not built yet.
 
 use rollcall_tests::{ATTEMPTS, Fault, SAMPLE_TIME, World, deletion_event, membership_event, sample, user_event};
 

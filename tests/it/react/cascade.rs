@@ -1,5 +1,5 @@
-//! The end of an organization or a user, carried to any number of memberships; and the traces of the search of the rule that
-//! concern what follows from a change.
+//! The end of an organization or a user, carried to any number of memberships; and the traces of the search of the rule
+//! that concern what follows from a change.
 
 use aws_sdk_dynamodb::types::{PutRequest, StreamSpecification, StreamViewType, WriteRequest};
 use rollcall::core::clerk::objects;
@@ -154,7 +154,7 @@ async fn trace6_a_cascade_in_flight_ends_nobody_once_its_parent_lives_again() {
     assert!(acme["deleted_at"].is_null() && acme["consequences_at"].is_null(), "{acme}");
     // The undo is a change like any other.
     world.follow().await;
-    let told = world.told();
+    let told = world.published();
     assert_eq!(told.last().unwrap()["detail-type"], "organization.restored", "{told:?}");
 }
 
@@ -228,7 +228,7 @@ async fn a_user_who_comes_back_to_an_organization_gets_no_second_record_and_a_ne
     let before = world.profiles().await;
     world.follow().await;
     assert_eq!(world.profiles().await, before);
-    let told: Vec<Value> = world.told().iter().map(|event| event["detail-type"].clone()).collect();
+    let told: Vec<Value> = world.published().iter().map(|event| event["detail-type"].clone()).collect();
     let expected = ["user.created", "membership.created", "membership.deleted", "membership.created"];
     assert_eq!(told, expected);
     assert!(world.item(&user(ADA)).await.is_some());

@@ -1,5 +1,5 @@
-//! What follows from a change, end to end: Clerk's own API, its signed webhook, the table, its stream, react. Everything runs
-//! by itself here; the tests only wait until it is quiet.
+//! What follows from a change, end to end: Clerk's own API, its signed webhook, the table, its stream, react.
+//! Everything runs by itself here; the tests only wait until it is quiet.
 
 use clerk_emulator::{ApiFaults, Config, Faults, WebhookFaults};
 use rollcall::core::id::InstanceId;
@@ -38,7 +38,7 @@ fn internal(world: &World, user: &str) -> String {
 
 /// The names of the events about one entity, in their order.
 fn told_of(world: &World, id: &str) -> Vec<String> {
-    let events = world.told();
+    let events = world.published();
     let of = events.iter().filter(|event| event["detail"]["id"] == id);
     of.map(|event| event["detail-type"].as_str().unwrap().to_owned()).collect()
 }
@@ -97,7 +97,7 @@ async fn b2_what_comes_twice_and_out_of_order_has_its_consequences_once() {
     assert_eq!(told[0], "organization.created");
     assert_eq!(told.iter().filter(|name| *name == "organization.created").count(), 1, "{told:?}");
     assert!(told.len() <= 4, "a duplicate is no change: {told:?}");
-    let ranks: Vec<String> = world.told().iter().map(|event| event["detail"]["rank"].to_string()).collect();
+    let ranks: Vec<String> = world.published().iter().map(|event| event["detail"]["rank"].to_string()).collect();
     assert!(ranks.iter().collect::<std::collections::HashSet<_>>().len() >= ranks.len() - 1, "{ranks:?}");
     assert_eq!(told_of(&world, &format!("{acme}/{}", internal(&world, &ada))), ["membership.created"]);
 }
@@ -144,7 +144,7 @@ async fn b11_a_change_of_an_organizations_metadata_is_synced_and_told() {
         (&metadata, &json!("Acme Ltd"), &json!("acme-ltd"))
     );
     let changed: Vec<Value> = world
-        .told()
+        .published()
         .iter()
         .filter(|event| event["detail-type"] == "organization.updated")
         .map(|event| event["detail"]["changed"].clone())
@@ -231,7 +231,7 @@ async fn d5_every_change_of_a_user_names_the_cache_tags_to_invalidate() {
     world.stack.settled().await;
     let id = internal(&world, &ada);
     let tags = json!(["global:users", format!("id:{id}-users"), format!("user:{id}-users")]);
-    let events = world.told();
+    let events = world.published();
     assert_eq!(told_of(&world, &id), ["user.created", "user.updated", "user.deleted"]);
     for event in &events {
         assert_eq!((&event["source"], &event["detail"]["cache_tags"]), (&json!("rollcall"), &tags));

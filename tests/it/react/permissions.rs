@@ -1,5 +1,6 @@
-//! react's role in template.yaml names the attributes of the tombstones that react may put: those that the code writes, and no
-//! others. A field that is missing in the list would be refused on AWS alone, with the first deletion of a member.
+//! react's role in template.yaml names the attributes of the tombstones that react may put: those that the code writes,
+//! and no others. A field that is missing in the list would be refused on AWS alone, with the first deletion of a
+//! member.
 
 use std::collections::BTreeSet;
 

@@ -63,8 +63,8 @@ async fn fault_a6_tables_that_are_not_what_they_are_called_are_named_before_anyt
     for (settings, expected) in [
         (("DIRECTORY_TABLE", "rollcall-typo"), "DIRECTORY_TABLE names rollcall-typo: the table does not exist"),
         (("PROFILES_TABLE", "rollcall-typo"), "PROFILES_TABLE names rollcall-typo: the table does not exist"),
-        (("OPERATIONS_TABLE", directory), "OPERATIONS_TABLE and DIRECTORY_TABLE name the same table"),
-        (("PROFILES_TABLE", "rollcall-operations"), "OPERATIONS_TABLE and PROFILES_TABLE name the same table"),
+        (("OPERATIONS_TABLE", directory), "OPERATIONS_TABLE names the same table as DIRECTORY_TABLE"),
+        (("PROFILES_TABLE", "rollcall-operations"), "OPERATIONS_TABLE names the same table as PROFILES_TABLE"),
     ] {
         let said = deployed(&world, &["reconcile", "--yes"], &[settings]).await;
         assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{settings:?} {}", said.err);
@@ -85,7 +85,11 @@ async fn fault_a6_tables_that_are_not_what_they_are_called_are_named_before_anyt
     let none = StreamSpecification::builder().stream_enabled(false).build().unwrap();
     client.update_table().table_name(directory).stream_specification(none).send().await.unwrap();
     let said = deployed(&world, &["reconcile", "--yes"], &[]).await;
-    assert!(said.status == Some(1) && said.err.contains("the stream of new and old images is missing"), "{}", said.err);
+    assert!(
+        said.status == Some(1) && said.err.contains("the table lacks the stream of new and old images"),
+        "{}",
+        said.err
+    );
 }
 
 /// A run that is interrupted where it would look for what was left undone.

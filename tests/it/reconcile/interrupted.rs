@@ -1,5 +1,5 @@
-//! I11: a run that is killed anywhere, or whose store or Clerk fails anywhere, is gone on with or begun anew, and ends in
-//! the same state as one that nothing has happened to.
+//! I11: a run that is killed anywhere, or whose store or Clerk fails anywhere, is gone on with or begun anew, and ends
+//! in the same state as one that nothing has happened to.
 
 use reconcile::{Order, Outcome};
 use rollcall::core::millis::Millis;
@@ -173,8 +173,8 @@ async fn i11_absences_are_sifted_and_proven_over_many_invocations_as_in_one() {
         done.tally.membership.cascade_deleted + done.tally.membership.deleted,
         held.tally.membership.pending_approval
     );
-    // Each was asked about twice, once together with others and once alone, and nobody a third time. Whose answers they were
-    // is asked once for each page of twenty: there are five of a page of 98 in doubt.
+    // Each was asked about twice, once together with others and once alone, and nobody a third time. Whose answers they
+    // were is asked once for each page of twenty: there are five of a page of 98 in doubt.
     let calls = done.cost.clerk_calls - held.cost.clerk_calls;
     let proofs = 5 + 5 + 3;
     let most = 250 + proofs + 5 + u64::try_from(invocations).unwrap();

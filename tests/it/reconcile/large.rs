@@ -1,5 +1,5 @@
-//! A hundred thousand users. Reconcile is a process of its own here, the real `rollcall` binary, so that its peak memory
-//! is its own, too.
+//! A hundred thousand users. Reconcile is a process of its own here, the real `rollcall` binary, so that its peak
+//! memory is its own, too.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -11,8 +11,8 @@ use tokio::process::Command;
 
 const GENERATED: Generated = Generated { users: 100_000, organizations: 20, memberships: 2_000 };
 const ALL: u64 = GENERATED.users + GENERATED.organizations + GENERATED.memberships;
-/// Kibibytes that a run may ever have in memory. The first run of the unoptimised binary was seen to need 32 MiB: this is
-/// twice that.
+/// Kibibytes that a run may ever have in memory. The first run of the unoptimised binary was seen to need 32 MiB: this
+/// is twice that.
 const MAX_MEMORY: u64 = 64 * 1024;
 /// How often is looked. The kernel keeps the peak itself; only one of the last moments can be missed.
 const LOOK: Duration = Duration::from_millis(20);

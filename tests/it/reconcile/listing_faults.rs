@@ -1,5 +1,5 @@
-//! I4: lists that lie, answers that fail, people who come and go meanwhile. Whatever Clerk's API does, nobody is deleted whom
-//! Clerk still has, and the report says what happened.
+//! I4: lists that lie, answers that fail, people who come and go meanwhile. Whatever Clerk's API does, nobody is
+//! deleted whom Clerk still has, and the report says what happened.
 
 use clerk_emulator::{ApiFaults, Generated};
 use futures_util::StreamExt;
@@ -48,8 +48,8 @@ async fn i4_a_list_that_lies_deletes_nobody() {
     let before = world.directory().await;
     let all = (USERS, ORGANIZATIONS, MEMBERSHIPS);
     let one = |list: &str| vec![list.to_owned()];
-    // What the list does; what the run ends as; what it has seen of each kind, and whether it met pages shorter than they
-    // should be.
+    // What the list does; what the run ends as; what it has seen of each kind, and whether it met pages shorter than
+    // they should be.
     for (what, api, state, seen, short) in [
         // Where every page loses half of its rows, the last row never shows.
         ("half of every page", ApiFaults { short_page: 1.0, ..faults() }, RunState::Incomplete, None, true),

@@ -1,5 +1,6 @@
-//! Whose answers they are. The key, or the instance behind it, changes in the middle of a run: nobody is ended, nobody else's
-//! row is written, and the run says why it stopped. And what a run does all the same if a listing never ends well.
+//! Whose answers they are. The key, or the instance behind it, changes in the middle of a run: nobody is ended, nobody
+//! else's row is written, and the run says why it stopped. And what a run does all the same if a listing never ends
+//! well.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

@@ -207,7 +207,8 @@ async fn i4_consent_covers_no_more_than_what_was_pending() {
     let world = World::start().await;
     let mut land = populated(&world, 4).await;
     world.reconcile().await;
-    // The only organization is gone, which is held. So are three of four users, but that night Clerk says nothing of them.
+    // The only organization is gone, which is held. So are three of four users, but that night Clerk says nothing of
+    // them.
     land.happen(Action::DeleteOrganization(0), true).await;
     for number in 1..4 {
         land.happen(Action::DeleteUser(number), true).await;
@@ -264,8 +265,8 @@ async fn trace11_memberships_end_with_their_parents_without_proof_and_whatever_t
             (RunState::Done, 40, 0),
             "{policy}"
         );
-        // No question was put to Clerk about any of them: the five of a run without a change, and one whose the page is that
-        // differs.
+        // No question was put to Clerk about any of them: the five of a run without a change, and one whose the page is
+        // that differs.
         assert!(run.cost.clerk_calls <= 6, "{} calls", run.cost.clerk_calls);
         let rows = world.directory().await;
         let ended = rows.iter().filter(|row| row["sk"].as_str().unwrap().starts_with("ORG#"));
@@ -418,7 +419,8 @@ async fn ties_of_a_page_are_settled_by_one_more_call() {
     }
     land.happen(LATER, true).await;
     let (run, calls) = counted(&world).await;
-    // The page once more, and three questions whose the answers are: of the page, of what it differs in, of the page again.
+    // The page once more, and three questions whose the answers are: of the page, of what it differs in, of the page
+    // again.
     assert_eq!((run.tally.user.drift.tied, run.tally.user.updated, calls), (8, 8, 10));
     assert_eq!(alive(&world).await, projected(&world).await);
     let unchanged = world.item(&user(&land.users[0])).await.map(state);

@@ -46,8 +46,8 @@ async fn trace2_whoever_a_list_leaves_out_is_asked_about_by_name_all_of_them_at_
     let before = world.directory().await;
     let run = tested.reconcile().await;
     assert_eq!((run.state, run.total().drift.absent, run.total().deleted), (RunState::Done, 0, 0));
-    // The instance, the count twice, a page of users, one of organizations; one question about all twenty; and whose key it
-    // is, once for the pages that differ and once for that question.
+    // The instance, the count twice, a page of users, one of organizations; one question about all twenty; and whose
+    // key it is, once for the pages that differ and once for that question.
     assert_eq!(run.cost.clerk_calls, 8);
     assert_eq!(world.directory().await, before);
 }

@@ -119,7 +119,7 @@ fn good_settings_are_taken() {
         for rest in [rest.clone(), [&rest[..], &[(missing, " ")]].concat()] {
             let error = read(&rest).unwrap_err();
             assert_eq!(error.names(), [missing]);
-            assert!(error.to_string().contains("is missing: it should be"), "{error}");
+            assert!(error.to_string().contains("is missing: expected"), "{error}");
         }
     }
     assert_eq!(read(&[]).unwrap_err().names().len(), required.len());
@@ -131,7 +131,7 @@ fn each_malformed_setting_is_named_and_its_value_is_not_repeated() {
         let error = read(&[&GOOD[..], &[(name, value)]].concat()).unwrap_err();
         assert_eq!(error.names(), [name], "{value}");
         let text = error.to_string();
-        assert!(text.contains("is malformed: it should be"), "{text}");
+        assert!(text.contains("is invalid: expected"), "{text}");
         assert!(value.len() < 9 || !text.contains(value), "{text}");
     }
     let long = "x".repeat(201);
@@ -199,6 +199,6 @@ async fn settings_do_not_show_their_secrets() {
     let shown = format!("{:?}", read(&GOOD).unwrap());
     assert!(!shown.contains("sk_test_x"), "{shown}");
     let world = World::start().await;
-    let shown = format!("{:?}", world.ensure_profile);
+    let shown = format!("{:?}", world.functions.ensure_profile);
     assert!(!shown.contains(&world.stack.addresses.clerk_secret_key));
 }

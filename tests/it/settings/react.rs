@@ -85,7 +85,8 @@ fn good_settings_of_react_are_read_and_every_variable_is_listed() {
 fn what_react_misses_is_named_all_at_once() {
     let needed = ["DIRECTORY_TABLE", "PROFILES_TABLE", "OPERATIONS_TABLE", "CLERK_INSTANCE_ID", "CLERK_SECRET_KEY"];
     assert_eq!(names(&[]), [&needed[..], &["BACKUP_BUCKET"]].concat());
-    // Without the write-back Clerk is not asked, so no key is needed; and where everything is kept there is nothing to back up.
+    // Without the write-back Clerk is not asked, so no key is needed; and where everything is kept there is nothing to
+    // back up.
     let without = [GOOD[0], GOOD[1], GOOD[2], GOOD[3], ("METADATA_WRITEBACK", "off"), ("DELETION_POLICY", "retain")];
     let settings = read(&without).unwrap();
     assert!(!settings.writes_back && settings.removal.backups.is_none());

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use aws_config::SdkConfig;
 use axum::http::StatusCode;
 use rollcall::adapters::clerk::secrets;
-use rollcall_cli::dev::gateway;
+use rollcall_cli::invocation::invoke;
 use rollcall_tests::{Sent, World, gateway_event, read, serve, user_event};
 use serde_json::{Value, json};
 
@@ -140,7 +140,7 @@ impl Rotated {
     async fn send(&self, sent: &Sent) -> u16 {
         let clock = self.world.clock();
         let service = webhook::service(self.webhook.clone(), move || clock());
-        read(gateway::invoke(service, gateway_event(sent, false)).await).await.status
+        read(invoke("webhook", service, gateway_event(sent, false)).await).await.status
     }
 
     fn asked(&self) -> u64 {

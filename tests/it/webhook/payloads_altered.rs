@@ -1,5 +1,5 @@
-//! Every field of every followed event, at each depth, replaced by everything that it should not be: applied, fetched, or noted
-//! with the entity's id. Never lost, and never an error of ours.
+//! Every field of every followed event, at each depth, replaced by everything that it should not be: applied, fetched,
+//! or noted with the entity's id. Never lost, and never an error of ours.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Backups: what is removed is kept for a while, in a bucket or in a folder, one file for each piece of work.
+//! Backups of removed rows: one file per batch, in an S3 bucket or a folder.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -18,17 +18,17 @@ use crate::adapters::tls::HttpsClient;
 use crate::core::millis::Millis;
 use crate::settings::deletion::{BackupPlace, Removal};
 
-/// How long S3 may take over a backup of a few megabytes.
+/// The time limit for a backup of a few megabytes in S3.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a signature holds, all attempts included.
+/// How long a signature is valid, for all attempts together.
 const SIGNED_FOR: Duration = Duration::from_mins(5);
 /// Attempts at a request to S3.
 const MAX_ATTEMPTS: u32 = 4;
-/// The largest file that is read as a backup, in bytes. One that was written holds a few megabytes of rows, and a page
-/// more.
+/// The largest file that is read as a backup, in bytes. Rollcall's own backups contain a few megabytes of rows and one
+/// page.
 pub const MAX_READ: usize = 64 * 1024 * 1024;
 
-/// A place for backups.
+/// A bucket or a folder for backups.
 #[derive(Debug)]
 pub struct Backups {
     place: BackupPlace,
@@ -36,16 +36,16 @@ pub struct Backups {
     client: HttpsClient,
 }
 
-/// Why a backup cannot be written or read. Nothing is removed then.
+/// Why a backup cannot be written or read. In that case nothing is removed.
 #[derive(Debug, Error)]
 pub enum BackupError {
-    /// S3 does not answer.
+    /// S3 does not respond.
     #[error("S3 cannot be reached")]
     Unreachable(#[source] Option<reqwest::Error>),
-    /// S3 refuses, by its status.
+    /// S3 rejected the request with this status.
     #[error("S3 rejected the backup with status {0}: check BACKUP_BUCKET and the permission to write to the bucket")]
-    Refused(u16),
-    /// There are no AWS credentials, no region, or no URL that they make.
+    Rejected(u16),
+    /// There are no AWS credentials, no region, or no valid URL.
     #[error("S3 cannot be used without {0}")]
     Without(&'static str),
     #[error("the backup folder cannot be used: check BACKUP_BUCKET")]
@@ -53,23 +53,23 @@ pub enum BackupError {
     /// Larger than any backup.
     #[error("the file is larger than {} MB, the maximum size of a backup", MAX_READ / 1024 / 1024)]
     TooLarge,
-    /// A row that cannot be written as a line.
+    /// A row cannot be written as a line.
     #[error("a row cannot be written to the backup")]
     Unwritable(#[source] serde_json::Error),
 }
 
 impl Backups {
-    /// The backups at a place. `aws` says how a bucket is reached.
+    /// The backups in this bucket or folder. `aws` configures the access to a bucket.
     pub fn at(place: BackupPlace, aws: &SdkConfig) -> Backups {
         Backups { place, aws: aws.clone(), client: HttpsClient::new(TIMEOUT) }
     }
 
-    /// Those of the settings; nothing where nothing is ever removed.
+    /// The backups that the settings name; nothing if the deletion policy removes nothing.
     pub fn for_removal(removal: &Removal, aws: &SdkConfig) -> Option<Backups> {
         removal.backups.clone().map(|place| Backups::at(place, aws))
     }
 
-    /// Where they are, for people.
+    /// The bucket or the folder, for messages.
     pub fn place(&self) -> String {
         match &self.place {
             BackupPlace::Bucket(bucket) => format!("s3://{bucket}"),
@@ -77,7 +77,7 @@ impl Backups {
         }
     }
 
-    /// Writes a backup. What is not written whole is not there.
+    /// Writes a backup: the whole file, or no file.
     ///
     /// # Errors
     ///
@@ -90,13 +90,13 @@ impl Backups {
                 let url = PutObject::new(&bucket, Some(&credentials), name).sign(SIGNED_FOR);
                 match self.send(self.client()?.put(url).body(text)).await? {
                     (status, _) if status.is_success() => Ok(()),
-                    (status, _) => Err(BackupError::Refused(status.as_u16())),
+                    (status, _) => Err(BackupError::Rejected(status.as_u16())),
                 }
             }
         }
     }
 
-    /// Reads a backup, [`MAX_READ`] bytes at most; nothing if there is none of that name.
+    /// Reads a backup, [`MAX_READ`] bytes at most; nothing if it does not exist.
     ///
     /// # Errors
     ///
@@ -110,15 +110,14 @@ impl Backups {
                 match self.send(self.client()?.get(url)).await? {
                     (status, bytes) if status.is_success() => Ok(Some(bytes)),
                     (StatusCode::NOT_FOUND, _) => Ok(None),
-                    (status, _) => Err(BackupError::Refused(status.as_u16())),
+                    (status, _) => Err(BackupError::Rejected(status.as_u16())),
                 }
             }
         }
     }
 
-    /// Removes the backups in a folder that are older than so many days; a bucket's lifecycle does that by itself.
-    /// Answers of how
-    /// many days those were.
+    /// Removes the backups in a folder that are older than so many days, and returns the number of removed days. In a
+    /// bucket, the lifecycle rule does that.
     ///
     /// # Errors
     ///
@@ -135,7 +134,7 @@ impl Backups {
         let mut expired = 0;
         for day in found {
             let day = day?;
-            // Names of days sort as the days do. Nothing else in the folder is touched.
+            // Names of days sort chronologically. Other files in the folder stay.
             let is_old = day.file_name().to_str().is_some_and(|name| is_day(name) && name < first.as_str());
             if is_old {
                 fs::remove_dir_all(day.path())?;
@@ -150,7 +149,7 @@ impl Backups {
         let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
         let endpoint = self.aws.endpoint_url();
         let url = endpoint.map_or_else(|| format!("https://s3.{region}.{domain}"), str::to_owned);
-        // An emulator has no names of its own for buckets, and S3's certificate covers one label of them.
+        // An emulator has no host names for buckets, and S3's certificate covers only one label.
         let by_path = endpoint.is_some() || name.contains('.');
         let style = if by_path { UrlStyle::Path } else { UrlStyle::VirtualHost };
         let url: Url = url.parse().map_err(|_| BackupError::Without("a URL"))?;
@@ -169,11 +168,11 @@ impl Backups {
         self.client.get().map_err(|error| BackupError::Unreachable(Some(error)))
     }
 
-    /// Sends a request again as long as the failure may pass. The URL is left out of errors: it is signed.
+    /// Repeats a request while the failure may be temporary. The URL is left out of errors: it contains the signature.
     async fn send(&self, request: RequestBuilder) -> Result<(StatusCode, Vec<u8>), BackupError> {
         let mut attempts = 1;
         loop {
-            // The body is shared by all attempts.
+            // All attempts share the body.
             let again = request.try_clone().ok_or(BackupError::Unreachable(None))?;
             match answer(again).await {
                 Ok((status, bytes)) if !status.is_server_error() && status != StatusCode::TOO_MANY_REQUESTS => {
@@ -190,7 +189,7 @@ impl Backups {
     }
 }
 
-/// An answer's status and body; no body if it is larger than any backup.
+/// The status and the body of a response; no body if it is larger than any backup.
 async fn answer(request: RequestBuilder) -> Result<(StatusCode, Option<Vec<u8>>), reqwest::Error> {
     let mut answer = request.send().await?;
     let (status, mut bytes) = (answer.status(), Vec::new());
@@ -203,7 +202,7 @@ async fn answer(request: RequestBuilder) -> Result<(StatusCode, Option<Vec<u8>>)
     Ok((status, Some(bytes)))
 }
 
-/// Reads a backup in a file, [`MAX_READ`] bytes at most; nothing if there is no such file.
+/// Reads a backup from a file, [`MAX_READ`] bytes at most; nothing if the file does not exist.
 ///
 /// # Errors
 ///
@@ -222,7 +221,7 @@ pub fn read_file(path: &Path) -> Result<Option<Vec<u8>>, BackupError> {
     Ok(Some(bytes))
 }
 
-/// Writes a file for its owner alone, under its name only once it is whole.
+/// Writes a file that only its owner may read. The file gets its name only after it is complete.
 fn write(path: &Path, text: &str) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
@@ -234,7 +233,7 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     fs::rename(&part, path)
 }
 
-/// Whether it is a day, as `2026-11-21`.
+/// Whether this is a day, such as `2026-11-21`.
 fn is_day(name: &str) -> bool {
     name.len() == 10
         && name

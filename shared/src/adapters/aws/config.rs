@@ -1,4 +1,4 @@
-//! What every AWS client of Rollcall shares: TLS by ring, time limits, retries.
+//! Configuration of all AWS clients: TLS by ring, time limits, retries.
 
 use std::time::Duration;
 
@@ -9,15 +9,15 @@ use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_sdk_dynamodb::config::{SharedCredentialsProvider, SharedHttpClient};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
-/// The longest that one store operation may take, retries included. Svix waits 15 s, the webhook function lives 10 s.
+/// The time limit of a store operation, with retries. Svix waits 15 s, and the webhook function has 10 s.
 pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(5);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The configuration of a function's AWS clients, from the variables that Lambda sets, and `AWS_ENDPOINT_URL`.
 ///
-/// An operator has profiles, roles and single sign-on; a function has its environment. What AWS's default chain brings to
-/// look for the others is a tenth of a binary, and a fourth of a cold start. What is set for one service alone, as
-/// `AWS_ENDPOINT_URL_DYNAMODB`, has no effect.
+/// An operator may use profiles, roles and single sign-on; a function has only its environment. AWS's default chain for
+/// the others would be a tenth of a binary and a fourth of a cold start. Variables for a single service, such as
+/// `AWS_ENDPOINT_URL_DYNAMODB`, have no effect.
 pub fn lambda(environment: impl Fn(&str) -> Option<String>) -> SdkConfig {
     let set = |name: &str| environment(name).filter(|value| !value.is_empty());
     let is_on = |name: &str| set(name).as_deref() == Some("true");
@@ -35,12 +35,12 @@ pub fn lambda(environment: impl Fn(&str) -> Option<String>) -> SdkConfig {
     builder.build()
 }
 
-/// The configuration of an operator's AWS clients, from everything that AWS's tools go by.
+/// The configuration of an operator's AWS clients, from all sources that AWS's tools use.
 pub async fn config() -> SdkConfig {
     loader().load().await
 }
 
-/// The same before it is loaded, for an endpoint and credentials of one's own.
+/// The same before it is loaded, for another endpoint and other credentials.
 pub fn loader() -> ConfigLoader {
     aws_config::defaults(BehaviorVersion::latest())
         .http_client(https())

@@ -1,4 +1,4 @@
-//! Where change events go: an EventBridge bus, or the file that stands for one on a developer's machine.
+//! The bus of the change events: an EventBridge bus, or a file on a developer's machine.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -14,30 +14,30 @@ use thiserror::Error;
 use crate::adapters::backoff::backoff;
 use crate::core::mirror::change::Change;
 
-/// The events that one request may carry. Source: AWS, API reference of `PutEvents`.
+/// The maximum number of events in one request. Source: AWS, API reference of `PutEvents`.
 pub const MAX_EVENTS: usize = 10;
-/// What rules match by `source`.
+/// The `source` of all events, which rules match.
 const SOURCE: &str = "rollcall";
-/// Requests for events that the bus did not take at first.
+/// Maximum number of requests for one batch, with the repeats for events that the bus rejected.
 const MAX_REQUESTS: u32 = 5;
 
 #[derive(Debug)]
 pub enum Bus {
-    /// None: changes are only logged.
+    /// No bus: changes are only logged.
     Nowhere,
     EventBridge {
         client: Client,
         /// The bus's name or ARN.
         name: String,
     },
-    /// A file to which each event is appended as one line, in the form in which EventBridge would deliver it.
+    /// A file: each event is appended as one line, in the form in which EventBridge would deliver it.
     File(PathBuf),
 }
 
-/// Why events were not taken. Those that were are sent again with the others.
+/// Why events were not accepted. A repeat sends the accepted ones of the batch again.
 #[derive(Debug, Error)]
 pub enum BusError {
-    /// EventBridge failed or refused, by its error code.
+    /// EventBridge failed or rejected the events, with this error code.
     #[error("EventBridge did not accept the events ({0})")]
     EventBridge(String, #[source] Option<Box<dyn std::error::Error + Send + Sync>>),
     /// The file cannot be written.
@@ -46,12 +46,12 @@ pub enum BusError {
 }
 
 impl Bus {
-    /// The bus of this name on EventBridge; none without a name.
+    /// The EventBridge bus of this name; without a name, no bus.
     pub fn named(name: Option<String>, aws: &SdkConfig) -> Bus {
         name.map_or(Bus::Nowhere, |name| Bus::EventBridge { client: Client::new(aws), name })
     }
 
-    /// Tells these changes, [`MAX_EVENTS`] at most, at least once and in their order.
+    /// Publishes these changes, [`MAX_EVENTS`] at most, in their order. Each is delivered at least once.
     ///
     /// # Errors
     ///
@@ -82,7 +82,8 @@ impl Bus {
     }
 }
 
-/// Sends events until all of them are taken: EventBridge takes some and answers of the others why it did not.
+/// Sends events until all are accepted: EventBridge accepts some events of a request and returns an error code for each
+/// other one.
 async fn put(client: &Client, mut entries: Vec<PutEventsRequestEntry>) -> Result<(), BusError> {
     let mut attempt = 0;
     loop {

@@ -1,4 +1,4 @@
-//! AWS beside DynamoDB: how it is reached, EventBridge, S3.
+//! AWS clients other than DynamoDB: configuration, EventBridge, S3.
 
 pub mod backups;
 pub mod config;

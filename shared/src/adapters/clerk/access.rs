@@ -1,4 +1,4 @@
-//! The settings of the Clerk instance. They stand beside the adapters, as those of the sessions do, because the key may
+//! The settings of the Clerk instance. They are an adapter, like the settings of sessions, because the secret key may
 //! change in Secrets Manager while a function runs.
 
 use std::sync::Arc;
@@ -13,26 +13,27 @@ use crate::settings::variables::{
     CLERK_API_URL, CLERK_INSTANCE_ID, CLERK_SECRET_KEY, ROLLCALL_SECRET_ARN, Reader, Variable, api_url, secret_key,
 };
 
-/// Which Clerk instance is copied, and how its Backend API is reached.
+/// The Clerk instance that is copied, and the access to its Backend API.
 #[derive(Clone, Debug)]
 pub struct ClerkAccess {
     /// The instance whose users, organizations and memberships are copied.
     pub instance: InstanceId,
-    /// The Backend API, without `/v1`.
+    /// The URL of the Backend API, without `/v1`.
     pub api_url: Url,
-    /// Empty where no request to Clerk needs a key.
+    /// The secret key; empty if no request to Clerk needs one.
     pub secret_key: Secret,
 }
 
 impl ClerkAccess {
-    /// The variables of a function that always sends requests to Clerk. `Boot` reads `ROLLCALL_SECRET_ARN` before the others.
+    /// The variables of a function that always sends requests to Clerk. `Boot` reads `ROLLCALL_SECRET_ARN` before the
+    /// others.
     pub const VARIABLES: [Variable; 4] = [CLERK_INSTANCE_ID, CLERK_API_URL, CLERK_SECRET_KEY, ROLLCALL_SECRET_ARN];
     /// The same for a function whose policy may be to send no requests to Clerk.
     pub const VARIABLES_WITH_OPTIONAL_KEY: [Variable; 4] =
         [CLERK_INSTANCE_ID, CLERK_API_URL, CLERK_SECRET_KEY.required_if(false), ROLLCALL_SECRET_ARN];
 
-    /// Reads the group; nothing if a variable is missing or malformed, which the reader notes. Unless `needs_key`, the key may
-    /// be missing, and is not kept.
+    /// Reads the group; nothing if a variable is missing or malformed, which the reader notes. Without `needs_key` the
+    /// secret key may be missing, and is not stored.
     pub fn read(reader: &mut Reader<'_>, needs_key: bool) -> Option<ClerkAccess> {
         let instance = reader.read(&CLERK_INSTANCE_ID, |text| text.parse().ok());
         let api_url = reader.read(&CLERK_API_URL, api_url).or_else(|| api_url(DEFAULT_URL));
@@ -41,7 +42,7 @@ impl ClerkAccess {
         Some(ClerkAccess { instance: instance?, api_url: api_url?, secret_key: key.into() })
     }
 
-    /// From now on the key is what Secrets Manager holds, if the function has its secrets there.
+    /// Uses the secret key from Secrets Manager from now on, if the function reads its secrets there.
     pub fn follow(&mut self, secrets: Option<&Arc<Secrets>>) {
         self.secret_key.follow(secrets, &CLERK_SECRET_KEY);
     }

@@ -1,4 +1,4 @@
-//! Clerk's Backend API: the few calls that Rollcall makes, each answered in the domain's terms.
+//! Client of Clerk's Backend API: the few requests that Rollcall sends, with typed results.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,19 +21,19 @@ use crate::core::clerk::objects::{Entity, Membership, Organization, User};
 use crate::core::id::{EntityId, InstanceId, UserId};
 use crate::core::reconcile::rate_limiter::RateLimiter;
 
-/// Where Clerk lives unless told otherwise.
+/// The default URL of the Backend API.
 pub const DEFAULT_URL: &str = "https://api.clerk.com";
-/// The version whose answers [`crate::core::clerk::objects`] describes.
+/// The version of the API whose responses [`crate::core::clerk::objects`] describes.
 const API_VERSION: &str = "2026-05-12";
-/// A webhook's fetch must leave time for the write that follows.
+/// Short, because after a fetch the webhook needs time for its write.
 const TIMEOUT: Duration = Duration::from_secs(3);
-/// Five hundred users at once take longer, and nobody waits for them.
+/// Longer, because a page of 500 users takes longer and no caller waits for it.
 const PATIENT_TIMEOUT: Duration = Duration::from_secs(20);
-/// Requests for one answer, where nobody waits for it.
+/// Maximum number of requests for one response, if no caller waits for it.
 const MAX_ATTEMPTS: u32 = 5;
-/// Waiting for one answer takes no longer than this, whatever Clerk asks for: a run's lease must not end meanwhile.
+/// The longest wait for one response, whatever `Retry-After` says: the lease of a run must not expire meanwhile.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
-/// The wait after the first failure that says nothing of its own; it doubles with each.
+/// The wait after the first failure without `Retry-After`; it doubles with each further failure.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 
 /// The Backend API of one instance.
@@ -44,24 +44,24 @@ pub struct ClerkApi {
     client: HttpsClient,
     calls: AtomicU64,
     patience: Option<Patience>,
-    /// Whose keys alone are used, if that is asked for, and what is known of the key in use.
+    /// With a value, only verified keys of one instance are used.
     pub(in crate::adapters) proofs: Option<Proofs>,
 }
 
-/// An answer of Clerk's.
+/// A response of Clerk.
 pub(in crate::adapters) struct Heard {
     answer: Response,
-    /// The key that it was asked with.
+    /// The secret key of the request.
     key: SecretString,
-    /// How many answers had come before it was asked.
+    /// The number of responses before this request.
     before: u64,
 }
 
-/// How a caller behaves for whom nobody waits.
+/// How to retry if no caller waits for the response.
 #[derive(Debug)]
 struct Patience {
     most_attempts: u32,
-    pace: Mutex<RateLimiter>,
+    rate_limiter: Mutex<RateLimiter>,
     begun: Instant,
 }
 
@@ -72,50 +72,52 @@ impl ClerkApi {
         ClerkApi { base, key: key.into(), client, calls, patience: None, proofs: None }
     }
 
-    /// The same for this instance alone: a key is asked whose it is before it is used, and each new value of it again.
+    /// The same with verified keys only: before its first use, Clerk must confirm that a secret key belongs to this
+    /// instance, also after a rotation.
     #[must_use]
     pub fn verified(self, instance: InstanceId) -> ClerkApi {
         ClerkApi { proofs: Some(Proofs::new(instance)), ..self }
     }
 
-    /// The same for work that nobody waits for: it keeps to its share of Clerk's rate, obeys `Retry-After`, and asks
-    /// again
-    /// after a failure that may pass.
+    /// The same for work without a waiting caller: it keeps to its share of Clerk's rate limit, obeys `Retry-After`,
+    /// and retries after temporary failures.
     #[must_use]
-    pub fn patient(self, pace: RateLimiter) -> ClerkApi {
-        ClerkApi { client: HttpsClient::new(PATIENT_TIMEOUT), ..self.at_rate(pace, MAX_ATTEMPTS) }
+    pub fn patient(self, rate_limiter: RateLimiter) -> ClerkApi {
+        ClerkApi { client: HttpsClient::new(PATIENT_TIMEOUT), ..self.at_rate(rate_limiter, MAX_ATTEMPTS) }
     }
 
-    /// The same for work that somebody else will do if it fails: it keeps to its share, and asks once.
+    /// The same for work that is done later if it fails: it keeps to its share, and sends each request once.
     #[must_use]
-    pub fn rate_limited(self, pace: RateLimiter) -> ClerkApi {
-        self.at_rate(pace, 1)
+    pub fn rate_limited(self, rate_limiter: RateLimiter) -> ClerkApi {
+        self.at_rate(rate_limiter, 1)
     }
 
-    fn at_rate(self, pace: RateLimiter, most_attempts: u32) -> ClerkApi {
-        ClerkApi { patience: Some(Patience { most_attempts, pace: Mutex::new(pace), begun: Instant::now() }), ..self }
-    }
-
-    /// Goes on at another share of Clerk's rate.
-    pub fn set_rate(&self, pace: &RateLimiter) {
-        if let Some(patience) = &self.patience {
-            patience.lock().change(pace);
+    fn at_rate(self, rate_limiter: RateLimiter, most_attempts: u32) -> ClerkApi {
+        ClerkApi {
+            patience: Some(Patience { most_attempts, rate_limiter: Mutex::new(rate_limiter), begun: Instant::now() }),
+            ..self
         }
     }
 
-    /// Whether the key is one of an instance in production, with the higher limits, as its prefix says. Another's has
-    /// the
-    /// lower ones.
+    /// Sets another share of Clerk's rate limit.
+    pub fn set_rate(&self, rate_limiter: &RateLimiter) {
+        if let Some(patience) = &self.patience {
+            patience.lock().change(rate_limiter);
+        }
+    }
+
+    /// Whether the secret key belongs to a production instance, by its prefix. A development instance has lower rate
+    /// limits.
     pub async fn has_production_key(&self) -> bool {
         self.key.current().await.expose_secret().starts_with("sk_live_")
     }
 
-    /// How many requests were sent, repeated ones included.
+    /// The number of requests, with repeats.
     pub fn calls(&self) -> u64 {
         self.calls.load(Ordering::Relaxed)
     }
 
-    /// Fetches one entity; nothing if Clerk says in its own words that it does not exist.
+    /// Fetches one entity; nothing if Clerk's own error says that it does not exist.
     ///
     /// # Errors
     ///
@@ -142,10 +144,10 @@ impl ClerkApi {
                     found.public_user_data.user_id == *user && found.organization.id == *organization
                 };
                 match page {
-                    // An organization that does not exist has no members.
+                    // If Clerk does not have the organization, it does not have the membership.
                     None => Ok(None),
                     Some(page) if page.total_count == 0 && page.data.is_empty() => Ok(None),
-                    // A page that is shorter than it says, or about somebody else, proves nothing.
+                    // A page that is shorter than its count, or about another user, proves no absence.
                     Some(page) => match page.data.into_iter().find(is_asked) {
                         Some(found) => Ok(Some(Entity::Membership(found))),
                         None => Err(NOT_ASKED_FOR),
@@ -155,7 +157,7 @@ impl ClerkApi {
         }
     }
 
-    /// Gets one document; nothing if Clerk says in its own words that there is none.
+    /// Gets one document; nothing if Clerk's own error says that it does not exist.
     pub(in crate::adapters) async fn get<T: DeserializeOwned>(
         &self,
         path: &[&str],
@@ -168,7 +170,7 @@ impl ClerkApi {
         Ok(self.get_with(url, true).await?.0)
     }
 
-    /// Gets the document that says whose key this is, and the proof that it makes.
+    /// Gets the document about the instance of the secret key, and the proof for it.
     pub(in crate::adapters) async fn get_proof<T: DeserializeOwned>(&self) -> Result<(Option<T>, Proof), ClerkError> {
         self.get_with(self.url(&["instance"]), false).await
     }
@@ -203,16 +205,19 @@ impl ClerkApi {
             if attempts == patience.most_attempts || wait > LONGEST_WAIT {
                 return Err(error);
             }
-            tracing::warn!(%error, attempts, wait_ms = u64::try_from(wait.as_millis()).ok(), "retrying a request to \
-                                                                                              Clerk");
+            tracing::warn!(
+                %error,
+                attempts,
+                wait_ms = u64::try_from(wait.as_millis()).ok(),
+                "retrying a request to Clerk"
+            );
             tokio::time::sleep(wait).await;
             attempts += 1;
         }
     }
 
-    /// Merges some keys into a user's public metadata; nothing if there is no such user. It is sent once: after a
-    /// failure
-    /// somebody else may have set them, so they must be read again first.
+    /// Merges keys into a user's public metadata; nothing if Clerk does not have the user. Sent once: after a failure
+    /// another client may have set them, so they must be read again first.
     ///
     /// # Errors
     ///
@@ -233,9 +238,8 @@ impl ClerkApi {
         Ok(read::<IgnoredAny>(answer).await?.map(drop))
     }
 
-    /// Deletes a user; nothing if there is no such user. Sent once: after a failure it is for the caller to ask what
-    /// has
-    /// become of the user.
+    /// Deletes a user; nothing if Clerk does not have the user. Sent once: after a failure the caller must ask Clerk
+    /// whether the user still exists.
     ///
     /// # Errors
     ///
@@ -260,10 +264,9 @@ impl ClerkApi {
         url
     }
 
-    /// Sends a request; once more, if Clerk refuses a key that has been replaced. What it refuses it has not done. That
-    /// is
-    /// once for each rotation, and takes no turn of the pace. With a guard no key is used that is not known to be this
-    /// instance's.
+    /// Sends a request. If Clerk rejects the secret key and there is a newer one, the request is repeated with it:
+    /// Clerk has not carried out a rejected request. This happens once for each rotation, and does not count for the
+    /// rate limiter. If only verified keys are allowed, the key is verified first.
     async fn send(
         &self,
         method: Method,
@@ -294,7 +297,7 @@ impl ClerkApi {
         if let Some(proofs) = self.proofs.as_ref().filter(|proofs| is_guarded && !proofs.knows(key)) {
             let heard = self.send_once(key, client.get(self.url(&["instance"]))).await?;
             if heard.answer.status() == StatusCode::UNAUTHORIZED {
-                // The request itself would be refused with the same words.
+                // Clerk would reject the request, too.
                 return Ok(heard);
             }
             let said = read(heard.answer).await?.ok_or(ClerkError::Unreadable(404))?;
@@ -316,14 +319,14 @@ impl ClerkApi {
         Ok(Heard { answer: sent?, key: key.clone(), before })
     }
 
-    /// The key as it is now.
+    /// The current secret key.
     pub(in crate::adapters) async fn current_key(&self) -> SecretString {
         self.key.current().await
     }
 }
 
 impl Patience {
-    /// Waits until the pace allows another request.
+    /// Waits until the rate limiter allows another request.
     async fn acquire(&self) {
         loop {
             let turn = self.lock().acquire(self.begun.elapsed());
@@ -332,14 +335,14 @@ impl Patience {
         }
     }
 
-    /// Lets nobody ask until Clerk's wait is over: it means every request of this instance.
+    /// Stops all requests of this client until the time in `Retry-After` is over: Clerk limits the whole instance.
     fn pause(&self, wait: Duration) {
         self.lock().pause(self.begun.elapsed(), wait.min(LONGEST_WAIT));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, RateLimiter> {
-        // A pace that a panic left behind is still a pace.
-        self.pace.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        // A panic elsewhere leaves the rate limiter in a valid state.
+        self.rate_limiter.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -351,10 +354,10 @@ fn retry_after(answer: &Response) -> Option<Duration> {
 
 async fn read<T: DeserializeOwned>(answer: Response) -> Result<Option<T>, ClerkError> {
     let status = answer.status();
-    // A connection that breaks off in the middle is no answer at all, so it is told from one that makes no sense.
+    // A connection that breaks off is an outage, not an unreadable response.
     let body = answer.bytes().await.map_err(|error| ClerkError::Unavailable(Some(error.without_url())))?;
     let unreadable = || ClerkError::Unreadable(status.as_u16());
-    // A proxy's 404 proves nothing: only Clerk's own error body tells what Clerk means.
+    // A 404 of a proxy proves nothing: only Clerk's own error body says that an entity does not exist.
     let errors = || serde_json::from_slice::<Errors>(&body).ok().filter(|body| !body.errors.is_empty());
     match status {
         StatusCode::OK => serde_json::from_slice(&body).map(Some).map_err(|_| unreadable()),
@@ -364,19 +367,19 @@ async fn read<T: DeserializeOwned>(answer: Response) -> Result<Option<T>, ClerkE
         }
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(ClerkError::Unauthorized(status.as_u16())),
         _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => Err(ClerkError::Unavailable(None)),
-        _ if status.is_client_error() && errors().is_some() => Err(ClerkError::Refused(status.as_u16())),
+        _ if status.is_client_error() && errors().is_some() => Err(ClerkError::Rejected(status.as_u16())),
         _ => Err(unreadable()),
     }
 }
 
-/// An answer about somebody else, as a confused cache gives it.
+/// A response about another entity, as a faulty cache could return.
 const NOT_ASKED_FOR: ClerkError = ClerkError::Unreadable(200);
 
 fn about<T>(found: Option<T>, is_asked: impl FnOnce(&T) -> bool) -> Result<Option<T>, ClerkError> {
     if found.as_ref().is_none_or(is_asked) { Ok(found) } else { Err(NOT_ASKED_FOR) }
 }
 
-/// The code of Clerk's 403 where an instance has no organizations.
+/// The error code of Clerk's 403 if organizations are disabled in the instance.
 const WITHOUT_ORGANIZATIONS: &str = "organization_not_enabled_in_instance";
 
 /// Clerk's error body. Source: schema `ClerkErrors`.

@@ -1,36 +1,36 @@
-//! What can go wrong with Clerk, split by what the caller does about it.
+//! Errors of requests to Clerk, by what the caller does about them.
 
 use thiserror::Error;
 
 use crate::core::id::InstanceId;
 
-/// What can go wrong with Clerk. "Not found" is an answer, not an error.
+/// Why a request to Clerk failed. "Not found" is a result, not an error.
 #[derive(Debug, Error)]
 pub enum ClerkError {
-    /// Unreachable, slow, failing or out of rate.
+    /// Unreachable, slow, failing, or over the rate limit.
     #[error("Clerk is unavailable")]
     Unavailable(#[source] Option<reqwest::Error>),
-    /// The key was not accepted.
+    /// Clerk rejected the secret key.
     #[error("Clerk rejected the secret key with status {0}: check CLERK_SECRET_KEY")]
     Unauthorized(u16),
-    /// The instance does not have what was asked for, as one without organizations.
-    #[error("the feature is disabled in the Clerk instance")]
+    /// The feature is disabled in the instance, such as organizations.
+    #[error("organizations are disabled in the Clerk instance")]
     SwitchedOff,
-    /// Clerk understood the request and does not accept it, as a cursor whose user is gone.
+    /// Clerk rejected the request, such as a cursor whose user is deleted.
     #[error("Clerk rejected the request with status {0}")]
-    Refused(u16),
-    /// An answer that is not Clerk's: a proxy's error page, a body of another shape.
+    Rejected(u16),
+    /// Not a response of Clerk: a proxy's error page, or a body in another format.
     #[error("Clerk's response cannot be read (status {0})")]
     Unreadable(u16),
-    /// The key belongs to another instance, whose users are other people.
+    /// The secret key belongs to another instance.
     #[error("the secret key belongs to another Clerk instance ({0}): check CLERK_SECRET_KEY and CLERK_INSTANCE_ID")]
     Foreign(InstanceId),
 }
 
 impl ClerkError {
-    /// Whether Clerk fails about this one entity, so that others can still be asked about.
+    /// Whether the error concerns only this entity, so that requests about others may succeed.
     #[must_use]
     pub fn concerns_one(&self) -> bool {
-        matches!(self, ClerkError::Unreadable(_) | ClerkError::Refused(_))
+        matches!(self, ClerkError::Unreadable(_) | ClerkError::Rejected(_))
     }
 }

@@ -1,4 +1,4 @@
-//! Asking Clerk whose the key is.
+//! Asks Clerk to which instance the secret key belongs.
 
 use super::api::ClerkApi;
 use super::error::ClerkError;
@@ -7,11 +7,11 @@ use crate::core::clerk::objects::Entity;
 use crate::core::id::EntityId;
 
 impl ClerkApi {
-    /// Asks whose key this is, whatever is known of it.
+    /// Asks Clerk to which instance the secret key belongs, even if that is already verified.
     ///
     /// # Errors
     ///
-    /// [`ClerkError::Foreign`] if it is not this instance's; another [`ClerkError`] if Clerk does not say.
+    /// [`ClerkError::Foreign`] if the key belongs to another instance; another [`ClerkError`] if the request fails.
     pub async fn identify(&self) -> Result<Instance, ClerkError> {
         let (said, proof): (Option<Evidence>, Proof) = self.get_proof().await?;
         let said = said.ok_or(ClerkError::Unreadable(404))?;
@@ -21,7 +21,7 @@ impl ClerkApi {
         }
     }
 
-    /// What is known of the key as it is now; Clerk is asked only if that is nothing.
+    /// The instance of the current key; asks Clerk only if the key is not verified yet.
     ///
     /// # Errors
     ///
@@ -33,14 +33,14 @@ impl ClerkApi {
         }
     }
 
-    /// What is known of the key as it is now, without a question to Clerk.
+    /// The instance of the current key, if it is verified; without a request to Clerk.
     pub async fn known_so_far(&self) -> Option<Instance> {
         let key = self.current_key().await;
         self.proofs.as_ref().and_then(|proofs| proofs.about(&key)).map(|(_, instance)| instance)
     }
 
-    /// Proves that what Clerk has answered until now is this instance's: asks whose key this is, unless nothing was answered
-    /// since it was asked last. To be called after an absence or a page, and before that is believed.
+    /// Proves that all responses until now came from this instance: asks Clerk again to which instance the key belongs,
+    /// unless there was no other response since the last proof. Call it after an absence or a page, before using that.
     ///
     /// # Errors
     ///
@@ -54,7 +54,7 @@ impl ClerkApi {
         self.identify().await.map(drop)
     }
 
-    /// Fetches one entity, and proves that the answer is this instance's.
+    /// Fetches one entity, and proves that the response came from this instance.
     ///
     /// # Errors
     ///

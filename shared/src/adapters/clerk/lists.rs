@@ -1,6 +1,6 @@
-//! Clerk's lists, page by page, and its own counts.
+//! Clerk's lists, page by page, and Clerk's counts.
 //!
-//! Every row is read by itself: one that cannot be read is one that cannot be read, not the end of the list.
+//! Each row is parsed separately: an unreadable row does not end the list.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -12,17 +12,17 @@ use crate::core::clerk::objects::{Entity, Membership, Organization, User};
 use crate::core::id::{EntityId, Kind, OrganizationId, UserId};
 use crate::core::reconcile::phase::Cursor;
 
-/// Rows of a page: the most that Clerk gives. Asked for more, it silently gives ten.
+/// Rows of a page: Clerk's maximum. For a larger limit Clerk silently returns ten rows.
 /// Source: Backend API, parameter `limit`; clerk/clerk-sdk-python#166.
 pub const PAGE: usize = 500;
-/// Ids that one list of users may be asked about. Source: Backend API, `GET /users`, parameter `user_id`.
+/// Maximum number of ids in one list request. Source: Backend API, `GET /users`, parameter `user_id`.
 pub const MAX_IDS: usize = 100;
 
 /// One page of a list.
 #[derive(Debug)]
 pub struct Page {
     pub rows: Vec<ClerkRow>,
-    /// How many rows the whole list has, as far as the page says.
+    /// The length of the whole list, if the page contains it.
     pub total: Option<u64>,
 }
 
@@ -30,7 +30,7 @@ pub struct Page {
 #[derive(Debug)]
 pub enum ClerkRow {
     Read(Box<Entity>),
-    /// Something that is none: nothing but whose row it is, as far as that can be read.
+    /// An unreadable row: only its id, if that can be read.
     Unreadable(Option<EntityId>),
 }
 
@@ -49,30 +49,30 @@ impl ClerkApi {
         Ok(answer.total_count)
     }
 
-    /// A page of users, the oldest first, so that whoever signs up meanwhile comes at the end and is seen, too; from behind
-    /// a cursor on. `since` leaves out whoever was created before it, for a cursor whose user is gone.
+    /// A page of users behind a cursor, the oldest first, so that users who sign up meanwhile come at the end and are
+    /// listed, too. `since` leaves out users who were created before it; it replaces a cursor whose user is deleted.
     ///
     /// # Errors
     ///
-    /// [`ClerkError`]; [`ClerkError::Refused`] for a cursor whose user is gone.
+    /// [`ClerkError`]; [`ClerkError::Rejected`] for a cursor whose user is deleted.
     pub async fn users(&self, after: Option<&Cursor>, since: Option<u64>) -> Result<Page, ClerkError> {
         let limit = PAGE.to_string();
         let mut query = vec![("order_by", "+created_at"), ("limit", &limit)];
         query.extend(after.map(|after| ("starting_after", after.id.as_str())));
-        // Exclusive, by its name.
+        // The parameter's limit is exclusive.
         let since = since.map(|since| since.saturating_sub(1).to_string());
         query.extend(since.as_deref().map(|since| ("created_at_after", since)));
         let rows: Vec<Box<RawValue>> = exists(self.get(&["users"], &query).await?)?;
         Ok(Page { rows: rows.iter().map(|row| user(row)).collect(), total: None })
     }
 
-    /// Those of these users that there are; at most [`MAX_IDS`] may be asked about.
+    /// Those of these users that exist; [`MAX_IDS`] at most.
     ///
     /// # Errors
     ///
     /// [`ClerkError`].
     pub async fn users_among(&self, ids: &[&UserId]) -> Result<Page, ClerkError> {
-        // By default ten rows are given, however many ids are asked about.
+        // The default is ten rows, however many ids are named.
         let limit = ids.len().to_string();
         let mut query = vec![("limit", limit.as_str())];
         query.extend(ids.iter().map(|id| ("user_id", id.as_str())));
@@ -88,7 +88,7 @@ impl ClerkApi {
     ///
     /// # Panics
     ///
-    /// For users, whose list has no offset worth using.
+    /// For users, whose list cannot be read reliably by offset.
     pub async fn listed(&self, kind: Kind, offset: u64) -> Result<Page, ClerkError> {
         #[derive(Deserialize)]
         struct Envelope {
@@ -132,7 +132,7 @@ impl ClerkApi {
     }
 }
 
-/// These documents exist in every instance: a 404 is not an answer.
+/// This document exists in every instance, so a 404 is not a valid response.
 fn exists<T>(found: Option<T>) -> Result<T, ClerkError> {
     found.ok_or(ClerkError::Unreadable(404))
 }
@@ -145,7 +145,7 @@ fn user(row: &RawValue) -> ClerkRow {
     let read =
         read::<User>(row, Entity::User, || serde_json::from_str(row.get()).ok().map(|Id { id }| EntityId::User(id)));
     match read {
-        // Nobody can tell from it who is let in.
+        // Such a row does not say whether the user may be admitted.
         ClerkRow::Read(entity) if entity.is_unreadable() => ClerkRow::Unreadable(Some(entity.id())),
         read => read,
     }

@@ -1,5 +1,6 @@
-//! Clerk: [`api`] is the Backend API, with [`lists`] and the [`proof`] of whose key it is; [`access`] are the settings.
-//! [`secrets`] are its two secrets, [`signing_secrets`] reads one of them. [`webhook_signature`] verifies events, [`sessions`] and [`session_tokens`] verify callers.
+//! Clerk: [`api`] is the client of the Backend API, with [`lists`] and the [`proof`] of the key's instance; [`access`]
+//! reads the settings. [`secrets`] reads the two secrets, [`signing_secrets`] parses one of them. [`webhook_signature`]
+//! verifies events, [`sessions`] and [`session_tokens`] verify callers.
 
 pub mod access;
 pub mod api;

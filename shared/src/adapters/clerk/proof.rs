@@ -1,8 +1,9 @@
-//! Whose key this is. Absences and listings are worth something only if they are this instance's: with another instance's
-//! key everybody would be absent, and its people would be listed in their place.
+//! Verifies that the secret key belongs to the configured instance. With the key of another instance, all users would
+//! look absent, and users of the other instance would be listed.
 //!
-//! A proof is bound to the value of the key, and to what Clerk has answered until then: every new value is asked whose it is
-//! before anything else is asked with it, and [`ClerkApi::prove`](super::api::ClerkApi::prove) asks again if anything was answered since.
+//! A proof is bound to the value of the key and to the number of responses until then: each new value is verified
+//! before any other request uses it, and [`ClerkApi::prove`](super::api::ClerkApi::prove) verifies it again if there
+//! were responses since.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,15 +14,15 @@ use serde::Deserialize;
 use crate::adapters::clerk::error::ClerkError;
 use crate::core::id::InstanceId;
 
-/// What Clerk says of itself.
+/// An instance, as Clerk describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instance {
     pub id: InstanceId,
-    /// Whether it is one in production, with the higher limits.
+    /// Whether it is a production instance, with the higher rate limits.
     pub is_production: bool,
 }
 
-/// Clerk's document about the instance of a key.
+/// Clerk's document about the instance of a secret key.
 #[derive(Deserialize)]
 pub(in crate::adapters) struct Evidence {
     id: InstanceId,
@@ -35,11 +36,11 @@ impl Evidence {
     }
 }
 
-/// The key that was asked whose it is, and when.
+/// The secret key that was verified, and when.
 #[derive(Clone, Debug)]
 pub(in crate::adapters) struct Proof {
     key: SecretString,
-    /// How many answers had come before it was asked.
+    /// The number of responses before the request.
     before: u64,
 }
 
@@ -49,7 +50,7 @@ impl Proof {
     }
 }
 
-/// What is known of the keys in use.
+/// The verified keys.
 #[derive(Debug)]
 pub(in crate::adapters) struct Proofs {
     of: InstanceId,
@@ -62,7 +63,7 @@ impl Proofs {
         Proofs { of, last: Mutex::new(None), heard: AtomicU64::new(0) }
     }
 
-    /// How many answers have come so far.
+    /// The number of responses so far.
     pub(in crate::adapters) fn heard(&self) -> u64 {
         self.heard.load(Ordering::SeqCst)
     }
@@ -71,7 +72,7 @@ impl Proofs {
         self.heard.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Whether this value of the key is known to be this instance's.
+    /// Whether this value of the key is verified.
     pub(in crate::adapters) fn knows(&self, key: &SecretString) -> bool {
         self.about(key).is_some()
     }
@@ -80,12 +81,12 @@ impl Proofs {
         self.lock().clone().filter(|(proof, _)| proof.key.expose_secret() == key.expose_secret())
     }
 
-    /// Whether nothing but this proof itself was answered since it was asked for.
+    /// Whether the response to this proof's own request is the only one since that request.
     pub(super) fn is_last(&self, proof: &Proof) -> bool {
         self.heard() == proof.before + 1
     }
 
-    /// Keeps what Clerk says of a key; of a foreign one nothing is kept.
+    /// Stores the result for a key; for the key of another instance, removes all results.
     pub(in crate::adapters) fn keep(&self, said: Evidence, proof: Proof) -> Result<Instance, ClerkError> {
         let instance = said.instance();
         if instance.id != self.of {
@@ -97,7 +98,7 @@ impl Proofs {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<(Proof, Instance)>> {
-        // A panic leaves a whole value behind.
+        // A panic elsewhere leaves the value complete.
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -123,16 +124,16 @@ mod tests {
         ask(&first, "ins_1").unwrap();
         let proof = proofs.about(&first).unwrap().0;
         assert!(proofs.is_last(&proof) && !proofs.knows(&second));
-        // Something else was answered.
+        // Another response arrives.
         proofs.hear();
         assert!(!proofs.is_last(&proof) && proofs.knows(&first));
-        // A proof that was asked for before another answer came proves nothing about that answer.
+        // A proof that was requested before a response proves nothing about that response.
         let early = Proof::new(first.clone(), proofs.heard());
         proofs.hear();
         proofs.hear();
         proofs.keep(said("ins_1"), early.clone()).unwrap();
         assert!(!proofs.is_last(&early));
-        // Another instance's key: nothing is known any more.
+        // The key belongs to another instance: no key is verified any more.
         assert!(matches!(ask(&second, "ins_2"), Err(ClerkError::Foreign(id)) if id.as_str() == "ins_2"));
         assert!(!proofs.knows(&first) && !proofs.knows(&second));
     }

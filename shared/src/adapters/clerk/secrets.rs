@@ -1,8 +1,7 @@
 //! Clerk's two secrets: from Secrets Manager when deployed, where they may change while a function runs.
 //!
-//! AWS's own caching client does the same, but brings a second TLS stack whose start costs a cold function more than
-//! the
-//! rest of it.
+//! AWS's own caching client does the same, but contains a second TLS stack, whose start takes longer than the rest of a
+//! cold start.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,26 +21,26 @@ use crate::core::millis::Clock;
 use crate::core::millis::Millis;
 use crate::settings::variables::{CLERK_SECRET_KEY, CLERK_WEBHOOK_SECRET, ROLLCALL_SECRET_ARN, Variable, secret_key};
 
-/// After this many ms they are read again, so that a withdrawn one is forgotten.
+/// The secrets are read again after this many ms, so that a withdrawn secret expires.
 const LAST: u64 = 5 * 60_000;
-/// What is refused has them read again once in this many ms at most: anybody can send what is refused.
+/// A rejected value causes another read at most once in this many ms: anybody can send invalid signatures.
 const DOUBTED_AFTER: u64 = 60_000;
-/// Somebody waits for an answer meanwhile, and what was read before is mostly still right.
+/// A caller is waiting meanwhile, and the previous value is mostly still right.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why the secret could not be read.
 #[derive(Debug, Error)]
 pub enum SecretError {
-    /// Secrets Manager did not give it, by its error code. The answer itself is left out: it could hold the secret.
+    /// Secrets Manager returned an error, with this code. The response is left out: it could contain the secret.
     #[error(
         "the secret ROLLCALL_SECRET_ARN cannot be read ({0}): check the ARN and the permission \
              secretsmanager:GetSecretValue"
     )]
     Unreadable(String),
-    /// It is not a JSON object of strings. The cause is left out: it could quote the secret.
+    /// The secret is not a JSON object of strings. The cause is left out: it could quote the secret.
     #[error("the secret ROLLCALL_SECRET_ARN is not a JSON object with CLERK_SECRET_KEY and CLERK_WEBHOOK_SECRET")]
     Malformed,
-    /// One of its values was good before and is none any more.
+    /// A value that was valid before is missing or invalid now.
     #[error("the secret ROLLCALL_SECRET_ARN contains no valid {0}")]
     Unusable(&'static str),
 }
@@ -62,12 +61,12 @@ struct Read {
 }
 
 impl Secrets {
-    /// The value as it was read in the last five minutes.
+    /// The value that was read in the last five minutes.
     async fn current(&self, name: &str) -> Option<SecretString> {
         self.aged(LAST, name).await
     }
 
-    /// The value as it was read in the last minute, if it is another one than the one that was refused.
+    /// The value that was read in the last minute, if it differs from the rejected one.
     async fn after_refusal(&self, name: &str, refused: &SecretString) -> Option<SecretString> {
         let newer = self.aged(DOUBTED_AFTER, name).await;
         newer.filter(|newer| newer.expose_secret() != refused.expose_secret())
@@ -92,13 +91,13 @@ impl Secrets {
     }
 }
 
-/// The last values stay in use, and an operator is told: a value that was withdrawn is still accepted.
+/// Logs that the previous values stay in use: a withdrawn value is still accepted.
 fn stays(error: &SecretError) {
     tracing::error!(outcome = "failed", %error, "the secret cannot be refreshed; the previous secret stays in use");
     metrics::failed();
 }
 
-/// The name of a value that was good before and is none any more.
+/// The name of a value that was valid before and is not any more.
 fn unusable(before: &Values, now: &Values) -> Option<&'static str> {
     let is_key = |text: &str| !text.is_empty() && secret_key(text).is_some();
     let is_signing = |text: &str| signing_secrets::read(text).is_ok();
@@ -109,8 +108,8 @@ fn unusable(before: &Values, now: &Values) -> Option<&'static str> {
     [CLERK_SECRET_KEY.name, CLERK_WEBHOOK_SECRET.name].into_iter().find(|name| good(name, before) && !good(name, now))
 }
 
-/// A look-up over the environment in which the two secrets come from Secrets Manager, if `ROLLCALL_SECRET_ARN` is set.
-/// Then nothing else counts: a value left behind in the environment is not used.
+/// A look-up of variables that takes the two secrets from Secrets Manager if `ROLLCALL_SECRET_ARN` is set. Then the
+/// values in the environment are ignored.
 ///
 /// # Errors
 ///
@@ -126,7 +125,7 @@ where
     Ok(over(environment, values))
 }
 
-/// The same, and the secrets themselves, for a function that runs for longer.
+/// The same, and the secrets themselves, for a function that reads rotated secrets while it runs.
 ///
 /// # Errors
 ///
@@ -170,7 +169,7 @@ async fn read(client: &Client, arn: &str) -> Result<Values, SecretError> {
     Ok(values.into_iter().map(|(name, value)| (name, SecretString::from(value))).collect())
 }
 
-/// One of the two: a value for good, or whatever Secrets Manager holds.
+/// One of the two secrets: a fixed value, or the current value in Secrets Manager.
 #[derive(Clone)]
 pub struct Secret {
     first: SecretString,
@@ -190,7 +189,7 @@ impl std::fmt::Debug for Secret {
 }
 
 impl Secret {
-    /// Goes on with what Secrets Manager holds under the name of this variable, if anything is there to follow.
+    /// Uses the value in Secrets Manager from now on, if the function reads its secrets there.
     pub fn follow(&mut self, secrets: Option<&Arc<Secrets>>, variable: &Variable) {
         self.followed = secrets.map(|secrets| (secrets.clone(), variable.name));
     }
@@ -203,7 +202,7 @@ impl Secret {
         now.unwrap_or_else(|| self.first.clone())
     }
 
-    /// The value that has taken the place of one that was refused, if there is one.
+    /// The new value after a rotation, if the rejected value has been replaced.
     pub async fn after_refusal(&self, refused: &SecretString) -> Option<SecretString> {
         let (secrets, name) = self.followed.as_ref()?;
         secrets.after_refusal(name, refused).await

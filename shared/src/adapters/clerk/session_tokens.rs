@@ -1,4 +1,4 @@
-//! Session tokens, verified: the signature by `jsonwebtoken`, the claims by the rules of
+//! Verifies session tokens: the signature by `jsonwebtoken`, the claims by the rules of
 //! [`crate::core::session::claims`].
 
 use std::collections::HashMap;
@@ -18,11 +18,11 @@ use crate::adapters::tls::HttpsClient;
 use crate::core::millis::Millis;
 use crate::core::session::claims::{Claims, Header, Rejection, Rules, Session, Visit, check};
 
-/// An unknown key causes one request in this many ms at most: whoever sends a token chooses its `kid`.
+/// An unknown key causes at most one request in this many ms: the sender of a token chooses its `kid`.
 const REFETCH_AFTER: u64 = 60_000;
-/// Where there are no keys yet, they are asked for again after this many ms: until then nobody is let in.
+/// If no keys have been fetched yet, the next attempt is made after this many ms: until then all callers are rejected.
 const RETRY_AFTER: u64 = 2_000;
-/// Known keys are looked up anew after this many ms, so that a withdrawn one is forgotten.
+/// Fetched keys are fetched again after this many ms, so that a withdrawn key expires.
 const KEYS_LAST: u64 = 5 * 60_000;
 /// A caller waits for this.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -36,9 +36,9 @@ pub struct SessionTokens {
 
 #[derive(Debug)]
 enum Keys {
-    /// One key: no network at all.
+    /// One key from the settings: no request is needed.
     Given(Box<PublicKey>),
-    /// Whatever the instance publishes.
+    /// The keys that the instance publishes.
     Jwks(Box<Jwks>),
 }
 
@@ -71,24 +71,24 @@ impl PublicKey {
     }
 }
 
-/// A PEM that holds no RSA public key.
+/// The PEM contains no RSA public key.
 #[derive(Debug, Error)]
 #[error("a JWT key must be an RSA public key in PEM format, as shown in Clerk's dashboard")]
 pub struct InvalidKey;
 
-/// Why nobody is let in.
+/// Why a token is not accepted.
 #[derive(Debug, Error)]
-pub enum Refused {
-    /// The token breaks a rule.
+pub enum TokenRejected {
+    /// The token violates a rule.
     #[error(transparent)]
-    Rejected(#[from] Rejection),
-    /// The keys to check it with cannot be had now.
+    Rule(#[from] Rejection),
+    /// The keys that are needed to verify the token cannot be fetched now.
     #[error("the signing keys of the Clerk instance cannot be fetched")]
     KeysUnavailable(#[source] Option<reqwest::Error>),
 }
 
 impl SessionTokens {
-    /// Verifies with one key, in PEM.
+    /// Verifies with one key, in PEM format.
     ///
     /// # Errors
     ///
@@ -108,21 +108,21 @@ impl SessionTokens {
         SessionTokens { rules, keys: Keys::Jwks(Box::new(Jwks { url, client, published: Mutex::default() })) }
     }
 
-    /// Who a token stands for at the moment `now`.
+    /// The session of a token at the time `now`.
     ///
     /// # Errors
     ///
-    /// [`Refused`]; the token is in no part of it.
-    pub async fn verify(&self, token: &str, now: Millis) -> Result<Session, Refused> {
+    /// [`TokenRejected`]; it never contains the token.
+    pub async fn verify(&self, token: &str, now: Millis) -> Result<Session, TokenRejected> {
         self.verify_on(Visit::Call, token, now).await
     }
 
-    /// Who a token stands for at the moment `now`, on this kind of request.
+    /// The session of a token at the time `now`, on this kind of request.
     ///
     /// # Errors
     ///
-    /// [`Refused`]; the token is in no part of it.
-    pub async fn verify_on(&self, visit: Visit, token: &str, now: Millis) -> Result<Session, Refused> {
+    /// [`TokenRejected`]; it never contains the token.
+    pub async fn verify_on(&self, visit: Visit, token: &str, now: Millis) -> Result<Session, TokenRejected> {
         let header = read_header(token)?;
         if header.alg.as_deref() != Some("RS256") {
             return Err(Rejection::Algorithm.into());
@@ -138,7 +138,7 @@ impl SessionTokens {
     }
 }
 
-/// Checks the signature and nothing else: the library would compare times with the machine's clock.
+/// Checks only the signature: the library would check times with the machine's clock.
 fn decode(token: &str, key: &DecodingKey) -> Result<Claims, Rejection> {
     let mut validation = Validation::new(Algorithm::RS256);
     validation.required_spec_claims.clear();
@@ -152,7 +152,7 @@ fn decode(token: &str, key: &DecodingKey) -> Result<Claims, Rejection> {
     })
 }
 
-/// The header as the rules read it: the library keeps no `cat`, and calls an algorithm that it does not know malformed.
+/// The header for the rules: the library drops `cat`, and treats an unknown algorithm as malformed.
 fn read_header(token: &str) -> Result<Header, Rejection> {
     let first = token.split('.').next().unwrap_or_default();
     let json = URL_SAFE_NO_PAD.decode(first).map_err(|_| Rejection::Malformed)?;
@@ -160,8 +160,8 @@ fn read_header(token: &str) -> Result<Header, Rejection> {
 }
 
 impl Jwks {
-    async fn key(&self, kid: &str, now: Millis) -> Result<DecodingKey, Refused> {
-        // Held while fetching: everybody who needs the same keys waits for the one request.
+    async fn key(&self, kid: &str, now: Millis) -> Result<DecodingKey, TokenRejected> {
+        // Locked while fetching: all callers that need the same keys wait for one request.
         let mut published = self.published.lock().await;
         let is_over = |at: Option<Millis>, limit| at.is_none_or(|at| now.since(at) >= limit);
         let is_wanted = !published.keys.contains_key(kid) || is_over(published.fetched_at, KEYS_LAST);
@@ -170,18 +170,19 @@ impl Jwks {
             published.asked_at = Some(now);
             match self.fetch().await {
                 Ok(keys) if !keys.is_empty() => (published.keys, published.fetched_at) = (keys, Some(now)),
-                // An instance without a key signs nothing: this answer is not its own.
-                Ok(_) => tracing::warn!("the Clerk instance publishes no signing key"),
-                // What was published a while ago is better than letting nobody in.
+                // Every instance has a key, so this response is wrong.
+                Ok(_) => tracing::warn!("the JWKS of the Clerk instance contains no usable RSA key"),
+                // The previous keys are better than rejecting all callers.
                 Err(error) if published.fetched_at.is_some() => {
-                    tracing::warn!(error = %error.without_url(), "the signing keys cannot be refreshed");
+                    let error = error.without_url();
+                    tracing::warn!(%error, "Clerk's signing keys cannot be fetched; the previous keys stay in use");
                 }
-                Err(error) => return Err(Refused::KeysUnavailable(Some(error.without_url()))),
+                Err(error) => return Err(TokenRejected::KeysUnavailable(Some(error.without_url()))),
             }
         }
         match published.keys.get(kid) {
             Some(key) => Ok(key.clone()),
-            None if published.fetched_at.is_none() => Err(Refused::KeysUnavailable(None)),
+            None if published.fetched_at.is_none() => Err(TokenRejected::KeysUnavailable(None)),
             None => Err(Rejection::UnknownKey.into()),
         }
     }
@@ -192,7 +193,7 @@ impl Jwks {
             keys: Vec<Value>,
         }
         let set: Set = self.client.get()?.get(self.url.clone()).send().await?.error_for_status()?.json().await?;
-        // One key that cannot be read says nothing about the others.
+        // An unreadable key does not affect the others.
         let keys = set.keys.into_iter().filter_map(|key| {
             let key: Jwk = serde_json::from_value(key).ok()?;
             let AlgorithmParameters::RSA(_) = key.algorithm else { return None };

@@ -1,10 +1,10 @@
-//! Who calls: the session of an HTTP request, verified, or the problem to answer with.
+//! Authenticates the caller of an HTTP request by the session token.
 
 use ::http::HeaderMap;
 use ::http::header::{AUTHORIZATION, ORIGIN};
 use lambda_http::Request;
 
-use super::session_tokens::{PublicKey, Refused, SessionTokens};
+use super::session_tokens::{PublicKey, SessionTokens, TokenRejected};
 use crate::adapters::lambda::http;
 use crate::core::millis::Millis;
 use crate::core::problem::Problem;
@@ -18,7 +18,7 @@ use crate::settings::variables::{
     Variable, boolean, http_url, issuers, jwks_url, pem,
 };
 
-/// Verifies the sessions of one instance.
+/// Verifies the session tokens of one instance.
 #[derive(Debug)]
 pub struct Sessions {
     tokens: SessionTokens,
@@ -26,21 +26,21 @@ pub struct Sessions {
     cookies: SessionCookies,
 }
 
-/// Why a caller is nobody.
+/// Why a request has no session.
 #[derive(Debug)]
 pub enum NoSession {
-    /// No token, or a bad one.
-    Refused(Refused),
-    /// A cookie from a page of another site, on a request that may change something.
+    /// The token is missing or rejected.
+    Rejected(TokenRejected),
+    /// The session cookie came from a page of another site, with a request that may change something.
     ForeignOrigin,
 }
 
 impl NoSession {
-    /// What the caller is told.
+    /// The problem for the response.
     pub fn problem(&self) -> Problem {
         match self {
-            NoSession::Refused(Refused::Rejected(rejection)) => problems::problem(*rejection),
-            NoSession::Refused(Refused::KeysUnavailable(_)) => KEYS_UNAVAILABLE,
+            NoSession::Rejected(TokenRejected::Rule(rejection)) => problems::problem(*rejection),
+            NoSession::Rejected(TokenRejected::KeysUnavailable(_)) => KEYS_UNAVAILABLE,
             NoSession::ForeignOrigin => ORIGIN_NOT_ALLOWED,
         }
     }
@@ -51,7 +51,7 @@ impl Sessions {
     pub const VARIABLES: [Variable; 6] =
         [CLERK_ISSUER, CLERK_JWKS_URL, CLERK_JWT_KEY, CLERK_PUBLISHABLE_KEY, ALLOWED_ORIGINS, ALLOW_MISSING_AZP];
 
-    /// Reads the settings of sessions; nothing if one is missing or malformed, which the reader remembers.
+    /// Reads the settings of sessions; nothing if one is missing or malformed, which the reader notes.
     pub fn read(reader: &mut Reader<'_>) -> Option<Sessions> {
         let issuers = reader.read(&CLERK_ISSUER, issuers);
         let publishable = reader.read(&CLERK_PUBLISHABLE_KEY, PublishableKey::parse);
@@ -71,31 +71,32 @@ impl Sessions {
         Some(Sessions { tokens, origins, cookies })
     }
 
-    /// The sites whose sessions are accepted.
+    /// The allowed origins.
     pub fn origins(&self) -> &Origins {
         &self.origins
     }
 
-    /// Who sends a request at the moment `now`: by `Authorization: Bearer`, else by Clerk's cookie.
+    /// The session of a request at the time `now`: by `Authorization: Bearer`, else by Clerk's cookie.
     ///
     /// # Errors
     ///
-    /// [`NoSession`]; the token is in no part of it.
+    /// [`NoSession`]; it never contains the token.
     pub async fn verify(&self, request: &Request, visit: Visit, now: Millis) -> Result<Session, NoSession> {
         let headers = request.headers();
         if let Some(token) = bearer(headers) {
-            return self.tokens.verify(token, now).await.map_err(NoSession::Refused);
+            return self.tokens.verify(token, now).await.map_err(NoSession::Rejected);
         }
         let candidates = self.cookies.candidates(http::cookies(headers));
         if !candidates.is_empty() && !request.method().is_safe() && !self.is_from_allowed_origin(headers) {
             return Err(NoSession::ForeignOrigin);
         }
-        let rejected = |rejection| Err(NoSession::Refused(Refused::Rejected(rejection)));
+        let rejected = |rejection| Err(NoSession::Rejected(TokenRejected::Rule(rejection)));
         let (mut found, mut refused): (Option<Session>, _) = (None, None);
         for token in candidates {
             match (self.tokens.verify_on(visit, token, now).await, &found) {
                 (Ok(session), None) => found = Some(session),
-                // A page of a sibling subdomain can set a cookie of this very name: nobody can tell whose is whose.
+                // A page of a sibling subdomain can set a cookie of the same name, so it is unknown which session is
+                // the user's.
                 (Ok(session), Some(newer)) if session.user != newer.user => return rejected(Rejection::Ambiguous),
                 (Ok(_), Some(_)) => {}
                 (Err(reason), _) => refused = refused.or(Some(reason)),
@@ -103,7 +104,7 @@ impl Sessions {
         }
         match (found, refused) {
             (Some(session), _) => Ok(session),
-            (None, Some(refused)) => Err(NoSession::Refused(refused)),
+            (None, Some(refused)) => Err(NoSession::Rejected(refused)),
             (None, None) => rejected(Rejection::Missing),
         }
     }
@@ -121,7 +122,7 @@ impl Sessions {
     }
 }
 
-/// The token of `Authorization: Bearer`. Other schemes are for somebody else.
+/// The token of `Authorization: Bearer`. Other schemes are ignored.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;

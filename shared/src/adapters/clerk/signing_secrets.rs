@@ -1,9 +1,9 @@
-//! The secrets that sign webhooks.
+//! Parses the signing secrets of webhooks.
 
 use svix::webhooks::Webhook;
 use thiserror::Error;
 
-/// A signing secret that is none.
+/// A text that is not a signing secret.
 #[derive(Debug, Error)]
 #[error("a signing secret must be whsec_ followed by base64")]
 pub struct InvalidSecret;
@@ -12,7 +12,7 @@ pub struct InvalidSecret;
 ///
 /// # Errors
 ///
-/// [`InvalidSecret`] if there is none, or one of them is not base64.
+/// [`InvalidSecret`] if there is no secret, or one of them is not base64.
 pub fn read(secrets: &str) -> Result<Vec<Webhook>, InvalidSecret> {
     let secrets: Result<Vec<_>, _> = secrets.split_whitespace().map(Webhook::new).collect();
     let secrets = secrets.map_err(|_| InvalidSecret)?;

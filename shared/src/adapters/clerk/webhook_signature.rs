@@ -1,4 +1,5 @@
-//! Svix's signature scheme, checked by Svix's crate on the raw bytes, with the tolerance held against a given moment.
+//! Verifies Svix's signatures with Svix's crate on the raw bytes; the tolerance of the timestamp is checked against a
+//! given time.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,27 +16,27 @@ use crate::core::id::DeliveryId;
 use crate::core::millis::Millis;
 use crate::settings::variables::CLERK_WEBHOOK_SECRET;
 
-/// How far the attempt's time may lie from now, either way, in seconds. Source: Standard Webhooks specification; Svix's
-/// libraries.
+/// The maximum difference between the message's timestamp and the current time, in seconds, in both directions. Source:
+/// Standard Webhooks specification; Svix's libraries.
 pub const TOLERANCE_SECONDS: u64 = 300;
 
-/// Accepts messages signed with one of several secrets: Clerk rotates by a second endpoint, whose deliveries overlap
-/// with the first one's.
+/// Accepts messages that one of several secrets has signed: a rotation in Clerk uses a second endpoint, whose
+/// deliveries overlap with those of the first.
 #[derive(Debug)]
 pub struct SvixSignature {
     secrets: Vec<Webhook>,
 }
 
-/// Why a message is not to be believed.
+/// Why a message is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Untrusted {
     /// A header of the signature is missing or unreadable.
     #[error("a signature header is missing or malformed")]
     Headers,
-    /// No secret made this signature over these bytes.
-    #[error("no signature matches the body")]
+    /// None of the secrets made this signature for this body.
+    #[error("no signature in svix-signature is valid for this body and the secrets in CLERK_WEBHOOK_SECRET")]
     Signature,
-    /// Signed, but too long ago or too far in the future.
+    /// The signature is valid, but its timestamp is too old or too far in the future.
     #[error("the signature's timestamp is outside the tolerance")]
     Stale,
 }
@@ -45,22 +46,22 @@ impl SvixSignature {
     ///
     /// # Errors
     ///
-    /// [`InvalidSecret`] if there is none, or one of them is not base64.
+    /// [`InvalidSecret`] if there is no secret, or one of them is not base64.
     pub fn new(secrets: &str) -> Result<SvixSignature, InvalidSecret> {
         Ok(SvixSignature { secrets: signing_secrets::read(secrets)? })
     }
 
-    /// Whether one of the secrets signed exactly these bytes within the tolerance; then the message's id.
+    /// Verifies that one of the secrets signed exactly these bytes within the tolerance, and returns the message's id.
     ///
     /// # Errors
     ///
-    /// [`Untrusted`]; nothing of the body has been looked at then.
+    /// [`Untrusted`]; the body is not parsed.
     pub fn verify(&self, body: &[u8], headers: &HeaderMap, now: Millis) -> Result<DeliveryId, Untrusted> {
         let (id, timestamp) = (header(headers, "id")?, header(headers, "timestamp")?);
         header(headers, "signature")?;
         let delivery: DeliveryId = id.parse().map_err(|_| Untrusted::Headers)?;
         let timestamp: i64 = timestamp.parse().map_err(|_| Untrusted::Headers)?;
-        // The signature goes first: a stale time says something only if it was signed.
+        // The signature is checked first: a timestamp is reliable only if it is signed.
         let is_signed = self.secrets.iter().any(|secret| secret.verify_ignoring_timestamp(body, headers).is_ok());
         if !is_signed && guards(Invariant::I9) {
             return Err(Untrusted::Signature);
@@ -73,7 +74,7 @@ impl SvixSignature {
     }
 }
 
-/// The signature of secrets that may change while they are in use.
+/// Verifies signatures with secrets that may change at run time.
 #[derive(Debug)]
 pub struct Signatures {
     secret: Secret,
@@ -91,12 +92,12 @@ impl Signatures {
         Ok(Signatures { secret: text.clone().into(), parsed: Mutex::new((text, Arc::new(signature))) })
     }
 
-    /// Goes on with what Secrets Manager holds.
+    /// Uses the secrets from Secrets Manager from now on.
     pub fn follow(&mut self, secrets: Option<&Arc<Secrets>>) {
         self.secret.follow(secrets, &CLERK_WEBHOOK_SECRET);
     }
 
-    /// Verifies as [`SvixSignature::verify`], and once more if what refuses has been replaced.
+    /// Verifies as [`SvixSignature::verify`], and once more if the rejecting secrets have been replaced.
     ///
     /// # Errors
     ///
@@ -111,7 +112,7 @@ impl Signatures {
         self.verifier_for(&newer).verify(body, headers, now)
     }
 
-    /// Parsed once, as long as the text stays the same. One that is none is not followed: the one before stays.
+    /// Parsed once, as long as the text stays the same. If the new text is invalid, the previous secrets stay in use.
     fn verifier_for(&self, text: &SecretString) -> Arc<SvixSignature> {
         let mut parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
         if parsed.0.expose_secret() != text.expose_secret()
@@ -123,7 +124,7 @@ impl Signatures {
     }
 }
 
-/// A header under Svix's name or the Standard Webhooks one, in the order in which Svix's crate looks.
+/// A header by Svix's name or by the name of Standard Webhooks, in the order in which Svix's crate reads them.
 fn header<'a>(headers: &'a HeaderMap, part: &str) -> Result<&'a str, Untrusted> {
     let value = headers.get(format!("svix-{part}")).or_else(|| headers.get(format!("webhook-{part}")));
     value.and_then(|value| value.to_str().ok()).filter(|value| !value.is_empty()).ok_or(Untrusted::Headers)

@@ -1,4 +1,4 @@
-//! Many rows in one request, whole: what DynamoDB leaves out is asked for again.
+//! Batch reads and writes; retries unprocessed keys and writes.
 
 use std::collections::HashMap;
 
@@ -12,17 +12,18 @@ use super::row::Row;
 use crate::adapters::backoff::backoff;
 use crate::core::id::Key;
 
-/// The keys that one request may name. Source: AWS, API reference of `BatchGetItem`.
+/// Maximum number of keys in one request. Source: AWS, API reference of `BatchGetItem`.
 pub(in crate::adapters) const MAX_KEYS: usize = 100;
-/// The writes that one request may name, of any tables. Source: AWS, API reference of `BatchWriteItem`.
+/// Maximum number of writes in one request, of any tables. Source: AWS, API reference of `BatchWriteItem`.
 pub(in crate::adapters) const MAX_WRITES: usize = 25;
-/// Requests for the keys that DynamoDB leaves out when it is short of capacity.
+/// Maximum number of requests for unprocessed keys, which DynamoDB returns when it is short of capacity.
 pub(in crate::adapters) const MAX_REQUESTS: u32 = 6;
 
-/// Requests for the writes that it leaves out: some seconds, as a table of the application's may have little capacity.
+/// Maximum number of requests for unprocessed writes: they take some seconds, as an owned table may have little
+/// capacity.
 pub(in crate::adapters) const MAX_WRITE_REQUESTS: u32 = 16;
 
-/// The rows that were found, each with its table, and the read units that they took.
+/// The rows that exist, each with its table, and the used read units.
 pub(in crate::adapters) async fn get(
     client: &Client,
     mut wanted: HashMap<String, KeysAndAttributes>,
@@ -45,11 +46,11 @@ pub(in crate::adapters) async fn get(
             return Ok((found, units));
         }
     }
-    let short = format!("{} tables left keys out", wanted.len());
+    let short = format!("unprocessed keys in {} tables", wanted.len());
     Err(StoreError::Unavailable("UnprocessedKeys".to_owned(), short.into()))
 }
 
-/// The same for any number of keys of one table, in as many requests as it takes.
+/// The same for any number of keys of one table, with as many requests as needed.
 pub(in crate::adapters) async fn get_all(
     client: &Client,
     table: &str,
@@ -67,7 +68,7 @@ pub(in crate::adapters) async fn get_all(
     Ok((found, units))
 }
 
-/// Does these writes, [`MAX_WRITES`] at most. What DynamoDB leaves out is asked for again.
+/// Carries out these writes, [`MAX_WRITES`] at most, and retries unprocessed ones.
 pub(in crate::adapters) async fn write(client: &Client, wanted: Vec<(String, WriteRequest)>) -> Result<(), StoreError> {
     let mut left: HashMap<String, Vec<WriteRequest>> = HashMap::new();
     for (table, write) in wanted {
@@ -85,7 +86,7 @@ pub(in crate::adapters) async fn write(client: &Client, wanted: Vec<(String, Wri
             return Ok(());
         }
     }
-    let short = format!("{} tables left writes out", left.len());
+    let short = format!("unprocessed writes in {} tables", left.len());
     Err(StoreError::Unavailable("UnprocessedItems".to_owned(), short.into()))
 }
 

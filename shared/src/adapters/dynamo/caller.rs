@@ -1,4 +1,4 @@
-//! Everything stored about one caller, from two tables in one request.
+//! Reads all rows and records of one caller, from two tables in one request.
 
 use std::collections::HashMap;
 
@@ -15,16 +15,16 @@ use crate::core::mirror::item::Item;
 use crate::core::profile;
 use crate::core::profile::{Profile, RecordId};
 
-/// Requests for the keys that DynamoDB leaves out when it is short of capacity.
+/// Maximum number of requests for unprocessed keys, which DynamoDB returns when it is short of capacity.
 const MAX_REQUESTS: u32 = 3;
 
-/// What is stored about a caller.
+/// The stored rows and records of a caller.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stored {
     pub copies: PerKind<Option<Item>>,
-    /// The application's record of the user.
+    /// The record of the user in Profiles.
     pub profile: Option<Profile>,
-    /// The application's record of the membership.
+    /// The record of the membership in Profiles.
     pub membership_profile: Option<Profile>,
 }
 
@@ -36,7 +36,7 @@ pub struct OwnedRecord {
 }
 
 impl Stores {
-    /// Reads everything about a caller, strongly consistent: a removal takes effect at once.
+    /// Reads all rows and records of a caller, strongly consistent: a deletion takes effect at once.
     ///
     /// # Errors
     ///

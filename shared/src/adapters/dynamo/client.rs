@@ -1,8 +1,8 @@
-//! The DynamoDB client, which sends a request again when another transaction was in its way.
+//! The DynamoDB client, which retries requests after conflicts with transactions.
 //!
-//! The SDK retries throttling and server errors without help. DynamoDB rejects a write, a condition check included, while
-//! another transaction has the item in hand. The SDK does not retry that error, so [`TransactionConflicts`] asks the SDK for it.
-//! All attempts stay within the time limit of the operation.
+//! The SDK retries throttling and server errors by itself. DynamoDB also rejects a write or a condition check while
+//! another transaction uses the item. The SDK does not retry that error, so `TransactionConflicts` tells it to. All
+//! attempts stay within the time limit of the operation.
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
@@ -19,12 +19,12 @@ use super::error::TRANSACTION_CONFLICT;
 /// Attempts at one operation.
 pub const MAX_ATTEMPTS: u32 = 4;
 
-/// Why a transaction without a failed condition is cancelled and may succeed later. `None` is the reason of the items that
-/// did not cause the cancellation. Source: AWS, `TransactWriteItems`, cancellation reasons.
+/// Reasons for which a transaction is cancelled without a failed condition, so that it may succeed later. `None` is the
+/// reason of the items that did not cause the cancellation. Source: AWS, `TransactWriteItems`, cancellation reasons.
 const TRANSIENT_REASONS: [&str; 4] =
     ["None", "ProvisionedThroughputExceeded", "ThrottlingError", "TransactionConflict"];
 
-/// A client with these settings of AWS.
+/// A client with this AWS configuration.
 pub fn client(aws: &SdkConfig) -> Client {
     let retries = aws.retry_config().cloned().unwrap_or_else(RetryConfig::standard).with_max_attempts(MAX_ATTEMPTS);
     let settings = aws_sdk_dynamodb::config::Builder::from(aws).retry_config(retries);

@@ -1,7 +1,7 @@
-//! Opening the connection to DynamoDB before the first invocation.
+//! Opens the connection to DynamoDB before the first invocation.
 //!
-//! Lambda gives a start a whole core, and an invocation the share of its memory: at 256 MB a seventh of a core. Most of a
-//! first invocation is the TLS handshake, which is the same for every request.
+//! Lambda gives a start a whole core, but an invocation only the share of its memory: at 256 MB a seventh of a core.
+//! Most of a first invocation is the TLS handshake, which is the same for every request.
 
 use std::time::Duration;
 
@@ -11,19 +11,19 @@ use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 
-/// How long a start waits for DynamoDB.
+/// The longest wait for DynamoDB in a start.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Sends `GET /` without a signature: DynamoDB answers to anybody that it is healthy. No permission is needed, no table is
-/// named, and no operation shows in the account's logs. A failure is no failure of the start: the first request will show it.
+/// Sends `GET /` without a signature, the health check of DynamoDB's endpoint. It needs no permission, names no table,
+/// and does not appear in the account's logs. A failure does not stop the start: the first real request reports it.
 pub async fn open(client: &Client) {
     let greeting = client.list_tables().customize().interceptor(Greeting);
     let greeting = greeting.config_override(aws_sdk_dynamodb::Config::builder().retry_config(RetryConfig::disabled()));
-    // The answer is none of the operation's, so it is an error in any case.
+    // The response belongs to no operation, so the SDK always returns an error.
     let _ = tokio::time::timeout(PATIENCE, Box::pin(greeting.send())).await;
 }
 
-/// Makes any request a `GET /` that says nothing.
+/// Replaces any request by `GET /`.
 #[derive(Debug)]
 struct Greeting;
 

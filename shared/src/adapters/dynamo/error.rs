@@ -1,4 +1,4 @@
-//! What can go wrong with the store, split by what the caller does about it.
+//! Errors of DynamoDB, by what the caller does about them.
 
 use std::error::Error;
 
@@ -6,27 +6,27 @@ use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use thiserror::Error;
 
-/// The code of a write that another transaction was in the way of.
+/// The error code of a write that conflicts with another transaction.
 pub(super) const TRANSACTION_CONFLICT: &str = "TransactionConflictException";
 
 type Cause = Box<dyn Error + Send + Sync>;
 
-/// A store operation that did not succeed. Losing a race is not among these: it is an outcome.
+/// Why a store operation failed. A failed condition is not an error, but a result.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// Unreachable, slow or throttled: the same call may succeed later.
+    /// DynamoDB is unreachable, slow or throttling: the same request may succeed later.
     #[error("DynamoDB is unavailable or throttled ({0})")]
     Unavailable(String, #[source] Cause),
-    /// Refused for a reason that trying again will not change: a missing table, a missing permission, an invalid
+    /// DynamoDB rejected the request, and a retry does not help: a missing table, a missing permission, an invalid
     /// request.
     #[error("DynamoDB rejected the operation ({0})")]
-    Refused(String, #[source] Cause),
-    /// A row that Rollcall did not write.
-    #[error("the stored item cannot be read")]
+    Rejected(String, #[source] Cause),
+    /// A row that cannot be read.
+    #[error("a stored row cannot be read")]
     Unreadable(Withheld),
 }
 
-/// Why a row cannot be read. Nothing is kept of it: it would quote the row.
+/// Why a row cannot be read, without contents: the cause would quote the row.
 #[derive(Debug)]
 pub struct Withheld;
 
@@ -51,7 +51,7 @@ const TRANSIENT: [&str; 9] = [
 ];
 
 impl StoreError {
-    /// Sorts an SDK error of any operation.
+    /// Converts an SDK error of any operation.
     pub(in crate::adapters) fn from_sdk<E>(error: SdkError<E, HttpResponse>) -> StoreError
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
@@ -60,9 +60,9 @@ impl StoreError {
         let server_fault = error.raw_response().is_some_and(|response| response.status().is_server_error());
         match code {
             Some(code) if !server_fault && !TRANSIENT.contains(&code.as_str()) => {
-                StoreError::Refused(code, error.into())
+                StoreError::Rejected(code, error.into())
             }
-            // No code at all: no answer came, in time or in a form that could be read.
+            // No code: no response came in time, or it could not be parsed.
             code => StoreError::Unavailable(code.unwrap_or_else(|| "no answer".to_owned()), error.into()),
         }
     }

@@ -1,6 +1,4 @@
-//! Rows of the Directory as they are read, attribute by attribute: one that somebody has added or broken costs nothing
-//! but
-//! itself.
+//! Reads a row of the Directory attribute by attribute and ignores attributes that cannot be read.
 
 use serde_json::{Map, Value};
 
@@ -8,20 +6,19 @@ use super::error::StoreError;
 use crate::adapters::lambda::metrics;
 use crate::core::mirror::item::{Item, Whole};
 
-/// Reads a row, from DynamoDB's answers and from its stream alike. What is not as Rollcall writes it is counted, and
-/// said
-/// without a value: the row's key, where that is one that Rollcall makes, is all that leads to it.
+/// Reads a row, from DynamoDB's responses or from its stream. An attribute that is not as Rollcall writes it is counted
+/// and logged without its value. The log line has the row's key, if Rollcall made that key.
 ///
 /// # Errors
 ///
-/// [`StoreError::Unreadable`] for a row without a key, a rank or a digest: nobody can tell where it stands.
+/// [`StoreError::Unreadable`] for a row without a valid key, rank or digest.
 pub fn item<Attribute>(row: impl IntoIterator<Item = (String, Attribute)>) -> Result<Item, StoreError>
 where
     Attribute: Into<serde_dynamo::AttributeValue>,
 {
     let (mut attributes, mut whole) = (Map::new(), Whole::Yes);
     for (name, attribute) in row {
-        // Binary values have no form in JSON. What there is of them is that they are there.
+        // Binary values have no form in JSON. Only their presence counts.
         let value = serde_dynamo::from_attribute_value(attribute).unwrap_or_else(|_: serde_dynamo::Error| {
             whole = Whole::No;
             Value::Null

@@ -1,7 +1,7 @@
-//! DynamoDB: a folder for each of the three tables, and one for the application's own.
+//! DynamoDB: one module for each of the three tables, and one for owned tables.
 //!
-//! [`item`] reads rows of the Directory, [`row`] any other. [`caller`] reads all about one caller at once, [`tables`] describes
-//! tables. [`client`] makes the client that all of them use. [`error`] says what a caller does about a failure.
+//! [`item`] reads rows of the Directory, [`row`] rows of other tables. [`caller`] reads all rows of a caller at once,
+//! [`tables`] describes tables. [`client`] creates the client for all of them, and [`error`] defines the errors.
 
 mod batch;
 pub mod caller;

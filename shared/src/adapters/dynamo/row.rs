@@ -1,4 +1,4 @@
-//! Rows as plain JSON.
+//! Converts rows to plain JSON.
 
 use std::collections::HashMap;
 
@@ -10,14 +10,14 @@ use serde_json::{Map, Number, Value};
 use crate::core::id::Key;
 use crate::core::profile::Profile;
 
-/// A row as DynamoDB gives it.
+/// A row in the form of DynamoDB's client.
 pub(in crate::adapters) type Row = HashMap<String, AttributeValue>;
 
-/// Whole numbers up to here are exact in JavaScript: 2^53.
+/// Whole numbers up to this one are exact in JavaScript: 2^53.
 const EXACT: u64 = 1 << 53;
 
-/// A record from its attributes. An application may have stored what JSON has no word for: binary values become base64,
-/// numbers that a double does not hold become text.
+/// A record from its attributes. The application may have stored values that JSON does not have: binary values become
+/// base64, numbers beyond a double become text.
 pub(in crate::adapters) fn profile(attributes: HashMap<String, AttributeValue>) -> Profile {
     Profile(plain(attributes))
 }
@@ -61,7 +61,7 @@ fn json(value: AttributeValue) -> Value {
     }
 }
 
-/// DynamoDB keeps 38 digits. What a browser would read as another number is left as text.
+/// DynamoDB stores 38 digits. A number that a browser would round becomes text.
 fn number(digits: &str) -> Value {
     let whole = digits.parse::<i64>().ok().filter(|whole| whole.unsigned_abs() <= EXACT).map(Number::from);
     let double = || digits.parse::<f64>().ok().filter(|double| double.fract() != 0.0).and_then(Number::from_f64);

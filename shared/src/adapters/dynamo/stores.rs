@@ -11,9 +11,9 @@ use crate::settings::tables::Tables;
 pub struct Stores {
     /// The copy of Clerk.
     pub directory: Directory,
-    /// The application's own records.
+    /// The application's records.
     pub profiles: Profiles,
-    /// What Rollcall keeps for itself.
+    /// Rollcall's own records.
     pub operations: Operations,
 }
 

@@ -1,4 +1,4 @@
-//! Tables as DynamoDB describes them.
+//! Describes tables by DynamoDB's `DescribeTable`.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{KeySchemaElement, KeyType};
 use super::error::StoreError;
 use crate::core::tables::Shape;
 
-/// The shape of a table; nothing if there is none of that name.
+/// The shape of a table; nothing if it does not exist.
 ///
 /// # Errors
 ///
@@ -31,7 +31,7 @@ pub async fn shape(client: &Client, table: &str) -> Result<Option<Shape>, StoreE
     }))
 }
 
-/// The partition key first, whatever their order in the answer.
+/// The partition key first, whatever the order in the response.
 fn keys(schema: &[KeySchemaElement]) -> Vec<String> {
     let of = |kind: KeyType| schema.iter().filter(move |part| *part.key_type() == kind);
     of(KeyType::Hash).chain(of(KeyType::Range)).map(|part| part.attribute_name().to_owned()).collect()

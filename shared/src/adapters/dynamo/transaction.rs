@@ -1,4 +1,4 @@
-//! A transaction: all of its writes, or none.
+//! A DynamoDB transaction: all of its writes, or none.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
@@ -7,19 +7,19 @@ use aws_sdk_dynamodb::types::{CancellationReason, ConsumedCapacity, ReturnConsum
 use super::client::is_transient;
 use super::error::StoreError;
 
-/// What became of a transaction.
+/// The result of a transaction.
 #[derive(Debug)]
 pub(in crate::adapters) enum Transacted {
-    /// All of it is done, for this many write units.
+    /// All writes are done.
     Done {
         /// Write capacity units, indexes and checks included.
         units: f64,
     },
-    /// Some condition does not hold. The reasons are in the order of the transaction's items.
-    Refused(Vec<CancellationReason>),
+    /// A condition failed. The reasons are in the order of the transaction's items.
+    ConditionFailed(Vec<CancellationReason>),
 }
 
-/// Does all of it or nothing.
+/// Carries out all writes or none.
 pub(in crate::adapters) async fn transact(
     client: &Client,
     items: Vec<TransactWriteItem>,
@@ -37,8 +37,8 @@ pub(in crate::adapters) async fn transact(
         return Err(StoreError::from_sdk(error));
     };
     let reasons = cancelled.cancellation_reasons();
-    if reasons.iter().any(is_refused) {
-        return Ok(Transacted::Refused(reasons.to_vec()));
+    if reasons.iter().any(condition_failed) {
+        return Ok(Transacted::ConditionFailed(reasons.to_vec()));
     }
     if is_transient(reasons) {
         return Err(StoreError::Unavailable("TransactionCanceledException".to_owned(), error.into()));
@@ -46,7 +46,7 @@ pub(in crate::adapters) async fn transact(
     Err(StoreError::from_sdk(error))
 }
 
-/// Whether it was this item whose condition does not hold.
-pub(in crate::adapters) fn is_refused(reason: &CancellationReason) -> bool {
+/// Whether the condition of this item failed.
+pub(in crate::adapters) fn condition_failed(reason: &CancellationReason) -> bool {
     reason.code() == Some("ConditionalCheckFailed")
 }

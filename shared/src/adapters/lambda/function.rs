@@ -1,14 +1,14 @@
-//! What each function says of itself, once: its start, its log, the local gateway, `rollcall settings` and the documents
-//! read it here.
+//! Description of a function: name, log target, routes, variables. The start of the function, its log, the local
+//! gateway, `rollcall settings` and the documents use it.
 
 use crate::settings::variables::Variable;
 
-/// A Lambda function. Each function's `lib.rs` has one, and `rollcall_cli::functions` lists them.
+/// A Lambda function. The `lib.rs` of each function defines one, and `rollcall_cli::functions` lists them.
 #[derive(Clone, Copy, Debug)]
 pub struct Function {
-    /// The name of its folder below functions/ and of its package.
+    /// The name of the function's folder in functions/ and of its package.
     pub name: &'static str,
-    /// The target of its log lines: the name of its crate as Rust writes it.
+    /// The target of its log lines: the name of its crate in Rust.
     pub log_target: &'static str,
     /// The route keys by which API Gateway calls the function, such as `GET /sync` or `GET /users/{id}`.
     pub routes: &'static [&'static str],

@@ -1,4 +1,4 @@
-//! What every HTTP function shares: API Gateway's events in, JSON and problem details out.
+//! Shared code of the HTTP functions: parses API Gateway's events, builds JSON and problem details.
 
 use std::time::Duration;
 
@@ -20,10 +20,11 @@ use super::metrics;
 use crate::core::millis::Millis;
 use crate::core::problem::{MEDIA_TYPE, Problem, ProblemBody};
 
-/// Makes an event safe for `lambda_http`, which panics on some that API Gateway never sends but that anybody who may
-/// invoke the function can: a body that is no base64 although it says so, a path, a host or a query that make no URL.
+/// Makes an event safe for `lambda_http`, which panics on some events that API Gateway never sends, but that any caller
+/// with permission to invoke the function can send: a body that is marked as base64 and is not, or a path, host or
+/// query that is not part of a valid URL.
 ///
-/// Each of them is emptied. An empty body then fails its signature like every other forgery.
+/// Each such part is replaced by an empty one. An empty body then fails the check of its signature.
 pub fn sanitize_event(mut event: LambdaEvent<LambdaRequest>) -> LambdaEvent<LambdaRequest> {
     if let LambdaRequest::ApiGatewayV2(request) = &mut event.payload {
         sanitize_body(request);
@@ -40,9 +41,8 @@ fn sanitize_body(request: &mut ApiGatewayV2httpRequest) {
     }
 }
 
-/// `lambda_http` joins the cookies to one header and drops it whole if a single one cannot stand there, such as one
-/// with an
-/// umlaut. Whoever set that one must not hide the others.
+/// `lambda_http` joins all cookies into one header and drops that header if one cookie is not valid in it, such as one
+/// with an umlaut. Such a cookie, which another site may have set, must not remove the others.
 fn sanitize_cookies(request: &mut ApiGatewayV2httpRequest) {
     let is_fit = |pair: &&str| pair.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
     let fit = |cookie: String| cookie.split(';').filter(is_fit).collect::<Vec<_>>().join(";");
@@ -73,13 +73,13 @@ fn sanitize_url(request: &mut ApiGatewayV2httpRequest) {
     }
 }
 
-/// Whether `lambda_http` can make a URI of these: it parses them as a URL and what that becomes as a URI.
+/// Whether `lambda_http` can build a URI from these: it parses them as a URL and the result as a URI.
 fn makes_uri(scheme: &str, host: &str, path: &str) -> bool {
     let url = (!host.is_empty()).then(|| Url::parse(&format!("{scheme}://{host}{path}")));
     url.and_then(Result::ok).is_some_and(|url| url.as_str().parse::<Uri>().is_ok() && url.path().parse::<Uri>().is_ok())
 }
 
-/// The id under which API Gateway logs this request, else Lambda's, else nothing.
+/// The id of this request in API Gateway's access log, else Lambda's request id, else empty.
 pub fn request_id(request: &Request) -> String {
     let gateway = match request.request_context_ref() {
         Some(RequestContext::ApiGatewayV2(context)) => context.request_id.clone(),
@@ -88,8 +88,8 @@ pub fn request_id(request: &Request) -> String {
     gateway.or_else(|| request.lambda_context_ref().map(|context| context.request_id.clone())).unwrap_or_default()
 }
 
-/// The route by which API Gateway chose the function, such as `POST /profiles/ensure`: as the template names the route,
-/// whatever a stage or a custom domain puts before the path. Empty if the event names none.
+/// The route key by which API Gateway chose the function, such as `POST /profiles/ensure`: as the template names the
+/// route, independent of a stage or a custom domain. Empty if the event has none.
 pub fn route_key(request: &Request) -> &str {
     match request.request_context_ref() {
         Some(RequestContext::ApiGatewayV2(context)) => context.route_key.as_deref().unwrap_or_default(),
@@ -97,8 +97,8 @@ pub fn route_key(request: &Request) -> &str {
     }
 }
 
-/// A function as a service over Lambda's own events, ready to mount on Lambda, in the local stack and in tests. `clock`
-/// is read once an invocation.
+/// A function as a service for Lambda's events, for Lambda, the local stack and tests. Each invocation reads `clock`
+/// once.
 pub fn service<C, H, F>(
     clock: C,
     handle: H,
@@ -115,10 +115,9 @@ where
     ServiceBuilder::new().map_request(sanitize_event).service(Adapter::from(handler))
 }
 
-/// What the function answers to a request within its time, with every log line about it under the id that the answer
-/// shows; `late` if it takes longer.
+/// The function's response within its time limit, with the request id in every log line; `late` if it takes longer.
 pub async fn in_time<A>(request_id: &str, limit: Duration, answer: impl Future<Output = A>, late: A) -> A {
-    // Boxed: with the SDK's futures inside it is too large to be moved about.
+    // Boxed: the future contains the SDK's futures and is too large to be moved.
     let answer = Box::pin(answer);
     let answer = async {
         tokio::time::timeout(limit, answer).await.unwrap_or_else(|_| {
@@ -129,9 +128,8 @@ pub async fn in_time<A>(request_id: &str, limit: Duration, answer: impl Future<O
     answer.instrument(info_span!("request", request_id)).await
 }
 
-/// The cookies of a request, as names and values (RFC 6265, section 5.4). Each is read by itself, as bytes: one that
-/// is no
-/// text, or no pair, says nothing about its neighbours.
+/// The cookies of a request, as names and values (RFC 6265, section 5.4). Each is parsed separately, as bytes: an
+/// invalid cookie does not affect the others.
 pub fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
     let pairs = headers.get_all(COOKIE).iter().flat_map(|cookies| cookies.as_bytes().split(|byte| *byte == b';'));
     let texts = pairs.filter_map(|pair| std::str::from_utf8(pair).ok()).filter_map(|pair| pair.split_once('='));
@@ -146,12 +144,12 @@ pub fn json(status: u16, body: &impl Serialize) -> Response<Body> {
     answer(status, "application/json", body)
 }
 
-/// A problem as an answer (RFC 9457).
+/// A response with problem details (RFC 9457).
 pub fn problem(problem: &Problem, request_id: &str) -> Response<Body> {
     problem_with_support(problem, request_id, None)
 }
 
-/// A problem that says whom to ask. Whatever form it takes, a problem is counted.
+/// A response with problem details and the support contact. All forms of a problem are counted as metrics.
 pub fn problem_with_support(problem: &Problem, request_id: &str, support: Option<&str>) -> Response<Body> {
     metrics::problem(problem);
     answer(problem.status, MEDIA_TYPE, &problem.body(request_id, support))
@@ -176,7 +174,7 @@ struct WithMembers<'a> {
     members: Map<String, Value>,
 }
 
-/// A problem as a page, for somebody who looks at it in a browser.
+/// A problem as an HTML page, for a person in a browser.
 pub fn problem_page(problem: &Problem, request_id: &str, support: Option<&str>) -> Response<Body> {
     metrics::problem(problem);
     let Problem { status, title, detail, .. } = problem;

@@ -1,4 +1,4 @@
-//! Logs: one JSON line an event, the same field names everywhere, on standard output as Lambda expects.
+//! Logs: one JSON object per line, with the same field names in all functions, on standard output as Lambda expects.
 
 use tracing::Subscriber;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -10,14 +10,14 @@ use super::function::Function;
 
 /// Starts the log of a function.
 pub fn start(function: &Function) {
-    // A second start, as in a test, keeps the first one's subscriber.
+    // A second start, as in a test, leaves the first subscriber in place.
     let _ = subscriber(std::slice::from_ref(function), std::io::stdout).try_init();
 }
 
-/// The log of one function, or of several in one process, written elsewhere.
+/// The log of one or several functions in one process, with another output.
 ///
-/// Lines of the shared crate and of the functions from `info` up; of libraries warnings only, whatever the environment says: at finer levels the
-/// SDK and the runtime write whole requests, and with them personal data.
+/// Lines of the shared crate and of the functions from `info` up; of libraries warnings only, whatever the environment
+/// says: at finer levels the SDK and the runtime log whole requests with personal data.
 pub fn subscriber<W>(functions: &[Function], writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,

@@ -1,8 +1,8 @@
-//! What CloudWatch counts: embedded metrics, lines on standard output of which CloudWatch makes metrics.
+//! Metrics in CloudWatch's embedded metric format: lines on standard output from which CloudWatch creates metrics.
 //!
-//! Everything that is counted is named here and nowhere else. Each is a metric of the namespace `Rollcall` with the
-//! dimension `FunctionName`; some have more. The values of dimensions are fixed words: no id, and nothing of a payload.
-//! Where nobody has called [`start`], as in the local stack, nothing is counted.
+//! All metrics are defined here. They are in the namespace `Rollcall` and have the dimension `FunctionName`; some have
+//! a second dimension. The values of dimensions are fixed words, without ids or contents. Before [`start`], as in the
+//! local stack, nothing is counted.
 
 use std::io::Write;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use crate::core::millis::Millis;
 use crate::core::problem::Problem;
 use crate::core::reconcile::tally::Drift;
 
-/// Where all of them are.
+/// The namespace of all metrics.
 const NAMESPACE: &str = "Rollcall";
-/// What tells the functions of several stacks apart; Lambda's own metrics have the same. Source: AWS Lambda, "Types of
-/// metrics".
+/// The dimension that separates the functions of several stacks; Lambda's own metrics have it, too. Source: AWS Lambda,
+/// "Types of metrics".
 const FUNCTION_NAME: &str = "FunctionName";
 
 const BAD_SIGNATURES: &str = "BadSignatures";
@@ -40,7 +40,7 @@ const UNKNOWN_ROLES: &str = "UnknownRoles";
 const UNREADABLE_ROWS: &str = "UnreadableRows";
 const WRITEBACK_CONFLICTS: &str = "WritebackConflicts";
 
-/// All but the lag.
+/// All metrics except the lag.
 const COUNTERS: [&str; 16] = [
     BAD_SIGNATURES,
     CLERK_CALLS,
@@ -60,7 +60,7 @@ const COUNTERS: [&str; 16] = [
     WRITEBACK_CONFLICTS,
 ];
 
-/// What a function has counted and not written yet.
+/// What a function has counted since the last output.
 #[derive(Clone, Copy)]
 pub struct Metrics(Option<&'static Collector>);
 
@@ -77,15 +77,14 @@ pub fn start(function: Option<String>) -> Metrics {
 }
 
 impl Metrics {
-    /// A function that writes what it has counted at the end of each invocation, before its answer: after that Lambda
-    /// may
-    /// stop it for hours, or for good.
+    /// Writes the metrics of an invocation before its response is returned: afterwards Lambda may freeze or stop the
+    /// process.
     pub fn around<R, S>(self, function: S) -> impl Service<R, Response = S::Response, Error = S::Error> + Clone
     where
         S: Service<R> + Clone,
     {
         function.map_future(move |invocation: S::Future| async move {
-            // Also after a panic: an alarm is for such days.
+            // Also after a panic, so that the alarms see it.
             let _written = AtEnd(self);
             invocation.await
         })
@@ -93,7 +92,7 @@ impl Metrics {
 
     fn write(self) {
         let Some(collector) = self.0 else { return };
-        // In one piece, so that no line of the log comes between.
+        // Written at once, so that no log line comes between.
         let mut lines = Vec::new();
         let written = collector.flush(&mut lines).and_then(|()| std::io::stdout().lock().write_all(&lines));
         if let Err(error) = written {
@@ -102,7 +101,7 @@ impl Metrics {
     }
 }
 
-/// Writes what was counted when it goes.
+/// Writes the metrics when it is dropped.
 struct AtEnd(Metrics);
 
 impl Drop for AtEnd {
@@ -111,46 +110,46 @@ impl Drop for AtEnd {
     }
 }
 
-/// A signed event, by its type and by what became of it.
+/// A signed event, by its type and its outcome.
 pub fn event(kind: Option<&str>, outcome: &'static str) {
-    // Whoever signs may name any type; each value of a dimension is a metric that costs money.
+    // A signed event may have any type, and each value of a dimension is a metric that costs money.
     let mut kinds = event::SUBSCRIBED_EVENTS.into_iter().chain(event::OF_ROLES);
     let kind = kinds.find(|known| Some(*known) == kind).unwrap_or("other");
     counter!(EVENTS, "Type" => kind, "Outcome" => outcome).increment(1);
 }
 
-/// A change that was applied `taken` after `now`, and of which Clerk says that it is of the moment `version`.
+/// The time from `version`, Clerk's time of a change, to its write, which finished `taken` after `now`.
 #[expect(clippy::cast_precision_loss, reason = "a lag in milliseconds is far below 2^52")]
 pub fn sync_lag(version: Millis, now: Millis, taken: Duration) {
     let taken = u64::try_from(taken.as_millis()).unwrap_or(u64::MAX);
     histogram!(SYNC_LAG).record(now.since(version).saturating_add(taken) as f64);
 }
 
-/// A signature that no secret has made: somebody else's, or the secret is another one by now.
+/// A signature that none of the secrets has made: a forgery, or the secret has changed.
 pub fn bad_signature() {
     counter!(BAD_SIGNATURES).increment(1);
 }
 
-/// A problem as an answer: a failure on this side, or a refusal by its code.
+/// A problem in a response: a failure for 5xx, else a refusal by its code.
 pub fn problem(problem: &Problem) {
     match problem.status {
-        // 508 is no failure: a page sends its browser round in circles.
+        // 508 is not a failure: a page redirects its browser in a loop.
         500..=507 => failed(),
         _ => counter!(REFUSALS, "Reason" => problem.code).increment(1),
     }
 }
 
-/// An event that was signed and could not be read.
+/// A signed event that cannot be read.
 pub fn quarantined() {
     counter!(QUARANTINED).increment(1);
 }
 
-/// A row of the Directory, read and not as Rollcall writes it.
+/// A row of the Directory that is not as Rollcall writes it.
 pub fn unreadable_row() {
     counter!(UNREADABLE_ROWS).increment(1);
 }
 
-/// An invocation that has failed, by its answer or before its end.
+/// An invocation that returned a failure or did not finish.
 pub fn failed() {
     counter!(FAILURES).increment(1);
 }
@@ -160,39 +159,39 @@ pub fn clerk_call() {
     counter!(CLERK_CALLS).increment(1);
 }
 
-/// A caller, or the caller's organization, that the webhook has not brought.
+/// A caller, or the caller's organization, that the webhook has not stored.
 pub fn not_synced() {
     counter!(NOT_SYNCED).increment(1);
 }
 
-/// A user who was stored as `user`, as the role in Clerk is none of `ROLES`.
+/// A user who was stored as `user`, because the role in Clerk is not in `ROLES`.
 pub fn unknown_role() {
     counter!(UNKNOWN_ROLES).increment(1);
 }
 
-/// A user with another internal id in Clerk.
+/// A user whose metadata in Clerk contains another internal id.
 pub fn writeback_conflict() {
     counter!(WRITEBACK_CONFLICTS).increment(1);
 }
 
-/// Data that are due and could not be removed.
+/// Due purges that failed.
 pub fn purges_left(count: u64) {
     counter!(PURGES_LEFT).increment(count);
 }
 
-/// What a run that is over has found and done.
+/// The results of a finished run.
 #[derive(Clone, Copy, Debug)]
 pub struct Finished {
     pub drift: Drift,
-    /// How many entities it has written.
+    /// The number of entities that it repaired.
     pub healed: u64,
-    /// How many deletions wait for an operator.
+    /// The number of deletions that are pending approval.
     pub pending_approval: u64,
-    /// Whether nothing is left.
+    /// Whether everything is in sync.
     pub in_sync: bool,
 }
 
-/// A run that is over.
+/// A finished run.
 pub fn run_finished(finished: &Finished) {
     counter!(RUNS_FINISHED).increment(1);
     counter!(OUT_OF_SYNC).increment((!finished.in_sync).into());

@@ -1,4 +1,4 @@
-//! Lambda: functions, their requests and answers, log lines, metrics.
+//! Lambda: functions, requests and responses, logs, metrics.
 
 pub mod function;
 pub mod http;

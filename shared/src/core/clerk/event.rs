@@ -1,4 +1,4 @@
-//! Clerk's webhook events: from verified bytes to a typed event, or to the place where reading failed.
+//! Clerk's webhook events: parses verified bytes into a typed event, or returns the path at which reading failed.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -13,15 +13,15 @@ use crate::core::millis::Millis;
 /// The outer part of every event. Source: Clerk, "Webhooks overview".
 #[derive(Debug)]
 pub struct Envelope {
-    /// As `user.created`.
+    /// The type, such as `user.created`.
     pub kind: String,
-    /// Which instance sent it.
+    /// The instance that sent the event.
     pub instance_id: String,
     timestamp: Option<i64>,
     data: Option<Box<RawValue>>,
 }
 
-/// The types that Rollcall follows, and to which an endpoint in Clerk subscribes.
+/// The types that Rollcall processes, and to which an endpoint in Clerk subscribes.
 pub const SUBSCRIBED_EVENTS: [&str; 9] = [
     "user.created",
     "user.updated",
@@ -34,11 +34,11 @@ pub const SUBSCRIBED_EVENTS: [&str; 9] = [
     "organizationMembership.deleted",
 ];
 
-/// Types that say of no membership that it has changed, and after which many may have: of those with the role Clerk sends no
-/// event. They are counted as a reason to look; the nightly run brings the permissions.
+/// Types after which many memberships may have changed: for the memberships with the role, Clerk sends no events. They
+/// are only counted; the nightly run updates the permissions.
 pub const OF_ROLES: [&str; 4] = ["role.updated", "role.deleted", "permission.updated", "permission.deleted"];
 
-/// What an event says. `created` and `updated` say the same: this is the entity now.
+/// The contents of an event. `created` and `updated` mean the same: this is the current state of the entity.
 #[derive(Debug)]
 pub enum Event {
     /// `user.created`, `user.updated`.
@@ -55,18 +55,19 @@ pub enum Event {
     MembershipDeleted(objects::DeletedMembership),
 }
 
-/// An event with the moment at which Clerk sent it.
+/// An event with the time at which Clerk sent it.
 #[derive(Debug)]
 pub struct Dated {
     pub event: Event,
-    /// The envelope's `timestamp`: the version of a deletion. A live event may lack it: nobody knows then how old it is.
+    /// The envelope's `timestamp`: the version of a deletion. Without it, the age of a live event is unknown.
     pub sent_at: Option<Millis>,
 }
 
-/// A signed body that cannot be processed. Says where, never what: the body may hold personal data.
+/// A signed body that cannot be processed. It contains the place of the error but no value: the body may contain
+/// personal data.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Unprocessable {
-    /// The path at which reading failed, as `data.updated_at`; `.` for the whole body.
+    /// The path at which reading failed, such as `data.updated_at`; `.` for the whole body.
     pub failed_at: String,
     /// The event's type, if it could be read.
     pub kind: Option<String>,
@@ -94,7 +95,7 @@ impl Envelope {
         }
         let Outer { kind, instance_id, timestamp, data } = read(body, &["type", "instance_id", "timestamp", "data"])
             .map_err(|failed_at| {
-                // Whatever else can be read helps to fetch the entity instead.
+                // The other readable parts help to fetch the entity instead.
                 let body = String::from_utf8_lossy(body);
                 let mut data = None;
                 glimpse(&body, |name, value| {
@@ -108,12 +109,12 @@ impl Envelope {
         Ok(Envelope { kind, instance_id, timestamp, data })
     }
 
-    /// Whether `instance` sent it.
+    /// Whether the event is from `instance`.
     pub fn is_from(&self, instance: &InstanceId) -> bool {
         self.instance_id == instance.as_str() || !guards(Invariant::I5)
     }
 
-    /// Reads the inner part; nothing for a type that Rollcall does not follow.
+    /// Reads the inner part; nothing for a type that Rollcall does not process.
     ///
     /// # Errors
     ///
@@ -143,7 +144,7 @@ impl Envelope {
         })
     }
 
-    /// The note of an event that was read but cannot be processed, for what is missing at this path.
+    /// The error for an event that was read but cannot be processed, with the path of what is missing.
     pub fn failed(&self, failed_at: String) -> Unprocessable {
         let data = self.data.as_ref().map(|data| data.get());
         Unprocessable::note(failed_at, Some(&self.kind), Some(&self.instance_id), data)
@@ -151,7 +152,7 @@ impl Envelope {
 }
 
 impl Unprocessable {
-    /// Takes from a body only what looks like what it should be.
+    /// Takes from a body only values in the expected form.
     fn note(failed_at: String, kind: Option<&str>, instance_id: Option<&str>, data: Option<&str>) -> Unprocessable {
         let is_kind =
             |kind: &&str| kind.len() <= 64 && kind.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'.');
@@ -164,14 +165,14 @@ impl Unprocessable {
         }
     }
 
-    /// Whether it says that another instance than `instance` sent it.
+    /// Whether the body names another instance than `instance`.
     pub fn is_foreign_to(&self, instance: &InstanceId) -> bool {
         self.instance_id.as_ref().is_some_and(|id| id != instance)
     }
 }
 
-/// The entity that a broken payload is about, as far as its ids can be read, whatever the rest is: enough to fetch it from
-/// Clerk instead. Without a type the payload's own word for what it is counts.
+/// The entity of an invalid payload, as far as its ids can be read: enough to fetch it from Clerk. Without an event
+/// type, the payload's field `object` names the kind.
 fn entity_of(kind: Option<&str>, data: &str) -> Option<EntityId> {
     let object = text(data, "object");
     let kind = kind.or(object.as_deref())?.split('.').next()?;
@@ -191,8 +192,8 @@ fn entity_of(kind: Option<&str>, data: &str) -> Option<EntityId> {
     }
 }
 
-/// Reads a value, or says at which path reading failed. Metadata has keys of somebody's own making, and so may what surrounds the
-/// `known` fields: a path ends where those begin.
+/// Reads a value, or returns the path at which reading failed. Keys of metadata are chosen by the application and may
+/// be personal data: a path ends before the first key that is not in `known`.
 fn read<T: DeserializeOwned>(json: &[u8], known: &[&str]) -> Result<T, String> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
@@ -208,12 +209,12 @@ fn read<T: DeserializeOwned>(json: &[u8], known: &[&str]) -> Result<T, String> {
 }
 
 impl Event {
-    /// Whether it says that an entity has ended.
+    /// Whether the event is a deletion.
     pub fn is_end(&self) -> bool {
         matches!(self, Event::UserDeleted(_) | Event::OrganizationDeleted(_) | Event::MembershipDeleted(_))
     }
 
-    /// Whose event it is.
+    /// The entity of the event.
     pub fn entity(&self) -> EntityId {
         match self {
             Event::User(user) => EntityId::User(user.id.clone()),
@@ -231,7 +232,7 @@ impl Event {
         }
     }
 
-    /// Which membership it is about, for memberships.
+    /// The id of the membership, for memberships.
     pub fn membership_id(&self) -> Option<&MembershipId> {
         match self {
             Event::Membership(membership) => Some(&membership.id),

@@ -1,8 +1,8 @@
-//! Reads somebody else's JSON field by field: what cannot be read costs nothing but itself.
+//! Parses JSON field by field and ignores fields that cannot be read.
 //!
-//! A JSON text may hold what this process has no value for: nesting beyond the parser's depth, a number beyond a double, half a
-//! surrogate pair, a value of another type. Skipping over such a value always works, so each field is first taken as its
-//! raw text, and only then read by itself.
+//! A JSON text may contain values that Rust's types do not have: deeper nesting than the parser allows, a number beyond
+//! a double, half a surrogate pair, a value of another type. Such a value can always be skipped, so each field is first
+//! taken as raw text and then parsed separately.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,7 +11,7 @@ use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-/// A field that counts as absent where it cannot be read.
+/// A field that counts as absent if it cannot be read.
 pub(in crate::core) fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
     raw: D,
 ) -> Result<T, D::Error> {
@@ -19,13 +19,14 @@ pub(in crate::core) fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned + 
     Ok(serde_json::from_str(raw.get()).unwrap_or_default())
 }
 
-/// A list, without those of its entries that cannot be read; empty where it is no list.
+/// A list without the entries that cannot be read; empty if the value is not a list.
 pub(in crate::core) fn each<'de, D: Deserializer<'de>, T: DeserializeOwned>(raw: D) -> Result<Vec<T>, D::Error> {
     let entries: Vec<Box<RawValue>> = lenient(raw)?;
     Ok(entries.iter().filter_map(|entry| serde_json::from_str(entry.get()).ok()).collect())
 }
 
-/// Shows the fields of a JSON object in their order, as far as the text can be read; nothing of what is no object.
+/// Passes the fields of a JSON object to `see` in their order, as far as the text can be read; none if it is not an
+/// object.
 pub(in crate::core) fn glimpse(json: &str, see: impl FnMut(&str, &str)) {
     struct Fields<F>(F);
 
@@ -45,11 +46,11 @@ pub(in crate::core) fn glimpse(json: &str, see: impl FnMut(&str, &str)) {
         }
     }
 
-    // Whatever was shown before the text breaks off is known.
+    // The fields before the error have been passed on.
     let _ = serde_json::Deserializer::from_str(json).deserialize_map(Fields(see));
 }
 
-/// The name of a field. Unlike a `String` it may hold half a surrogate pair.
+/// The name of a field. Unlike a `String` it may contain half a surrogate pair.
 struct Name<'de>(Cow<'de, str>);
 
 impl<'de> Deserialize<'de> for Name<'de> {
@@ -76,7 +77,7 @@ impl<'de> Deserialize<'de> for Name<'de> {
     }
 }
 
-/// The string of this name in a JSON object; of several the last one, as in every parser.
+/// The string with this name in a JSON object; if the name occurs several times, the last one, as in all parsers.
 pub(in crate::core) fn text(json: &str, name: &str) -> Option<String> {
     let mut found = None;
     glimpse(json, |field, value| {
@@ -87,7 +88,7 @@ pub(in crate::core) fn text(json: &str, name: &str) -> Option<String> {
     serde_json::from_str(&found?).ok()
 }
 
-/// A JSON text without the white space between its parts: however it was laid out, it says the same.
+/// A JSON text without the white space between its parts, so that equal contents are equal texts.
 pub(in crate::core) fn compact(json: &str) -> String {
     let (mut compact, mut in_string, mut is_escaped) = (String::with_capacity(json.len()), false, false);
     for char in json.chars() {

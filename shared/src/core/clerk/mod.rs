@@ -1,5 +1,5 @@
-//! What Clerk sends: [`event`] is the envelope of a webhook, [`objects`] are the users, organizations and memberships in
-//! events, lists and answers alike.
+//! Clerk's data: [`event`] parses the envelope of a webhook; [`objects`] are the users, organizations and memberships
+//! in events, lists and responses.
 
 pub mod event;
 mod lenient;

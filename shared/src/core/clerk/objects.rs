@@ -1,8 +1,8 @@
-//! What Rollcall reads of Clerk's objects, in webhooks and in the Backend API alike.
+//! The fields of Clerk's objects that Rollcall reads, in webhooks and in the Backend API.
 //!
-//! Clerk's published examples break their own schema, so nearly everything is optional, unknown fields are ignored and
-//! no list of values is closed. Only ids, and the times that a rank is made of, are insisted upon: any other field that is
-//! missing, null or of another type counts as absent, and costs nothing but itself.
+//! Clerk's published examples violate their own schema, so nearly all fields are optional, unknown fields are ignored,
+//! and unknown values of enumerations are allowed. Only ids and the times of the rank are required: any other field
+//! that is missing, null or of another type counts as absent, and does not affect the others.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -17,7 +17,7 @@ use crate::core::millis::Millis;
 #[derive(Clone, Debug, Deserialize)]
 pub struct User {
     pub id: UserId,
-    /// The application's own id, if it gave Clerk one.
+    /// The id that the application has set in Clerk, if any.
     #[serde(default, deserialize_with = "lenient")]
     pub external_id: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
@@ -26,16 +26,16 @@ pub struct User {
     pub last_name: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
     pub username: Option<String>,
-    /// Which of the addresses is the primary one.
+    /// The id of the primary address.
     #[serde(default, deserialize_with = "lenient")]
     pub primary_email_address_id: Option<String>,
-    /// All addresses, in no order that means anything.
+    /// All addresses, in no particular order.
     #[serde(default, deserialize_with = "each")]
     pub email_addresses: Vec<EmailAddress>,
-    /// Which of the numbers is the primary one.
+    /// The id of the primary number.
     #[serde(default, deserialize_with = "lenient")]
     pub primary_phone_number_id: Option<String>,
-    /// All phone numbers, likewise.
+    /// All phone numbers, in no particular order.
     #[serde(default, deserialize_with = "each")]
     pub phone_numbers: Vec<PhoneNumber>,
     #[serde(default, deserialize_with = "lenient")]
@@ -66,7 +66,7 @@ pub struct EmailAddress {
     pub id: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
     pub email_address: Option<String>,
-    /// Whether it was proven to be the user's; null for one that an administrator has entered.
+    /// The verification; null for an address that an administrator has entered.
     #[serde(default, deserialize_with = "lenient")]
     pub verification: Verification,
 }
@@ -80,22 +80,22 @@ pub struct PhoneNumber {
     pub phone_number: Option<String>,
 }
 
-/// The proof of an address.
+/// The verification of an address or a number.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Verification {
-    /// As `verified`, `unverified`, `expired`.
+    /// Such as `verified`, `unverified`, `expired`.
     #[serde(default, deserialize_with = "lenient")]
     pub status: Option<String>,
 }
 
-/// A yes or no on which it depends who is let in.
+/// A boolean that decides about admission.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Flag {
-    /// Not there, which is no.
+    /// Absent, which means false.
     #[default]
     Absent,
     Evidence(bool),
-    /// `null`. In an event it is a reason to ask Clerk; in Clerk's own answer it is no.
+    /// `null`. In an event, Clerk is asked; in Clerk's own response, it means false.
     Null,
     /// A value of another type.
     Unreadable,
@@ -103,10 +103,10 @@ pub enum Flag {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Metadata {
-    /// What can be read; empty for what is no object.
+    /// The readable keys; empty if the value is not an object.
     Map(Map<String, Value>),
-    /// The JSON text of an object that this process has no value for: nested deeper than 127 levels, with a number beyond a
-    /// double, or with half a surrogate pair.
+    /// The JSON text of an object that Rust's types cannot represent: nested deeper than 127 levels, with a number
+    /// beyond a double, or with half a surrogate pair.
     Text(String),
 }
 
@@ -116,7 +116,7 @@ pub struct Organization {
     pub id: OrganizationId,
     #[serde(default, deserialize_with = "lenient")]
     pub name: Option<String>,
-    /// Its part of a URL.
+    /// The organization's part of a URL.
     #[serde(default, deserialize_with = "lenient")]
     pub slug: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
@@ -134,21 +134,21 @@ pub struct Organization {
 /// A membership. Source: schema `OrganizationMembership`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Membership {
-    /// Clerk's id: another one after leaving and coming back.
+    /// Clerk's id; a user who leaves and joins again gets another one.
     pub id: MembershipId,
-    /// The organization, of which only the id is read: the rest is a copy that may be old.
+    /// The organization. Only its id is read: the rest is a copy that may be outdated.
     pub organization: OrganizationReference,
     pub public_user_data: UserReference,
-    /// The role within the organization, as `org:admin`.
+    /// The role within the organization, such as `org:admin`.
     #[serde(default, deserialize_with = "lenient")]
     pub role: Option<String>,
-    /// What the role allows.
+    /// The permissions of the role.
     #[serde(default, deserialize_with = "each")]
     pub permissions: Vec<String>,
     /// Metadata that the frontend may read.
     #[serde(default)]
     pub public_metadata: Metadata,
-    /// Unix ms: the generation. A payload without it is fetched, never given generation 0.
+    /// Unix ms: the generation. A payload without it is fetched from Clerk, and never gets generation 0.
     #[serde(default, deserialize_with = "lenient")]
     pub created_at: Option<Millis>,
     /// Unix ms: the version.
@@ -167,14 +167,14 @@ pub struct UserReference {
     pub user_id: UserId,
 }
 
-/// What a `user.deleted` or `organization.deleted` carries: nothing but the id is of use.
+/// The payload of `user.deleted` or `organization.deleted`, of which only the id is used.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Deleted<Id> {
     pub id: Id,
 }
 
-/// The parts of an `organizationMembership.deleted` that say which membership ended. Its `updated_at` is not the time
-/// of the deletion, so it is not read.
+/// The parts of an `organizationMembership.deleted` that identify the membership. Its `updated_at` is not the time of
+/// the deletion, so it is not read.
 #[derive(Clone, Debug, Deserialize)]
 pub struct DeletedMembership {
     pub id: MembershipId,
@@ -194,12 +194,12 @@ pub enum Entity {
 }
 
 impl Entity {
-    /// Whether it leaves open, in Clerk's own answer, who is let in: then it is no answer.
+    /// Whether Clerk's response leaves open whether the user may be admitted: then the response is not usable.
     pub fn is_unreadable(&self) -> bool {
         matches!(self, Entity::User(user) if user.is_unreadable())
     }
 
-    /// Which one it is.
+    /// The id of the entity.
     pub fn id(&self) -> EntityId {
         match self {
             Entity::User(user) => EntityId::User(user.id.clone()),
@@ -213,12 +213,12 @@ impl Entity {
 }
 
 impl User {
-    /// Whether the event that brought this leaves open who is let in: then Clerk must be asked.
+    /// Whether the event leaves open whether the user may be admitted: then Clerk must be asked.
     pub fn is_unclear(&self) -> bool {
         self.flags().any(|flag| matches!(flag, Flag::Null | Flag::Unreadable))
     }
 
-    /// Whether Clerk's own answer leaves it open: then it is no answer.
+    /// Whether Clerk's response leaves it open: then the response is not usable.
     pub fn is_unreadable(&self) -> bool {
         self.flags().any(|flag| flag == Flag::Unreadable)
     }
@@ -229,14 +229,14 @@ impl User {
 }
 
 impl EmailAddress {
-    /// Whether it was proven to be the user's.
+    /// Whether it is verified.
     pub fn is_verified(&self) -> bool {
         self.verification.status.as_deref() == Some("verified")
     }
 }
 
 impl Flag {
-    /// Whether it is a yes.
+    /// Whether the value is true.
     pub fn is_set(self) -> bool {
         self == Flag::Evidence(true)
     }
@@ -260,7 +260,7 @@ impl Default for Metadata {
 }
 
 impl Metadata {
-    /// The text under a key at the top.
+    /// The text of a top-level key.
     pub fn text(&self, name: &str) -> Option<String> {
         match self {
             Metadata::Map(map) => map.get(name)?.as_str().map(str::to_owned),
@@ -277,7 +277,7 @@ impl Metadata {
         }
     }
 
-    /// As [`Self::Map`], with no more than these keys, of what can be read of them.
+    /// As [`Self::Map`], with only these keys, as far as they can be read.
     pub fn keys(&self, names: &[&str]) -> Map<String, Value> {
         match self {
             Metadata::Map(map) => {
@@ -288,7 +288,7 @@ impl Metadata {
                 let mut found = Map::new();
                 lenient::glimpse(text, |name, value| {
                     if names.contains(&name) {
-                        // What cannot be read is there all the same.
+                        // An unreadable value counts as present.
                         found.insert(name.to_owned(), serde_json::from_str(value).unwrap_or(Value::Bool(true)));
                     }
                 });

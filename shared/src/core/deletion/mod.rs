@@ -1,6 +1,6 @@
-//! What follows from a deletion: [`purge`] is about data whose time to undo is over, [`owned`] about the application's tables in which
-//! they are, [`owned_list`] about a long list of such tables, [`restore`] about what a backup may put back. [`subject`] is the user whom an
-//! operator means.
+//! Deletions: [`purge`] decides when data are removed, and which, [`owned`] describes the tables of the application
+//! with rows of users, [`owned_list`] stores a long list of such tables, [`restore`] decides which rows of a backup may
+//! be restored. [`subject`] parses the entity that an operator names.
 
 pub mod owned;
 pub mod owned_list;

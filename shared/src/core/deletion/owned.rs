@@ -1,4 +1,4 @@
-//! Owned tables: the application's own tables that hold rows of users, as `OWNED_TABLES` names them.
+//! Owned tables: tables of the application with rows of users, as `OWNED_TABLES` names them.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,18 +10,18 @@ use crate::core::tables::{bare_table_name, table_name};
 pub struct OwnedTable {
     /// Its name or ARN.
     pub table: String,
-    /// The attribute that holds the user's id: the partition key of the table, or of the index.
+    /// The attribute with the user's id: the partition key of the table, or of the index.
     pub key: String,
-    /// The table's sort key, for whoever reads the setting. What the table itself says counts.
+    /// The table's sort key, for readers of the setting; it is only checked against the table.
     #[serde(default)]
     pub sort_key: Option<String>,
-    /// The index in which a user's rows are found, if the table is not keyed by the user.
+    /// The index by user, if the user is not the partition key of the table.
     #[serde(default)]
     pub index: Option<String>,
-    /// Which of the two ids it is.
+    /// Which of the two ids the attribute contains.
     #[serde(default)]
     pub id: IdKind,
-    /// Whether a user has one row there at most.
+    /// Whether a user has at most one row in the table.
     #[serde(default)]
     pub unique_per_user: bool,
 }
@@ -43,7 +43,7 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// One of the two, as rows hold it.
+    /// One of the two ids, as rows contain it.
     pub fn id(&self, kind: IdKind) -> String {
         match kind {
             IdKind::Clerk => self.clerk.to_string(),
@@ -57,7 +57,7 @@ impl Owner {
     }
 }
 
-/// A JSON list of tables, each by a name and an attribute, none of them twice.
+/// A JSON list of tables, each with a name and an attribute; no pair may occur twice.
 pub fn owned_tables(text: &str) -> Option<Vec<OwnedTable>> {
     let tables: Vec<OwnedTable> = serde_json::from_str(text).ok()?;
     let is_name = |text: &str| (1..=255).contains(&text.len());

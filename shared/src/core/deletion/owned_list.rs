@@ -1,15 +1,15 @@
-//! A list of owned tables that is too long for a function's environment: a row of the Operations table holds the list, and
-//! `OWNED_TABLES` names the row.
+//! A list of owned tables that is too long for a function's environment: a row of the Operations table contains the
+//! list, and `OWNED_TABLES` names the row.
 //!
-//! The name of a row is a digest of its list. So a row never changes, a deployment always reads the list that it was deployed
-//! with, and another list is another deployment, which starts every function again.
+//! The name of a row is a digest of its list. So a row never changes, a deployment always reads the list with which it
+//! was deployed, and another list is another deployment, which restarts all functions.
 
 use sha2::{Digest as _, Sha256};
 
 use crate::core::deletion::owned::owned_tables;
 use crate::core::id::Key;
 
-/// What a value of `OWNED_TABLES` begins with if the list is in the Operations table.
+/// The prefix of a value of `OWNED_TABLES` if the list is in the Operations table.
 const PLACE: &str = "@operations/";
 /// Hexadecimal digits of the digest.
 const DIGITS: usize = 32;
@@ -29,7 +29,7 @@ impl ListName {
         ListName(format!("{:032x}", u128::from_be_bytes(first)))
     }
 
-    /// The name that a value of `OWNED_TABLES` holds; nothing if the value is the list itself.
+    /// The name in a value of `OWNED_TABLES`; nothing if the value is the list itself.
     pub fn read(value: &str) -> Option<ListName> {
         let digits = value.strip_prefix(PLACE)?;
         let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
@@ -41,12 +41,12 @@ impl ListName {
         format!("{PLACE}{}", self.0)
     }
 
-    /// Where the list is in the Operations table.
+    /// The key of the list in the Operations table.
     pub fn key(&self) -> Key {
         Key { pk: PARTITION.to_owned(), sk: format!("OWNED_TABLES#{}", self.0) }
     }
 
-    /// Whether this is the list of that name, and a list of tables at all.
+    /// Whether this is the list of that name, and a valid list of tables.
     pub fn is_of(&self, list: &str) -> bool {
         *self == ListName::new(list) && owned_tables(list).is_some()
     }

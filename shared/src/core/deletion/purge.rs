@@ -1,8 +1,8 @@
-//! Purges: when the data of a deleted user may be removed, and what is left of it.
+//! Purges: when the data of a deleted user are removed, and which data are kept.
 //!
-//! Between the deletion and the removal lies the grace period: so long an operator can take the deletion back as if nothing had
-//! happened. A [`Due`] is the note of it, kept under the hour in which it ends; it counts only while the tombstone is
-//! still exactly the one that it was made for.
+//! Between the deletion and the purge lies the grace period, in which an operator can undo the deletion completely. A
+//! [`Due`] notes the purge under the hour in which the grace period ends. The note is valid only while the stored
+//! tombstone is still exactly the one for which the note was made.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -18,16 +18,17 @@ use crate::core::mirror::rank::Rank;
 const HOUR: u64 = 60 * 60 * 1000;
 /// The longest grace period, in hours: a year.
 pub const MAX_GRACE_HOURS: u64 = 365 * 24;
-/// The grace period unless told otherwise, in hours.
+/// The default grace period, in hours.
 pub const DEFAULT_GRACE_HOURS: u64 = 24;
-/// How long backups stay unless told otherwise, in days.
+/// The default time that backups stay, in days.
 pub const DEFAULT_BACKUP_DAYS: u64 = 30;
-/// The hours that a settling looks back: one that was missed all day is made up for by the nightly run.
+/// The number of hours that an hourly purge looks back. If no hourly purge ran for a day, the nightly run does its
+/// work.
 const LOOKS_BACK: u64 = 25;
 
 const DAY_AND_HOUR: &[FormatItem<'_>] = format_description!("[year]-[month]-[day]T[hour]");
 
-/// The note that a user's data are to be removed.
+/// The note of a due purge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Due {
     /// The internal id of the user.
@@ -41,7 +42,7 @@ pub struct Due {
 }
 
 impl Due {
-    /// The note of a user's tombstone; nothing for any other row.
+    /// The note for a user's tombstone; nothing for other rows.
     pub fn from_tombstone(tombstone: &Item, grace_hours: u64) -> Option<Due> {
         let user = Kind::from_key(&tombstone.key).filter(|kind| *kind == Kind::User && tombstone.is_unfinished());
         let sk = user.and(tombstone.key.pk.split_once('#'))?.1.to_owned();
@@ -49,7 +50,7 @@ impl Due {
         Some(Due { sk, rank: tombstone.rank, applied_at, due_at: due_at(tombstone, grace_hours) })
     }
 
-    /// The partition in which it is kept: that of the first full hour at which the grace period is over.
+    /// The partition of the note: that of the first full hour after the grace period.
     pub fn partition(&self) -> String {
         partition(self.due_at.get().div_ceil(HOUR))
     }
@@ -59,27 +60,27 @@ impl Due {
         Key { pk: format!("USER#{}", self.sk), sk: "USER".to_owned() }
     }
 
-    /// Whether this row still is the tombstone that the note was made for, with its consequences not done.
+    /// Whether this row is still the tombstone of the note, and is not finished.
     pub fn is_about(&self, stored: &Item) -> bool {
         stored.is_unfinished() && stored.rank == self.rank && stored.provenance.applied_at == self.applied_at
     }
 }
 
-/// Whether a row still is the tombstone that was read before. The rank alone does not say so: undone, and ended once more by
-/// the same message, it would have the same one, and a grace period of its own.
+/// Whether a row is still the tombstone that was read before. The rank does not suffice: after an undo, the same
+/// message can write a tombstone of the same rank again, which has its own grace period.
 pub fn is_still(read: &Item, stored: &Item) -> bool {
     let state = |item: &Item| (item.rank, item.provenance.applied_at, item.is_deleted() && item.is_finished());
     state(read) == state(stored)
 }
 
-/// When the grace period of a tombstone ends. It is counted by this machine's clock from when the tombstone was stored: Clerk's own
-/// time may lie days back, and an operator needs the grace period to notice.
+/// When the grace period of a tombstone ends. It is counted by this machine's clock from the write of the tombstone:
+/// Clerk's time of the deletion may be days ago, and an operator needs the whole grace period.
 pub fn due_at(tombstone: &Item, grace_hours: u64) -> Millis {
     let due = tombstone.provenance.applied_at.get().saturating_add(grace_hours * HOUR);
     i64::try_from(due).ok().and_then(|due| Millis::try_from(due).ok()).unwrap_or(Millis::MAX)
 }
 
-/// The partitions that hold what is due by `now`, the latest first.
+/// The partitions with the purges that are due by `now`, the latest first.
 pub fn partitions(now: Millis) -> Vec<String> {
     let hour = now.get() / HOUR;
     (hour.saturating_sub(LOOKS_BACK)..=hour).rev().map(partition).collect()
@@ -91,11 +92,11 @@ fn partition(hour: u64) -> String {
     format!("PURGE#{}", at.format(DAY_AND_HOUR).unwrap_or_default())
 }
 
-/// The mark on a record in Profiles whose personal data are removed: when, in Unix ms.
+/// The mark of a redacted record in Profiles: the time, in Unix ms.
 pub const REDACTED_AT: &str = "redacted_at";
 
-/// Which attributes a redacted row of Profiles keeps: of the records that Rollcall made what it set itself, of other rows
-/// the key. All else may be personal data.
+/// The attributes that a redacted row of Profiles keeps: of Rollcall's own records the attributes that Rollcall set, of
+/// other rows the key. All other attributes may be personal data.
 pub fn kept(key: &Key) -> &'static [&'static str] {
     if key.sk == "PROFILE" || key.sk.starts_with("ORG#") { &crate::core::profile::RESERVED } else { &["pk", "sk"] }
 }

@@ -1,6 +1,5 @@
-//! What a backup may put back: rows of the user whom its first line names, in Profiles and in the tables of
-//! `OWNED_TABLES`,
-//! under the key that the table itself says. A backup is a file from outside, and is believed in nothing.
+//! Which rows of a backup may be restored: rows of the user in its first line, in Profiles and in the tables of
+//! `OWNED_TABLES`, under the key of the table itself. A backup is an external file, so every part of it is checked.
 
 use thiserror::Error;
 
@@ -8,23 +7,23 @@ use super::owned::IdKind;
 use crate::core::id::{InstanceId, InternalId, UserId};
 use crate::core::tables::bare_table_name;
 
-/// A table into which rows may be put back.
+/// A table into which rows may be restored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Its name or ARN, as the setting has it.
+    /// Its name or ARN, as in the setting.
     pub table: String,
-    /// Its key attributes, and every other attribute that is in a key of an index, each with its type.
+    /// Its key attributes and the key attributes of its indexes, each with its type.
     pub keys: Vec<KeyAttribute>,
-    /// What says whose a row is.
+    /// How a row names its owner.
     pub owner: OwnerOf,
 }
 
-/// An attribute that is in a key.
+/// A key attribute of a table or an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyAttribute {
     pub name: String,
     pub kind: KeyKind,
-    /// Whether it is in the key of the table itself, so that every row has it.
+    /// Whether it is in the key of the table itself, so that each row has it.
     pub is_own: bool,
 }
 
@@ -39,53 +38,53 @@ pub enum KeyKind {
     Bytes,
 }
 
-/// What says whose a row is.
+/// How a row names its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OwnerOf {
     /// The partition of the user, `USER#<internal id>`, in `pk`.
     Partition,
-    /// An attribute that holds one of the two ids.
+    /// An attribute with one of the two ids.
     Attribute(String, IdKind),
 }
 
-/// A value as far as keys need it.
+/// A value, as far as keys need it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scalar<'a> {
     /// `S`.
     Text(&'a str),
     /// `N`, or `B` of so many bytes.
     Sized(KeyKind, usize),
-    /// What no key can be.
+    /// A value that no key can have.
     Other,
 }
 
-/// Why a row is not put back.
+/// Why a row is not restored.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Misplaced {
-    /// A table of somebody else's.
+    /// The table is not one of this deployment.
     #[error("table {0:?} is neither PROFILES_TABLE nor in OWNED_TABLES")]
     Table(String),
-    /// Not the table's key.
+    /// The key is not the table's key.
     #[error("the key of table {table} is {expected}, but the row has the key {named:?}")]
     Key {
         table: String,
         expected: String,
-        /// What the line says.
+        /// The key in the line.
         named: String,
     },
     /// A key attribute that is missing, empty, too long, or of another type.
     #[error("the row has no valid value for {attribute}, a key attribute of table {table}")]
     Value { table: String, attribute: String },
-    /// A row of somebody else's.
+    /// The row belongs to another user.
     #[error("the row in table {0} does not belong to the user in the first line of the backup")]
     Owner(String),
 }
 
-/// The longest value of a partition key, in bytes; of a sort key it is half of that, which DynamoDB itself checks.
-/// Source: AWS, "Quotas in Amazon DynamoDB".
+/// The maximum length of a partition key, in bytes; half of that for a sort key, which DynamoDB itself checks. Source:
+/// AWS, "Quotas in Amazon DynamoDB".
 const LONGEST: usize = 2048;
 
-/// The table of a line among the places; the ARN of another account or region means the table of that name here.
+/// The table of a line among the places; an ARN of another account or region means the table of the same name here.
 ///
 /// # Errors
 ///

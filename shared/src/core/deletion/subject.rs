@@ -1,11 +1,11 @@
-//! Whom an operator means: what can be typed after a command, by either id of a user, by an organization's, or by both of a
-//! membership as logs write it.
+//! The entity that an operator names on the command line: a user by either id, an organization by its id, or a
+//! membership by both ids as in logs.
 
 use std::str::FromStr;
 
 use crate::core::id::{EntityId, InternalId, InvalidId, OrganizationId, UserId};
 
-/// Somebody or something that an operator names.
+/// An entity that an operator names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
     Entity(EntityId),
@@ -14,8 +14,8 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// Whether its ids begin as Clerk's ids of users and organizations do. All others, such as those of sessions, lead to
-    /// nothing here.
+    /// Whether its ids have the prefix of Clerk's ids of users and organizations. Other ids, such as those of sessions,
+    /// do not occur here.
     pub fn is_of_a_known_kind(&self) -> bool {
         let is_user = |id: &UserId| id.as_str().starts_with("user_");
         let is_organization = |id: &OrganizationId| id.as_str().starts_with("org_");

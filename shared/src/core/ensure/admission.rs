@@ -1,7 +1,7 @@
-//! The one gate for callers: who is turned away, whatever the function.
+//! Admission: rejects deleted, banned and deprovisioned callers.
 //!
-//! A session says who calls; the copy says whether that user may go on. Every function that acts for a caller asks
-//! [`admit`], so that a deletion, a ban and a deprovisioning hold everywhere from the next read on.
+//! A session names the caller; the Directory's row says whether that user may continue. Every function that acts for a
+//! caller calls [`admit`], so that a deletion, a ban or a deprovisioning takes effect everywhere at the next read.
 
 use serde_json::Value;
 
@@ -9,26 +9,25 @@ use crate::core::controls::{Invariant, guards};
 use crate::core::mirror::item::Item;
 use crate::core::problem::Problem;
 
-/// Why a caller is turned away.
+/// Why a caller is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The user has been deleted, and stays so.
+    /// The user is deleted, permanently.
     Deleted,
     /// An administrator has banned the user.
     Banned,
-    /// The organization's directory has removed the user, who may come back by it.
+    /// The organization's directory has removed the user. The directory can add the user again.
     Deprovisioned,
-    /// Clerk does not know the user.
+    /// Clerk does not have the user.
     NotFound,
-    /// The copy should hold the user, and does not.
+    /// The Directory should have a row of the user, and does not.
     NotSynced,
-    /// No user is stored here, and Clerk was asked about this one so often that it is not asked again at once: nobody
-    /// knows
-    /// whether the user is banned.
+    /// The Directory has no row of the user, and Clerk was asked about this user too often in the last seconds: it is
+    /// unknown whether the user is banned.
     NotAsked,
 }
 
-/// Lets a stored user in, or says why not. What only stands in for a user is not synchronised yet.
+/// Admits a stored user, or returns why not. A placeholder counts as not synchronized.
 ///
 /// # Errors
 ///
@@ -50,7 +49,7 @@ pub fn admit(user: Option<&Item>) -> Result<&Item, Refusal> {
 }
 
 impl Refusal {
-    /// The answer to the caller.
+    /// The problem for the response.
     pub const fn problem(self) -> Problem {
         match self {
             Refusal::Deleted => USER_DELETED,
@@ -62,12 +61,12 @@ impl Refusal {
         }
     }
 
-    /// The machine-readable name, in answers and logs alike.
+    /// The machine-readable name, in responses and logs.
     pub const fn code(self) -> &'static str {
         self.problem().code
     }
 
-    /// Whether Clerk may have changed its mind since: a lost event can have lifted it. A deletion stays.
+    /// Whether Clerk's state may have changed since, with a lost event. A deletion is permanent.
     pub const fn may_be_outdated(self) -> bool {
         matches!(self, Refusal::Banned | Refusal::Deprovisioned)
     }
@@ -96,7 +95,7 @@ const USER_NOT_FOUND: Problem = Problem {
     status: 404,
     code: "user_not_found",
     title: "Account not found",
-    detail: "This account does not exist in Clerk. Sign in again.",
+    detail: "This account no longer exists. Sign out, then sign in with another account.",
 };
 const USER_NOT_ASKED: Problem = Problem {
     status: 503,

@@ -1,8 +1,7 @@
-//! What a caller is owed who may have arrived before the webhook: what to ask Clerk, what to create, what to answer.
+//! Decides for a caller which entities to fetch from Clerk, which rows and records to create, and what to return.
 //!
-//! Everything here acts for the caller alone, whom a verified session names, and for the organization that the session
-//! is
-//! active in. A tombstone is final: nobody is brought back.
+//! All decisions concern only the caller, whom a verified session names, and the active organization of the session. A
+//! tombstone is final: no deleted user comes back.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -20,26 +19,25 @@ use crate::core::profile::Profile;
 use crate::core::session::claims::Session;
 use crate::core::write_back;
 
-/// What `ensure` may do about what is missing.
+/// What ensure-profile does about missing rows and records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EnsurePolicy {
     /// Fetch it from Clerk and create it.
     Create,
-    /// Say so, and create nothing: the webhook is the only writer.
+    /// Report it, and create nothing: the webhook is the only writer.
     Verify,
 }
 
-/// How much to ask Clerk.
+/// Which entities are fetched from Clerk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
     Missing,
-    /// Everything, as whoever is sent to be synchronised expects.
+    /// All entities, as a user on `/sync` expects.
     All,
 }
 
-/// Which entities Clerk is to be asked for. An organization that has ended needs no question, nor does the membership
-/// of
-/// it. A membership that has ended does, for the session says that there is one: it may have been left and rejoined.
+/// The entities to fetch from Clerk. A deleted organization needs no request, and neither does its membership. A
+/// deleted membership does, because the session claims it: the user may have left and joined again.
 pub fn wanted(session: &Session, stored: &PerKind<Option<Item>>, extent: Extent) -> PerKind<bool> {
     let claimed = session.entities().map(|entity| entity.is_some());
     let is_wanted = |item: &Option<Item>| {
@@ -54,56 +52,54 @@ pub fn wanted(session: &Session, stored: &PerKind<Option<Item>>, extent: Extent)
     }
 }
 
-/// What to do about an entity that Clerk was asked for, beside `stored`, which was read before the question.
+/// What to do about a fetched entity; `stored` was read before the request.
 pub fn answered(found: objects::Entity, stored: Option<&Item>, context: &Context<'_>) -> Next {
     decide::fetched(Some(found), stored, &Evidence::Undated { ended: false }, context)
 }
 
-/// The write of a placeholder, which replaces nothing.
+/// The write of a placeholder, which replaces no row.
 pub fn stand_in(placeholder: Item) -> Next {
     Next::Again(Box::new(Write::new(placeholder, Guard::Absent)))
 }
 
-/// Everything known about a caller once all is done that could be. What does not exist is absent, and so is what has
-/// ended.
+/// The state of a caller after all possible steps. Entities that are missing or deleted are absent.
 #[derive(Debug, Default)]
 pub struct Known {
     pub copies: PerKind<Option<Item>>,
-    /// The application's record of the user.
+    /// The record of the user in Profiles.
     pub profile: Option<Profile>,
-    /// The application's record of the membership.
+    /// The record of the membership in Profiles.
     pub membership_profile: Option<Profile>,
-    /// What was created on the way.
+    /// The names of what was created.
     pub created: Vec<&'static str>,
-    /// Whether the request to Clerk failed about something.
+    /// Whether a request to Clerk failed.
     pub unsettled: bool,
 }
 
-/// The answer: what the caller has, what was created for it, and whether to come again by `/sync`.
+/// The response: the rows and records of the caller, what was created, and whether the browser should visit `/sync`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Ensured {
-    /// The copy of the user.
+    /// The row of the user.
     pub user: Map<String, Value>,
-    /// The application's record of the user.
+    /// The record of the user in Profiles.
     pub profile: Option<Map<String, Value>>,
-    /// The copy of the active organization.
+    /// The row of the active organization.
     pub organization: Option<Map<String, Value>>,
-    /// The copy of the membership of it.
+    /// The row of the membership in it.
     pub membership: Option<Map<String, Value>>,
-    /// The application's record of that membership.
+    /// The record of that membership in Profiles.
     pub membership_profile: Option<Map<String, Value>>,
     /// Which of them this call created.
     pub created: Vec<&'static str>,
-    /// Whether the session's claims lack the application's id or differ in the role, or something stands in for what
-    /// Clerk has yet to say.
+    /// Whether the session's claims lack the internal id or differ in the role, or a placeholder stands for an entity.
     pub needs_sync: bool,
-    /// Who acts in the user's name, if somebody else does: impersonation, by the claim `act`.
+    /// The impersonator, by the claim `act`.
     pub actor: Option<String>,
 }
 
 impl Known {
-    /// Leaves out what readers must not see: a membership without a live organization does not exist, and without
-    /// a live membership nobody reads anything of the organization.
+    /// Removes what readers must not see: a membership without a live organization, and an organization without a live
+    /// membership.
     #[must_use]
     pub fn honouring_tombstones(mut self) -> Known {
         self.copies = self.copies.map(|item| item.filter(|item| !item.is_deleted()));
@@ -127,7 +123,7 @@ impl Known {
         let stands_in = self.copies.as_ref().into_array().into_iter().flatten().any(Item::is_placeholder);
         let needs_sync = self.unsettled || stands_in || claims_lag(session, user, roles);
         let mut shown = self.copies.as_ref().map(|item| item.as_ref().map(Item::shown));
-        // While Clerk has yet to say whether there is a membership, nobody reads more than the token says.
+        // While the membership is a placeholder, the response contains only what the token says of the organization.
         let is_proven = self.copies.membership.as_ref().is_some_and(|membership| !membership.is_placeholder());
         shown.organization = shown
             .organization
@@ -146,20 +142,17 @@ impl Known {
 }
 
 impl Ensured {
-    /// Whether Clerk says that the user has neither a primary e-mail address nor a primary phone number. Of a
-    /// placeholder nobody
-    /// knows.
+    /// Whether Clerk's user has neither a primary e-mail address nor a primary phone number. Unknown for a placeholder.
     pub fn lacks_contact(&self) -> bool {
         let has = |name| self.user.contains_key(name);
         !has("email") && !has("phone") && has("updated_at")
     }
 }
 
-/// Whether the session's claims lack the application's id or differ in the role. A claim without a role means what a
-/// user
-/// without one has. An id that differs is no lag: it is never changed, so that synchronising would not help. At the top
-/// of
-/// the claims other products put theirs: there counts an id only if it is the user's, a role only if it is known.
+/// Whether the session's claims lack the internal id or differ in the role. A claim without a role means the role of a
+/// user without one. A different id is not outdated: Rollcall never changes it, so synchronizing would not help. Other
+/// products put their own claims at the top level: an id counts there only if it is the user's, a role only if it is in
+/// `ROLES`.
 pub fn claims_lag(session: &Session, user: &Item, roles: &Roles) -> bool {
     let metadata = user.fields.get("public_metadata");
     let ids = [user.fields.get("id"), metadata.and_then(|metadata| metadata.get(write_back::ID))];
@@ -208,7 +201,7 @@ mod tests {
         decide(&Context { instance: &instance, roles: Roles::usual(), provenance: &provenance })
     }
 
-    /// The three entities of a session in one state: missing, placeholder, live, ended.
+    /// The three entities of a session in one state: missing, placeholder, live, deleted.
     fn copies(states: [&str; 3]) -> PerKind<Option<Item>> {
         let session = session(true);
         let [user, organization, membership] = session.entities().into_array();

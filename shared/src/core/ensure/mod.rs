@@ -1,5 +1,5 @@
-//! What a caller is given: [`admission`] is the one gate for users who are refused, [`decide`] says what is missing and what to do about it, [`questions`] how often Clerk is asked about
-//! one caller, [`redirect`] where a browser may be sent back to.
+//! Decisions about callers: [`admission`] rejects callers, [`decide`] selects what to fetch and to create,
+//! [`questions`] limits the requests to Clerk for one caller, [`redirect`] validates the target of a redirect.
 
 pub mod admission;
 pub mod decide;

@@ -1,9 +1,9 @@
-//! How often Clerk may be asked about one caller, and how much one function may ask, all its containers together.
+//! Limits the requests to Clerk: for one caller, and for all containers of one function together.
 //!
-//! A caller can send as many requests as it likes, and each may be one that only Clerk could answer. So a question about a
-//! caller is asked once in [`WINDOW`], whoever asks it, and what Clerk does not have is remembered as long. A caller who
-//! switches between organizations asks about each of them once, up to [`MAX_QUESTIONS`]: an invitation is accepted and its
-//! organization chosen within seconds, while the number of organizations a caller can be in has no limit.
+//! A caller can send any number of requests, and each may need a request to Clerk. So the same question about a caller
+//! is asked once in [`WINDOW`] by all containers together, and what Clerk does not have is remembered as long. A caller
+//! who switches between organizations can ask once about each, up to [`MAX_QUESTIONS`]: an invitation is accepted and
+//! its organization activated within seconds, while the number of a caller's organizations has no limit.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,22 +14,22 @@ use crate::core::id::{Kind, OrganizationId, PerKind};
 use crate::core::millis::Millis;
 use crate::core::reconcile::rate_limiter;
 
-/// For so many ms a question about a caller is not asked again. It is the time over which Clerk counts requests.
+/// A question about a caller is not asked again for so many ms: the period over which Clerk counts requests.
 pub const WINDOW: u64 = 10_000;
-/// The different questions about one caller within it, one for each organization.
+/// Maximum number of different questions about one caller in a window, one for each organization.
 pub const MAX_QUESTIONS: usize = 3;
-/// The requests that one question takes at most: user, organization and membership.
+/// Maximum number of requests for one question: user, organization and membership.
 pub const MAX_REQUESTS: u32 = 3;
 
-/// One question about a caller, and what is remembered of its answer.
+/// One question about a caller, and the remembered part of its response.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
     /// When it was asked.
     pub at: Millis,
-    /// Whether nothing more comes of it: what it did not bring by then it will not bring.
+    /// Whether the question is answered, so that its results are stored.
     #[serde(default)]
     pub is_over: bool,
-    /// What Clerk does not have.
+    /// The kinds of entities that Clerk does not have.
     #[serde(default)]
     pub unknown: BTreeSet<Kind>,
 }
@@ -39,58 +39,58 @@ pub struct Question {
 pub struct Asked {
     /// When the last one was asked.
     pub asked_at: Millis,
-    /// Who wrote this last, by a name that nobody else has: the next writer replaces exactly what it has read.
+    /// The last writer, with a unique name: the next writer replaces exactly what it has read.
     pub writer: String,
     /// What was asked, see [`question`].
     pub questions: BTreeMap<String, Question>,
 }
 
-/// What became of a question that was not asked because of earlier ones.
+/// The result if a question is not asked because of earlier ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Earlier {
-    /// What Clerk does not have, as it has said a moment ago.
+    /// The entities that Clerk did not have a moment ago.
     pub unknown: PerKind<bool>,
-    /// For how many ms more somebody may be waiting for Clerk's answer; 0 if nobody is.
+    /// For how many more ms another call may wait for Clerk's response; 0 if none does.
     pub is_awaited_for: u64,
 }
 
 /// Whether a question may be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// Yes, once this has replaced what was read.
+    /// Yes, after this has replaced what was read.
     Ask(Asked),
     Wait(Earlier),
 }
 
-/// The name of the question about a caller who is active in an organization. Where nobody's copy is kept, each process
-/// keeps its own answer for a while and asks for itself: `process` is its name, else empty.
+/// The name of the question about a caller with this active organization. Under `MIRROR=off` each process stores its
+/// own responses for some seconds and asks for itself: `process` is its name, else empty.
 pub fn question(organization: Option<&OrganizationId>, process: &str) -> String {
-    // No id of Clerk's has a `#`.
+    // Clerk's ids do not contain `#`.
     format!("{}#{process}", organization.map(OrganizationId::as_str).unwrap_or_default())
 }
 
-/// Whether less than [`WINDOW`] lies between a moment and now. A clock that is far ahead of others silences nobody.
+/// Whether less than [`WINDOW`] lies between this time and now. A clock that is far ahead blocks no caller.
 pub fn is_recent(at: Millis, now: Millis) -> bool {
     now.get().abs_diff(at.get()) < WINDOW
 }
 
 impl Asked {
-    /// No questions at all.
+    /// No questions.
     pub fn nothing(now: Millis) -> Asked {
         Asked { asked_at: now, writer: String::new(), questions: BTreeMap::new() }
     }
 
-    /// The first question in a while.
+    /// The first question in this window.
     pub fn first(question: &str, writer: &str, now: Millis) -> Asked {
         let asked = Question { at: now, is_over: false, unknown: BTreeSet::new() };
         Asked { asked_at: now, writer: writer.to_owned(), questions: BTreeMap::from([(question.to_owned(), asked)]) }
     }
 
-    /// Whether a question may be asked now, beside these. An answer is awaited for `patience` ms.
+    /// Whether a question may be asked now, given these. A response is awaited for `patience` ms.
     pub fn turn(&self, question: &str, writer: &str, now: Millis, patience: u64) -> Turn {
         let mut asked = Asked::first(question, writer, now);
         if self.writer == writer {
-            // The answer to the write was lost, and this is what it wrote.
+            // The response to the write was lost, and this is the written row.
             return Turn::Ask(self.clone());
         }
         let recent = self.questions.iter().filter(|(_, asked)| is_recent(asked.at, now));
@@ -115,7 +115,8 @@ impl Asked {
         Turn::Ask(asked)
     }
 
-    /// The same once a question is over, without what Clerk does not have; nothing if it is no longer among these.
+    /// The same after a question is answered, with what Clerk does not have; nothing if these do not contain the
+    /// question any more.
     pub fn over(&self, question: &str, unknown: &BTreeSet<Kind>, writer: &str) -> Option<Asked> {
         let mut over = self.clone();
         let asked = over.questions.get_mut(question)?;
@@ -125,13 +126,13 @@ impl Asked {
     }
 }
 
-/// The window of the budget in which a moment lies, by its beginning.
+/// The start of the window in which a time lies.
 pub fn window(now: Millis) -> u64 {
     now.get() - now.get() % WINDOW
 }
 
-/// The requests that a function may send within a window, all its containers together: its share of Clerk's limit in
-/// percent, and one question at least.
+/// The number of requests that all containers of a function may send in a window: their share of Clerk's limit in
+/// percent, and at least one question.
 pub fn budget(percent: u8, production: bool) -> u32 {
     rate_limiter::requests(percent, production).max(MAX_REQUESTS)
 }
@@ -187,7 +188,7 @@ mod tests {
         let Turn::Wait(earlier) = over.turn("org_1#", "b", at(1), PATIENCE) else { panic!() };
         assert_eq!(earlier.unknown, PerKind { user: false, organization: false, membership: true });
         assert!(!is_refused(&over.turn("org_2#", "b", at(1), PATIENCE)), "it says nothing of another organization");
-        // Who does not exist does not exist in any organization.
+        // A user who does not exist is a member of no organization.
         let over = first.over("org_1#", &BTreeSet::from([Kind::User]), "a2").unwrap();
         let Turn::Wait(earlier) = over.turn("org_2#", "b", at(1), PATIENCE) else { panic!() };
         assert!(earlier.unknown.user && earlier.is_awaited_for == 0);

@@ -1,31 +1,32 @@
-//! `GET /sync`: where a browser may be sent, and when it has come round too often.
+//! `GET /sync`: validates the redirect target and detects redirect loops.
 
 use url::Url;
 
 use crate::core::session::origins::Origins;
 
-/// How many times a browser may come within [`WINDOW_SECONDS`]. A page that sends it here because the session's claims
-/// lag does so again on its return, until Clerk has issued a token with new claims.
+/// Maximum number of passes of a browser within [`WINDOW_SECONDS`]. A page that redirects here because the session's
+/// claims are outdated does so again, until Clerk has issued a token with new claims.
 pub const MAX_PASSES: u32 = 3;
-/// How long passes are remembered, in seconds. Longer than a session token lasts, so that a new one gets its chance.
+/// How long passes are counted, in seconds: longer than a session token is valid, so that a new token is used.
 pub const WINDOW_SECONDS: u32 = 90;
 /// The cookie that counts them.
 pub const COOKIE: &str = "rollcall_sync";
 
-/// Why a browser is not sent anywhere.
+/// Why a browser is not redirected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// To another site, to a page with a password in its address, or to this very route.
+    /// The target has another origin, contains a password, or is this route.
     Target,
-    /// It keeps coming back.
+    /// The browser comes back too often.
     Loop,
 }
 
-/// The page to send the browser to: `asked`, absolute or from the root of the first allowed origin; without it that root.
+/// The URL to redirect to: `asked`, absolute or relative to the first allowed origin; without `asked` that origin's
+/// root.
 ///
 /// # Errors
 ///
-/// [`Refusal::Target`] unless its origin is allowed, exactly; `here` is the path of this route, which is never a target.
+/// [`Refusal::Target`] unless its origin is allowed; `here` is the path of this route, which is never a target.
 pub fn target(asked: Option<&str>, origins: &Origins, here: &str) -> Result<Url, Refusal> {
     let home = origins.home().and_then(|origin| Url::parse(origin).ok()).ok_or(Refusal::Target)?;
     let target = asked.map_or(Ok(home.clone()), |asked| home.join(asked)).map_err(|_| Refusal::Target)?;
@@ -36,14 +37,14 @@ pub fn target(asked: Option<&str>, origins: &Origins, here: &str) -> Result<Url,
     if is_allowed && is_plain && !is_this_route(&target, here) { Ok(target) } else { Err(Refusal::Target) }
 }
 
-/// Whether a target is this route: by its path, or behind a proxy that shows it under another one.
+/// Whether a target is this route: by its path, or with another path prefix of a proxy.
 fn is_this_route(target: &Url, here: &str) -> bool {
     let path = target.path().trim_end_matches('/');
     let comes_back = target.query_pairs().any(|(name, _)| name == "redirect_url");
     path == here.trim_end_matches('/') || (path.ends_with("/sync") && comes_back)
 }
 
-/// Whether a request fetches ahead what its user may never open, by a browser's or a framework's headers.
+/// Whether a request is a prefetch, by the headers of browsers and frameworks.
 pub fn is_prefetch<'a>(header: impl Fn(&str) -> Option<&'a str>) -> bool {
     let says_so = |name: &str| header(name).is_some_and(|purpose| purpose.to_ascii_lowercase().contains("prefetch"));
     ["sec-purpose", "purpose", "x-purpose", "x-moz"].into_iter().any(says_so)
@@ -52,8 +53,7 @@ pub fn is_prefetch<'a>(header: impl Fn(&str) -> Option<&'a str>) -> bool {
             .any(|name| header(name).is_some())
 }
 
-/// The number of this pass, from what the cookie said of earlier ones. A cookie that says nothing sensible counts for
-/// none: its owner could just as well have removed it.
+/// The number of this pass, by the cookie. An invalid cookie counts as none: the user could also have removed it.
 ///
 /// # Errors
 ///
@@ -63,13 +63,13 @@ pub fn pass(cookie: Option<&str>) -> Result<u32, Refusal> {
     if earlier < MAX_PASSES { Ok(earlier + 1) } else { Err(Refusal::Loop) }
 }
 
-/// The `Set-Cookie` that remembers a pass. It says nothing of who passed. It is for every path: a proxy in front of the API
-/// may show another one than the browser sees.
+/// The `Set-Cookie` that counts a pass, without any id. It is valid for all paths: behind a proxy the browser may see
+/// another path.
 pub fn cookie(pass: u32) -> String {
     format!("{COOKIE}={pass}; Max-Age={WINDOW_SECONDS}; Path=/; HttpOnly; Secure; SameSite=Lax")
 }
 
-/// The sign-in page, told to send the browser on to `target` afterwards.
+/// The sign-in page, with `target` as the page to open afterwards.
 pub fn sign_in(page: &Url, target: &Url) -> Url {
     let mut page = page.clone();
     page.query_pairs_mut().append_pair("redirect_url", target.as_str());

@@ -1,4 +1,4 @@
-//! Change events: that an entity of the Directory has changed, told by ids and names of fields, without a single value.
+//! Change events: ids and names of changed fields, no values.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -8,47 +8,48 @@ use super::item::{Item, SHOWN, Writer};
 use super::rank::Rank;
 use crate::core::id::{Key, Kind};
 
-/// What happened to an entity.
+/// The kind of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase", const_into_str)]
 pub enum What {
-    /// It is new here, or a membership has come back.
+    /// The entity is new in the Directory, or a membership has come back.
     Created,
-    /// It says something else.
+    /// Fields have changed.
     Updated,
     Deleted,
-    /// An operator has taken its end back.
+    /// An operator has undone the deletion.
     Restored,
 }
 
 impl What {
-    /// As events write it.
+    /// The name in events.
     pub const fn name(self) -> &'static str {
         self.into_str()
     }
 }
 
-/// One change, as the bus and the audit log tell it.
+/// One change, as it is published on the bus and logged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
-    /// Of which kind the entity is.
+    /// The kind of the entity.
     pub entity: Kind,
     pub kind: What,
-    /// The user's internal id, the organization's id, or both of a membership as `<organization>/<user>`.
+    /// The user's internal id, the organization's id, or both ids of a membership as `<organization>/<user>`.
     pub id: String,
-    /// The names of the fields that differ, in order.
+    /// The names of the changed fields, sorted.
     pub changed: Vec<String>,
-    /// Where the new state stands: the greater of two ranks is the later state, and the same change told twice has the same.
+    /// The rank of the new state: of two changes the one with the greater rank is the later one, and a repeated change
+    /// has the same rank.
     pub rank: Rank,
-    /// Through which path it came.
+    /// The writer of the new state.
     pub source: Writer,
-    /// The tags of whatever was cached about it.
+    /// The tags of cached data about the entity.
     pub cache_tags: Vec<String>,
 }
 
 impl Change {
-    /// What a row of the Directory has become; nothing if it says what it said before, and for a row that is no entity.
+    /// The change between two images of a row; nothing if the contents are equal, and for a row that is not an entity.
     pub fn between(old: Option<&Item>, new: &Item) -> Option<Change> {
         let kind = Kind::from_key(&new.key)?;
         let what = what(old, new)?;
@@ -64,7 +65,7 @@ impl Change {
         })
     }
 
-    /// The change as one word, such as `user.updated`.
+    /// The name of the change, such as `user.updated`.
     pub fn name(&self) -> String {
         format!("{}.{}", self.entity.name(), self.kind.name())
     }
@@ -76,7 +77,7 @@ fn what(old: Option<&Item>, new: &Item) -> Option<What> {
     };
     let is_same_one = old.rank.generation == new.rank.generation || old.is_placeholder();
     match (old.is_deleted(), new.is_deleted()) {
-        // Every tombstone has the same digest: a second end is none.
+        // All tombstones have the same digest: a second deletion is no change.
         _ if old.digest == new.digest && is_same_one => None,
         (true, true) => None,
         (false, true) => Some(What::Deleted),
@@ -94,7 +95,7 @@ fn changed(old: Option<&Item>, new: &Item) -> Vec<String> {
     SHOWN.into_iter().filter(differs).map(str::to_owned).collect()
 }
 
-/// The ids of an entity, as its key has them: a tombstone that holds no id of Clerk's any more still has its key.
+/// The ids of an entity, from its key: a tombstone without Clerk's id still has its key.
 enum Ids<'a> {
     User(&'a str),
     Organization(&'a str),
@@ -118,7 +119,7 @@ impl<'a> Ids<'a> {
         }
     }
 
-    /// One tag for all of the kind, one for this one, and one for whatever hangs off a user or an organization.
+    /// One tag for the kind, one for the entity, and one for the rows that belong to a user or an organization.
     fn cache_tags(&self) -> Vec<String> {
         let id = self.written();
         match self {

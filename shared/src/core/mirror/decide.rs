@@ -1,4 +1,4 @@
-//! Decisions of the webhook's path: which write an event asks for, and what a refused write means.
+//! Decides which write an event needs, and what a failed condition means.
 
 use super::item::Item;
 use super::projection::Context;
@@ -8,18 +8,18 @@ use crate::core::clerk::event::{Dated, Event};
 use crate::core::clerk::objects;
 use crate::core::millis::Millis;
 
-/// Beyond this age, in ms, a live event no longer creates anything: the delete that followed it may have been lost.
+/// A live event that is older than this, in ms, creates no row: the later deletion event may have been lost.
 pub const LATE_AFTER: u64 = 10 * 60 * 1000;
-/// A live event whose state is later than its own envelope by more than this, in ms, is not believed: applied, it would outrank
-/// every later state of Clerk's.
+/// A live event whose `updated_at` is later than its own envelope by more than this, in ms, is not applied: its rank
+/// would be greater than those of all later states.
 pub const AHEAD_AFTER: u64 = 5 * 60 * 1000;
 
-/// The settings that decide what an event asks for.
+/// The settings for the decisions about an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// What a deletion leaves.
+    /// The deletion policy.
     pub deletion: DeletionPolicy,
-    /// Whether live users and memberships are kept at all.
+    /// Whether live users and memberships are stored.
     pub mirror: bool,
 }
 
@@ -28,8 +28,8 @@ pub struct Policy {
 pub enum Plan {
     Ignore,
     Write(Box<Write>),
-    /// The event alone does not suffice: fetch the entity, apply what comes. The payload lacks the date that its generation needs,
-    /// or says unclearly who is let in, or its dates cannot be believed.
+    /// Fetch the entity and apply Clerk's response: the payload lacks the time of its generation, leaves open whether
+    /// the user may be admitted, or has implausible times.
     Fetch(Evidence),
 }
 
@@ -37,42 +37,42 @@ pub enum Plan {
 pub struct Write {
     pub item: Item,
     pub guard: Guard,
-    /// The deletion whose tombstone keeps what was stored, if this is one.
+    /// The deletion, if its tombstone keeps the stored contents.
     retained: Option<Deletion>,
 }
 
 impl Write {
-    /// A write that keeps nothing of what it replaces.
+    /// A write that keeps nothing of the replaced row.
     pub fn new(item: Item, guard: Guard) -> Write {
         Write { item, guard, retained: None }
     }
 }
 
-/// What to do after a refused write.
+/// What to do after a failed condition.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
-    /// Nothing: this is what became of it.
+    /// Nothing: this is the final outcome.
     Settled(Outcome),
-    /// Write again, over the state now known.
+    /// Write again, with the state that is stored now.
     Again(Box<Write>),
-    /// Only Clerk can say.
+    /// Ask Clerk: only its state decides.
     Fetch,
-    /// Clerk's answer is older than the event that asked for it, as a lagging replica's is: ask again later.
+    /// Clerk's response is older than the event, as from a lagging replica: try again later.
     Wait,
-    /// Something ended, and nobody says of which generation it was.
+    /// The generation of a deleted membership is unknown.
     Undated,
 }
 
-/// What an event had to say, for weighing Clerk's answer against it.
+/// The state of an event, to compare it with Clerk's response.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Evidence {
-    /// This state, or this end.
+    /// A state or a deletion with a time.
     Dated(Stamp),
-    /// Something without a date, by which an entity ended or not.
+    /// A state or a deletion without a time.
     Undated { ended: bool },
 }
 
-/// Which write an event asks for. `now` decides nothing but whether the event is late.
+/// The write that an event needs. `now` only decides whether the event is late.
 pub fn plan(dated: Dated, policy: Policy, context: &Context<'_>, now: Millis) -> Plan {
     let Dated { event, sent_at } = dated;
     match event {
@@ -88,13 +88,14 @@ pub fn plan(dated: Dated, policy: Policy, context: &Context<'_>, now: Millis) ->
                 Event::MembershipDeleted(membership) => membership.created_at,
                 _ => Some(Millis::ZERO),
             };
-            // A membership cannot have begun after its end: that tombstone would outrank every later membership.
+            // A membership cannot be created after its deletion: the rank of such a tombstone would be greater than
+            // those of all later memberships.
             let believed = generation.zip(sent_at).filter(|(begun, ended)| !is_ahead(*begun, *ended));
             let Some((generation, sent_at)) = believed else {
                 return Plan::Fetch(Evidence::Undated { ended: true });
             };
             let (entity, membership_id) = (event.entity(), event.membership_id().cloned());
-            // Without a mirror there is nothing to keep of a user but the fact of the deletion.
+            // Under `MIRROR=off` the tombstone of a user keeps only the fact of the deletion.
             let unmirrored = !policy.mirror && matches!(event, Event::UserDeleted(_));
             let policy = if unmirrored { DeletionPolicy::Purge } else { policy.deletion };
             Plan::Write(Box::new(tombstone(
@@ -106,14 +107,14 @@ pub fn plan(dated: Dated, policy: Policy, context: &Context<'_>, now: Millis) ->
     }
 }
 
-/// What a live event asks for, whose state is this item; `is_unclear` if the state leaves open who is let in.
+/// What a live event with this state needs; `is_unclear` if the state leaves open whether the user may be admitted.
 fn live(item: Option<Item>, is_unclear: bool, sent_at: Option<Millis>, now: Millis) -> Plan {
     let believed = item
         .zip(sent_at)
         .filter(|(item, sent_at)| !is_ahead(item.rank.version, *sent_at) && !is_ahead(item.rank.generation, *sent_at));
     match believed {
         None => Plan::Fetch(Evidence::Undated { ended: false }),
-        // Its date stands: Clerk's answer must not be older.
+        // Its time is valid: Clerk's response must not be older.
         Some((item, _)) if is_unclear => Plan::Fetch(Evidence::Dated(Stamp::from(&item))),
         Some((item, sent_at)) => {
             let is_late = now.since(sent_at) > LATE_AFTER;
@@ -123,13 +124,13 @@ fn live(item: Option<Item>, is_unclear: bool, sent_at: Option<Millis>, now: Mill
     }
 }
 
-/// Whether a date in a payload is so much later than the payload's envelope that it cannot be believed.
+/// Whether a time in a payload is implausibly later than the payload's envelope.
 fn is_ahead(date: Millis, sent_at: Millis) -> bool {
     date.since(sent_at) > AHEAD_AFTER
 }
 
-/// The write of a tombstone. One that keeps what is stored must know it: its first attempt succeeds only where nothing
-/// is, and its refusal brings the stored item along, so that no read is needed.
+/// The write of a tombstone. A tombstone that keeps the stored contents needs them: its first attempt succeeds only if
+/// no row exists, and the failed condition returns the stored row, so that no read is needed.
 pub fn tombstone(deletion: Deletion, policy: DeletionPolicy, context: &Context<'_>) -> Write {
     let item = deletion.tombstone(policy, None, context);
     match policy {
@@ -138,7 +139,7 @@ pub fn tombstone(deletion: Deletion, policy: DeletionPolicy, context: &Context<'
     }
 }
 
-/// What a refused write means, given the item that stood in the way.
+/// What a failed condition means, given the stored row.
 pub fn refused(write: &Write, stored: Option<&Item>, context: &Context<'_>) -> Next {
     let (offered, seen) = (Stamp::from(&write.item), stored.map(Stamp::from));
     if let Some(deletion) = &write.retained
@@ -148,7 +149,7 @@ pub fn refused(write: &Write, stored: Option<&Item>, context: &Context<'_>) -> N
         let guard = seen.map_or(Guard::Absent, |seen| Guard::Exactly(seen.into()));
         return Next::Again(Box::new(Write { item, guard, retained: write.retained.clone() }));
     }
-    // A retained tombstone is judged as what it is, a signed delete.
+    // A tombstone that keeps contents is judged like other signed deletions.
     let guard = if write.retained.is_some() { &Guard::Newer } else { &write.guard };
     match guard.refusal(&offered, seen.as_ref()) {
         Outcome::Tie | Outcome::Unproven => Next::Fetch,
@@ -156,13 +157,14 @@ pub fn refused(write: &Write, stored: Option<&Item>, context: &Context<'_>) -> N
     }
 }
 
-/// What to do with the entity that Clerk answered. `stored` is the item read before the question was asked, `said` what
-/// the event had to say.
+/// What to do with the entity in Clerk's response. `stored` is the row that was read before the request, `said` the
+/// state of the event.
 pub fn fetched(entity: Option<objects::Entity>, stored: Option<&Item>, said: &Evidence, context: &Context<'_>) -> Next {
     if entity.is_none() && *said == (Evidence::Undated { ended: true }) {
         return Next::Undated;
     }
-    // Clerk has nothing, or a membership that it will not date: nothing is written. Reconcile ends what is left.
+    // Clerk has nothing, or a membership without a creation time: nothing is written. Reconcile deletes a remaining
+    // row.
     let Some(item) = entity.and_then(|entity| context.entity(entity)) else {
         return Next::Settled(Outcome::Superseded);
     };
@@ -285,7 +287,7 @@ mod tests {
                 assert_eq!(plan(ahead), Plan::Fetch(Evidence::Undated { ended }), "{path}");
             }
         }
-        // Nobody knows how old it is.
+        // The age of the event is unknown.
         let undated = altered(USER, "/timestamp", &serde_json::Value::Null);
         let fetch = Plan::Fetch(Evidence::Undated { ended: false });
         assert_eq!(planned(&undated, 0, DeletionPolicy::Redact, true), fetch);
@@ -318,7 +320,7 @@ mod tests {
         let Next::Again(second) = with_context(|context| refused(&first, Some(&live), context)) else { panic!() };
         assert_eq!(second.guard, Guard::Exactly((&live).into()));
         assert_eq!(second.item.fields["name"], live.fields["name"]);
-        // Once something greater is stored, it is superseded like every other delete.
+        // If something greater is stored, it is superseded like other deletions.
         let mut greater = live;
         greater.rank = Rank::deleted(Millis::ZERO, Millis::MAX);
         let next = with_context(|context| refused(&second, Some(&greater), context));

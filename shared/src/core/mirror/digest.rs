@@ -1,23 +1,23 @@
-//! The digest: a stable hash of what the Directory keeps of an entity, times left out.
+//! The digest: a stable hash of the projected fields of an entity, without times.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-/// Raised whenever a projection keeps other fields or derives them otherwise: the digests then differ, and reconcile
-/// rewrites what is stored. An old projection never passes for a new one.
+/// Increase this number when a projection keeps other fields or derives them in another way: all digests change, and
+/// reconcile rewrites the stored rows. A row of an old projection is never taken for one of a new projection.
 const PROJECTION: u32 = 2;
 
-/// 128 bits of SHA-256 in hexadecimal, or the one constant that every tombstone carries.
+/// 128 bits of SHA-256 in hexadecimal, or the constant of all tombstones.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Digest(String);
 
 impl Digest {
-    /// The digest of the projected fields of one entity. `kind` keeps entities of different kinds apart.
+    /// The digest of the projected fields of one entity. `kind` makes the digests of different kinds differ.
     ///
-    /// The fields are hashed in their canonical form (RFC 8785), so neither the order of Clerk's keys nor the way in
-    /// which it writes a number matters. Integers beyond 2^53 count as the nearest double there.
+    /// The fields are hashed in their canonical form (RFC 8785), so the order of Clerk's keys and the notation of
+    /// numbers do not matter. Integers beyond 2^53 count as the nearest double.
     pub fn new(kind: &str, fields: &Map<String, Value>) -> Digest {
         let subject = json!({ "projection": PROJECTION, "kind": kind, "fields": fields });
         // A `Value` has string keys and finite numbers only, so it always has a canonical form.
@@ -28,7 +28,7 @@ impl Digest {
         Digest(format!("{:032x}", u128::from_be_bytes(first)))
     }
 
-    /// The digest of every tombstone: two deletions of one entity differ in nothing that a reaction should see.
+    /// The digest of all tombstones: the effects of a deletion do not depend on its contents.
     pub fn tombstone() -> Digest {
         Digest("tombstone".to_owned())
     }
@@ -68,7 +68,8 @@ mod tests {
 
     #[test]
     fn a_stored_digest_never_changes_by_accident() {
-        // Changing this value means rewriting every stored item: raise PROJECTION and tell whoever runs Rollcall.
+        // A change of this value means that every stored row is rewritten: increase PROJECTION and tell the users of
+        // Rollcall.
         assert_eq!(digest(r#"{"name":"Ada Example"}"#).as_str(), "1864d34151a3211a04622b2b176e96e8");
     }
 }

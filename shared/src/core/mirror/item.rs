@@ -1,4 +1,4 @@
-//! One row of the Directory, and how it maps to attributes.
+//! One row of the Directory, and its conversion to attributes.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -10,48 +10,49 @@ use super::rank::Rank;
 use crate::core::id::{DeliveryId, EntityId, Key, Kind, MembershipId};
 use crate::core::millis::Millis;
 
-/// The mark on a tombstone whose consequences are all done: when, in Unix ms. Nothing but an operator's undo changes a row
-/// that carries it. Memberships get it with their user, whose id of Clerk's they no longer hold.
+/// The attribute of a tombstone whose effects are complete: when, in Unix ms. Only an operator's undo changes a row
+/// with this attribute. The tombstones of memberships get it together with their user's, when Clerk's id is removed
+/// from them.
 pub const CONSEQUENCES_AT: &str = "consequences_at";
-/// The mark on a user's tombstone whose data is being removed: since when, in Unix ms. An undo comes too late then.
+/// The attribute of a user's tombstone whose purge has begun: when, in Unix ms. After that no undo is possible.
 pub const PURGING_AT: &str = "purging_at";
 
-/// What stands for Clerk's id of a user who is redacted.
+/// The value that replaces Clerk's id of a redacted user.
 pub const NOBODY: &str = "deleted";
 
-/// Through which path a state reached the Directory.
+/// The path by which a state reached the Directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase", const_into_str)]
 pub enum Writer {
     Webhook,
-    /// A caller whose copy was missing.
+    /// ensure-profile, for a caller whose row was missing.
     Ensure,
     Reconcile,
-    /// The end of a user or an organization, carried to the memberships.
+    /// The deletion of a user or an organization, for its memberships.
     Cascade,
-    /// Somebody at a terminal.
+    /// A command of an operator.
     Operator,
-    /// Nobody can tell: the row does not say so in words of Rollcall's. Never written.
+    /// Unknown: the attribute is missing or invalid. Never written.
     Unknown,
 }
 
-/// Whether a row could be read whole.
+/// Whether all attributes of a row could be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whole {
-    /// All of it is as Rollcall writes it.
+    /// All attributes are as Rollcall writes them.
     Yes,
-    /// Something that the rule does not need is not.
+    /// An attribute that the rule does not need is invalid.
     No,
 }
 
-/// When, by whom and from which message a state was applied.
+/// When and by which path a state was applied, and from which message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provenance {
-    /// This machine's clock. It never orders states: Clerk's times do.
+    /// By this machine's clock. States are ordered by Clerk's times, never by this one.
     pub applied_at: Millis,
     pub applied_by: Writer,
-    /// The message, if a message brought it.
+    /// The message, if the state came with one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery_id: Option<DeliveryId>,
 }
@@ -59,14 +60,14 @@ pub struct Provenance {
 /// A row of the Directory. An absent attribute means null.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Item {
-    /// Where it is kept.
+    /// The primary key.
     #[serde(flatten)]
     pub key: Key,
-    /// Where its state stands; see [`super::rule`].
+    /// The rank of the state; see [`super::rule`].
     pub rank: Rank,
-    /// What its state says.
+    /// The digest of the contents.
     pub digest: Digest,
-    /// How it came here.
+    /// How the state reached the Directory.
     #[serde(flatten)]
     pub provenance: Provenance,
     /// Clerk's time of creation, in Unix ms.
@@ -75,22 +76,22 @@ pub struct Item {
     /// Clerk's time of the last change, in Unix ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<Millis>,
-    /// The moment of deletion, in Unix ms: present on tombstones only.
+    /// The time of the deletion, in Unix ms: on tombstones only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted_at: Option<Millis>,
-    /// The projected fields, and whatever else the row carries.
+    /// The projected fields, and all other attributes of the row.
     #[serde(flatten)]
     pub fields: Map<String, Value>,
 }
 
 impl Writer {
-    /// As it is stored, logged and told.
+    /// The name in rows, logs and events.
     pub const fn name(self) -> &'static str {
         self.into_str()
     }
 }
 
-/// The projected fields that readers see: all but `user_pk`, which is there for the index alone.
+/// The projected fields that readers see: all but `user_pk`, which exists only for the index.
 pub const SHOWN: [&str; 20] = [
     "banned",
     "clerk_user_id",
@@ -127,24 +128,24 @@ impl Item {
         }
     }
 
-    /// The row in these attributes, of which null stands for one that cannot be read. Only the key, the rank and the digest
-    /// are insisted upon; whatever else is not as Rollcall writes it counts as absent.
+    /// The row with these attributes; null stands for an attribute that cannot be read. Only the key, the rank and the
+    /// digest are required; all other attributes that are not as Rollcall writes them count as absent.
     ///
     /// # Errors
     ///
-    /// The key, if there is one, of a row without them.
+    /// The key, if it exists, of a row without rank or digest.
     pub fn from_attributes(mut attributes: Map<String, Value>) -> Result<(Item, Whole), Option<Key>> {
         let (mut whole, row) = (Whole::Yes, &mut attributes);
         let key = Key { pk: take(row, "pk").ok_or(None)?, sk: take(row, "sk").ok_or(None)? };
         let (Some(rank), Some(digest)) = (take::<Rank>(row, "rank"), take(row, "digest")) else {
             return Err(Some(key));
         };
-        // The clock of whoever stored it is lost: Clerk's own time comes next to it.
+        // The time of the write is lost: Clerk's own time is the best estimate.
         let applied_at = take(row, "applied_at").unwrap_or_else(|| {
             whole = Whole::No;
             rank.version
         });
-        // Without the moment nobody knows of which write this is, whoever is named.
+        // Without the time of the write it is unknown which write this was, so the writer is not used either.
         let applied_by = take(row, "applied_by").filter(|_| whole == Whole::Yes).unwrap_or_else(|| {
             whole = Whole::No;
             Writer::Unknown
@@ -152,8 +153,8 @@ impl Item {
         let delivery_id = optional(row, "delivery_id", &mut whole);
         let times = ["created_at", "updated_at", "deleted_at"].map(|name| optional(row, name, &mut whole));
         let [created_at, updated_at, deleted_at] = times;
-        // That a mark is there says all, whatever it holds.
-        // On a live row a mark means nothing, and must not get into the tombstone that keeps the row.
+        // The presence of the mark is what counts, whatever its value. On a live row a mark means nothing, and must not
+        // get into a tombstone that keeps the row.
         attributes.retain(|name, value| match name.as_str() {
             CONSEQUENCES_AT | PURGING_AT => rank.is_deleted(),
             _ => !value.is_null(),
@@ -163,12 +164,12 @@ impl Item {
         Ok((item, whole))
     }
 
-    /// Which membership this is, for memberships.
+    /// The id of the membership, for memberships.
     pub fn membership_id(&self) -> Option<MembershipId> {
         self.fields.get("membership_id").and_then(Value::as_str).and_then(|id| id.parse().ok())
     }
 
-    /// Whose row it is; nothing for a tombstone that holds no Clerk id any more, and for a row of another kind.
+    /// The entity of the row; nothing for a tombstone without Clerk's id, and for a row of another kind.
     pub fn entity(&self) -> Option<EntityId> {
         let text = |name: &str| self.fields.get(name).and_then(Value::as_str);
         Some(match Kind::from_key(&self.key)? {
@@ -181,37 +182,38 @@ impl Item {
         })
     }
 
-    /// Whether this is a tombstone. Readers must ask.
+    /// Whether this is a tombstone. Every reader must check this.
     pub fn is_deleted(&self) -> bool {
         self.rank.is_deleted()
     }
 
-    /// Whether this is the tombstone of a user or an organization whose consequences are not all done yet.
+    /// Whether this is the tombstone of a user or an organization with pending effects.
     pub fn is_unfinished(&self) -> bool {
         self.is_deleted() && Kind::from_key(&self.key) != Some(Kind::Membership) && !self.is_finished()
     }
 
-    /// Whether this is a tombstone whose consequences are all done. The mark means nothing on a live row.
+    /// Whether this is a tombstone whose effects are complete. The mark means nothing on a live row.
     pub fn is_finished(&self) -> bool {
         self.is_deleted() && self.fields.contains_key(CONSEQUENCES_AT)
     }
 
-    /// Whether this is the tombstone of a user whose data are being removed.
+    /// Whether this is the tombstone of a user whose purge has begun.
     pub fn is_purging(&self) -> bool {
         self.is_deleted() && self.fields.contains_key(PURGING_AT) && !self.is_finished()
     }
 
-    /// When the row was stored; nothing if somebody has removed or broken that.
+    /// When the row was stored; nothing if the attribute is missing or invalid.
     pub fn stored_at(&self) -> Option<Millis> {
         (self.provenance.applied_by != Writer::Unknown).then_some(self.provenance.applied_at)
     }
 
-    /// Whether this is a placeholder: of the entity only a session token is known so far.
+    /// Whether this is a placeholder: the entity is known only from a session token.
     pub fn is_placeholder(&self) -> bool {
         self.rank == Rank::PLACEHOLDER
     }
 
-    /// What readers see: the projected fields and Clerk's times, null left out; nothing of how the copy is kept.
+    /// The fields that readers see: the projected fields and Clerk's times, without null and without Rollcall's own
+    /// attributes.
     pub fn shown(&self) -> Map<String, Value> {
         let is_shown = |name: &&String| SHOWN.contains(&name.as_str());
         let mut shown: Map<String, Value> = self
@@ -227,12 +229,12 @@ impl Item {
     }
 }
 
-/// Takes an attribute that must be there.
+/// Takes a required attribute.
 fn take<T: DeserializeOwned>(row: &mut Map<String, Value>, name: &str) -> Option<T> {
     serde_json::from_value(row.remove(name)?).ok()
 }
 
-/// Takes an attribute that need not be there.
+/// Takes an optional attribute.
 fn optional<T: DeserializeOwned>(row: &mut Map<String, Value>, name: &str, whole: &mut Whole) -> Option<T> {
     let value = row.remove(name)?;
     let read = serde_json::from_value(value).ok();
@@ -248,7 +250,7 @@ mod tests {
 
     use super::*;
 
-    /// A row with everything that one may have.
+    /// A row with all possible attributes.
     fn row() -> Map<String, Value> {
         let row = json!({
             "pk": "USER#1c1157ac-33d3-5114-bbd8-09b23e2ca922",

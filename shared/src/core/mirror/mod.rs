@@ -1,8 +1,9 @@
-//! The copy of Clerk, row by row.
+//! The rules of the Directory, the copy of Clerk.
 //!
-//! [`rank`] and [`rule`] say which state may replace which. [`projection`] and [`tombstone`] say what is kept of an entity,
-//! [`item`] is the row of the Directory, [`digest`] tells whether two rows say the same, [`roles`] which names are roles.
-//! [`decide`] picks the write of an event and reads a refused write, [`change`] compares two images of a row.
+//! [`rank`] orders the states of an entity, and [`rule`] decides which state may replace which. [`projection`] and
+//! [`tombstone`] select what is stored of an entity. [`item`] is a row of the Directory, [`digest`] compares contents,
+//! [`roles`] are the allowed roles. [`decide`] selects the write of an event and interprets a failed condition,
+//! [`change`] compares two images of a row.
 
 pub mod change;
 pub mod decide;

@@ -1,7 +1,7 @@
-//! Projections: what the Directory keeps of Clerk's objects.
+//! Projections: the fields of Clerk's objects that the Directory keeps.
 //!
 //! Counts, activity times, nested copies, `private_metadata` and `unsafe_metadata` are never kept: they change without
-//! meaning, grow without bound, or are nobody's business.
+//! meaning, have no size limit, or are private.
 
 use serde::Serialize;
 use serde_json::{Map, Number, Value, json};
@@ -20,10 +20,10 @@ use crate::core::session::claims::Session;
 /// The projected fields of a user.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct User {
-    /// The application's own id.
+    /// The internal id.
     pub id: InternalId,
     pub clerk_user_id: UserId,
-    /// The id that the application gave Clerk.
+    /// The id that the application has set in Clerk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -32,11 +32,11 @@ pub struct User {
     pub last_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
-    /// Full name, else the first, else the last, else the user name, else `User`.
+    /// The full name, else the first name, else the last name, else the user name, else `User`.
     pub name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
-    /// Whether the user has proven that it is theirs. Beside `email`, and nowhere else.
+    /// Whether the e-mail address is verified. Only present with `email`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email_verified: Option<bool>,
     /// The primary phone number.
@@ -44,7 +44,7 @@ pub struct User {
     pub phone: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_url: Option<String>,
-    /// The role in the application, from `public_metadata.role`.
+    /// The role in the application, by `public_metadata.role` and `ROLES`.
     pub role: String,
     /// Metadata that the frontend may read.
     pub public_metadata: Metadata,
@@ -52,7 +52,7 @@ pub struct User {
     pub banned: bool,
     /// Whether too many failed attempts locked the user out.
     pub locked: bool,
-    /// Whether a directory sync has removed the user: absent is false.
+    /// Whether a directory sync has removed the user; absent means false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deprovisioned: Option<bool>,
 }
@@ -63,7 +63,7 @@ pub struct Organization {
     pub organization_id: OrganizationId,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Its part of a URL.
+    /// The organization's part of a URL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slug: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,30 +77,30 @@ pub struct Organization {
 pub struct Membership {
     /// Clerk's id of this membership.
     pub membership_id: MembershipId,
-    /// The organization; with `user_pk` the key of index `members`.
+    /// The organization; with `user_pk` the key of the index `members`.
     pub organization_id: OrganizationId,
-    /// The user's partition key. Only live memberships carry it, so only they are in the index.
+    /// The user's partition key. Only live memberships have it, so only they are in the index.
     pub user_pk: String,
     /// Clerk's id of the user.
     pub clerk_user_id: UserId,
     /// The role within the organization.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
-    /// What the role allows.
+    /// The permissions of the role.
     pub permissions: Vec<String>,
     /// Metadata that the frontend may read.
     pub public_metadata: Metadata,
 }
 
-/// Public metadata: a map where DynamoDB can hold it as one, else its JSON text.
+/// Public metadata: a map if DynamoDB can store it as one, else its JSON text.
 ///
-/// Clerk's metadata may be nested deeper than 32 levels, hold numbers beyond DynamoDB's range, half a surrogate pair or empty
-/// keys. Such a user is stored like every other one. Numbers are 64-bit integers or doubles here: more digits than those hold are
-/// rounded, as in every JavaScript that reads Clerk's answer.
+/// Clerk's metadata may be nested deeper than 32 levels, or contain numbers beyond DynamoDB's range, half a surrogate
+/// pair or empty keys. Such a user is stored like all others. Numbers are 64-bit integers or doubles here: further
+/// digits are rounded, as in all JavaScript programs that read Clerk's responses.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metadata(pub objects::Metadata);
 
-/// The name of a user who has none.
+/// The name of a user without a name.
 const NAMELESS_USER: &str = "User";
 /// The name of an organization of which only the id is known.
 const NAMELESS_ORGANIZATION: &str = "Organization";
@@ -119,7 +119,7 @@ impl Serialize for Metadata {
     }
 }
 
-/// Whether DynamoDB can hold this as a map, one level down in an item.
+/// Whether DynamoDB can store this as a map, one level down in an item.
 pub fn is_storable(map: &Map<String, Value>) -> bool {
     map.iter().all(|(key, value)| !key.is_empty() && fits(value, DEEPEST - 1))
 }
@@ -133,26 +133,26 @@ fn fits(value: &Value, levels: usize) -> bool {
     }
 }
 
-/// DynamoDB holds magnitudes from 1e-130 to 9.99e+125 and zero. Source: AWS, "Naming rules and data types", Number.
+/// DynamoDB stores magnitudes from 1e-130 to 9.99e+125 and zero. Source: AWS, "Naming rules and data types", Number.
 fn number_fits(number: &Number) -> bool {
     number.as_i64().is_some()
         || number.as_u64().is_some()
         || number.as_f64().is_some_and(|double| double == 0.0 || (1e-130..1e125).contains(&double.abs()))
 }
 
-/// What every item needs that no payload carries.
+/// The parts of a row that no payload contains.
 #[derive(Clone, Debug)]
 pub struct Context<'a> {
-    /// The instance whose copy this is.
+    /// The configured instance.
     pub instance: &'a InstanceId,
-    /// Which names are roles.
+    /// The allowed roles.
     pub roles: &'a Roles,
-    /// How the state came here.
+    /// When and by which path the state was applied.
     pub provenance: &'a Provenance,
 }
 
 impl Context<'_> {
-    /// The item of a live user.
+    /// The row of a live user.
     pub fn user(&self, user: objects::User) -> Item {
         let entity = EntityId::User(user.id.clone());
         let (created_at, updated_at) = (user.created_at, user.updated_at);
@@ -179,7 +179,7 @@ impl Context<'_> {
         self.live(&entity, object(&fields), Millis::ZERO, created_at, updated_at)
     }
 
-    /// The item of a live organization.
+    /// The row of a live organization.
     pub fn organization(&self, organization: objects::Organization) -> Item {
         let entity = EntityId::Organization(organization.id.clone());
         let fields = Organization {
@@ -192,7 +192,7 @@ impl Context<'_> {
         self.live(&entity, object(&fields), Millis::ZERO, organization.created_at, organization.updated_at)
     }
 
-    /// The item of a live membership, or nothing if the payload lacks the `created_at` that its generation needs.
+    /// The row of a live membership; nothing if the payload lacks the `created_at` of its generation.
     pub fn membership(&self, membership: objects::Membership) -> Option<Item> {
         let generation = membership.created_at?;
         let (user, organization) = (membership.public_user_data.user_id, membership.organization.id);
@@ -209,7 +209,7 @@ impl Context<'_> {
         Some(self.live(&entity, object(&fields), generation, Some(generation), membership.updated_at))
     }
 
-    /// The item of whatever Clerk answered, under the same exception.
+    /// The row of an entity in a response of Clerk; nothing under the same condition.
     pub fn entity(&self, entity: objects::Entity) -> Option<Item> {
         match entity {
             objects::Entity::User(user) => Some(self.user(user)),
@@ -218,9 +218,9 @@ impl Context<'_> {
         }
     }
 
-    /// The item that stands in for an entity while Clerk cannot be asked, made from what a verified session says of it:
-    /// which one it is, and an organization's slug. It grants nothing: its user is no administrator, its membership has no
-    /// role and is not listed among an organization's members.
+    /// The placeholder of an entity while Clerk cannot be asked, made from a verified session: the id, and the slug of
+    /// an organization. It grants nothing: its user is no administrator, its membership has no role and is not listed
+    /// among the organization's members.
     pub fn placeholder(&self, entity: &EntityId, session: &Session) -> Item {
         let fields = match entity {
             EntityId::User(user) => {
@@ -271,7 +271,7 @@ pub(in crate::core) fn object(fields: &impl Serialize) -> Map<String, Value> {
     }
 }
 
-/// The entry whose id is the primary one's, if it holds an address.
+/// The primary address, if its entry contains one.
 fn primary_email(user: &objects::User) -> Option<&objects::EmailAddress> {
     let primary = user.primary_email_address_id.as_ref()?;
     let mut entries = user.email_addresses.iter();

@@ -1,7 +1,7 @@
-//! The rank: where a state of an entity stands among all its states.
+//! The rank: the order of all states of one entity.
 //!
-//! `generation(13 digits) "." state("0" live | "1" deleted) "." version(13 digits)`. The fixed widths make the order of
-//! the strings, which DynamoDB compares bytewise, the order of the values.
+//! `generation(13 digits) "." state("0" live | "1" deleted) "." version(13 digits)`. Because of the fixed widths, the
+//! order of the strings, which DynamoDB compares bytewise, is the order of the values.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,32 +11,32 @@ use thiserror::Error;
 
 use crate::core::millis::Millis;
 
-/// Whether an entity lives or is a tombstone. Within one generation a tombstone outranks every live state.
+/// Whether a state is live or deleted. Within one generation a tombstone outranks all live states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EntityState {
     Live,
-    /// Clerk had it: the item is a tombstone.
+    /// The entity was deleted: the row is a tombstone.
     Deleted,
 }
 
-/// The position of one state of one entity; the stored state is always the greatest one seen.
+/// The position of one state of one entity. The stored state always has the greatest rank so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Rank {
     /// 0 for users and organizations, whose ids Clerk never reuses; `created_at` for memberships.
     pub generation: Millis,
     pub state: EntityState,
-    /// Clerk's `updated_at`, or the moment of the deletion.
+    /// Clerk's `updated_at`, or the time of the deletion.
     pub version: Millis,
 }
 
-/// A string that is no rank.
+/// A string that is not a rank.
 #[derive(Debug, Error)]
 #[error("a rank must look like 0000000000000.0.1767225600015")]
 pub struct InvalidRank;
 
 impl Rank {
-    /// The rank of a placeholder: below everything that Clerk has ever said.
+    /// The rank of a placeholder: lower than all ranks of Clerk's states.
     pub const PLACEHOLDER: Rank = Rank::live(Millis::ZERO, Millis::ZERO);
 
     /// The rank of a live state.
@@ -49,13 +49,13 @@ impl Rank {
         Rank { generation, state: EntityState::Deleted, version }
     }
 
-    /// The generation as the rank writes it: every rank of an older generation sorts before this string, every rank of
-    /// this generation or a newer one after it.
+    /// The generation as the start of a rank: all ranks of older generations sort before this string, all ranks of this
+    /// generation and newer ones after it.
     pub fn generation_prefix(&self) -> String {
         format!("{:013}", self.generation.get())
     }
 
-    /// Whether this is a tombstone's rank.
+    /// Whether this is the rank of a tombstone.
     pub fn is_deleted(&self) -> bool {
         self.state == EntityState::Deleted
     }

@@ -1,4 +1,4 @@
-//! The roles that users have in the application: the names that the setting `ROLES` lists.
+//! The allowed roles of users in the application: the names in the setting `ROLES`.
 
 use std::sync::LazyLock;
 
@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use super::item::Item;
 
-/// The role of a user whose public metadata name none, or none that is known. It always exists.
+/// The role of a user whose public metadata contains no role or an unknown one. It always exists.
 pub const USER: &str = "user";
 
-/// The names that count as roles.
+/// The allowed roles.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Roles(Vec<String>);
 
@@ -20,7 +20,7 @@ impl Roles {
         &USUAL
     }
 
-    /// Names of roles, separated by commas or white space. Nothing if there is none, or one that cannot be a name.
+    /// Names of roles, separated by commas or white space. Nothing if there is none, or if one is not a valid name.
     pub fn parse(text: &str) -> Option<Roles> {
         let is_name = |name: &str| {
             let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-:.".contains(&byte);
@@ -31,22 +31,22 @@ impl Roles {
         (!names.is_empty()).then_some(Roles(names))
     }
 
-    /// The names, as the setting lists them.
+    /// The names in the form of the setting.
     pub fn listed(&self) -> String {
         self.0.join(",")
     }
 
-    /// Whether a name is that of a role.
+    /// Whether a name is an allowed role.
     pub fn knows(&self, name: &str) -> bool {
         name == USER || self.0.iter().any(|known| known == name)
     }
 
-    /// The role that a name stands for: itself if it is known, else [`USER`].
+    /// The role for a name: itself if it is allowed, else [`USER`].
     pub fn named<'a>(&self, name: Option<&'a str>) -> &'a str {
         name.filter(|name| self.knows(name)).unwrap_or(USER)
     }
 
-    /// Whether the public metadata of a live user name a role that is not known.
+    /// Whether the public metadata of a live user contain a role that is not allowed.
     pub fn miss(&self, user: &Item) -> bool {
         let metadata = user.fields.get("public_metadata");
         let name = metadata.and_then(|metadata| metadata.get("role")).and_then(Value::as_str);

@@ -1,9 +1,8 @@
-//! The rule: when an offered state may replace the stored one.
+//! The rule: when a new state may replace the stored one.
 //!
-//! Every writer puts a whole item under one condition, so the Directory always holds the greatest state that it has
-//! seen, whatever the order and however often. The rule stands here twice, side by side: [`Guard::admits`] decides over
-//! values, [`Guard::condition`] says the same to DynamoDB. Test `i15_…` holds the two against each other on a real
-//! engine.
+//! All writers put a whole row under one condition, so the Directory always contains the greatest state so far,
+//! independent of order and repetition. The rule exists twice, side by side: [`Guard::admits`] decides over values,
+//! [`Guard::condition`] is the same as a DynamoDB condition. Test `i15_…` compares the two on a real engine.
 
 use std::borrow::Cow;
 
@@ -14,25 +13,25 @@ use crate::core::controls::{Invariant, guards};
 use crate::core::id::MembershipId;
 use crate::core::millis::Millis;
 
-/// What the rule looks at in an item.
+/// The parts of a row that the rule compares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stamp {
-    /// Where the state stands.
+    /// The rank of the state.
     pub rank: Rank,
-    /// What the state says.
+    /// The digest of the contents.
     pub digest: Digest,
-    /// Which membership it is, for memberships: two of one generation are told apart by it.
+    /// The id of a membership: it distinguishes two memberships of one generation.
     pub membership_id: Option<MembershipId>,
-    /// When it was stored: a state that was replaced and came back is another one. Nothing if that is lost; then the rank and the
-    /// digest must do, or such a row could never be replaced.
+    /// When the row was stored: a state that was replaced and came back is another one. Nothing if the time is lost;
+    /// then only the rank and the digest are compared, because otherwise such a row could never be replaced.
     pub stored_at: Option<Millis>,
-    /// Whether it is a tombstone with nothing left to do: it is final.
+    /// Whether it is a finished tombstone: it is final.
     pub is_finished: bool,
-    /// Whether it is a user's tombstone, and the user's data are being removed.
+    /// Whether it is a user's tombstone whose purge has begun.
     pub is_purging: bool,
 }
 
-/// One stored state, and no other that says the same.
+/// One stored row, distinguished from all later rows with the same contents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exact {
     rank: Rank,
@@ -52,43 +51,43 @@ impl From<&Item> for Exact {
     }
 }
 
-/// What tells a live rank from a tombstone's. The marks of a tombstone mean nothing on a live row, whoever has put them there.
+/// The part of a rank that marks a live state. The marks of a tombstone mean nothing on a live row.
 const LIVE: &str = ".0.";
 
-/// The condition under which a writer offers a state, beyond "nothing is stored yet".
+/// The condition of a write if a row is already stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Guard {
-    /// A greater rank. Live events in time, signed deletes, rows of a listing, proven absences.
+    /// A greater rank. For timely live events, signed deletions, rows of a listing, confirmed absences.
     Newer,
-    /// A greater rank of an entity and a generation already known. Live events that come late: what they would create
-    /// may have been deleted since, with the delete lost.
+    /// A greater rank of an entity and a generation that are already stored. For late live events: the entity may have
+    /// been deleted since, and the deletion event lost.
     NewerAndKnown,
-    /// A greater rank, or the same rank while the digest is still the one read before the entity was fetched.
+    /// A greater rank, or the same rank if the digest is still the one that was read before the entity was fetched.
     NewerOrSeen(Digest),
-    /// Nothing stored at all. Placeholders, and the first attempt at a tombstone that keeps what is stored.
+    /// No stored row. For placeholders, and for the first attempt of a tombstone that keeps the stored contents.
     Absent,
-    /// Exactly this state stored, and no data being removed because of it. A tombstone that keeps what was read, an undo, a
-    /// membership that replaces another one of its generation.
+    /// Exactly this stored row, without a purge in progress. For a tombstone that keeps the contents that were read, an
+    /// undo, and a membership that replaces another one of its generation.
     Exactly(Exact),
 }
 
-/// What became of an offered state.
+/// The result of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// It is stored now.
+    /// The state is stored now.
     Applied,
-    /// It was stored already.
+    /// The state was stored already.
     Duplicate,
-    /// Something newer is stored, or Clerk has nothing newer to store.
+    /// A newer state is stored, or Clerk has no newer state.
     Superseded,
-    /// The stored state has the same rank and says something else, or belongs to another membership of the same
-    /// generation: only Clerk knows which is right.
+    /// The stored state has the same rank and another digest, or belongs to another membership of the same generation:
+    /// only Clerk can tell which is right.
     Tie,
-    /// A late event would create an entity or a generation: only Clerk knows whether it still exists.
+    /// A late event would create an entity or a generation: only Clerk can tell whether it still exists.
     Unproven,
 }
 
-/// A DynamoDB condition: the expression, and what its placeholders stand for.
+/// A DynamoDB condition: the expression, and the values of its placeholders.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Condition {
     /// The `ConditionExpression`.
@@ -97,7 +96,7 @@ pub struct Condition {
     pub names: Vec<(&'static str, &'static str)>,
     /// `ExpressionAttributeValues` that are strings.
     pub values: Vec<(&'static str, String)>,
-    /// `ExpressionAttributeValues` that are moments, in Unix ms.
+    /// `ExpressionAttributeValues` that are times, in Unix ms.
     pub moments: Vec<(&'static str, Millis)>,
 }
 
@@ -125,7 +124,7 @@ impl Guard {
 
     /// The same rule as a condition on the stored item.
     pub fn condition(&self, offered: &Stamp) -> Condition {
-        // Users and organizations have one generation and one id; only a membership must tell which one it is.
+        // Users and organizations have one generation and one id; only a membership must be identified.
         let newer = match offered.membership_id {
             None => {
                 "(#rank < :rank AND (contains(#rank, :live) \
@@ -166,7 +165,7 @@ impl Guard {
             (":live", Some(LIVE.to_owned())),
             (":seen", seen.map(|seen| seen.as_str().to_owned())),
         ];
-        // DynamoDB refuses what an expression does not use.
+        // DynamoDB rejects unused placeholders.
         let used = |placeholder: &str| expression.contains(placeholder);
         let names = [
             ("#rank", "rank"),
@@ -188,7 +187,7 @@ impl Guard {
         }
     }
 
-    /// What a refusal means: `stored` is the item that stood in the way, if there was one.
+    /// What a failed condition means: `stored` is the stored row, if there is one.
     pub fn refusal(&self, offered: &Stamp, stored: Option<&Stamp>) -> Outcome {
         let Some(stored) = stored else {
             return Outcome::Unproven;
@@ -196,7 +195,7 @@ impl Guard {
         if stored.is_finished || stored.is_purging {
             return Outcome::Superseded;
         }
-        // A placeholder is settled by whatever is there, another placeholder included.
+        // Any stored row makes a placeholder unnecessary, also another placeholder.
         if *self == Guard::Absent && stored.rank <= offered.rank && stored.digest != offered.digest {
             return Outcome::Superseded;
         }
@@ -209,13 +208,13 @@ impl Guard {
         match stored.rank.cmp(&offered.rank) {
             std::cmp::Ordering::Greater => Outcome::Superseded,
             std::cmp::Ordering::Equal if stored.digest == offered.digest => Outcome::Duplicate,
-            // A lower stored rank can only refuse an `Exactly` whose state has gone in the meantime.
+            // A lower stored rank can only fail an `Exactly` whose row was replaced meanwhile.
             std::cmp::Ordering::Equal | std::cmp::Ordering::Less => Outcome::Tie,
         }
     }
 }
 
-/// The condition as it is, but where a negative control has removed a guard.
+/// The condition, unless a negative control has removed a check.
 fn without_guards<'a>(newer: &'a str, offered: &Stamp) -> Cow<'a, str> {
     if !guards(Invariant::I2) {
         newer.replace("#rank < :rank", "#rank <> :rank").into()
@@ -228,7 +227,7 @@ fn without_guards<'a>(newer: &'a str, offered: &Stamp) -> Cow<'a, str> {
     }
 }
 
-/// Whether the two stamps are of different memberships that Clerk created in the same millisecond.
+/// Whether the two are different memberships that Clerk created in the same millisecond.
 pub fn same_generation_other_membership(offered: &Stamp, stored: &Stamp) -> bool {
     offered.membership_id.is_some()
         && offered.rank.generation == stored.rank.generation

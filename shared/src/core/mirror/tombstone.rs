@@ -1,7 +1,7 @@
-//! Tombstones: what stays of a deleted entity under each deletion policy.
+//! Tombstones: the rows of deleted entities under each deletion policy.
 //!
-//! A tombstone keeps the key, whether the entity was known or not, so that nothing late brings the entity back. It
-//! keeps Clerk's id of the user until its consequences are done: owned tables may be keyed by it.
+//! A tombstone keeps the key, also of an entity that was never stored, so that no late event brings the entity back. It
+//! keeps Clerk's id of the user until its effects are complete: owned tables may use it as their key.
 
 use serde_json::{Map, Value, json};
 
@@ -12,25 +12,25 @@ use super::rank::Rank;
 use crate::core::id::{EntityId, MembershipId};
 use crate::core::millis::Millis;
 
-/// What a deletion leaves.
+/// What a deletion keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeletionPolicy {
-    /// A user without a personal datum, so that rows which point at it stay valid.
+    /// The row of the user without personal data, so that references to it stay valid.
     Redact,
     Purge,
-    /// Everything, with `deleted_at` set.
+    /// The whole row, with `deleted_at`.
     Retain,
 }
 
-/// The end of one entity.
+/// The deletion of one entity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deletion {
     pub entity: EntityId,
-    /// Which membership, for memberships.
+    /// The id of the membership, for memberships.
     pub membership_id: Option<MembershipId>,
-    /// Of which generation: 0 for users and organizations.
+    /// The generation: 0 for users and organizations.
     pub generation: Millis,
-    /// When, by Clerk's time.
+    /// The time of the deletion in Clerk.
     pub at: Millis,
 }
 
@@ -40,8 +40,8 @@ impl Deletion {
         Rank::deleted(self.generation, self.at)
     }
 
-    /// The tombstone. `stored` is the item that it would replace: [`DeletionPolicy::Retain`] keeps what that says of the
-    /// same generation, live or ended before.
+    /// The tombstone. `stored` is the row that it would replace: [`DeletionPolicy::Retain`] keeps its contents if it is
+    /// of the same generation, live or deleted.
     pub fn tombstone(&self, policy: DeletionPolicy, stored: Option<&Item>, context: &Context<'_>) -> Item {
         let mut fields = self.ids(context);
         let mut times = (None, None);
@@ -54,11 +54,11 @@ impl Deletion {
             }
             (DeletionPolicy::Retain, Some(stored)) if stored.rank.generation == self.generation => {
                 let ids = std::mem::replace(&mut fields, stored.fields.clone());
-                // What is stored goes first: Clerk's id may have been removed since, for good.
+                // The stored id is preferred: Clerk's id may have been removed since, permanently.
                 for (name, id) in ids {
                     fields.entry(name).or_insert(id);
                 }
-                // Out of index `members`: whoever is listed there is a member.
+                // Not in the index `members`: it contains only live members.
                 fields.remove("user_pk");
                 times = (stored.created_at, stored.updated_at);
             }
@@ -117,7 +117,7 @@ mod tests {
         Deletion { entity, membership_id, generation, at: millis(9) }
     }
 
-    /// The names of the projected fields that are left, in order.
+    /// The names of the projected fields that are kept, in order.
     fn left(kind: &str, policy: DeletionPolicy, stored: Option<&Item>) -> Vec<String> {
         let instance: InstanceId = "ins_1".parse().unwrap();
         let provenance = Provenance {

@@ -1,4 +1,4 @@
-//! Absence is not deletion: who must be asked about, and how many may be believed.
+//! Absence candidates: which entities must be confirmed by Clerk, and how many deletions a run may do without approval.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,23 +8,24 @@ use crate::core::id::{EntityId, PerKind};
 use crate::core::millis::Millis;
 use crate::core::mirror::item::Item;
 
-/// So many of one kind may end in a run without anybody's consent, or one in a hundred, whichever is more.
+/// So many entities of one kind, or one in a hundred if that is more, may be deleted in a run without approval.
 const MAX_UNASKED: u64 = 25;
 
-/// An item that lives here although the listing gives reason to doubt it.
+/// An absence candidate: an entity that is live in the Directory, and that the listing did not show or whose parent it
+/// did not show.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Candidate {
     pub entity: EntityId,
-    /// Whether it was missing from a listing that should have shown it. Otherwise only its parents are in doubt.
+    /// Whether the entity itself was missing in the listing. Otherwise only one of its parents was.
     pub absent: bool,
 }
 
-/// Whether a live item is in doubt. `seen` says what the listing showed: of the item itself, and for a membership of its
-/// user and its organization.
+/// Whether a live row is an absence candidate. `seen` says what the listing showed: of the entity itself, and for a
+/// membership of its user and its organization.
 ///
-/// Of a membership the parents count as well: it ends with either, listed or not. One that is missing but was stored only
-/// a moment ago is not absent yet.
-pub fn doubt(entity: &EntityId, stored: &Item, seen: &PerKind<Option<Here>>, start: Millis) -> Option<Candidate> {
+/// The parents of a membership count as well: it is deleted with either of them, listed or not. An entity that is
+/// missing in the listing but was stored only a short time ago is not a candidate yet.
+pub fn candidate(entity: &EntityId, stored: &Item, seen: &PerKind<Option<Here>>, start: Millis) -> Option<Candidate> {
     let absent = |itself: Option<Here>| itself.is_none() && is_settled(stored, start);
     let (absent, orphaned) = match entity {
         EntityId::User(_) => (absent(seen.user), false),
@@ -37,41 +38,41 @@ pub fn doubt(entity: &EntityId, stored: &Item, seen: &PerKind<Option<Here>>, sta
     (absent || orphaned).then(|| Candidate { entity: entity.clone(), absent })
 }
 
-/// Whether so many absences must wait for an operator: more than 25 and more than one in a hundred of those that live, or
-/// more than half of them. `seen` of that kind are certain to live.
+/// Whether so many absences need an operator's approval: more than 25 and more than one in a hundred live entities, or
+/// more than half of the live entities. `seen` entities of that kind are live.
 ///
-/// The answer never turns back to no as more absences come to light, so counting may stop at the first yes.
+/// More absences never change the result from yes to no, so counting may stop at the first yes.
 pub fn is_too_many(absent: u64, seen: u64) -> bool {
     let live = seen + absent;
     (absent > MAX_UNASKED && absent * 100 > live) || absent * 2 > live
 }
 
-/// How a listing went.
+/// The progress of a listing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Listing {
-    /// Whether there is nothing to list: the instance does not have this kind, or its copy is not kept.
+    /// Whether there is nothing to list: the instance does not have this kind, or it is not mirrored.
     pub is_off: bool,
-    /// Whether it has been read to its end.
+    /// Whether all pages have been read.
     pub is_finished: bool,
-    /// Different entities that it showed.
+    /// The number of different entities in the listing.
     pub seen: u64,
-    /// Clerk's own count before it.
+    /// Clerk's count before the listing.
     pub before: u64,
-    /// Clerk's own count after it.
+    /// Clerk's count after the listing.
     pub after: u64,
-    /// Pages that held fewer rows than asked for although more were to come.
+    /// Pages with fewer rows than requested that were not the last.
     pub short_pages: u64,
     /// Rows that were read again because the list had moved up meanwhile.
     pub again: u64,
-    /// Rows that could not even be told apart.
+    /// Rows without a readable id.
     pub nameless: u64,
 }
 
 impl Listing {
-    /// Whether whoever is not in it may be asked about: nothing says that it left anybody out. `ended_meanwhile` of that
-    /// kind are known to have ended while it was being read. A row without an id was shown, too: if it is the row of an item
-    /// that is stored, Clerk's answer about that item alone decides.
+    /// Whether absence candidates may be taken from it: nothing indicates that the listing left entities out.
+    /// `ended_meanwhile` entities of that kind were deleted during the listing. A row without an id was listed, too: if
+    /// it belongs to a stored entity, Clerk's response about that entity decides.
     pub fn is_complete(&self, ended_meanwhile: u64) -> bool {
         self.is_finished && self.seen + self.nameless + ended_meanwhile >= self.before.min(self.after)
     }

@@ -1,4 +1,4 @@
-//! Whether everybody has what they should: Clerk, the copy and the application's records, held against each other.
+//! The report of `analyze`: compares Clerk, the Directory and Profiles.
 
 use serde::Serialize;
 
@@ -8,50 +8,50 @@ use super::tally::{Drift, PendingEffects, Tally};
 use crate::core::id::{InstanceId, Key, Kind, OrganizationId, PerKind};
 use crate::core::mirror::item::Item;
 
-/// What was found of one kind of entities. Every count but the first and the last is something wrong. Those that a run of
-/// reconcile counts, too, have the same names there, and the same meaning.
+/// The findings about one kind of entity. Each count except the first and the last is a difference. Counts that a run
+/// of reconcile has, too, have the same name and meaning there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Findings {
-    /// The copy is as Clerk is.
+    /// The row agrees with Clerk.
     pub in_sync: u64,
-    /// Clerk has it, the copy does not.
+    /// In Clerk, not in the Directory.
     pub missing: u64,
-    /// The copy is older than Clerk.
+    /// The row is older than Clerk's state.
     pub outdated: u64,
-    /// The copy is the same, at an older time.
+    /// The row has the same contents at an older time.
     pub behind: u64,
-    /// The copy differs, at the same time.
+    /// The row differs at the same time.
     pub tied: u64,
-    /// It lives in the copy, and is proven to be in Clerk no more.
+    /// Live in the Directory, and confirmed to be absent from Clerk.
     pub absent: u64,
-    /// A membership that lives in the copy although its user or organization has ended.
+    /// A membership that is live in the Directory although its user or organization is deleted.
     pub orphaned: u64,
-    /// Absences that would have to wait for an operator.
+    /// Absences that would need an operator's approval.
     pub pending_approval: u64,
-    /// It lives in Clerk and has ended in the copy.
+    /// Deleted in the Directory, and present in Clerk.
     pub conflict: u64,
-    /// The copy has been newer than Clerk for long.
+    /// The row has been newer than Clerk's state for long.
     pub ahead: u64,
-    /// In doubt: Clerk gave no proof.
+    /// Absence candidates that Clerk did not confirm.
     pub unproven: u64,
     /// Rows of Clerk's lists, or of the Directory, that cannot be read.
     pub unreadable: u64,
-    /// Live rows that `MIRROR=off` keeps out.
+    /// Live rows that `MIRROR=off` excludes.
     pub unmirrored: u64,
-    /// Live rows of the last quarter of an hour that Clerk's list does not show.
+    /// Live rows of the last 15 minutes that Clerk's list does not contain.
     pub unconfirmed: u64,
-    /// Live rows of the Directory whose ids belong under another key.
+    /// Live rows of the Directory whose key does not match their ids.
     pub misplaced: u64,
-    /// It lives in the copy, and Profiles has no record of it.
+    /// Live in the Directory, without a record in Profiles.
     pub without_profile: u64,
-    /// Records in Profiles whose user, organization or membership has ended or was never known here.
+    /// Records in Profiles whose user, organization or membership is deleted or was never stored.
     pub without_owner: u64,
-    /// Records in Profiles of what has ended, which `DELETION_POLICY=retain` keeps.
+    /// Records in Profiles of deleted entities, which `DELETION_POLICY=retain` keeps.
     pub kept: u64,
 }
 
 impl Findings {
-    /// What a run that wrote nothing has found.
+    /// The findings of a run that wrote nothing.
     pub fn from_tally(tally: &Tally) -> Findings {
         let Drift { missing, outdated, behind, tied, absent, orphaned, .. } = tally.drift;
         let Drift { conflict, ahead, unproven, unreadable, unmirrored, .. } = tally.drift;
@@ -74,7 +74,7 @@ impl Findings {
         }
     }
 
-    /// Each count of something wrong by its name, in the order in which they are shown.
+    /// Each count of differences with its name, in the order of the report.
     pub fn wrong(&self) -> [(&'static str, u64); 16] {
         [
             ("missing", self.missing),
@@ -97,37 +97,37 @@ impl Findings {
     }
 }
 
-/// What an audit of the two tables found, beside the comparison with Clerk.
+/// The findings about the two tables, besides the comparison with Clerk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Records {
     pub read: u64,
-    /// Rows in Profiles under keys that no record has.
+    /// Rows in Profiles with keys that no record has.
     pub strange: u64,
-    /// DynamoDB read units that the audit took.
+    /// The DynamoDB read units of the audit.
     pub read_units: f64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Analysis {
-    /// Whether nothing is wrong.
+    /// Whether there are no differences.
     pub in_sync: bool,
-    /// The run that compared the copy with Clerk.
+    /// The run that compared the Directory with Clerk.
     pub run: RunId,
-    /// Whether that run could look at everything.
+    /// Whether that run could compare everything.
     pub complete: bool,
-    /// Whether live users and memberships are copied. If not, whether they have records cannot be told.
+    /// Whether live users and memberships are copied. If not, it is unknown whether they have records.
     pub mirror: bool,
-    /// What was found, by kind.
+    /// The findings by kind.
     #[serde(flatten)]
     pub findings: PerKind<Findings>,
-    /// What was found of Profiles as a whole.
+    /// The findings about Profiles as a whole.
     pub profiles: Records,
-    /// What should have followed from changes and has not. Of the records in Profiles the audit knows better.
+    /// The pending effects. For records in Profiles, the audit's counts are more exact.
     pub effects: PendingEffects,
 }
 
 impl Analysis {
-    /// Puts together what a run and an audit have found. The audit's counts are those that no run has.
+    /// Combines the findings of a run and an audit. The audit's counts are those that no run has.
     pub fn new(run: &Run, mirror: bool, audit: &PerKind<Findings>, profiles: Records) -> Analysis {
         let mut findings = PerKind::default();
         for kind in Kind::ALL {
@@ -140,13 +140,13 @@ impl Analysis {
         let effects = run.effects;
         let mut analysis =
             Analysis { in_sync: false, run: run.run.clone(), complete, mirror, findings, profiles, effects };
-        // All that keeps it from being in sync is something that it shows.
+        // Every reason for not being in sync is one of the reported counts.
         analysis.in_sync =
             run.mode == Mode::Report && complete && analysis.wrong().iter().all(|(_, number)| *number == 0);
         analysis
     }
 
-    /// Each count of something wrong by its name, all kinds together.
+    /// Each count of differences with its name, for all kinds together.
     pub fn wrong(&self) -> Vec<(&'static str, u64)> {
         let mut all = Findings::default().wrong();
         for kind in Kind::ALL {
@@ -160,13 +160,12 @@ impl Analysis {
     }
 }
 
-/// Whether a live row of the Directory is under the key that its ids make. Nothing for one that does not say whose it
-/// is.
+/// Whether a live row of the Directory has the key that its ids make. Nothing for a row without ids.
 pub fn is_in_place(item: &Item, instance: &InstanceId) -> Option<bool> {
     item.entity().map(|entity| entity.key(instance) == item.key)
 }
 
-/// The record in Profiles that belongs to a row of the Directory; nothing for an organization.
+/// The key of the record in Profiles for a row of the Directory; nothing for an organization.
 pub fn record_of(key: &Key) -> Option<Key> {
     match Kind::from_key(key)? {
         Kind::User => Some(Key { pk: key.pk.clone(), sk: "PROFILE".to_owned() }),
@@ -175,8 +174,8 @@ pub fn record_of(key: &Key) -> Option<Key> {
     }
 }
 
-/// Of whom a record in Profiles is, and under which keys the Directory has all without whom it should not be, itself
-/// first. Nothing for a key that no record has.
+/// The kind of a record in Profiles, and the keys of its owners in the Directory, its own entity first. Nothing for a
+/// key that no record has.
 pub fn owners_of(record: &Key) -> Option<(Kind, Vec<Key>)> {
     let user = || Key { pk: record.pk.clone(), sk: "USER".to_owned() };
     record.pk.strip_prefix("USER#").filter(|id| !id.is_empty())?;
@@ -188,30 +187,30 @@ pub fn owners_of(record: &Key) -> Option<(Kind, Vec<Key>)> {
     Some((Kind::Membership, vec![record.clone(), user(), organization]))
 }
 
-/// What the Directory says of one owner.
+/// The state of one owner in the Directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stands {
     Live,
-    /// It is a user who has ended, and whose data wait for the end of the grace period.
+    /// The owner is a deleted user within the grace period.
     Ending,
     Ended,
-    /// It is not there.
+    /// The owner has no row.
     Unknown,
 }
 
-/// What becomes of a record's owners.
+/// The state of a record, by its owners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owned {
-    /// All is well, as far as this can be told.
+    /// The record is all right, as far as this can be checked.
     Well,
-    /// An owner has ended, and the record is kept on purpose.
+    /// An owner is deleted, and the record is kept on purpose.
     Kept,
-    /// An owner has ended, or was never known here.
+    /// An owner is deleted, or was never stored.
     WithoutOwner,
 }
 
-/// Judges a record by its owners. Without a mirror the Directory knows nobody who lives; with `retain` what has ended
-/// keeps its records, with `redact` it keeps what is left of them.
+/// Judges a record by its owners. Under `MIRROR=off` the Directory has no live users; with `retain` deleted users keep
+/// their records, with `redact` they keep the redacted ones.
 pub fn owned(owners: &[Stands], mirror: bool, is_kept: bool) -> Owned {
     if mirror && owners.contains(&Stands::Unknown) {
         return Owned::WithoutOwner;
@@ -297,7 +296,7 @@ mod tests {
         assert!(!in_sync(|run, _, _| run.effects.tombstones = 1));
         assert!(!in_sync(|_, audit, _| audit.membership.misplaced = 1));
         assert!(!in_sync(|_, _, records| records.strange = 1));
-        // A run that repaired compared what is no more.
+        // A run that repaired has compared an earlier state.
         assert!(!analysis(Mode::Repair, |_, _, _| ()).in_sync);
         let found = analysis(Mode::Report, |run, _, _| {
             let drift =

@@ -1,30 +1,30 @@
-//! The settings that decide what a run writes and where. A run goes on only under those that it began with.
+//! The settings that decide what a run writes and where. A run continues only under the settings with which it began.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// A value longer than this, in bytes, is kept as its hash: a run's record is written after every page.
+/// A value longer than this, in bytes, is stored as its hash: the row of a run is written after every page.
 const MAX_KEPT: usize = 64;
 
-/// Settings by the names of their variables; empty for a run of a version that did not keep them.
+/// Settings by the names of their variables; empty for a run of a version that did not store them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Basis(BTreeMap<String, String>);
 
 impl Basis {
-    /// The basis of a run under these settings.
+    /// The settings of a run.
     pub fn new<'a>(settings: impl IntoIterator<Item = (&'a str, String)>) -> Basis {
         Basis(settings.into_iter().map(|(name, value)| (name.to_owned(), short(value))).collect())
     }
 
-    /// Whether it is known: runs of earlier versions have none.
+    /// Whether the settings are known: runs of earlier versions did not store them.
     pub fn is_known(&self) -> bool {
         !self.0.is_empty()
     }
 
-    /// The names of the variables whose values are others there.
+    /// The names of the variables whose values differ.
     pub fn differences(&self, other: &Basis) -> Vec<String> {
         let names: BTreeSet<&String> = self.0.keys().chain(other.0.keys()).collect();
         names.into_iter().filter(|name| self.0.get(*name) != other.0.get(*name)).cloned().collect()

@@ -1,10 +1,10 @@
-//! Whom a listing has shown: 8 bytes an entity, whatever its id.
+//! The set of listed entities, as 8-byte hashes.
 
 use sha2::{Digest as _, Sha256};
 
 use crate::core::id::EntityId;
 
-/// What is known here of somebody whom Clerk's listing shows.
+/// The Directory's state of a listed entity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Here {
     /// Live, or not yet stored.
@@ -12,22 +12,22 @@ pub enum Here {
     Tombstone,
 }
 
-/// The entities of one kind that a run has seen.
+/// The entities of one kind that a run has listed.
 ///
-/// Each is kept as 63 bits of a hash, salted by the run, and one bit for [`Here`]. Two of a million share a hash once in
-/// millions of runs; one that is absent would then pass for seen, until the next run has another salt.
+/// Each is stored as 63 bits of a hash, salted by the run, and one bit for [`Here`]. Two of a million entities have the
+/// same hash once in millions of runs; an absent one would then count as listed, until the next run has another salt.
 #[derive(Clone, Debug, Default)]
 pub struct ListedSet {
     entries: Vec<u64>,
-    /// How many of the entries, from the start, are in order and without repetition.
+    /// The number of entries, from the start, that are sorted and unique.
     sorted: usize,
 }
 
-/// The bit that marks a tombstone.
+/// The bit of a tombstone.
 const TOMBSTONE: u64 = 1;
 
 impl ListedSet {
-    /// The entry of an entity, as it is kept between invocations.
+    /// The entry of an entity, as it is stored between invocations.
     pub fn entry(salt: &str, entity: &EntityId, here: Here) -> u64 {
         let hash = hash(salt, entity);
         match here {
@@ -36,18 +36,18 @@ impl ListedSet {
         }
     }
 
-    /// Adds entries, in any order, seen before or not.
+    /// Adds entries, in any order, also repeated ones.
     pub fn extend(&mut self, entries: impl IntoIterator<Item = u64>) {
         self.entries.extend(entries);
     }
 
-    /// How many different entities were seen.
+    /// The number of different entities.
     pub fn count(&mut self) -> usize {
         self.sort();
         self.entries.len()
     }
 
-    /// What was known here of an entity when it was listed; nothing if it was not listed.
+    /// The Directory's state of an entity when it was listed; nothing if it was not listed.
     pub fn get(&mut self, salt: &str, entity: &EntityId) -> Option<Here> {
         self.sort();
         let hash = hash(salt, entity);
@@ -75,12 +75,12 @@ fn hash(salt: &str, entity: &EntityId) -> u64 {
     u64::from_be_bytes(first) & !TOMBSTONE
 }
 
-/// Entries as the bytes that are stored, 8 each.
+/// Entries as the stored bytes, 8 each.
 pub fn to_bytes(entries: &[u64]) -> Vec<u8> {
     entries.iter().flat_map(|entry| entry.to_be_bytes()).collect()
 }
 
-/// Entries from stored bytes; nothing if they are cut off.
+/// Entries from stored bytes; nothing if the bytes are incomplete.
 pub fn from_bytes(bytes: &[u8]) -> Option<Vec<u64>> {
     let (entries, rest) = bytes.as_chunks::<8>();
     rest.is_empty().then(|| entries.iter().map(|entry| u64::from_be_bytes(*entry)).collect())
@@ -98,7 +98,7 @@ mod tests {
     fn whoever_was_seen_is_found_and_nobody_else() {
         let mut seen = ListedSet::default();
         let here = |number: usize| if number.is_multiple_of(3) { Here::Tombstone } else { Here::Live };
-        // Everybody twice, as rows are repeated when a list shifts.
+        // All twice, as rows are repeated when a list shifts.
         for number in (0..1_000).chain(0..1_000) {
             seen.extend([ListedSet::entry("run", &user(number), here(number))]);
         }

@@ -1,5 +1,5 @@
-//! Decisions of reconcile: what a listed row asks for, which absences must be looked into and how many may be believed,
-//! what a run remembers from one page to the next, and how fast it may ask Clerk.
+//! Decisions of reconcile: what a listed row needs, which absences need a confirmation or an approval, what a run
+//! stores between two pages, and how fast it sends requests to Clerk.
 
 pub mod absence;
 pub mod analysis;

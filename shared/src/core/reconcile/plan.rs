@@ -1,4 +1,4 @@
-//! The plan of a page: what Clerk's rows ask for, given what is stored.
+//! The plan of a page: the writes and fetches that Clerk's rows need, given the stored rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,18 +9,18 @@ use crate::core::id::{EntityId, Key, UserId};
 use crate::core::millis::Millis;
 use crate::core::mirror::item::Item;
 
-/// What one page of one kind asks for.
+/// What one page of one kind needs.
 #[derive(Debug, Default, PartialEq)]
 pub struct Plan {
-    /// What is to be written over what is stored, and why.
+    /// The writes, with the stored rows and the reasons.
     pub writes: Vec<Change>,
-    /// What only a second look at Clerk can settle, with what was stored before it.
+    /// The entities that must be fetched from Clerk, with the rows that were stored before.
     pub fetches: Vec<(EntityId, Option<Item>)>,
-    /// What only an operator can settle.
+    /// The differences that only an operator can resolve.
     pub reports: Vec<(EntityId, Presence)>,
-    /// Whom the page has shown.
+    /// The listed entities, as entries of [`ListedSet`].
     pub entries: Vec<u64>,
-    /// A user whom it has shown and who lives here.
+    /// A listed user who is live in the Directory.
     pub control_user: Option<UserId>,
     pub tally: Tally,
 }
@@ -30,17 +30,18 @@ pub struct Plan {
 pub struct Change {
     pub entity: EntityId,
     pub found: Presence,
-    /// What is to be stored.
+    /// The new row.
     pub item: Box<Item>,
-    /// What is stored, as far as the comparison has read it.
+    /// The stored row, as far as the comparison has read it.
     pub stored: Option<Item>,
 }
 
-/// The rows of a page: by key, because a list that shifts repeats them. A membership that Clerk did not date has no item.
+/// The rows of a page by key, because a list that shifts repeats rows. A membership without a creation time has no
+/// item.
 pub type Offered = BTreeMap<Key, (EntityId, Option<Item>)>;
 
-/// Plans a page of a run that began at `start` and salts what it has seen with `salt`. `stored` is what the Directory
-/// holds of these keys, `unreadable` those of them whose rows nobody here has written: they are left alone.
+/// Plans a page of a run that began at `start` and salts the listed entities with `salt`. `stored` are the Directory's
+/// rows of these keys, `unreadable` those without a valid rank or digest: they are not changed.
 pub fn plan(
     offered: Offered,
     mut stored: BTreeMap<Key, Item>,
@@ -54,7 +55,7 @@ pub fn plan(
         let found = match &item {
             _ if unreadable.contains(&key) => None,
             Some(item) => Some(presence(item, stored.as_ref(), start)),
-            // A membership without its date: fetched by itself it may have one.
+            // A membership without its creation time: fetched separately, it may have one.
             None => Some(Presence::Tied),
         };
         let has_ended = matches!(found, Some(Presence::Unchanged | Presence::Conflict))
@@ -122,7 +123,7 @@ mod tests {
                 (key, (entity, Some(item(number, live(5), "new"))))
             })
             .collect();
-        // Nothing of 0; the others: the same, older, tied, ended, newer, unreadable.
+        // Nothing for 0; the others: the same, older, tied, deleted, newer, unreadable.
         let stored = [
             item(1, live(5), "new"),
             item(2, live(4), "old"),

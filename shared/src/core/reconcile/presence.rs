@@ -1,35 +1,35 @@
-//! What a row of Clerk's listing asks for, given what is stored.
+//! Decides what a row of Clerk's listing needs, given the stored row.
 
 use crate::core::controls::{Invariant, guards};
 use crate::core::millis::Millis;
 use crate::core::mirror::item::Item;
 use crate::core::mirror::rule::{Guard, Outcome, Stamp};
 
-/// A listing may lag behind Clerk's own changes, and events take their time: what was stored this recently, in ms before
-/// the run's start, contradicts nothing yet.
+/// A listing may lag behind Clerk's changes, and events need time: a row that was stored less than this many ms before
+/// the start of the run is not a difference yet.
 pub const SETTLED_AFTER: u64 = 15 * 60 * 1000;
 
-/// What a listed row asks for.
+/// What a listed row needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Presence {
-    /// Nothing: it is stored as it is.
+    /// Nothing: the same state is stored.
     Unchanged,
-    /// A write: nothing is stored.
+    /// A write: no row is stored.
     Missing,
-    /// A write: something older is stored.
+    /// A write: an older state is stored.
     Outdated,
-    /// A write: the same is stored under a lower rank. Left like that, a late delete of an earlier membership would get
-    /// through.
+    /// A write: the same contents are stored under a lower rank. Otherwise a late deletion of an earlier membership
+    /// would be applied.
     Behind,
-    /// A fetch: something else is stored under the same rank, or another membership of the same generation.
+    /// A fetch: other contents are stored under the same rank, or another membership of the same generation.
     Tied,
-    /// Nothing but a report: here it has ended long since, in Clerk it lives.
+    /// Only a report: deleted in the Directory long ago, and live in Clerk.
     Conflict,
-    /// Nothing but a report: what is stored has been newer than Clerk's for long.
+    /// Only a report: the stored state has been newer than Clerk's for long.
     Ahead,
 }
 
-/// What `row` asks for in a run that began at `start`.
+/// What `row` needs in a run that began at `start`.
 pub fn presence(row: &Item, stored: Option<&Item>, start: Millis) -> Presence {
     let Some(stored) = stored else { return Presence::Missing };
     let (offered, seen) = (Stamp::from(row), Stamp::from(stored));
@@ -50,7 +50,7 @@ pub fn presence(row: &Item, stored: Option<&Item>, start: Millis) -> Presence {
     }
 }
 
-/// Whether an item has been as it is for so long that Clerk, and Clerk's listings, must know.
+/// Whether a row was stored long enough ago that Clerk's listings must agree with it.
 pub fn is_settled(stored: &Item, start: Millis) -> bool {
     start.since(stored.provenance.applied_at) >= SETTLED_AFTER
 }

@@ -1,4 +1,4 @@
-//! A run: what it remembers from one page to the next, and what it reports in the end.
+//! A run: the state that it stores between two pages, and its report.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use crate::core::controls::{Invariant, guards};
 use crate::core::id::{InstanceId, Kind, PerKind, UserId};
 use crate::core::millis::Millis;
 
-/// A run that was begun longer ago than this, in ms, is not gone on with: what it has seen is too old.
+/// A run that began more than this many ms ago is not continued: its listings are too old.
 pub const TOO_OLD_TO_RESUME: u64 = 12 * 60 * 60 * 1000;
 /// How long a run can be approved, in ms from its start.
 pub const TOO_OLD_TO_APPROVE: u64 = 7 * 24 * 60 * 60 * 1000;
@@ -20,100 +20,100 @@ pub const TOO_OLD_TO_APPROVE: u64 = 7 * 24 * 60 * 60 * 1000;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// It repairs the Directory.
+    /// The run repairs the Directory.
     #[default]
     Repair,
-    /// It stops at the plan: nothing is written but its report.
+    /// The run only reports: it writes nothing else.
     Report,
 }
 
-/// Where a run stands.
+/// The state of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
     /// Under way, or interrupted.
     #[default]
     Running,
-    /// Finished, but for deletions that wait for an operator.
+    /// Finished, with deletions that are pending approval.
     PendingApproval,
-    /// Finished, but something could not be looked at: it says what.
+    /// Finished, but some entities could not be compared: the report names the reasons.
     Incomplete,
     Done,
 }
 
-/// An interrupted run that was not gone on with.
+/// An interrupted run that was not continued.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instead {
     pub run: RunId,
-    /// The variables whose values are others now; none if an earlier version, which did not keep them, began it.
+    /// The variables whose values differ now; empty if an earlier version, which did not store them, began the run.
     pub settings: Vec<String>,
 }
 
-/// A run, as it is kept and as it is reported.
+/// A run, as it is stored and reported.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     pub run: RunId,
-    /// Its start, in Unix ms: the moment to which its proofs refer.
+    /// Its start, in Unix ms: absences are confirmed for this time.
     pub started_at: Millis,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Millis>,
     pub mode: Mode,
     pub state: RunState,
-    /// What it does next.
+    /// The next step.
     pub next: Phase,
-    /// The first page that showed nobody, as long as it is not proven that it was this instance's: a run that was
-    /// interrupted since begins there again.
+    /// The first page without any entity, while it is not proven that it came from this instance: a run that was
+    /// interrupted since continues there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unproven: Option<Phase>,
-    /// What follows once all that was left undone is settled, if Clerk failed before that: the listing goes on there.
+    /// The step after the pending effects, if Clerk failed before: the listing continues there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub later: Option<Phase>,
     /// The instance whose key stopped the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreign: Option<InstanceId>,
-    /// Whether live users and memberships are kept at all.
+    /// Whether live users and memberships are stored.
     #[serde(default = "yes")]
     pub mirror: bool,
-    /// The settings under which it began. Empty for a run of an earlier version.
+    /// The settings with which it began. Empty for a run of an earlier version.
     #[serde(default)]
     pub basis: Basis,
-    /// The interrupted run that it did not go on with, because that one began under other settings.
+    /// The interrupted run that was not continued, because it began under other settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead_of: Option<Instead>,
     /// Whether an operator has approved the pending deletions.
     #[serde(default)]
     pub approved: bool,
-    /// How many absences of each kind that consent covers.
+    /// How many absences of each kind the approval covers.
     #[serde(default)]
     pub consent: PerKind<u64>,
-    /// How the listings went.
+    /// The progress of the listings.
     pub listings: PerKind<Listing>,
-    /// How many of a kind are known to have ended while the run was listing.
+    /// How many entities of a kind were deleted during the listing.
     pub ended_meanwhile: PerKind<u64>,
     /// What it found and did.
     pub tally: PerKind<Tally>,
-    /// What should have followed from changes and had not.
+    /// The pending effects that it found.
     #[serde(default)]
     pub effects: PendingEffects,
-    /// How many write-backs the run before it has left to this one.
+    /// The number of write-backs that the previous run left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backlog_before: Option<u64>,
-    /// What it has cost.
+    /// The cost of the run.
     pub cost: Cost,
-    /// Absences that the sifting has found so far.
+    /// Absences that the screening has found so far.
     #[serde(default)]
     pub absent: PerKind<u64>,
-    /// What was unproven before the sifting began: it stays so when the rest is settled again.
+    /// The count `unproven` before the screening began: it is kept when the rest is screened again.
     #[serde(default)]
     pub unproven_before: PerKind<u64>,
-    /// Pages that are recorded, of everything but the next: the number of the next one.
+    /// The number of saved pages, except those of write-backs: the number of the next one.
     pub pages: u64,
-    /// Pages of users who lack something in Clerk. They are recorded anew whenever all that was left undone is settled
-    /// anew.
+    /// Pages of users who lack something in Clerk. They are saved again whenever the pending effects are searched
+    /// again.
     #[serde(default)]
     pub unlinked_pages: u64,
-    /// Users whom the listing showed, the first and the last: one of them must come back whenever others are asked
-    /// about.
+    /// Users whom the listing showed, the first and the last: the response must contain one of them when Clerk is asked
+    /// about others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub control_users: Vec<UserId>,
 }
@@ -156,20 +156,19 @@ impl Run {
         }
     }
 
-    /// Whether a run of this mode under these settings goes on with it at `now`.
+    /// Whether a run of this mode under these settings continues it at `now`.
     pub fn can_resume(&self, mode: Mode, basis: &Basis, now: Millis) -> bool {
         self.is_interrupted(mode, now) && (self.basis == *basis || !guards(Invariant::I16))
     }
 
-    /// Whether a run of this mode would go on with it at `now`, were the settings the same.
+    /// Whether a run of this mode would continue it at `now` under the same settings.
     fn is_interrupted(&self, mode: Mode, now: Millis) -> bool {
         let is_young = now.since(self.started_at) <= TOO_OLD_TO_RESUME;
         self.state == RunState::Running && self.mode == mode && is_young
     }
 
-    /// What is said of the latest run of this mode, `recent` the latest first, if it was interrupted under other
-    /// settings
-    /// than these.
+    /// What is reported about the latest run of this mode (`recent` has the latest first) if it was interrupted under
+    /// other settings than these.
     pub fn passed_over(recent: &[Run], mode: Mode, basis: &Basis, now: Millis) -> Option<Instead> {
         let latest = recent.iter().find(|run| run.mode == mode).filter(|run| run.is_interrupted(mode, now))?;
         let known = latest.basis.is_known();
@@ -177,12 +176,12 @@ impl Run {
         (!known || !settings.is_empty()).then(|| Instead { run: latest.run.clone(), settings })
     }
 
-    /// The variables whose values are others than when it began; none if an earlier version began it.
+    /// The variables whose values differ from those at its start; empty if an earlier version began it.
     pub fn changed_settings(&self, basis: &Basis) -> Vec<String> {
         if self.basis.is_known() { self.basis.differences(basis) } else { Vec::new() }
     }
 
-    /// The same run, as it goes on after an interruption.
+    /// The same run, continued after an interruption.
     #[must_use]
     pub fn resume(mut self) -> Run {
         self.foreign = None;
@@ -194,17 +193,17 @@ impl Run {
         self
     }
 
-    /// Whether what comes next rests on what Clerk shows.
+    /// Whether the next step depends on Clerk's responses.
     pub fn is_asking(&self) -> bool {
         !matches!(self.next, Phase::Effects { .. } | Phase::WriteBack { .. } | Phase::Done)
     }
 
-    /// Goes on with what needs no listing, because Clerk has failed.
+    /// Continues with the steps that need no listing, because Clerk has failed.
     pub fn put_off(&mut self) {
         self.later = Some(std::mem::replace(&mut self.next, Phase::Effects { from: None }));
     }
 
-    /// Goes back to where Clerk failed, if that is what follows. What is still left will be counted again.
+    /// Goes back to the step in which Clerk failed, if there is one. The remaining effects are counted again.
     pub fn take_up(&mut self) -> bool {
         let Some(later) = self.later.take() else { return false };
         let PendingEffects { profiles, tombstones, purged, .. } = self.effects;
@@ -214,13 +213,13 @@ impl Run {
         true
     }
 
-    /// Remembers a user whom the listing showed.
+    /// Stores a user whom the listing showed as a control user.
     pub fn control_user(&mut self, user: UserId) {
         self.control_users.truncate(1);
         self.control_users.push(user);
     }
 
-    /// The same run with an operator's consent to what it holds: all that was in doubt is looked at and proven again.
+    /// The same run with an operator's approval: all absence candidates are screened and confirmed again.
     #[must_use]
     pub fn approve(mut self) -> Run {
         for kind in Kind::ALL {
@@ -233,26 +232,25 @@ impl Run {
         Run { state, finished_at: None, next, approved: true, absent, effects, ..self }
     }
 
-    /// Whether the absences of a kind must wait for an operator: they are too many, more than an operator has consented
-    /// to,
-    /// or others wait already.
+    /// Whether the absences of a kind need an approval: there are too many, more than an operator has approved, or
+    /// others are already pending.
     pub fn must_be_approved(&self, kind: Kind) -> bool {
         let absent = *self.absent.get(kind);
         self.is_pending_approval()
             || (absent > *self.consent.get(kind) && is_too_many(absent, self.listings.get(kind).seen))
     }
 
-    /// What follows once all of a kind is sifted.
-    pub fn after_sifting(&self, kind: Kind) -> Phase {
+    /// The step after the screening of a kind.
+    pub fn after_screening(&self, kind: Kind) -> Phase {
         if self.tally.get(kind).pending_approval > 0 {
-            Run::after_proving(kind)
+            Run::after_confirmation(kind)
         } else {
             Phase::Confirm { kind, after: None }
         }
     }
 
-    /// What follows once all absences of a kind are proven.
-    pub fn after_proving(kind: Kind) -> Phase {
+    /// The step after the confirmation of all absences of a kind.
+    pub fn after_confirmation(kind: Kind) -> Phase {
         match kind {
             Kind::User => Phase::Screen { kind: Kind::Organization, after: None },
             Kind::Organization => Phase::Screen { kind: Kind::Membership, after: None },
@@ -260,22 +258,22 @@ impl Run {
         }
     }
 
-    /// Whether the listing of a kind may be trusted to show all that live.
+    /// Whether the listing of a kind shows all live entities.
     pub fn is_complete(&self, kind: Kind) -> bool {
         self.listings.get(kind).is_complete(*self.ended_meanwhile.get(kind))
     }
 
-    /// How many entities the listings have shown.
+    /// The number of entities in the listings.
     pub fn seen(&self) -> u64 {
         Kind::ALL.into_iter().map(|kind| self.listings.get(kind).seen).sum()
     }
 
-    /// What it found and did, all kinds together.
+    /// What it found and did, for all kinds together.
     pub fn total(&self) -> Tally {
         Kind::ALL.into_iter().fold(Tally::default(), |total, kind| total + *self.tally.get(kind))
     }
 
-    /// How many differences it has found that are still there: all that a report found, and what a repair has left.
+    /// The number of differences that remain: all that a report found, or those that a repair has not resolved.
     pub fn differences(&self) -> u64 {
         let (total, effects) = (self.total(), &self.effects);
         let of_drift: u64 = total.drift.by_name().iter().map(|(_, number)| number).sum();
@@ -292,12 +290,12 @@ impl Run {
         }
     }
 
-    /// Whether deletions wait for an operator.
+    /// Whether deletions are pending approval.
     pub fn is_pending_approval(&self) -> bool {
         Kind::ALL.into_iter().any(|kind| self.tally.get(kind).pending_approval > 0)
     }
 
-    /// Ends the run at `now`. Whoever was a control user is forgotten, unless deletions are pending approval.
+    /// Finishes the run at `now`. The control users are removed, unless deletions are pending approval.
     pub fn finish(&mut self, now: Millis) {
         let is_settled = |kind: Kind| {
             let drift = &self.tally.get(kind).drift;
@@ -314,12 +312,12 @@ impl Run {
         (self.next, self.finished_at) = (Phase::Done, Some(now));
     }
 
-    /// Whether the next runs will come to an end with what is to be written back.
+    /// Whether the number of remaining write-backs decreases from run to run.
     pub fn is_backlog_shrinking(&self) -> bool {
         self.effects.backlog == 0 || self.backlog_before.is_none_or(|before| self.effects.backlog < before)
     }
 
-    /// Whether the Directory is now what Clerk is, as far as the run can tell.
+    /// Whether the Directory agrees with Clerk, as far as the run can tell.
     pub fn is_in_sync(&self) -> bool {
         let drift = Kind::ALL.into_iter().map(|kind| self.tally.get(kind).drift);
         let is_open = |drift: Drift| match self.mode {
@@ -397,11 +395,11 @@ mod tests {
         let said = |runs: &[Run], basis| Run::passed_over(runs, Mode::Repair, basis, now).map(|said| said.settings);
         assert_eq!(said(std::slice::from_ref(&run), &other), Some(vec!["MIRROR".to_owned()]));
         assert_eq!(said(std::slice::from_ref(&run), &basis), None);
-        // Of an earlier version nothing is known, so it is passed over, too.
+        // The settings of an earlier version's run are unknown, so it is not continued either.
         let earlier = complete(Mode::Repair);
         assert!(!earlier.can_resume(Mode::Repair, &basis, now));
         assert_eq!(said(&[earlier], &basis), Some(vec![]));
-        // What is over, and what a later run has replaced, needs no word.
+        // A finished run, and a run that a later one has replaced, are not reported.
         let mut over = run.clone();
         over.finish(now);
         assert_eq!(said(&[over, run], &other), None);
@@ -427,7 +425,7 @@ mod tests {
         let mut run = run.approve();
         run.absent = PerKind { user: 30, organization: 1, membership: 0 };
         assert!(!run.must_be_approved(Kind::User));
-        // The deletion of the only organization was not pending then, so nobody has approved it.
+        // The deletion of the only organization was not pending then, so it is not approved.
         assert!(run.must_be_approved(Kind::Organization));
         run.absent.user = 31;
         assert!(run.must_be_approved(Kind::User));

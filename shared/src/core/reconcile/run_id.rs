@@ -1,4 +1,4 @@
-//! The name of a run.
+//! The id of a run.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,12 +11,12 @@ use time::macros::format_description;
 
 use crate::core::millis::Millis;
 
-/// The name of a run: its start, as `2026-11-25T03:00:00.000Z`. Names sort by time.
+/// The id of a run: its start, such as `2026-11-25T03:00:00.000Z`. Ids sort by time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RunId(String);
 
-/// A string that names no run.
+/// A string that is not the id of a run.
 #[derive(Debug, Error)]
 #[error("a run id must be the start time of the run, such as 2026-11-25T03:00:00.000Z")]
 pub struct InvalidRunId;
@@ -25,14 +25,14 @@ const FORMAT: &[FormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
 impl RunId {
-    /// The name of the run that begins at `start`.
+    /// The id of the run that begins at `start`.
     pub fn at(start: Millis) -> RunId {
         let start = i128::from(start.get()) * 1_000_000;
         let start = OffsetDateTime::from_unix_timestamp_nanos(start).unwrap_or(OffsetDateTime::UNIX_EPOCH);
         RunId(start.format(FORMAT).unwrap_or_default())
     }
 
-    /// The name as it is written.
+    /// The id as a string.
     pub fn as_str(&self) -> &str {
         &self.0
     }

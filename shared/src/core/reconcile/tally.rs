@@ -1,4 +1,4 @@
-//! What a run counts: what it found, what it did about it, what that has cost.
+//! The counts of a run: what it found, what it did, and what that cost.
 
 use std::ops::Add;
 
@@ -7,33 +7,33 @@ use serde::{Deserialize, Serialize};
 use super::presence::Presence;
 use crate::core::mirror::rule::Outcome;
 
-/// What a run found and did about one kind.
+/// What a run found and did for one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Tally {
-    /// Rows that were stored as Clerk shows them.
+    /// Rows that agree with Clerk.
     pub unchanged: u64,
-    /// Rows written that were not stored before.
+    /// Rows that were created.
     pub created: u64,
-    /// Rows written over older ones.
+    /// Rows that replaced older ones.
     pub updated: u64,
-    /// Tombstones written after a proof of absence.
+    /// Tombstones that were written after a confirmed absence.
     pub deleted: u64,
     /// Memberships deleted because their user or organization is deleted.
     pub cascade_deleted: u64,
-    /// Absences that wait for an operator.
+    /// Deletions that are pending approval.
     pub pending_approval: u64,
-    /// Live rows that were stored within a quarter of an hour before the run, and that Clerk's list does not show: the list
-    /// may lag, or the event of the end is on its way. A later run looks again.
+    /// Live rows that were stored less than 15 minutes before the run, and that Clerk's list does not contain: the list
+    /// may lag, or the deletion event is still being delivered. A later run checks them again.
     pub unconfirmed: u64,
-    /// What was found wrong, repaired or not.
+    /// The differences, repaired or not.
     pub drift: Drift,
 }
 
-/// Names the kinds of drift, in the order in which they are shown, and who ends each: a run, or an operator.
+/// Defines the kinds of drift in the order of the report, and who resolves each: a run, or an operator.
 macro_rules! kinds_of_drift {
     ($($(#[$meaning:meta])* $kind:ident by $who:ident,)*) => {
-        /// What was found wrong, by kind of drift. A run repairs most kinds, unless it only reports.
+        /// The differences by kind of drift. A run repairs most kinds, unless it only reports.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(default)]
         pub struct Drift {
@@ -62,7 +62,7 @@ macro_rules! kinds_of_drift {
     };
 }
 
-/// Who ends a difference.
+/// Who resolves a difference.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum EndedBy {
     Run,
@@ -95,30 +95,29 @@ kinds_of_drift! {
 }
 
 impl Drift {
-    /// How many differences a run ends.
+    /// The number of differences that a run repairs.
     pub fn repairable(&self) -> u64 {
         self.ended_by(EndedBy::Run)
     }
 
-    /// How many differences only an operator ends.
+    /// The number of differences that only an operator can resolve.
     pub fn for_operators(&self) -> u64 {
         self.ended_by(EndedBy::Operator)
     }
 
-    /// Whether there are differences that only an operator ends.
+    /// Whether there are differences that only an operator can resolve.
     pub fn is_for_operators(&self) -> bool {
         self.for_operators() > 0
     }
 }
 
 impl Tally {
-    /// Counts what was found of one row.
+    /// Counts the result for one row.
     pub fn count(&mut self, found: Presence) {
         *self.counter(found) += 1;
     }
 
-    /// Takes back what was counted of a row that could not be repaired after all, and that is counted as what keeps it from
-    /// that.
+    /// Removes the count of a row that could not be repaired after all; the reason is counted instead.
     pub fn take_back(&mut self, found: Presence) {
         let of = self.counter(found);
         *of = of.saturating_sub(1);
@@ -136,12 +135,12 @@ impl Tally {
         }
     }
 
-    /// Counts what became of what was found.
+    /// Counts the outcome of a repair.
     pub fn settle(&mut self, found: Presence, outcome: Outcome) {
         match (outcome, found) {
             (Outcome::Applied, Presence::Missing) => self.created += 1,
             (Outcome::Applied, _) => self.updated += 1,
-            // Somebody was faster, or Clerk has changed its mind.
+            // Another writer was faster, or Clerk's state has changed.
             (Outcome::Duplicate | Outcome::Superseded | Outcome::Tie | Outcome::Unproven, _) => self.unchanged += 1,
         }
     }
@@ -164,55 +163,55 @@ impl Add for Tally {
     }
 }
 
-/// What should have followed from changes, as a lost stream leaves it, and how much of it a run could not do either.
+/// The pending effects, such as after a failure of the stream, and how many of them the run could not complete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PendingEffects {
     /// Users and memberships without their record in Profiles.
     pub profiles: u64,
-    /// Ended users and organizations whose consequences were not all done.
+    /// Deleted users and organizations whose effects are not complete.
     pub tombstones: u64,
     /// Users whose metadata in Clerk lacks the id or the role.
     pub links: u64,
     /// Those of them about whom Clerk was asked, and who lack nothing any more.
     pub linked: u64,
-    /// Those of them whom a run that writes back so many at most leaves to the next one. As long as they become fewer from run
-    /// to run, that is as it should be.
+    /// Those of them that a run with a limit leaves to the next one. That is normal as long as the number decreases
+    /// from run to run.
     pub backlog: u64,
-    /// Users whom Clerk did not have any more when their metadata were to be written.
+    /// Users whom Clerk did not have any more when their metadata should be written.
     pub gone: u64,
-    /// Users whose metadata holds another id: an operator must look.
+    /// Users whose metadata contains another internal id: an operator must check them.
     pub conflicts: u64,
-    /// Of all this, what is left to the next run.
+    /// The number of these effects that the run did not complete.
     pub left: u64,
-    /// Deleted users whose data wait for the end of the grace period: that is as it should be.
+    /// Deleted users within the grace period: that is normal.
     pub waiting: u64,
-    /// Deleted users whose grace period was over, and whose data were removed.
+    /// Deleted users whose grace period was over, and who were purged.
     pub purged: u64,
 }
 
 impl PendingEffects {
-    /// Whether something is left, for another run or for an operator.
+    /// Whether effects remain, for another run or for an operator.
     pub fn is_left(&self) -> bool {
         self.left + self.conflicts > 0
     }
 
-    /// Whether anything should have been done before, by this run or by a better one.
+    /// Whether there were effects that should have been complete before this run.
     pub fn is_any(&self) -> bool {
         *self != PendingEffects { waiting: self.waiting, gone: self.gone, ..PendingEffects::default() }
     }
 }
 
-/// What a run has cost, all its invocations together.
+/// The cost of a run, for all its invocations together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Cost {
-    /// Requests to Clerk, repeated ones included.
+    /// Requests to Clerk, with repeats.
     pub clerk_calls: u64,
     /// DynamoDB read units.
     pub read_units: f64,
     /// DynamoDB write units.
     pub write_units: f64,
-    /// Time at work, in ms.
+    /// Working time, in ms.
     pub milliseconds: u64,
 }

@@ -1,7 +1,7 @@
-//! Session tokens: what a verified token must say before anybody is believed to be its user.
+//! Rules for the claims of a session token whose signature is valid.
 //!
-//! The signature is checked elsewhere, and first. Source of the rules: Clerk, "Manual JWT verification" and "Session
-//! tokens" (versions 1 and 2), and Clerk's own SDK where those are silent.
+//! The signature is checked elsewhere, before. Source of the rules: Clerk, "Manual JWT verification" and "Session
+//! tokens" (versions 1 and 2), and Clerk's own SDK for what those leave open.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -13,45 +13,43 @@ use crate::core::controls::{Invariant, guards};
 use crate::core::id::{EntityId, OrganizationId, PerKind, UserId};
 use crate::core::millis::Millis;
 
-/// By how much the clock of this machine may differ from Clerk's, in seconds.
+/// The maximum difference between this machine's clock and Clerk's, in seconds.
 pub const SKEW_SECONDS: u32 = 5;
-/// The categories of tokens that open a session: a session's own, and the one that some instances give to all their
-/// tokens.
-/// Templates (`cl_B7d4PD222AAA`) and machines sign with the same key. Source: clerk/javascript,
+/// The categories of session tokens: the category of sessions, and the one that some instances give to all their
+/// tokens. Tokens of templates (`cl_B7d4PD222AAA`) and machines are signed with the same key. Source: clerk/javascript,
 /// `packages/backend/src/tokens/jwtCategories.ts`.
 const SESSION_CATEGORIES: [&str; 2] = ["cl_B7d4PD111AAA", "cl_I7d4PD111III"];
 /// The category of machine tokens.
 const MACHINE_CATEGORY: &str = "cl_B7d4PD333AAA";
 
-/// What a deployment accepts.
+/// The rules of a deployment.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// The addresses of the instance's Frontend API: its own, a proxy's, those of satellite domains.
+    /// The URLs of the instance's Frontend API: its own, those of proxies and of satellite domains.
     pub issuers: Vec<String>,
-    /// The sites whose tokens are accepted; empty for any.
+    /// The allowed origins; empty for any.
     pub origins: Origins,
-    /// Whether a token that names no origin is accepted.
+    /// Whether a token without the claim `azp` is accepted.
     pub allow_missing_azp: bool,
     /// See [`SKEW_SECONDS`].
     pub skew_seconds: u32,
 }
 
-/// What kind of request brings a token.
+/// The kind of the request with the token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visit {
-    /// A call of a page's or an application's.
+    /// A request of a page or an application.
     Call,
-    /// A browser that goes from one page to the next and brings its cookie. It sends no `Origin` on its way to Clerk,
-    /// so
-    /// Clerk's token may name no site. Only for routes that answer nothing about the user.
+    /// A browser that navigates to a page and sends its cookie. It sent no `Origin` to Clerk, so the token may have no
+    /// `azp`. Only for routes that return nothing about the user.
     Navigation,
 }
 
-/// Why a token is refused, by the rule that it breaks.
+/// Why a token is rejected, by the violated rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error, IntoStaticStr)]
 #[strum(const_into_str)]
 pub enum Rejection {
-    /// No token at all.
+    /// There is no token.
     #[error("the request contains no session token")]
     #[strum(serialize = "session_missing")]
     Missing,
@@ -59,7 +57,7 @@ pub enum Rejection {
     #[error("the token is not a JWT")]
     #[strum(serialize = "token_malformed")]
     Malformed,
-    /// Signed otherwise than by RS256.
+    /// The algorithm is not RS256.
     #[error("the token's algorithm is not RS256")]
     #[strum(serialize = "token_algorithm")]
     Algorithm,
@@ -75,23 +73,23 @@ pub enum Rejection {
     #[error("the token is not a session token")]
     #[strum(serialize = "token_type")]
     Type,
-    /// Signed by the instance, but for another purpose than a session, such as a JWT template's.
-    #[error("the token's category is not a session")]
+    /// Signed by the instance, but not as a session token, such as the token of a JWT template.
+    #[error("the token's category (header cat) is not that of a session token")]
     #[strum(serialize = "token_category")]
     Category,
-    /// Its header asks for extensions that nobody here understands.
+    /// Its header requires extensions that Rollcall does not support.
     #[error("the token's header contains critical extensions")]
     #[strum(serialize = "token_critical")]
     Critical,
     #[error("the token contains no session id")]
     #[strum(serialize = "token_session")]
     SessionId,
-    /// Cookies of one name with good sessions of different users: one of them was planted.
+    /// Cookies of one name contain valid sessions of different users: another site has set one of them.
     #[error("the request contains session cookies of different users")]
     #[strum(serialize = "session_ambiguous")]
     Ambiguous,
-    /// A machine's token, which stands for no user.
-    #[error("a machine token is not a session token")]
+    /// A machine token, which belongs to no user.
+    #[error("the request contains a machine token instead of a session token")]
     #[strum(serialize = "token_machine")]
     Machine,
     #[error("the token contains no user id")]
@@ -110,7 +108,7 @@ pub enum Rejection {
     #[error("the token has an unknown issuer")]
     #[strum(serialize = "token_issuer")]
     Issuer,
-    /// Made for another site.
+    /// Issued for another origin.
     #[error("the token was issued for an origin that is not allowed")]
     #[strum(serialize = "token_origin")]
     AuthorizedParty,
@@ -121,53 +119,53 @@ pub enum Rejection {
 }
 
 impl Rejection {
-    /// The machine-readable name of the broken rule.
+    /// The machine-readable name of the violated rule.
     pub fn code(self) -> &'static str {
         self.into_str()
     }
 }
 
-/// A session that has passed every rule.
+/// A session whose token passed all rules.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Session {
     pub user: UserId,
     /// The active organization, if there is one.
     pub organization: Option<ActiveOrganization>,
-    /// The application's id of the user, under `dbId`.
+    /// The internal id of the user, claim `dbId`.
     pub db_id: Claim,
-    /// The user's role, under `role`.
+    /// The user's role, claim `role`.
     pub role: Claim,
-    /// Who acts in the user's name, if somebody else does: a user's id, or `unknown`.
+    /// The impersonator, if there is one: a user's id, or `unknown`.
     pub actor: Option<String>,
-    /// How long ago, in minutes, the user last proved the first factor; nothing if never or not known.
+    /// The minutes since the user last verified the first factor; nothing if never or unknown.
     pub first_factor_age: Option<u32>,
     /// When the token was issued, in seconds of Unix time; nothing if the token does not say.
     pub issued_at: Option<u64>,
 }
 
-/// A claim that Rollcall's guide puts under `metadata`. At the top another product may have put its own under the same
-/// name.
+/// A claim that Rollcall's guide puts under `metadata`. At the top level another product may have put its own under the
+/// same name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claim {
-    /// Under `metadata`.
+    /// The value under `metadata`.
     pub metadata: Option<String>,
     pub top: Option<String>,
 }
 
 impl Claim {
-    /// The claim, if there is one: at the top only a value that is known counts.
+    /// The claim, if there is one: at the top level only a known value counts.
     pub fn known(&self, is_known: impl FnOnce(&str) -> bool) -> Option<&str> {
         self.metadata.as_deref().or_else(|| self.top.as_deref().filter(|value| is_known(value)))
     }
 }
 
 impl Session {
-    /// Whether somebody else acts in the user's name.
+    /// Whether the session is an impersonation.
     pub fn is_impersonated(&self) -> bool {
         self.actor.is_some()
     }
 
-    /// What the session is about: the user, and the active organization with the user's membership of it.
+    /// The entities of the session: the user, the active organization and the user's membership in it.
     pub fn entities(&self) -> PerKind<Option<EntityId>> {
         let organization = self.organization.as_ref().map(|organization| organization.id.clone());
         let membership = organization.clone().map(|organization| {
@@ -182,26 +180,26 @@ impl Session {
     }
 }
 
-/// The organization that the user works in, as the token says.
+/// The active organization of the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActiveOrganization {
     pub id: OrganizationId,
-    /// Its part of a URL.
+    /// The organization's part of a URL.
     pub slug: Option<String>,
     /// The role, such as `org:admin`, in both versions of the token.
     pub role: Option<String>,
-    /// What the role allows, such as `org:teams:read`.
+    /// The permissions, such as `org:teams:read`.
     pub permissions: Vec<String>,
 }
 
-/// The header of a token, as far as the rules look at it.
+/// The header of a token, as far as the rules use it.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Header {
-    /// How it is signed.
+    /// The algorithm.
     pub alg: Option<String>,
     pub kid: Option<String>,
     typ: Option<String>,
-    // Present even if null: only a header without it is one from before there were categories.
+    // `Some` even if null: only a header without it is from the time before categories.
     #[serde(default, deserialize_with = "present")]
     cat: Option<Value>,
     #[serde(default, deserialize_with = "present")]
@@ -212,7 +210,7 @@ fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Value>, D::Erro
     Value::deserialize(value).map(Some)
 }
 
-/// The claims of a token whose signature has been checked, and nothing else.
+/// The claims of a token whose signature is valid.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Claims {
     sub: Option<Value>,
@@ -231,14 +229,14 @@ pub struct Claims {
     org_slug: Option<String>,
     org_role: Option<String>,
     org_permissions: Option<Vec<String>>,
-    // An application may have put anything under these names: what is no text is no claim of Rollcall's.
+    // An application may use these names for other values: a value that is not text is not a claim of Rollcall.
     #[serde(rename = "dbId")]
     db_id: Option<Value>,
     role: Option<Value>,
     metadata: Option<Value>,
 }
 
-/// The organization as version 2 writes it.
+/// The organization in version 2.
 #[derive(Clone, Debug, Deserialize)]
 struct Organization {
     id: OrganizationId,
@@ -248,11 +246,11 @@ struct Organization {
     fpm: Option<String>,
 }
 
-/// Applies every rule but the signature's, in the order in which a client can do something about them.
+/// Applies all rules but the signature's, in the order in which a client can correct them.
 ///
 /// # Errors
 ///
-/// [`Rejection`], the first rule that is broken.
+/// [`Rejection`], the first violated rule.
 pub fn check(header: &Header, claims: Claims, rules: &Rules, visit: Visit, now: Millis) -> Result<Session, Rejection> {
     if header.typ.as_deref() != Some("JWT") {
         return Err(Rejection::Type);
@@ -307,7 +305,7 @@ fn session(user: UserId, claims: Claims) -> Session {
         Claim { metadata: text(claims.metadata.as_ref().and_then(|metadata| metadata.get(name))), top: text(top) }
     };
     let (db_id, role) = (claim(claims.db_id.as_ref(), "dbId"), claim(claims.role.as_ref(), "role"));
-    // Whoever made the token chose what stands there: only an id is shown and logged.
+    // The creator of the token chose this value: it is returned and logged only if it is an id.
     let actor = claims.act.as_ref().filter(|act| !act.is_null()).map(|act| {
         let id = act.get("sub").and_then(Value::as_str).and_then(|id| id.parse::<UserId>().ok());
         let id = id.filter(|id| id.as_str().starts_with("user_"));
@@ -331,9 +329,8 @@ fn session(user: UserId, claims: Claims) -> Session {
     Session { user, organization, db_id, role, actor, first_factor_age, issued_at }
 }
 
-/// The permissions of version 2: for the i-th feature that belongs to the organization, `fpm` holds a mask over the
-/// names in
-/// `per`, lowest bit first. A mask that cannot be read grants nothing.
+/// The permissions of version 2: for the i-th feature of the organization, `fpm` contains a bit mask over the names in
+/// `per`, lowest bit first. An unreadable mask grants nothing.
 fn permissions(organization: &Organization, features: &str) -> Vec<String> {
     let names: Vec<&str> = split(organization.per.as_deref()).collect();
     let features = split(Some(features)).filter_map(|feature| {

@@ -1,8 +1,8 @@
-//! Session cookies: which of a browser's cookies may hold the session of this instance.
+//! Session cookies: selects the cookies that may contain a session of this instance.
 //!
-//! Clerk's frontend stores a session token as `__session_<suffix>` and, for older servers, as `__session`. The suffix is
-//! worked out from the instance's publishable key. Cookies of other suffixes belong to other instances: a page of a sibling
-//! subdomain may have set them, so they never count.
+//! Clerk's frontend stores a session token as `__session_<suffix>` and, for older servers, as `__session`. The suffix
+//! is computed from the instance's publishable key. Cookies with other suffixes belong to other instances: a page of a
+//! sibling subdomain may have set them, so they never count.
 
 use std::collections::BTreeSet;
 
@@ -13,14 +13,15 @@ use url::Url;
 
 /// The cookie without a suffix.
 const BARE: &str = "__session";
-/// How much of the session cookies is looked at, in bytes. API Gateway passes 10 KB of headers on, so there it is all.
+/// The maximum size of session cookies that is read, in bytes. API Gateway accepts 10 KB of headers, so there it covers
+/// all.
 const MAX_BYTES: usize = 64 * 1024;
 
 /// The names of an instance's session cookie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionCookies(BTreeSet<String>);
 
-/// The publishable key of an instance. It is public, and names the Frontend API.
+/// The publishable key of an instance. It is public, and contains the host of the Frontend API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublishableKey(String);
 
@@ -32,7 +33,7 @@ impl PublishableKey {
         (host.len() > 1 && host.ends_with(b"$")).then(|| PublishableKey(text.to_owned()))
     }
 
-    /// What Clerk appends to its cookies' names. Source: clerk/javascript, `packages/shared/src/keys.ts`.
+    /// The suffix of Clerk's cookies. Source: clerk/javascript, `packages/shared/src/keys.ts`.
     pub fn suffix(&self) -> String {
         let mut suffix = URL_SAFE.encode(sha1_smol::Sha1::from(self.0.as_bytes()).digest().bytes());
         suffix.truncate(8);
@@ -41,13 +42,13 @@ impl PublishableKey {
 }
 
 impl SessionCookies {
-    /// The name that a publishable key gives.
+    /// The cookie name for a publishable key.
     pub fn of_key(key: &PublishableKey) -> SessionCookies {
         SessionCookies(BTreeSet::from([name(key)]))
     }
 
-    /// The names that follow from the addresses of the Frontend API: of a development and of a production instance, each
-    /// with and without base64's padding, as both forms of a key are in use.
+    /// The cookie names for the URLs of the Frontend API: for a development and for a production instance, each with
+    /// and without base64's padding, as both forms of a key are in use.
     pub fn of_issuers(issuers: &[String]) -> SessionCookies {
         let hosts = issuers.iter().filter_map(|issuer| {
             let url = Url::parse(issuer).ok()?;
@@ -63,9 +64,9 @@ impl SessionCookies {
         SessionCookies(names.collect())
     }
 
-    /// The tokens that may be the session, the one that claims to be the newest first: those of this instance's own cookie,
-    /// and only where there is none those of the cookie without a suffix. A browser sends several cookies of one name if
-    /// they were set for different paths or domains.
+    /// The tokens that may be the session, the one that claims to be the newest first: those of this instance's own
+    /// cookie, and only if there is none, those of the cookie without a suffix. A browser sends several cookies of one
+    /// name if they were set for different paths or domains.
     pub fn candidates<'a>(&self, cookies: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<&'a str> {
         let (mut own, mut bare) = (Vec::new(), Vec::new());
         for (name, token) in cookies.filter(|(_, token)| !token.is_empty()) {
@@ -92,7 +93,7 @@ fn name(key: &PublishableKey) -> String {
     format!("{BARE}_{}", key.suffix())
 }
 
-/// When a token says that it was issued. Nothing of it is verified yet: it orders the attempts and decides nothing else.
+/// The token's claimed time of issue. It is not verified yet: it only orders the attempts.
 fn claimed_time(token: &str) -> f64 {
     #[derive(Deserialize)]
     struct Issued {

@@ -1,5 +1,5 @@
-//! Who calls: [`cookies`] finds the token, [`claims`] holds every rule about it, [`origins`] names the sites that may call.
-//! [`problems`] says each refusal in words.
+//! Authenticates the caller of an HTTP request: [`cookies`] selects the token, [`claims`] has the rules, [`origins`]
+//! the allowed origins, [`problems`] the error texts.
 
 pub mod claims;
 pub mod cookies;

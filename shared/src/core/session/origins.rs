@@ -1,45 +1,46 @@
-//! The sites of an application: the origins that `ALLOWED_ORIGINS` lists, exact ones and patterns for subdomains.
+//! The allowed origins: the entries of `ALLOWED_ORIGINS`, exact origins and patterns for subdomains.
 
 use url::Url;
 
-/// Schemes of applications that are no web pages and whose origin is `scheme://host` all the same. Other schemes are
-/// refused: most of them are a misspelt `https`.
+/// Schemes of apps that are no web pages, with origins of the form `scheme://host`. Other schemes are rejected: most of
+/// them are a misspelt `https`.
 const APP_SCHEMES: [&str; 7] =
     ["app", "capacitor", "chrome-extension", "ionic", "moz-extension", "safari-web-extension", "tauri"];
 
-/// One site, or all direct subdomains of one.
+/// One origin, or all direct subdomains of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Origin {
     /// An origin as browsers write it.
     Exact(String),
-    /// `https://*.example.com`: one label in the place of the star.
+    /// `https://*.example.com`: one label for the star.
     Subdomains { scheme: String, rest: String },
 }
 
-/// The sites of an application.
+/// The allowed origins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origins(Vec<Origin>);
 
 impl Origins {
-    /// Origins, separated by commas or white space: scheme, host, and port unless it is the default one. A star may stand
-    /// for the first label of a host. Nothing if there is none, or one that no browser would write.
+    /// Origins, separated by commas or white space: scheme, host, and port unless it is the default one. A star may
+    /// stand for the first label of a host. Nothing if the list is empty, or if an entry is not an origin as browsers
+    /// write it.
     pub fn parse(text: &str) -> Option<Origins> {
         let listed = text.split([' ', ',', '\t', '\n']).filter(|origin| !origin.is_empty());
         let origins: Vec<Origin> = listed.map(Origin::parse).collect::<Option<_>>()?;
         (!origins.is_empty()).then_some(Origins(origins))
     }
 
-    /// Whether none is listed.
+    /// Whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether an origin, as a browser or a token writes it, is one of these.
+    /// Whether an origin, as a browser or a token writes it, is allowed.
     pub fn allow(&self, origin: &str) -> bool {
         self.0.iter().any(|known| known.allows(origin))
     }
 
-    /// The first web site that is listed without a star.
+    /// The first web origin without a star.
     pub fn home(&self) -> Option<&str> {
         self.0.iter().find_map(|origin| match origin {
             Origin::Exact(origin) if origin.starts_with("http") => Some(origin.as_str()),
@@ -57,7 +58,7 @@ impl Origin {
             return (!host.is_empty() && host.bytes().all(allowed)).then(|| Origin::Exact(text.to_owned()));
         }
         if let Some(rest) = host.strip_prefix('*') {
-            // As a whole label, above a domain of at least two, or above localhost.
+            // As a whole label, before a domain of at least two labels, or before localhost.
             let domain = rest.strip_prefix('.')?;
             let name = domain.split(':').next().unwrap_or_default();
             let is_domain = name == "localhost" || name.split('.').filter(|label| !label.is_empty()).count() >= 2;

@@ -1,9 +1,9 @@
-//! What a caller without a good session is told: which rule the token breaks, and what to do. Never the token.
+//! Error texts for callers without a valid session: the violated rule, and what to do. They never contain the token.
 
 use super::claims::Rejection;
 use crate::core::problem::Problem;
 
-/// The request came with a cookie and may change something, but from a page of another site.
+/// The request has a session cookie and may change something, but comes from a page of another site.
 pub const ORIGIN_NOT_ALLOWED: Problem = Problem {
     status: 403,
     code: "origin_not_allowed",
@@ -12,7 +12,7 @@ pub const ORIGIN_NOT_ALLOWED: Problem = Problem {
              send the token as Authorization: Bearer.",
 };
 
-/// Nobody can be let in, as the keys to check tokens with cannot be had.
+/// No caller can be authenticated, because the signing keys cannot be fetched.
 pub const KEYS_UNAVAILABLE: Problem = Problem {
     status: 503,
     code: "session_keys_unavailable",
@@ -20,7 +20,7 @@ pub const KEYS_UNAVAILABLE: Problem = Problem {
     detail: "The signing keys of the Clerk instance cannot be fetched. Try again in a few seconds.",
 };
 
-/// What somebody who looks at a page can do about any of these.
+/// What the user of a page can do about any of these.
 pub const FOR_USERS: &str = "You are not signed in, or your session could not be verified. Go back to the \
                              application, sign in and try again.";
 
@@ -57,10 +57,12 @@ pub fn problem(rejection: Rejection) -> Problem {
         Rejection::Machine => "Machine tokens are not accepted. Send the session token of a user.",
         Rejection::Subject => "The token contains no user id (sub).",
         Rejection::Expired => {
-            "The token has expired. Get a new token from Clerk; a session token is valid for one \
-                               minute."
+            "The token has expired. Get a new token from Clerk; a session token is valid for one minute."
         }
-        Rejection::NotYetValid => "The token is not valid yet. Check the system clocks.",
+        Rejection::NotYetValid => {
+            "The token is not valid yet (claim nbf). Try again in a few seconds. If that fails, correct the clock of \
+             this server."
+        }
         Rejection::IssuedInFuture => "The token was issued in the future. Check the system clocks.",
         Rejection::Issuer => {
             "The token's issuer (iss) is not in CLERK_ISSUER. If the token belongs to this Clerk instance (proxied \

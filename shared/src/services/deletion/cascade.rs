@@ -1,8 +1,7 @@
-//! The end of a user or an organization, carried to the memberships.
+//! The cascade: deletes the memberships of a deleted user or organization.
 //!
-//! Readers honour the one tombstone at once; this only makes the rows say so, too. Each write checks that the parent
-//! is
-//! still exactly that tombstone, so an undo stops it, and doing it again changes nothing.
+//! Readers honour the tombstone of the parent at once; the cascade brings the rows into agreement. Each write checks
+//! that the parent is still exactly that tombstone, so an undo stops the cascade, and a repetition changes nothing.
 use crate::adapters::dynamo::directory::Directory;
 use crate::adapters::dynamo::directory::write::{ClerkId, PutUnder};
 use crate::adapters::dynamo::error::StoreError;
@@ -16,71 +15,70 @@ use crate::core::mirror::roles::Roles;
 use crate::core::mirror::rule::{Exact, Guard};
 use crate::core::mirror::tombstone::{Deletion, DeletionPolicy};
 
-/// Attempts at ending a membership whose item, or whose parent, is changing.
+/// Attempts at deleting a membership if its row, or its parent's, is changing.
 const MAX_ATTEMPTS: usize = 4;
 
-/// What carrying an end on needs.
+/// The dependencies of a cascade.
 pub struct Cascade {
-    /// The copy of Clerk.
+    /// The Directory.
     pub directory: Directory,
-    /// Whose copy this is.
+    /// The configured instance.
     pub instance: InstanceId,
     pub deletion: DeletionPolicy,
-    /// What time it is.
+    /// The clock.
     pub clock: Clock,
 }
 
-/// What became of one membership.
+/// The result for one membership.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum One {
-    /// It has ended, at this rank and for so many write units.
+    /// The membership is deleted, with this rank.
     Ended {
         rank: Rank,
         /// Write units, the check included.
         units: f64,
     },
-    /// There is nothing to end any more, or its parent lives again.
+    /// The membership is deleted already, or its parent is live again.
     Nothing,
-    /// Others were faster, every time.
+    /// Other writers have changed the row at every attempt.
     Busy,
 }
 
-/// What became of a tombstone's consequences.
+/// The result of the effects of a tombstone.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Finished {
-    /// Memberships that have ended.
+    /// Memberships that were deleted.
     pub ended: u64,
     /// Write units.
     pub units: f64,
-    /// What is left to do.
+    /// The effects that remain.
     pub left: Remaining,
 }
 
-/// How far the consequences of a tombstone have come.
+/// Which effects of a tombstone remain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Remaining {
-    /// All is done, and the tombstone says so.
+    /// None, and the tombstone is marked as finished.
     #[default]
     Nothing,
-    /// The memberships are deleted. The data of the user are left, which [`super::purge`] removes.
+    /// The memberships are deleted. The user's data remain, which [`super::purge`] removes.
     UserData,
-    /// It is not that tombstone any more, and whoever has changed it has consequences of its own; or it was marked
-    /// already.
+    /// None: the stored row is not this tombstone any more, and the new row has its own effects; or the tombstone was
+    /// finished already.
     Superseded,
-    /// The deadline was reached. What is done is not done again.
+    /// The deadline was reached. The next attempt continues from there.
     Deadline,
-    /// A membership was changing all the time, or cannot be read.
+    /// A membership was changing at every attempt, or cannot be read.
     Memberships,
 }
 
 impl Cascade {
-    /// Ends all memberships of a user or an organization that has ended, unless the deadline is over before. When that
-    /// is done it
-    /// marks the tombstone, but for a user's of whom something is to be removed.
+    /// Deletes all memberships of a deleted user or organization, until the deadline. Then it marks the tombstone as
+    /// finished, except a user's if data must be purged.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: what is done stays done.
+    /// [`StoreError`]: the deleted memberships stay deleted.
     pub async fn finish(&self, tombstone: &Item, deadline: Deadline) -> Result<Finished, StoreError> {
         let mut finished = Finished::default();
         let (mut parent, mut from, mut is_whole) = (tombstone.clone(), None, true);
@@ -102,12 +100,12 @@ impl Cascade {
                         finished.units += units;
                         finished.ended += u64::try_from(live.len()).unwrap_or(u64::MAX);
                     }
-                    PutUnder::Refused => {
+                    PutUnder::ConditionFailed => {
                         is_whole &= self.end_each(live, &parent, &mut finished).await?;
                         let now =
                             self.directory.read(std::slice::from_ref(&parent.key)).await?.items.remove(&parent.key);
                         match now.filter(Item::is_deleted) {
-                            // A second deletion of it is as good.
+                            // A second tombstone of the same parent has the same effects.
                             Some(now) => parent = now,
                             None => return Ok(Finished { left: Remaining::Superseded, ..finished }),
                         }
@@ -134,17 +132,17 @@ impl Cascade {
         }
     }
 
-    /// All of a page in one transaction.
+    /// Deletes the memberships of a page in one transaction.
     async fn end_together(&self, live: &[Item], parent: &Item) -> Result<PutUnder, StoreError> {
         let tombstones: Option<Vec<(Item, Guard)>> = live.iter().map(|item| self.tombstone(item, parent)).collect();
         match tombstones {
             Some(tombstones) => self.directory.put_under(&tombstones, parent).await,
-            // Whose it is cannot be told of one of them.
-            None => Ok(PutUnder::Refused),
+            // One of the rows lacks the ids of its membership.
+            None => Ok(PutUnder::ConditionFailed),
         }
     }
 
-    /// Each of a page by itself: something about one of them was not as it was read.
+    /// Deletes the memberships of a page one by one, because one of them, or the parent, has changed since the read.
     async fn end_each(&self, live: Vec<Item>, parent: &Item, finished: &mut Finished) -> Result<bool, StoreError> {
         let mut is_whole = true;
         for item in live {
@@ -160,7 +158,7 @@ impl Cascade {
         Ok(is_whole)
     }
 
-    /// Ends a membership because its user or its organization has ended.
+    /// Deletes a membership because its user or its organization is deleted.
     ///
     /// # Errors
     ///
@@ -176,13 +174,13 @@ impl Cascade {
             let Some(tombstone) = self.tombstone(&stored, &ended) else {
                 let key = stored.key.made_here();
                 let (pk, sk) = (key.map(|key| &key.pk), key.map(|key| &key.sk));
-                tracing::error!(pk, sk, "the ids of a membership cannot be read");
+                tracing::error!(pk, sk, "the ids of a membership cannot be read; it was not deleted");
                 return Ok(One::Busy);
             };
             let rank = tombstone.0.rank;
             match self.directory.put_under(&[tombstone], &ended).await? {
                 PutUnder::Applied { units } => return Ok(One::Ended { rank, units }),
-                PutUnder::Refused => {
+                PutUnder::ConditionFailed => {
                     let mut now = self.directory.read(&[stored.key.clone(), ended.key.clone()]).await?;
                     (item, parent) = (now.items.remove(&stored.key), now.items.remove(&ended.key));
                 }
@@ -191,7 +189,7 @@ impl Cascade {
         Ok(One::Busy)
     }
 
-    /// Ends a membership if its user or its organization has ended; nothing if both live, or are not known.
+    /// Deletes a membership if its user or its organization is deleted; nothing if both are live or not stored.
     ///
     /// # Errors
     ///
@@ -206,9 +204,8 @@ impl Cascade {
         }
     }
 
-    /// Takes the user's id of Clerk's out of the tombstones of all memberships of a user who is about to be finished,
-    /// and marks
-    /// them. Answers whether that is all of them.
+    /// Removes Clerk's id from the tombstones of all memberships of a user whose tombstone is about to be finished, and
+    /// marks them as finished. Returns whether all of them are done.
     ///
     /// # Errors
     ///
@@ -227,9 +224,8 @@ impl Cascade {
         }
     }
 
-    /// Does that with one of them. Somebody else may have marked it meanwhile, or it has ended once more: what is
-    /// stored counts.
-    /// One that lives again is not done.
+    /// Does the same for one of them. If the row has changed meanwhile, the stored row counts: a finished one is done,
+    /// a live one is not.
     async fn forget_member(&self, membership: &Item) -> Result<bool, StoreError> {
         let mut stored = membership.clone();
         for _ in 0..MAX_ATTEMPTS {
@@ -242,14 +238,14 @@ impl Cascade {
             let mut now = self.directory.read(std::slice::from_ref(&stored.key)).await?;
             match now.items.remove(&stored.key) {
                 Some(item) => stored = item,
-                // Gone is as good; what cannot be read is not done.
+                // A missing row is done; an unreadable one is not.
                 None => return Ok(now.unreadable.is_empty()),
             }
         }
         Ok(false)
     }
 
-    /// Does the same with one tombstone of a membership that has come after its user was finished.
+    /// Does the same for one membership whose tombstone was written after its user's was finished.
     ///
     /// # Errors
     ///
@@ -263,13 +259,13 @@ impl Cascade {
         Ok(self.directory.finish(membership, (self.clock)(), ClerkId::Remove).await?.is_some())
     }
 
-    /// Whether nothing that holds an id of Clerk's may be kept of what belongs to this one.
+    /// Whether Clerk's id must be removed from the rows of this parent.
     pub(in crate::services) fn forgets(&self, parent: &Item) -> bool {
         let is_user = Kind::from_key(&parent.key) == Some(Kind::User);
         is_user && parent.is_deleted() && parent.is_finished() && self.deletion != DeletionPolicy::Retain
     }
 
-    /// The tombstone of a membership, with the rank that its parent's end gives it.
+    /// The tombstone of a membership, with the rank of its parent's deletion.
     fn tombstone(&self, stored: &Item, parent: &Item) -> Option<(Item, Guard)> {
         let provenance = Provenance { applied_at: (self.clock)(), applied_by: Writer::Cascade, delivery_id: None };
         let context = Context { instance: &self.instance, roles: Roles::usual(), provenance: &provenance };
@@ -281,7 +277,7 @@ impl Cascade {
             at: parent.rank.version,
         };
         let guard = match self.deletion {
-            // It keeps what was read, so that must still be what it replaces.
+            // The tombstone keeps the contents that were read, so exactly that row must still be stored.
             DeletionPolicy::Retain => Guard::Exactly(Exact::from(stored)),
             DeletionPolicy::Redact | DeletionPolicy::Purge => Guard::Newer,
         };

@@ -1,10 +1,7 @@
-//! What follows from the end of a user or an organization: its memberships end, then the grace period begins, and when
-//! that is
-//! over, what the policy removes is removed.
+//! Effects of a deletion: deletes the memberships (cascade), notes the due purge, purges after the grace period.
 //!
-//! The stream brings each tombstone here once, the nightly run again as long as it is unfinished. The hourly settling
-//! goes
-//! by the notes that were left then; a note is nothing but a reason to look at the tombstone.
+//! The stream delivers each tombstone once, and the nightly run finds it again while effects are pending. The hourly
+//! purge reads the notes of due purges; a note only says which tombstone to check.
 
 pub mod cascade;
 pub mod purge;
@@ -28,72 +25,72 @@ use crate::core::mirror::item::Item;
 use crate::core::mirror::tombstone::DeletionPolicy;
 use crate::settings::deletion::Removal;
 
-/// Purges at once.
+/// Maximum number of concurrent purges.
 const CONCURRENCY: usize = 8;
 
-/// What following deletions needs.
+/// The dependencies of the effects of deletions.
 pub struct Deletions {
-    /// The ends of memberships.
+    /// The cascade.
     pub cascade: Cascade,
-    /// The notes of what is due.
+    /// The Operations table with the notes of due purges.
     pub operations: Operations,
-    /// The removal; nothing where everything is kept.
+    /// The purge; nothing if the deletion policy removes nothing.
     pub purger: Option<Purger>,
-    /// For how many hours a deletion can be taken back.
+    /// The grace period in hours.
     pub grace_hours: u64,
-    /// For how many days backups in a folder stay.
+    /// How long backups in a folder stay, in days.
     pub backup_days: u64,
-    /// What time it is.
+    /// The clock.
     pub clock: Clock,
 }
 
-/// What became of a tombstone's consequences.
+/// The result of the effects of a tombstone.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Followed {
-    /// Memberships that have ended, and the write units of that.
+    /// The result of the cascade.
     pub cascade: Finished,
-    /// What else is so.
+    /// The state of the user's own data.
     pub own: Own,
 }
 
-/// What became of a user's own data.
+/// The state of a deleted user's own data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Own {
-    /// There is nothing to be done about them, or not yet.
+    /// Nothing needs to be removed, or not yet.
     #[default]
     Nothing,
-    /// They wait for the end of the grace period, in Unix ms.
+    /// The data are removed after the grace period, which ends at this time.
     Waits(Millis),
     Removed(Removed),
 }
 
-/// What a settling did.
+/// The report of an hourly purge.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct PurgeReport {
-    /// Users whose data were removed.
+    /// Users who were purged.
     pub purged: u64,
     /// Rows that were removed or redacted.
     pub rows: u64,
-    /// Notes that were no longer true: the deletion was undone, repeated, or is done.
-    pub dropped: u64,
-    /// Purges that have failed or are not whole, and old backups that could not be removed. They are tried again.
-    pub left: u64,
-    /// Whether the time was over before all was looked at.
+    /// Notes that are not needed any more: the deletion was undone, repeated, or already purged.
+    pub obsolete: u64,
+    /// Purges that failed or are not complete, and old backups that could not be removed. They are tried again.
+    pub failed: u64,
+    /// Whether the deadline was reached before all notes were processed.
     pub out_of_time: bool,
     /// Tables of `OWNED_TABLES` that do not exist, by name.
     pub missing_tables: Vec<String>,
-    /// Days whose backups in a folder were older than `BACKUP_DAYS`, and were removed.
+    /// Days whose backups in a folder were older than `BACKUP_DAYS` and were removed.
     pub expired_backups: u64,
 }
 
 enum One {
     Purged(Removed),
-    Dropped,
+    Obsolete,
     Left,
 }
 
 impl Deletions {
-    /// The deletions of an instance's copy, as the settings want them. Without a place for backups nothing is removed.
+    /// The effects of deletions under these settings. Without a place for backups nothing is removed.
     pub fn over(
         stores: &Stores,
         removal: Removal,
@@ -127,12 +124,12 @@ impl Deletions {
         }
     }
 
-    /// Does what follows from the end of a user or an organization, until the deadline. Where deletions can be taken
-    /// back it removes nothing, and notes when that is to be done.
+    /// Completes the effects of the deletion of a user or an organization, until the deadline. With a grace period it
+    /// removes no data, and notes the due purge.
     ///
     /// # Errors
     ///
-    /// [`PurgeError`]: what is done stays done.
+    /// [`PurgeError`]: completed effects stay complete.
     pub async fn follow(&self, tombstone: &Item, deadline: Deadline) -> Result<Followed, PurgeError> {
         if self.grace_hours == 0 {
             return self.follow_or_note(tombstone, deadline).await;
@@ -148,9 +145,8 @@ impl Deletions {
         Ok(Followed { cascade, own: Own::Nothing })
     }
 
-    /// The same where there is no grace period. What only an operator can mend must keep nobody else waiting: it is
-    /// noted, and every
-    /// settling tries it again.
+    /// The same without a grace period. An error that only an operator can resolve must not block other stream records:
+    /// the purge is noted, and each hourly purge tries it again.
     async fn follow_or_note(&self, tombstone: &Item, deadline: Deadline) -> Result<Followed, PurgeError> {
         let followed = self.follow_at_once(tombstone, deadline).await;
         match &followed {
@@ -165,11 +161,11 @@ impl Deletions {
         Ok(followed.unwrap_or_default())
     }
 
-    /// The same, whether the grace period is over or not.
+    /// The same, without waiting for the grace period.
     ///
     /// # Errors
     ///
-    /// [`PurgeError`]: what is done stays done.
+    /// [`PurgeError`]: completed effects stay complete.
     pub async fn follow_at_once(&self, tombstone: &Item, deadline: Deadline) -> Result<Followed, PurgeError> {
         if let (Some(purger), Some(_)) = (&self.purger, Due::from_tombstone(tombstone, self.grace_hours)) {
             let left = |left| Followed { cascade: Finished { left, ..Finished::default() }, own: Own::Nothing };
@@ -183,29 +179,29 @@ impl Deletions {
         Ok(Followed { cascade, own: Own::Nothing })
     }
 
-    /// Whether a user's data wait for the end of the grace period.
+    /// Whether a user's data are within the grace period.
     pub fn waits(&self, tombstone: &Item) -> bool {
         let due = Due::from_tombstone(tombstone, self.grace_hours).filter(|_| self.purger.is_some());
         due.is_some_and(|due| (self.clock)() < due.due_at)
     }
 
-    /// Removes what is due by now, until the deadline.
+    /// Carries out the purges that are due, until the deadline.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: what is done stays done. A purge that fails by itself is counted and tried again.
+    /// [`StoreError`]: completed purges stay complete. A purge that fails by itself is counted and tried again.
     pub async fn purge_due(&self, deadline: Deadline) -> Result<PurgeReport, StoreError> {
-        let mut settled = PurgeReport::default();
-        let Some(purger) = &self.purger else { return Ok(settled) };
+        let mut report = PurgeReport::default();
+        let Some(purger) = &self.purger else { return Ok(report) };
         for partition in partitions((self.clock)()) {
             let mut from = None;
             loop {
                 if deadline.is_over((self.clock)()) {
-                    settled.out_of_time = true;
-                    return Ok(settled);
+                    report.out_of_time = true;
+                    return Ok(report);
                 }
                 let (due, next) = self.operations.due_purges(&partition, from).await?;
-                self.purge_page(purger, &due, deadline, &mut settled).await?;
+                self.purge_page(purger, &due, deadline, &mut report).await?;
                 from = next;
                 if from.is_none() {
                     break;
@@ -213,14 +209,14 @@ impl Deletions {
             }
         }
         match purger.backups.expire((self.clock)(), self.backup_days) {
-            Ok(days) => settled.expired_backups = days,
+            Ok(days) => report.expired_backups = days,
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 tracing::error!(%error, cause, "expired backups cannot be removed");
-                settled.left += 1;
+                report.failed += 1;
             }
         }
-        Ok(settled)
+        Ok(report)
     }
 
     async fn purge_page(
@@ -228,7 +224,7 @@ impl Deletions {
         purger: &Purger,
         due: &[Due],
         deadline: Deadline,
-        settled: &mut PurgeReport,
+        report: &mut PurgeReport,
     ) -> Result<(), StoreError> {
         if due.is_empty() {
             return Ok(());
@@ -237,7 +233,7 @@ impl Deletions {
         let mut stored = self.cascade.directory.read(&keys).await?;
         for key in &stored.unreadable {
             tracing::error!(pk = key.pk, "a tombstone cannot be read, so the data of its user were not removed");
-            settled.left += 1;
+            report.failed += 1;
         }
         let is_readable = |(_, key): &(&Due, &Key)| !stored.unreadable.contains(key);
         let readable: Vec<(&Due, &Key)> = due.iter().zip(&keys).filter(is_readable).collect();
@@ -247,18 +243,18 @@ impl Deletions {
         while let Some(one) = done.next().await {
             match one? {
                 One::Purged(removed) => {
-                    settled.purged += 1;
-                    settled.rows += removed.rows.values().sum::<u64>();
+                    report.purged += 1;
+                    report.rows += removed.rows.values().sum::<u64>();
                     for table in removed.missing {
-                        if !settled.missing_tables.contains(&table) {
-                            settled.missing_tables.push(table);
+                        if !report.missing_tables.contains(&table) {
+                            report.missing_tables.push(table);
                         }
                     }
                 }
-                One::Dropped => settled.dropped += 1,
+                One::Obsolete => report.obsolete += 1,
                 One::Left => {
-                    settled.left += 1;
-                    settled.out_of_time |= deadline.is_over((self.clock)());
+                    report.failed += 1;
+                    report.out_of_time |= deadline.is_over((self.clock)());
                 }
             }
         }
@@ -273,20 +269,23 @@ impl Deletions {
         deadline: Deadline,
     ) -> Result<One, StoreError> {
         let one = match stored.filter(|stored| due.is_about(stored)) {
-            None => One::Dropped,
-            // The grace period is a longer one by now.
+            None => One::Obsolete,
+            // The grace period was extended since.
             Some(tombstone) if self.waits(&tombstone) => {
                 if let Some(due) = Due::from_tombstone(&tombstone, self.grace_hours) {
                     self.operations.note_purge(&due).await?;
                 }
-                One::Dropped
+                One::Obsolete
             }
             Some(tombstone) => match self.purge(purger, &tombstone, deadline).await {
                 Ok(Purged::Done(removed)) => One::Purged(removed),
-                Ok(Purged::Changed) => One::Dropped,
+                Ok(Purged::Changed) => One::Obsolete,
                 Ok(Purged::Left(why)) => {
                     if why == Remaining::Memberships {
-                        tracing::warn!(pk = tombstone.key.pk, "a membership blocks the purge");
+                        tracing::warn!(
+                            pk = tombstone.key.pk,
+                            "the purge waits: a membership of the user is not deleted yet"
+                        );
                     }
                     return Ok(One::Left);
                 }
@@ -309,16 +308,16 @@ impl Deletions {
     }
 }
 
-/// A purge that is tried again, by the hour and by night.
+/// Logs a failed purge. The hourly purge and the nightly run try it again.
 pub(in crate::services) fn failed(tombstone: &Item, error: &PurgeError) {
     let cause = std::error::Error::source(error).map(ToString::to_string);
     tracing::error!(pk = tombstone.key.pk, %error, cause, "a purge failed and will be retried");
 }
 
-/// One line for each table: counts, and no personal data.
+/// Logs one line for each table: counts, and no personal data.
 pub(in crate::services) fn log(tombstone: &Key, removed: &Removed) {
     for table in &removed.missing {
-        tracing::warn!(pk = tombstone.pk, table, "an owned table does not exist");
+        tracing::warn!(pk = tombstone.pk, table, "a table in OWNED_TABLES does not exist; the purge skipped it");
     }
     for (table, rows) in &removed.kept {
         tracing::info!(pk = tombstone.pk, table, rows, "rows that now belong to another user were kept");

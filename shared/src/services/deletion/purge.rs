@@ -1,6 +1,8 @@
-//! The removal of a deleted user's data: claimed on the tombstone, backed up, removed, and last of all noted as done.
+//! The purge of a deleted user's data: marks the tombstone, writes a backup, removes the rows, and marks the tombstone
+//! as finished.
 //!
-//! It can be killed anywhere and begun again: what is removed is not found any more, what is not yet noted is done again.
+//! It can be interrupted at any point and repeated: removed rows are not found again, and rows without a mark are
+//! processed again.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -22,24 +24,24 @@ use crate::core::millis::Deadline;
 use crate::core::mirror::item::Item;
 use crate::core::mirror::tombstone::DeletionPolicy;
 
-/// A backup is written, and its rows are removed, when it has so many rows,
+/// A backup is written, and its rows are removed, as soon as it has so many rows,
 const MAX_ROWS: usize = 1_000;
 /// or takes so many bytes of memory. A row may have 400 KB.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
-/// Pages that all purges together hold at once as DynamoDB's client has them. A page is a megabyte in the table, and up to
-/// eighty times as much in memory if it is made of small maps; as lines of a backup it is a few megabytes again.
+/// Pages that all purges together may have in memory at once. A page is a megabyte in the table, but up to eighty times
+/// as much in memory if it consists of small maps; its lines in a backup are a few megabytes more.
 pub const MAX_PAGES: usize = 2;
 
 pub struct Purger {
-    /// A client of DynamoDB.
+    /// The DynamoDB client.
     pub dynamodb: aws_sdk_dynamodb::Client,
     pub profiles: DynamoOwned,
-    /// The application's own tables.
+    /// The owned tables.
     pub owned: Vec<DynamoOwned>,
     pub backups: Backups,
-    /// What time it is.
+    /// The clock.
     pub clock: Clock,
-    /// A place for each page that may be held at once: [`MAX_PAGES`].
+    /// Permits for the pages in memory: [`MAX_PAGES`].
     pub pages: Semaphore,
 }
 
@@ -47,7 +49,7 @@ pub struct Purger {
 pub struct Removed {
     /// Rows, by table.
     pub rows: BTreeMap<String, u64>,
-    /// Rows that the application has handed to somebody else meanwhile, by table. They stay.
+    /// Rows that the application has given to another user meanwhile, by table. They stay.
     pub kept: BTreeMap<String, u64>,
     /// Tables that do not exist.
     pub missing: Vec<String>,
@@ -55,38 +57,39 @@ pub struct Removed {
     pub backups: Vec<String>,
 }
 
-/// What became of a purge.
+/// The result of a purge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purged {
-    /// It is done, and the tombstone says so.
+    /// The purge is complete, and the tombstone is finished.
     Done(Removed),
-    /// It is not that tombstone any more: somebody has undone the deletion, or finished it.
+    /// The stored row is not this tombstone any more: the deletion was undone, or another purge has finished it.
     Changed,
-    /// The time was over, or a membership is changing all the time, or cannot be read. What is done is not done again.
+    /// The deadline was reached, or a membership was changing at every attempt or cannot be read. The next purge
+    /// continues.
     Left(Remaining),
 }
 
-/// Why a purge stopped. What it has done until then stays, and it can be begun again.
+/// Why a purge stopped. Removed rows stay removed, and the purge can be repeated.
 #[derive(Debug, Error)]
 pub enum PurgeError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A table of the application's.
+    /// An owned table cannot be used.
     #[error(transparent)]
     Owned(#[from] OwnedError),
-    /// The backup could not be written, so nothing more was removed.
+    /// The backup could not be written, so no further rows were removed.
     #[error(transparent)]
     Backup(#[from] BackupError),
 }
 
-/// What is about to be removed.
+/// The rows that are about to be removed.
 #[derive(Default)]
 struct Batch {
     lines: String,
     rows: Vec<PendingRemoval>,
-    /// What the rows take in memory, in bytes.
+    /// The size of the rows in memory, in bytes.
     size: usize,
-    /// What it holds already, and where. A row that is found in two ways may not be in one request twice.
+    /// The keys of the rows with their positions. A row that is found in two ways must not be in one request twice.
     keys: HashMap<(String, String), usize>,
 }
 
@@ -97,13 +100,13 @@ impl Batch {
 }
 
 impl Purger {
-    /// Removes the data of a user whose tombstone this is, until the deadline.
+    /// Purges the user of this tombstone, until the deadline.
     ///
     /// # Errors
     ///
     /// [`PurgeError`].
     pub async fn purge(&self, tombstone: &Item, cascade: &Cascade, deadline: Deadline) -> Result<Purged, PurgeError> {
-        // It may have been read a while ago.
+        // The tombstone may have been read some time ago.
         let stored = again(tombstone, cascade).await?.filter(Item::is_unfinished);
         let Some(tombstone) = stored else { return Ok(Purged::Changed) };
         match cascade.finish(&tombstone, deadline).await?.left {
@@ -113,7 +116,7 @@ impl Purger {
             Remaining::Memberships => return Ok(left(&tombstone, cascade).await?),
         }
         let Some(owner) = owner(&tombstone, cascade) else { return Ok(Purged::Changed) };
-        // What only an operator can mend is found before an undo comes too late.
+        // Problems that only an operator can resolve must be found while an undo is still possible.
         for table in self.tables(cascade) {
             table.check().await?;
         }
@@ -136,14 +139,13 @@ impl Purger {
         Ok(if finished.is_some() { Purged::Done(removed) } else { Purged::Changed })
     }
 
-    /// The tables of which rows are removed.
+    /// The tables with rows of users.
     fn tables(&self, cascade: &Cascade) -> impl Iterator<Item = &DynamoOwned> {
         let purges = cascade.deletion == DeletionPolicy::Purge;
         std::iter::once(&self.profiles).chain(self.owned.iter().filter(move |_| purges))
     }
 
-    /// Removes whatever there is of a user; nothing comes back if the time was over, or if the tombstone is not any more what
-    /// it was.
+    /// Removes all rows of a user; nothing if the deadline was reached, or if the tombstone has changed.
     ///
     /// # Errors
     ///
@@ -191,7 +193,7 @@ impl Purger {
         Ok(Some(removed))
     }
 
-    /// Reads a page, and keeps of it what the backup and the removal need, which is far less than the page itself.
+    /// Reads a page, and keeps only the parts for the backup and the removal, which are much smaller than the page.
     async fn collect(
         &self,
         table: &DynamoOwned,
@@ -201,7 +203,7 @@ impl Purger {
         batches: &mut VecDeque<Batch>,
     ) -> Result<Option<Place>, PurgeError> {
         let redacts = cascade.deletion == DeletionPolicy::Redact;
-        // It is never closed; nobody who holds a place waits for another one.
+        // The semaphore is never closed, and a task never waits for a second permit.
         let _page = self.pages.acquire().await;
         let (rows, next) = table.page(owner, from).await?;
         for row in rows {
@@ -218,7 +220,7 @@ impl Purger {
     fn add(&self, batch: &mut Batch, row: OwnedRow, redacts: bool) -> Result<(), BackupError> {
         let key = (row.table.clone(), row.key_text());
         if let Some(at) = batch.keys.get(&key) {
-            // Found in two ways, it goes if it is still the user's in one of them.
+            // A row that was found in two ways is removed if it still belongs to the user in one of them.
             let owners = &mut batch.rows[*at].owners;
             match row.owner {
                 Some(owner) if !owners.is_empty() && !owners.contains(&owner) => owners.push(owner),
@@ -230,7 +232,7 @@ impl Purger {
         let now = (self.clock)();
         let left = redacts.then(|| row.redacted(now));
         if left == Some(None) {
-            // What was redacted before is left as it is.
+            // A redacted row stays as it is.
             return Ok(());
         }
         let pending = PendingRemoval::new(&row, left.flatten());
@@ -243,7 +245,8 @@ impl Purger {
         Ok(())
     }
 
-    /// Backs a batch up, and only then removes its rows. Not if another purge was faster: the user may live again by now.
+    /// Writes the backup of a batch, and then removes its rows. Not if another purge was faster: the user may be live
+    /// again.
     async fn flush(
         &self,
         batch: Batch,
@@ -276,7 +279,7 @@ impl Purger {
         for pending in &rows {
             *gone.entry(pending.table.clone()).or_default() += 1;
         }
-        // A failure of one of the tables, as when it cannot be read: all others' purges go on.
+        // The failure of one table, for example of its permissions, does not stop the purges of other tables.
         let kept = remove(&self.dynamodb, rows).await.map_err(OwnedError::Store)?;
         for (table, rows) in gone {
             let kept = kept.get(&table).copied().unwrap_or_default();
@@ -290,19 +293,19 @@ impl Purger {
     }
 }
 
-/// A tombstone as it is now; nothing if it is another one, or none.
+/// The tombstone as it is stored now; nothing if the row is another one, or is missing.
 async fn again(tombstone: &Item, cascade: &Cascade) -> Result<Option<Item>, StoreError> {
     let stored = cascade.directory.get(&tombstone.key).await?;
     Ok(stored.filter(|stored| is_still(tombstone, stored)))
 }
 
-/// What a purge answers whose memberships are not all done: another one may have been faster, and finished is finished.
+/// The result of a purge with remaining memberships: if another purge was faster, the tombstone is finished.
 async fn left(tombstone: &Item, cascade: &Cascade) -> Result<Purged, StoreError> {
     let is_still = again(tombstone, cascade).await?.is_some();
     Ok(if is_still { Purged::Left(Remaining::Memberships) } else { Purged::Changed })
 }
 
-/// Whose tombstone it is, by both ids; nothing for one that holds no id of Clerk's any more.
+/// The user of the tombstone, by both ids; nothing for a tombstone without Clerk's id.
 fn owner(tombstone: &Item, cascade: &Cascade) -> Option<Owner> {
     match tombstone.entity().filter(|entity| entity.kind() == Kind::User)? {
         EntityId::User(clerk) => Some(Owner { internal: cascade.instance.internal_id(&clerk), clerk }),

@@ -1,5 +1,5 @@
-//! A signed-in caller's path: read what is stored, ask Clerk for what is missing, apply it by the rule, create the
-//! application's records. One request where nothing is missing.
+//! ensure-profile's work for a signed-in caller: reads the stored rows, asks Clerk for missing entities, applies them
+//! by the rule, creates missing records. One DynamoDB request if nothing is missing.
 
 pub mod questions;
 pub mod recent;
@@ -33,36 +33,36 @@ use crate::core::mirror::rule::Outcome;
 use crate::core::profile::{Defaults, Profile};
 use crate::core::session::claims::Session;
 
-/// How long Clerk may take, all questions about a caller together. A frontend waits as long.
+/// How long all requests to Clerk for one caller may take. A frontend waits as long.
 pub const CLERK_PATIENCE: Duration = Duration::from_secs(2);
-/// The pauses of a caller who waits for what another call about the same caller brings: the first, and the longest.
+/// The pauses of a caller who waits for the results of another call about the same caller: the first, and the longest.
 const LOOKS_AFTER: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(400)];
-/// For this many ms after the request to Clerk failed, it is not asked again: all callers would wait in vain.
+/// After a failed request, Clerk is not asked for this many ms: otherwise all callers would wait in vain.
 const CLERK_PAUSE: u64 = 10_000;
-/// Nobody announced what is fetched here, so any state of Clerk's will do.
+/// No event asked for these entities, so any state of Clerk is accepted.
 const NO_EVIDENCE: Evidence = Evidence::Undated { ended: false };
 
 #[derive(Debug)]
 pub struct Ensurer {
     pub stores: Stores,
     pub applier: Applier,
-    /// What may be done about what is missing.
+    /// Whether missing rows and records are created.
     pub policy: EnsurePolicy,
-    /// Whether live users and memberships are kept at all.
+    /// Whether live users and memberships are stored.
     pub mirror: bool,
-    /// What new records hold.
+    /// The default attributes of new records.
     pub defaults: Defaults,
-    /// When Clerk last could not be asked.
+    /// When a request to Clerk last failed.
     pub circuit_breaker: CircuitBreaker,
-    /// Leave to ask Clerk.
+    /// The limits of requests to Clerk.
     pub questions: Questions,
-    /// The share of Clerk's rate that may be used, in percent.
+    /// The share of Clerk's rate limit that may be used, in percent.
     pub rate_share: u8,
-    /// What Clerk has just said of those who are not kept.
+    /// Clerk's recent responses about entities that are not stored.
     pub recent: Recent,
 }
 
-/// The moment at which Clerk last could not be asked, in Unix ms; 0 for never.
+/// When a request to Clerk last failed, in Unix ms; 0 for never.
 #[derive(Debug, Default)]
 pub struct CircuitBreaker(AtomicU64);
 
@@ -77,26 +77,26 @@ impl CircuitBreaker {
     }
 }
 
-/// What was done for a caller.
+/// The result for a caller.
 #[derive(Debug)]
 pub struct Outcomes {
-    /// The answer, or why the caller is turned away.
+    /// The response, or why the caller is rejected.
     pub answer: Result<Ensured, Refusal>,
-    /// Whether `verify` misses the active organization or the membership of it.
+    /// Whether, under `verify`, the row of the active organization or of the membership is missing.
     pub organization_missed: bool,
-    /// Questions put to Clerk.
+    /// Requests to Clerk.
     pub clerk_calls: u32,
-    /// Why the request to Clerk failed, if it was tried.
+    /// Why Clerk was not asked, or failed; nothing if all requests succeeded.
     pub unasked: Option<Unasked>,
 }
 
-/// Why Clerk was not asked, or did not answer.
+/// Why Clerk was not asked, or failed.
 #[derive(Debug, Error)]
 pub enum Unasked {
-    /// It did not answer.
+    /// A request to Clerk failed.
     #[error(transparent)]
     Clerk(#[from] ClerkError),
-    /// This function has asked as much as it may for now.
+    /// The request budget of this function is used up.
     #[error("the function's share of Clerk's rate limit is used up (CLERK_RATE_SHARE)")]
     Share,
 }
@@ -107,17 +107,17 @@ impl Outcomes {
     }
 }
 
-/// What one call is about.
+/// The caller of one call.
 struct Call<'a> {
     session: &'a Session,
     caller: PerKind<Option<EntityId>>,
     context: Context<'a>,
     now: Millis,
-    /// When Clerk's time is over.
+    /// The end of the time for requests to Clerk.
     until: Instant,
 }
 
-/// What Clerk says about one entity.
+/// Clerk's response about one entity.
 #[derive(Debug)]
 enum Reply {
     NotAsked,
@@ -126,7 +126,7 @@ enum Reply {
     Found(Box<Entity>),
 }
 
-/// What became of one entity.
+/// The result for one entity.
 #[derive(Debug, Default)]
 struct Brought {
     item: Option<Item>,
@@ -137,11 +137,11 @@ struct Brought {
 }
 
 impl Ensurer {
-    /// Makes sure of everything that a session's caller needs.
+    /// Creates the missing rows and records of a session's caller.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: what was written until then stays, and calling again goes on from there.
+    /// [`StoreError`]: written rows stay, and the next call continues from there.
     pub async fn ensure(&self, session: &Session, extent: Extent, now: Millis) -> Result<Outcomes, StoreError> {
         let caller = session.entities();
         let stored = self.read(session, &caller, now).await?;
@@ -150,7 +150,7 @@ impl Ensurer {
             Ok(_) => {}
             // Clerk is asked below.
             Err(Refusal::NotSynced) if self.policy == EnsurePolicy::Create => {}
-            // A ban may have been lifted since, and its event lost.
+            // The user may have been unbanned since, and the event lost.
             Err(refusal) if asks_anew && refusal.may_be_outdated() => {}
             Err(refusal) => return Ok(Outcomes::at_once(Err(refusal))),
         }
@@ -160,11 +160,11 @@ impl Ensurer {
         let provenance = Provenance { applied_at: now, applied_by: Writer::Ensure, delivery_id: None };
         let context = Context { instance: &self.applier.instance, roles: &self.applier.roles, provenance: &provenance };
         let call = Call { session, caller, context, now, until: Instant::now() + CLERK_PATIENCE };
-        // Boxed, as most calls end before and need not carry its size along.
+        // Boxed: most calls end before and should not contain its large future.
         Box::pin(self.create(stored, extent, &call)).await
     }
 
-    /// What is stored about a caller.
+    /// The stored rows and records of a caller.
     async fn read(
         &self,
         session: &Session,
@@ -173,7 +173,7 @@ impl Ensurer {
     ) -> Result<Stored, StoreError> {
         let mut stored = self.stores.caller(&self.applier.instance, caller).await?;
         if !self.mirror {
-            // Of users only their end is kept. A row from the days of a mirror says nothing any more.
+            // Under `MIRROR=off` only tombstones of users are stored. A row from the time before is outdated.
             let recent = self.recent.rows_for(session, now);
             stored.copies.user = stored.copies.user.filter(Item::is_deleted).or(recent.user);
             stored.copies.membership = recent.membership;
@@ -239,8 +239,8 @@ impl Ensurer {
         let mut outcomes = Outcomes::at_once(Err(Refusal::NotFound));
         let (stored, answers, is_held_back) = self.answers(stored, extent, call, &mut outcomes).await?;
         if is_held_back && !self.mirror && matches!(answers.user, Reply::Silent) {
-            // Where no user is stored only Clerk can turn somebody away. A caller who uses the questions up must not
-            // get in by that.
+            // Without a stored user, only Clerk can say whether the user is banned. A caller who uses up the limit must
+            // not be admitted.
             outcomes.answer = Err(Refusal::NotAsked);
             return Ok(outcomes);
         }
@@ -254,7 +254,7 @@ impl Ensurer {
             self.bring(caller.organization.as_ref(), answers.organization, copies.organization, call),
         );
         let (user, organization) = (user?, organization?);
-        // Only then: a membership of whoever has ended meanwhile must not appear.
+        // Only if both are live: a membership of a parent that was deleted meanwhile must not appear.
         let membership = if lives(&user) && lives(&organization) {
             self.bring(caller.membership.as_ref(), answers.membership, copies.membership, call).await?
         } else {
@@ -263,7 +263,7 @@ impl Ensurer {
         let mut brought = PerKind { user, organization, membership };
         for one in [&mut brought.user, &mut brought.organization, &mut brought.membership] {
             if let Some(error) = one.unasked.take() {
-                self.note_silence(error, call, &mut outcomes);
+                self.note_clerk_error(error, call, &mut outcomes);
             }
         }
         if !self.mirror {
@@ -283,17 +283,17 @@ impl Ensurer {
         }
         known.copies = brought.map(|one| one.item);
         outcomes.answer = match admit(known.copies.user.as_ref()) {
-            // A placeholder is all there is while Clerk is silent; where there is not even that, nobody is answered
-            // about.
+            // While Clerk does not respond, a placeholder is the best available row; without any row there is no
+            // response.
             Ok(_) | Err(Refusal::NotSynced) => self.provision(known.honouring_tombstones(), call).await?,
             Err(refusal) => Err(refusal),
         };
         Ok(outcomes)
     }
 
-    /// Clerk's answers about what is wanted, beside what was stored before it was asked, and whether Clerk was not
-    /// asked only because
-    /// it was asked about this caller a moment ago. One caller cannot spend Clerk's rate: see [`Questions`].
+    /// Clerk's responses about the wanted entities, with the rows that were stored before, and whether Clerk was not
+    /// asked only because it was asked about this caller a moment ago. One caller cannot use up Clerk's rate limit: see
+    /// [`Questions`].
     async fn answers(
         &self,
         mut stored: Stored,
@@ -338,7 +338,7 @@ impl Ensurer {
                 }
                 Leave::Earlier(earlier) => {
                     let missing = decide::wanted(call.session, &stored.copies, Extent::Missing);
-                    // Another call is asking: what it brings is better than what could stand in for it.
+                    // Another call is asking Clerk: its results are better than placeholders.
                     let until = call.until.min(begun + Duration::from_millis(earlier.is_awaited_for));
                     if !missing.into_array().contains(&true) || Instant::now() + pause > until {
                         return Ok((stored, earlier_answers(wanted, missing, &earlier), true));
@@ -351,7 +351,7 @@ impl Ensurer {
         }
     }
 
-    /// Asks Clerk for what is wanted, all at once.
+    /// Fetches all wanted entities from Clerk at once.
     async fn ask(&self, wanted: PerKind<bool>, call: &Call<'_>, outcomes: &mut Outcomes) -> PerKind<Reply> {
         let asked = call.caller.as_ref().zip(wanted).map(|(entity, wanted)| entity.as_ref().filter(|_| wanted));
         let ask = async |entity: Option<&EntityId>| match entity {
@@ -366,22 +366,22 @@ impl Ensurer {
             tokio::join!(ask(asked.user), ask(asked.organization), ask(asked.membership));
         PerKind { user, organization, membership }.map(|answer| {
             answer.unwrap_or_else(|error: ClerkError| {
-                self.note_silence(error, call, outcomes);
+                self.note_clerk_error(error, call, outcomes);
                 Reply::Silent
             })
         })
     }
 
-    /// Remembers that the request to Clerk failed. An answer that cannot be read concerns one entity, the others
-    /// everybody.
-    fn note_silence(&self, error: ClerkError, call: &Call<'_>, outcomes: &mut Outcomes) {
+    /// Remembers that a request to Clerk failed. An unreadable response concerns one entity, other errors concern all
+    /// callers.
+    fn note_clerk_error(&self, error: ClerkError, call: &Call<'_>, outcomes: &mut Outcomes) {
         if !error.concerns_one() {
             self.circuit_breaker.note(call.now);
         }
         outcomes.unasked.get_or_insert(error.into());
     }
 
-    /// Applies what Clerk says about one entity, or lets a placeholder stand in where it says nothing.
+    /// Applies Clerk's response about one entity, or creates a placeholder if there is none.
     async fn bring(
         &self,
         entity: Option<&EntityId>,
@@ -394,7 +394,7 @@ impl Ensurer {
         let placeholder = || call.context.placeholder(entity, call.session);
         let next = match (answer, &stored) {
             (Reply::NotAsked, _) => return Ok(Brought { item: stored, ..Brought::default() }),
-            // What is stored of it is for its own event, or for reconcile, to end.
+            // A stored row is deleted by its own event, or by reconcile.
             (Reply::Nothing, _) => return Ok(Brought::default()),
             (Reply::Found(found), _) if !is_kept => {
                 return Ok(Brought { item: call.context.entity(*found), ..Brought::default() });
@@ -413,7 +413,7 @@ impl Ensurer {
                 Ok(Brought { item, created, clerk_calls, ..Brought::default() })
             }
             Err(NotApplied { error: ApplyError::Store(error), .. }) => Err(error),
-            // Only Clerk could have settled it, and did not. What stood in the way is what there is.
+            // A request to Clerk was necessary and failed: the stored row is used.
             Err(NotApplied { error, stored, clerk_calls }) => {
                 let unasked = if let ApplyError::Clerk(error) = error { Some(error) } else { None };
                 Ok(Brought { item: stored, created: false, unsettled: true, clerk_calls, unasked })
@@ -421,7 +421,7 @@ impl Ensurer {
         }
     }
 
-    /// Creates the application's records that are missing, of owners that live.
+    /// Creates the missing records of live owners.
     async fn provision(&self, mut known: Known, call: &Call<'_>) -> Result<Result<Ensured, Refusal>, StoreError> {
         let Session { user, organization, .. } = call.session;
         let instance = &self.applier.instance;
@@ -463,7 +463,7 @@ impl Ensurer {
         Ok(known.honouring_tombstones().answer(call.session, &self.applier.roles))
     }
 
-    /// What is stored, as it is: nothing is asked and nothing created.
+    /// The stored rows, without requests to Clerk and without writes.
     fn verify(&self, session: &Session, stored: Stored) -> Outcomes {
         let missing = |item: &Option<Item>| item.as_ref().is_none_or(Item::is_placeholder);
         let has_ended = stored.copies.organization.as_ref().is_some_and(Item::is_deleted);
@@ -477,12 +477,12 @@ impl Ensurer {
     }
 }
 
-/// The answer where Clerk cannot be asked.
+/// The response for an entity while Clerk cannot be asked.
 fn silent(wanted: bool) -> Reply {
     if wanted { Reply::Silent } else { Reply::NotAsked }
 }
 
-/// The answers where Clerk was asked a moment ago: what it did not have it does not have, and what is there is new
+/// The responses if Clerk was asked a moment ago: what it did not have is still missing, and stored rows are new
 /// enough.
 fn earlier_answers(wanted: PerKind<bool>, missing: PerKind<bool>, earlier: &Earlier) -> PerKind<Reply> {
     wanted.zip(missing).zip(earlier.unknown).map(|((wanted, missing), unknown)| match (wanted, missing, unknown) {

@@ -1,5 +1,5 @@
-//! Leave to ask Clerk: once about a caller in a while, and within a function's share of Clerk's rate. All containers share
-//! what is noted, so that neither many calls nor many containers come to more.
+//! Limits requests to Clerk: one question about a caller per window, and the request budget of a function. The counts
+//! are in the Operations table, so that neither many calls nor many containers exceed them.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,30 +11,30 @@ use crate::core::ensure::questions::{Asked, Earlier, Turn, window};
 use crate::core::id::{InternalId, Kind};
 use crate::core::millis::Millis;
 
-/// Writes of one question: each is lost only to another container that asks about the same caller.
+/// Maximum number of writes for one question: a write fails only because another container asks about the same caller.
 const MAX_WRITES: usize = 4;
 
-/// What one function may ask Clerk within a window, all its containers together.
+/// The request budget of one function: the requests of all its containers together within a window.
 #[derive(Debug)]
 pub struct Budget {
     operations: Operations,
     function: &'static str,
-    /// The window in which nothing was left when this process asked last.
+    /// The window in which the budget was used up at the last attempt of this process.
     spent: AtomicU64,
 }
 
-/// The questions about callers.
+/// The limits of questions about callers.
 #[derive(Debug)]
 pub struct Questions {
-    /// Where they are noted.
+    /// The Operations table.
     pub operations: Operations,
-    /// What all of them together may take.
+    /// The request budget.
     pub budget: Budget,
-    /// For how many ms a caller waits for an answer.
+    /// For how many ms a caller waits for a response.
     pub patience: u64,
 }
 
-/// A question that may be asked, or was not asked for want of requests.
+/// A question that may be asked, or was not asked because the budget is used up.
 #[derive(Debug)]
 pub struct Round {
     caller: InternalId,
@@ -46,9 +46,9 @@ pub struct Round {
 #[derive(Debug)]
 pub enum Leave {
     Granted(Round),
-    /// No: this function has asked enough for now.
+    /// No: the request budget is used up.
     Spent(Round),
-    /// No: it was asked a moment ago, or enough others about the same caller.
+    /// No: the same question, or too many others about the same caller, were asked a moment ago.
     Earlier(Earlier),
 }
 
@@ -58,7 +58,7 @@ impl Budget {
         Budget { operations, function, spent: AtomicU64::new(u64::MAX) }
     }
 
-    /// Whether this process knows that nothing is left for now.
+    /// Whether this process has found the budget of the current window used up.
     pub fn is_spent(&self, now: Millis) -> bool {
         self.spent.load(Ordering::Relaxed) == window(now)
     }
@@ -72,7 +72,7 @@ impl Budget {
         if self.is_spent(now) {
             return Ok(false);
         }
-        // Added first and compared then, so that no two containers take the same request.
+        // Added before the comparison, so that two containers never take the same request.
         let is_within = self.operations.spend_budget(self.function, window(now), requests).await? <= u64::from(most);
         if !is_within {
             self.spent.store(window(now), Ordering::Relaxed);
@@ -82,7 +82,7 @@ impl Budget {
 }
 
 impl Questions {
-    /// Asks for leave to put a question about a caller, which takes so many requests of `most`.
+    /// Asks for permission for a question about a caller, which takes so many requests of `most`.
     ///
     /// # Errors
     ///
@@ -110,7 +110,7 @@ impl Questions {
                 Turn::Ask(next) => (noted, read) = (next, Some(stored.writer)),
             }
         }
-        // Others ask about this caller all the time.
+        // Other containers ask about this caller at every attempt.
         Ok(Leave::Earlier(Earlier { is_awaited_for: self.patience, ..Earlier::default() }))
     }
 
@@ -119,8 +119,8 @@ impl Questions {
         Ok(if is_within { Leave::Granted(round) } else { Leave::Spent(round) })
     }
 
-    /// Notes that nothing more comes of a question, and what Clerk does not have. What Clerk does have need not be noted:
-    /// it is seen in the tables.
+    /// Notes that a question is answered, and which entities Clerk does not have. The entities that Clerk has are in
+    /// the tables.
     ///
     /// # Errors
     ///
@@ -139,7 +139,7 @@ impl Questions {
     }
 }
 
-/// A name that no other write has.
+/// A unique name for each write.
 fn writer() -> String {
     format!("{:016x}", fastrand::u64(..))
 }

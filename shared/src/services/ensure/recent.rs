@@ -1,5 +1,5 @@
-//! What Clerk has just said of callers whose copies are not kept: for some seconds, in this process alone, so that it need
-//! not be asked again.
+//! Clerk's recent responses about callers whose rows are not stored: for some seconds, in this process only, so that
+//! Clerk is not asked again.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use crate::core::millis::Millis;
 use crate::core::mirror::item::Item;
 use crate::core::session::claims::Session;
 
-/// Callers who are remembered at most.
+/// Maximum number of remembered callers.
 const MAX_CALLERS: usize = 1_000;
 
 type Caller = (UserId, Option<OrganizationId>);
@@ -37,12 +37,12 @@ impl Default for Recent {
 }
 
 impl Recent {
-    /// A name of this process that no other has.
+    /// A unique name of this process.
     pub fn process(&self) -> &str {
         &self.process
     }
 
-    /// What Clerk has just said of a caller.
+    /// Clerk's recent response about a caller. It has the organization only if the row of it was not stored yet.
     pub fn rows_for(&self, session: &Session, now: Millis) -> PerKind<Option<Item>> {
         let callers = self.lock();
         match callers.get(&caller(session)).filter(|said| is_recent(said.at, now)) {
@@ -55,8 +55,8 @@ impl Recent {
         }
     }
 
-    /// Remembers what Clerk has said of a caller. What stands in for that is nothing to remember, and what is remembered
-    /// already is no newer.
+    /// Remembers Clerk's response about a caller. Placeholders are not remembered, and an existing entry is not
+    /// replaced by an older one.
     pub fn keep(&self, session: &Session, said: PerKind<Option<&Item>>, now: Millis) {
         let PerKind { user, organization, membership } = said;
         let is_said = |item: &&Item| !item.is_placeholder() && !item.is_deleted();
@@ -75,7 +75,7 @@ impl Recent {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Caller, Evidence>> {
-        // What a panic left behind is still what Clerk has said.
+        // A panic elsewhere leaves the entries complete.
         self.callers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,8 +1,8 @@
-//! The Directory and Profiles held against each other, page by page: who lacks a record, and which records lack
-//! somebody. It reads only.
+//! Compares the Directory and Profiles page by page: finds owners without a record, and records without an owner. Reads
+//! only.
 //!
-//! A page is read eventually consistent, which is half the price. What looks wrong then is read once more, strongly
-//! consistent, before it counts.
+//! Pages are read eventually consistent, which costs half. Apparent differences are read again, strongly consistent,
+//! before they are counted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,36 +16,36 @@ use crate::core::mirror::tombstone::DeletionPolicy;
 use crate::core::reconcile::analysis::{Findings, Owned, Records, Stands, is_in_place, owned, owners_of, record_of};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-/// Keys that are asked about in one request.
+/// Keys in one request.
 const TOGETHER: usize = 100;
 /// Requests to DynamoDB at once.
 const CONCURRENCY: usize = 8;
 
-/// What an audit needs.
+/// The dependencies of an audit.
 pub struct Auditor {
     pub stores: Stores,
-    /// Whose copy it is.
+    /// The configured instance.
     pub instance: InstanceId,
     pub deletion: DeletionPolicy,
-    /// Whether the data of the deleted are removed by themselves, at the end of their grace period.
+    /// Whether the data of deleted users are purged after a grace period.
     pub waits: bool,
-    /// Whether live users and memberships are kept at all.
+    /// Whether live users and memberships are stored.
     pub mirror: bool,
 }
 
 #[derive(Debug, Default)]
 pub struct Audit {
-    /// By kind: only what no run of reconcile looks at.
+    /// By kind: only differences that no run of reconcile finds.
     pub findings: PerKind<Findings>,
-    /// Of Profiles as a whole.
+    /// About Profiles as a whole.
     pub profiles: Records,
 }
 
-/// Is told how many rows have been read, of both tables together.
+/// Receives the number of rows read so far, of both tables together.
 pub type Watch<'a> = &'a (dyn Fn(u64) + Send + Sync);
 
 impl Auditor {
-    /// Reads both tables to their ends.
+    /// Reads both tables completely.
     ///
     /// # Errors
     ///
@@ -75,7 +75,7 @@ impl Auditor {
         }
     }
 
-    /// Who of these lives, and has no record.
+    /// Counts the live entities of a page without a record.
     async fn directory_page(&self, audit: &mut Audit, items: &BTreeMap<Key, Item>) -> Result<(), StoreError> {
         let mut wanted = BTreeMap::new();
         for (key, item) in items {
@@ -83,7 +83,7 @@ impl Auditor {
             if is_in_place(item, &self.instance) == Some(false) {
                 audit.findings.get_mut(kind).misplaced += 1;
             } else if self.mirror {
-                // Otherwise it should not be there at all, which reconcile reports.
+                // Otherwise the row should not exist at all, which reconcile reports.
                 wanted.extend(record_of(key).map(|record| (record, key)));
             }
         }
@@ -93,7 +93,7 @@ impl Auditor {
                 wanted.remove(&record);
             }
         }
-        // Whoever has ended since, or with somebody else, needs none.
+        // An entity that was deleted meanwhile, or whose owner was, needs no record.
         let owners: BTreeMap<&Key, Vec<Key>> =
             wanted.keys().filter_map(|record| owners_of(record).map(|(_, owners)| (record, owners))).collect();
         let stands = self.stands(audit, owners.values().flatten(), true).await?;
@@ -109,7 +109,7 @@ impl Auditor {
         Ok(())
     }
 
-    /// Whose owners have ended, or are not known here.
+    /// Counts the records of a page whose owners are deleted or not stored.
     async fn profiles_page(&self, audit: &mut Audit, page: &Found) -> Result<(), StoreError> {
         let mut open: Vec<(Kind, Vec<Key>, bool)> = Vec::new();
         for record in &page.keys {
@@ -141,7 +141,7 @@ impl Auditor {
         Ok(())
     }
 
-    /// Which of these records there are.
+    /// Which of these records exist.
     async fn records(&self, audit: &mut Audit, keys: &[Key], consistent: bool) -> Result<BTreeSet<Key>, StoreError> {
         let ask = |keys: Vec<Key>| async move { self.stores.profiles.existing(&keys, consistent).await };
         let batches: Vec<Vec<Key>> = keys.chunks(TOGETHER).map(<[Key]>::to_vec).collect();
@@ -150,8 +150,8 @@ impl Auditor {
         Ok(found.into_iter().flat_map(|found| found.keys).collect())
     }
 
-    /// How these rows of the Directory stand; those that are not there are left out. One that cannot be read lives: it
-    /// is reported as what it is.
+    /// The states of these rows of the Directory, without missing ones. An unreadable row counts as live: it is
+    /// reported as unreadable.
     async fn stands(
         &self,
         audit: &mut Audit,

@@ -1,6 +1,5 @@
-//! An operator's erasure of one user: deleted in Clerk, proven to be gone there, ended here, and removed at the end of
-//! the
-//! hold or at once.
+//! The erasure of one user by an operator: deletes the user in Clerk, confirms the absence, writes the tombstone, and
+//! removes the data at once or at the end of the grace period.
 
 use thiserror::Error;
 
@@ -25,43 +24,43 @@ use crate::services::deletion::purge::PurgeError;
 use crate::services::deletion::{Followed, Own, log};
 use crate::services::reconcile::NO_EVIDENCE;
 
-/// Whose erasure it would be.
+/// The user of a planned erasure.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ToErase {
     pub user: UserId,
-    /// The name of this person, as Clerk has it, or else the copy: so that somebody sees whom a slip would hit.
+    /// The user's name in Clerk, else in the Directory, so that the operator notices a wrong id.
     pub name: Option<String>,
-    /// What the Directory holds.
+    /// The stored row of the Directory.
     pub stored: Option<Item>,
-    /// Whether neither Clerk nor any table knows the id.
+    /// Whether the id exists neither in Clerk nor in a table.
     pub is_unknown: bool,
 }
 
-/// What an erasure did.
+/// The result of an erasure.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Erasure {
     pub user: UserId,
     /// Whether Clerk still had the user.
     pub was_in_clerk: bool,
-    /// What became of the data.
+    /// The state of the user's data.
     pub own: Own,
-    /// Whether something could not be done, and is left to the schedule.
+    /// Whether a part failed, which the scheduled runs try again.
     pub is_left: bool,
 }
 
-/// Why an erasure stopped. What it has done until then stays, and it can be begun again.
+/// Why an erasure stopped. Completed steps stay complete, and the erasure can be repeated.
 #[derive(Debug, Error)]
 pub enum EraseError {
-    /// Before anything was removed.
+    /// The erasure failed before anything was removed.
     #[error(transparent)]
     Operator(#[from] OperatorError),
     /// The data could not be removed.
     #[error(transparent)]
     Purge(#[from] PurgeError),
-    /// A table of the application's could not be read.
+    /// An owned table could not be read.
     #[error(transparent)]
     Owned(#[from] OwnedError),
-    /// Nobody knows the id.
+    /// The id does not exist anywhere.
     #[error(
         "this id exists neither in Clerk nor in the tables: check the id, CLERK_INSTANCE_ID and the table names \
          (DIRECTORY_TABLE, PROFILES_TABLE, OWNED_TABLES), or pass --even-if-unknown"
@@ -72,8 +71,8 @@ pub enum EraseError {
 }
 
 impl Operator {
-    /// Whose erasure this would be. An id that neither Clerk nor a table knows is refused, unless `even_if_unknown`: a
-    /// tombstone is for ever. Nothing is written.
+    /// The user of a planned erasure. An id that exists neither in Clerk nor in a table is rejected, unless
+    /// `even_if_unknown`: a tombstone is permanent. Nothing is written.
     ///
     /// # Errors
     ///
@@ -101,8 +100,8 @@ impl Operator {
         Ok(ToErase { name: name.map(str::to_owned), user, is_unknown: !is_known, stored })
     }
 
-    /// Erases a user; `at_once` does not wait for the end of the grace period. Doing it again removes what has come
-    /// since.
+    /// Erases a user; `at_once` does not wait for the end of the grace period. A repetition removes rows that were
+    /// created since.
     ///
     /// # Errors
     ///
@@ -112,32 +111,32 @@ impl Operator {
         let entity = EntityId::User(user.clone());
         let clerk = &self.applier.clerk;
         let deleted = clerk.delete_user(user).await.map_err(OperatorError::from)?;
-        // The end here rests on Clerk's word that the user is gone, as every other one.
+        // As for every deletion, Clerk must confirm the absence first.
         if clerk.fetch_proven(&entity).await.map_err(OperatorError::from)?.is_some() {
             return Err(OperatorError::StillThere.into());
         }
         let tombstone = self.end_erased(&entity).await?;
         let own = self.remove_erased(user, &tombstone, at_once).await?;
-        // Another purge may have been faster: then nothing is left.
+        // Another purge may have been faster: then nothing remains.
         let is_left = self.deletions.purger.is_some() && own == Own::Nothing && !self.is_finished(&tombstone).await?;
         Ok(Erasure { user: user.clone(), was_in_clerk: deleted.is_some(), own, is_left })
     }
 
-    /// Whether somebody else has finished a tombstone meanwhile.
+    /// Whether another process has finished this tombstone meanwhile.
     async fn is_finished(&self, tombstone: &Item) -> Result<bool, OperatorError> {
         let stored =
             self.stores.directory.read(std::slice::from_ref(&tombstone.key)).await?.items.remove(&tombstone.key);
         Ok(stored.is_some_and(|stored| stored.is_deleted() && stored.is_finished()))
     }
 
-    /// The tombstone of a user whom Clerk does not have: the one that is there, or a new one.
+    /// The tombstone of a user whom Clerk does not have: the stored one, or a new one.
     async fn end_erased(&self, entity: &EntityId) -> Result<Item, EraseError> {
         let provenance = self.provenance();
         let context = Context { instance: &self.applier.instance, roles: &self.applier.roles, provenance: &provenance };
         let key = entity.key(&self.applier.instance);
         let read = || self.stores.directory.read(std::slice::from_ref(&key));
         let stored = read().await.map_err(OperatorError::from)?.items.remove(&key);
-        // Without a mirror there is nothing to keep of a user but the fact of the deletion.
+        // Under `MIRROR=off` the tombstone of a user keeps only the fact of the deletion.
         let policy = if self.mirror { self.deletions.cascade.deletion } else { DeletionPolicy::Purge };
         if let Some(tombstone) = stored.filter(Item::is_deleted) {
             let was_retained = tombstone.is_finished() && tombstone.entity().is_some();
@@ -165,9 +164,8 @@ impl Operator {
         Ok(stored.filter(Item::is_deleted).ok_or(OperatorError::Contended)?)
     }
 
-    /// Takes out of a user's tombstone, and those of the memberships, what an earlier policy has kept: an erasure is
-    /// asked for
-    /// more than that. The ranks stay. Answers with the tombstone, unfinished.
+    /// Removes from the tombstones of a user and of the memberships the contents that an earlier policy has kept,
+    /// because an erasure must remove them. The ranks stay. Returns the user's tombstone, with pending effects.
     async fn strip_retained(
         &self,
         user: &Item,
@@ -185,7 +183,7 @@ impl Operator {
                 break;
             }
         }
-        // Last: as long as it is whole, this is done again.
+        // Last: while the user's tombstone still has its contents, an interrupted erasure repeats these steps.
         self.strip(user, policy, context).await?.ok_or(OperatorError::Contended)
     }
 
@@ -202,7 +200,7 @@ impl Operator {
         let guard = Guard::Exactly(Exact::from(tombstone));
         match self.applier.directory.put(&bare, &guard).await? {
             Put::Applied { .. } => Ok(Some(bare)),
-            Put::Refused(_) => Err(OperatorError::Contended),
+            Put::ConditionFailed(_) => Err(OperatorError::Contended),
         }
     }
 
@@ -213,10 +211,10 @@ impl Operator {
             return Ok(Own::Nothing);
         };
         if tombstone.is_finished() {
-            // Nothing but rows that have come since, in tables that Rollcall does not guard.
+            // Only rows that were created since, in tables to which other programs write.
             let owner = Owner { clerk: user.clone(), internal: self.applier.instance.internal_id(user) };
             let removed = purger.remove(&owner, tombstone, &deletions.cascade, Deadline::NONE).await?;
-            // Another tombstone, or none, stands there by now: what is left must not pass for removed.
+            // The stored row is another one, or is missing: remaining data must not count as removed.
             let removed = removed.ok_or(OperatorError::Contended)?;
             log(&tombstone.key, &removed);
             return Ok(Own::Removed(removed));

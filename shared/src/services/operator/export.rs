@@ -1,4 +1,4 @@
-//! Everything that is held about one person, as JSON: the rows of the three tables and of the application's own.
+//! Exports all stored data about one user as JSON: the rows of the three tables and of the owned tables.
 
 use std::collections::BTreeMap;
 
@@ -19,19 +19,19 @@ use crate::core::millis::Millis;
 
 #[derive(Debug, Serialize)]
 pub struct Export {
-    /// The application's own id.
+    /// The internal id.
     pub id: InternalId,
     pub clerk_user_id: UserId,
     /// When it was read, in Unix ms.
     pub exported_at: Millis,
-    /// The copies of the user and of each membership.
+    /// The rows of the user and of each membership.
     pub directory: Vec<Map<String, Value>>,
     pub profiles: Vec<Map<String, Value>>,
-    /// The rows of the application's own tables, by table.
+    /// The rows of the owned tables, by table.
     pub owned: BTreeMap<String, Vec<Map<String, Value>>>,
     /// Tables of `OWNED_TABLES` that do not exist.
     pub missing_tables: Vec<String>,
-    /// When the data are to be removed, if the user is deleted, in Unix ms.
+    /// When the data are purged, if the user is deleted, in Unix ms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub removed_at: Option<Millis>,
     /// Notes of signed events about the user that could not be processed.
@@ -41,38 +41,38 @@ pub struct Export {
 /// Why nothing was exported.
 #[derive(Debug, Error)]
 pub enum ExportError {
-    /// The person, or the store.
+    /// The user was not found, or a table could not be read.
     #[error(transparent)]
     Operator(#[from] OperatorError),
     #[error(transparent)]
     Owned(#[from] OwnedError),
     #[error(
-        "no record for this id: check the id, CLERK_INSTANCE_ID and the table names (DIRECTORY_TABLE, PROFILES_TABLE, \
-         OWNED_TABLES)"
+        "no table has a row for this id: check the id, CLERK_INSTANCE_ID and the table names (DIRECTORY_TABLE, \
+         PROFILES_TABLE, OWNED_TABLES)"
     )]
     Unknown,
     #[error("only users can be exported")]
     NotAUser,
 }
 
-/// The tables that are read.
+/// The tables of an export.
 pub struct Holdings {
     pub directory: DynamoOwned,
     pub profiles: DynamoOwned,
-    /// The application's own tables.
+    /// The owned tables.
     pub owned: Vec<DynamoOwned>,
-    /// The notes of events that could not be processed.
+    /// The Operations table, with the quarantine.
     pub operations: Operations,
 }
 
 impl Operator {
-    /// Exports what is held about a user.
+    /// Exports the stored data about a user.
     ///
     /// # Errors
     ///
     /// [`ExportError`].
     pub async fn export(&self, subject: &Subject, holdings: &Holdings) -> Result<Export, ExportError> {
-        // Under another instance's settings a user's partition is another one, and would be found empty.
+        // Under the settings of another instance the partition key of a user differs, and the export would be empty.
         self.check_instance().await?;
         let (entity, stored) = self.find(subject).await?;
         let EntityId::User(clerk) = entity else { return Err(ExportError::NotAUser) };
@@ -109,7 +109,7 @@ impl Operator {
 }
 
 impl Holdings {
-    /// Whether any of the tables holds a row of this user; one that does not exist holds none.
+    /// Whether one of the tables has a row of this user; a missing table has none.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What an operator does about one user, or about all.
+//! The operator's services: undo, erase, export, restore and analyze.
 
 pub mod analyze;
 pub mod erase;
@@ -19,22 +19,22 @@ use crate::core::reconcile::run::Mode;
 use crate::services::apply::Applier;
 use crate::services::deletion::Deletions;
 
-/// What an operator works with.
+/// The dependencies of the operator's services.
 pub struct Operator {
     pub stores: Stores,
-    /// Where states go, and Clerk.
+    /// Applies states to the Directory and fetches entities from Clerk.
     pub applier: Applier,
-    /// What follows from deletions.
+    /// Completes the effects of deletions.
     pub deletions: Deletions,
-    /// Whether live users and memberships are kept at all.
+    /// Whether live users and memberships are stored.
     pub mirror: bool,
-    /// Whether anything may be written, whatever is ordered.
+    /// Whether the settings allow writes at all.
     pub policy: Mode,
-    /// What time it is.
+    /// The clock.
     pub clock: Clock,
 }
 
-/// Why nothing was undone.
+/// Why a command stopped.
 #[derive(Debug, Error)]
 pub enum OperatorError {
     #[error(transparent)]
@@ -42,25 +42,25 @@ pub enum OperatorError {
     /// The request to Clerk failed.
     #[error(transparent)]
     Clerk(#[from] ClerkError),
-    /// Nothing may be written.
+    /// The settings allow no writes.
     #[error("RECONCILE_POLICY=report allows no writes: set RECONCILE_POLICY=repair for this command")]
     ReportOnly,
-    /// The Directory has never heard of it.
-    #[error("no record for this id: check the id and CLERK_INSTANCE_ID")]
+    /// The Directory has no row of the entity.
+    #[error("the Directory has no row for this id: check the id and CLERK_INSTANCE_ID")]
     Unknown,
-    /// What the Directory holds of it is not as Rollcall writes it.
+    /// The row of the Directory lacks a valid rank or digest.
     #[error(
         "the Directory row cannot be read: its rank or digest is invalid. If the entity still exists in Clerk, remove \
          the row and run `rollcall reconcile`"
     )]
     Unreadable,
-    /// It is an id of something else.
+    /// The id is not one of a user, an organization or a membership.
     #[error(
         "not an id of a user (user_…), an organization (org_…) or a membership (org_…/user_…), and not an internal id \
          (UUID)"
     )]
     WrongKind,
-    /// The tombstone holds no id of Clerk's any more.
+    /// The tombstone does not contain Clerk's id any more.
     #[error("the data and the Clerk id were removed: pass the Clerk id instead of the internal id")]
     Nameless,
     /// Clerk does not have it.
@@ -69,28 +69,28 @@ pub enum OperatorError {
              from a backup"
     )]
     Gone,
-    /// Clerk still has it although it was deleted.
+    /// Clerk still has the entity after its deletion.
     #[error("Clerk still returns the user after the deletion: try again")]
     StillThere,
-    /// Clerk's state of it cannot be stored.
+    /// Clerk's state of the membership has no creation time.
     #[error("the membership in Clerk has no created_at and cannot be stored")]
     Undated,
-    /// Its data are being removed.
+    /// The purge of the data has begun.
     #[error(
         "the data are being removed: wait for the purge to finish, run `rollcall restore FILE...` with all backups of \
          this user, then run undo with the Clerk id"
     )]
     Purging,
-    /// Its user or its organization has ended.
+    /// The user or the organization of the membership is deleted.
     #[error("the user or the organization of this membership is deleted: undo that deletion first")]
     Orphaned,
-    /// Others were faster, every time.
-    #[error("the entity is changing too fast: try again")]
+    /// Other writers have changed the row at every attempt.
+    #[error("other processes changed the Directory row at every attempt: run the command again")]
     Contended,
 }
 
 impl Operator {
-    /// Whether an operator may write with this key at all.
+    /// Whether an operator may write with these settings and this secret key.
     pub(super) async fn check_operator(&self) -> Result<(), OperatorError> {
         if self.policy == Mode::Report {
             return Err(OperatorError::ReportOnly);
@@ -98,13 +98,13 @@ impl Operator {
         self.check_instance().await
     }
 
-    /// Whether the key belongs to the instance whose copy this is.
+    /// Whether the secret key belongs to the configured instance.
     pub(super) async fn check_instance(&self) -> Result<(), OperatorError> {
         self.applier.clerk.identify().await?;
         Ok(())
     }
 
-    /// Who is meant, and what is stored.
+    /// The entity that the operator names, and its stored row.
     pub(super) async fn find(&self, subject: &Subject) -> Result<(EntityId, Option<Item>), OperatorError> {
         if !subject.is_of_a_known_kind() {
             return Err(OperatorError::WrongKind);

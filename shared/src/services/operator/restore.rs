@@ -1,5 +1,6 @@
-//! The restoration of a backup: each row where nothing is, or where only what was left of it is. The Directory is never
-//! touched: who lives is Clerk's to say. All of it is checked before the first row is written.
+//! The restoration of a backup: writes each row if no row has its key, or if only its redacted rest is stored. The
+//! Directory is never changed: only Clerk decides which users are live. All rows are checked before the first one is
+//! written.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -16,7 +17,7 @@ use crate::core::deletion::restore::{Misplaced, OwnerOf, Place, places};
 use crate::core::id::InstanceId;
 use crate::core::tables::bare_table_name;
 
-/// Rows that are put at once.
+/// Maximum number of concurrent writes.
 const CONCURRENCY: usize = 16;
 
 #[derive(Debug)]
@@ -25,67 +26,67 @@ pub struct Backup {
     pub lines: Vec<Line>,
 }
 
-/// Where rows may be put back: in Profiles and in the owned tables of one deployment.
+/// The tables into which rows may be restored: Profiles and the owned tables of one deployment.
 #[derive(Debug)]
 pub struct Places {
     instance: InstanceId,
     all: Vec<Place>,
-    /// The tables of the settings that do not exist.
+    /// The tables of `OWNED_TABLES` that do not exist.
     missing: Vec<String>,
 }
 
-/// A backup of which every row may be put back.
+/// A backup whose rows may all be restored.
 #[derive(Debug)]
 pub struct Checked {
     rows: Vec<Returning>,
     without_table: BTreeMap<String, u64>,
 }
 
-/// What a file is not.
+/// Why a file cannot be restored.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum NoBackup {
-    /// It has no first line of a backup.
+    /// The first line is not the header of a backup.
     #[error("not a Rollcall backup: the first line is not a backup header")]
     NoHeader,
-    /// It is of a later version.
+    /// The format is of a later version.
     #[error("backup format {0} is not supported by this version")]
     Unknown(u32),
-    /// A line is broken. Nothing is restored then.
+    /// A line cannot be read. Nothing is restored then.
     #[error("nothing was restored: line {0} of the backup cannot be read")]
     Broken(usize),
-    /// It is of another copy.
+    /// The backup is of another instance.
     #[error("the backup belongs to another Clerk instance ({0}): check CLERK_INSTANCE_ID")]
     Foreign(InstanceId),
-    /// A row that may not be put where the line says.
+    /// A row does not belong into the table that its line names.
     #[error("nothing was restored: line {0} of the backup is not allowed: {1}")]
     Misplaced(usize, #[source] Misplaced),
-    /// A row that DynamoDB would refuse.
+    /// DynamoDB would reject a row.
     #[error("nothing was restored: line {0} of the backup contains a value that DynamoDB does not accept")]
     Unstorable(usize),
-    /// A mark of redaction on a row that no redaction leaves.
+    /// A row has the mark of a redaction, but belongs to a table without redactions.
     #[error(
         "nothing was restored: line {0} of the backup marks a row as redacted, but only records of Profiles can be \
          redacted"
     )]
     Redacted(usize),
-    /// A row that is there twice.
+    /// A row occurs twice.
     #[error("nothing was restored: line {0} of the backup has the same key as an earlier line")]
     Twice(usize),
 }
 
-/// What became of its rows.
+/// The result of a restoration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Restored {
-    /// Rows that are there again, by table.
+    /// Restored rows, by table.
     pub restored: BTreeMap<String, u64>,
-    /// Rows in whose place there is another one, by table.
+    /// Rows whose key already exists, by table.
     pub taken: BTreeMap<String, u64>,
     /// Rows whose table does not exist, by table.
     pub without_table: BTreeMap<String, u64>,
 }
 
 impl Backup {
-    /// Reads all of a backup before any of it is restored.
+    /// Parses the whole backup, before any row is restored.
     ///
     /// # Errors
     ///
@@ -104,7 +105,7 @@ impl Backup {
         Ok(Backup { header, lines: lines.map(read).collect::<Result<_, _>>()? })
     }
 
-    /// Its rows, by table.
+    /// The number of rows, by table.
     pub fn rows(&self) -> BTreeMap<String, u64> {
         let mut rows = BTreeMap::new();
         for line in &self.lines {
@@ -113,7 +114,7 @@ impl Backup {
         rows
     }
 
-    /// Checks every line before any of them is written.
+    /// Checks all lines before the first one is restored.
     ///
     /// # Errors
     ///
@@ -147,7 +148,7 @@ impl Backup {
 }
 
 impl Places {
-    /// Asks each table for its keys.
+    /// Reads the keys of each table.
     ///
     /// # Errors
     ///
@@ -176,7 +177,7 @@ impl Places {
         self.missing.iter().any(|missing| bare_table_name(missing) == bare_table_name(table))
     }
 
-    /// The place of a line: a table that `OWNED_TABLES` names several times holds a user's rows in several ways.
+    /// The place of a line's row: a table may occur several times in `OWNED_TABLES`, with different owner attributes.
     fn place(&self, header: &Header, line: &Line) -> Result<&Place, Misplaced> {
         let mut refusal = None;
         for place in places(&line.table, &self.all)? {
@@ -190,11 +191,11 @@ impl Places {
 }
 
 impl Checked {
-    /// Puts its rows back; `replaces` whatever is in their place, unless that belongs to somebody else by now.
+    /// Restores the rows; with `replaces` also over existing rows, unless those belong to another user by now.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: what is restored until then stays, and doing it again goes on.
+    /// [`StoreError`]: restored rows stay, and a repetition continues.
     pub async fn restore(self, dynamodb: &Client, replaces: bool) -> Result<Restored, StoreError> {
         let mut restored = Restored { without_table: self.without_table, ..Restored::default() };
         let one = |row: Returning| async move {

@@ -1,6 +1,6 @@
-//! An operator's undo: what Clerk shows now takes the place of exactly the tombstone that is there, and the memberships
-//! that
-//! ended with it live again; or of exactly the live row that is dated ahead of Clerk. The one act that lowers a rank.
+//! The undo of a deletion by an operator: replaces exactly the stored tombstone by Clerk's current state, and undoes
+//! the deletions of the memberships that were deleted with it. It also replaces a live row that is dated ahead of
+//! Clerk. The undo is the only operation that lowers a rank.
 
 use super::{Operator, OperatorError};
 use futures_util::{StreamExt, stream};
@@ -16,49 +16,49 @@ use crate::core::mirror::item::{Item, Writer};
 use crate::core::mirror::projection::Context;
 use crate::core::mirror::rule::{Exact, Guard};
 
-/// Attempts at a row that is changing.
+/// Attempts at a row that other writers are changing.
 const MAX_ATTEMPTS: usize = 4;
-/// Memberships that are written at once.
+/// Maximum number of concurrent writes of memberships.
 const CONCURRENCY: usize = 16;
 
-/// What an undo did.
+/// The result of an undo.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Undo {
     pub entity: EntityId,
-    /// Whether it lived already, so that only memberships were looked at.
+    /// Whether the entity was live already, so that only memberships were checked.
     pub lived: bool,
-    /// Whether it lived, dated ahead of Clerk, and is now as Clerk shows it.
+    /// Whether the row was live and dated ahead of Clerk, and was replaced by Clerk's state.
     pub was_ahead: bool,
-    /// Whether its data had been removed already, and are in the backups.
+    /// Whether the user's data were purged already; they are in the backups.
     pub was_purged: bool,
-    /// Memberships that live again.
+    /// Memberships whose deletion was undone.
     pub memberships: u64,
-    /// Memberships that Clerk shows and that could not be brought back; the log names them.
+    /// Memberships that Clerk has and whose deletion could not be undone; the log names them.
     pub left: u64,
 }
 
-/// What an undo would do.
+/// The plan of an undo.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UndoPlan {
     pub entity: EntityId,
     pub stands: Stands,
 }
 
-/// What stands in the place of what an operator wants to have.
+/// The stored state that an undo would change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stands {
     Ended {
-        /// Whether the data of the user have been removed already, and are in the backups.
+        /// Whether the user's data were purged already; they are in the backups.
         was_purged: bool,
     },
-    /// A live row that is dated ahead of Clerk, so that no change in Clerk replaces it.
+    /// A live row whose time is ahead of Clerk's, so that changes in Clerk are not applied.
     Ahead {
-        /// Its time, in Unix ms.
+        /// The time of the row, in Unix ms.
         stored: Millis,
-        /// Clerk's, in Unix ms.
+        /// The time of Clerk's state, in Unix ms.
         clerk: Millis,
     },
-    /// What Clerk shows, or what Clerk's next change replaces.
+    /// A live row that agrees with Clerk, or that Clerk's next change replaces.
     Alive,
 }
 
@@ -69,11 +69,11 @@ enum One {
 }
 
 impl Operator {
-    /// Who is meant, and what an undo would do.
+    /// The entity that the operator names, and the plan of the undo.
     ///
     /// # Errors
     ///
-    /// [`OperatorError`], as [`Self::undo`] has it.
+    /// [`OperatorError`], as in [`Self::undo`].
     pub async fn can_undo(&self, subject: &Subject) -> Result<UndoPlan, OperatorError> {
         self.check_operator().await?;
         let (entity, stored) = self.find(subject).await?;
@@ -95,16 +95,15 @@ impl Operator {
         Ok(UndoPlan { entity, stands })
     }
 
-    /// What Clerk shows, as a row.
+    /// Clerk's state as a row.
     fn shown(&self, found: Entity) -> Result<Item, OperatorError> {
         let provenance = self.provenance();
         let context = Context { instance: &self.applier.instance, roles: &self.applier.roles, provenance: &provenance };
         context.entity(found).ok_or(OperatorError::Undated)
     }
 
-    /// Whether a live row is dated so far ahead of what Clerk shows that no lagging replica and no race explains it.
-    /// Without a
-    /// mirror nobody who lives is replaced.
+    /// Whether a live row is dated so far ahead of Clerk's state that neither a lagging replica nor a concurrent change
+    /// explains it. Under `MIRROR=off` live rows are not replaced.
     fn is_ahead(&self, stored: &Item, shown: &Item) -> bool {
         let is_same_one = stored.rank.generation == shown.rank.generation;
         let ahead = stored.rank.version.since(shown.rank.version);
@@ -119,11 +118,12 @@ impl Operator {
         Kind::from_key(&tombstone.key) == Some(Kind::User) && tombstone.is_finished() && self.removes()
     }
 
-    /// Takes the end of a user, an organization or a membership back, or the date ahead of Clerk of one that lives.
+    /// Undoes the deletion of a user, an organization or a membership, or replaces a live row that is dated ahead of
+    /// Clerk.
     ///
     /// # Errors
     ///
-    /// [`OperatorError`]; what is done stays done, and the same undo goes on with the memberships.
+    /// [`OperatorError`]: completed steps stay complete, and the same undo continues with the memberships.
     pub async fn undo(&self, subject: &Subject) -> Result<Undo, OperatorError> {
         self.check_operator().await?;
         let (entity, stored) = self.find(subject).await?;
@@ -149,7 +149,7 @@ impl Operator {
         Ok(undo)
     }
 
-    /// Puts what Clerk shows in the place of the tombstone that is stored, or of the row that is dated ahead.
+    /// Replaces the stored tombstone, or the row that is dated ahead, by Clerk's state.
     async fn revive(&self, found: Entity, mut stored: Item) -> Result<One, OperatorError> {
         let item = self.shown(found)?;
         for _ in 0..MAX_ATTEMPTS {
@@ -162,7 +162,7 @@ impl Operator {
             }
             let lives = One::Lives { was_purged: self.was_purged(&stored) };
             if !self.keeps(&stored) {
-                // Nobody who lives is stored, so the tombstone is all that there is to take back.
+                // Live users are not stored, so the tombstone is deleted.
                 if self.applier.directory.withdraw(&stored).await? {
                     return Ok(lives);
                 }
@@ -174,7 +174,7 @@ impl Operator {
             let guard = Guard::Exactly(Exact::from(&stored));
             match self.applier.directory.put(&item, &guard).await? {
                 Put::Applied { .. } => return Ok(if is_ahead { One::WasAhead } else { lives }),
-                Put::Refused(now) => stored = *now.ok_or(OperatorError::Unknown)?,
+                Put::ConditionFailed(now) => stored = *now.ok_or(OperatorError::Unknown)?,
             }
         }
         Err(OperatorError::Contended)
@@ -184,9 +184,8 @@ impl Operator {
         self.deletions.purger.is_some()
     }
 
-    /// Brings back the memberships that ended with somebody who lives again: those that Clerk shows, and that ended by
-    /// no word of
-    /// Clerk's own.
+    /// Undoes the deletions of memberships that were deleted in the cascade of this user or organization: those that
+    /// Clerk has, and that were not deleted by an event of their own.
     async fn revive_members(&self, undo: &mut Undo) -> Result<(), OperatorError> {
         let mut offset = 0;
         loop {
@@ -200,7 +199,7 @@ impl Operator {
                 let id = entity.id();
                 id.parents().into_iter().chain([id]).map(|id| id.key(instance)).collect::<Vec<_>>()
             });
-            // A key may be asked for only once.
+            // A request may contain a key only once.
             let keys: std::collections::BTreeSet<Key> = keys.collect();
             let mut stored = self.stores.directory.read(&keys.into_iter().collect::<Vec<_>>()).await?.items;
             let has_ended = |id: &EntityId| stored.get(&id.key(instance)).is_some_and(Item::is_deleted);
@@ -231,8 +230,8 @@ impl Operator {
         }
     }
 
-    /// Lets memberships that ended before their user did come back some day: while the user was finished, nothing
-    /// could.
+    /// Makes it possible that memberships that were deleted before their user come back: as long as the user's
+    /// tombstone was finished, theirs were final.
     async fn reopen_members(&self, user: &EntityId) -> Result<(), OperatorError> {
         let (key, mut from) = (user.key(&self.applier.instance), None);
         loop {
@@ -253,7 +252,7 @@ impl Operator {
             Ok(_) => Ok(true),
             Err(OperatorError::Store(error)) => Err(error.into()),
             Err(error) => {
-                tracing::warn!(id = %id, %error, "a membership cannot be restored");
+                tracing::warn!(id = %id, %error, "the deletion of a membership cannot be undone");
                 Ok(false)
             }
         }

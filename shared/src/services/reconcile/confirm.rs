@@ -1,5 +1,6 @@
-//! What becomes of items in doubt: memberships end with their parents, whoever Clerk still has is brought up to date,
-//! and whoever is proven to be gone ends, unless that would be so many that an operator must look first.
+//! Confirms absence candidates and deletes the confirmed ones: memberships of deleted parents are deleted, entities
+//! that Clerk still has are updated, and confirmed absences are deleted, unless they are so many that an operator must
+//! approve them.
 
 use std::collections::HashSet;
 
@@ -24,40 +25,39 @@ use crate::core::reconcile::presence::{Presence, is_settled};
 use crate::core::reconcile::run::Run;
 use crate::services::deletion::cascade::One;
 
-/// Items in doubt that are looked at together: with two control users as many as Clerk may be asked about.
+/// Absence candidates that are checked in one request: with two control users as many as one request may name.
 pub(super) const TOGETHER: usize = MAX_IDS - 2;
-/// Absences that are proven in one step: so few that it ends in time even at the slowest of paces.
+/// Absences that are confirmed in one step: so few that it ends in time even at the lowest rate.
 const PROVEN_TOGETHER: usize = 20;
-/// Proofs at once. The pace decides how fast they go.
+/// Maximum number of concurrent confirmations. The rate limiter decides how fast they are.
 const PROOFS_AT_ONCE: usize = 4;
 
 impl RunExecutor<'_> {
-    /// A page of what is in doubt, as it is now: ends memberships whose parents have ended, and adds to the absences
-    /// those
-    /// that Clerk, asked about them by name, does not show either.
+    /// Screens a page of absence candidates: deletes memberships of deleted parents, and adds to the absences those
+    /// entities that Clerk does not return by their ids either.
     pub(super) async fn screen(&mut self, kind: Kind, after: Option<&Key>) -> Result<(), ReconcileError> {
         let page =
             self.reconciler.stores.operations.candidates(&self.run.run, kind, CandidatePage::Found, after).await?;
-        let Some((place, doubts)) = page else {
+        let Some((place, candidates)) = page else {
             let pending_approval = self.run.tally.get(kind).pending_approval;
             if pending_approval > 0 {
                 tracing::warn!(
                     entity = kind.name(),
                     pending_approval,
-                    "too many absences: the deletions are pending approval"
+                    "too many absences: the deletions are pending approval; see `rollcall status`"
                 );
             }
-            self.run.next = self.run.after_sifting(kind);
+            self.run.next = self.run.after_screening(kind);
             return Ok(());
         };
         self.run.next = Phase::Screen { kind, after: Some(place) };
-        let mut live = self.still_live(&doubts).await?;
+        let mut live = self.still_live(&candidates).await?;
         if kind == Kind::Membership {
             live = self.end_with_parents(live).await?;
         }
         let start = self.run.started_at;
         let mut absent: Vec<(&Candidate, Item)> =
-            live.into_iter().filter(|(doubt, item)| doubt.absent && is_settled(item, start)).collect();
+            live.into_iter().filter(|(candidate, item)| candidate.absent && is_settled(item, start)).collect();
         if !self.run.is_complete(kind) {
             return Ok(());
         }
@@ -67,31 +67,31 @@ impl RunExecutor<'_> {
         }
         *self.run.absent.get_mut(kind) += count(absent.len());
         if self.run.must_be_approved(kind) {
-            // All of them, those of the pages before included.
+            // All of them, with those of earlier pages.
             self.run.tally.get_mut(kind).pending_approval = *self.run.absent.get(kind);
         } else {
-            let absent: Vec<Candidate> = absent.into_iter().map(|(doubt, _)| doubt.clone()).collect();
+            let absent: Vec<Candidate> = absent.into_iter().map(|(candidate, _)| candidate.clone()).collect();
             for absent in absent.chunks(PROVEN_TOGETHER) {
-                self.keep_doubts(kind, self.absences(), absent).await?;
+                self.save_page(kind, self.absences(), absent).await?;
             }
         }
         Ok(())
     }
 
-    /// A page of absences: asks Clerk about each by itself, and ends whoever it does not have.
+    /// Confirms a page of absences: asks Clerk about each, and deletes those that Clerk does not have.
     pub(super) async fn confirm(&mut self, kind: Kind, after: Option<&Key>) -> Result<(), ReconcileError> {
         let page = self.reconciler.stores.operations.candidates(&self.run.run, kind, self.absences(), after).await?;
         let Some((place, absences)) = page else {
-            self.run.next = Run::after_proving(kind);
+            self.run.next = Run::after_confirmation(kind);
             return Ok(());
         };
         self.run.next = Phase::Confirm { kind, after: Some(place) };
         let start = self.run.started_at;
-        // Read before Clerk is asked: what comes after that is another state, or another generation, and wins.
+        // Read before Clerk is asked: a later write is another state or generation, and makes the deletion fail.
         let live = self.still_live(&absences).await?;
         let clerk = &self.reconciler.applier.clerk;
         let asked = live.into_iter().filter(|(_, item)| is_settled(item, start));
-        let asked: Vec<(EntityId, Item)> = asked.map(|(doubt, item)| (doubt.entity.clone(), item)).collect();
+        let asked: Vec<(EntityId, Item)> = asked.map(|(candidate, item)| (candidate.entity.clone(), item)).collect();
         let ask = async |(id, stored): (EntityId, Item)| {
             let answer = if guards(Invariant::I4) { clerk.fetch(&id).await } else { Ok(None) };
             (answer, id, stored)
@@ -103,7 +103,7 @@ impl RunExecutor<'_> {
         }
         drop(proofs);
         if answers.iter().any(|(answer, ..)| answer.is_ok()) {
-            // Another instance has none of them.
+            // Another instance would have none of them.
             clerk.prove().await?;
         }
         for (answer, id, stored) in answers {
@@ -121,26 +121,26 @@ impl RunExecutor<'_> {
             }
         }
         if !self.writes() && !proven.is_empty() {
-            // There is no tombstone for their memberships to be found under.
-            self.keep_doubts(kind, CandidatePage::Proven, &proven).await?;
+            // No tombstone is written by which their memberships could be found.
+            self.save_page(kind, CandidatePage::Proven, &proven).await?;
         }
         Ok(())
     }
 
-    /// Users and organizations that this run would have ended, had it written.
+    /// The users and organizations that this run would have deleted, if it wrote.
     async fn would_delete(&mut self) -> Result<&HashSet<EntityId>, ReconcileError> {
         if self.would_delete.is_none() {
             let mut would_delete = HashSet::new();
             for kind in [Kind::User, Kind::Organization].into_iter().filter(|_| !self.writes()) {
                 let mut after = None;
-                while let Some((place, doubts)) = self
+                while let Some((place, candidates)) = self
                     .reconciler
                     .stores
                     .operations
                     .candidates(&self.run.run, kind, CandidatePage::Proven, after.as_ref())
                     .await?
                 {
-                    would_delete.extend(doubts.into_iter().map(|doubt| doubt.entity));
+                    would_delete.extend(candidates.into_iter().map(|candidate| candidate.entity));
                     after = Some(place);
                 }
             }
@@ -149,14 +149,14 @@ impl RunExecutor<'_> {
         Ok(self.would_delete.get_or_insert_default())
     }
 
-    pub(super) async fn keep_doubts(
+    pub(super) async fn save_page(
         &mut self,
         kind: Kind,
         page: CandidatePage,
-        doubts: &[Candidate],
+        candidates: &[Candidate],
     ) -> Result<(), ReconcileError> {
         self.run.cost.write_units +=
-            self.reconciler.stores.operations.save_candidates(&self.run, kind, page, doubts).await?;
+            self.reconciler.stores.operations.save_candidates(&self.run, kind, page, candidates).await?;
         match page {
             CandidatePage::Unlinked => self.run.unlinked_pages += 1,
             _ => self.run.pages += 1,
@@ -164,14 +164,17 @@ impl RunExecutor<'_> {
         Ok(())
     }
 
-    /// Those in doubt that live, as they are now.
-    async fn still_live<'d>(&mut self, doubts: &'d [Candidate]) -> Result<Vec<(&'d Candidate, Item)>, ReconcileError> {
+    /// Those absence candidates that are still live, as they are stored now.
+    async fn still_live<'c>(
+        &mut self,
+        candidates: &'c [Candidate],
+    ) -> Result<Vec<(&'c Candidate, Item)>, ReconcileError> {
         let instance = &self.reconciler.applier.instance;
-        let keys: Vec<Key> = doubts.iter().map(|doubt| doubt.entity.key(instance)).collect();
+        let keys: Vec<Key> = candidates.iter().map(|candidate| candidate.entity.key(instance)).collect();
         let mut stored = self.read(&keys).await?;
-        let live = doubts.iter().zip(&keys).filter_map(|(doubt, key)| {
+        let live = candidates.iter().zip(&keys).filter_map(|(candidate, key)| {
             let item = stored.items.remove(key).filter(|item| !item.is_deleted())?;
-            Some((doubt, item))
+            Some((candidate, item))
         });
         Ok(live.collect())
     }
@@ -182,34 +185,37 @@ impl RunExecutor<'_> {
         Ok(rows)
     }
 
-    /// Ends those memberships whose user or organization has ended, and gives back the others.
-    async fn end_with_parents<'d>(
+    /// Deletes the memberships whose user or organization is deleted, and returns the others.
+    async fn end_with_parents<'c>(
         &mut self,
-        live: Vec<(&'d Candidate, Item)>,
-    ) -> Result<Vec<(&'d Candidate, Item)>, ReconcileError> {
+        live: Vec<(&'c Candidate, Item)>,
+    ) -> Result<Vec<(&'c Candidate, Item)>, ReconcileError> {
         let instance = &self.reconciler.applier.instance;
-        let parents: HashSet<Key> =
-            live.iter().flat_map(|(doubt, _)| doubt.entity.parents()).map(|parent| parent.key(instance)).collect();
+        let parents: HashSet<Key> = live
+            .iter()
+            .flat_map(|(candidate, _)| candidate.entity.parents())
+            .map(|parent| parent.key(instance))
+            .collect();
         let parents = self.read(&parents.into_iter().collect::<Vec<_>>()).await?;
         let mut others = Vec::new();
-        for (doubt, item) in live {
-            let ended = doubt
+        for (candidate, item) in live {
+            let ended = candidate
                 .entity
                 .parents()
                 .into_iter()
                 .find_map(|parent| parents.items.get(&parent.key(instance)).filter(|parent| parent.is_deleted()));
             let would_delete = self.would_delete().await?;
-            let would_delete = doubt.entity.parents().iter().any(|parent| would_delete.contains(parent));
+            let would_delete = candidate.entity.parents().iter().any(|parent| would_delete.contains(parent));
             match ended {
-                Some(parent) => self.end_with(&doubt.entity, item, parent.clone()).await?,
+                Some(parent) => self.end_with(&candidate.entity, item, parent.clone()).await?,
                 None if would_delete => self.run.tally.membership.drift.orphaned += 1,
-                None => others.push((doubt, item)),
+                None => others.push((candidate, item)),
             }
         }
         Ok(others)
     }
 
-    /// Ends a membership because its parent has ended.
+    /// Deletes a membership because its parent is deleted.
     async fn end_with(&mut self, entity: &EntityId, item: Item, parent: Item) -> Result<(), ReconcileError> {
         self.run.tally.membership.drift.orphaned += 1;
         if !self.writes() {
@@ -222,7 +228,7 @@ impl RunExecutor<'_> {
                 tracing::info!(id = %entity, %rank, "the membership of a deleted user or organization was deleted");
             }
             One::Nothing => {}
-            // Somebody is busy with it. The next run looks again.
+            // Another writer is changing it. The next run checks it again.
             One::Busy => {
                 let drift = &mut self.run.tally.membership.drift;
                 (drift.orphaned, drift.unproven) = (drift.orphaned.saturating_sub(1), drift.unproven + 1);
@@ -231,21 +237,21 @@ impl RunExecutor<'_> {
         Ok(())
     }
 
-    /// Asks Clerk about absent users by their ids, all at once, and brings those that it still has up to date. Two
-    /// who are known to live are asked about as well: if neither comes back, the answer is worth nothing.
-    async fn screen_by_list<'d>(
+    /// Asks Clerk about absent users by their ids in one request, and updates those that it still has. The request also
+    /// names two control users: if Clerk returns neither, its response is not used.
+    async fn screen_by_list<'c>(
         &mut self,
-        absent: Vec<(&'d Candidate, Item)>,
-    ) -> Result<Vec<(&'d Candidate, Item)>, ReconcileError> {
+        absent: Vec<(&'c Candidate, Item)>,
+    ) -> Result<Vec<(&'c Candidate, Item)>, ReconcileError> {
         if absent.is_empty() {
             return Ok(absent);
         }
         let control_users = self.run.control_users.clone();
         if control_users.is_empty() {
-            // Nobody lives who could be one. Each is proven by itself anyway.
+            // No live user can be a control user. Each absence is confirmed separately anyway.
             return Ok(absent);
         }
-        let ids = absent.iter().filter_map(|(doubt, _)| match &doubt.entity {
+        let ids = absent.iter().filter_map(|(candidate, _)| match &candidate.entity {
             EntityId::User(user) => Some(user),
             EntityId::Organization(_) | EntityId::Membership { .. } => None,
         });
@@ -259,30 +265,33 @@ impl RunExecutor<'_> {
                 ClerkRow::Unreadable(None) => {}
             }
         }
-        let is_witness = |entity: &EntityId| match entity {
+        let is_control_user = |entity: &EntityId| match entity {
             EntityId::User(user) => control_users.contains(user),
             EntityId::Organization(_) | EntityId::Membership { .. } => false,
         };
-        let (known, others): (Vec<_>, Vec<_>) = found.iter().partition(|(entity, _)| is_witness(entity));
+        let (known, others): (Vec<_>, Vec<_>) = found.iter().partition(|(entity, _)| is_control_user(entity));
         if known.is_empty() || !others.is_empty() {
             self.reconciler.applier.clerk.prove().await?;
         }
         if known.is_empty() {
-            tracing::warn!(users = absent.len(), "Clerk does not return the control users");
+            tracing::warn!(
+                users = absent.len(),
+                "Clerk's response lacks the control users; the absence of these users was not confirmed"
+            );
             self.run.tally.user.drift.unproven += count(absent.len());
             return Ok(Vec::new());
         }
         let mut still_absent = Vec::new();
-        for (doubt, stored) in absent {
-            match found.iter().position(|(entity, _)| *entity == doubt.entity).map(|at| found.swap_remove(at).1) {
-                None => still_absent.push((doubt, stored)),
-                Some(entity) => self.bring_up_to_date(&doubt.entity, entity, stored).await?,
+        for (candidate, stored) in absent {
+            match found.iter().position(|(entity, _)| *entity == candidate.entity).map(|at| found.swap_remove(at).1) {
+                None => still_absent.push((candidate, stored)),
+                Some(entity) => self.bring_up_to_date(&candidate.entity, entity, stored).await?,
             }
         }
         Ok(still_absent)
     }
 
-    /// Applies what Clerk says of somebody who was not listed, but lives.
+    /// Applies Clerk's state of an entity that was not listed, but exists.
     async fn bring_up_to_date(
         &mut self,
         id: &EntityId,
@@ -309,7 +318,7 @@ impl RunExecutor<'_> {
         tally.drift.outdated += 1;
         if self.writes() {
             let applied = reconciler.applier.apply(id, next, Some(stored), &NO_EVIDENCE, &context, None).await;
-            let outcome = self.settled(id.kind(), applied)?;
+            let outcome = self.outcome_of(id, applied)?;
             let tally = self.run.tally.get_mut(id.kind());
             tally.updated += u64::from(outcome == Some(Outcome::Applied));
             if outcome.is_none() {
@@ -319,7 +328,7 @@ impl RunExecutor<'_> {
         Ok(())
     }
 
-    /// Ends somebody whom Clerk does not have.
+    /// Deletes an entity that Clerk does not have.
     async fn end(&mut self, id: &EntityId, stored: Item) -> Result<(), ReconcileError> {
         let kind = id.kind();
         self.run.tally.get_mut(kind).drift.absent += 1;
@@ -333,7 +342,7 @@ impl RunExecutor<'_> {
             roles: &reconciler.applier.roles,
             provenance: &provenance,
         };
-        // The generation is the one that was stored before Clerk was asked: a membership that has come back since is
+        // The generation of the row that was stored before Clerk was asked: a membership that was created since is
         // another one.
         let deletion = Deletion {
             entity: id.clone(),
@@ -345,11 +354,15 @@ impl RunExecutor<'_> {
         let rank = write.item.rank;
         let next = Next::Again(Box::new(write));
         let applied = reconciler.applier.apply(id, next, Some(stored), &NO_EVIDENCE, &context, None).await;
-        match self.settled(kind, applied)? {
+        match self.outcome_of(id, applied)? {
             Some(Outcome::Applied) => {
                 self.run.tally.get_mut(kind).deleted += 1;
-                tracing::info!(entity = kind.name(), id = %id, %rank, "an entity that does not exist in Clerk was \
-                                                                       deleted");
+                tracing::info!(
+                    entity = kind.name(),
+                    id = %id,
+                    %rank,
+                    "an entity that does not exist in Clerk was deleted"
+                );
             }
             Some(_) => {}
             None => {

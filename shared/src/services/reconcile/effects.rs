@@ -1,6 +1,5 @@
-//! What should have followed from changes and has not: a stream keeps its records for a day, and what fails too often
-//! is
-//! given up. The Directory itself says what is missing, and the same steps as the stream's make up for it.
+//! Completes pending effects. A stream keeps its records for a day, and Lambda drops those that fail too often. The
+//! Directory shows which effects are missing, and reconcile does the same steps as react.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -20,29 +19,28 @@ use crate::services::deletion::purge::PurgeError;
 use crate::services::deletion::{Own, failed};
 use crate::services::write_back as linking;
 
-/// Write-backs of one step: so few that it ends in time even at the slowest of paces.
+/// Write-backs of one step: so few that it ends in time even at the lowest rate.
 const LINKED_TOGETHER: usize = 10;
-/// Write-backs of one run of the schedule. Two requests each, at a fifth of a production instance's rate: a quarter of
-/// an
-/// hour.
+/// Write-backs of one scheduled run. Two requests each, at a fifth of a production instance's rate limit: a quarter of
+/// an hour.
 pub const MAX_LINKS: u64 = 10_000;
-/// Attempts at a write-back. Before each the user is read anew.
+/// Attempts at a write-back. Before each, the user is read again.
 const MAX_ATTEMPTS: usize = 3;
-/// Users in a row on whom Clerk fails, after whom a run stops.
+/// Number of consecutive users for whom Clerk fails, after which a run stops.
 const MAX_FAILURES: u32 = 3;
-/// The wait before another one.
+/// The pause before another attempt.
 const WAIT: Duration = Duration::from_millis(500);
 
 impl RunExecutor<'_> {
-    /// A page of the Directory.
+    /// Completes the pending effects of a page of the Directory.
     pub(super) async fn complete_effects(&mut self, from: Option<&Key>) -> Result<(), ReconcileError> {
         let page = self.reconciler.stores.directory.scan_effects(from).await?;
         self.run.cost.read_units += page.units;
-        // Where only the webhook writes the Directory, nobody carries an end on.
+        // If only the webhook writes the Directory, deletions have no effects.
         if self.reconciler.policy == Mode::Repair {
             for tombstone in page.items.values().filter(|item| item.is_unfinished()) {
                 if !self.finish(tombstone).await? {
-                    // Out of time: the same page again.
+                    // Out of time: the same page is repeated.
                     return Ok(());
                 }
             }
@@ -60,7 +58,7 @@ impl RunExecutor<'_> {
         Ok(())
     }
 
-    /// Creates the records that are missing.
+    /// Creates missing records.
     async fn provision(&mut self, live: &[&Item]) -> Result<(), ReconcileError> {
         let reconciler = self.reconciler;
         let wanted: BTreeMap<Key, &Item> =
@@ -70,7 +68,7 @@ impl RunExecutor<'_> {
         let missing: Vec<&Item> =
             wanted.into_iter().filter(|(key, _)| !found.keys.contains(key)).map(|(_, item)| item).collect();
         if self.writes() {
-            // Read eventually consistent, some were there already.
+            // Because of the eventually consistent read, some existed already.
             self.run.effects.profiles += reconciler.provision.create(missing).await?;
         } else {
             self.run.effects.profiles += self.owed(missing).await?;
@@ -78,7 +76,7 @@ impl RunExecutor<'_> {
         Ok(())
     }
 
-    /// How many of these would get a record: memberships that have outlived their user or organization get none.
+    /// How many of these would get a record: memberships whose user or organization is deleted get none.
     async fn owed(&mut self, missing: Vec<&Item>) -> Result<u64, ReconcileError> {
         let instance = &self.reconciler.applier.instance;
         let parents = |item: &Item| -> Vec<Key> {
@@ -92,7 +90,7 @@ impl RunExecutor<'_> {
         Ok(count(missing.into_iter().filter(|item| !parents(item).iter().any(has_ended)).count()))
     }
 
-    /// Does what should have followed from an end; not if the time is over before.
+    /// Completes the effects of a deletion, unless the deadline is reached.
     async fn finish(&mut self, tombstone: &Item) -> Result<bool, ReconcileError> {
         let deletions = &self.reconciler.deletions;
         if !self.writes() {
@@ -109,7 +107,7 @@ impl RunExecutor<'_> {
         let followed = match followed {
             Ok(followed) => followed,
             Err(PurgeError::Store(error)) => return Err(error.into()),
-            // One owned table, or the backups: that must not keep all else from being done.
+            // A failure of one owned table, or of the backups, must not block all other effects.
             Err(error) => {
                 failed(tombstone, &error);
                 self.run.effects.tombstones += 1;
@@ -132,7 +130,8 @@ impl RunExecutor<'_> {
         Ok(true)
     }
 
-    /// Takes Clerk's ids out of the tombstones of memberships that have come after their user was finished.
+    /// Removes Clerk's ids from the tombstones of memberships that were written after their user's tombstone was
+    /// finished.
     async fn forget_late(&mut self, page: &BTreeMap<Key, Item>) -> Result<(), ReconcileError> {
         let cascade = &self.reconciler.deletions.cascade;
         if !self.writes() || self.reconciler.deletions.purger.is_none() {
@@ -143,7 +142,7 @@ impl RunExecutor<'_> {
             Kind::from_key(key) == Some(Kind::Membership) && item.is_deleted() && !item.is_finished()
         };
         let open: Vec<(&Key, &Item)> = page.iter().filter(is_open).collect();
-        // Most are in the same page as their users: a partition's rows lie together.
+        // Most are in the same page as their users: the rows of a partition are consecutive.
         let others: BTreeSet<Key> =
             open.iter().map(|(key, _)| user(key)).filter(|user| !page.contains_key(user)).collect();
         let others = self.reconciler.stores.directory.read(&others.into_iter().collect::<Vec<_>>()).await?;
@@ -157,7 +156,7 @@ impl RunExecutor<'_> {
         Ok(())
     }
 
-    /// Remembers whose metadata lacks something, up to as many as a run writes.
+    /// Saves the users whose metadata lack something, up to the limit of a run.
     async fn collect_unlinked(&mut self, live: &[&Item]) -> Result<(), ReconcileError> {
         if !self.reconciler.writes_back {
             return Ok(());
@@ -166,7 +165,10 @@ impl RunExecutor<'_> {
         for item in live {
             let link = write_back::of_item(item);
             if link.conflicts {
-                tracing::warn!(pk = item.key.pk, "the user's metadata in Clerk contains another dbId");
+                tracing::warn!(
+                    pk = item.key.pk,
+                    "the dbId in the user's metadata in Clerk is not the internal id; the metadata was not changed"
+                );
                 metrics::writeback_conflict();
                 self.run.effects.conflicts += 1;
             }
@@ -186,18 +188,17 @@ impl RunExecutor<'_> {
         self.run.effects.backlog += count(unlinked.len().saturating_sub(room));
         unlinked.truncate(room);
         for some in unlinked.chunks(LINKED_TOGETHER) {
-            self.keep_doubts(Kind::User, CandidatePage::Unlinked, some).await?;
+            self.save_page(Kind::User, CandidatePage::Unlinked, some).await?;
         }
         Ok(())
     }
 
-    /// Whether Clerk's list of users, read to its end, has not shown this one: there is nobody to write anything back
-    /// to.
+    /// Whether the complete list of users did not contain this user: then there is no user to write back to.
     fn is_not_listed(&mut self, user: &EntityId) -> bool {
         self.run.is_complete(Kind::User) && self.seen.user.get(self.run.run.as_str(), user).is_none()
     }
 
-    /// A page of write-backs.
+    /// Does a page of write-backs.
     pub(super) async fn link(&mut self, after: Option<&Key>) -> Result<(), ReconcileError> {
         let page = self
             .reconciler
@@ -205,7 +206,7 @@ impl RunExecutor<'_> {
             .operations
             .candidates(&self.run.run, Kind::User, CandidatePage::Unlinked, after)
             .await?;
-        // An earlier settling of the same run may have recorded more pages than the last one.
+        // An earlier search of the same run may have saved more pages than the last one.
         let number = |place: &Key| place.sk.rsplit('#').next().and_then(|number| number.parse::<u64>().ok());
         let is_current = |place: &Key| number(place).is_some_and(|number| number < self.run.unlinked_pages);
         let Some((place, users)) = page.filter(|(place, _)| is_current(place)) else {
@@ -216,7 +217,7 @@ impl RunExecutor<'_> {
         for Candidate { entity, .. } in users {
             let EntityId::User(user) = entity else { continue };
             if self.is_out_of_time() {
-                // The same page again: whoever is linked by then lacks nothing.
+                // The same page is repeated: users who are done lack nothing any more.
                 return Ok(());
             }
             match self.link_one(&user).await {
@@ -224,13 +225,14 @@ impl RunExecutor<'_> {
                     failures = 0;
                     if found { linked += 1 } else { gone += 1 }
                 }
-                // About one user Clerk may fail for ever. After some it is Clerk that is in trouble.
+                // Clerk may fail permanently for one user. After some failures in a row the problem is Clerk's.
                 Err(error) => {
                     failures += u32::from(!error.concerns_one());
                     if failures == MAX_FAILURES || matches!(error, ClerkError::Unauthorized(_)) {
                         return Err(error.into());
                     }
-                    tracing::warn!(%error, "a write-back failed and is left to the next run");
+                    let id = &user;
+                    tracing::warn!(%id, %error, "the write-back of dbId and role failed; the next run tries again");
                     left += 1;
                 }
             }
@@ -239,13 +241,13 @@ impl RunExecutor<'_> {
         let effects = &mut self.run.effects;
         effects.left += left;
         effects.linked += linked;
-        // Nothing of theirs was written.
+        // Nothing was written for them.
         (effects.gone, effects.links) = (effects.gone + gone, effects.links.saturating_sub(gone));
         self.run.next = Phase::WriteBack { after: Some(place) };
         Ok(())
     }
 
-    /// Writes back what one user lacks; not if Clerk does not have the user.
+    /// Does the write-back for one user; not if Clerk does not have the user.
     async fn link_one(&self, user: &UserId) -> Result<bool, ClerkError> {
         let applier = &self.reconciler.applier;
         let mut attempts = 1;

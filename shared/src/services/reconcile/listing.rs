@@ -1,4 +1,4 @@
-//! What Clerk shows: each page compared with what is stored, and what differs written by the rule.
+//! Lists Clerk's entities and repairs drift page by page.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,10 +35,10 @@ impl RunExecutor<'_> {
             self.run.listings.user = Listing { before: clerk.count_users().await?, ..Listing::default() };
         }
         let page = match clerk.users(after.as_ref(), since.map(Millis::get)).await {
-            Err(ClerkError::Refused(_) | ClerkError::Unreadable(404))
+            Err(ClerkError::Rejected(_) | ClerkError::Unreadable(404))
                 if after.as_ref().is_some_and(|after| after.created_at.is_some()) =>
             {
-                // The cursor's user is gone: on from the moment of that user's creation.
+                // The user of the cursor is deleted: continue from the time of that user's creation.
                 self.run.next = Phase::Users { after: None, since: after.and_then(|after| after.created_at) };
                 return Ok(());
             }
@@ -52,10 +52,9 @@ impl RunExecutor<'_> {
         let listing = &mut self.run.listings.user;
         listing.seen = seen;
         let is_short = rows < PAGE;
-        // A page may be short for other reasons than being the last: only Clerk's own count, or nothing at all, ends
-        // the list.
+        // A page may be short without being the last one: only Clerk's count, or an empty page, ends the list.
         if rows == 0 || seen >= listing.before {
-            // Of nobody Clerk need not be asked a second time how many they are.
+            // For an empty list, Clerk need not be asked for the count again.
             let after = if rows == 0 && listing.before == 0 { 0 } else { clerk.count_users().await? };
             // After a full page there may be another one.
             if is_short || after <= seen {
@@ -71,8 +70,8 @@ impl RunExecutor<'_> {
         let leads_on = |last: &Cursor| after.as_ref().is_none_or(|after| after.id != last.id);
         self.run.next = match last.filter(leads_on) {
             Some(last) => Phase::Users { after: Some(last), since },
-            // A page without a single id, or the same page again: it leads nowhere. The listing has not ended, and says
-            // so.
+            // A page without any id, or the same page again, gives no next page. The listing is then incomplete, and is
+            // reported as such.
             None => Phase::Listed { kind: Kind::Organization, offset: 0 },
         };
         Ok(())
@@ -101,9 +100,8 @@ impl RunExecutor<'_> {
         if offset == 0 {
             (listing.before, listing.after) = (total, total);
         }
-        // Whatever has gone from the pages before this one has moved the rest up by as much. All in all that is no more
-        // than
-        // there were: totals that go up and down for ever are not worth following.
+        // Entities that were deleted from earlier pages have moved the rest up by the same number. The total of such
+        // steps back is limited by the length of the list: counts that go up and down for ever are not followed.
         let moved = listing.after.saturating_sub(total).min(listing.before.saturating_sub(listing.again));
         (listing.seen, listing.after, listing.again) = (seen, total, listing.again + moved);
         let next = (offset + rows).saturating_sub(moved);
@@ -117,7 +115,7 @@ impl RunExecutor<'_> {
         Ok(())
     }
 
-    /// Remembers that this page showed nobody, and that nobody has proven since whose page it was.
+    /// Notes that this page was empty, and that it is not proven since that it came from this instance.
     fn unproven(&mut self) {
         let page = self.run.next.clone();
         self.run.unproven.get_or_insert(page);
@@ -129,14 +127,14 @@ impl RunExecutor<'_> {
         }
         let organizations = &self.run.listings.organization;
         if organizations.before == 0 && organizations.seen == 0 {
-            // Without an organization there is no membership. What is stored of them is in doubt all the same.
+            // Without organizations there are no memberships. Stored ones are absence candidates all the same.
             self.run.listings.membership = Listing { is_finished: true, ..Listing::default() };
             return Phase::Search { from: None };
         }
         Phase::Listed { kind: Kind::Membership, offset: 0 }
     }
 
-    /// One page: planned, then carried out, then remembered.
+    /// Processes one page: plans it, applies the plan, and saves the listed entities.
     async fn page(
         &mut self,
         kind: Kind,
@@ -145,7 +143,7 @@ impl RunExecutor<'_> {
     ) -> Result<(), ReconcileError> {
         let Plan { writes, fetches, reports, entries, control_user, tally } = self.plan(kind, page.rows).await?;
         if tally.drift != Drift::default() {
-            // Before anything of it is believed. Rows that are stored as they are speak for themselves.
+            // Before the page is used. Rows that agree with the stored ones are proof enough.
             self.reconciler.applier.clerk.prove().await?;
         }
         *self.run.tally.get_mut(kind) = *self.run.tally.get(kind) + tally;
@@ -166,7 +164,8 @@ impl RunExecutor<'_> {
             });
             self.apply(kind, writes.collect()).await?;
             if !fetches.is_empty() {
-                // The page once more settles all of its ties with one request: it was read after what is stored.
+                // A second read of the page resolves all of its ties with one request: it is newer than the read of the
+                // stored rows.
                 let page = again().await?;
                 self.reconciler.applier.clerk.prove().await?;
                 let fetched = self.fetched(page, fetches);
@@ -184,7 +183,7 @@ impl RunExecutor<'_> {
         Ok(())
     }
 
-    /// Plans a page against what is stored.
+    /// Plans a page by the stored rows.
     async fn plan(&mut self, kind: Kind, rows: Vec<ClerkRow>) -> Result<Plan, ReconcileError> {
         let reconciler = self.reconciler;
         let salt = self.run.run.as_str();
@@ -220,7 +219,8 @@ impl RunExecutor<'_> {
         Ok(plan)
     }
 
-    /// What a second look at a page says about those that it left open. Whoever is not on it any more is fetched alone.
+    /// The entities of the second read of a page that were open after the first. Those that are not on it any more are
+    /// fetched separately.
     fn fetched(
         &self,
         page: Page,
@@ -250,7 +250,7 @@ impl RunExecutor<'_> {
         open.into_iter().map(settle).collect()
     }
 
-    /// Applies what was planned, many at once.
+    /// Applies the plan, many writes at once.
     async fn apply(
         &mut self,
         kind: Kind,
@@ -264,13 +264,14 @@ impl RunExecutor<'_> {
             provenance: &provenance,
         };
         let apply = async |(entity, found, next, stored): (EntityId, Presence, Next, Option<Item>)| {
-            (found, reconciler.applier.apply(&entity, next, stored, &NO_EVIDENCE, &context, None).await)
+            let applied = reconciler.applier.apply(&entity, next, stored, &NO_EVIDENCE, &context, None).await;
+            (entity, found, applied)
         };
         let mut applying = stream::iter(planned.into_iter().map(apply)).buffer_unordered(CONCURRENCY);
-        while let Some((found, applied)) = applying.next().await {
-            match self.settled(kind, applied)? {
+        while let Some((entity, found, applied)) = applying.next().await {
+            match self.outcome_of(&entity, applied)? {
                 Some(outcome) => self.run.tally.get_mut(kind).settle(found, outcome),
-                // It is counted as what has kept it from being repaired.
+                // The reason why it was not repaired is counted instead.
                 None => self.run.tally.get_mut(kind).take_back(found),
             }
         }
@@ -278,7 +279,7 @@ impl RunExecutor<'_> {
     }
 }
 
-/// The place behind the last user of a page who has an id.
+/// The position after the last user of a page with an id.
 fn last(page: &Page) -> Option<Cursor> {
     page.rows.iter().rev().find_map(|row| match row {
         ClerkRow::Read(entity) => match &**entity {

@@ -1,9 +1,8 @@
-//! Reconcile: lists what Clerk has, repairs what is stored, and ends what is proven to be gone.
+//! Reconcile: lists Clerk's entities, repairs the Directory, and deletes entities that Clerk confirms to be absent.
 //!
-//! A run is a sequence of steps, each as long as a page. After each its record is kept, so a run that is killed
-//! anywhere
-//! goes on from there. `listing` is about what Clerk shows, `search` about what it does not show, `settle` about what
-//! becomes of that, `undone` about what should have followed from all changes until then.
+//! A run is a sequence of steps, each about one page. After each step the row of the run is saved, so a run that is
+//! interrupted continues from there. `listing` lists Clerk's entities, `search` finds absence candidates, `confirm`
+//! confirms absences, `effects` completes pending effects.
 
 mod confirm;
 mod effects;
@@ -35,41 +34,42 @@ use crate::core::reconcile::rate_limiter::RateLimiter;
 use crate::core::reconcile::run::{Mode, Run, RunState, TOO_OLD_TO_APPROVE};
 use crate::core::reconcile::run_id::RunId;
 
-/// Is shown the run after each step.
+/// Receives the run after each step.
 pub type Watch<'a> = &'a (dyn Fn(&Run) + Send + Sync);
 
-/// Runs to look through for one that was interrupted: others of another mode may be newer.
+/// Maximum number of recent runs in which an interrupted run is searched: runs of the other mode may be newer.
 const MAX_RECENT: i32 = 10;
-/// The lease is renewed when so much of it is gone, in ms.
+/// The lease is renewed when so much of it has passed, in ms.
 const RENEW_AFTER: u64 = 60 * 1000;
-/// Requests to DynamoDB at once.
+/// Maximum number of concurrent requests to DynamoDB.
 const CONCURRENCY: usize = 16;
-/// Nobody announced what is listed or fetched here, so any state of Clerk's will do.
+/// No event asked for these entities, so any state of Clerk is accepted.
 pub(super) const NO_EVIDENCE: Evidence = Evidence::Undated { ended: false };
 
 pub struct Reconciler {
-    /// Where states go, and Clerk, who is asked patiently.
+    /// Applies states to the Directory and fetches entities from Clerk, with retries.
     pub applier: Applier,
     pub stores: Stores,
-    /// The records of newcomers.
+    /// Creates missing records.
     pub provision: Provision,
-    /// The ends of memberships, and what deletions remove.
+    /// Completes the effects of deletions.
     pub deletions: Deletions,
-    /// Whether ids and roles are written back into Clerk.
+    /// Whether ids and roles are written back to Clerk.
     pub writes_back: bool,
-    /// How many write-backs one run does at most; without a number it goes on until all are done.
+    /// Maximum number of write-backs in one run; without it, all are done.
     pub max_links: Option<u64>,
-    /// Whether nothing is done before Clerk has said whose the key is: somebody looks on, and is told at once.
+    /// Whether a run stops at once if Clerk cannot confirm to which instance the secret key belongs: an operator is
+    /// waiting for the result.
     pub insists: bool,
-    /// Whether live users and memberships are kept at all.
+    /// Whether live users and memberships are stored.
     pub mirror: bool,
     /// The settings that decide what a run writes, by the names of their variables.
     pub basis: Basis,
-    /// Whether anything may be written, whatever is ordered.
+    /// Whether the settings allow writes.
     pub policy: Mode,
-    /// The share of Clerk's rate that may be used, in percent.
+    /// The share of Clerk's rate limit that may be used, in percent.
     pub rate_share: u8,
-    /// What time it is.
+    /// The clock.
     pub clock: Clock,
 }
 
@@ -81,16 +81,16 @@ pub enum Order {
     Approve(RunId),
 }
 
-/// What became of an order.
+/// The result of an order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RunResult {
-    /// Nothing: another run is under way.
+    /// Nothing was done: another run holds the lease.
     Busy(Lease),
-    /// A run. If it is still running, its time was over: the same order goes on with it.
+    /// A run. If it is still running, its time was over: the same order continues it.
     Ran(Box<Run>),
 }
 
-/// Why a run stopped. What it has done until then stays, and the same order goes on from there.
+/// Why a run stopped. Its results stay, and the same order continues from there.
 #[derive(Debug, Error)]
 pub enum ReconcileError {
     #[error(transparent)]
@@ -98,19 +98,19 @@ pub enum ReconcileError {
     /// The request to Clerk failed.
     #[error(transparent)]
     Clerk(#[from] ClerkError),
-    /// Somebody else took the lease over: this run took longer over a page than a lease lasts.
-    #[error("another run has taken over the lease")]
+    /// Another run took the lease over: a step took longer than a lease is valid.
+    #[error("this run lost its lease to another run, because a step took longer than the lease")]
     Overtaken,
     /// There is no such run.
     #[error("run {0} does not exist")]
     Unknown(RunId),
-    /// The run holds nothing, or did not write in the first place.
+    /// The run has no pending deletions, or did not write.
     #[error("run {0} has no deletions that are pending approval")]
     NotPendingApproval(RunId),
     /// The run began under other settings.
     #[error("run {0} was started with other settings ({1}): approve the run with those settings, or start a new run")]
     OtherSettings(RunId, String),
-    /// Nothing may be written.
+    /// The settings allow no writes.
     #[error("RECONCILE_POLICY=report allows no writes, so deletions cannot be approved")]
     ReportOnly,
     /// The run is too old.
@@ -118,23 +118,23 @@ pub enum ReconcileError {
     TooOld(RunId),
 }
 
-/// A run under way.
+/// The execution of a run.
 struct RunExecutor<'a> {
     reconciler: &'a Reconciler,
     watch: Watch<'a>,
     run: Run,
     seen: PerKind<ListedSet>,
-    /// Users and organizations that a run that writes nothing would have ended, once that is asked.
+    /// The users and organizations that a run without writes would have deleted, after the first query.
     would_delete: Option<HashSet<EntityId>>,
     holder: &'a str,
     renewed_at: Millis,
     deadline: Deadline,
-    /// Up to when the run's time is counted in its cost, and the requests to Clerk.
+    /// The time and the number of requests up to which the cost is counted.
     counted: (Millis, u64),
 }
 
 impl Reconciler {
-    /// Does what is ordered, until the deadline, by its own clock.
+    /// Carries out the order, until the deadline by this machine's clock.
     ///
     /// # Errors
     ///
@@ -142,15 +142,14 @@ impl Reconciler {
     pub async fn run(&self, order: &Order, deadline: Deadline, watch: Watch<'_>) -> Result<RunResult, ReconcileError> {
         let clerk = &self.applier.clerk;
         let (began, calls) = ((self.clock)(), clerk.calls());
-        // First of all: with another instance's key everybody would be absent. Where Clerk does not say whose the key
-        // is, what needs
-        // no answer of Clerk's is done all the same.
-        let silent = match clerk.identify().await {
+        // First of all, because with the key of another instance all entities would look absent. If Clerk does not
+        // confirm the instance, the steps that need no response of Clerk are done all the same.
+        let clerk_error = match clerk.identify().await {
             Ok(instance) => {
                 clerk.set_rate(&RateLimiter::share(self.rate_share, instance.is_production));
                 None
             }
-            // Without an answer nothing may be approved.
+            // Without a response of Clerk nothing can be approved.
             Err(error) if self.insists || matches!(order, Order::Approve(_)) => return Err(error.into()),
             Err(error @ ClerkError::Foreign(_)) => return Err(error.into()),
             Err(error) => Some(error),
@@ -159,8 +158,8 @@ impl Reconciler {
         if let Some(lease) = self.stores.operations.acquire_lease(&holder, (self.clock)()).await? {
             return Ok(RunResult::Busy(lease));
         }
-        let ran = self.run_alone(order, deadline, watch, &holder, (began, calls), silent).await;
-        // Whoever comes next need not wait for the lease to end.
+        let ran = self.run_alone(order, deadline, watch, &holder, (began, calls), clerk_error).await;
+        // The next run need not wait until the lease expires.
         if let Err(error) = self.stores.operations.release_lease(&holder).await {
             tracing::warn!(%error, "the lease cannot be released and stays until it expires");
         }
@@ -174,7 +173,7 @@ impl Reconciler {
         watch: Watch<'_>,
         holder: &str,
         counted: (Millis, u64),
-        silent: Option<ClerkError>,
+        clerk_error: Option<ClerkError>,
     ) -> Result<Run, ReconcileError> {
         let run = self.open(order, holder).await?;
         let mut seen = PerKind::<ListedSet>::default();
@@ -184,7 +183,7 @@ impl Reconciler {
             }
         }
         let renewed_at = (self.clock)();
-        let mut walk = RunExecutor {
+        let mut executor = RunExecutor {
             reconciler: self,
             watch,
             run,
@@ -195,55 +194,55 @@ impl Reconciler {
             deadline,
             counted,
         };
-        // What needs no listing is done once an invocation, whatever becomes of the listing.
-        let (mut was_put_off, mut failure) = (walk.run.later.is_some(), None);
-        let is_unproven = silent.is_some();
-        if let Some(error) = silent {
+        // The steps that need no listing are done once in each invocation, whether the listing succeeds or not.
+        let (mut was_put_off, mut failure) = (executor.run.later.is_some(), None);
+        let is_unproven = clerk_error.is_some();
+        if let Some(error) = clerk_error {
             tracing::warn!(%error, "Clerk is unavailable; effects that do not need Clerk are completed first");
-            if walk.run.is_asking() {
-                walk.run.put_off();
+            if executor.run.is_asking() {
+                executor.run.put_off();
             }
             (was_put_off, failure) = (true, Some(error));
         }
-        while walk.run.next != Phase::Done && !walk.is_out_of_time() {
-            let before = walk.run.clone();
+        while executor.run.next != Phase::Done && !executor.is_out_of_time() {
+            let before = executor.run.clone();
             if is_unproven && matches!(before.next, Phase::WriteBack { .. }) {
-                // Whose key it is must be known before Clerk is written to.
+                // The instance of the key must be verified before a write to Clerk.
                 match failure.take_if(|_| before.later.is_none()) {
                     Some(error) => return Err(error.into()),
-                    None => walk.run.next = Phase::Done,
+                    None => executor.run.next = Phase::Done,
                 }
             }
-            match walk.step().await {
+            match executor.step().await {
                 Ok(()) => {}
                 Err(ReconcileError::Clerk(ClerkError::Foreign(instance))) => {
-                    self.note_foreign(&walk.run.run, &instance, holder).await;
+                    self.note_foreign(&executor.run.run, &instance, holder).await;
                     return Err(ClerkError::Foreign(instance).into());
                 }
                 Err(ReconcileError::Clerk(error)) if before.is_asking() && !was_put_off => {
                     tracing::warn!(%error, "Clerk is unavailable; effects that do not need Clerk are completed first");
-                    walk.run = before;
-                    walk.run.put_off();
+                    executor.run = before;
+                    executor.run.put_off();
                     (was_put_off, failure) = (true, Some(error));
                 }
                 Err(ReconcileError::Clerk(error)) if failure.is_some() => {
-                    // Clerk fails the write-back as well.
-                    tracing::warn!(%error, "remaining write-backs are left to the next run");
-                    walk.run = before;
-                    walk.run.next = Phase::Done;
+                    // Clerk fails for the write-back, too.
+                    tracing::warn!(%error, "the remaining write-backs were not done; the next run does them");
+                    executor.run = before;
+                    executor.run.next = Phase::Done;
                 }
                 Err(error) => return Err(error),
             }
-            let is_back = walk.run.next == Phase::Done && walk.run.take_up();
-            walk.checkpoint().await?;
+            let is_back = executor.run.next == Phase::Done && executor.run.take_up();
+            executor.checkpoint().await?;
             if let Some(error) = failure.take_if(|_| is_back) {
                 return Err(error.into());
             }
         }
-        Ok(walk.run)
+        Ok(executor.run)
     }
 
-    /// Notes in the run's record, as it was kept last, whose key has stopped it.
+    /// Notes in the saved row of the run which instance's key has stopped it.
     async fn note_foreign(&self, run: &RunId, instance: &InstanceId, holder: &str) {
         let noted = async {
             let Some(mut kept) = self.stores.operations.run(run).await? else { return Ok(()) };
@@ -252,11 +251,11 @@ impl Reconciler {
         };
         if let Err(error) = noted.await {
             let error: StoreError = error;
-            tracing::warn!(%error, "the cause of the failure cannot be stored in the record of the run");
+            tracing::warn!(%error, "the cause of the failure cannot be stored in the row of the run");
         }
     }
 
-    /// The run that an order is about.
+    /// The run of an order.
     async fn open(&self, order: &Order, holder: &str) -> Result<Run, ReconcileError> {
         let now = (self.clock)();
         match order {
@@ -273,8 +272,11 @@ impl Reconciler {
                 let instead_of = Run::passed_over(&recent, mode, &self.basis, now);
                 if let Some(other) = &instead_of {
                     let settings = other.settings.join(",");
-                    tracing::info!(run = %other.run, settings, "an interrupted run was started with other settings; a \
-                                                                new run is started");
+                    tracing::info!(
+                        run = %other.run,
+                        settings,
+                        "an interrupted run was started with other settings; a new run is started"
+                    );
                 }
                 let mut start = now;
                 loop {
@@ -326,7 +328,7 @@ impl RunExecutor<'_> {
         }
     }
 
-    /// Keeps the run's record: everything before this is durable.
+    /// Saves the row of the run: all earlier results are stored.
     async fn checkpoint(&mut self) -> Result<(), ReconcileError> {
         self.beat().await?;
         let (now, calls) = ((self.reconciler.clock)(), self.reconciler.applier.clerk.calls());
@@ -337,7 +339,7 @@ impl RunExecutor<'_> {
             self.run.finish(now);
         }
         let units = self.reconciler.stores.operations.save_run(&self.run, self.holder).await?;
-        // It counts in the record after this one.
+        // These units are counted in the next save.
         self.run.cost.write_units += units.ok_or(ReconcileError::Overtaken)?;
         (self.watch)(&self.run);
         Ok(())
@@ -359,8 +361,13 @@ impl RunExecutor<'_> {
         Ok(())
     }
 
-    /// What became of an entity, the cost counted. One that cannot be settled is not the end of the run.
-    fn settled(&mut self, kind: Kind, applied: Result<Applied, NotApplied>) -> Result<Option<Outcome>, ReconcileError> {
+    /// The outcome for an entity, with its cost counted. An entity without an outcome does not end the run.
+    fn outcome_of(
+        &mut self,
+        id: &EntityId,
+        applied: Result<Applied, NotApplied>,
+    ) -> Result<Option<Outcome>, ReconcileError> {
+        let kind = id.kind();
         let failure = match applied {
             Ok(applied) => {
                 self.run.cost.write_units += applied.units;
@@ -369,24 +376,24 @@ impl RunExecutor<'_> {
             Err(failure) => failure.error,
         };
         match failure {
-            // This one row is what the store does not take; the others are none the worse for it.
-            ApplyError::Store(StoreError::Refused(code, _)) if code == "ValidationException" => {
-                tracing::error!(entity = kind.name(), code, "a row cannot be stored");
+            // DynamoDB rejects this row; the others are not affected.
+            ApplyError::Store(StoreError::Rejected(code, _)) if code == "ValidationException" => {
+                tracing::error!(entity = kind.name(), %id, code, "DynamoDB rejected the row of an entity");
                 self.run.tally.get_mut(kind).drift.unreadable += 1;
                 Ok(None)
             }
             ApplyError::Store(error) => Err(error.into()),
             ApplyError::Clerk(error) if !error.concerns_one() => Err(error.into()),
             error => {
-                tracing::warn!(entity = kind.name(), %error, "an entity cannot be processed and is left to the next \
-                                                              run");
+                let entity = kind.name();
+                tracing::warn!(entity, %id, %error, "an entity cannot be processed; the next run tries again");
                 self.run.tally.get_mut(kind).drift.unproven += 1;
                 Ok(None)
             }
         }
     }
 
-    /// The absences that Clerk is asked about one by one.
+    /// The pages of absences about which Clerk is asked one by one.
     fn absences(&self) -> CandidatePage {
         if self.run.approved { CandidatePage::Approved } else { CandidatePage::Absent }
     }

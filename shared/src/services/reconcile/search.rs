@@ -1,38 +1,38 @@
-//! What Clerk does not show: the Directory searched, page by page, for items that its listings leave in doubt.
+//! Searches the Directory for absence candidates.
 
 use super::confirm::TOGETHER;
 use super::{ReconcileError, RunExecutor};
 use crate::adapters::dynamo::operations::runs::CandidatePage;
 use crate::core::id::{EntityId, Key, Kind, PerKind};
 use crate::core::mirror::item::Item;
-use crate::core::reconcile::absence::{Candidate, doubt};
+use crate::core::reconcile::absence::{Candidate, candidate};
 use crate::core::reconcile::listed::Here;
 use crate::core::reconcile::phase::Phase;
 use crate::core::reconcile::presence::is_settled;
 
 impl RunExecutor<'_> {
-    /// A page of the search.
+    /// Searches one page.
     pub(super) async fn search(&mut self, from: Option<&Key>) -> Result<(), ReconcileError> {
         if from.is_none() {
-            // Lists that showed nobody are believed from here on.
+            // From here on, empty lists are used as well.
             self.reconciler.applier.clerk.prove().await?;
             self.run.unproven = None;
         }
         let page = self.reconciler.stores.directory.scan_presence(from).await?;
         self.run.cost.read_units += page.units;
-        let mut doubts = PerKind::<Vec<Candidate>>::default();
+        let mut candidates = PerKind::<Vec<Candidate>>::default();
         for key in &page.unreadable {
             self.run.tally.get_mut(Kind::from_key(key).unwrap_or(Kind::User)).drift.unreadable += 1;
         }
         for item in page.items.values() {
             let Some(kind) = Kind::from_key(&item.key) else { continue };
-            if let Some(doubt) = self.look_at(kind, item) {
-                doubts.get_mut(kind).push(doubt);
+            if let Some(candidate) = self.look_at(kind, item) {
+                candidates.get_mut(kind).push(candidate);
             }
         }
         for kind in Kind::ALL {
-            for doubts in doubts.get(kind).chunks(TOGETHER) {
-                self.keep_doubts(kind, CandidatePage::Found, doubts).await?;
+            for candidates in candidates.get(kind).chunks(TOGETHER) {
+                self.save_page(kind, CandidatePage::Found, candidates).await?;
             }
         }
         self.run.next = if let Some(from) = page.next {
@@ -49,10 +49,10 @@ impl RunExecutor<'_> {
     fn look_at(&mut self, kind: Kind, item: &Item) -> Option<Candidate> {
         let start = self.run.started_at;
         let instance = &self.reconciler.applier.instance;
-        // Under another key than its own it would be found by nobody, and ended by nobody.
+        // A row with a key that does not match its ids could not be found again to delete it.
         let entity = item.entity().filter(|entity| entity.key(instance) == item.key);
         if item.is_deleted() {
-            // Whoever ended while the run was listing, and before the list came to them.
+            // Entities that were deleted during the listing, before their page was listed.
             if item.provenance.applied_at >= start
                 && entity.is_some_and(|entity| self.seen_of(&entity).get(kind).is_none())
             {
@@ -72,14 +72,14 @@ impl RunExecutor<'_> {
             return None;
         }
         if self.run.listings.get(kind).is_off {
-            // Clerk has switched the kind off, so it says nothing of those that there were.
+            // The kind is disabled in Clerk, so Clerk says nothing about its stored entities.
             self.run.tally.get_mut(kind).drift.unproven += 1;
             return None;
         }
         let seen = self.seen_of(&entity);
         let is_unconfirmed = seen.get(kind).is_none() && !is_settled(item, start) && item.provenance.applied_at < start;
         self.run.tally.get_mut(kind).unconfirmed += u64::from(is_unconfirmed && self.run.is_complete(kind));
-        doubt(&entity, item, &seen, start)
+        candidate(&entity, item, &seen, start)
     }
 
     fn seen_of(&mut self, entity: &EntityId) -> PerKind<Option<Here>> {

@@ -1,4 +1,4 @@
-//! The memberships of a user or of an organization, page by page.
+//! Reads the memberships of a user or of an organization, page by page.
 
 use super::Directory;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -12,29 +12,29 @@ use crate::adapters::dynamo::row::key_of;
 use crate::core::id::{Key, Kind};
 use crate::core::mirror::item::Item;
 
-/// The index in which an organization's members are found.
+/// The index of memberships by organization.
 const MEMBERS: &str = "members";
 
-/// A page of memberships, as many as may be written together.
+/// A page of memberships, as many as one transaction may write.
 #[derive(Debug, Default)]
 pub struct Page {
-    /// The rows, tombstones included where a user's are read.
+    /// The rows; for a user with tombstones.
     pub items: Vec<Item>,
-    /// The keys of rows that Rollcall did not write.
+    /// The keys of rows without a valid rank or digest.
     pub unreadable: Vec<Key>,
-    /// Where the next page begins; nothing after the last one.
+    /// The start of the next page; nothing after the last page.
     pub next: Option<Place>,
 }
 
-/// A place between two pages.
+/// A position between two pages.
 #[derive(Debug)]
 pub struct Place(Row);
 
 impl Directory {
     /// The next page of the memberships of a user or an organization.
     ///
-    /// A user's are read strongly consistent. An organization's are found in the index, which follows the table a moment
-    /// later, and then read as they are.
+    /// A user's memberships are read strongly consistent. An organization's are found in the index, which is eventually
+    /// consistent, and then read from the table.
     ///
     /// # Errors
     ///

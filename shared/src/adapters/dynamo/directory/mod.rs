@@ -1,4 +1,4 @@
-//! The Directory: the copy of Clerk.
+//! The Directory: the table with the copy of Clerk.
 
 pub mod members;
 pub mod partition;
@@ -21,7 +21,7 @@ impl Directory {
         Directory { client, table }
     }
 
-    /// The rows of one user, as an export finds them.
+    /// The rows of one user, as an export reads them.
     pub fn partition(&self) -> DynamoOwned {
         DynamoOwned::partition(self.client.clone(), self.table.clone())
     }

@@ -1,7 +1,7 @@
-//! The Directory as a whole: many rows at once, and all of them page by page.
+//! Reads many rows of the Directory: by keys, and all rows page by page.
 //!
-//! What is compared is read eventually consistent and in part: half the price, and every write has its condition anyway.
-//! What a deletion rests on is read strongly consistent and whole.
+//! Comparisons read eventually consistent and only some attributes: that costs half, and every write has its condition.
+//! Reads that decide about a deletion are strongly consistent and return whole rows.
 
 use super::Directory;
 use std::collections::{BTreeMap, HashMap};
@@ -17,10 +17,10 @@ use crate::adapters::dynamo::row::key_of;
 use crate::core::id::Key;
 use crate::core::mirror::item::{CONSEQUENCES_AT, Item};
 
-/// Rows of a page of a search.
+/// Rows of one page of a scan.
 pub const SEARCH_PAGE: i32 = 1_000;
 
-/// What the comparisons look at, and the ids.
+/// The attributes that comparisons need, and the ids.
 const COMPARED: [&str; 10] = [
     "pk",
     "sk",
@@ -34,24 +34,24 @@ const COMPARED: [&str; 10] = [
     CONSEQUENCES_AT,
 ];
 
-/// What consequences depend on beyond that.
+/// The further attributes that effects depend on.
 const SUBSCRIBED_EVENTS: [&str; 1] = ["public_metadata"];
 
-/// Rows that were read, and what that took.
+/// The rows of a read, and its cost.
 #[derive(Debug, Default)]
 pub struct Rows {
-    /// The rows, by their keys.
+    /// The rows by key.
     pub items: BTreeMap<Key, Item>,
-    /// The keys of rows without what the rule needs.
+    /// The keys of rows without a valid rank or digest.
     pub unreadable: Vec<Key>,
     /// DynamoDB read units.
     pub units: f64,
-    /// After a page of a search that was not the last: where the next one begins.
+    /// The start of the next page; nothing after the last page.
     pub next: Option<Key>,
 }
 
 impl Directory {
-    /// What the comparison of these rows needs: ranks, digests, ids, and when and by whom they were applied.
+    /// Reads what comparisons need of these rows: ranks, digests, ids, and the time and the writer of the last write.
     ///
     /// # Errors
     ///
@@ -68,7 +68,7 @@ impl Directory {
         Ok(Rows { units, ..read(rows) })
     }
 
-    /// These rows as they are now, whole.
+    /// Reads these rows whole, strongly consistent.
     ///
     /// # Errors
     ///
@@ -78,11 +78,11 @@ impl Directory {
         Ok(Rows { units, ..read(rows) })
     }
 
-    /// This row as it is now, whole; nothing if there is none.
+    /// Reads this row whole, strongly consistent; nothing if it does not exist.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]; [`StoreError::Unreadable`] for a row without what the rule needs.
+    /// [`StoreError`]; [`StoreError::Unreadable`] for a row without a valid rank or digest.
     pub async fn get(&self, key: &Key) -> Result<Option<Item>, StoreError> {
         let mut rows = self.read(std::slice::from_ref(key)).await?;
         if rows.unreadable.is_empty() {
@@ -91,7 +91,7 @@ impl Directory {
         Err(StoreError::Unreadable("a row of the Directory".into()))
     }
 
-    /// A page of all rows, from behind `from` on, with what comparisons need of them.
+    /// A page of all rows behind `from`, with the attributes that comparisons need.
     ///
     /// # Errors
     ///
@@ -100,7 +100,7 @@ impl Directory {
         self.scan(from, &[]).await
     }
 
-    /// The same, with what consequences depend on.
+    /// The same, with the attributes that effects depend on.
     ///
     /// # Errors
     ///
@@ -122,7 +122,7 @@ impl Directory {
     }
 }
 
-/// Some of the names are reserved words, so all of them are written as placeholders.
+/// All names are written as placeholders, because some are reserved words.
 fn projection(further: &[&str]) -> (String, HashMap<String, String>) {
     let placeholder = |name: &str| format!("#{name}");
     let names: HashMap<_, _> =

@@ -1,5 +1,4 @@
-//! The Directory on DynamoDB. Its operations carry their condition inside; a refused write is an outcome with the item
-//! that stood in the way.
+//! Conditional writes to the Directory. If the condition fails, the write returns the stored row.
 
 use super::Directory;
 use std::collections::HashMap;
@@ -20,50 +19,50 @@ use crate::core::millis::Millis;
 use crate::core::mirror::item::{CONSEQUENCES_AT, Item, NOBODY, PURGING_AT};
 use crate::core::mirror::rule::{Guard, Stamp};
 
-/// The items that may be put under one parent together: a transaction has 100 actions, and one is the check.
-/// Source: AWS, API reference of `TransactWriteItems`.
+/// Maximum number of items in one cascade transaction: a transaction has 100 actions, and one is the check of the
+/// parent. Source: AWS, API reference of `TransactWriteItems`.
 pub const MAX_TOGETHER: i32 = 99;
 
-/// What became of a conditional write.
+/// The result of a conditional write.
 #[derive(Debug)]
 pub enum Put {
-    /// Stored, for this many write units.
+    /// Stored.
     Applied {
         /// Write capacity units, indexes included.
         units: f64,
     },
-    /// Refused, by this item; nothing if the condition asked for an item that is not there.
-    Refused(Option<Box<Item>>),
+    /// The condition failed. Contains the stored item; nothing if the condition required an item and none is stored.
+    ConditionFailed(Option<Box<Item>>),
 }
 
-/// What becomes of Clerk's id of a user when a tombstone is finished.
+/// What a finished tombstone does with Clerk's id of the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClerkId {
-    /// It stays, or there was none.
+    /// It keeps the id, if there was one.
     Keep,
-    /// It becomes [`NOBODY`].
+    /// It replaces the id by [`NOBODY`].
     Redact,
     Remove,
 }
 
-/// What became of a write that depends on another item.
+/// The result of a write that depends on another item.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum PutUnder {
-    /// Stored, for this many write units.
+    /// Stored.
     Applied {
         /// Write capacity units, indexes and the check included.
         units: f64,
     },
-    /// Refused: the item or its parent is not what it was.
-    Refused,
+    /// A condition failed: the item or its parent has changed.
+    ConditionFailed,
 }
 
 impl Directory {
-    /// Puts the whole item if the rule admits it: the one write of every writer.
+    /// Puts the whole item if the rule admits it. All writers use this write.
     ///
     /// # Errors
     ///
-    /// [`StoreError`], never for a refused condition.
+    /// [`StoreError`], never for a failed condition.
     pub async fn put(&self, item: &Item, guard: &Guard) -> Result<Put, StoreError> {
         let condition = guard.condition(&Stamp::from(item));
         let attributes =
@@ -92,21 +91,21 @@ impl Directory {
             }
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(refusal)) => match refusal.item() {
-                    None => Ok(Put::Refused(None)),
-                    Some(stored) if stored.is_empty() => Ok(Put::Refused(None)),
-                    Some(stored) => Ok(Put::Refused(Some(Box::new(item::item(stored.clone())?)))),
+                    None => Ok(Put::ConditionFailed(None)),
+                    Some(stored) if stored.is_empty() => Ok(Put::ConditionFailed(None)),
+                    Some(stored) => Ok(Put::ConditionFailed(Some(Box::new(item::item(stored.clone())?)))),
                 },
                 _ => Err(StoreError::from_sdk(error)),
             },
         }
     }
 
-    /// Puts items if the rule admits each of them and another one, their parent, is still exactly as it was: a cascade. All
-    /// or none; [`MAX_TOGETHER`] at most.
+    /// Puts items if the rule admits each of them and their parent is still exactly the given one: a cascade. All or
+    /// none; [`MAX_TOGETHER`] at most.
     ///
     /// # Errors
     ///
-    /// [`StoreError`], never for a refused condition.
+    /// [`StoreError`], never for a failed condition.
     pub async fn put_under(&self, items: &[(Item, Guard)], parent: &Item) -> Result<PutUnder, StoreError> {
         let unreadable = |error: aws_sdk_dynamodb::error::BuildError| StoreError::Unreadable(error.into());
         let (condition, names, values) = exactly(parent);
@@ -139,12 +138,12 @@ impl Directory {
         }
         Ok(match transact(&self.client, actions).await? {
             Transacted::Done { units } => PutUnder::Applied { units },
-            Transacted::Refused(_) => PutUnder::Refused,
+            Transacted::ConditionFailed(_) => PutUnder::ConditionFailed,
         })
     }
 
-    /// Notes on a tombstone that its consequences are done, if it is still exactly that one and does not say so yet. Answers
-    /// with the write units; with nothing if there was nothing to note.
+    /// Marks a tombstone as finished (`consequences_at`), if the stored row is still exactly this one and has no mark
+    /// yet. Returns the write units; nothing if nothing was written.
     ///
     /// # Errors
     ///
@@ -167,8 +166,8 @@ impl Directory {
         send(request).await
     }
 
-    /// Notes on a user's tombstone that the user's data are being removed from now on, if it is still exactly that one and
-    /// not finished: an undo comes too late then. Answers with the write units; with nothing if it is another one.
+    /// Marks the tombstone of a user as being purged (`purging_at`), if the stored row is still exactly this one and is
+    /// not finished: after that, no undo is possible. Returns the write units; nothing if the row is another one.
     ///
     /// # Errors
     ///
@@ -178,8 +177,8 @@ impl Directory {
         send(request.expression_attribute_names("#purging", PURGING_AT)).await
     }
 
-    /// Takes a tombstone away whose entity lives and is not kept here: an undo where nobody is mirrored. Answers whether it was
-    /// still exactly that one, with no data being removed because of it.
+    /// Deletes the tombstone of an entity that lives in Clerk and is not mirrored: an undo under `MIRROR=off`. Returns
+    /// whether the stored row was still exactly this one, without a purge in progress.
     ///
     /// # Errors
     ///
@@ -202,7 +201,8 @@ impl Directory {
         }
     }
 
-    /// Takes the mark off a tombstone of a membership whose user lives again, if it is still exactly that one.
+    /// Removes the mark of a finished tombstone from a membership whose user is live again, if the stored row is still
+    /// exactly this one.
     ///
     /// # Errors
     ///
@@ -237,9 +237,10 @@ fn number(moment: Millis) -> AttributeValue {
     AttributeValue::N(moment.get().to_string())
 }
 
-/// The condition that a row is exactly the one that was read, its names and its values. Undone, and ended once more by the same
-/// message, a tombstone has the same rank and the same digest; only when it was stored is another moment. Where that is lost the rank
-/// alone tells: else such a tombstone could never be finished.
+/// The condition that the stored row is exactly the one that was read, as names and values. Rank and digest do not
+/// suffice: after an undo, the same message can write a tombstone with the same rank and digest again; then only the
+/// time of the write differs. If the row has lost that time, only the rank is compared: otherwise such a tombstone
+/// could never be finished.
 fn exactly(read: &Item) -> (&'static str, HashMap<String, String>, HashMap<String, AttributeValue>) {
     let mut names = HashMap::from([("#rank".to_owned(), "rank".to_owned())]);
     let mut values = HashMap::from([(":rank".to_owned(), AttributeValue::S(read.rank.to_string()))]);
@@ -249,7 +250,7 @@ fn exactly(read: &Item) -> (&'static str, HashMap<String, String>, HashMap<Strin
     ("#rank = :rank AND #applied_at = :applied_at", names, values)
 }
 
-/// Sends a mark. Returns its write units; nothing if its condition does not hold.
+/// Sends an update of a mark. Returns its write units; nothing if its condition failed.
 async fn send(request: UpdateItemFluentBuilder) -> Result<Option<f64>, StoreError> {
     match request.send().await {
         Ok(marked) => {

@@ -1,4 +1,4 @@
-//! Operations: what Rollcall keeps for itself.
+//! The Operations table: runs, lease, quarantine, due purges, limits.
 
 pub mod owned_lists;
 pub mod purges;
@@ -15,7 +15,7 @@ pub struct Operations {
 }
 
 impl Operations {
-    /// The Operations in `table`.
+    /// The Operations table of this name.
     pub fn new(client: Client, table: String) -> Operations {
         Operations { client, table }
     }

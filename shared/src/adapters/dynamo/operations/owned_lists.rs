@@ -1,4 +1,4 @@
-//! Settings that are too long for a function's environment, in the Operations table.
+//! Stores and reads lists of owned tables that are too long for a function's environment.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -10,22 +10,22 @@ use crate::core::deletion::owned_list::ListName;
 use crate::settings::deletion::OWNED_TABLES;
 use crate::settings::variables::OPERATIONS_TABLE;
 
-/// The attribute that holds the list.
+/// The attribute with the list.
 const VALUE: &str = "value";
 
-/// Why a list that `OWNED_TABLES` names cannot be used.
+/// Why the list that `OWNED_TABLES` names cannot be used.
 #[derive(Debug, Error)]
 pub enum ListError {
-    /// The Operations table does not answer.
+    /// The Operations table cannot be read.
     #[error("the list of owned tables cannot be read from the Operations table: {0}")]
     Store(StoreError),
-    /// There is none of that name.
+    /// The table has no list of this name.
     #[error(
         "OWNED_TABLES is {0}, but table {1} does not contain this list: check OPERATIONS_TABLE, or store the list \
          with `rollcall owned-tables FILE` and set the printed value"
     )]
     Missing(String, String),
-    /// Somebody has changed the row.
+    /// The list in the row is not the one of this name.
     #[error(
         "OWNED_TABLES is {0}, but the list in table {1} has been changed: store the list again with `rollcall \
          owned-tables FILE`"
@@ -43,7 +43,7 @@ where
     L: Fn(&str) -> Option<String>,
 {
     let list = match settings(OWNED_TABLES.name).as_deref().and_then(ListName::read) {
-        // Without a table the settings are not complete, and whoever reads them says so.
+        // Without a table the settings are incomplete, and their reader reports that.
         Some(name) => match settings(OPERATIONS_TABLE.name) {
             // Boxed: it is seldom needed, and would make every future around it as large as the SDK's.
             Some(table) => Some(Box::pin(read(client, &table, &name)).await?),
@@ -65,7 +65,7 @@ async fn read(client: &Client, table: &str, name: &ListName) -> Result<String, L
     list.cloned().ok_or_else(|| ListError::Changed(name.setting(), table.to_owned()))
 }
 
-/// Stores a list. A list that is there already is written once more.
+/// Stores a list. An existing list is written again.
 ///
 /// # Errors
 ///

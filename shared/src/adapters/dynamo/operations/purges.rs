@@ -1,4 +1,4 @@
-//! Due purges in the Operations table: whose data are to be removed, by the hour.
+//! Notes of due purges in the Operations table, by hour.
 
 use super::Operations;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -10,11 +10,11 @@ use crate::adapters::dynamo::row::Row;
 use crate::core::deletion::purge::Due;
 use crate::core::id::Key;
 
-/// How long a note stays that nobody has settled, in seconds from when it was due: the nightly run goes by the
-/// tombstones.
+/// How long an unprocessed note stays, in seconds from when it was due. The nightly run does not need notes: it reads
+/// the tombstones.
 const LEFT_SECONDS: u64 = 30 * 24 * 60 * 60;
 
-/// A place between two pages.
+/// A position between two pages.
 #[derive(Debug)]
 pub struct Place(Row);
 
@@ -27,7 +27,7 @@ struct Kept<'a> {
 }
 
 impl Operations {
-    /// Notes a purge. Noting it again changes nothing.
+    /// Notes a purge. A second note of the same purge changes nothing.
     ///
     /// # Errors
     ///
@@ -46,7 +46,7 @@ impl Operations {
         Ok(())
     }
 
-    /// A page of the purges of an hour, [`Self::MOST`] at most. A note that cannot be read is left to its end.
+    /// A page of the purges of an hour, [`Self::MOST`] at most. An unreadable note stays until it expires.
     ///
     /// # Errors
     ///
@@ -68,16 +68,16 @@ impl Operations {
             if let Ok(note) = serde_dynamo::from_item(row) {
                 due.push(note);
             } else {
-                tracing::error!(partition, "the record of a due purge cannot be read");
+                tracing::error!(partition, "a note of a due purge cannot be read; the nightly run does this purge");
             }
         }
         Ok((due, next))
     }
 
-    /// The notes of a page: as many as tombstones are read together.
+    /// The notes of a page: as many as tombstones that are read together.
     pub const MOST: i32 = 100;
 
-    /// Forgets a purge that is done, or that is none any more.
+    /// Deletes the note of a purge that is done or not needed any more.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The Operations table on DynamoDB: for now the quarantine of signed events that could not be processed.
+//! The quarantine in the Operations table: notes of signed events that could not be processed.
 
 use super::Operations;
 use std::collections::HashMap;
@@ -15,18 +15,17 @@ use crate::core::clerk::event::Unprocessable;
 use crate::core::id::{DeliveryId, InstanceId, Key};
 use crate::core::millis::Millis;
 
-/// How long a quarantine note stays, in seconds: it holds the ids of people who may be gone by then.
+/// How long a quarantine note stays, in seconds: it contains ids of persons, who may be deleted meanwhile.
 const QUARANTINE_SECONDS: u64 = 90 * DAY_SECONDS;
 const DAY_SECONDS: u64 = 24 * 60 * 60;
 
-/// A note of a signed event that could not be processed: enough to fetch the entity from Clerk instead, and nothing of
-/// the body.
+/// A note of a signed event that could not be processed: enough to fetch the entity from Clerk, without the body.
 #[derive(Debug, Serialize)]
 struct Quarantined<'a> {
     pk: String,
     sk: &'a str,
     received_at: Millis,
-    /// Unix seconds, as DynamoDB's time to live wants them.
+    /// Unix seconds, as DynamoDB's time to live requires.
     expires_at: u64,
     failed_at: &'a str,
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
@@ -38,8 +37,8 @@ struct Quarantined<'a> {
 }
 
 impl Operations {
-    /// Notes a signed event that cannot be processed. Another delivery of the same message, on whatever day, overwrites the
-    /// note: not every sender stops when it is told to.
+    /// Notes a signed event that cannot be processed. A later delivery of the same message overwrites the note, also on
+    /// another day: not every sender obeys the header that stops it.
     ///
     /// # Errors
     ///
@@ -71,8 +70,8 @@ impl Operations {
         Ok(())
     }
 
-    /// The partition in which a message is noted already; nothing if it is not. One request, of as many keys as days that notes
-    /// stay: this is no busy path.
+    /// The partition of an existing note of this message; nothing if there is none. One request with one key for each
+    /// day that notes stay; it is rarely needed.
     async fn noted(&self, delivery: &DeliveryId, now: Millis) -> Result<Option<String>, StoreError> {
         let key = |pk| attributes(&Key { pk, sk: delivery.to_string() });
         let wanted = KeysAndAttributes::builder().set_keys(Some(partitions(now).map(key).collect()));
@@ -105,7 +104,7 @@ impl Operations {
     }
 }
 
-/// The partitions of all days that notes stay, the latest first: fewer than the keys that one request may name.
+/// The partitions of all days that notes stay, the latest first: fewer than one request may name.
 fn partitions(now: Millis) -> impl Iterator<Item = String> {
     (0..=QUARANTINE_SECONDS / DAY_SECONDS).map(move |days| {
         let day = now.get().saturating_sub(days * DAY_SECONDS * 1000);

@@ -1,5 +1,5 @@
-//! Questions to Clerk in the Operations table: what was asked about a caller a moment ago, and how much each function has
-//! asked. Both are there to be seen by all containers; DynamoDB removes them some time after they have lost their meaning.
+//! Limits of requests to Clerk in the Operations table: what was recently asked about a caller, and how many requests
+//! each function has sent. All containers share these rows; DynamoDB removes them some minutes after they are needed.
 
 use super::Operations;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
@@ -11,20 +11,20 @@ use crate::core::ensure::questions::{Asked, WINDOW};
 use crate::core::id::{InternalId, Key};
 use crate::core::millis::Millis;
 
-/// How long a row stays, in seconds: many times what it is looked at for.
+/// How long a row stays, in seconds: many times as long as it is used.
 const STAYS_SECONDS: u64 = 10 * 60;
 
-/// What must grace period of the stored questions about a caller for others to replace them.
+/// The condition under which the stored questions about a caller may be replaced.
 #[derive(Clone, Copy, Debug)]
 pub enum Guard<'a> {
     /// There are none of the last seconds.
     Quiet,
-    /// This writer has written them.
+    /// The stored ones are of this writer.
     Of(&'a str),
 }
 
 impl Operations {
-    /// Replaces the questions about a caller. Answers with the stored ones where the guard does not let it.
+    /// Replaces the questions about a caller. If the condition fails, returns the stored ones.
     ///
     /// # Errors
     ///
@@ -53,7 +53,7 @@ impl Operations {
             .expression_attribute_values(":expires_at", number(now.get() / 1000 + STAYS_SECONDS))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let request = match guard {
-            // A clock that was far ahead of this one counts for nothing.
+            // A time that is far in the future, from a wrong clock, is ignored.
             Guard::Quiet => request
                 .condition_expression("attribute_not_exists(pk) OR asked_at <= :before OR asked_at >= :after")
                 .expression_attribute_values(":before", number(now.get().saturating_sub(WINDOW)))
@@ -66,7 +66,7 @@ impl Operations {
             Ok(_) => Ok(None),
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
-                    // Somebody may have removed what was read before.
+                    // The row may have been removed since it was read.
                     let Some(stored) = refused.item().filter(|stored| !stored.is_empty()) else {
                         return Ok(Some(Asked::nothing(now)));
                     };
@@ -78,7 +78,7 @@ impl Operations {
         }
     }
 
-    /// Adds requests to those of a function within a window, and answers how many there are now.
+    /// Adds requests to those of a function within a window, and returns the sum.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Runs on the Operations table: the lease that keeps them apart, each run's record, and what it remembers of its pages.
+//! Runs in the Operations table: the lease, the row of each run, and the pages that it saves.
 
 use super::Operations;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
@@ -19,35 +19,35 @@ use crate::core::reconcile::listed;
 use crate::core::reconcile::run::{Run, TOO_OLD_TO_APPROVE};
 use crate::core::reconcile::run_id::RunId;
 
-/// How long a lease lasts unless it is renewed, in ms: longer than a page ever takes.
+/// How long a lease is valid without a renewal, in ms: longer than any step takes.
 pub const LEASE: u64 = 5 * 60 * 1000;
 /// How long a run's report stays, in seconds.
 const REPORT_SECONDS: u64 = 90 * 24 * 60 * 60;
-/// How long its pages stay, in seconds: as long as it can be approved, and a day.
+/// How long the pages of a run stay, in seconds: one day longer than it can be approved.
 const PAGES_SECONDS: u64 = TOO_OLD_TO_APPROVE / 1000 + 24 * 60 * 60;
 /// The partition of all runs.
 const RUNS: &str = "RUN#reconcile";
 
-/// Who holds the lease.
+/// The lease, and its holder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
     pub holder: String,
-    /// Until when, in Unix ms, unless it is renewed.
+    /// The end of the lease in Unix ms, unless it is renewed.
     pub until: Millis,
 }
 
-/// Which of its pages about items in doubt a run keeps or asks for.
+/// The kinds of pages that a run saves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CandidatePage {
-    /// All that the search brought into doubt.
+    /// All absence candidates that the search found.
     Found,
-    /// Those that Clerk, asked about them by name, does not show either.
+    /// Those that Clerk does not return by their ids either.
     Absent,
-    /// The same, once an operator has consented.
+    /// The same after an operator's approval.
     Approved,
-    /// Those that are proven to be gone, of a run that writes no tombstones.
+    /// Confirmed absences, of a run that writes no tombstones.
     Proven,
-    /// Users whose metadata in Clerk lacks what should be written back.
+    /// Users whose metadata in Clerk lacks the id or the role.
     Unlinked,
 }
 
@@ -64,7 +64,7 @@ impl CandidatePage {
 }
 
 impl Operations {
-    /// Takes the lease, or renews it, for one write unit. Answers with somebody else's if that still lasts.
+    /// Takes or renews the lease, for one write unit. If another holder's lease is still valid, returns that.
     ///
     /// # Errors
     ///
@@ -86,14 +86,14 @@ impl Operations {
             Err(error) if error.code() == Some(REFUSED) => {
                 let held = self.client.get_item().table_name(&self.table).set_key(Some(attributes(&lease_key())));
                 let held = held.consistent_read(true).send().await.map_err(StoreError::from_sdk)?.item;
-                // Nothing if it has been given back in the meantime: whoever asks again gets it.
+                // No row: the lease was released meanwhile, so the next attempt gets it.
                 Ok(Some(held.map(from_row).transpose()?.unwrap_or(Lease { holder: String::new(), until: now })))
             }
             Err(error) => Err(StoreError::from_sdk(error)),
         }
     }
 
-    /// Gives the lease back, unless somebody else has it by now.
+    /// Releases the lease, unless another holder has it.
     ///
     /// # Errors
     ///
@@ -110,8 +110,8 @@ impl Operations {
         }
     }
 
-    /// Begins or takes over a run on behalf of the lease's holder. A new one is refused, with no, if there is one of that
-    /// name: two runs began in one millisecond.
+    /// Creates or takes over the row of a run for the holder of the lease. Returns whether that was possible: a new run
+    /// is not created if there is one of the same name, which began in the same millisecond.
     ///
     /// # Errors
     ///
@@ -126,7 +126,7 @@ impl Operations {
         }
     }
 
-    /// Keeps a run's record, and answers with the write units; with nothing if another holder has taken it over.
+    /// Saves the row of a run and returns the write units; nothing if another holder has taken the run over.
     ///
     /// # Errors
     ///
@@ -152,7 +152,7 @@ impl Operations {
         Ok(request.return_consumed_capacity(ReturnConsumedCapacity::Total))
     }
 
-    /// The latest runs, the latest first. A record that cannot be read, as one of another version, is left out.
+    /// The latest runs, the latest first. A row that cannot be read, such as one of another version, is left out.
     ///
     /// # Errors
     ///
@@ -163,7 +163,11 @@ impl Operations {
         let request = request.scan_index_forward(false).limit(most).consistent_read(true);
         let found = request.send().await.map_err(StoreError::from_sdk)?.items.unwrap_or_default();
         let read = found.into_iter().filter_map(|row| {
-            from_row(row).inspect_err(|error| tracing::warn!(%error, "the record of a run cannot be read")).ok()
+            from_row(row)
+                .inspect_err(
+                    |error| tracing::warn!(%error, "a run in the Operations table cannot be read and was skipped"),
+                )
+                .ok()
         });
         Ok(read.collect())
     }
@@ -179,7 +183,7 @@ impl Operations {
         request.send().await.map_err(StoreError::from_sdk)?.item.map(from_row).transpose()
     }
 
-    /// Remembers whom a page of a listing has shown.
+    /// Saves the entities that a page of a listing has shown.
     ///
     /// # Errors
     ///
@@ -189,7 +193,7 @@ impl Operations {
         self.keep_page(run, kind, (SEEN, run.pages), ("seen", entries)).await
     }
 
-    /// Remembers a page of what is in doubt, or of what is absent.
+    /// Saves a page of absence candidates or of absences.
     ///
     /// # Errors
     ///
@@ -199,14 +203,15 @@ impl Operations {
         run: &Run,
         kind: Kind,
         page: CandidatePage,
-        doubts: &[Candidate],
+        candidates: &[Candidate],
     ) -> Result<f64, StoreError> {
-        let doubts = serde_dynamo::to_attribute_value(doubts).map_err(|error| StoreError::Unreadable(error.into()))?;
+        let candidates =
+            serde_dynamo::to_attribute_value(candidates).map_err(|error| StoreError::Unreadable(error.into()))?;
         let number = if page == CandidatePage::Unlinked { run.unlinked_pages } else { run.pages };
-        self.keep_page(run, kind, (page.name(), number), ("doubts", doubts)).await
+        self.keep_page(run, kind, (page.name(), number), ("doubts", candidates)).await
     }
 
-    /// Whom the listing of a kind has shown.
+    /// The entities that the listing of a kind has shown.
     ///
     /// # Errors
     ///
@@ -223,7 +228,7 @@ impl Operations {
         Ok(entries)
     }
 
-    /// The next page of what is in doubt, or of what is absent, with its place; nothing behind the last one.
+    /// The next page of absence candidates or of absences, with its key; nothing after the last page.
     ///
     /// # Errors
     ///
@@ -240,8 +245,8 @@ impl Operations {
         let Some(mut row) = found.into_iter().next() else { return Ok(None) };
         let unreadable = || StoreError::Unreadable("a page of a run is damaged".into());
         let key = key_of(&row).ok_or_else(unreadable)?;
-        let doubts = serde_dynamo::from_attribute_value(row.remove("doubts").ok_or_else(unreadable)?);
-        Ok(Some((key, doubts.map_err(|error| StoreError::Unreadable(error.into()))?)))
+        let candidates = serde_dynamo::from_attribute_value(row.remove("doubts").ok_or_else(unreadable)?);
+        Ok(Some((key, candidates.map_err(|error| StoreError::Unreadable(error.into()))?)))
     }
 
     async fn keep_page(
@@ -251,7 +256,7 @@ impl Operations {
         (what, number): (&str, u64),
         content: (&str, AttributeValue),
     ) -> Result<f64, StoreError> {
-        // Numbered over all of the run, so that a page that is done again replaces itself.
+        // Numbered within the whole run, so that a repeated page replaces itself.
         let sk = format!("{what}#{}#{number:08}", kind.name());
         let mut row = attributes(&Key { pk: partition(&run.run), sk });
         row.insert(content.0.to_owned(), content.1);
@@ -272,9 +277,9 @@ impl Operations {
     }
 }
 
-/// For whoever looks on.
+/// For observers of a run.
 impl Operations {
-    /// Who holds the lease at `now`; nothing if nobody does.
+    /// The valid lease at `now`; nothing if there is none.
     ///
     /// # Errors
     ///
@@ -286,7 +291,7 @@ impl Operations {
     }
 }
 
-/// The error code of a condition that does not hold.
+/// The error code of a failed condition.
 const REFUSED: &str = "ConditionalCheckFailedException";
 const SEEN: &str = "SEEN";
 
@@ -298,7 +303,7 @@ fn partition(run: &RunId) -> String {
     format!("{RUNS}#{run}")
 }
 
-/// Unix seconds, as DynamoDB's time to live wants them.
+/// Unix seconds, as DynamoDB's time to live requires.
 fn expiry(run: &Run, seconds: u64) -> AttributeValue {
     AttributeValue::N((run.started_at.get() / 1000 + seconds).to_string())
 }

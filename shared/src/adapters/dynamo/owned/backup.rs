@@ -1,5 +1,5 @@
-//! The file of a backup: NDJSON. Its first line says whose rows they are and when they were removed, each further line holds one row
-//! in DynamoDB's own JSON, with the names of its key attributes: all that is needed to put it back.
+//! The format of a backup file: NDJSON. The first line names the user and the time of the removal. Each further line
+//! contains one row in DynamoDB's JSON and the names of its key attributes: all that is needed to restore it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,17 +19,17 @@ use crate::core::mirror::rank::Rank;
 pub struct Header {
     /// The version of the format.
     pub rollcall_backup: u32,
-    /// Whose copy it was.
+    /// The instance of the user.
     pub instance: InstanceId,
-    /// Whose rows they are.
+    /// The user whose rows they are.
     pub user: InternalId,
     /// The rank of the tombstone.
     pub rank: Rank,
-    /// When they were about to be removed, in Unix ms.
+    /// When the removal was about to begin, in Unix ms.
     pub written_at: Millis,
 }
 
-/// The version of the format that this writes.
+/// The version of the format that this code writes.
 pub const FORMAT: u32 = 1;
 
 /// A row as a line of a backup.
@@ -39,14 +39,14 @@ pub struct Line {
     pub table: String,
     /// The names of its key attributes.
     pub key: Vec<String>,
-    /// The mark of what was left in its place, if it was redacted and not removed.
+    /// The time of the redaction, if the row was redacted and not removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redacted_at: Option<Millis>,
     #[serde(deserialize_with = "each_once")]
     pub row: serde_dynamo::Item,
 }
 
-/// Reads a row that names no attribute twice: which of the two values counts would be anybody's guess.
+/// Reads a row in which no attribute name occurs twice: otherwise it would be unclear which of the values is right.
 fn each_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<serde_dynamo::Item, D::Error> {
     struct Attributes;
     impl<'de> Visitor<'de> for Attributes {
@@ -60,7 +60,7 @@ fn each_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<serde_dynamo:
             let mut attributes = HashMap::new();
             while let Some((name, value)) = map.next_entry::<String, serde_dynamo::AttributeValue>()? {
                 if attributes.insert(name, value).is_some() {
-                    return Err(serde::de::Error::custom("an attribute is there twice"));
+                    return Err(serde::de::Error::custom("an attribute occurs twice in a row"));
                 }
             }
             Ok(attributes)
@@ -76,7 +76,7 @@ impl Line {
         Line { table, key, redacted_at, row: row.into() }
     }
 
-    /// The row again, as DynamoDB takes it.
+    /// The row in DynamoDB's form.
     pub fn row(self) -> Row {
         self.row.into()
     }

@@ -1,4 +1,4 @@
-//! The application's own tables that hold rows of users.
+//! Owned tables: tables of the application with rows of users.
 
 pub mod backup;
 pub mod removal;

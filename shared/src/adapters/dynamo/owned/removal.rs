@@ -1,5 +1,6 @@
-//! Rows of a deleted user, removed: in batches where the key itself says whose they are, each by itself and under the
-//! condition that it is still the user's where an attribute says so, which the application may change at any moment.
+//! Removes rows of a deleted user: in batches if the key names the user; one by one, under the condition that the row
+//! still belongs to the user, if another attribute names the user, because the application may change that attribute at
+//! any time.
 
 use std::collections::BTreeMap;
 
@@ -19,19 +20,21 @@ use crate::adapters::dynamo::error::StoreError;
 use crate::adapters::dynamo::row::Row;
 use crate::core::controls::{Invariant, guards};
 
-/// Batches under way at once.
+/// Maximum number of concurrent batches.
 const CONCURRENCY: usize = 8;
-/// Single deletes under way at once.
+/// Maximum number of concurrent single deletes.
 const SINGLE_AT_ONCE: usize = 16;
 
-/// A row that is about to be removed, in Profiles or in a table of the application's.
+/// A row of Profiles or of an owned table that is about to be removed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PendingRemoval {
     pub table: String,
     pub key: Row,
-    /// The attributes that may say whose it is, each with the user's id: one of them has to. None of them if the key says it.
+    /// The attributes that may name the owner, each with the user's id: one of them must match. None of them if the key
+    /// names the owner.
     pub owners: Vec<(String, String)>,
-    /// What is put in its place; nothing if it goes. Only rows of Profiles are redacted, and their key says whose they are.
+    /// The redacted row that replaces it; nothing if the row is removed. Only rows of Profiles are redacted, and their
+    /// key names the owner.
     pub left: Option<Row>,
 }
 
@@ -42,7 +45,7 @@ impl PendingRemoval {
         PendingRemoval { table: owned.table.clone(), key: owned.key(), owners, left }
     }
 
-    /// What it takes in memory, in bytes.
+    /// The size in memory, in bytes.
     pub fn size(&self) -> usize {
         in_memory(&self.key) + self.left.as_ref().map_or(0, in_memory)
     }
@@ -58,11 +61,11 @@ impl PendingRemoval {
     }
 }
 
-/// Removes these rows, or puts what is left of them. Answers how many of them are somebody else's by now, by table, and stay.
+/// Removes or redacts these rows. Returns by table how many rows belong to another user by now; those stay.
 ///
 /// # Errors
 ///
-/// [`StoreError`]: what is removed until then stays removed.
+/// [`StoreError`]: what is already removed stays removed.
 pub async fn remove(client: &Client, rows: Vec<PendingRemoval>) -> Result<BTreeMap<String, u64>, StoreError> {
     let (keyed, owned): (Vec<PendingRemoval>, Vec<PendingRemoval>) =
         rows.into_iter().partition(|row| row.owners.is_empty());
@@ -80,7 +83,7 @@ pub async fn remove(client: &Client, rows: Vec<PendingRemoval>) -> Result<BTreeM
     Ok(kept)
 }
 
-/// Removes a row if it is still the user's. Answers with its table if it is somebody else's by now.
+/// Removes a row if it still belongs to the user. Returns its table if it belongs to another user by now.
 async fn remove_one(client: &Client, row: PendingRemoval) -> Result<Option<String>, StoreError> {
     let PendingRemoval { table, key, owners, .. } = row;
     let owners = if guards(Invariant::I23) { owners } else { Vec::new() };
@@ -100,12 +103,12 @@ async fn remove_one(client: &Client, row: PendingRemoval) -> Result<Option<Strin
     loop {
         let Err(error) = request.clone().send().await else { return Ok(None) };
         if let Some(DeleteItemError::ConditionalCheckFailedException(refusal)) = error.as_service_error() {
-            // A row that is gone is nobody's: an earlier attempt, another purge or the application has removed it.
+            // A missing row is no problem: an earlier attempt, another purge or the application has removed it.
             let is_there = refusal.item().is_some_and(|row| !row.is_empty());
             return Ok(is_there.then_some(table));
         }
         match StoreError::from_sdk(error) {
-            // Throttled, or in the way of the application's transaction: as many attempts as a batch has.
+            // Throttled, or a conflict with a transaction of the application: as many attempts as a batch has.
             StoreError::Unavailable(..) if attempts < MAX_WRITE_REQUESTS => backoff(attempts).await,
             error => return Err(error),
         }

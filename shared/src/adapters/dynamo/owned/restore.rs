@@ -1,4 +1,4 @@
-//! Rows of a backup, put back one by one, each under the condition that nobody else's row is in its place.
+//! Restores rows of a backup one by one, each under the condition that it does not overwrite a row of another user.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
@@ -13,31 +13,31 @@ use crate::core::deletion::restore::{KeyAttribute, KeyKind, OwnerOf, Place, Scal
 
 /// The largest item, in bytes. Source: AWS, "Quotas in Amazon DynamoDB".
 const LARGEST: usize = 400 * 1024;
-/// The levels of lists and maps. Source: as above.
+/// The maximum nesting of lists and maps. Source: as above.
 const DEEPEST: usize = 32;
-/// The digits of a number. Source: as above.
+/// The maximum number of digits of a number. Source: as above.
 const MAX_DIGITS: usize = 38;
 
-/// A row that may be put back.
+/// A row that may be restored.
 #[derive(Debug)]
 pub struct Returning {
     line: Line,
-    /// The attribute that says whose it is, and the user's id there; nothing if the key says it.
+    /// The attribute that names the owner, and the user's id in it; nothing if the key names the owner.
     owner: Option<(String, String)>,
 }
 
-/// What became of a row that was put back.
+/// The result for one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PutBack {
-    /// It is there again.
+    /// The row is restored.
     Done,
-    /// There is another one in its place.
+    /// Another row with this key exists.
     Taken,
     /// Its table does not exist.
     NoTable,
 }
 
-/// The place that a table is.
+/// The place for the rows of this table.
 pub fn place_of(table: &DynamoOwned, schema: Schema, owner: OwnerOf) -> Place {
     let Schema { key, types } = schema;
     let kind = |it: &ScalarAttributeType| match it {
@@ -50,7 +50,7 @@ pub fn place_of(table: &DynamoOwned, schema: Schema, owner: OwnerOf) -> Place {
     Place { table: table.name().to_owned(), keys: keys.collect(), owner }
 }
 
-/// A value of a line as far as keys need it.
+/// A value of a line, as far as keys need it.
 pub fn scalar<'a>(line: &'a Line, name: &str) -> Option<Scalar<'a>> {
     Some(match line.row.inner().get(name)? {
         Value::S(text) => Scalar::Text(text),
@@ -60,7 +60,7 @@ pub fn scalar<'a>(line: &'a Line, name: &str) -> Option<Scalar<'a>> {
     })
 }
 
-/// The key of a line as text, for telling rows of one table apart.
+/// The key of a line as text, to distinguish rows of one table.
 pub fn key_text(line: &Line) -> String {
     let mut names = line.key.clone();
     names.sort_unstable();
@@ -68,8 +68,8 @@ pub fn key_text(line: &Line) -> String {
     format!("{values:?}")
 }
 
-/// Whether DynamoDB would take the row, as far as that can be said before: one that it refuses in the middle leaves half a
-/// restoration.
+/// Whether DynamoDB would accept the row, as far as that can be checked before: a rejected row would leave the
+/// restoration half done.
 pub fn is_storable(line: &Line) -> bool {
     let row = line.row.inner();
     let is_named = row.keys().all(|name| !name.is_empty() && name.len() <= 65_535);
@@ -78,7 +78,7 @@ pub fn is_storable(line: &Line) -> bool {
         && row.values().all(|value| is_value(value, 1))
 }
 
-/// The size of a value, in bytes, at least.
+/// A lower bound of the size of a value, in bytes.
 fn least_size(value: &Value) -> usize {
     match value {
         Value::S(text) => text.len(),
@@ -106,7 +106,7 @@ fn is_value(value: &Value, depth: usize) -> bool {
     }
 }
 
-/// Whether it is a number of up to 38 digits, between 1E-130 and 1E+126.
+/// Whether this is a number of up to 38 digits, between 1E-130 and 1E+126.
 fn is_number(text: &str) -> bool {
     let digits = text.split(['e', 'E']).next().unwrap_or_default();
     let digits = digits.trim_start_matches(['-', '+', '0', '.']);
@@ -122,7 +122,7 @@ fn is_set<T: std::hash::Hash + Eq>(values: &[T]) -> bool {
 }
 
 impl Returning {
-    /// The return of a row to its place, under the name that the setting has for the table.
+    /// Assigns a row to its table, by the table's name in the settings.
     pub fn to(place: &Place, line: Line) -> Returning {
         let owner = match &place.owner {
             OwnerOf::Attribute(name, _) if !line.key.contains(name) => match line.row.inner().get(name) {
@@ -139,7 +139,8 @@ impl Returning {
     }
 }
 
-/// Puts a row back: where nothing is, where only what was left of it is, or, if it `replaces`, over another one of the user's.
+/// Writes a row: if no row has its key, if only its redacted rest is stored, or, with `replaces`, over another row of
+/// the user.
 ///
 /// # Errors
 ///
@@ -151,7 +152,7 @@ pub async fn put_back(client: &Client, row: Returning, replaces: bool) -> Result
     let mut condition = Some("attribute_not_exists(#key)".to_owned());
     let mut or = |another: &str| condition = condition.take().map(|condition| format!("{condition} OR {another}"));
     match (replaces, owner, line.redacted_at) {
-        // The key says whose it is: whatever is there is the user's.
+        // The key names the owner, so any stored row is the user's.
         (true, None, _) => condition = None,
         (true, Some((name, id)), _) => {
             or("#owner = :owner");

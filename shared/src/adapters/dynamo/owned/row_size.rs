@@ -1,5 +1,5 @@
-//! How much memory a row takes as DynamoDB's client holds it: many times more than in the table, where a small map is a
-//! few bytes and here a hash table of its own.
+//! Estimates the memory of a row in DynamoDB's client: many times its size in the table, because each small map is a
+//! hash table.
 
 use std::mem::size_of;
 
@@ -7,19 +7,19 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::adapters::dynamo::row::Row;
 
-/// What an allocation takes beyond what was asked for.
+/// The overhead of an allocation, in bytes.
 const ALLOCATION: usize = 16;
-/// The fewest places that a hash table has.
+/// The smallest capacity of a hash table.
 const FEWEST_PLACES: usize = 4;
 
-/// A row's size in memory, in bytes: an estimate from above.
+/// An upper estimate of a row's size in memory, in bytes.
 pub(in crate::adapters) fn in_memory(row: &Row) -> usize {
     size_of::<Row>()
         + table(row.len())
         + row.iter().map(|(name, value)| name.len() + ALLOCATION + heap(value)).sum::<usize>()
 }
 
-/// What a value takes beyond its own place.
+/// The size of a value beyond its own slot, in bytes.
 fn heap(value: &AttributeValue) -> usize {
     let texts = |texts: &[String]| texts.iter().map(|text| size_of::<String>() + ALLOCATION + text.len()).sum();
     match value {
@@ -27,7 +27,7 @@ fn heap(value: &AttributeValue) -> usize {
         AttributeValue::B(bytes) => bytes.as_ref().len() + ALLOCATION,
         AttributeValue::Ss(set) | AttributeValue::Ns(set) => texts(set),
         AttributeValue::Bs(set) => set.iter().map(|bytes| 2 * ALLOCATION + bytes.as_ref().len()).sum(),
-        // A list that grows is up to twice as long as what it holds.
+        // The capacity of a growing list is up to twice its length.
         AttributeValue::L(list) => {
             ALLOCATION + 2 * list.len() * size_of::<AttributeValue>() + list.iter().map(heap).sum::<usize>()
         }
@@ -38,7 +38,8 @@ fn heap(value: &AttributeValue) -> usize {
     }
 }
 
-/// A hash table for so many attributes: up to seven eighths of its places are taken, and their number is a power of two.
+/// The size of a hash table with so many attributes: at most seven eighths of its slots are used, and their number is a
+/// power of two.
 fn table(attributes: usize) -> usize {
     if attributes == 0 {
         return 0;
@@ -58,7 +59,7 @@ mod tests {
         let number = || AttributeValue::N("1".to_owned());
         let map = || AttributeValue::M(HashMap::from([("a".to_owned(), number())]));
         let row = |maps: usize| Row::from([("list".to_owned(), AttributeValue::L((0..maps).map(|_| map()).collect()))]);
-        // Four places of a name and a value for each map, whatever is in it.
+        // Four slots of a name and a value for each map, whatever it contains.
         let least = 4_000 * FEWEST_PLACES * size_of::<(String, AttributeValue)>();
         assert!((least..2 * least).contains(&in_memory(&row(4_000))), "{} {least}", in_memory(&row(4_000)));
         assert!(least > 1_000_000, "{least}");

@@ -1,5 +1,5 @@
-//! Rows of one user, wherever they are: in Profiles and in the application's own tables, read whole so that they can be
-//! put back. [`super::removal`] removes them.
+//! Reads all rows of one user in Profiles or in an owned table, whole, so that they can be restored. [`super::removal`]
+//! removes them.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,11 +21,11 @@ use crate::core::deletion::owned::{IdKind, OwnedTable, Owner};
 use crate::core::deletion::purge::{REDACTED_AT, kept};
 use crate::core::millis::Millis;
 
-/// Rows that are looked up in an index at once: as many as are read whole in one request.
+/// Maximum number of rows per index query: as many as one request can read whole.
 const MAX_FOUND: usize = 100;
-/// What a page should take in memory, in bytes, if its rows are like those before.
+/// The target size of a page in memory, in bytes.
 const PAGE: usize = 8 * 1024 * 1024;
-/// What the largest row of a page is taken for, in bytes, before there was one: so the first page has ten rows.
+/// The assumed size of the largest row before the first page, in bytes: so the first page has ten rows.
 const UNKNOWN: usize = PAGE / 10;
 
 /// A table with rows of users.
@@ -33,49 +33,50 @@ const UNKNOWN: usize = PAGE / 10;
 pub struct DynamoOwned {
     client: Client,
     table: OwnedTable,
-    /// Whether `key` holds the user's partition, and not the bare id.
+    /// Whether `key` contains the user's partition key instead of the id.
     by_partition: bool,
     schema: OnceCell<Vec<String>>,
-    /// The largest row of late, in bytes of memory: so few are asked for that a page stays small.
+    /// The size of the largest recent row, in bytes of memory. It limits the number of rows that are requested for a
+    /// page.
     largest: AtomicUsize,
 }
 
-/// The attributes of a table's keys and of its indexes' keys, as the table itself says.
+/// The key attributes of a table and of its indexes, as DynamoDB describes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schema {
     /// The names of the table's own key attributes.
     pub key: Vec<String>,
-    /// The type of each attribute that is in a key.
+    /// The type of each key attribute.
     pub types: HashMap<String, ScalarAttributeType>,
 }
 
-/// One row, with what is needed to put it back.
+/// One row, with what is needed to restore it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OwnedRow {
     pub table: String,
     /// The names of its key attributes.
     pub key: Vec<String>,
-    /// The attribute that says whose it is, and the user's id there; nothing if that is part of the key, which never
-    /// changes.
+    /// The attribute that names the owner, and the user's id in it; nothing if the attribute is part of the key, which
+    /// never changes.
     pub owner: Option<(String, String)>,
     pub row: Row,
 }
 
-/// A place between two pages.
+/// A position between two pages.
 #[derive(Debug)]
 pub struct Place(Row);
 
 /// Why a table's rows cannot be read.
 #[derive(Debug, Error)]
 pub enum OwnedError {
-    /// There is no such table.
+    /// The table does not exist.
     #[error("table {0} does not exist")]
     Missing(String),
-    /// The table is not as `OWNED_TABLES` says.
+    /// The table differs from its description in `OWNED_TABLES`.
     #[error("OWNED_TABLES: table {table}: {problem}")]
     Misnamed {
         table: String,
-        /// What is not so.
+        /// The difference.
         problem: String,
     },
     #[error(transparent)]
@@ -83,7 +84,7 @@ pub enum OwnedError {
 }
 
 impl DynamoOwned {
-    /// A table of the application's.
+    /// An owned table.
     pub fn new(client: Client, table: OwnedTable) -> DynamoOwned {
         DynamoOwned { client, table, by_partition: false, schema: OnceCell::new(), largest: AtomicUsize::new(UNKNOWN) }
     }
@@ -106,12 +107,12 @@ impl DynamoOwned {
         &self.table.table
     }
 
-    /// What the setting says of it.
+    /// The table's entry in `OWNED_TABLES`.
     pub fn setting(&self) -> &OwnedTable {
         &self.table
     }
 
-    /// Whether the table is as the setting says; one that does not exist is.
+    /// Checks that the table agrees with the setting. A missing table is accepted.
     ///
     /// # Errors
     ///
@@ -123,9 +124,8 @@ impl DynamoOwned {
         }
     }
 
-    /// A page of a user's rows, whole and strongly consistent. By an index they are found a moment after they were
-    /// written;
-    /// what it shows is read again, and what is not the user's any more is left out.
+    /// A page of a user's rows, whole and strongly consistent. An index shows new rows a moment later; rows that it
+    /// shows are read again from the table, and rows that do not belong to the user any more are left out.
     ///
     /// # Errors
     ///
@@ -154,7 +154,7 @@ impl DynamoOwned {
         let mut rows = found.items.unwrap_or_default();
         if self.table.index.is_some() {
             rows = self.whole(rows).await?;
-            // An index lags, and an application may hand a row to somebody else at any moment.
+            // The index is eventually consistent, and the application may give a row to another user at any time.
             let is_of_owner = |row: &Row| row.get(&self.table.key).and_then(|value| value.as_s().ok()) == Some(&id);
             rows.retain(|row| is_of_owner(row) || !guards(Invariant::I23));
         }
@@ -164,20 +164,21 @@ impl DynamoOwned {
         Ok((rows.into_iter().map(of_table).collect(), next))
     }
 
-    /// The user's id as the rows have it.
+    /// The user's id as the rows contain it.
     fn id_of(&self, owner: &Owner) -> String {
         if self.by_partition { owner.partition() } else { owner.id(self.table.id) }
     }
 
-    /// How many rows to ask for.
+    /// The number of rows to request.
     fn most(&self) -> i32 {
         let most = (PAGE / self.largest.load(Ordering::Relaxed).max(1)).max(1);
-        // What an index finds is read whole in one request.
+        // Rows that an index shows are read whole in one request.
         let most = if self.table.index.is_some() { most.min(MAX_FOUND) } else { most };
         i32::try_from(most).unwrap_or(i32::MAX)
     }
 
-    /// Remembers the largest row. Half of that is forgotten with each page, so that one large row is not for ever.
+    /// Notes the size of the largest row. Each page halves the noted size, so that one large row does not slow down all
+    /// later pages.
     fn learn(&self, rows: &[Row]) {
         if let Some(largest) = rows.iter().map(in_memory).max() {
             let _ =
@@ -185,7 +186,7 @@ impl DynamoOwned {
         }
     }
 
-    /// The rows that an index has found, as they are in the table.
+    /// The rows that an index has found, read from the table.
     async fn whole(&self, keys: Vec<Row>) -> Result<Vec<Row>, StoreError> {
         let mut rows = Vec::new();
         for some in keys.chunks(batch::MAX_KEYS) {
@@ -202,7 +203,7 @@ impl DynamoOwned {
         Ok(self.describe().await?.key)
     }
 
-    /// The table's keys as the table itself says, if it is as the setting says.
+    /// The table's keys as DynamoDB describes them, if they agree with the setting.
     ///
     /// # Errors
     ///
@@ -265,13 +266,13 @@ impl OwnedRow {
         key.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
-    /// Its key as text, for telling rows of one table apart.
+    /// The key as text, to distinguish rows of one table.
     pub fn key_text(&self) -> String {
         let values: Vec<Option<&AttributeValue>> = self.key.iter().map(|name| self.row.get(name)).collect();
         format!("{values:?}")
     }
 
-    /// What is left of it when it is redacted; nothing if nothing more can be removed.
+    /// The redacted row; nothing if there is no personal data left to remove.
     pub fn redacted(&self, now: Millis) -> Option<Row> {
         let key = crate::adapters::dynamo::row::key_of(&self.row)?;
         let left = kept(&key);

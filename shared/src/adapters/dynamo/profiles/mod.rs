@@ -1,4 +1,4 @@
-//! Profiles: the application's own records.
+//! Profiles: the table with the application's records.
 
 pub mod record;
 pub mod scan;
@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::Client;
 
 use super::owned::rows::DynamoOwned;
 
-/// The Profiles table, with the Directory beside it that says whether an owner lives.
+/// The Profiles table, and the Directory with the owners of its records.
 #[derive(Clone, Debug)]
 pub struct Profiles {
     pub(super) client: Client,
@@ -22,7 +22,7 @@ impl Profiles {
         Profiles { client, table, directory }
     }
 
-    /// The rows of one user, as a purge and an export find them.
+    /// The rows of one user, as a purge and an export read them.
     pub fn partition(&self) -> DynamoOwned {
         DynamoOwned::partition(self.client.clone(), self.table.clone())
     }

@@ -10,7 +10,7 @@ use super::write::OwnerState;
 use crate::adapters::dynamo::batch::attributes;
 use crate::adapters::dynamo::error::StoreError;
 use crate::adapters::dynamo::row::{Row, is_exact, key_of, profile};
-use crate::adapters::dynamo::transaction::{Transacted, is_refused, transact};
+use crate::adapters::dynamo::transaction::{Transacted, condition_failed, transact};
 use crate::core::account::write::{Changes, VERSION, version};
 use crate::core::controls::{Invariant, guards};
 use crate::core::id::Key;
@@ -60,8 +60,8 @@ impl Profiles {
         items.push(self.change(record, changes)?);
         match transact(&self.client, items).await? {
             Transacted::Done { .. } => Ok(Updated::Done),
-            Transacted::Refused(reasons) if reasons.iter().any(is_refused) => Ok(Updated::Changed),
-            Transacted::Refused(_) => Err(StoreError::Unreadable("a cancelled transaction".into())),
+            Transacted::ConditionFailed(reasons) if reasons.iter().any(condition_failed) => Ok(Updated::Changed),
+            Transacted::ConditionFailed(_) => Err(StoreError::Unreadable("a cancelled transaction".into())),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The keys in the Profiles table, in bulk: which records there are, never what they hold.
+//! Reads which records exist in the Profiles table, without their contents.
 
 use super::Profiles;
 use std::collections::BTreeSet;
@@ -14,10 +14,10 @@ use crate::adapters::dynamo::row::key_of;
 use crate::core::deletion::purge::REDACTED_AT;
 use crate::core::id::Key;
 
-/// Only the keys are read, and whether anything but those is left. DynamoDB charges for whole rows all the same.
+/// Only the keys and the mark of a redaction are read. DynamoDB charges for whole rows all the same.
 const KEYS: &str = "pk, sk, redacted_at";
 
-/// The records that were found, and what that took.
+/// The records of a read, and its cost.
 #[derive(Debug, Default)]
 pub struct Found {
     pub keys: BTreeSet<Key>,
@@ -25,12 +25,12 @@ pub struct Found {
     pub redacted: BTreeSet<Key>,
     /// DynamoDB read units.
     pub units: f64,
-    /// After a page that was not the last: where the next one begins.
+    /// The start of the next page; nothing after the last page.
     pub next: Option<Key>,
 }
 
 impl Profiles {
-    /// Which of these there are; strongly consistent for twice the price.
+    /// Which of these records exist; `consistent` for twice the price.
     ///
     /// # Errors
     ///
@@ -45,7 +45,7 @@ impl Profiles {
         Ok(Found { units, ..read(&rows) })
     }
 
-    /// A page of all records, from behind `from` on.
+    /// A page of all records behind `from`.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The Profiles table on DynamoDB: records of the application's own, created once and never touched again.
+//! Creates records in the Profiles table. A record is created once and never changed afterwards.
 
 use super::Profiles;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,58 +11,58 @@ use crate::adapters::dynamo::batch::attributes;
 use crate::adapters::dynamo::error::StoreError;
 use crate::adapters::dynamo::item;
 use crate::adapters::dynamo::row::profile;
-use crate::adapters::dynamo::transaction::{Transacted, is_refused, transact};
+use crate::adapters::dynamo::transaction::{Transacted, condition_failed, transact};
 use crate::core::controls::{Invariant, guards};
 use crate::core::id::Key;
 use crate::core::profile::Profile;
 
-/// What one transaction may do. Source: AWS, API reference of `TransactWriteItems`.
+/// Maximum number of actions in one transaction. Source: AWS, API reference of `TransactWriteItems`.
 const MAX_ACTIONS: usize = 100;
 
-/// What must grace period of an owner for a record to be created.
+/// The condition on an owner under which a record is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OwnerState {
-    /// The Directory has it, and not as a tombstone.
+    /// The Directory has a live row of the owner.
     Lives,
-    /// The Directory has no tombstone of it: without a mirror it has nobody who lives.
+    /// The Directory has no tombstone of the owner: under `MIRROR=off` it has no live rows.
     HasNotEnded,
 }
 
-/// What became of a record that was to be created.
+/// The result of creating a record.
 #[derive(Debug)]
 pub enum Provisioned {
-    /// It is stored: this one, or the one that somebody faster stored.
+    /// The record is stored, by this call or by an earlier one.
     Stored {
         profile: Profile,
         /// Whether this call created it.
         created: bool,
     },
-    /// An owner has ended, by its place among the owners.
+    /// An owner is deleted; contains its index among the owners.
     Ended(usize),
-    /// An owner is not there.
+    /// The Directory has no row of an owner.
     Ownerless,
 }
 
 impl Profiles {
-    /// Creates a record unless there is one, in a transaction that checks all of its owners: a deletion that comes in
-    /// between leaves no record behind.
+    /// Creates a record unless it exists, in a transaction that checks all of its owners: a concurrent deletion leaves
+    /// no record behind.
     ///
     /// # Errors
     ///
-    /// [`StoreError`], never for an owner that has ended or a race that was lost.
+    /// [`StoreError`], never for a deleted owner or an existing record.
     pub async fn create(&self, profile: Profile, owners: &[(Key, OwnerState)]) -> Result<Provisioned, StoreError> {
         match transact(&self.client, self.items(&profile, owners)?).await? {
             Transacted::Done { .. } => Ok(Provisioned::Stored { profile, created: true }),
-            Transacted::Refused(reasons) => refusal(&reasons, owners.len()),
+            Transacted::ConditionFailed(reasons) => refusal(&reasons, owners.len()),
         }
     }
 
-    /// Creates many records, each as [`Self::create`] does, in as few transactions as they fit into. Answers how many of
-    /// them it created; whoever's owner is not there or has ended has none.
+    /// Creates many records as [`Self::create`] does, in as few transactions as possible. Returns how many records it
+    /// created; owners that are missing or deleted get none.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: what was created until then stays.
+    /// [`StoreError`]: the records that are already created stay.
     pub async fn create_all(&self, records: Vec<(Profile, Vec<(Key, OwnerState)>)>) -> Result<u64, StoreError> {
         let mut created = 0;
         let mut together: Vec<(Profile, Vec<(Key, OwnerState)>)> = Vec::new();
@@ -96,7 +96,7 @@ impl Profiles {
         if let Transacted::Done { .. } = transact(&self.client, items).await? {
             return Ok(u64::try_from(records.len()).unwrap_or(u64::MAX));
         }
-        // One of them is in the way of all: each by itself.
+        // One of them makes the whole transaction fail, so each is created separately.
         let mut created = 0;
         for (profile, owners) in records {
             let one = self.create(profile, &owners).await?;
@@ -138,7 +138,7 @@ impl Profiles {
     }
 }
 
-/// How many actions these take in one transaction.
+/// The number of actions that these records need in one transaction.
 fn actions(records: &[(Profile, Vec<(Key, OwnerState)>)]) -> usize {
     let owners: BTreeSet<&Key> = records.iter().flat_map(|(_, owners)| owners).map(|(key, _)| key).collect();
     records.len() + owners.len()
@@ -147,12 +147,12 @@ fn actions(records: &[(Profile, Vec<(Key, OwnerState)>)]) -> usize {
 /// The reasons are in the order of the transaction's items: the owners, then the record.
 fn refusal(reasons: &[CancellationReason], owners: usize) -> Result<Provisioned, StoreError> {
     let (of_owners, of_record) = reasons.split_at(owners.min(reasons.len()));
-    if let Some(at) = of_owners.iter().position(is_refused) {
+    if let Some(at) = of_owners.iter().position(condition_failed) {
         let item = of_owners[at].item().filter(|item| !item.is_empty());
         let item = item.map(|item| item::item(item.clone())).transpose()?;
         let has_ended = item.is_some_and(|item| item.is_deleted());
         return Ok(if has_ended { Provisioned::Ended(at) } else { Provisioned::Ownerless });
     }
-    let stored = of_record.iter().filter(|reason| is_refused(reason)).find_map(CancellationReason::item);
+    let stored = of_record.iter().filter(|reason| condition_failed(reason)).find_map(CancellationReason::item);
     Ok(Provisioned::Stored { profile: profile(stored.cloned().unwrap_or_default()), created: false })
 }
