@@ -213,7 +213,7 @@ pub const MEMBERSHIP_PROFILE_DEFAULTS: Variable = variable(
     DEFAULTS_LOOK_LIKE,
 )
 .with_default("{}");
-const DEFAULTS_LOOK_LIKE: &str = r#"a JSON object with the default attributes of a new record, such as {"theme":"light"}, without pk, sk, user_id, organization_id and created_at, which Rollcall sets; by default {}"#;
+const DEFAULTS_LOOK_LIKE: &str = r#"a JSON object with the default attributes of a new record, such as {"theme":"light"}, without the attributes that Rollcall sets (pk, sk, user_id, organization_id, created_at, redacted_at, profile_version, expires_at); by default {}"#;
 pub const SUPPORT_CONTACT: Variable = variable(
     "SUPPORT_CONTACT",
     "an e-mail address or URL that is shown in errors that only an operator can resolve",
@@ -415,7 +415,7 @@ pub fn pem(text: &str) -> String {
 /// A JSON object without the attributes that Rollcall sets.
 pub fn profile_defaults(text: &str) -> Option<Map<String, Value>> {
     let defaults: Map<String, Value> = serde_json::from_str(text).ok()?;
-    let is_free = |name: &String| !name.is_empty() && !profile::RESERVED.contains(&name.as_str());
+    let is_free = |name: &String| !name.is_empty() && !profile::PROTECTED.contains(&name.as_str());
     (defaults.keys().all(is_free) && projection::is_storable(&defaults)).then_some(defaults)
 }
 
