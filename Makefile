@@ -7,7 +7,7 @@ NPM    := npm
 
 FUNCTIONS       := $(patsubst functions/%/Cargo.toml,%,$(wildcard functions/*/Cargo.toml))
 # What a function must not link, and what core must do without: names of crates.
-NOT_IN_FUNCTION := axum|clap|clerk-emulator|comfy-table|dialoguer|dynoxide-rs|indicatif|rollcall-cli|rollcall-tests
+NOT_IN_FUNCTION := axum|clap|clerk-emulator|comfy-table|dialoguer|dynoxide-rs|indicatif|rollcall-cli|rollcall-tests|utoipa
 NOT_IN_CORE     := aws-config|aws-sdk-[a-z]+|hyper|reqwest|rustls|svix|tokio
 
 CARGO_DENY := 0.20.2
@@ -37,7 +37,7 @@ help:
 	@echo 'make test          run every test that needs no cloud'
 	@echo 'make check         what says most in two minutes: format, clippy, unit tests, the core alone'
 	@echo 'make lint          format, clippy, dependencies of core and functions, rustdoc'
-	@echo 'make docs          write docs/configuration.md from the code'
+	@echo 'make docs          write docs/configuration.md and docs/openapi.json from the code'
 	@echo 'make template      check template.yaml'
 	@echo 'make checkov       check it for what is insecure, which `make template` does, too'
 	@echo 'make frontend      test the TypeScript client and its examples'
@@ -103,6 +103,7 @@ docs:
 	$(CARGO) build --locked -q --workspace --bins
 	$(BUILD)/debug/rollcall settings --markdown > target/configuration.md
 	mv target/configuration.md docs/configuration.md
+	ROLLCALL_WRITE_OPENAPI=1 $(CARGO) test --locked -q --workspace --test it -- account::openapi
 
 # The list of variables comes from the code. It is built with the whole workspace, because a build of one package
 # chooses other features of its dependencies and compiles most of them again.

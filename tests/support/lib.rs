@@ -6,6 +6,7 @@ pub mod events;
 pub mod follow;
 pub mod killed;
 pub mod land;
+pub mod openapi;
 pub mod owned;
 pub mod proxy;
 pub mod random;

@@ -29,6 +29,7 @@ use tokio::sync::Mutex;
 use crate::answer::{Answer, gateway_event, read};
 use crate::events::{SAMPLE_TIME, Sent};
 use crate::follow;
+use crate::openapi::contract;
 use crate::wire::Wire;
 
 type Row = HashMap<String, AttributeValue>;
@@ -201,7 +202,10 @@ impl World {
     ///
     /// If there is no such function, or the answer cannot be read.
     pub async fn invoke_function(&self, name: &str, event: Value) -> Answer {
-        read(self.functions.clone().invoke(name, event).await.unwrap()).await
+        let route = event["requestContext"]["routeKey"].as_str().unwrap_or_default().to_owned();
+        let answer = read(self.functions.clone().invoke(name, event).await.unwrap()).await;
+        contract::check(&route, &answer);
+        answer
     }
 
     /// The API over the functions under test, to be served.
@@ -229,7 +233,12 @@ impl World {
             request = request.header(*name, *value);
         }
         let request = request.body(axum::body::Body::from(body)).unwrap();
-        read(self.router().oneshot(request).await.unwrap()).await
+        let answer = read(self.router().oneshot(request).await.unwrap()).await;
+        let path = path.split(['?', '#']).next().unwrap_or_default();
+        if let Some((_, route)) = rollcall_cli::functions::route(method, path) {
+            contract::check(route, &answer);
+        }
+        answer
     }
 
     /// `POST /profiles/ensure` with a session token.

@@ -133,6 +133,9 @@ const HELPED_BY_SUPPORT: [&str; 6] = [
     BROKEN.code,
 ];
 
+/// Every problem of this function, besides those of sessions and of denied callers.
+pub const PROBLEMS: &[Problem] = &[NOT_FOUND, EMAIL_MISSING, UNAVAILABLE, BROKEN, REDIRECT_NOT_ALLOWED, SYNC_LOOP];
+
 /// The route is not one of this function.
 pub const NOT_FOUND: Problem = Problem {
     status: 404,

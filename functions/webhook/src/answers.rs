@@ -98,6 +98,20 @@ fn with(mut response: Response<Body>, name: HeaderName, value: HeaderValue) -> R
     response
 }
 
+/// Every problem of the webhook.
+pub const PROBLEMS: &[Problem] = &[
+    NOT_ALLOWED,
+    NO_ROUTE,
+    TOO_LARGE,
+    SIGNATURE_MISSING,
+    SIGNATURE_INVALID,
+    TIMESTAMP_STALE,
+    FOREIGN_INSTANCE,
+    UNPROCESSABLE,
+    UNAVAILABLE,
+    BROKEN,
+];
+
 const NOT_ALLOWED: Problem = Problem {
     status: 405,
     code: "method_not_allowed",

@@ -19,6 +19,7 @@ pub struct Problem {
 
 /// The body of the response.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ProblemBody<'a> {
     r#type: String,
     title: &'a str,

@@ -6,6 +6,7 @@ mod deletion;
 mod interleaved;
 mod me;
 mod members;
+mod openapi;
 mod profile;
 mod refused;
 mod users;

@@ -57,6 +57,7 @@ pub struct Question {
 
 /// The answer of `GET /me/authorization`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Authorization {
     pub authorized: bool,
     /// What decided.
@@ -69,6 +70,7 @@ pub struct Authorization {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Because {
     /// The copy allows, and no claim says less.
     Allowed,

@@ -32,6 +32,7 @@ pub struct Query {
 
 /// A page of members.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = MemberPage))]
 pub struct Page {
     pub members: Vec<Member>,
     /// The value of `cursor` for the next page; null after the last one.
@@ -40,7 +41,9 @@ pub struct Page {
 
 /// One member: the copy of the user, and the role in the organization.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Member {
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::core::mirror::projection::User))]
     pub user: Map<String, Value>,
     pub role: Option<String>,
     /// When the membership began, Unix ms.

@@ -18,10 +18,10 @@ pub enum UserVisibility {
 pub const ADMIN: &str = "admin";
 
 /// The fields of a user that other members of an organization see.
-const FOR_MEMBERS: [&str; 8] =
+pub const FOR_MEMBERS: [&str; 8] =
     ["id", "clerk_user_id", "name", "first_name", "last_name", "username", "email", "image_url"];
 /// The fields that every signed-in user sees under [`UserVisibility::SignedIn`].
-const FOR_ALL: [&str; 4] = ["id", "clerk_user_id", "name", "image_url"];
+pub const FOR_ALL: [&str; 4] = ["id", "clerk_user_id", "name", "image_url"];
 
 /// What is known of the relation between the caller and a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,13 +4,14 @@
 //! caller calls [`admit`], so that a deletion, a ban or a deprovisioning takes effect everywhere at the next read.
 
 use serde_json::Value;
+use strum::VariantArray;
 
 use crate::core::controls::{Invariant, guards};
 use crate::core::mirror::item::Item;
 use crate::core::problem::Problem;
 
 /// Why a caller is rejected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
 pub enum Refusal {
     /// The user is deleted, permanently.
     Deleted,

@@ -78,18 +78,25 @@ pub struct Known {
 
 /// The response: the rows and records of the caller, what was created, and whether the browser should visit `/sync`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Ensured {
     /// The row of the user.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::core::mirror::projection::User))]
     pub user: Map<String, Value>,
     /// The record of the user in Profiles.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Map<String, serde_json::Value>>))]
     pub profile: Option<Map<String, Value>>,
     /// The row of the active organization.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::core::mirror::projection::Organization>))]
     pub organization: Option<Map<String, Value>>,
     /// The row of the membership in it.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::core::mirror::projection::Membership>))]
     pub membership: Option<Map<String, Value>>,
     /// The record of that membership in Profiles.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Map<String, serde_json::Value>>))]
     pub membership_profile: Option<Map<String, Value>>,
     /// Which of them this call created.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub created: Vec<&'static str>,
     /// Whether the session's claims lack the internal id or differ in the role, or a placeholder stands for an entity.
     pub needs_sync: bool,

@@ -19,6 +19,7 @@ use crate::core::session::claims::Session;
 
 /// The projected fields of a user.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct User {
     /// The internal id.
     pub id: InternalId,
@@ -47,6 +48,7 @@ pub struct User {
     /// The role in the application, by `public_metadata.role` and `ROLES`.
     pub role: String,
     /// Metadata that the frontend may read.
+    #[cfg_attr(feature = "openapi", schema(value_type = serde_json::Map<String, serde_json::Value>))]
     pub public_metadata: Metadata,
     /// Whether an administrator banned the user.
     pub banned: bool,
@@ -59,6 +61,7 @@ pub struct User {
 
 /// The projected fields of an organization.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Organization {
     pub organization_id: OrganizationId,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,11 +72,13 @@ pub struct Organization {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_url: Option<String>,
     /// Metadata that the frontend may read.
+    #[cfg_attr(feature = "openapi", schema(value_type = serde_json::Map<String, serde_json::Value>))]
     pub public_metadata: Metadata,
 }
 
 /// The projected fields of a membership.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Membership {
     /// Clerk's id of this membership.
     pub membership_id: MembershipId,
@@ -89,6 +94,7 @@ pub struct Membership {
     /// The permissions of the role.
     pub permissions: Vec<String>,
     /// Metadata that the frontend may read.
+    #[cfg_attr(feature = "openapi", schema(value_type = serde_json::Map<String, serde_json::Value>))]
     pub public_metadata: Metadata,
 }
 

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
-use strum::IntoStaticStr;
+use strum::{IntoStaticStr, VariantArray};
 use thiserror::Error;
 
 use super::origins::Origins;
@@ -46,7 +46,7 @@ pub enum Visit {
 }
 
 /// Why a token is rejected, by the violated rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error, IntoStaticStr)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error, IntoStaticStr, VariantArray)]
 #[strum(const_into_str)]
 pub enum Rejection {
     /// There is no token.

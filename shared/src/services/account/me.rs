@@ -14,12 +14,15 @@ use crate::core::session::claims::Session;
 
 /// The answer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Me {
     /// The copy of the user.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::core::mirror::projection::User))]
     pub user: Map<String, Value>,
     /// The live organizations of which the caller is a live member, ordered by id. With `MIRROR=off` only the active one.
     pub organizations: Vec<OrganizationOfCaller>,
     /// The organization in which the session is active, if the caller is a member of it.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub active_organization_id: Option<OrganizationId>,
     /// Whether the session's claims lack the application's id or differ in the role.
     pub needs_sync: bool,
@@ -28,8 +31,11 @@ pub struct Me {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OrganizationOfCaller {
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::core::mirror::projection::Organization))]
     pub organization: Map<String, Value>,
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::core::mirror::projection::Membership))]
     pub membership: Map<String, Value>,
 }
 
