@@ -35,14 +35,14 @@ MACHINE       := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 help:
 	@echo 'make dev [ARGS=…]  start the local stack (`rollcall dev`)'
 	@echo 'make test          run every test that needs no cloud'
-	@echo 'make check         what says most in two minutes: format, clippy, unit tests, the core alone'
+	@echo 'make check         the checks that find most errors, in two minutes: format, clippy, unit tests, the core alone'
 	@echo 'make lint          format, clippy, dependencies of core and functions, rustdoc'
 	@echo 'make docs          write docs/configuration.md and docs/openapi.json from the code'
 	@echo 'make template      check template.yaml'
 	@echo 'make checkov       check it for what is insecure, which `make template` does, too'
 	@echo 'make frontend      test the TypeScript client and its examples'
 	@echo 'make deny          check licences, sources and bans of all dependencies'
-	@echo 'make controls      remove the guard of one invariant after another, and see a test of it fail'
+	@echo 'make controls      switch off the check of one invariant after another, and expect that a test of it fails'
 	@echo 'make bench         measure'
 	@echo 'make bench-reconcile [USERS=1000000]  reconcile a large instance, measured'
 	@echo 'make bench-purges  purge deleted users with heavy rows, measured'
@@ -143,7 +143,7 @@ rust: $(VENV)/.installed
 	$(CARGO) build --locked -q --workspace --bins
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(CARGO) test --locked --workspace --test it
 
-# Each invariant once without its guard: a test of it must fail. Not a part of `make test`, as it takes a quarter of an hour.
+# Each invariant once without its check: a test of it must fail. Not a part of `make test`, as it takes a quarter of an hour.
 controls:
 	@$(PYTHON) tests/controls/run.py $(ARGS)
 

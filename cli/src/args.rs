@@ -38,8 +38,8 @@ pub enum Command {
     /// Compare Clerk, the Directory and Profiles and report all differences, also missing and ownerless records.
     /// Changes neither table; stores only the report of the run
     Analyze(AnalyzeArgs),
-    /// Undo the deletion of a user, an organization or a membership that still exists in Clerk. Also replace a live row
-    /// that is newer than Clerk's state
+    /// Undo the deletion of a user, an organization or a membership that still exists in Clerk. If the row is live but
+    /// its version is more than five minutes later than Clerk's, replace the row with Clerk's state
     Undo(UndoArgs),
     /// Write the rows of a purge's or an erasure's backup back into Profiles and the owned tables. Does not change the
     /// Directory (see undo)
@@ -49,8 +49,8 @@ pub enum Command {
     Erase(EraseArgs),
     /// Print all stored data of one user as JSON
     Export(ExportArgs),
-    /// Store the list OWNED_TABLES (tables of the application with rows of users) in the Operations table, if the list
-    /// is too long for an environment variable
+    /// Store a list of owned tables (tables of the application with rows of users) that is too long for OWNED_TABLES in
+    /// the Operations table, and print the value to set in OWNED_TABLES instead
     OwnedTables(OwnedTablesArgs),
     /// List the environment variables of each function
     Settings(SettingsArgs),

@@ -42,8 +42,8 @@ pub enum StartError {
     /// The snapshot exists but cannot be used.
     #[error("the snapshot cannot be loaded (--snapshot)")]
     Snapshot(#[from] SnapshotError),
-    /// The population to generate is impossible.
-    #[error("the generated entities are impossible")]
+    /// The population cannot be generated.
+    #[error("the entities cannot be generated (`generated`)")]
     Generated(#[from] GeneratedError),
     /// The webhook URL or its secret.
     #[error("the webhook endpoint cannot be used (--webhook-url, --webhook-secret)")]

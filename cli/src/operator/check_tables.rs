@@ -1,4 +1,4 @@
-//! Checks before a command writes that each configured table has the keys, the index and the stream of its kind.
+//! Before a command writes, checks that each configured table has the keys, the index and the stream of its kind.
 
 use ::reconcile::settings::Settings;
 use anyhow::bail;

@@ -1,4 +1,5 @@
-//! `rollcall owned-tables`: stores a list of owned tables that is too long for a function's environment.
+//! `rollcall owned-tables`: stores a list of owned tables that is too long for a function's environment,
+//! and prints the value to set in its place.
 
 use std::io::Read;
 

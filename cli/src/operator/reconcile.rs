@@ -250,7 +250,12 @@ pub(super) fn store(error: &StoreError, options: &str) -> anyhow::Error {
              permissions of your credentials"
                 .to_owned()
         }
-        StoreError::Unreadable(_) => "check that OPERATIONS_TABLE is an Operations table of this version".to_owned(),
+        // The row is of either table; the log names an unreadable Directory row.
+        StoreError::Unreadable(_) => format!(
+            "if the log names a Directory row whose entity exists in Clerk, remove the row and run `rollcall \
+             reconcile{options}`; if the log names no row, check that OPERATIONS_TABLE names the Operations table of \
+             this release"
+        ),
     };
     anyhow!("{error}: {advice}")
 }

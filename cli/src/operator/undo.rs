@@ -1,5 +1,5 @@
 //! `rollcall undo`: undoes the deletion of a user, an organization or a membership that still exists in Clerk, and
-//! replaces live rows that are newer than Clerk's state.
+//! replaces a live row whose version is later than Clerk's with Clerk's state.
 
 use rollcall::core::id::EntityId;
 use rollcall::services::operator::undo::{Stands, Undo, UndoPlan};

@@ -27,7 +27,11 @@ pub enum GeneratedError {
     #[error("{0} cannot be generated: the maximum of each kind is 1000000000")]
     TooMany(u64),
     /// More memberships than pairs of a user and an organization.
-    #[error("{memberships} memberships cannot be generated from {users} users and {organizations} organizations")]
+    #[error(
+        "{memberships} memberships cannot be generated: {users} users and {organizations} organizations allow at most \
+         {}",
+        users * organizations
+    )]
     TooFewPairs {
         /// The requested number of memberships.
         memberships: u64,
@@ -333,7 +337,8 @@ mod tests {
         let refused = |users, organizations, memberships| {
             Population::new(0, Generated { users, organizations, memberships }).err().unwrap().to_string()
         };
-        assert!(refused(3, 4, 13).starts_with("13 memberships cannot be generated from 3 users and 4 organizations"));
+        let expected = "13 memberships cannot be generated: 3 users and 4 organizations allow at most 12";
+        assert_eq!(refused(3, 4, 13), expected);
         assert!(refused(MOST + 1, 0, 0).starts_with("1000000001 cannot be generated"));
     }
 }

@@ -1,5 +1,5 @@
-//! What the README says is not as it is at Clerk or Svix. A test that fails here may well be good news: then the README
-//! has a line too many.
+//! The differences between the emulator and Clerk or Svix that the README lists. If a test fails, the difference may be
+//! gone: then delete the line in the README.
 
 use std::{collections::BTreeSet, time::Duration};
 

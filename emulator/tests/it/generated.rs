@@ -190,7 +190,7 @@ async fn an_impossible_population_and_one_with_a_snapshot_are_refused() {
     let too_many = Generated { memberships: 61, ..FEW };
     for (config, complaint) in [
         (Config { snapshot, ..generated(FEW) }, "generated entities cannot be stored in a snapshot"),
-        (generated(too_many), "61 memberships cannot be generated from 12 users and 5 organizations"),
+        (generated(too_many), "61 memberships cannot be generated: 12 users and 5 organizations allow at most 60"),
         (generated(Generated { users: u64::MAX, ..FEW }), "18446744073709551615 cannot be generated"),
     ] {
         let refused = match Emulator::start(config).await.unwrap_err() {

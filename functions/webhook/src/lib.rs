@@ -120,7 +120,8 @@ impl Webhook {
                         svix_id = %delivery,
                         r#type = kind,
                         outcome = "ignored",
-                        "a role or permission changed in Clerk; its memberships are outdated until the next run"
+                        "an organization role or permission changed in Clerk; memberships with it are outdated until the \
+                         next run of reconcile"
                     );
                 } else {
                     info!(

@@ -16,7 +16,7 @@ pub const PURGE_AFTER_HOURS: Variable = variable(
 .with_default("24");
 pub const OWNED_TABLES: Variable = variable(
     "OWNED_TABLES",
-    r#"your own tables with rows of users, which a purge removes under `DELETION_POLICY=purge`; a JSON list: `[{"table":"tasks","key":"user_id","sort_key":"task_id","index":null,"id":"clerk","unique_per_user":false}]`. `table`: name or ARN. `key`: the partition key of the table or of the index; it contains the user's id. `id`: which id that is, `clerk` or `internal`. `index`: the index by user, or null. `sort_key`: optional, only checked against the table's keys. `unique_per_user`: true if a user has at most one row. For a list of more than 1,200 characters: `rollcall owned-tables` ([Many owned tables](operations.md#many-owned-tables))"#,
+    r#"your own tables with rows of users, which a purge removes under `DELETION_POLICY=purge`; a JSON list: `[{"table":"tasks","key":"user_id","sort_key":"task_id","index":null,"id":"clerk","unique_per_user":false}]`. `table`: name or ARN. `key`: the partition key of the table or of the index; it contains the user's id. `id`: which id that is, `clerk` or `internal`. `index`: the index by user, or null. `sort_key`: optional, only checked against the table's keys. `unique_per_user`: optional, has no effect; a note for readers: true if a user has at most one row. For a list of more than 1,200 characters, use `rollcall owned-tables`: see [Many owned tables](operations.md#many-owned-tables) in docs/operations.md"#,
     r#"a JSON list such as [{"table":"tasks","key":"user_id","sort_key":"task_id","index":null,"id":"clerk","unique_per_user":false}], or the value that `rollcall owned-tables FILE` prints (@operations/…); by default []"#,
 )
 .with_default("[]");

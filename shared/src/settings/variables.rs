@@ -101,8 +101,9 @@ pub const ROLLCALL_SECRET_ARN: Variable = variable(
 );
 pub const DELETION_POLICY: Variable = variable(
     "DELETION_POLICY",
-    "[what a deletion keeps](operations.md#deletion-policies): `redact` = the row without personal data, `purge` = \
-     only the primary key and the deletion time, `retain` = the whole row",
+    "[what a deletion keeps](operations.md#deletion-policies): `redact` = the user's row stays, without \
+     personal data; `purge` = only the primary key, the internal id and the deletion time stay; `retain` = the whole \
+     row stays",
     "redact (default), purge or retain",
 )
 .with_default("redact");
@@ -197,7 +198,7 @@ pub const SIGN_IN_URL: Variable = variable(
 pub const ENSURE_POLICY: Variable = variable(
     "ENSURE_POLICY",
     "`create` = ensure-profile creates missing rows and records; `verify` = it creates nothing, sends no request to \
-     Clerk, and counts missing rows in the metric `NotSynced`. Needs `MIRROR=on`",
+     Clerk, and counts missing rows in the metric `NotSynced`. `verify` needs `MIRROR=on`",
     "create (default) or verify",
 )
 .with_default("create");

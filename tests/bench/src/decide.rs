@@ -58,7 +58,7 @@ fn round(
     if !envelope.is_from(instance) {
         bail!("the sample is of another instance");
     }
-    let dated = envelope.open().ok().flatten().context("the sample cannot be opened")?;
+    let dated = envelope.open().ok().flatten().context("the data of the sample event cannot be read")?;
     let provenance = Provenance { applied_at: now, applied_by: Writer::Webhook, delivery_id: Some(delivery) };
     let context = Context { instance, roles: Roles::usual(), provenance: &provenance };
     let policy = Policy { deletion: DeletionPolicy::Redact, mirror: true };

@@ -1,4 +1,4 @@
-//! One process of a function, started like Lambda starts it, and what the kernel says that it used.
+//! Starts one process of a function as Lambda does, and reads its CPU time and memory from the kernel.
 
 use std::path::PathBuf;
 use std::process::Stdio;

@@ -206,7 +206,8 @@ impl Stack {
     async fn item(&self, signed: &Signed) -> anyhow::Result<Value> {
         let instance: InstanceId = events::INSTANCE.parse()?;
         let dated = Envelope::parse(signed.body.as_bytes()).ok().and_then(|envelope| envelope.open().ok().flatten());
-        let Key { pk, sk } = dated.context("the sample cannot be opened")?.event.entity().key(&instance);
+        let Key { pk, sk } =
+            dated.context("the data of the sample event cannot be read")?.event.entity().key(&instance);
         let key = json!({ "pk": { "S": pk }, "sk": { "S": sk } });
         let request = json!({ "TableName": self.table, "Key": key, "ConsistentRead": true });
         Ok(self.dynamodb.call("DynamoDB_20120810.GetItem", request).await?["Item"].take())

@@ -42,20 +42,20 @@ pub(crate) fn user_id(event: &Value) -> anyhow::Result<UserId> {
 ///
 /// # Errors
 ///
-/// If it cannot be opened, or is about something else.
+/// If its data cannot be read, or it is about something else.
 pub(crate) fn item(event: &Value) -> anyhow::Result<Item> {
     let instance: InstanceId = INSTANCE.parse()?;
     let delivery_id = Some("msg_2nYgKkHKhA1dlGO7rC4b0000000".parse()?);
     let provenance = Provenance { applied_at: sent_at(event)?, applied_by: Writer::Webhook, delivery_id };
     let context = Context { instance: &instance, roles: Roles::usual(), provenance: &provenance };
     let dated = Envelope::parse(event.to_string().as_bytes()).ok().and_then(|envelope| envelope.open().ok().flatten());
-    let item = match dated.context("a sample cannot be opened")?.event {
+    let item = match dated.context("the data of the sample event cannot be read")?.event {
         Event::User(user) => Some(context.user(user)),
         Event::Organization(organization) => Some(context.organization(organization)),
         Event::Membership(membership) => context.membership(membership),
         _ => None,
     };
-    item.with_context(|| format!("{} is about no live entity", event["type"]))
+    item.with_context(|| format!("{} is not an event about a live entity", event["type"]))
 }
 
 /// A row as DynamoDB writes it.

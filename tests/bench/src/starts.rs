@@ -171,7 +171,7 @@ async fn one(path: &HotPath, program: &Program, store: &Store, clock: Clock, war
         let answer = process.invoke_within(event, PATIENCE).await?;
         let (name, asked) = (program.path.display(), store.take());
         ensure!(path.answer.is(&answer), "{name} answered {}", answer.whole);
-        ensure!(asked == asks, "{name} asked for {asked:?}, not for {asks:?}");
+        ensure!(asked == asks, "{name} sent the requests {asked:?} to AWS, expected {asks:?}");
         if latencies.is_empty() {
             cpu_cold = process.cpu().await?;
         }

@@ -1,5 +1,5 @@
-//! Change events on EventBridge, by its own protocol: what is not taken is sent again, and a bus that takes nothing is
-//! a failure that comes again.
+//! Change events on EventBridge: an event that the bus does not accept is sent again; a bus that accepts no event is an
+//! error, so that the stream record fails and Lambda delivers it again.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,5 @@
-//! The end of an organization or a user, carried to any number of memberships; and the traces of the search of the rule
-//! that concern what follows from a change.
+//! The cascade of a deleted organization or user, over any number of memberships; and those sequences of events in
+//! docs/guarantees.md, "Traces", that concern the effects of a change.
 
 use aws_sdk_dynamodb::types::{PutRequest, StreamSpecification, StreamViewType, WriteRequest};
 use rollcall::core::clerk::objects;

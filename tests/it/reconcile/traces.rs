@@ -1,4 +1,5 @@
-//! Traces that broke earlier drafts of the rule, as far as a listing or a proof is part of them.
+//! Sequences of events that earlier drafts of the rule handled wrongly, as far as a listing or the confirmation of an
+//! absence is part of them. The numbers are those in docs/guarantees.md, "Traces".
 
 use reconcile::Order;
 use rollcall::core::reconcile::run::{Mode, Run, RunState};

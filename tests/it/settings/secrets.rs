@@ -1,4 +1,4 @@
-//! The deployed way to the secrets: a Secrets Manager that speaks its protocol, on loopback.
+//! The secrets as deployed functions read them: from a Secrets Manager, which the tests emulate on 127.0.0.1.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,5 @@
-//! Payloads that are not quite as Clerk describes them, each in full: what they cost, and what they do not.
+//! Events whose payload differs from Clerk's description: which fields are lost, and whether the rest of the event is
+//! applied, fetched from Clerk or noted in quarantine.
 
 use clerk_emulator::{Faults, WebhookFaults};
 use rollcall_tests::proxy::behind_text;

@@ -1,5 +1,5 @@
-//! The traces that broke earlier drafts of the rule, as far as they concern the webhook. The numbers are those of the
-//! search that found them.
+//! Sequences of events that earlier drafts of the rule handled wrongly, as far as the webhook is concerned. `trace8` in
+//! a test's name is the number of the sequence in docs/guarantees.md, "Traces".
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,6 +1,7 @@
-//! Clerk: [`api`] is the client of the Backend API, with [`lists`] and the [`proof`] of the key's instance; [`access`]
-//! reads the settings. [`secrets`] reads the two secrets, [`signing_secrets`] parses one of them. [`webhook_signature`]
-//! verifies events, [`sessions`] and [`session_tokens`] verify callers.
+//! Clerk: [`api`] is the client of the Backend API; [`lists`] reads its lists, [`proof`] checks that the secret key
+//! belongs to the configured instance; [`access`] reads the settings. [`secrets`] reads the two secrets,
+//! [`signing_secrets`] parses one of them. [`webhook_signature`] verifies events, [`sessions`] and [`session_tokens`]
+//! verify callers.
 
 pub mod access;
 pub mod api;

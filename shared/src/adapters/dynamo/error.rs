@@ -21,8 +21,8 @@ pub enum StoreError {
     /// request.
     #[error("DynamoDB rejected the operation ({0})")]
     Rejected(String, #[source] Cause),
-    /// A row that cannot be read.
-    #[error("a stored row cannot be read")]
+    /// A row that cannot be read: Rollcall did not write it, or another release wrote it.
+    #[error("a row of the Directory or of Operations cannot be read")]
     Unreadable(Withheld),
 }
 

@@ -121,7 +121,7 @@ pub async fn in_time<A>(request_id: &str, limit: Duration, answer: impl Future<O
     let answer = Box::pin(answer);
     let answer = async {
         tokio::time::timeout(limit, answer).await.unwrap_or_else(|_| {
-            tracing::error!(outcome = "deadline", "no response before the deadline");
+            tracing::error!(outcome = "deadline", "the function did not finish within its time limit and answered 503");
             late
         })
     };

@@ -21,7 +21,7 @@ pub struct OwnedTable {
     /// Which of the two ids the attribute contains.
     #[serde(default)]
     pub id: IdKind,
-    /// Whether a user has at most one row in the table.
+    /// Has no effect: for readers of the setting, whether a user has at most one row in the table.
     #[serde(default)]
     pub unique_per_user: bool,
 }
