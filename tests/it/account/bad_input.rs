@@ -120,11 +120,17 @@ async fn bad_input_gets_its_problem_and_writes_nothing() {
         ("GET", "/users/user_unknown".into(), &[], "", 404, "no_such_user"),
         ("DELETE", "/me".into(), &[], "", 404, "account_deletion_off"),
     ];
-    assert!(cases.len() > 50);
-    for (method, path, headers, body, status, code) in cases {
-        let answer = with(&world, &token, method, &path, headers, body.to_owned()).await;
-        let shown = &body[..body.len().min(40)];
-        assert_eq!(answer.brief(), (status, code), "{method} {path} {headers:?} {shown}: {}", answer.text);
+    let cases = cases.into_iter().map(|(method, path, headers, body, status, code)| {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Case { method: method.to_owned(), path, headers, body: body.to_owned(), status, code: code.to_owned() }
+    });
+    let cases: Vec<Case> = cases.chain(bodies()).chain(queries(&acme)).chain(preconditions()).collect();
+    assert!(cases.len() >= 150, "{}", cases.len());
+    for Case { method, path, headers, body, status, code } in cases {
+        let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let answer = with(&world, &token, &method, &path, &headers, body.clone()).await;
+        let shown: String = body.chars().take(40).collect();
+        assert_eq!(answer.brief(), (status, &*code), "{method} {path} {headers:?} {shown}: {}", answer.text);
         assert_eq!(answer.header("content-type"), Some("application/problem+json"));
         assert_eq!(answer.body["type"], format!("urn:rollcall:problem:{code}"));
         if code == "merge_patch_expected" {
@@ -132,4 +138,128 @@ async fn bad_input_gets_its_problem_and_writes_nothing() {
         }
     }
     assert_eq!((world.directory().await, world.profiles().await, world.operations().await.len()), before);
+}
+
+/// A request, and its problem.
+struct Case {
+    method: String,
+    path: String,
+    headers: Vec<(String, String)>,
+    body: String,
+    status: u16,
+    code: String,
+}
+
+fn case(method: &str, path: &str, headers: &[(&str, &str)], body: &str, (status, code): (u16, &str)) -> Case {
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Case {
+        method: method.to_owned(),
+        path: path.to_owned(),
+        headers,
+        body: body.to_owned(),
+        status,
+        code: code.to_owned(),
+    }
+}
+
+/// Bodies of a record, for PUT and for PATCH.
+fn bodies() -> Vec<Case> {
+    let nested = |levels: usize, value: &str| format!("{}{value}{}", r#"{"a":"#.repeat(levels), "}".repeat(levels));
+    let name = "n".repeat(256);
+    let (body, number, protected) = ((400, "body_invalid"), (422, "number_not_storable"), (422, "field_not_writable"));
+    let mut bodies: Vec<(String, (u16, &str))> = vec![
+        ("[]".to_owned(), body),
+        ("true".to_owned(), body),
+        ("1".to_owned(), body),
+        ("{".to_owned(), body),
+        ("{}{}".to_owned(), body),
+        ("{'a':1}".to_owned(), body),
+        ("{\"a\":1,}".to_owned(), body),
+        ("{\"a\":01}".to_owned(), body),
+        ("{\"a\":+1}".to_owned(), body),
+        ("{\"a\":\"\\ud800\"}".to_owned(), body),
+        ("{\"\\udc00\":1}".to_owned(), body),
+        ("{\"a\":\"\t\"}".to_owned(), body),
+        ("\u{feff}{}".to_owned(), body),
+        (nested(200, "1"), body),
+        (nested(120, "{}"), (422, "value_too_deep")),
+        (nested(17, "{}"), (422, "value_too_deep")),
+        (nested(16, "[]"), (422, "value_too_deep")),
+        (format!("{{\"a\":{}1{}}}", "[".repeat(20), "]".repeat(20)), (422, "value_too_deep")),
+        (format!("{{\"a\":{{\"{name}\":1}}}}"), (422, "name_invalid")),
+        (format!("{{\"{name}\":1}}"), (422, "name_invalid")),
+        ("{\"\":1}".to_owned(), (422, "name_invalid")),
+        (format!("{{\"a\":\"{}\"}}", "ä".repeat(9_000)), (422, "profile_too_large")),
+    ];
+    for digits in [
+        "9007199254740993",
+        "-9007199254740993",
+        "18446744073709551615",
+        "1e16",
+        "1e125",
+        "1e-7",
+        "5e-324",
+        "1.5e300",
+        "123456789012345678901234567890",
+    ] {
+        bodies.push((format!("{{\"a\":{digits}}}"), number));
+        bodies.push((format!("{{\"a\":[{{\"b\":{digits}}}]}}"), number));
+    }
+    for field in
+        ["pk", "sk", "user_id", "organization_id", "created_at", "redacted_at", "profile_version", "expires_at"]
+    {
+        bodies.push((format!("{{\"{field}\":\"x\"}}"), protected));
+    }
+    let each = |(method, media_type): (&str, &str)| {
+        let cases = bodies
+            .iter()
+            .map(|(body, problem)| case(method, "/me/profile", &[("content-type", media_type)], body, *problem));
+        cases.collect::<Vec<_>>()
+    };
+    [("PUT", JSON), ("PATCH", PATCH)].into_iter().flat_map(each).collect()
+}
+
+fn queries(acme: &str) -> Vec<Case> {
+    let get = |path: &str, problem| case("GET", path, &[], "", problem);
+    let mut cases = Vec::new();
+    for id in ["a/b", "a%2Fb", "%00", "ä", "a b", "a%23", &"x".repeat(256)] {
+        let id = id.replace('/', "%2F").replace(' ', "%20").replace('ä', "%C3%A4");
+        cases.push(get(&format!("/me/profile?organization_id={id}"), (400, "organization_id_invalid")));
+        cases.push(get(&format!("/organizations/{id}/members"), (400, "organization_id_invalid")));
+        cases.push(get(&format!("/users/{id}"), (400, "user_id_invalid")));
+        cases.push(get(&format!("/users?id={id}"), (400, "user_id_invalid")));
+    }
+    for id in ["1c1157ac33d35114bbd809b23e2ca922", "{1c1157ac-33d3-5114-bbd8-09b23e2ca922}", "org_1", "USER_1"] {
+        cases.push(get(&format!("/users/{}", id.replace('{', "%7B").replace('}', "%7D")), (400, "user_id_invalid")));
+    }
+    for limit in ["x", "1e1", "0x10", "%20", "999999999999999999999", "١"] {
+        let limit = limit.replace('١', "%D9%A1");
+        cases.push(get(&format!("/organizations/{acme}/members?limit={limit}"), (400, "limit_invalid")));
+    }
+    for cursor in ["AA", "*", "AQAAAAA", "%20", &"A".repeat(1000)] {
+        cases.push(get(&format!("/organizations/{acme}/members?cursor={cursor}"), (400, "cursor_invalid")));
+    }
+    for parameter in ["role", "permission"] {
+        cases.push(get(&format!("/me/authorization?{parameter}=%C3%A4"), (400, "question_invalid")));
+        cases.push(get(&format!("/me/authorization?{parameter}=%00"), (400, "question_invalid")));
+        cases.push(get(&format!("/me/authorization?{parameter}="), (400, "question_missing")));
+    }
+    cases.push(get("/me/authorization?organization_id=org_1", (400, "question_missing")));
+    cases
+}
+
+fn preconditions() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for tags in ["abc", "\"", "\"a\" \"b\"", "W/abc", "w/\"a\"", ",", "*, \"a\"", "'a'"] {
+        for name in ["if-match", "if-none-match"] {
+            cases.push(case("GET", "/me/profile", &[(name, tags)], "", (400, "precondition_malformed")));
+            let headers = [("content-type", PATCH), (name, tags)];
+            cases.push(case("PATCH", "/me/profile", &headers, "{}", (400, "precondition_malformed")));
+        }
+    }
+    for tags in ["\"other\"", "W/\"other\"", "\"a\", \"b\""] {
+        let headers = [("content-type", PATCH), ("if-match", tags)];
+        cases.push(case("PATCH", "/me/profile", &headers, r#"{"a":1}"#, (412, "precondition_failed")));
+    }
+    cases
 }

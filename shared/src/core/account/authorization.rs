@@ -223,3 +223,123 @@ pub fn needs_membership(question: &Question, session: &Session, pointers: &RoleP
         (None, None) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::core::session::claims::Claim;
+
+    fn session(role: Option<&str>, permissions: &[&str], claimed: Option<&str>) -> Session {
+        let organization = ActiveOrganization {
+            id: "org_1".parse().unwrap(),
+            slug: None,
+            role: role.map(str::to_owned),
+            permissions: permissions.iter().map(|one| (*one).to_owned()).collect(),
+        };
+        Session {
+            user: "user_1".parse().unwrap(),
+            organization: Some(organization),
+            db_id: Claim::default(),
+            role: Claim { metadata: claimed.map(str::to_owned), top: None },
+            actor: None,
+            first_factor_age: None,
+            issued_at: Some(100),
+        }
+    }
+
+    fn question(role: &str, permission: &str, organization: &str) -> Question {
+        let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        Question { role: text(role), permission: text(permission), organization: text(organization) }
+    }
+
+    #[test]
+    fn the_copy_must_allow_and_no_claim_may_say_less() {
+        use Because::{Allowed, ClaimsOtherRole, ClaimsPermissionMissing, NotAMember, OtherRole, PermissionMissing};
+        let user = json!({ "role": "admin" });
+        let member = json!({ "role": "org:admin", "permissions": ["org:teams:read", "org:sys_memberships:read"] });
+        let usual = RolePointers { role: None, organization_roles: None };
+        let (user, member) = (user.as_object().unwrap(), member.as_object().unwrap());
+        for (asked, is_member, session, because) in [
+            (question("admin", "", ""), false, session(None, &[], None), Allowed),
+            (question("admin", "", ""), false, session(None, &[], Some("admin")), Allowed),
+            (question("admin", "", ""), false, session(None, &[], Some("user")), ClaimsOtherRole),
+            (question("user", "", ""), false, session(None, &[], Some("user")), OtherRole),
+            (question("org:admin", "", "org_1"), true, session(None, &[], None), Allowed),
+            (question("admin", "", "org_1"), true, session(Some("org:admin"), &[], None), Allowed),
+            (question("admin", "", "org_1"), true, session(Some("org:member"), &[], None), ClaimsOtherRole),
+            (question("member", "", "org_1"), true, session(Some("org:member"), &[], None), OtherRole),
+            (question("admin", "", "org_1"), false, session(Some("org:admin"), &[], None), NotAMember),
+            // Claims about another organization say nothing of this one.
+            (question("admin", "", "org_2"), true, session(Some("org:member"), &[], None), Allowed),
+            (question("", "org:teams:read", ""), true, session(None, &[], None), Allowed),
+            (question("", "org:teams:read", ""), true, session(None, &["org:teams:read"], None), Allowed),
+            (
+                question("", "org:teams:read", ""),
+                true,
+                session(None, &["org:teams:manage"], None),
+                ClaimsPermissionMissing,
+            ),
+            (question("", "org:teams:manage", ""), true, session(None, &["org:teams:manage"], None), PermissionMissing),
+            (question("", "org:teams:read", ""), false, session(None, &["org:teams:read"], None), NotAMember),
+            // Tokens have no system permissions.
+            (question("", "org:sys_memberships:read", ""), true, session(None, &["org:teams:read"], None), Allowed),
+            (question("admin", "org:teams:read", "org_1"), true, session(Some("org:admin"), &[], None), Allowed),
+            (question("member", "org:teams:read", "org_1"), true, session(None, &[], None), OtherRole),
+            (question("admin", "org:teams:manage", "org_1"), true, session(None, &[], None), PermissionMissing),
+        ] {
+            let facts = Facts { user, membership: is_member.then_some(member) };
+            assert_eq!(decide(&asked, facts, &session, Roles::usual(), &usual), because, "{asked:?} {session:?}");
+        }
+    }
+
+    #[test]
+    fn pointers_lead_to_roles_in_the_public_metadata() {
+        let metadata =
+            json!({ "primary_role": ["coach", 7], "organization_roles": { "team-1": "lead", "team-2": [] } });
+        let pointers = RolePointers {
+            role: Pointer::parse("/primary_role"),
+            organization_roles: Pointer::parse("/organization_roles"),
+        };
+        for metadata in [metadata.clone(), Value::String(metadata.to_string())] {
+            let user = json!({ "role": "user", "public_metadata": metadata });
+            let facts = Facts { user: user.as_object().unwrap(), membership: None };
+            for (role, organization, allowed) in [
+                ("coach", "", true),
+                ("user", "", false),
+                ("lead", "team-1", true),
+                ("coach", "team-1", false),
+                ("lead", "team-2", false),
+                ("lead", "team-3", false),
+            ] {
+                let asked = question(role, "", organization);
+                let because = decide(&asked, facts, &session(None, &[], None), Roles::usual(), &pointers);
+                assert_eq!(because == Because::Allowed, allowed, "{asked:?}");
+                assert_eq!(needs_membership(&asked, &session(None, &[], None), &pointers), None);
+            }
+        }
+    }
+
+    #[test]
+    fn a_setting_is_a_json_pointer_below_the_root() {
+        for (text, is_pointer) in [
+            ("/role", true),
+            ("/a/b~1c~0", true),
+            ("", false),
+            ("/", false),
+            ("role", false),
+            ("/a//b", false),
+            ("/a~2", false),
+        ] {
+            assert_eq!(Pointer::parse(text).is_some(), is_pointer, "{text}");
+        }
+        assert!(Pointer::parse("/role").unwrap().is_usual());
+    }
+
+    #[test]
+    fn the_age_of_the_claims_counts_from_their_issue() {
+        let age = |now| Authorization::new(Because::Allowed, &session(None, &[], None), Millis::try_from(now).unwrap());
+        assert_eq!((age(130_500).claims_age, age(99_000).claims_age), (Some(30), Some(0)));
+    }
+}
