@@ -3,9 +3,11 @@
 mod authorization;
 mod bad_input;
 mod deletion;
+mod failures;
 mod interleaved;
 mod me;
 mod members;
+mod mirror_off;
 mod openapi;
 mod profile;
 mod refused;

@@ -1,0 +1,86 @@
+//! The account routes where no user is copied (`MIRROR=off`): Clerk answers, and is asked at most once in ten seconds.
+
+use clerk_emulator::ApiFaults;
+use rollcall_tests::World;
+use serde_json::{Value, json};
+
+use super::{create_user, get, write};
+use crate::ensure::profiles::newcomer;
+
+const OFF: [(&str, &str); 2] = [("MIRROR", "off"), ("PROFILE_WRITABLE", "*")];
+
+#[tokio::test]
+async fn a_record_of_a_user_who_is_not_copied_belongs_to_the_user() {
+    let world = World::with(&OFF).await;
+    let (ada, acme) = newcomer(&world).await;
+    let token = world.session(&ada, Some(&acme));
+    assert_eq!(get(&world, &token, "/me/profile").await.brief(), (404, "profile_not_found"));
+    let created = write(&world, &token, "POST", &[], json!({ "bio": "b" })).await;
+    assert_eq!(created.status, 201, "{}", created.text);
+    let changed = write(&world, &token, "PATCH", &[], json!({ "bio": "c" })).await;
+    assert_eq!((changed.status, &changed.body["bio"]), (200, &json!("c")), "{}", changed.text);
+    let of_membership = get(&world, &token, &format!("/me/profile?organization_id={acme}")).await;
+    assert_eq!(of_membership.brief(), (404, "profile_not_found"), "a member without a record");
+    let foreign = get(&world, &token, "/me/profile?organization_id=org_other").await;
+    assert_eq!(foreign.brief(), (404, "organization_not_found"));
+    assert_eq!(
+        get(&world, &token, &format!("/organizations/{acme}/members")).await.brief(),
+        (404, "members_not_copied")
+    );
+    assert_eq!(get(&world, &token, &format!("/users/{ada}")).await.status, 200);
+    // The user is deleted: the bare tombstone refuses, whatever Clerk has said a moment ago.
+    let deleted = json!({ "id": ada, "object": "user", "deleted": true });
+    let deleted = rollcall_tests::event("user.deleted", &deleted, world.now().get() + 2);
+    assert_eq!(world.post(&deleted).await.brief(), (200, "applied"));
+    for path in ["/me", "/me/profile", "/me/authorization?role=user"] {
+        assert_eq!(get(&world, &token, path).await.brief(), (410, "user_deleted"), "{path}");
+    }
+    assert_eq!(write(&world, &token, "PATCH", &[], json!({ "bio": "d" })).await.brief(), (410, "user_deleted"));
+}
+
+#[tokio::test]
+async fn i18_a_ban_counts_within_ten_seconds() {
+    let world = World::with(&OFF).await;
+    let (ada, _) = newcomer(&world).await;
+    let before = world.clerk_calls();
+    assert_eq!(get(&world, &world.session(&ada, None), "/me").await.status, 200);
+    assert!(world.clerk_calls() > before);
+    world.clerk("POST", &format!("/users/{ada}/ban"), Value::Null).await;
+    world.set_now(world.now().get() + 11_000);
+    let token = world.session(&ada, None);
+    for path in ["/me", "/me/profile", "/me/authorization?role=user", &format!("/users/{ada}")] {
+        assert_eq!(get(&world, &token, path).await.brief(), (403, "user_banned"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_let_in_while_clerk_cannot_answer_and_nobody_who_is_not_in_clerk() {
+    let world = World::with(&OFF).await;
+    let (ada, _) = newcomer(&world).await;
+    world.set_faults(ApiFaults { server_error: 1.0, ..ApiFaults::default() });
+    let answer = get(&world, &world.session(&ada, None), "/me").await;
+    assert_eq!(answer.brief(), (503, "user_not_asked"), "{}", answer.text);
+    world.set_faults(ApiFaults::default());
+    world.set_now(world.now().get() + 11_000);
+    let gone = create_user(&world, "Gone").await;
+    let token = world.session(&gone, None);
+    world.clerk("DELETE", &format!("/users/{gone}"), Value::Null).await;
+    assert_eq!(get(&world, &token, "/me").await.brief(), (404, "user_not_found"));
+    assert_eq!(get(&world, &world.session(&ada, None), "/me").await.status, 200);
+    assert!(world.profiles().await.is_empty());
+}
+
+#[tokio::test]
+async fn i24_one_caller_cannot_spend_clerks_rate() {
+    let world = World::with(&OFF).await;
+    let (ada, acme) = newcomer(&world).await;
+    let token = world.session(&ada, Some(&acme));
+    let before = world.clerk_calls();
+    for _ in 0..50 {
+        for path in ["/me", "/me/profile", "/me/authorization?role=user"] {
+            let _ = get(&world, &token, path).await;
+        }
+    }
+    let calls = world.clerk_calls() - before;
+    assert!(calls <= 12, "{calls} requests to Clerk for 150 requests of one caller");
+}
