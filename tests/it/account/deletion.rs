@@ -141,3 +141,57 @@ async fn a_404_under_the_key_of_another_instance_is_no_deletion() {
     assert_eq!(answer.brief(), (503, "clerk_unavailable"), "{}", answer.text);
     assert!(is_in_clerk(&world, &ada).await);
 }
+
+/// A function that is killed at any point leaves the user either whole, or deleted in Clerk alone; the event, or the next run of
+/// reconcile, does the rest.
+#[tokio::test]
+async fn e8_a_deletion_that_is_killed_at_any_point_is_whole_or_not_begun() {
+    let (mut whole, mut deleted) = (0, 0);
+    let world = World::with(&[ON]).await;
+    let (ada, _) = newcomer(&world).await;
+    arrived(&world).await;
+    // The keys of sessions are known, as in a function that has answered before.
+    assert_eq!(get(&world, &world.session(&ada, None), "/me").await.status, 200);
+    for polls in 1.. {
+        let user = super::create_user(&world, &format!("K{polls}")).await;
+        world.reconcile().await;
+        let fresh = token(&world, &user, json!({ "fva": [0, -1] }));
+        let killed = rollcall_tests::killed_after(polls, delete(&world, &fresh)).await;
+        // What was sent arrives, whoever sent it.
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        assert_eq!(get(&world, &fresh, "/me").await.status, 200, "the copy is not changed");
+        if is_in_clerk(&world, &user).await {
+            whole += 1;
+            assert_eq!(delete(&world, &fresh).await.status, 202, "again, from the beginning");
+        } else {
+            deleted += 1;
+        }
+        let event = json!({ "id": user, "object": "user", "deleted": true });
+        let event = rollcall_tests::event("user.deleted", &event, world.now().get() + 2);
+        assert_eq!(world.post(&event).await.brief(), (200, "applied"));
+        assert_eq!(get(&world, &fresh, "/me").await.brief(), (410, "user_deleted"));
+        if killed.is_some() {
+            break;
+        }
+    }
+    assert!(whole > 0 && deleted > 0, "{whole} {deleted}");
+}
+
+#[tokio::test]
+async fn a_slow_clerk_is_given_up_in_time_and_what_it_did_is_found_by_the_next_try() {
+    let world = World::with(&[ON]).await;
+    let (ada, _) = newcomer(&world).await;
+    arrived(&world).await;
+    // Whose key it is, is known already: only the deletion is slow.
+    let other = super::create_user(&world, "Other").await;
+    world.reconcile().await;
+    assert_eq!(delete(&world, &token(&world, &other, json!({ "fva": [0, -1] }))).await.status, 202);
+    world.set_faults(ApiFaults { slow_ms: 20_000, ..ApiFaults::default() });
+    let begun = std::time::Instant::now();
+    let answer = delete(&world, &token(&world, &ada, json!({ "fva": [0, -1] }))).await;
+    assert_eq!(answer.status, 503, "{}", answer.text);
+    assert!(begun.elapsed() < std::time::Duration::from_secs(10));
+    world.set_faults(ApiFaults::default());
+    assert_eq!(delete(&world, &token(&world, &ada, json!({ "fva": [0, -1] }))).await.status, 202);
+    assert!(!is_in_clerk(&world, &ada).await);
+}
