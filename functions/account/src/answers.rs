@@ -116,6 +116,7 @@ fn problem_response(
         reply::problem_with_members(problem, request_id, support.filter(|_| is_helped(problem.code)), members);
     let header: Option<(HeaderName, HeaderValue)> = match problem.status {
         401 => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+        503 if problem.code == Refusal::NotAsked.code() => Some((RETRY_AFTER, HeaderValue::from_static("10"))),
         503 => Some((RETRY_AFTER, RETRY_SECONDS)),
         415 => {
             let is_patch = problem.code == problems::MERGE_PATCH_EXPECTED.code;
@@ -147,6 +148,7 @@ impl From<&AccountError> for AccountResponse {
             AccountError::Refused(refusal) => refusal.problem(),
             AccountError::NotAMember => problems::NO_ORGANIZATION,
             AccountError::NotCopied => problems::NOT_COPIED,
+            AccountError::Clerk(_) => problems::CLERK_UNAVAILABLE,
             AccountError::Store(StoreError::Unavailable(..)) => problems::UNAVAILABLE,
             AccountError::Store(StoreError::Rejected(..) | StoreError::Unreadable(_)) => problems::BROKEN,
         }

@@ -23,6 +23,7 @@ use rollcall::adapters::lambda::function::Function;
 use rollcall::adapters::lambda::http;
 use rollcall::core::account::etag::ETag;
 use rollcall::core::account::write::Edit;
+use rollcall::core::ensure::admission::Refusal;
 use rollcall::core::ensure::decide::EnsurePolicy;
 use rollcall::core::millis::Millis;
 use rollcall::core::problem::Problem;
@@ -85,7 +86,8 @@ impl Account {
         };
         let deletion = settings.account.deletion.then(|| AccountDeletion {
             clerk: settings.clerk.clone().api().verified(instance.clone()),
-            budget: questions().budget,
+            instance: instance.clone(),
+            questions: questions(),
             rate_share: settings.rate_share,
         });
         let ensurer = Ensurer {
@@ -128,6 +130,14 @@ impl Account {
             return Err(problems::NOT_FOUND.into());
         }
         let session = self.session(request, now).await?;
+        let known: &[&str] = match route {
+            AUTHORIZATION => &["role", "permission", "organization_id"],
+            MEMBERS => &["role", "limit", "cursor"],
+            USERS => &["id"],
+            PROFILE | POST_PROFILE | PUT_PROFILE | PATCH_PROFILE => &["organization_id"],
+            _ => &[],
+        };
+        requests::only(request, known).map_err(|problem| Failure::from(problem).logged(route, &session))?;
         let outcome = match route {
             ME => self.me(request, &session, now).await,
             DELETE_ME => self.delete(request, &session, now).await,
@@ -191,7 +201,8 @@ impl Account {
                 } else {
                     Edit::Replace(requests::body(request, Expected::Json)?)
                 };
-                (200, self.routes.change_profile(session, organization, &edit, &preconditions, now).await?)
+                let changed = self.routes.change_profile(session, organization, &edit, &preconditions, now).await?;
+                (if changed.is_new { 201 } else { 200 }, changed.shown)
             }
         };
         Ok(AccountResponse::tagged(status, &shown.record, shown.etag))
@@ -230,12 +241,13 @@ impl Account {
         if !Sessions::has_bearer(request) {
             return Err(problems::BEARER_REQUIRED.into());
         }
-        // The gate first: a user who is turned away is told so, and not asked for another factor.
+        // Admission first, so that a rejected user is not asked to verify again.
         self.routes.caller(session, None, now).await?;
         match deletion.delete(session, now).await {
             Ok(()) => Ok(AccountResponse::shown(202, &serde_json::json!({ "outcome": "accepted" }))),
             Err(DeletionError::Impersonated) => Err(problems::IMPERSONATED.into()),
             Err(DeletionError::Stale) => Err(Failure::Reverification),
+            Err(DeletionError::NotAsked) => Err(AccountError::Refused(Refusal::NotAsked).into()),
             Err(error @ (DeletionError::Clerk(_) | DeletionError::Share)) => Err(Failure::Clerk(error)),
             Err(DeletionError::Store(error)) => Err(AccountError::from(error).into()),
         }
@@ -259,6 +271,8 @@ impl Failure {
         let error: &dyn std::error::Error = match self {
             Failure::Account(AccountError::Store(error))
             | Failure::Profile(ProfileError::Account(AccountError::Store(error))) => error,
+            Failure::Account(AccountError::Clerk(error))
+            | Failure::Profile(ProfileError::Account(AccountError::Clerk(error))) => error,
             Failure::Clerk(error) => error,
             _ => return None,
         };

@@ -20,12 +20,14 @@ problems! {
          /organizations/{id}/members, GET /users/{id} and GET /users.";
     /// The store does not answer, or not in time.
     UNAVAILABLE = 503 "unavailable", "Temporarily unavailable",
-        "The database is unavailable or did not respond in time. Try again in a few seconds. If the problem persists, an \
+        "The request could not be completed in time, because the database or Clerk did not respond. Try again in a few seconds. If the problem persists, an \
          operator can find the cause in the function's log under this request id.";
     BROKEN = 500 "internal_error", "Internal error",
         "A retry will not help. An operator can find the cause in the function's log under this request id.";
     PARAMETER_REPEATED = 400 "parameter_repeated", "Parameter given twice",
         "Of the query parameters only `id` may be repeated. Send every other parameter once.";
+    PARAMETER_UNKNOWN = 400 "parameter_unknown", "Unknown parameter",
+        "The route does not have one of the query parameters. docs/http-api.md lists the parameters of each route.";
     ORGANIZATION_INVALID = 400 "organization_id_invalid", "Invalid organization id",
         "The id of an organization has 1 to 255 letters, digits, `_` or `-`, such as org_2nUcu….";
     QUESTION_MISSING = 400 "question_missing", "No role and no permission",
@@ -68,10 +70,10 @@ problems! {
         "The field contains values that JSON does not have. Replace the whole field.";
     TOO_DEEP = 422 "value_too_deep", "Value too deep", "A record has at most 16 levels.";
     NUMBER_NOT_STORABLE = 422 "number_not_storable", "Number not storable",
-        "The number would come back as another value. Send whole numbers up to 2^53 and decimal numbers without an exponent, \
+        "The number would come back as another value. Send whole numbers up to 2^53 and decimal numbers of at least 0.00001, \
          or send the number as text.";
     NAME_INVALID = 422 "name_invalid", "Invalid name", "Names of fields and members have 1 to 255 bytes.";
-    TOO_MANY_FIELDS = 422 "too_many_fields", "Too many fields", "A record has at most 100 fields.";
+    TOO_MANY_FIELDS = 422 "too_many_fields", "Too many fields", "A record has at most 100 fields, and a request changes at most 100.";
     PROFILE_TOO_LARGE = 422 "profile_too_large", "Record too large", "A record has at most 16 KB.";
     DELETION_OFF = 404 "account_deletion_off", "Accounts cannot be deleted here",
         "This deployment does not let users delete their accounts (ACCOUNT_DELETION). Contact support.";
@@ -82,7 +84,8 @@ problems! {
     REVERIFICATION = 403 "reverification_required", "Confirm that it is you",
         "The sign-in is older than ten minutes. Verify the first factor again, then repeat the request with a new token.";
     CLERK_UNAVAILABLE = 503 "clerk_unavailable", "Clerk temporarily unavailable",
-        "Clerk did not delete the account in time. Nothing was changed here. Try again in a few seconds.";
+        "Clerk did not answer in time. Try again in a few seconds. If the request was to delete the account, Clerk may have \
+         deleted the account already.";
 }
 
 /// Problems that only an operator or support can resolve, by their codes.

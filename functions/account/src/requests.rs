@@ -13,8 +13,8 @@ use serde_json::{Map, Value};
 
 use crate::problems::{
     BODY_INVALID, BODY_TOO_LARGE, CURSOR_INVALID, ID_INVALID, JSON_EXPECTED, LIMIT_INVALID, MERGE_PATCH_EXPECTED,
-    ORGANIZATION_INVALID, PARAMETER_REPEATED, PRECONDITION_MALFORMED, QUESTION_INVALID, QUESTION_MISSING,
-    TOO_MANY_USERS, USERS_MISSING,
+    ORGANIZATION_INVALID, PARAMETER_REPEATED, PARAMETER_UNKNOWN, PRECONDITION_MALFORMED, QUESTION_INVALID,
+    QUESTION_MISSING, TOO_MANY_USERS, USERS_MISSING,
 };
 
 /// The longest body, in bytes: a record of 16 KB, with white space and escapes.
@@ -22,13 +22,19 @@ const MAX_BODY: usize = 64 * 1024;
 /// The longest name of a role or a permission.
 const MAX_NAME: usize = 128;
 
-/// The one value of a parameter, if it is given and not empty.
+/// Rejects parameters that the route does not have: a misspelled `organization_id` must not lead to another record.
+pub fn only(request: &Request, known: &[&str]) -> Result<(), Problem> {
+    let parameters = request.query_string_parameters();
+    if parameters.iter().all(|(name, _)| known.contains(&name)) { Ok(()) } else { Err(PARAMETER_UNKNOWN) }
+}
+
+/// The one value of a parameter, if the parameter is given.
 fn single(request: &Request, name: &str) -> Result<Option<String>, Problem> {
     let parameters = request.query_string_parameters();
     let all = parameters.all(name).unwrap_or_default();
     match all.as_slice() {
         [] => Ok(None),
-        [one] => Ok(Some((*one).to_owned()).filter(|one| !one.is_empty())),
+        [one] => Ok(Some((*one).to_owned())),
         _ => Err(PARAMETER_REPEATED),
     }
 }
@@ -41,7 +47,7 @@ pub fn organization(request: &Request) -> Result<Option<OrganizationId>, Problem
 
 pub fn question(request: &Request) -> Result<Question, Problem> {
     let named = |name| -> Result<Option<String>, Problem> {
-        let value = single(request, name)?;
+        let value = single(request, name)?.filter(|value| !value.is_empty());
         let is_name = |text: &String| text.len() <= MAX_NAME && text.bytes().all(|byte| byte.is_ascii_graphic());
         if value.as_ref().is_none_or(is_name) { Ok(value) } else { Err(QUESTION_INVALID) }
     };

@@ -10,8 +10,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use url::Url;
 
+use crate::core::account::document::normalized;
 use crate::core::ensure::decide;
-use crate::core::mirror::projection;
 use crate::core::mirror::tombstone::DeletionPolicy;
 use crate::core::profile;
 use crate::core::reconcile::run::Mode;
@@ -417,7 +417,7 @@ pub fn pem(text: &str) -> String {
 pub fn profile_defaults(text: &str) -> Option<Map<String, Value>> {
     let defaults: Map<String, Value> = serde_json::from_str(text).ok()?;
     let is_free = |name: &String| !name.is_empty() && !profile::PROTECTED.contains(&name.as_str());
-    (defaults.keys().all(is_free) && projection::is_storable(&defaults)).then_some(defaults)
+    defaults.keys().all(is_free).then_some(defaults).and_then(|defaults| normalized(defaults).ok())
 }
 
 /// Text that is shown to callers unchanged.

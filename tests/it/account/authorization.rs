@@ -33,6 +33,8 @@ async fn d6_roles_are_those_of_the_copy_and_no_claim_may_say_less() {
     assert_eq!(asked(&world, &token, "permission=org:sys_memberships:manage").await, is(true, "allowed"));
     assert_eq!(asked(&world, &token, "permission=org:teams:read").await, is(false, "permission_missing"));
     assert_eq!(asked(&world, &world.session(&ada, None), "permission=org:teams:read").await, is(false, "not_a_member"));
+    let both = "role=admin&permission=org:teams:read";
+    assert_eq!(asked(&world, &world.session(&ada, None), both).await, is(false, "not_a_member"));
     // Demoted: the copy counts from the next read on, whatever the token says.
     let claims = json!({ "metadata": { "role": "admin" } });
     let old = world.token(&TokenRequest { claims: claims.as_object().unwrap().clone(), ..TokenRequest::new(&ada) });

@@ -108,6 +108,8 @@ async fn bad_input_gets_its_problem_and_writes_nothing() {
         ("GET", format!("{members}?limit=%2B5"), &[], "", 400, "limit_invalid"),
         ("GET", format!("{members}?limit=5&limit=6"), &[], "", 400, "parameter_repeated"),
         ("GET", format!("{members}?cursor=x"), &[], "", 400, "cursor_invalid"),
+        ("GET", format!("{members}?limit="), &[], "", 400, "limit_invalid"),
+        ("GET", format!("{members}?cursor="), &[], "", 400, "cursor_invalid"),
         ("GET", "/organizations/a%20b/members".into(), &[], "", 400, "organization_id_invalid"),
         ("GET", "/organizations/org_other/members".into(), &[], "", 404, "organization_not_found"),
         ("GET", "/users".into(), &[], "", 400, "user_ids_missing"),
@@ -245,6 +247,17 @@ fn queries(acme: &str) -> Vec<Case> {
         cases.push(get(&format!("/me/authorization?{parameter}="), (400, "question_missing")));
     }
     cases.push(get("/me/authorization?organization_id=org_1", (400, "question_missing")));
+    cases.push(get("/me/profile?organization_id=", (400, "organization_id_invalid")));
+    for path in ["/me", "/me/profile", "/me/authorization", "/users", "/users/user_1", "/organizations/org_1/members"] {
+        cases.push(get(&format!("{path}?organisation_id=org_1"), (400, "parameter_unknown")));
+    }
+    for (method, media_type) in [("PUT", JSON), ("PATCH", PATCH), ("POST", JSON)] {
+        let headers = [("content-type", media_type)];
+        let foreign = (404, "organization_not_found");
+        cases.push(case(method, "/me/profile?organization_id=org_other", &headers, "{}", foreign));
+        cases.push(case(method, "/me/profile?organization_id=", &headers, "{}", (400, "organization_id_invalid")));
+        cases.push(case(method, "/me/profile?org=org_1", &headers, "{}", (400, "parameter_unknown")));
+    }
     cases
 }
 

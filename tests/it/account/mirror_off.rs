@@ -59,7 +59,7 @@ async fn nobody_is_let_in_while_clerk_cannot_answer_and_nobody_who_is_not_in_cle
     let (ada, _) = newcomer(&world).await;
     world.set_faults(ApiFaults { server_error: 1.0, ..ApiFaults::default() });
     let answer = get(&world, &world.session(&ada, None), "/me").await;
-    assert_eq!(answer.brief(), (503, "user_not_asked"), "{}", answer.text);
+    assert_eq!(answer.brief(), (503, "clerk_unavailable"), "{}", answer.text);
     world.set_faults(ApiFaults::default());
     world.set_now(world.now().get() + 11_000);
     let gone = create_user(&world, "Gone").await;
@@ -83,4 +83,47 @@ async fn i24_one_caller_cannot_spend_clerks_rate() {
     }
     let calls = world.clerk_calls() - before;
     assert!(calls <= 12, "{calls} requests to Clerk for 150 requests of one caller");
+}
+
+#[tokio::test]
+async fn i24_processes_that_start_together_all_answer_one_caller() {
+    let world = World::with(&OFF).await;
+    let (ada, acme) = newcomer(&world).await;
+    let token = world.session(&ada, Some(&acme));
+    for _ in 0..3 {
+        let process = world.beside(&OFF).await;
+        assert_eq!(get(&process, &token, "/me").await.status, 200);
+        assert_eq!(get(&process, &token, "/me/profile").await.brief(), (404, "profile_not_found"));
+        assert_eq!(get(&process, &token, "/me/authorization?role=user").await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn rows_of_others_from_the_days_of_a_mirror_are_shown_to_nobody() {
+    let world = World::start().await;
+    let (ada, acme) = newcomer(&world).await;
+    let grace = create_user(&world, "Grace").await;
+    super::join(&world, &acme, &grace, "org:member").await;
+    world.reconcile().await;
+    let token = world.session(&ada, Some(&acme));
+    assert_eq!(get(&world, &token, &format!("/users/{grace}")).await.status, 200);
+    let off = world.beside(&[("MIRROR", "off"), ("USER_VISIBILITY", "signed-in")]).await;
+    assert_eq!(get(&off, &token, &format!("/users/{grace}")).await.brief(), (404, "no_such_user"));
+    assert_eq!(get(&off, &token, &format!("/users/{ada}")).await.status, 200);
+    assert_eq!(get(&off, &token, &format!("/organizations/{acme}/members")).await.brief(), (404, "members_not_copied"));
+}
+
+#[tokio::test]
+async fn a_record_of_a_membership_waits_for_the_row_of_its_organization() {
+    let world = World::with(&OFF).await;
+    let (ada, acme) = newcomer(&world).await;
+    let token = world.session(&ada, Some(&acme));
+    let path = format!("/me/profile?organization_id={acme}");
+    let json_type = [("content-type", "application/json")];
+    let create = async || super::with(&world, &token, "POST", &path, &json_type, "{}".to_owned()).await;
+    assert_eq!(create().await.brief(), (404, "user_not_synced"));
+    let fetched = world.clerk("GET", &format!("/organizations/{acme}"), Value::Null).await;
+    let created = rollcall_tests::event("organization.created", &fetched, world.now().get());
+    assert_eq!(world.post(&created).await.brief(), (200, "applied"));
+    assert_eq!(create().await.status, 201);
 }

@@ -208,3 +208,82 @@ async fn a_deleted_owner_has_no_record_and_gets_none() {
     assert_eq!(write(&world, &token, "POST", &[], Value::Null).await.brief(), (400, "body_invalid"));
     assert_eq!(write(&world, &token, "POST", &[], json!({})).await.brief(), (410, "user_deleted"));
 }
+
+#[tokio::test]
+async fn a_field_that_the_application_changes_meanwhile_is_not_overwritten_unseen() {
+    for is_conditional in [true, false] {
+        let world = World::with(&[WRITABLE]).await;
+        let (.., token) = caller(&world).await;
+        assert_eq!(write(&world, &token, "PUT", &[], json!({ "bio": "first", "theme": { "a": 1 } })).await.status, 200);
+        let etag = get(&world, &token, "/me/profile").await.header("etag").unwrap().to_owned();
+        let mut row = world.profiles().await.into_iter().find(|row| row["sk"] == "PROFILE").unwrap();
+        // The application does not raise the count of the owner's writes.
+        row["theme"] = json!({ "b": 2 });
+        let mut held = world.wire.hold();
+        let headers: &[(&str, &str)] = if is_conditional { &[("if-match", &etag)] } else { &[] };
+        let patch = write(&world, &token, "PATCH", headers, json!({ "theme": { "c": 3 } }));
+        let application = async {
+            let mut has_written = false;
+            while let Some(request) = held.recv().await {
+                if request.operation == "TransactWriteItems" && !has_written {
+                    has_written = true;
+                    world.put(&world.stack.addresses.profiles_table, &row).await;
+                }
+                request.release();
+                if has_written {
+                    held.close();
+                }
+            }
+        };
+        let (patch, ()) = tokio::join!(patch, application);
+        let theme = get(&world, &token, "/me/profile").await.body["theme"].clone();
+        if is_conditional {
+            assert_eq!((patch.brief(), theme), ((412, "precondition_failed"), json!({ "b": 2 })));
+        } else {
+            assert_eq!((patch.status, theme), (200, json!({ "b": 2, "c": 3 })), "planned again: {}", patch.text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn put_with_if_none_match_creates_a_record_and_changes_none() {
+    let world = World::with(&[WRITABLE, DEFAULTS]).await;
+    let (ada, _) = newcomer(&world).await;
+    let fetched = world.clerk("GET", &format!("/users/{ada}"), Value::Null).await;
+    let created = rollcall_tests::event("user.created", &fetched, world.now().get());
+    assert_eq!(world.post(&created).await.brief(), (200, "applied"));
+    let token = world.session(&ada, None);
+    let put = async |bio: &str| write(&world, &token, "PUT", &[("if-none-match", "*")], json!({ "bio": bio })).await;
+    let first = put("first").await;
+    assert_eq!((first.status, &first.body["bio"], &first.body["level"]), (201, &json!("first"), &json!(1)));
+    assert_eq!(put("second").await.brief(), (412, "precondition_failed"));
+    let read = get(&world, &token, "/me/profile").await;
+    assert_eq!((&read.body["bio"], read.header("etag")), (&json!("first"), first.header("etag")));
+}
+
+#[tokio::test]
+async fn post_stores_what_it_is_sent_beside_the_defaults() {
+    let world = World::with(&[WRITABLE, ("PROFILE_DEFAULTS", r#"{"level":1.0,"theme":{"a":1}}"#)]).await;
+    let (ada, _) = newcomer(&world).await;
+    let fetched = world.clerk("GET", &format!("/users/{ada}"), Value::Null).await;
+    let created = rollcall_tests::event("user.created", &fetched, world.now().get());
+    assert_eq!(world.post(&created).await.brief(), (200, "applied"));
+    let token = world.session(&ada, None);
+    let posted = write(&world, &token, "POST", &[], json!({ "theme": { "b": null }, "bio": null })).await;
+    assert_eq!((posted.status, &posted.body["theme"], &posted.body["bio"]), (201, &json!({ "b": null }), &Value::Null));
+    let read = get(&world, &token, "/me/profile").await;
+    assert_eq!((&read.body, read.header("etag")), (&posted.body, posted.header("etag")));
+}
+
+#[tokio::test]
+async fn a_change_of_many_fields_is_refused_before_dynamodb_refuses_it() {
+    let world = World::with(&[("PROFILE_WRITABLE", "*")]).await;
+    let (.., token) = caller(&world).await;
+    let many =
+        |name: &str, count: usize| Value::Object((0..count).map(|at| (format!("{name}{at}"), json!(at))).collect());
+    assert_eq!(write(&world, &token, "PUT", &[], many("a", 97)).await.status, 200);
+    assert_eq!(write(&world, &token, "PUT", &[], many("b", 97)).await.brief(), (422, "too_many_fields"));
+    assert_eq!(write(&world, &token, "PUT", &[], json!({})).await.status, 200, "97 at once");
+    assert_eq!(write(&world, &token, "PUT", &[], many("size ", 50)).await.status, 200);
+    assert_eq!(write(&world, &token, "PUT", &[], many("b", 50)).await.status, 200, "a hundred at once");
+}

@@ -16,8 +16,9 @@ fn routes(organization: &str, user: &str) -> Vec<(&'static str, String, &'static
         ("GET", "/me".to_owned(), ""),
         ("GET", "/me/profile".to_owned(), ""),
         ("GET", format!("/me/profile?organization_id={organization}"), ""),
-        ("PUT", "/me/profile".to_owned(), r#"{"bio":"b"}"#),
-        ("PUT", format!("/me/profile?organization_id={organization}"), r#"{"bio":"b"}"#),
+        ("PUT", "/me/profile".to_owned(), r#"{"bio":"VALUE"}"#),
+        ("PUT", format!("/me/profile?organization_id={organization}"), r#"{"bio":"VALUE"}"#),
+        ("PATCH", "/me/profile".to_owned(), r#"{"size":"VALUE"}"#),
         ("POST", "/me/profile".to_owned(), "{}"),
         ("GET", "/me/authorization?role=org:member".to_owned() + &format!("&organization_id={organization}"), ""),
         ("GET", format!("/organizations/{organization}/members"), ""),
@@ -27,8 +28,10 @@ fn routes(organization: &str, user: &str) -> Vec<(&'static str, String, &'static
 }
 
 async fn send(world: &World, token: &str, (method, path, body): &(&str, String, &str)) -> Answer {
-    let headers = [("content-type", "application/json")];
-    with(world, token, method, path, &headers, (*body).to_owned()).await
+    let media_type = if *method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
+    // Each request changes the record, so that each has a transaction.
+    let value = fastrand::u64(..).to_string();
+    with(world, token, method, path, &[("content-type", media_type)], body.replace("VALUE", &value)).await
 }
 
 /// What happens to the caller, as an event.
@@ -44,6 +47,13 @@ async fn event(world: &World, what: &str, user: &str, organization: &str) -> Val
             fetched[what] = true.into();
             fetched["updated_at"] = (now + 5).into();
             rollcall_tests::event("user.updated", &fetched, now + 9)
+        }
+        "demoted" => {
+            let path = format!("/organizations/{organization}/memberships?user_id={user}");
+            let mut membership = world.clerk("GET", &path, Value::Null).await["data"][0].clone();
+            membership["role"] = "org:guest".into();
+            membership["updated_at"] = (now + 5).into();
+            rollcall_tests::event("organizationMembership.updated", &membership, now + 9)
         }
         "removed" => {
             let path = format!("/organizations/{organization}/memberships?user_id={user}");
@@ -64,6 +74,8 @@ fn is_right(what: &str, (method, path, _): &(&str, String, &str), next: &Answer)
         "deleted" => next.brief() == (410, "user_deleted"),
         "banned" => next.brief() == (403, "user_banned"),
         "deprovisioned" => next.brief() == (403, "user_deprovisioned"),
+        "demoted" if path.starts_with("/me/authorization") => next.body["because"] == "other_role",
+        "demoted" => next.status < 300 || next.brief() == (409, "profile_exists"),
         _ if path == "/me" => next.status == 200 && next.body["organizations"] == json!([]),
         _ if path.starts_with("/me/authorization") => next.body["because"] == "not_a_member",
         _ if path.starts_with("/users?") => next.body["users"] == json!([null]),
@@ -77,7 +89,7 @@ fn is_right(what: &str, (method, path, _): &(&str, String, &str), next: &Answer)
 #[tokio::test]
 async fn i18_whatever_happens_between_two_requests_counts_from_the_next_read_on() {
     let mut cases = 0;
-    for what in ["deleted", "banned", "deprovisioned", "removed", "organization deleted"] {
+    for what in ["deleted", "banned", "deprovisioned", "removed", "organization deleted", "demoted"] {
         let world = World::with(&SETTINGS).await;
         let (ada, acme) = newcomer(&world).await;
         let grace = create_user(&world, "Grace").await;
@@ -92,8 +104,15 @@ async fn i18_whatever_happens_between_two_requests_counts_from_the_next_read_on(
             assert!(good.status < 300 || good.status == 409, "{what} {route:?}: {}", good.text);
             let requests = world.wire.take().len();
             for before in 0..=requests {
+                let records = world.profiles().await;
                 let during = with_change(&world, &token, &route, &change, before).await;
                 assert!(during.status < 500, "{what} {route:?} {before}: {}", during.text);
+                // The change came before the read, or before the transaction that checks the owners.
+                let owners_end =
+                    what == "deleted" || (what.ends_with("deleted") || what == "removed") && route.1.contains("org_");
+                if before == 0 && owners_end || before == 1 && owners_end && ["PUT", "PATCH"].contains(&route.0) {
+                    assert_eq!(world.profiles().await, records, "{what} {route:?} {before}");
+                }
                 let next = send(&world, &token, &route).await;
                 assert!(is_right(what, &route, &next), "{what} {route:?} {before}: {} {}", next.status, next.text);
                 for row in &rows {

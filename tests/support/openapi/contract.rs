@@ -31,6 +31,13 @@ pub fn check(route: &str, answer: &Answer) {
     }
     let response = &operation["responses"][answer.status.to_string()];
     assert!(response.is_object(), "docs/openapi.json has no {} for {route}: {}", answer.status, answer.text);
+    for name in response["headers"].as_object().into_iter().flatten().map(|(name, _)| name) {
+        assert!(
+            answer.header(name).is_some() || name == "etag" && answer.status == 412,
+            "{route} {} without {name}",
+            answer.status
+        );
+    }
     let media_type = answer.header("content-type").unwrap_or_default().split(';').next().unwrap_or_default();
     if media_type.is_empty() {
         return assert!(answer.text.is_empty(), "{route} {}: a body without a media type", answer.status);

@@ -59,7 +59,13 @@ fn record(media_type: &str, description: &str, example: &Value) -> Value {
 
 /// Problems that every route of the account function may answer.
 fn of_account(is_unsafe: bool, further: &[Problem]) -> Vec<Problem> {
-    let common = [account::NOT_FOUND, account::UNAVAILABLE, account::BROKEN];
+    let common = [
+        account::NOT_FOUND,
+        account::UNAVAILABLE,
+        account::BROKEN,
+        account::CLERK_UNAVAILABLE,
+        account::PARAMETER_UNKNOWN,
+    ];
     of_session(is_unsafe).into_iter().chain(of_admission()).chain(common).chain(further.iter().copied()).collect()
 }
 
@@ -265,7 +271,7 @@ fn profile() -> [Route; 4] {
             description: "Fields that PROFILE_WRITABLE does not name stay as they are; sent back unchanged they are accepted.",
             parameters: vec![organization(), if_match(), if_none_match()],
             body: Some(record("application/json", "All writable fields", &json!({ "bio": "Hello" }))),
-            responses: vec![(200, answer("The record after the change"))],
+            responses: vec![(200, answer("The record after the change")), (201, answer("The record was created"))],
             problems: changes(&[account::JSON_EXPECTED, account::PRECONDITION_FAILED, account::PRECONDITION_REQUIRED]),
             security: session(),
         },

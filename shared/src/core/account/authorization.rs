@@ -1,7 +1,8 @@
 //! May the caller? Questions about a role or a permission, answered by the copy and by the claims of the session.
 //!
-//! The copy must allow. A claim that is present must not say less; a claim that is absent says nothing. So a demotion counts
-//! from the next read on, whatever the token still says, and a promotion counts as soon as the token says so, too.
+//! The copy must allow. A claim that is present must not contradict; a claim that is absent decides nothing. A demotion counts
+//! from the next read on, whatever the token contains, and a promotion counts as soon as the token contains it, too. Roles that
+//! a setting places elsewhere in the public metadata are compared with no claim.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -117,10 +118,11 @@ pub fn decide(
         question.permission.as_ref().and(active).map(|active| active.id.as_str())
     });
     let Some(organization) = organization else {
-        return question
-            .role
-            .as_ref()
-            .map_or(Because::NotAMember, |role| of_application(role, facts, session, roles, pointers));
+        // A permission is one of an organization, and here is none.
+        return match (&question.role, &question.permission) {
+            (Some(role), None) => of_application(role, facts, session, roles, pointers),
+            _ => Because::NotAMember,
+        };
     };
     if let Some(role) = &question.role {
         match in_organization(role, organization, facts, session, pointers) {
@@ -291,6 +293,22 @@ mod tests {
         ] {
             let facts = Facts { user, membership: is_member.then_some(member) };
             assert_eq!(decide(&asked, facts, &session, Roles::usual(), &usual), because, "{asked:?} {session:?}");
+        }
+    }
+
+    #[test]
+    fn without_an_organization_nobody_has_a_permission() {
+        let user = json!({ "role": "admin" });
+        let facts = Facts { user: user.as_object().unwrap(), membership: None };
+        let session = Session { organization: None, ..session(None, &[], None) };
+        let usual = RolePointers { role: None, organization_roles: None };
+        for (role, permission, because) in [
+            ("admin", "", Because::Allowed),
+            ("admin", "org:billing:manage", Because::NotAMember),
+            ("", "org:billing:manage", Because::NotAMember),
+        ] {
+            let asked = question(role, permission, "");
+            assert_eq!(decide(&asked, facts, &session, Roles::usual(), &usual), because, "{asked:?}");
         }
     }
 

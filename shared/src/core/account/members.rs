@@ -56,7 +56,7 @@ impl Query {
         std::array::from_fn(|at| hash[at])
     }
 
-    /// The cursor after a member, by the internal id. It contains nothing that its holder has not seen, so that it needs no
+    /// The cursor after a member, by the internal id. An internal id grants nothing, so the cursor needs no
     /// signature.
     pub fn cursor(&self, last: &str) -> Option<String> {
         let id = uuid::Uuid::parse_str(last).ok()?;

@@ -25,6 +25,8 @@ pub enum Edit {
     Replace(Map<String, Value>),
     /// A merge patch: PATCH.
     Merge(Map<String, Value>),
+    /// These values beside the default ones: POST.
+    Add(Map<String, Value>),
 }
 
 /// The change of a stored record. Nothing else of the record is touched.
@@ -103,6 +105,7 @@ pub fn plan(read: Read<'_>, edit: Edit, writable: &Writable) -> Result<Changes, 
             changes.remove = read.shown.keys().filter(is_dropped).cloned().collect();
             given
         }
+        Edit::Add(given) => given,
         Edit::Merge(patch) => {
             let mut given = Map::new();
             for (name, change) in patch {
@@ -148,8 +151,7 @@ pub fn created(
     writable: &Writable,
 ) -> Result<Map<String, Value>, Unstorable> {
     let inexact = BTreeSet::new();
-    let edit = Edit::Merge(given.into_iter().filter(|(_, value)| !value.is_null()).collect());
-    let changes = plan(Read { shown: defaults, inexact: &inexact }, edit, writable)?;
+    let changes = plan(Read { shown: defaults, inexact: &inexact }, Edit::Add(given), writable)?;
     let mut fields = defaults.clone();
     fields.extend(changes.set);
     Ok(fields)
@@ -169,6 +171,10 @@ fn at(name: &str, reason: Reason) -> Unstorable {
 fn within_limits(before: &Map<String, Value>, changes: &Changes) -> Result<(), Unstorable> {
     if changes.is_empty() {
         return Ok(());
+    }
+    // The condition names each changed field, and an expression of DynamoDB has at most 4 KB.
+    if changes.fields().count() > MAX_FIELDS {
+        return Err(Unstorable { pointer: String::new(), reason: Reason::Fields });
     }
     let after = changes.applied(before);
     let size = |record: &Map<String, Value>| serde_json::to_string(record).map_or(usize::MAX, |text| text.len());
@@ -281,6 +287,13 @@ mod tests {
     }
 
     #[test]
+    fn one_request_changes_a_hundred_fields_at_most() {
+        let many = |name: &str| Map::from_iter((0..97).map(|at| (format!("{name}{at}"), json!(at))));
+        let all = planned(&Value::Object(many("a")), Edit::Replace(many("b")), "*");
+        assert_eq!(all, Err((String::new(), Reason::Fields)), "97 set and 97 removed");
+    }
+
+    #[test]
     fn the_record_afterwards_counts_the_write() {
         let changes = Changes { set: map(&json!({ "a": 2 })), remove: BTreeSet::from(["b".to_owned()]) };
         let after = |shown: Value| Value::Object(changes.applied(&map(&shown)));
@@ -301,7 +314,7 @@ mod tests {
         assert_eq!(create(json!({})).map(Value::Object), Ok(json!({ "level": 1, "theme": { "a": 1 } })));
         assert_eq!(
             create(json!({ "theme": { "b": 2 }, "level": 1 })).map(Value::Object),
-            Ok(json!({ "level": 1, "theme": { "a": 1, "b": 2 } }))
+            Ok(json!({ "level": 1, "theme": { "b": 2 } }))
         );
         assert_eq!(create(json!({ "level": 2 })).unwrap_err().pointer, "/level");
     }

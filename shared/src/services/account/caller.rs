@@ -8,6 +8,7 @@ use crate::core::id::{InstanceId, Kind, OrganizationId, PerKind};
 use crate::core::millis::Millis;
 use crate::core::mirror::item::Item;
 use crate::core::session::claims::{ActiveOrganization, Session};
+use crate::services::ensure::uncopied::Denied;
 
 /// A caller who may go on.
 #[derive(Clone, Debug)]
@@ -65,7 +66,11 @@ impl Account {
         if self.ensurer.mirror {
             return caller(copies);
         }
-        caller(self.ensurer.look(copies, session, now).await?.map_err(AccountError::Refused)?)
+        match self.ensurer.copies_from_clerk(copies, session, now).await? {
+            Ok(copies) => caller(copies),
+            Err(Denied { unasked: Some(unasked), .. }) => Err(AccountError::Clerk(unasked)),
+            Err(Denied { refusal, .. }) => Err(AccountError::Refused(refusal)),
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::core::account::authorization::RolePointers;
 use crate::core::account::visibility::UserVisibility;
 use crate::core::account::write::Writable;
 use crate::core::ensure::admission::Refusal;
-use crate::services::ensure::Ensurer;
+use crate::services::ensure::{Ensurer, Unasked};
 
 /// The account routes.
 #[derive(Debug)]
@@ -44,6 +44,9 @@ pub enum AccountError {
     /// With `MIRROR=off` the copy has no users and no memberships that could be listed.
     #[error("no users are copied")]
     NotCopied,
+    /// Where no user is copied: the request to Clerk failed.
+    #[error(transparent)]
+    Clerk(Unasked),
     #[error(transparent)]
     Store(#[from] StoreError),
 }

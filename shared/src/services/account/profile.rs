@@ -11,6 +11,7 @@ use crate::adapters::dynamo::profiles::write::{OwnerState, Provisioned};
 use crate::core::account::document::Unstorable;
 use crate::core::account::etag::{ETag, Preconditions};
 use crate::core::account::write::{Edit, Read, created, plan};
+use crate::core::ensure::admission::Refusal;
 use crate::core::id::{Key, OrganizationId, PerKind};
 use crate::core::millis::Millis;
 use crate::core::profile::{Profile, RecordId};
@@ -30,6 +31,14 @@ impl Shown {
     fn new(record: Map<String, Value>) -> Shown {
         Shown { etag: ETag::new(&record), record }
     }
+}
+
+/// A record after a write.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Changed {
+    pub shown: Shown,
+    /// Whether the write has created the record.
+    pub is_new: bool,
 }
 
 /// Why a record is not read or written.
@@ -122,7 +131,8 @@ impl Account {
         edit: &Edit,
         preconditions: &Preconditions,
         now: Millis,
-    ) -> Result<Shown, ProfileError> {
+    ) -> Result<Changed, ProfileError> {
+        let changed = |shown| Ok(Changed { shown, is_new: false });
         for _ in 0..MAX_ATTEMPTS {
             let owned = self.owned(session, organization, now).await?;
             let tag = owned.record.as_ref().map(|record| ETag::new(&record.shown));
@@ -135,7 +145,7 @@ impl Account {
                     return Err(ProfileError::Missing);
                 }
                 match self.store_new(&owned.id, given.clone(), now).await {
-                    Ok(Some(shown)) => return Ok(shown),
+                    Ok(Some(shown)) => return Ok(Changed { shown, is_new: true }),
                     Ok(None) | Err(ProfileError::Exists) => continue,
                     Err(error) => return Err(error),
                 }
@@ -146,11 +156,11 @@ impl Account {
             let read = Read { shown: &record.shown, inexact: &record.inexact };
             let changes = plan(read, edit.clone(), &self.writable).map_err(ProfileError::Unstorable)?;
             if changes.is_empty() {
-                return Ok(Shown { record: record.shown.clone(), etag: tag });
+                return changed(Shown { record: record.shown.clone(), etag: tag });
             }
             let profiles = &self.ensurer.stores.profiles;
             match profiles.update(record, &changes, &self.owners(&owned.id)).await? {
-                Updated::Done => return Ok(Shown::new(changes.applied(&record.shown))),
+                Updated::Done => return changed(Shown::new(changes.applied(&record.shown))),
                 Updated::Changed => {}
             }
         }
@@ -187,7 +197,9 @@ impl Account {
         match self.ensurer.stores.profiles.create(record, &self.owners(id)).await? {
             Provisioned::Stored { profile, created: true } => Ok(Some(Shown::new(profile.shown()))),
             Provisioned::Stored { .. } => Err(ProfileError::Exists),
-            Provisioned::Ended(_) | Provisioned::Ownerless => Ok(None),
+            Provisioned::Ended(_) => Ok(None),
+            // The row of an owner has not arrived yet.
+            Provisioned::Ownerless => Err(AccountError::Refused(Refusal::NotSynced).into()),
         }
     }
 

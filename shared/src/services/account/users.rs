@@ -28,7 +28,11 @@ impl Account {
         let ids: Vec<InternalId> = ids.iter().map(|id| id.internal(self.instance())).collect();
         let of_membership = |id: &InternalId| active.as_ref().map(|organization| id.membership_key(organization));
         let mut keys: Vec<Key> = ids.iter().flat_map(|id| [Some(id.user_key()), of_membership(id)]).flatten().collect();
-        // BatchGetItem refuses a key that is there twice.
+        // With MIRROR=off the rows of others are outdated: only the caller is known.
+        if !self.ensurer.mirror {
+            keys.clear();
+        }
+        // BatchGetItem rejects a key that occurs twice.
         keys.sort();
         keys.dedup();
         let caller = self.caller(session, active.as_ref(), now);

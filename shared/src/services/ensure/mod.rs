@@ -3,6 +3,7 @@
 
 pub mod questions;
 pub mod recent;
+pub mod uncopied;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -174,65 +175,9 @@ impl Ensurer {
         let mut stored = self.stores.caller(&self.applier.instance, caller).await?;
         if !self.mirror {
             // Under `MIRROR=off` only tombstones of users are stored. A row from the time before is outdated.
-            let recent = self.recent.rows_for(session, now);
-            stored.copies.user = stored.copies.user.filter(Item::is_deleted).or(recent.user);
-            stored.copies.membership = recent.membership;
+            stored.copies = self.with_recent(stored.copies, session, now);
         }
         Ok(stored)
-    }
-
-    /// What Clerk says of a caller whose user is not copied, beside `copies`, which were read from the Directory. Nothing is
-    /// written but the note of a question to Clerk.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`]; inside, why the caller is turned away: a caller of whom Clerk says nothing is not let in.
-    pub async fn look(
-        &self,
-        mut copies: PerKind<Option<Item>>,
-        session: &Session,
-        now: Millis,
-    ) -> Result<Result<PerKind<Option<Item>>, Refusal>, StoreError> {
-        let recent = self.recent.rows_for(session, now);
-        copies.user = copies.user.filter(Item::is_deleted).or(recent.user);
-        copies.organization = copies.organization.or(recent.organization);
-        copies.membership = recent.membership;
-        match admit(copies.user.as_ref()) {
-            Ok(_) => return Ok(Ok(copies)),
-            Err(Refusal::NotSynced) => {}
-            Err(refusal) => return Ok(Err(refusal)),
-        }
-        let provenance = Provenance { applied_at: now, applied_by: Writer::Ensure, delivery_id: None };
-        let context = Context { instance: &self.applier.instance, roles: &self.applier.roles, provenance: &provenance };
-        let caller = session.entities();
-        let call = Call { session, caller, context, now, until: Instant::now() + CLERK_PATIENCE };
-        Box::pin(self.ask_anew(Stored { copies, ..Stored::default() }, &call)).await
-    }
-
-    async fn ask_anew(
-        &self,
-        stored: Stored,
-        call: &Call<'_>,
-    ) -> Result<Result<PerKind<Option<Item>>, Refusal>, StoreError> {
-        let mut outcomes = Outcomes::at_once(Err(Refusal::NotFound));
-        let (Stored { copies, .. }, replies, _) = self.answers(stored, Extent::Missing, call, &mut outcomes).await?;
-        if matches!(replies.user, Reply::Nothing) {
-            return Ok(Err(Refusal::NotFound));
-        }
-        if replies.as_ref().into_array().into_iter().any(|reply| matches!(reply, Reply::Silent)) {
-            return Ok(Err(Refusal::NotAsked));
-        }
-        let mut copies = copies;
-        let said = |reply: Reply, stored: Option<Item>| match reply {
-            Reply::Found(found) => call.context.entity(*found),
-            Reply::NotAsked => stored,
-            Reply::Nothing | Reply::Silent => None,
-        };
-        copies.user = said(replies.user, copies.user);
-        copies.organization = said(replies.organization, copies.organization);
-        copies.membership = said(replies.membership, copies.membership);
-        self.recent.keep(call.session, copies.as_ref().map(Option::as_ref), call.now);
-        Ok(Ok(copies))
     }
 
     async fn create(&self, stored: Stored, extent: Extent, call: &Call<'_>) -> Result<Outcomes, StoreError> {

@@ -25,7 +25,6 @@ pub struct Recent {
 struct Evidence {
     at: Millis,
     user: Item,
-    /// Of an organization whose copy has not arrived yet.
     organization: Option<Item>,
     membership: Option<Item>,
 }
@@ -42,17 +41,22 @@ impl Recent {
         &self.process
     }
 
-    /// Clerk's recent response about a caller. It has the organization only if the row of it was not stored yet.
+    /// Clerk's recent response about a caller, with the organization if it was part of the response.
     pub fn rows_for(&self, session: &Session, now: Millis) -> PerKind<Option<Item>> {
         let callers = self.lock();
-        match callers.get(&caller(session)).filter(|said| is_recent(said.at, now)) {
-            Some(said) => PerKind {
+        if let Some(said) = callers.get(&caller(session)).filter(|said| is_recent(said.at, now)) {
+            return PerKind {
                 user: Some(said.user.clone()),
                 organization: said.organization.clone(),
                 membership: said.membership.clone(),
-            },
-            None => PerKind::default(),
+            };
         }
+        // Without an organization, a recent response about the user with any organization is enough.
+        let is_enough = |(user, _): &Caller, said: &Evidence| {
+            session.organization.is_none() && *user == session.user && is_recent(said.at, now)
+        };
+        let user = callers.iter().find(|(caller, said)| is_enough(caller, said)).map(|(_, said)| said.user.clone());
+        PerKind { user, ..PerKind::default() }
     }
 
     /// Remembers Clerk's response about a caller. Placeholders are not remembered, and an existing entry is not
