@@ -184,7 +184,7 @@ MISTAKES = [
     ("any index for account", checks.check_permissions, put(*OF_ACCOUNT["Members"], "Resource", {"Fn::Sub": "${DirectoryTable.Arn}/index/*"})),
     ("records searched by account", checks.check_permissions, put(*OF_ACCOUNT["Profiles"], "Action", ["dynamodb:BatchGetItem", "dynamodb:Query"])),
     ("whatever is in Profiles", checks.check_permissions, drop(*OF_ACCOUNT["Records"], "Condition", "ForAllValues:StringLike")),
-    ("records of owners whom nobody checks", checks.check_permissions, drop(*OF_ACCOUNT["Records"], "Condition", "StringEquals")),
+    ("records of owners whom nobody checks", checks.check_permissions, drop(*OF_ACCOUNT["Records"], "Condition", "ForAnyValue:StringEquals")),
     ("records without a key", checks.check_permissions, drop(*OF_ACCOUNT["Records"], "Condition", "Null")),
     ("records deleted by account", checks.check_permissions, put(*OF_ACCOUNT["Records"], "Action", ["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"])),
     ("records only created", checks.check_permissions, put(*OF_ACCOUNT["Records"], "Action", "dynamodb:PutItem")),

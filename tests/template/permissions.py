@@ -60,7 +60,8 @@ LISTS = where(
 QUESTIONS, REQUESTS = kept_under("ASKED#*", "BUDGET#*"), kept_under("BUDGET#*")
 ASKED = kept_under("ASKED#*")
 # A record of a user or of a membership, in a transaction: only there are its owners checked.
-RECORD = kept_under("USER#*", StringEquals={"dynamodb:EnclosingOperation": "TransactWriteItems"})
+IN_TRANSACTIONS = {"ForAnyValue:StringEquals": {"dynamodb:EnclosingOperation": ["TransactWriteItems"]}}
+RECORD = kept_under("USER#*", **IN_TRANSACTIONS)
 
 # How the rows of a user are removed, in Profiles and in the application's own tables, and where they are kept.
 REMOVED = {
