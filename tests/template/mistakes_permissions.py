@@ -2,7 +2,7 @@
 
 import checks
 from changes import always, drop, put, sid
-from variants import ASKING, CREATING, KEEPING, REPAIRING, SILENT, all_but
+from variants import ASKING, CREATING, KEEPING, REPAIRING, SILENT
 
 STATEMENTS = ("WebhookRole", "Properties", "Policies", 0, "PolicyDocument", "Statement")
 READ_POLICY = {"Type": "AWS::IAM::Policy", "Properties": {"PolicyName": "more", "PolicyDocument": {}}}
@@ -16,7 +16,7 @@ ATTRIBUTES = ("Condition", "ForAllValues:StringEquals", "dynamodb:Attributes")
 ACCOUNT_STATEMENTS = ("AccountRole", "Properties", "Policies", 0, "PolicyDocument", "Statement")
 OF_ACCOUNT = {
     name: (*ACCOUNT_STATEMENTS, sid(name))
-    for name in ("Directory", "Members", "Profiles", "Records", "Questions", "Requests", "Secret")
+    for name in ("Directory", "Members", "Profiles", "Records", "Questions", "Secret")
 }
 READS_DIRECTORY = ["dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:ConditionCheckItem"]
 RECONCILE_STATEMENTS = ("ReconcileRole", "Properties", "Policies", 0, "PolicyDocument", "Statement")
@@ -188,15 +188,12 @@ MISTAKES = [
     ("records without a key", checks.check_permissions, drop(*OF_ACCOUNT["Records"], "Condition", "Null")),
     ("records deleted by account", checks.check_permissions, put(*OF_ACCOUNT["Records"], "Action", ["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"])),
     ("records only created", checks.check_permissions, put(*OF_ACCOUNT["Records"], "Action", "dynamodb:PutItem")),
-    ("questions noted about callers who are copied", checks.check_permissions, always(*OF_ACCOUNT["Questions"]), *all_but("uncopied")),
-    ("none noted about others", checks.check_permissions, drop(*OF_ACCOUNT["Questions"]), "uncopied"),
-    ("notes of all kinds by account", checks.check_permissions, put(*OF_ACCOUNT["Questions"], *CREATED, *KEYS, ["*"]), "uncopied"),
-    ("requests counted that nobody sends", checks.check_permissions, always(*OF_ACCOUNT["Requests"]), *SILENT),
-    ("no requests counted by account", checks.check_permissions, drop(*OF_ACCOUNT["Requests"]), *ASKING),
-    ("whatever is in Operations changed by account", checks.check_permissions, drop(*OF_ACCOUNT["Requests"], *CREATED, "Condition"), *ASKING),
+    ("questions noted that nobody asks", checks.check_permissions, always(*OF_ACCOUNT["Questions"]), *SILENT),
+    ("no questions noted by account", checks.check_permissions, drop(*OF_ACCOUNT["Questions"]), *ASKING),
+    ("notes of all kinds by account", checks.check_permissions, put(*OF_ACCOUNT["Questions"], *CREATED, *KEYS, ["*"]), *ASKING),
+    ("whatever is in Operations changed by account", checks.check_permissions, drop(*OF_ACCOUNT["Questions"], *CREATED, "Condition"), *ASKING),
     ("the secret read by account for nothing", checks.check_permissions, always(*OF_ACCOUNT["Secret"]), *SILENT),
     ("no secret to delete accounts with", checks.check_permissions, drop(*OF_ACCOUNT["Secret"]), *ASKING),
-    ("the secret only where nobody is copied", checks.check_permissions, put(*OF_ACCOUNT["Secret"], "Fn::If", 0, "MirrorsNobody"), "deleting"),
     ("records not looked up", checks.check_permissions, drop(*RECORDS)),
     (
         "records searched",

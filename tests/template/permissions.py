@@ -7,7 +7,6 @@ from policies import (
     account_asks_clerk,
     at_once,
     creates,
-    mirrors_nobody,
     only_marks,
     owned,
     owned_at_once,
@@ -58,7 +57,6 @@ LISTS = where(
     {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["SETTINGS"]}, "Null": {"dynamodb:LeadingKeys": "false"}}
 )
 QUESTIONS, REQUESTS = kept_under("ASKED#*", "BUDGET#*"), kept_under("BUDGET#*")
-ASKED = kept_under("ASKED#*")
 # A record of a user or of a membership, in a transaction: only there are its owners checked.
 IN_TRANSACTIONS = {"ForAnyValue:StringEquals": {"dynamodb:EnclosingOperation": ["TransactWriteItems"]}}
 RECORD = kept_under("USER#*", **IN_TRANSACTIONS)
@@ -149,11 +147,8 @@ PERMISSIONS_WHERE = {
         ("dynamodb:UpdateItem", "OperationsTable.Arn", QUESTIONS),
         ("secretsmanager:GetSecretValue", "SecretArn"),
     },
-    ("AccountFunction", mirrors_nobody): {
-        ("dynamodb:UpdateItem", "OperationsTable.Arn", ASKED),
-    },
     ("AccountFunction", account_asks_clerk): {
-        ("dynamodb:UpdateItem", "OperationsTable.Arn", REQUESTS),
+        ("dynamodb:UpdateItem", "OperationsTable.Arn", QUESTIONS),
         ("secretsmanager:GetSecretValue", "SecretArn"),
     },
     ("ReactFunction", repairs): {

@@ -11,14 +11,9 @@ def creates(given):
     return chosen(given, "EnsurePolicy", "create") == "create"
 
 
-def mirrors_nobody(given):
-    """Whether no users are copied."""
-    return chosen(given, "Mirror", "on") == "off"
-
-
 def account_asks_clerk(given):
     """Whether account sends requests to Clerk: about callers who are not copied, or to delete accounts."""
-    return mirrors_nobody(given) or chosen(given, "AccountDeletion", "off") == "on"
+    return chosen(given, "Mirror", "on") == "off" or chosen(given, "AccountDeletion", "off") == "on"
 
 
 def writes_back(given):

@@ -191,7 +191,7 @@ impl Repository {
                 word => return Some(format!("cargo's argument {word} is not known here")),
             }
         }
-        let is_known = ["run", "test", "check", "install", "watch", "invoke"].contains(&command);
+        let is_known = ["check", "run", "test", "install", "watch", "invoke"].contains(&command);
         let is_run = command == "run" && !self.tree.contains(&format!("{folder}src/main.rs"));
         (!is_known || is_run).then(|| format!("there is nothing for cargo {command}"))
     }
