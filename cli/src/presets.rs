@@ -91,6 +91,8 @@ mod tests {
     fn a_preset_says_what_its_system_has_decided() {
         let of = |name: &str, variable: &str| read(name).unwrap().remove(variable).unwrap_or_default();
         assert_eq!(of("clerk-only", "MIRROR"), "off");
+        assert_eq!(of("clerk-only", "PROFILE_WRITABLE"), r#"["bio","timezone"]"#);
+        assert_eq!(of("clerk-only", "ORGANIZATION_ROLES_POINTER"), "/organization_roles");
         assert_eq!(of("read-only-copy", "RECONCILE_POLICY"), "report");
         assert_eq!(
             (of("read-only-copy", "ENSURE_POLICY"), of("read-only-copy", "DELETION_POLICY")),
@@ -101,6 +103,7 @@ mod tests {
             ("on".into(), "redact".into())
         );
         assert_eq!(of("progress-and-purge", "DELETION_POLICY"), "purge");
+        assert_eq!(of("progress-and-purge", "ACCOUNT_DELETION"), "on");
         assert_eq!(of("progress-and-purge", "PROFILE_DEFAULTS"), r#"{"level":1,"points":0}"#);
     }
 }

@@ -41,6 +41,7 @@ fn text(function: &str, variable: &Variable) -> String {
     let need = match need(function, variable) {
         Need::Always => "required".to_owned(),
         Need::Unless(condition) => format!("required unless {}", without_markup(condition)),
+        Need::Under(condition) => format!("required under {}", without_markup(condition)),
         Need::Never => "optional".to_owned(),
     };
     let default = variable.default.map(|default| format!("      default: {default}\n")).unwrap_or_default();
@@ -67,6 +68,8 @@ pub(crate) enum Need {
     Always,
     /// Except under this condition, in Markdown.
     Unless(&'static str),
+    /// Only under this condition, in Markdown.
+    Under(&'static str),
     Never,
 }
 
@@ -78,6 +81,9 @@ pub(crate) fn need(function: &str, variable: &Variable) -> Need {
             Need::Unless("`ROLLCALL_SECRET_ARN` is set or `ENSURE_POLICY=verify`")
         }
         ("CLERK_SECRET_KEY", "react") => Need::Unless("`ROLLCALL_SECRET_ARN` is set or `METADATA_WRITEBACK=off`"),
+        ("CLERK_SECRET_KEY", "account") => {
+            Need::Under("`MIRROR=off` or `ACCOUNT_DELETION=on`, unless `ROLLCALL_SECRET_ARN` is set")
+        }
         ("CLERK_SECRET_KEY" | "CLERK_WEBHOOK_SECRET", _) => Need::Unless("`ROLLCALL_SECRET_ARN` is set"),
         _ if variable.required => Need::Always,
         _ => Need::Never,
@@ -93,6 +99,7 @@ mod tests {
         let error = match function {
             "webhook" => webhook::settings::Settings::read(lookup).err(),
             "ensure-profile" => ensure_profile::settings::Settings::read(lookup).err(),
+            "account" => account::settings::Settings::read(lookup).err(),
             "react" => react::settings::Settings::read(lookup).err(),
             "reconcile" => reconcile::settings::Settings::read(lookup).err(),
             _ => panic!("{function} is missing in this test"),
@@ -106,7 +113,16 @@ mod tests {
             let without_all = missing(function, &|_| None);
             for variable in &variables {
                 let need = need(function, variable);
-                assert_eq!(without_all.contains(&variable.name), need != Need::Never, "{function}: {}", variable.name);
+                let is_needed = matches!(need, Need::Always | Need::Unless(_));
+                assert_eq!(without_all.contains(&variable.name), is_needed, "{function}: {}", variable.name);
+                if let Need::Under(condition) = need {
+                    let settings = condition.split('`').filter_map(|word| word.split_once('='));
+                    for (name, value) in settings {
+                        let under = missing(function, &|asked| (asked == name).then(|| value.to_owned()));
+                        assert!(under.contains(&variable.name), "{function}: {} under {name}={value}", variable.name);
+                    }
+                    continue;
+                }
                 let Need::Unless(condition) = need else { continue };
                 let Some((name, value)) =
                     condition.rsplit(' ').next().and_then(|last| last.trim_matches('`').split_once('='))

@@ -1,9 +1,11 @@
-"""Two condition keys of IAM that MiniStack does not derive from requests to DynamoDB.
+"""Three condition keys of IAM that MiniStack does not derive from requests to DynamoDB.
 
 The roles of react and reconcile may write the Directory under conditions on `dynamodb:Attributes` and
-`dynamodb:LeadingKeys`. MiniStack 1.5.33 evaluates conditions, but derives the first of these keys from projections only
-and the second not at all, so each such write would be refused. Here they are derived from the request as AWS documents
-it: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html
+`dynamodb:LeadingKeys`, and that of account may write Profiles where `dynamodb:EnclosingOperation` is a transaction.
+MiniStack 1.5.33 evaluates conditions, but derives the first of these keys from projections only and the others not at
+all, so each such write would be refused. Here they are derived from the request as AWS documents it:
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html and
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html
 """
 
 import json
@@ -59,13 +61,14 @@ def transaction_checks(action, body, region, account, without=iam_actions.dynamo
     writes = [it for entry in json.loads(body or b"{}").get("TransactItems", []) for it in entry.values()]
     if len(checks) != len(writes):
         return checks
-    return [(action, with_keys(arn, write)) for (action, arn), write in zip(checks, writes)]
+    enclosing = action.removeprefix("dynamodb:")
+    return [(action, with_keys(arn, write, enclosing)) for (action, arn), write in zip(checks, writes)]
 
 
-def with_keys(arn, write):
-    """The ARN with the keys."""
+def with_keys(arn, write, enclosing):
+    """The ARN with the keys of a write in this operation."""
     resource = Resource(arn)
-    resource.keys = keys_of(write)
+    resource.keys = {**keys_of(write), "dynamodb:EnclosingOperation": [enclosing]}
     return resource
 
 

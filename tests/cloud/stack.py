@@ -221,11 +221,16 @@ class Stack:
 
         return until(f"the execution {execution} ends", end, seconds)
 
-    def post(self, path, token=None, **options):
+    def send(self, method, path, token=None, **options):
         """A front end's request to the API."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         headers |= options.pop("headers", {})
-        return requests.post(self.url(path), headers=headers, timeout=20, verify=AUTHORITY, **options)
+        url, more = self.url(path), {"timeout": 20, "verify": AUTHORITY, "allow_redirects": False}
+        return requests.request(method, url, headers=headers, **more, **options)
+
+    def post(self, path, token=None, **options):
+        """The same, with POST."""
+        return self.send("POST", path, token, **options)
 
     def get(self, path, **options):
         """A browser's request to the API, which does not follow where it is sent."""

@@ -114,6 +114,18 @@ def test_b10_callers_who_cannot_be_served_ring(monitored):
     monitored.rings_if_it_stays("EnsureProfileFailing")
 
 
+def test_b10_readers_who_cannot_be_served_ring(monitored):
+    stack, clerk = monitored.stack, monitored.stack.clerk
+    user = clerk.create_user("Kathleen", "Booth")
+    clerk.delivered(user["id"])
+    headers = {"Authorization": f"Bearer {clerk.session_token(user['id'])}"}
+    stack.deny("AccountRole", "dynamodb:Query")
+    assert stack.get("/me", headers=headers).status_code == 500
+    stack.allow_again("AccountRole")
+    monitored.publish("AccountLogs")
+    monitored.rings_if_it_stays("AccountFailing")
+
+
 def test_b10_changes_that_cannot_be_followed_ring(monitored):
     stack = monitored.stack
     change = {"Records": stack.stream()[-1:]}
@@ -149,6 +161,7 @@ def test_b10_an_event_that_cannot_be_read_rings(monitored):
     [
         ("WebhookUnreadableRows", "WebhookLogs"),
         ("EnsureProfileUnreadableRows", "EnsureProfileLogs"),
+        ("AccountUnreadableRows", "AccountLogs"),
         ("ReactUnreadableRows", "ReactLogs"),
         ("ReconcileUnreadableRows", "ReconcileLogs"),
     ],
@@ -169,6 +182,9 @@ def test_b10_a_row_that_somebody_has_changed_rings(monitored, alarm, log):
             until("it came again", lambda: tries(clerk, user) >= 2)
         case "EnsureProfileUnreadableRows":
             assert stack.post("/profiles/ensure", clerk.session_token(user["id"])).status_code in (200, 201)
+        case "AccountUnreadableRows":
+            token = clerk.session_token(user["id"])
+            assert stack.get("/me", headers={"Authorization": f"Bearer {token}"}).status_code == 200
         case "ReactUnreadableRows":
             assert not stack.invoke("ReactFunction", {"Records": stack.stream()[-1:]})["batchItemFailures"]
         case "ReconcileUnreadableRows":

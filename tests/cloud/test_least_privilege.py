@@ -62,6 +62,20 @@ def transact(table, item):
     }
 
 
+def transact_update(table, attribute, key=KEY):
+    """An UpdateItem in a transaction."""
+    _, request = update(table, attribute, key)
+    return "transact_write_items", lambda stack: {"TransactItems": [{"Update": request(stack)}]}
+
+
+def transact_check(table):
+    """The check of a transaction that a row is there."""
+    check = {"Key": KEY, "ConditionExpression": "attribute_exists(pk)"}
+    return "transact_write_items", lambda stack: {
+        "TransactItems": [{"ConditionCheck": {"TableName": stack.outputs[table], **check}}]
+    }
+
+
 def get(table, key=None):
     """A GetItem."""
     return "get_item", lambda stack: {"TableName": stack.outputs[table], "Key": key or KEY}
@@ -76,6 +90,16 @@ def batch_get_note():
     """A BatchGetItem of a note in quarantine."""
     key = {name: NOTE[name] for name in ("pk", "sk")}
     return "batch_get_item", lambda stack: {"RequestItems": {stack.outputs["OperationsTable"]: {"Keys": [key]}}}
+
+
+def query_members():
+    """A Query of the index of members."""
+    return "query", lambda stack: {
+        "TableName": stack.outputs["DirectoryTable"],
+        "IndexName": "members",
+        "KeyConditionExpression": "organization_id = :organization",
+        "ExpressionAttributeValues": {":organization": {"S": "org_probe"}},
+    }
 
 
 def query(table):
@@ -93,6 +117,11 @@ def scan(table):
 
 
 READS = [get, batch_get, query, scan]
+# How records are created and changed by their owners: of a user, and of a membership.
+RECORD_KEYS = [{**KEY, "sk": {"S": "PROFILE"}}, MEMBERSHIP_KEY]
+WRITES_OF_RECORDS = [
+    it for key in RECORD_KEYS for it in ((transact, [{**key, "theme": {"S": "dark"}}]), (transact_update, ["theme", key]))
+]
 # A function that is not here uses no table.
 MUST = {
     "WebhookRole": [put("DirectoryTable", LIVE_USER), put("OperationsTable", NOTE), batch_get_note()],
@@ -102,6 +131,14 @@ MUST = {
         put("ProfilesTable", KEY),
         update("OperationsTable", "questions", ASKED),
         update("OperationsTable", "requests", BUDGET),
+    ],
+    "AccountRole": [
+        batch_get("DirectoryTable"),
+        batch_get("ProfilesTable"),
+        query("DirectoryTable"),
+        query_members(),
+        transact_check("DirectoryTable"),
+        *(call("ProfilesTable", *it) for call, it in WRITES_OF_RECORDS),
     ],
     "ReactRole": [
         query("DirectoryTable"),
@@ -129,6 +166,23 @@ MUST_NOT = {
         put("OperationsTable", KEY),
         # What others note.
         *(update("OperationsTable", "expires_at", key) for key in (NOTE, DUE, LEASE)),
+    ],
+    "AccountRole": [
+        # The Directory, in any way.
+        *(write("DirectoryTable") for write in (delete, batch_write, scan)),
+        *(put("DirectoryTable", row) for row in (LIVE_USER, LIVE_MEMBERSHIP, ENDED_MEMBERSHIP)),
+        *(transact("DirectoryTable", row) for row in (LIVE_USER, LIVE_MEMBERSHIP, ENDED_MEMBERSHIP)),
+        *(call("DirectoryTable", name) for call in (update, transact_update) for name in ("name", "consequences_at")),
+        # A record without the check of its owners, which only a transaction has; or what is no record.
+        *(put("ProfilesTable", key) for key in RECORD_KEYS),
+        *(update("ProfilesTable", "theme", key) for key in RECORD_KEYS),
+        transact("ProfilesTable", {"pk": {"S": "ORG#org_probe"}, "sk": {"S": "ORG"}}),
+        *(call("ProfilesTable") for call in (delete, batch_write, scan, query)),
+        # Nothing is asked of Clerk, so nothing of that is noted.
+        *(read("OperationsTable") for read in READS),
+        *(update("OperationsTable", "expires_at", key) for key in (ASKED, BUDGET, NOTE, DUE, LEASE, LIST)),
+        put("OperationsTable", LEASE),
+        put("OperationsTable", DUE),
     ],
     "ReactRole": [
         put("DirectoryTable", LIVE_USER),
@@ -204,14 +258,25 @@ def test_nobody_may_give_themselves_more(stack, roles, role):
     assert not roles[role].may("iam", "put_role_policy", **policy)
 
 
+def test_account_notes_what_it_asks_clerk_and_never_writes_the_directory(uncopied):
+    """Where no user is copied: the policy set presets/clerk-only.toml."""
+    may = Role(uncopied, "AccountRole")
+    noted = [update("OperationsTable", "questions", ASKED), update("OperationsTable", "requests", BUDGET)]
+    assert refused(uncopied, may, [*MUST["AccountRole"], *noted]) == []
+    assert may.may("secretsmanager", "get_secret_value", SecretId=uncopied.secret)
+    of_others = [update("OperationsTable", "expires_at", key) for key in (NOTE, DUE, LEASE, LIST)]
+    assert allowed(uncopied, may, [*WRITES, *of_others]) == []
+
+
 def test_c1_where_the_webhook_is_the_only_writer_nobody_else_can_write_the_directory(read_only):
     """The policy set presets/read-only-copy.toml."""
     may = {role: Role(read_only, role) for role in ROLES}
     assert refused(read_only, may["WebhookRole"], [put("DirectoryTable", LIVE_USER)]) == []
     for role in set(ROLES) - {"WebhookRole"}:
         assert allowed(read_only, may[role], WRITES) == [], role
-    # ensure-profile only verifies, so it needs no key to Clerk, and has none.
-    assert not may["EnsureProfileRole"].may("secretsmanager", "get_secret_value", SecretId=read_only.secret)
+    # ensure-profile only verifies, and account only reads, so they need no key to Clerk, and have none.
+    for role in ("EnsureProfileRole", "AccountRole"):
+        assert not may[role].may("secretsmanager", "get_secret_value", SecretId=read_only.secret)
     assert refused(read_only, may["EnsureProfileRole"], [batch_get("DirectoryTable")]) == []
 
 
@@ -280,6 +345,12 @@ def roles(stack):
 def another_secret(aws):
     """A secret of somebody else's."""
     return aws.client("secretsmanager").create_secret(Name="another", SecretString="{}")["ARN"]
+
+
+@pytest.fixture(scope="module")
+def uncopied(deploy):
+    """A stack that copies no users."""
+    return deploy("uncopied", **parameters("clerk-only"))
 
 
 @pytest.fixture(scope="module")

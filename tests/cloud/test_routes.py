@@ -8,6 +8,6 @@ def test_every_route_reaches_a_function_that_answers(stack):
     assert len(keys) >= 3, keys
     for key in keys:
         method, path = key.split(" ")
-        answer = stack.post(path) if method == "POST" else stack.get(path)
+        answer = stack.send(method, path.replace("{id}", "org_1"))
         assert answer.status_code < 500 and answer.status_code != 404, f"{key}: {answer.status_code} {answer.text}"
         assert "message" not in answer.text, f"{key}: {answer.text}"

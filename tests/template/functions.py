@@ -32,7 +32,9 @@ class Function:
     failing: dict = field(default_factory=lambda: STAYS)
 
 
-WEBHOOK, ENSURE, REACT, RECONCILE = (f"{name}Function" for name in ("Webhook", "EnsureProfile", "React", "Reconcile"))
+WEBHOOK, ENSURE, ACCOUNT, REACT, RECONCILE = (
+    f"{name}Function" for name in ("Webhook", "EnsureProfile", "Account", "React", "Reconcile")
+)
 
 FUNCTIONS = {
     WEBHOOK: Function(
@@ -52,6 +54,22 @@ FUNCTIONS = {
         seconds=10,
         counts=["Refusals", "NotSynced", "ClerkCalls", "UnknownRoles", "UnreadableRows"],
         routes={("POST", "/profiles/ensure"): limits(500, 1000), ("GET", "/sync"): limits(500, 1000)},
+    ),
+    ACCOUNT: Function(
+        seconds=10,
+        counts=["Refusals", "ClerkCalls", "UnknownRoles", "UnreadableRows"],
+        routes={
+            ("GET", "/me"): limits(500, 1000),
+            ("DELETE", "/me"): limits(200, 400),
+            ("GET", "/me/profile"): limits(500, 1000),
+            ("POST", "/me/profile"): limits(200, 400),
+            ("PUT", "/me/profile"): limits(200, 400),
+            ("PATCH", "/me/profile"): limits(200, 400),
+            ("GET", "/me/authorization"): limits(500, 1000),
+            ("GET", "/organizations/{id}/members"): limits(200, 400),
+            ("GET", "/users/{id}"): limits(500, 1000),
+            ("GET", "/users"): limits(200, 400),
+        },
     ),
     REACT: Function(seconds=300, counts=["ClerkCalls", "UnreadableRows", "WritebackConflicts"]),
     RECONCILE: Function(

@@ -4,7 +4,7 @@ show in all variants of variants.py, those in which it does.
 
 import checks
 from changes import always, both, drop, moved, put, unguarded
-from variants import BARE, CREATING, GUARDED
+from variants import ASKING, BARE, CREATING, GUARDED, SILENT
 
 FUNCTION = ("WebhookFunction", "Properties")
 VARIABLES = (*FUNCTION, "Environment", "Variables")
@@ -21,11 +21,13 @@ ROUTE = (*PATH, "Fn::If", 2)
 GUARDED_STAGE = ("WebhookStage", "Properties")
 CORS = (*DEFINITION, "x-amazon-apigateway-cors")
 SHORTER_CORS = {"AllowOrigins": {"Ref": "AllowedOrigins"}, "AllowMethods": ["GET", "POST"], "AllowCredentials": True}
+PLAIN_HEADERS = ["authorization", "content-type", "baggage", "sentry-trace", "traceparent", "tracestate"]
 LIMITS = ("Api", "Properties", "RouteSettings")
 ENSURE = ("EnsureProfileFunction", "Properties")
 ENSURE_VARIABLES = (*ENSURE, "Environment", "Variables")
 PRIVATE_KEY = "-----BEGIN PRIVATE KEY-----\\nMIIEv\\n-----END PRIVATE KEY-----"
 RESOLVED = {"Fn::Sub": "{{resolve:secretsmanager:${SecretArn}:SecretString:CLERK_SECRET_KEY}}"}
+ACCOUNT_VARIABLES = ("AccountFunction", "Properties", "Environment", "Variables")
 RECONCILE = ("ReconcileFunction", "Properties")
 RECONCILE_VARIABLES = (*RECONCILE, "Environment", "Variables")
 
@@ -79,11 +81,14 @@ MISTAKES = [
         checks.check_cross_origin,
         both(drop(*DEFINITION), put("Api", "Properties", "CorsConfiguration", SHORTER_CORS)),
     ),
-    ("a new method", checks.check_cross_origin, put(*CORS, "allowMethods", ["GET", "POST", "DELETE"])),
+    ("a new method", checks.check_cross_origin, put(*CORS, "allowMethods", ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"])),
+    ("no method to delete with", checks.check_cross_origin, put(*CORS, "allowMethods", ["GET", "POST", "PUT", "PATCH"])),
     ("every method from elsewhere", checks.check_cross_origin, put(*CORS, "allowMethods", ["*"])),
     ("any header", checks.check_cross_origin, put(*CORS, "allowHeaders", ["*"])),
     ("no header for the token", checks.check_cross_origin, put(*CORS, "allowHeaders", ["content-type"])),
     ("no headers for traces", checks.check_cross_origin, put(*CORS, "allowHeaders", ["authorization", "content-type"])),
+    ("no conditional requests", checks.check_cross_origin, put(*CORS, "allowHeaders", PLAIN_HEADERS)),
+    ("no tag to send back", checks.check_cross_origin, put(*CORS, "exposeHeaders", ["retry-after", "accept-patch"])),
     ("no cookies", checks.check_cross_origin, drop(*CORS, "allowCredentials")),
     ("no word of when to come back", checks.check_cross_origin, drop(*CORS, "exposeHeaders")),
     ("asked before each call", checks.check_cross_origin, drop(*CORS, "maxAge")),
@@ -134,6 +139,19 @@ MISTAKES = [
         "verify",
     ),
     ("none named to create with", checks.check_environment, drop(*ENSURE_VARIABLES, "ROLLCALL_SECRET_ARN"), *CREATING),
+    (
+        "a secret named for account, which asks Clerk nothing",
+        checks.check_environment,
+        always(*ACCOUNT_VARIABLES, "ROLLCALL_SECRET_ARN"),
+        *SILENT,
+    ),
+    ("none named for account", checks.check_environment, drop(*ACCOUNT_VARIABLES, "ROLLCALL_SECRET_ARN"), *ASKING),
+    ("any field writable", checks.check_environment, put(*ACCOUNT_VARIABLES, "PROFILE_WRITABLE", "*")),
+    (
+        "one pointer for both",
+        checks.check_environment,
+        put(*ACCOUNT_VARIABLES, "ORGANIZATION_ROLES_POINTER", {"Ref": "RolePointer"}),
+    ),
     (
         "an empty address of AWS",
         checks.check_environment,

@@ -79,7 +79,7 @@ BY_CHECK = {
         ("a graph of seconds", everywhere('"period": 3600', '"period": 60')),
     ],
     checks_dashboard.check_dashboard_has_data: [
-        ("a function that is not there", written(ERRORS_OF_REACT, ERRORS_OF_REACT.replace("React", "Account"))),
+        ("a function that is not there", written(ERRORS_OF_REACT, ERRORS_OF_REACT.replace("React", "Nobody"))),
         (
             "a function that is written out",
             written(ERRORS_OF_REACT, ERRORS_OF_REACT.replace("${", "", 1).replace("}", "", 1)),

@@ -26,7 +26,7 @@ def of_route(function, route):
     limits = ("Api", "Properties", "RouteSettings")
     yield f"no {name}", checks.check_routes, drop(*at)
     yield f"another path than {name}", checks.check_routes, put(*at, "Properties", "Path", f"{route[1]}/other")
-    yield f"another method than {name}", checks.check_routes, put(*at, "Properties", "Method", "DELETE")
+    yield f"another method than {name}", checks.check_routes, put(*at, "Properties", "Method", "HEAD")
     throttling = checks.check_throttling_and_access_log
     yield f"no limit of {name}", throttling, drop(*limits, name)
     yield f"any burst of {name}", throttling, drop(*limits, name, "ThrottlingBurstLimit")

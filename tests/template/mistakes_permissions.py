@@ -2,7 +2,7 @@
 
 import checks
 from changes import always, drop, put, sid
-from variants import CREATING, KEEPING, REPAIRING
+from variants import ASKING, CREATING, KEEPING, REPAIRING, SILENT
 
 STATEMENTS = ("WebhookRole", "Properties", "Policies", 0, "PolicyDocument", "Statement")
 READ_POLICY = {"Type": "AWS::IAM::Policy", "Properties": {"PolicyName": "more", "PolicyDocument": {}}}
@@ -13,6 +13,12 @@ CALLER, TO_DIRECTORY, TO_PROFILES, TO_QUESTIONS, TO_SECRET = (
 CREATED = ("Fn::If", 1)
 KEYS = ("Condition", "ForAllValues:StringLike", "dynamodb:LeadingKeys")
 ATTRIBUTES = ("Condition", "ForAllValues:StringEquals", "dynamodb:Attributes")
+ACCOUNT_STATEMENTS = ("AccountRole", "Properties", "Policies", 0, "PolicyDocument", "Statement")
+OF_ACCOUNT = {
+    name: (*ACCOUNT_STATEMENTS, sid(name))
+    for name in ("Directory", "Members", "Profiles", "Records", "Questions", "Secret")
+}
+READS_DIRECTORY = ["dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:ConditionCheckItem"]
 RECONCILE_STATEMENTS = ("ReconcileRole", "Properties", "Policies", 0, "PolicyDocument", "Statement")
 STORED, RECORDS, RUNS, TO_REPAIR, IN_INDEX, TO_MARK, TO_CREATE = (
     (*RECONCILE_STATEMENTS, sid(name))
@@ -168,6 +174,26 @@ MISTAKES = [
         put(*IN_INDEX, *CREATED, "Resource", {"Fn::Sub": "${DirectoryTable.Arn}/index/*"}),
         *REPAIRING,
     ),
+    *(
+        (f"the Directory written by account: {it}", checks.check_permissions, put(*OF_ACCOUNT["Directory"], "Action", [*READS_DIRECTORY, f"dynamodb:{it}"]))
+        for it in ("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem")
+    ),
+    ("the Directory scanned by account", checks.check_permissions, put(*OF_ACCOUNT["Directory"], "Action", [*READS_DIRECTORY, "dynamodb:Scan"])),
+    ("owners not checked by account", checks.check_permissions, put(*OF_ACCOUNT["Directory"], "Action", READS_DIRECTORY[:2])),
+    ("members not found", checks.check_permissions, drop(*OF_ACCOUNT["Members"])),
+    ("any index for account", checks.check_permissions, put(*OF_ACCOUNT["Members"], "Resource", {"Fn::Sub": "${DirectoryTable.Arn}/index/*"})),
+    ("records searched by account", checks.check_permissions, put(*OF_ACCOUNT["Profiles"], "Action", ["dynamodb:BatchGetItem", "dynamodb:Query"])),
+    ("whatever is in Profiles", checks.check_permissions, drop(*OF_ACCOUNT["Records"], "Condition", "ForAllValues:StringLike")),
+    ("records of owners whom nobody checks", checks.check_permissions, drop(*OF_ACCOUNT["Records"], "Condition", "ForAnyValue:StringEquals")),
+    ("records without a key", checks.check_permissions, drop(*OF_ACCOUNT["Records"], "Condition", "Null")),
+    ("records deleted by account", checks.check_permissions, put(*OF_ACCOUNT["Records"], "Action", ["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"])),
+    ("records only created", checks.check_permissions, put(*OF_ACCOUNT["Records"], "Action", "dynamodb:PutItem")),
+    ("questions noted that nobody asks", checks.check_permissions, always(*OF_ACCOUNT["Questions"]), *SILENT),
+    ("no questions noted by account", checks.check_permissions, drop(*OF_ACCOUNT["Questions"]), *ASKING),
+    ("notes of all kinds by account", checks.check_permissions, put(*OF_ACCOUNT["Questions"], *CREATED, *KEYS, ["*"]), *ASKING),
+    ("whatever is in Operations changed by account", checks.check_permissions, drop(*OF_ACCOUNT["Questions"], *CREATED, "Condition"), *ASKING),
+    ("the secret read by account for nothing", checks.check_permissions, always(*OF_ACCOUNT["Secret"]), *SILENT),
+    ("no secret to delete accounts with", checks.check_permissions, drop(*OF_ACCOUNT["Secret"]), *ASKING),
     ("records not looked up", checks.check_permissions, drop(*RECORDS)),
     (
         "records searched",

@@ -3,7 +3,17 @@
 import json
 
 from functions import FUNCTIONS, short
-from policies import at_once, creates, only_marks, owned, owned_at_once, removes, repairs, writes_back
+from policies import (
+    account_asks_clerk,
+    at_once,
+    creates,
+    only_marks,
+    owned,
+    owned_at_once,
+    removes,
+    repairs,
+    writes_back,
+)
 
 
 def where(condition):
@@ -33,11 +43,10 @@ MARK = names_only("pk sk rank applied_at consequences_at")
 REMOVAL_MARK = names_only("pk sk rank applied_at consequences_at purging_at clerk_user_id")
 
 
-def kept_under(*keys):
-    """The condition that rows lie under such keys, which are beside reconcile's runs."""
-    return where(
-        {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [*keys]}, "Null": {"dynamodb:LeadingKeys": "false"}}
-    )
+def kept_under(*keys, **further):
+    """The condition that rows lie under such keys, such as those beside reconcile's runs."""
+    under = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [*keys]}, "Null": {"dynamodb:LeadingKeys": "false"}}
+    return where({**under, **further})
 
 
 # The notes of what is due, and of events that cannot be read.
@@ -48,6 +57,9 @@ LISTS = where(
     {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["SETTINGS"]}, "Null": {"dynamodb:LeadingKeys": "false"}}
 )
 QUESTIONS, REQUESTS = kept_under("ASKED#*", "BUDGET#*"), kept_under("BUDGET#*")
+# A record of a user or of a membership, in a transaction: only there are its owners checked.
+IN_TRANSACTIONS = {"ForAnyValue:StringEquals": {"dynamodb:EnclosingOperation": ["TransactWriteItems"]}}
+RECORD = kept_under("USER#*", **IN_TRANSACTIONS)
 
 # How the rows of a user are removed, in Profiles and in the application's own tables, and where they are kept.
 REMOVED = {
@@ -80,6 +92,15 @@ PERMISSIONS = {
     "EnsureProfileFunction": {
         ("dynamodb:BatchGetItem", "DirectoryTable.Arn"),
         ("dynamodb:BatchGetItem", "ProfilesTable.Arn"),
+    },
+    "AccountFunction": {
+        ("dynamodb:BatchGetItem", "DirectoryTable.Arn"),
+        ("dynamodb:Query", "DirectoryTable.Arn"),
+        ("dynamodb:Query", "${DirectoryTable.Arn}/index/members"),
+        ("dynamodb:ConditionCheckItem", "DirectoryTable.Arn"),
+        ("dynamodb:BatchGetItem", "ProfilesTable.Arn"),
+        ("dynamodb:PutItem", "ProfilesTable.Arn", RECORD),
+        ("dynamodb:UpdateItem", "ProfilesTable.Arn", RECORD),
     },
     "ReactFunction": {
         ("dynamodb:DescribeStream", "DirectoryTable.StreamArn"),
@@ -123,6 +144,10 @@ PERMISSIONS_WHERE = {
         ("dynamodb:PutItem", "DirectoryTable.Arn"),
         ("dynamodb:ConditionCheckItem", "DirectoryTable.Arn"),
         ("dynamodb:PutItem", "ProfilesTable.Arn"),
+        ("dynamodb:UpdateItem", "OperationsTable.Arn", QUESTIONS),
+        ("secretsmanager:GetSecretValue", "SecretArn"),
+    },
+    ("AccountFunction", account_asks_clerk): {
         ("dynamodb:UpdateItem", "OperationsTable.Arn", QUESTIONS),
         ("secretsmanager:GetSecretValue", "SecretArn"),
     },

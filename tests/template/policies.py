@@ -11,6 +11,11 @@ def creates(given):
     return chosen(given, "EnsurePolicy", "create") == "create"
 
 
+def account_asks_clerk(given):
+    """Whether account sends requests to Clerk: about callers who are not copied, or to delete accounts."""
+    return chosen(given, "Mirror", "on") == "off" or chosen(given, "AccountDeletion", "off") == "on"
+
+
 def writes_back(given):
     """Whether Clerk is written."""
     return chosen(given, "MetadataWriteback", "on") == "on"

@@ -20,7 +20,13 @@ def owned(table, sort_key=None, index=None, unique_per_user=False):
 
 # What each system has decided otherwise than the template's defaults: SYSTEMS.md's table, as far as it can be chosen.
 DECIDED = {
-    "clerk-only": {"Mirror": "off", "MetadataWriteback": "off"},
+    "clerk-only": {
+        "Mirror": "off",
+        "MetadataWriteback": "off",
+        "ProfileWritable": '["bio","timezone"]',
+        "RolePointer": "/primary_role",
+        "OrganizationRolesPointer": "/organization_roles",
+    },
     "org-profiles": {},
     "read-only-copy": {
         "EnsurePolicy": "verify",
@@ -31,6 +37,7 @@ DECIDED = {
     "user-records": {},
     "progress-and-purge": {
         "DeletionPolicy": "purge",
+        "AccountDeletion": "on",
         "ProfileDefaults": '{"level":1,"points":0}',
         # As JSON, which may be broken into lines.
         "OwnedTables": [
@@ -70,11 +77,11 @@ def overrides(preset):
 
 
 def policies(template):
-    """The parameters that a policy set decides: those of the groups of policies and of deletion that have a list to
-    choose from, and reconcile's.
+    """The parameters that a policy set decides: those of the groups of policies, of the account routes and of deletion
+    that have a list to choose from, and reconcile's.
     """
     groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
-    labels = ("Policies", "Deletion")
+    labels = ("Policies", "Account routes", "Deletion")
     group = [it for group in groups if group["Label"]["default"] in labels for it in group["Parameters"]]
     return {it for it in group if "AllowedValues" in template["Parameters"][it]} | {"ReconcilePolicy"}
 
@@ -110,7 +117,7 @@ def check_reading(name, preset):
     for parameter, value in by_sam.items():
         if parameter.endswith("Defaults"):
             assert is_json(value, dict), f"{name}: {parameter} is no JSON object: {value}"
-        if parameter == "OwnedTables":
+        if parameter in ("OwnedTables", "ProfileWritable"):
             assert is_json(value, list), f"{name}: {parameter} is no JSON list: {value}"
 
 
@@ -210,6 +217,12 @@ MISTAKES = [
     ("found by no index", "progress-and-purge", check_decisions, swap('\\"by_user\\"', "null")),
     ("nothing purged", "progress-and-purge", check_decisions, swap('purge"', 'redact"')),
     ("a mirror of Clerk", "clerk-only", check_decisions, swap("Mirror=off", "Mirror=on")),
+    ("a list of fields that is none", "clerk-only", check_reading, swap('timezone\\"]', 'timezone\\"')),
+    ("visibility left open", "clerk-only", check_every_policy, without("UserVisibility")),
+    ("nobody may leave", "progress-and-purge", check_decisions, swap("AccountDeletion=on", "AccountDeletion=off")),
+    ("accounts deleted", "user-records", check_decisions, swap("AccountDeletion=off", "AccountDeletion=on")),
+    ("any field written", "clerk-only", check_decisions, lambda it: re.sub(r".*ProfileWritable.*", '  "ProfileWritable=*",', it)),
+    ("roles elsewhere", "clerk-only", check_decisions, swap("/primary_role", "/role")),
     ("Clerk changed", "read-only-copy", check_decisions, swap("Writeback=off", "Writeback=on")),
     ("ids not written back", "user-records", check_decisions, swap("Writeback=on", "Writeback=off")),
     ("created by ensure-profile", "read-only-copy", check_access, swap('verify"', 'create"')),

@@ -141,6 +141,12 @@ PARAMETERS = {
     "ProfileDefaults": (["{}", '{"theme":"light"}', "{\n}"], ["", "[]", "light"]),
     "MembershipProfileDefaults": (["{}", '{"seat":1}'], ["", "null"]),
     "MetadataWriteback": (["on", "off"], ["", "true"]),
+    "ProfileWritable": (["[]", '["theme","bio"]', "*", "[\n]"], ["", "{}", "theme", "**", "[" + " " * 160 + "]"]),
+    "ProfileIfMatch": (["optional", "required"], ["", "on"]),
+    "AccountDeletion": (["off", "on"], ["", "true"]),
+    "UserVisibility": (["organization", "signed-in"], ["", "everybody"]),
+    "RolePointer": (["/role", "/app/role"], ["", "role", "/a b"]),
+    "OrganizationRolesPointer": (["", "/organization_roles"], ["organization_roles", "/"]),
     "PurgeAfterHours": (["24", "0", "8760"], ["-1", "8761"]),
     "OwnedTables": (["[]", '[{"table":"tasks","key":"user_id"}]', "[\n]", "@operations/" + "0f" * 16], ["", "{}", "tasks", "@operations/x", "[" + " " * 1200 + "]"]),
     # Each of the list.

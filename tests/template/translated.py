@@ -96,6 +96,8 @@ def holds(condition, given, named=None):
             return not holds(one, given, named)
         case {"Fn::And": many}:
             return all(holds(one, given, named) for one in many)
+        case {"Fn::Or": many}:
+            return any(holds(one, given, named) for one in many)
         case {"Condition": name} if named:
             return holds(named[name], given, named)
     raise NotImplementedError(f"this condition is not understood yet: {condition!r}")

@@ -15,6 +15,8 @@ VARIANTS = {
     "purged at once": {"DeletionPolicy": "purge", "PurgeAfterHours": "0", **OWNED},
     "redacted at once": {"PurgeAfterHours": "0", **OWNED},
     "untouched": {"MetadataWriteback": "off", "ReconcileState": "DISABLED", "Tracing": "PassThrough"},
+    "uncopied": {"Mirror": "off"},
+    "deleting": {"AccountDeletion": "on"},
     "guarded": {"WebhookPath": "0123456789abcdef0123456789abcdef"},
     # Whose tables are not said.
     "emulated": {"AwsEndpointUrl": "http://localhost:4566", "DeletionPolicy": "purge", "PurgeAfterHours": "0"},
@@ -28,6 +30,9 @@ def all_but(*names):
 
 # Where ensure-profile creates, where reconcile and react repair, and where Clerk is written.
 CREATING, REPAIRING, WRITING = all_but("verify"), all_but("report", "refused"), all_but("untouched")
+
+# Where account sends requests to Clerk, and where it does not.
+ASKING, SILENT = ["uncopied", "deleting"], all_but("uncopied", "deleting")
 
 # Where a part of the webhook's path is not to be guessed, and where it has none.
 GUARDED = ["guarded"]

@@ -78,6 +78,7 @@ fn required(variable: &Variable, readers: &[&'static str]) -> String {
         let need = match need {
             Need::Always => "yes".to_owned(),
             Need::Unless(condition) => format!("unless {condition}"),
+            Need::Under(condition) => format!("under {condition}"),
             Need::Never => String::new(),
         };
         if is_one { need } else { format!("{}: {need}", readers.join(", ")) }

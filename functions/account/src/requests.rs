@@ -40,11 +40,20 @@ fn single(request: &Request, name: &str) -> Result<Option<String>, Problem> {
 }
 
 /// `organization_id`, if it is given.
+///
+/// # Errors
+///
+/// The problem with the request.
 pub fn organization(request: &Request) -> Result<Option<OrganizationId>, Problem> {
     let id = single(request, "organization_id")?;
     id.map(|id| id.parse().map_err(|_| ORGANIZATION_INVALID)).transpose()
 }
 
+/// What `GET /me/authorization` is asked.
+///
+/// # Errors
+///
+/// The problem with the request.
 pub fn question(request: &Request) -> Result<Question, Problem> {
     let named = |name| -> Result<Option<String>, Problem> {
         let value = single(request, name)?.filter(|value| !value.is_empty());
@@ -59,6 +68,11 @@ pub fn question(request: &Request) -> Result<Question, Problem> {
     if question.role.is_none() && question.permission.is_none() { Err(QUESTION_MISSING) } else { Ok(question) }
 }
 
+/// Which page of members is asked for.
+///
+/// # Errors
+///
+/// The problem with the request.
 pub fn members(request: &Request) -> Result<Query, Problem> {
     let parameters = request.path_parameters();
     let id = parameters.first("id").unwrap_or_default();
@@ -78,11 +92,19 @@ pub fn members(request: &Request) -> Result<Query, Problem> {
 }
 
 /// The id in the path.
+///
+/// # Errors
+///
+/// The problem with the request.
 pub fn user(request: &Request) -> Result<AnyUserId, Problem> {
     request.path_parameters().first("id").unwrap_or_default().parse().map_err(|_| ID_INVALID)
 }
 
 /// The values of `id`, repeated or separated by commas.
+///
+/// # Errors
+///
+/// The problem with the request.
 pub fn users(request: &Request) -> Result<Vec<AnyUserId>, Problem> {
     let parameters = request.query_string_parameters();
     let all = parameters.all("id").unwrap_or_default();
@@ -94,6 +116,11 @@ pub fn users(request: &Request) -> Result<Vec<AnyUserId>, Problem> {
     }
 }
 
+/// `If-Match` and `If-None-Match`.
+///
+/// # Errors
+///
+/// The problem with the request.
 pub fn preconditions(headers: &HeaderMap) -> Result<Preconditions, Problem> {
     let tags = |name: HeaderName| -> Result<Option<Tags>, Problem> {
         let lines = headers.get_all(name).iter().map(|line| line.to_str());
@@ -116,6 +143,10 @@ pub enum Expected {
 }
 
 /// The object in the body.
+///
+/// # Errors
+///
+/// The problem with the request.
 pub fn body(request: &Request, expected: Expected) -> Result<Map<String, Value>, Problem> {
     let bytes: &[u8] = request.body();
     if bytes.is_empty() && expected == Expected::JsonOrNothing {

@@ -80,7 +80,8 @@ pub const CLERK_API_URL: Variable = variable(
 pub const CLERK_SECRET_KEY: Variable = variable(
     "CLERK_SECRET_KEY",
     "the secret key of the instance, for requests to Clerk's Backend API. Required unless `ROLLCALL_SECRET_ARN` is \
-     set; ensure-profile does not need it under `ENSURE_POLICY=verify`, react not under `METADATA_WRITEBACK=off`",
+     set; ensure-profile does not need it under `ENSURE_POLICY=verify`, react not under `METADATA_WRITEBACK=off`, and \
+     account only under `MIRROR=off` or `ACCOUNT_DELETION=on`",
     "the secret key of your Clerk instance, such as sk_live_…; required unless ROLLCALL_SECRET_ARN is set",
 )
 .required_if(true)
@@ -116,10 +117,10 @@ pub const RECONCILE_POLICY: Variable = variable(
 .with_default("repair");
 pub const CLERK_RATE_SHARE: Variable = variable(
     "CLERK_RATE_SHARE",
-    "the share of Clerk's rate limit, in percent from 1 to 100, that each of reconcile, react (write-back) and \
-     ensure-profile may use; the three together may use three times this share",
-    "a whole number from 1 to 100: the percentage of Clerk's rate limit that each of reconcile, react and \
-     ensure-profile may use; by default 20",
+    "the share of Clerk's rate limit, in percent from 1 to 100, that each of reconcile, react (write-back), \
+     ensure-profile and account may use; the four together may use four times this share",
+    "a whole number from 1 to 100: the percentage of Clerk's rate limit that each of reconcile, react, ensure-profile \
+     and account may use; by default 20",
 )
 .with_default("20");
 pub const MIRROR: Variable = variable(

@@ -28,10 +28,10 @@ const ORIGIN: &str = "https://app.example.com";
 const LIFETIME: u64 = 600;
 
 /// What is stored about the caller.
-struct Caller {
-    user: Item,
-    organization: Item,
-    membership: Item,
+pub(crate) struct Caller {
+    pub(crate) user: Item,
+    pub(crate) organization: Item,
+    pub(crate) membership: Item,
     profile: Profile,
     membership_profile: Profile,
 }
@@ -42,20 +42,10 @@ struct Caller {
 ///
 /// If a sample is not what it was.
 pub(crate) fn hot_path() -> anyhow::Result<HotPath> {
-    let settings = [
-        ("DIRECTORY_TABLE", DIRECTORY_TABLE),
-        ("PROFILES_TABLE", PROFILES_TABLE),
-        ("OPERATIONS_TABLE", OPERATIONS_TABLE),
-        ("CLERK_INSTANCE_ID", INSTANCE),
-        ("CLERK_SECRET_KEY", "sk_test_invented"),
-        ("CLERK_ISSUER", ISSUER),
-        ("CLERK_JWT_KEY", PUBLIC_KEY),
-        ("ALLOWED_ORIGINS", ORIGIN),
-    ];
     let caller = Caller::of_samples()?;
     Ok(HotPath {
         function: "ensure-profile",
-        settings: settings.map(|(name, value)| (name, value.to_owned())).to_vec(),
+        settings: settings(&[("CLERK_SECRET_KEY", "sk_test_invented")]),
         limit: SOMEBODY_WAITS,
         asks: vec![Asked::new("BatchGetItem", caller.stored()?.to_string())],
         answer: Answered::Body(caller.answer()?),
@@ -63,8 +53,30 @@ pub(crate) fn hot_path() -> anyhow::Result<HotPath> {
     })
 }
 
-/// A page calls with the same token until it is over.
+/// The settings of a function that verifies sessions, and further ones.
+pub(crate) fn settings(further: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
+    let settings = [
+        ("DIRECTORY_TABLE", DIRECTORY_TABLE),
+        ("PROFILES_TABLE", PROFILES_TABLE),
+        ("OPERATIONS_TABLE", OPERATIONS_TABLE),
+        ("CLERK_INSTANCE_ID", INSTANCE),
+        ("CLERK_ISSUER", ISSUER),
+        ("CLERK_JWT_KEY", PUBLIC_KEY),
+        ("ALLOWED_ORIGINS", ORIGIN),
+    ];
+    settings.iter().chain(further).map(|(name, value)| (*name, (*value).to_owned())).collect()
+}
+
 fn events(now: Millis, count: usize) -> anyhow::Result<Vec<String>> {
+    calls("POST /profiles/ensure", now, count)
+}
+
+/// A page calls a route with the same token until it is over.
+///
+/// # Errors
+///
+/// If a sample is not what it was.
+pub(crate) fn calls(route: &str, now: Millis, count: usize) -> anyhow::Result<Vec<String>> {
     let authorization = format!("Bearer {}", token(&Caller::of_samples()?, now)?);
     let headers = [
         ("accept-encoding", "gzip, deflate, br"),
@@ -77,7 +89,7 @@ fn events(now: Millis, count: usize) -> anyhow::Result<Vec<String>> {
         ("sec-fetch-site", "cross-site"),
         ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"),
     ];
-    Ok(vec![hot_path::gateway_event("POST /profiles/ensure", headers, None, now); count])
+    Ok(vec![hot_path::gateway_event(route, headers, None, now); count])
 }
 
 /// A token of version 2, active in the organization, with the claims that docs/frontend.md asks for: nothing lags.
@@ -103,7 +115,11 @@ fn token(caller: &Caller, now: Millis) -> anyhow::Result<String> {
 
 impl Caller {
     /// Everything about one person, of whom several samples are made to tell.
-    fn of_samples() -> anyhow::Result<Caller> {
+    ///
+    /// # Errors
+    ///
+    /// If a sample is not what it was.
+    pub(crate) fn of_samples() -> anyhow::Result<Caller> {
         let (user, organization, mut membership) =
             (rows::sample(USER)?, rows::sample(ORGANIZATION)?, rows::sample(MEMBERSHIP)?);
         // The samples are about different people.

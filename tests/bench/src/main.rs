@@ -4,7 +4,7 @@
 //! A tour in reading order:
 //!
 //! 1. [`hot_path`]: what a function is handed, asks and answers: [`events`] of the webhook, [`callers`] of ensure-profile,
-//!    [`changes`] of react, [`hours`] of reconcile; [`rows`] is what is stored.
+//!    [`readers`] of account, [`changes`] of react, [`hours`] of reconcile; [`rows`] is what is stored.
 //! 2. [`starts`]: cold starts and warm invocations of fresh processes on that path; [`node`]: the same handlers on Node.js.
 //! 3. [`process`] and [`runtime_api`]: one process of a function, and Lambda's side of it.
 //! 4. [`decide`]: verify, parse and decide alone, within this process.
@@ -25,6 +25,7 @@ mod hours;
 mod node;
 mod process;
 mod purges;
+mod readers;
 mod reconcile;
 mod report;
 mod requests;
@@ -114,7 +115,13 @@ fn status(holds: anyhow::Result<bool>) -> ExitCode {
 ///
 /// If a sample is not what it was.
 fn hot_paths() -> anyhow::Result<Vec<HotPath>> {
-    Ok(vec![events::hot_path(), callers::hot_path()?, changes::hot_path(), hours::hot_path(now())])
+    Ok(vec![
+        events::hot_path(),
+        callers::hot_path()?,
+        readers::hot_path()?,
+        changes::hot_path(),
+        hours::hot_path(now()),
+    ])
 }
 
 /// The first invocation under the share of a core of small functions, beside earlier binaries if there are any.

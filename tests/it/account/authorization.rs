@@ -2,7 +2,7 @@
 
 use clerk_emulator::TokenRequest;
 use rollcall_tests::World;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{arrived, get};
 use crate::ensure::profiles::newcomer;
@@ -50,6 +50,32 @@ async fn d6_roles_are_those_of_the_copy_and_no_claim_may_say_less() {
     assert_eq!(asked(&world, &earlier, "role=admin").await, is(false, "claims_other_role"));
     let age = get(&world, &earlier, "/me/authorization?role=admin").await.body["claims_age"].as_u64();
     assert!(age.is_some(), "the token says when it was issued");
+}
+
+#[tokio::test]
+async fn d6_a_permission_that_the_sessions_claims_lack_is_refused() {
+    let world = World::start().await;
+    let (ada, acme) = newcomer(&world).await;
+    arrived(&world).await;
+    let path = format!("/organizations/{acme}/memberships");
+    let mut membership = world.clerk("GET", &path, Value::Null).await["data"][0].clone();
+    membership["permissions"] = json!(["org:teams:manage", "org:teams:read"]);
+    let later = world.now().get() + 1;
+    membership["updated_at"] = later.into();
+    let event = rollcall_tests::event("organizationMembership.updated", &membership, later);
+    assert_eq!(world.post(&event).await.brief(), (200, "applied"));
+    let claims = json!({ "fea": "o:teams", "o": { "id": acme, "rol": "admin", "per": "read", "fpm": "1" } });
+    let claims = claims.as_object().unwrap().clone();
+    let token = TokenRequest { claims, organization_id: Some(acme.clone()), ..TokenRequest::new(&ada) };
+    let token = world.token(&token);
+    for (permission, authorized, because) in [
+        ("org:teams:read", true, "allowed"),
+        ("org:teams:manage", false, "claims_permission_missing"),
+        ("org:teams:delete", false, "permission_missing"),
+    ] {
+        let query = format!("permission={permission}");
+        assert_eq!(asked(&world, &token, &query).await, (authorized, because.to_owned()), "{permission}");
+    }
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use clerk_emulator::{FRONT_END, TokenRequest};
 use rollcall::core::session::cookies::PublishableKey;
 use rollcall_tests::World;
+use rollcall_tests::answer::Answer;
 use rollcall_tests::tokens::{ISSUER, KEY, ORIGIN, PUBLIC_KEY, claims, header, sign};
 use serde_json::json;
 
@@ -380,10 +381,11 @@ async fn pages_of_allowed_sites_may_read_answers_and_others_may_not() {
 /// <https://develop.sentry.dev/sdk/telemetry/traces/>.
 #[tokio::test]
 async fn fault_b12_a_page_that_traces_its_requests_may_ask_as_in_the_template() {
-    // The template's own list, so that the local stack and the deployed one cannot differ.
+    // The template's own lists, so that the local stack and the deployed one cannot differ.
     let template = include_str!("../../../template.yaml");
-    let listed = template.lines().find_map(|line| line.trim().strip_prefix("allowHeaders: [")).unwrap();
-    let listed: Vec<&str> = listed.trim_end_matches(']').split(", ").collect();
+    let rule = |name: &str| template.lines().find_map(|line| line.trim().strip_prefix(name)).unwrap();
+    let list = |name: &str| -> Vec<&str> { rule(name).trim_matches(['[', ']']).split(", ").collect() };
+    let listed = list("allowHeaders: ");
     for name in ["authorization", "content-type", "baggage", "sentry-trace", "traceparent", "tracestate"] {
         assert!(listed.contains(&name), "{name} is not in template.yaml: {listed:?}");
     }
@@ -395,9 +397,14 @@ async fn fault_b12_a_page_that_traces_its_requests_may_ask_as_in_the_template() 
     ];
     let preflight = world.call("OPTIONS", "/profiles/ensure", &asked).await;
     assert_eq!(preflight.header("access-control-allow-origin"), Some(FRONT_END));
-    let allowed: Vec<&str> =
-        preflight.header("access-control-allow-headers").unwrap().split(',').map(str::trim).collect();
-    assert_eq!(allowed, listed);
+    fn shown<'a>(answer: &'a Answer, name: &str) -> Vec<&'a str> {
+        answer.header(name).unwrap().split(',').map(str::trim).collect()
+    }
+    assert_eq!(shown(&preflight, "access-control-allow-headers"), listed);
+    assert_eq!(shown(&preflight, "access-control-allow-methods"), list("allowMethods: "));
+    assert_eq!(preflight.header("access-control-max-age"), Some(rule("maxAge: ")));
+    let answer = world.call("POST", "/profiles/ensure", &[("origin", FRONT_END)]).await;
+    assert_eq!(shown(&answer, "access-control-expose-headers"), list("exposeHeaders: "));
 }
 
 #[tokio::test]

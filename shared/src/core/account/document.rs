@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     fn fields(value: Value) -> Map<String, Value> {
-        value.as_object().unwrap().clone()
+        if let Value::Object(fields) = value { fields } else { panic!("{value} is no object") }
     }
 
     fn nested(levels: usize) -> Value {

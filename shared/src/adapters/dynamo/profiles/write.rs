@@ -1,4 +1,4 @@
-//! Creates records in the Profiles table. A record is created once and never changed afterwards.
+//! Creates records in the Profiles table. An existing record is not changed here: [`super::record`] does that for its owner.
 
 use super::Profiles;
 use std::collections::{BTreeMap, BTreeSet};
