@@ -7,7 +7,7 @@ mod interleaved;
 mod me;
 mod members;
 mod profile;
-mod refused;
+pub(crate) mod refused;
 mod users;
 
 use rollcall_tests::World;
