@@ -30,9 +30,12 @@ class Function:
     routes: dict = field(default_factory=dict)
     # When its failures are an alarm.
     failing: dict = field(default_factory=lambda: STAYS)
+    # The metric of errors that it makes on purpose, which are taken off those that are an alarm.
+    purposely: str | None = None
 
 
 WEBHOOK, ENSURE, REACT, RECONCILE = (f"{name}Function" for name in ("Webhook", "EnsureProfile", "React", "Reconcile"))
+AUTHORIZER = "AuthorizerFunction"
 
 FUNCTIONS = {
     WEBHOOK: Function(
@@ -52,6 +55,12 @@ FUNCTIONS = {
         seconds=10,
         counts=["Refusals", "NotSynced", "ClerkCalls", "UnknownRoles", "UnreadableRows"],
         routes={("POST", "/profiles/ensure"): limits(500, 1000), ("GET", "/sync"): limits(500, 1000)},
+    ),
+    AUTHORIZER: Function(
+        # HTTP APIs and AppSync wait no longer.
+        seconds=10,
+        counts=["Refusals", "UnauthorizedErrors", "UnreadableRows"],
+        purposely="UnauthorizedErrors",
     ),
     REACT: Function(seconds=300, counts=["ClerkCalls", "UnreadableRows", "WritebackConflicts"]),
     RECONCILE: Function(

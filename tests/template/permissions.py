@@ -81,6 +81,9 @@ PERMISSIONS = {
         ("dynamodb:BatchGetItem", "DirectoryTable.Arn"),
         ("dynamodb:BatchGetItem", "ProfilesTable.Arn"),
     },
+    "AuthorizerFunction": {
+        ("dynamodb:BatchGetItem", "DirectoryTable.Arn"),
+    },
     "ReactFunction": {
         ("dynamodb:DescribeStream", "DirectoryTable.StreamArn"),
         ("dynamodb:GetRecords", "DirectoryTable.StreamArn"),
