@@ -74,6 +74,20 @@ async fn the_forms_of_the_answers_are_those_that_aws_documents() {
 }
 
 #[tokio::test]
+async fn the_page_about_the_context_has_each_of_its_keys_and_no_other() {
+    let page = include_str!("../../../docs/authorizer.md");
+    let section = page.split("## The context").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let documented: Vec<&str> = rows.map(|(key, _)| key).collect();
+    let world = World::with(&[("MIRROR", "off")]).await;
+    let (ada, _) = newcomer(&world).await;
+    let said = context(&world, simple(&world.session(&ada, None))).await;
+    let mut keys: Vec<&String> = said.as_object().unwrap().keys().collect();
+    keys.sort_by_key(|key| documented.iter().position(|name| name == key));
+    assert_eq!(keys, documented);
+}
+
+#[tokio::test]
 async fn a_token_counts_with_and_without_the_word_bearer_where_the_event_has_nothing_else() {
     let (world, ada, _) = with_ada().await;
     let token = world.session(&ada, None);
