@@ -103,6 +103,7 @@ MUST = {
         update("OperationsTable", "questions", ASKED),
         update("OperationsTable", "requests", BUDGET),
     ],
+    "AuthorizerRole": [batch_get("DirectoryTable")],
     "ReactRole": [
         query("DirectoryTable"),
         transact("DirectoryTable", ENDED_MEMBERSHIP),
@@ -129,6 +130,11 @@ MUST_NOT = {
         put("OperationsTable", KEY),
         # What others note.
         *(update("OperationsTable", "expires_at", key) for key in (NOTE, DUE, LEASE)),
+    ],
+    "AuthorizerRole": [
+        *(read("DirectoryTable") for read in (get, query, scan)),
+        *(read(table) for read in READS for table in ("ProfilesTable", "OperationsTable")),
+        *(write for table in TABLES for write in (put(table, KEY), update(table, "rank"), delete(table), batch_write(table))),
     ],
     "ReactRole": [
         put("DirectoryTable", LIVE_USER),

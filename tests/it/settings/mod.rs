@@ -1,5 +1,6 @@
 //! Settings and secrets, and what happens without them.
 
+mod authorizer;
 mod connection;
 mod ensure;
 mod react;
