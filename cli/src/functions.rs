@@ -19,8 +19,14 @@ use crate::Clock;
 use crate::invocation::invoke;
 
 /// All functions, in the order in which they process an event.
-pub const FUNCTIONS: [Function; 5] =
-    [webhook::FUNCTION, ensure_profile::FUNCTION, account::FUNCTION, react::FUNCTION, reconcile::FUNCTION];
+pub const FUNCTIONS: [Function; 6] = [
+    webhook::FUNCTION,
+    ensure_profile::FUNCTION,
+    authorizer::FUNCTION,
+    account::FUNCTION,
+    react::FUNCTION,
+    reconcile::FUNCTION,
+];
 
 /// The HTTP functions, all over the same tables.
 #[derive(Clone)]
@@ -218,6 +224,7 @@ mod tests {
         let checked = [
             check(&webhook::FUNCTION, webhook::settings::Settings::read),
             check(&ensure_profile::FUNCTION, ensure_profile::settings::Settings::read),
+            check(&authorizer::FUNCTION, authorizer::settings::Settings::read),
             check(&account::FUNCTION, account::settings::Settings::read),
             check(&react::FUNCTION, react::settings::Settings::read),
             check(&reconcile::FUNCTION, reconcile::settings::Settings::read),

@@ -100,6 +100,7 @@ mod tests {
             "webhook" => webhook::settings::Settings::read(lookup).err(),
             "ensure-profile" => ensure_profile::settings::Settings::read(lookup).err(),
             "account" => account::settings::Settings::read(lookup).err(),
+            "authorizer" => authorizer::settings::Settings::read(lookup).err(),
             "react" => react::settings::Settings::read(lookup).err(),
             "reconcile" => reconcile::settings::Settings::read(lookup).err(),
             _ => panic!("{function} is missing in this test"),

@@ -13,6 +13,7 @@ import pytest
 
 import svix
 from deployment import NAMES
+from monitored import moment
 from presets import parameters
 from waits import until
 
@@ -45,6 +46,20 @@ def test_b10_nothing_rings_on_a_good_day(monitored):
     assert {name for name in monitored.alarms() if monitored.state(name) != "OK"} == set()
 
 
+def test_b10_whoever_has_no_token_does_not_ring(monitored):
+    """Anybody can cause the error by which a REST API answers 401."""
+    failed = authorize(monitored.stack, "")
+    assert json.loads(failed["Payload"].read())["errorMessage"] == "Unauthorized"
+    monitored.publish("AuthorizerLogs")
+    taken = [it for _, metrics in monitored.published for it in metrics if it["MetricName"] == "UnauthorizedErrors"]
+    assert [it["Value"] for it in taken] == [1]
+    errors = {"MetricName": "Errors", "Dimensions": monitored.alarm("AuthorizerErrors")["Dimensions"], "Value": 1}
+    monitored.republish(5 * MINUTES, 10 * MINUTES)
+    for age in (5, 10):
+        monitored.put("AWS/Lambda", [{**errors, "Timestamp": moment(time.time() - age * MINUTES)}])
+    assert monitored.state("AuthorizerErrors") == "OK"
+
+
 @pytest.mark.parametrize("function", NAMES)
 def test_b10_a_function_that_breaks_rings(monitored, function):
     """It may not read its secret any more, so it does not even start. Without a secret it is called with what is no event."""
@@ -52,6 +67,10 @@ def test_b10_a_function_that_breaks_rings(monitored, function):
     if not has_secret(stack, function):
         assert "FunctionError" in invoke(stack, function)
         monitored.evaluate()
+        # One period may have an error too many where the next has one too few: see template.yaml.
+        if function == "Authorizer":
+            assert monitored.state("AuthorizerErrors") == "OK"
+            monitored.put_one("AuthorizerErrors", 1, 5 * MINUTES)
         monitored.rings(f"{function}Errors")
         return
     stack.deny(f"{function}Role", "secretsmanager:GetSecretValue")
@@ -126,6 +145,19 @@ def test_b10_readers_who_cannot_be_served_ring(monitored):
     monitored.rings_if_it_stays("AccountFailing")
 
 
+def test_b10_requests_that_cannot_be_decided_about_ring(monitored):
+    stack, clerk = monitored.stack, monitored.stack.clerk
+    user = clerk.create_user("Frances", "Bilas")
+    clerk.delivered(user["id"])
+    token = clerk.session_token(user["id"])
+    stack.deny("AuthorizerRole", "dynamodb:BatchGetItem")
+    failed = authorize(stack, f"Bearer {token}")
+    stack.allow_again("AuthorizerRole")
+    assert "FunctionError" in failed
+    monitored.publish("AuthorizerLogs")
+    monitored.rings_if_it_stays("AuthorizerFailing")
+
+
 def test_b10_changes_that_cannot_be_followed_ring(monitored):
     stack = monitored.stack
     change = {"Records": stack.stream()[-1:]}
@@ -162,6 +194,7 @@ def test_b10_an_event_that_cannot_be_read_rings(monitored):
         ("WebhookUnreadableRows", "WebhookLogs"),
         ("EnsureProfileUnreadableRows", "EnsureProfileLogs"),
         ("AccountUnreadableRows", "AccountLogs"),
+        ("AuthorizerUnreadableRows", "AuthorizerLogs"),
         ("ReactUnreadableRows", "ReactLogs"),
         ("ReconcileUnreadableRows", "ReconcileLogs"),
     ],
@@ -185,6 +218,8 @@ def test_b10_a_row_that_somebody_has_changed_rings(monitored, alarm, log):
         case "AccountUnreadableRows":
             token = clerk.session_token(user["id"])
             assert stack.get("/me", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+        case "AuthorizerUnreadableRows":
+            assert "FunctionError" not in authorize(stack, clerk.session_token(user["id"]))
         case "ReactUnreadableRows":
             assert not stack.invoke("ReactFunction", {"Records": stack.stream()[-1:]})["batchItemFailures"]
         case "ReconcileUnreadableRows":
@@ -331,6 +366,14 @@ def about(alarm):
 def invoke(stack, function):
     """Calls a function with nothing in particular."""
     return stack.client("lambda").invoke(FunctionName=stack.resources[f"{function}Function"], Payload=b"{}")
+
+
+def authorize(stack, token):
+    """What the authorizer answers a REST API."""
+    arn = "arn:aws:execute-api:us-east-1:123456789012:abcdef123/test/GET/invoices"
+    event = {"type": "TOKEN", "methodArn": arn, "authorizationToken": token}
+    name = stack.resources["AuthorizerFunction"]
+    return stack.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event).encode())
 
 
 def has_secret(stack, function):

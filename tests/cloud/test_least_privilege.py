@@ -140,6 +140,7 @@ MUST = {
         transact_check("DirectoryTable"),
         *(call("ProfilesTable", *it) for call, it in WRITES_OF_RECORDS),
     ],
+    "AuthorizerRole": [batch_get("DirectoryTable")],
     "ReactRole": [
         query("DirectoryTable"),
         transact("DirectoryTable", ENDED_MEMBERSHIP),
@@ -183,6 +184,11 @@ MUST_NOT = {
         *(update("OperationsTable", "expires_at", key) for key in (ASKED, BUDGET, NOTE, DUE, LEASE, LIST)),
         put("OperationsTable", LEASE),
         put("OperationsTable", DUE),
+    ],
+    "AuthorizerRole": [
+        *(read("DirectoryTable") for read in (get, query, scan)),
+        *(read(table) for read in READS for table in ("ProfilesTable", "OperationsTable")),
+        *(write for table in TABLES for write in (put(table, KEY), update(table, "rank"), delete(table), batch_write(table))),
     ],
     "ReactRole": [
         put("DirectoryTable", LIVE_USER),

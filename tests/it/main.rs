@@ -3,6 +3,7 @@
 //! lists them.
 
 mod account;
+mod authorizer;
 mod deletion;
 mod dev;
 mod documents;

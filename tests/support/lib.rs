@@ -2,6 +2,7 @@
 //! and fails requests, and events signed as Clerk's.
 
 pub mod answer;
+pub mod authorize;
 pub mod events;
 pub mod follow;
 pub mod killed;

@@ -220,10 +220,14 @@ async fn forward(State((upstream, log, client)): State<Shared>, request: Request
     {
         lagging.answers.push((asked, answer.clone()));
     }
-    let units = serde_json::from_slice::<Value>(&answer)
-        .ok()
-        .and_then(|answer| answer["ConsumedCapacity"]["CapacityUnits"].as_f64());
-    let call = Call { operation, table, status: status.as_u16(), units: units.unwrap_or_default() };
+    let consumed = serde_json::from_slice::<Value>(&answer).map(|mut answer| answer["ConsumedCapacity"].take());
+    // Of a batch there is one for each table.
+    let consumed = match consumed.unwrap_or_default() {
+        Value::Array(of_tables) => of_tables,
+        one => vec![one],
+    };
+    let units = consumed.iter().filter_map(|consumed| consumed["CapacityUnits"].as_f64()).sum();
+    let call = Call { operation, table, status: status.as_u16(), units };
     log.lock().unwrap().calls.push(call);
     (status, headers, answer).into_response()
 }

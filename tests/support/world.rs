@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use authorizer::Authorizer;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use clerk_emulator::{ApiFaults, Faults, TokenRequest, WebhookFaults};
 use lambda_http::tower::ServiceExt;
@@ -27,6 +28,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 
 use crate::answer::{Answer, gateway_event, read};
+use crate::authorize;
 use crate::events::{SAMPLE_TIME, Sent};
 use crate::follow;
 use crate::openapi::contract;
@@ -44,6 +46,7 @@ pub struct World {
     pub functions: Functions,
     /// The react function, which processes the stream when a test calls it.
     pub react: Arc<React>,
+    pub(crate) authorizer: Arc<Authorizer>,
     pub(crate) now: Arc<AtomicU64>,
     pub(crate) lookup: Lookup,
     pub(crate) feed: Mutex<Option<Feed>>,
@@ -135,10 +138,11 @@ impl World {
         let reading = now.clone();
         let clock: Clock = Arc::new(move || millis(reading.load(Ordering::SeqCst)));
         let functions = Functions::new(&*lookup, &client, clock).unwrap();
+        let authorizer = Arc::new(authorize::function(&client, &*lookup));
         let react = Arc::new(follow::function(&client, &stack, &*lookup, &now).await);
         let feed = Mutex::new(follow::feed(&stack).await);
         let (messages, http) = (AtomicU64::new(0), reqwest::Client::new());
-        World { stack, wire, functions, react, now, lookup, feed, messages, http }
+        World { stack, wire, functions, react, authorizer, now, lookup, feed, messages, http }
     }
 
     /// The current time of the clock.

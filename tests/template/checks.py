@@ -8,7 +8,7 @@ import json
 import re
 from itertools import product
 
-from functions import FUNCTIONS
+from functions import AUTHORIZER, FUNCTIONS
 from permissions import permissions, users, where
 from policies import removes, traces
 from translated import of_type, properties, refusals
@@ -155,6 +155,9 @@ def check_routes(resources, parameters):
 
     callers = set()
     for name, permission in properties(resources, "AWS::Lambda::Permission").items():
+        # The authorizer has no route; who calls it is looked at in checks_authorizer.py.
+        if target(permission.get("FunctionName")) == f"{AUTHORIZER}.Arn":
+            continue
         same(f"caller in {name}", permission.get("Principal"), "apigateway.amazonaws.com")
         arn = json.dumps(permission.get("SourceArn"))
         found = re.search(r"(\$\{\w+\})/(?:\*|\$\{__Stage__\})/([A-Z]+)(/[^\"]*)", arn)

@@ -30,10 +30,12 @@ class Function:
     routes: dict = field(default_factory=dict)
     # When its failures are an alarm.
     failing: dict = field(default_factory=lambda: STAYS)
+    # The metric of errors that it makes on purpose, which are taken off those that are an alarm.
+    purposely: str | None = None
 
 
-WEBHOOK, ENSURE, ACCOUNT, REACT, RECONCILE = (
-    f"{name}Function" for name in ("Webhook", "EnsureProfile", "Account", "React", "Reconcile")
+WEBHOOK, ENSURE, ACCOUNT, AUTHORIZER, REACT, RECONCILE = (
+    f"{name}Function" for name in ("Webhook", "EnsureProfile", "Account", "Authorizer", "React", "Reconcile")
 )
 
 FUNCTIONS = {
@@ -70,6 +72,12 @@ FUNCTIONS = {
             ("GET", "/users/{id}"): limits(500, 1000),
             ("GET", "/users"): limits(200, 400),
         },
+    ),
+    AUTHORIZER: Function(
+        # HTTP APIs and AppSync wait no longer.
+        seconds=10,
+        counts=["Refusals", "UnauthorizedErrors", "UnreadableRows"],
+        purposely="UnauthorizedErrors",
     ),
     REACT: Function(seconds=300, counts=["ClerkCalls", "UnreadableRows", "WritebackConflicts"]),
     RECONCILE: Function(

@@ -75,7 +75,9 @@ def of_alarms(function):
     for metric in ("Errors", "Throttles", "Failing"):
         alarm = (f"{short(function)}{metric}", "Properties")
         yield f"no {metric} of {function}", checks_alarms.check_nothing_fails_in_silence, drop(alarm[0])
-        of_another = put(*alarm, "Dimensions", 0, "Value", {"Ref": another(function)})
+        differs = metric == "Errors" and FUNCTIONS[function].purposely
+        measured = (*alarm, "Metrics", 0, "MetricStat", "Metric") if differs else alarm
+        of_another = put(*measured, "Dimensions", 0, "Value", {"Ref": another(function)})
         yield f"{alarm[0]} of another", checks_alarms.check_alarms, of_another
         yield f"{alarm[0]} beyond one", checks_alarms.check_alarms, put(*alarm, "Threshold", 2)
         yield f"{alarm[0]} of a day", checks_alarms.check_alarms, put(*alarm, "EvaluationPeriods", 288)

@@ -102,6 +102,9 @@ PERMISSIONS = {
         ("dynamodb:PutItem", "ProfilesTable.Arn", RECORD),
         ("dynamodb:UpdateItem", "ProfilesTable.Arn", RECORD),
     },
+    "AuthorizerFunction": {
+        ("dynamodb:BatchGetItem", "DirectoryTable.Arn"),
+    },
     "ReactFunction": {
         ("dynamodb:DescribeStream", "DirectoryTable.StreamArn"),
         ("dynamodb:GetRecords", "DirectoryTable.StreamArn"),

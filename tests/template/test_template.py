@@ -8,12 +8,14 @@ from pathlib import Path
 
 import checks
 import checks_alarms
+import checks_authorizer
 import checks_backups
 import checks_dashboard
 import checks_react
 import checks_reconcile
 import mistakes
 import mistakes_alarms
+import mistakes_authorizer
 import mistakes_dashboard
 import mistakes_functions
 import mistakes_permissions
@@ -59,7 +61,15 @@ def run(check, template, parameters, settings):
 
 CHECKS = [
     value
-    for module in (checks, checks_alarms, checks_backups, checks_dashboard, checks_react, checks_reconcile)
+    for module in (
+        checks,
+        checks_alarms,
+        checks_authorizer,
+        checks_backups,
+        checks_dashboard,
+        checks_react,
+        checks_reconcile,
+    )
     for name, value in vars(module).items()
     if name.startswith("check_")
 ]
@@ -204,6 +214,7 @@ MISTAKES = [
     for module in (
         mistakes,
         mistakes_alarms,
+        mistakes_authorizer,
         mistakes_dashboard,
         mistakes_functions,
         mistakes_permissions,

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod apply;
+pub mod authorize;
 pub mod deletion;
 pub mod ensure;
 pub mod operator;

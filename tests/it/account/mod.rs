@@ -10,7 +10,7 @@ mod members;
 mod mirror_off;
 mod openapi;
 mod profile;
-mod refused;
+pub(crate) mod refused;
 mod users;
 
 use rollcall_tests::World;

@@ -35,7 +35,7 @@ async fn send(world: &World, token: &str, (method, path, body): &(&str, String, 
 }
 
 /// What happens to the caller, as an event.
-async fn event(world: &World, what: &str, user: &str, organization: &str) -> Value {
+pub(crate) async fn event(world: &World, what: &str, user: &str, organization: &str) -> Value {
     let now = world.now().get();
     let path = format!("/users/{user}");
     match what {

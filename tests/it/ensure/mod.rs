@@ -5,5 +5,5 @@ mod failures;
 mod interleaved;
 pub(crate) mod profiles;
 mod rate;
-mod sessions;
+pub(crate) mod sessions;
 mod sync;

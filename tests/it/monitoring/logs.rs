@@ -71,6 +71,13 @@ async fn busy_days() {
         world.call(method, path, &[]).await;
     }
     land.happen(Action::Ensure(0, Some(0)), false).await;
+    for token in [world.session(ADA, None), String::new()] {
+        let _ = world.authorize(crate::authorizer::rest_request(&token)).await;
+        let _ = world.authorize(crate::authorizer::appsync(&token)).await;
+    }
+    world.wire.fail([Fault::Unavailable; ATTEMPTS]);
+    world.authorize(crate::authorizer::simple(&world.session(ADA, None))).await.unwrap_err();
+    world.authorize(json!({})).await.unwrap_err();
     world.wire.fail([Fault::Unavailable; ATTEMPTS]);
     world.post(&sample("user.created")).await;
     world.post(&event("user.updated", &json!({ "id": 7 }), SAMPLE_TIME)).await;

@@ -82,12 +82,26 @@ impl Sessions {
     ///
     /// [`NoSession`]; it never contains the token.
     pub async fn verify(&self, request: &Request, visit: Visit, now: Millis) -> Result<Session, NoSession> {
-        let headers = request.headers();
+        self.verify_headers(request.headers(), request.method().is_safe(), visit, now).await
+    }
+
+    /// The same, where only the headers are known and whether the request's method is safe.
+    ///
+    /// # Errors
+    ///
+    /// [`NoSession`]; it never contains the token.
+    pub async fn verify_headers(
+        &self,
+        headers: &HeaderMap,
+        is_safe: bool,
+        visit: Visit,
+        now: Millis,
+    ) -> Result<Session, NoSession> {
         if let Some(token) = bearer(headers) {
             return self.tokens.verify(token, now).await.map_err(NoSession::Rejected);
         }
         let candidates = self.cookies.candidates(http::cookies(headers));
-        if !candidates.is_empty() && !request.method().is_safe() && !self.is_from_allowed_origin(headers) {
+        if !candidates.is_empty() && !is_safe && !self.is_from_allowed_origin(headers) {
             return Err(NoSession::ForeignOrigin);
         }
         let rejected = |rejection| Err(NoSession::Rejected(TokenRejected::Rule(rejection)));
@@ -109,6 +123,19 @@ impl Sessions {
         }
     }
 
+    /// The session of the value of an `Authorization` header, where nothing else of the request is known. The word `Bearer`
+    /// may be missing: AppSync's clients leave it out.
+    ///
+    /// # Errors
+    ///
+    /// [`NoSession`]; it never contains the token.
+    pub async fn verify_authorization(&self, value: &str, now: Millis) -> Result<Session, NoSession> {
+        let alone = || Some(value.trim()).filter(|token| !token.is_empty() && !token.contains(char::is_whitespace));
+        let token = bearer_token(value).or_else(alone);
+        let token = token.ok_or(NoSession::Rejected(TokenRejected::Rule(Rejection::Missing)))?;
+        self.tokens.verify(token, now).await.map_err(NoSession::Rejected)
+    }
+
     /// Whether a request has a token in `Authorization: Bearer`, which counts before every cookie.
     pub fn has_bearer(request: &Request) -> bool {
         bearer(request.headers()).is_some()
@@ -124,7 +151,10 @@ impl Sessions {
 
 /// The token of `Authorization: Bearer`. Other schemes are ignored.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    bearer_token(headers.get(AUTHORIZATION)?.to_str().ok()?)
+}
+
+fn bearer_token(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }

@@ -36,12 +36,13 @@ const QUARANTINED: &str = "Quarantined";
 const REFUSALS: &str = "Refusals";
 const RUNS_FINISHED: &str = "RunsFinished";
 const SYNC_LAG: &str = "SyncLag";
+const UNAUTHORIZED_ERRORS: &str = "UnauthorizedErrors";
 const UNKNOWN_ROLES: &str = "UnknownRoles";
 const UNREADABLE_ROWS: &str = "UnreadableRows";
 const WRITEBACK_CONFLICTS: &str = "WritebackConflicts";
 
 /// All metrics except the lag.
-const COUNTERS: [&str; 16] = [
+const COUNTERS: [&str; 17] = [
     BAD_SIGNATURES,
     CLERK_CALLS,
     DELETIONS_PENDING_APPROVAL,
@@ -55,6 +56,7 @@ const COUNTERS: [&str; 16] = [
     QUARANTINED,
     REFUSALS,
     RUNS_FINISHED,
+    UNAUTHORIZED_ERRORS,
     UNKNOWN_ROLES,
     UNREADABLE_ROWS,
     WRITEBACK_CONFLICTS,
@@ -152,6 +154,12 @@ pub fn unreadable_row() {
 /// An invocation that returned a failure or did not finish.
 pub fn failed() {
     counter!(FAILURES).increment(1);
+}
+
+/// An invocation that ended in the error `Unauthorized` because that is how a REST API is told to answer 401. Lambda counts
+/// it among the function's errors, and the alarm on these takes it off again.
+pub fn unauthorized_error() {
+    counter!(UNAUTHORIZED_ERRORS).increment(1);
 }
 
 /// A request to Clerk.

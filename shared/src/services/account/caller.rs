@@ -2,28 +2,13 @@
 //! caller's membership.
 
 use super::{Account, AccountError};
-use crate::adapters::dynamo::error::StoreError;
-use crate::core::ensure::admission::{Refusal, admit};
-use crate::core::id::{InstanceId, Kind, OrganizationId, PerKind};
+use crate::core::account::caller::Caller;
+use crate::core::ensure::admission::Refusal;
+use crate::core::id::{InstanceId, OrganizationId, PerKind};
 use crate::core::millis::Millis;
 use crate::core::mirror::item::Item;
 use crate::core::session::claims::{ActiveOrganization, Session};
 use crate::services::ensure::uncopied::Denied;
-
-/// A caller who may go on.
-#[derive(Clone, Debug)]
-pub struct Caller {
-    pub user: Item,
-    /// The live organization and the caller's live membership of it; nothing unless both are.
-    pub member: Option<Member>,
-}
-
-/// A live membership.
-#[derive(Clone, Debug)]
-pub struct Member {
-    pub organization: Item,
-    pub membership: Item,
-}
 
 impl Account {
     pub fn instance(&self) -> &InstanceId {
@@ -42,14 +27,8 @@ impl Account {
         now: Millis,
     ) -> Result<Caller, AccountError> {
         let session = in_organization(session, organization);
-        let keys = session.entities().map(|entity| entity.map(|entity| entity.key(self.instance())));
-        let wanted: Vec<_> = keys.clone().into_array().into_iter().flatten().collect();
-        let mut rows = self.ensurer.stores.directory.read(&wanted).await?;
-        let unreadable = |kind: Kind| keys.get(kind).as_ref().is_some_and(|key| rows.unreadable.contains(key));
-        if Kind::ALL.into_iter().any(unreadable) {
-            return Err(StoreError::Unreadable("a row of the Directory".into()).into());
-        }
-        self.admitted(&session, keys.map(|key| key.and_then(|key| rows.items.remove(&key))), now).await
+        let copies = self.ensurer.stores.directory.copies(self.instance(), session.entities()).await?;
+        self.admitted(&session, copies, now).await
     }
 
     /// Admits a caller whose copies were read; where no user is copied, Clerk is asked.
@@ -64,28 +43,14 @@ impl Account {
         now: Millis,
     ) -> Result<Caller, AccountError> {
         if self.ensurer.mirror {
-            return caller(copies);
+            return Ok(Caller::admitted(copies)?);
         }
         match self.ensurer.copies_from_clerk(copies, session, now).await? {
-            Ok(copies) => caller(copies),
+            Ok(copies) => Ok(Caller::admitted(copies)?),
             Err(Denied { unasked: Some(unasked), .. }) => Err(AccountError::Clerk(unasked)),
             Err(Denied { refusal, .. }) => Err(AccountError::Refused(refusal)),
         }
     }
-}
-
-/// Admits the user, and honours tombstones: a membership is live only with its user and its organization.
-///
-/// # Errors
-///
-/// [`AccountError::Refused`].
-fn caller(copies: PerKind<Option<Item>>) -> Result<Caller, AccountError> {
-    let user = admit(copies.user.as_ref()).map_err(AccountError::Refused)?.clone();
-    let is_live = |item: &Item| !item.is_deleted() && !item.is_placeholder();
-    let organization = copies.organization.filter(|organization| !organization.is_deleted());
-    let membership = copies.membership.filter(is_live);
-    let member = organization.zip(membership).map(|(organization, membership)| Member { organization, membership });
-    Ok(Caller { user, member })
 }
 
 /// The session as if it were active in an organization; of claims about another organization nothing stays.

@@ -3,8 +3,8 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::caller::{Caller, Member};
 use super::{Account, AccountError};
+use crate::core::account::caller::{Caller, Member};
 use crate::core::ensure::admission::admit;
 use crate::core::ensure::decide::claims_lag;
 use crate::core::id::{EntityId, Key, OrganizationId};

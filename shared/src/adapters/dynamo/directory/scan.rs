@@ -14,7 +14,7 @@ use crate::adapters::dynamo::error::StoreError;
 use crate::adapters::dynamo::item;
 use crate::adapters::dynamo::row::Row;
 use crate::adapters::dynamo::row::key_of;
-use crate::core::id::Key;
+use crate::core::id::{EntityId, InstanceId, Key, PerKind};
 use crate::core::mirror::item::{CONSEQUENCES_AT, Item};
 
 /// Rows of one page of a scan.
@@ -87,6 +87,25 @@ impl Directory {
         let mut rows = self.read(std::slice::from_ref(key)).await?;
         if rows.unreadable.is_empty() {
             return Ok(rows.items.remove(key));
+        }
+        Err(StoreError::Unreadable("a row of the Directory".into()))
+    }
+
+    /// Reads the rows of these entities whole, strongly consistent: one request.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; [`StoreError::Unreadable`] if one of them has no valid rank or digest.
+    pub async fn copies(
+        &self,
+        instance: &InstanceId,
+        entities: PerKind<Option<EntityId>>,
+    ) -> Result<PerKind<Option<Item>>, StoreError> {
+        let keys = entities.map(|entity| entity.map(|entity| entity.key(instance)));
+        let wanted: Vec<_> = keys.clone().into_array().into_iter().flatten().collect();
+        let mut rows = self.read(&wanted).await?;
+        if rows.unreadable.is_empty() {
+            return Ok(keys.map(|key| key.and_then(|key| rows.items.remove(&key))));
         }
         Err(StoreError::Unreadable("a row of the Directory".into()))
     }

@@ -1,0 +1,151 @@
+//! The authorizer function: says to API Gateway and AppSync whether a request may reach the application's own APIs, and who
+//! sends it.
+//!
+//! [`settings`] says what the function needs, [`event`] reads events, [`answers`] makes answers. Who may go on is decided in
+//! `services::authorize`. `main.rs` mounts the function on Lambda, the tests call it through [`service`].
+//!
+//! A refusal is an answer. Whatever prevents a decision is an error: then API Gateway answers 500 and remembers nothing.
+
+pub mod answers;
+pub mod event;
+pub mod settings;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use lambda_runtime::tower::Service;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use rollcall::adapters::clerk::session_tokens::TokenRejected;
+use rollcall::adapters::clerk::sessions::{NoSession, Sessions};
+use rollcall::adapters::dynamo::directory::Directory;
+use rollcall::adapters::lambda::function::Function;
+use rollcall::adapters::lambda::{http, metrics};
+use rollcall::core::millis::Millis;
+use rollcall::core::session::claims::{Rejection, Session, Visit};
+use rollcall::services::authorize::{AuthorizeError, Authorizer as Gate};
+use serde_json::Value;
+use tracing::{error, info, warn};
+
+use crate::answers::Answer;
+use crate::event::{Asked, Credentials, Form};
+use crate::settings::Settings;
+
+/// The function's entry in the registry.
+pub const FUNCTION: Function =
+    Function { name: "authorizer", log_target: env!("CARGO_CRATE_NAME"), routes: &[], groups: settings::GROUPS };
+
+/// Short of the ten seconds for which HTTP APIs and AppSync wait.
+const DEADLINE: Duration = Duration::from_secs(9);
+
+/// The error that REST and WebSocket APIs answer with 401. Its text is fixed by API Gateway.
+const UNAUTHORIZED: &str = "Unauthorized";
+
+/// The function, with everything that outlives an invocation.
+#[derive(Debug)]
+pub struct Authorizer {
+    sessions: Sessions,
+    gate: Gate,
+}
+
+impl Authorizer {
+    /// The function over its table.
+    pub fn new(settings: Settings, dynamodb: &Client) -> Authorizer {
+        let directory = Directory::new(dynamodb.clone(), settings.directory);
+        let gate = Gate { directory, instance: settings.instance, mirror: settings.mirror };
+        Authorizer { sessions: settings.sessions, gate }
+    }
+
+    /// Decides about one request at the moment `now`; `invocation` is Lambda's id of the invocation.
+    ///
+    /// # Errors
+    ///
+    /// If nothing can be decided; and the error with which a REST API answers 401, if there is no token.
+    pub async fn handle(&self, event: &Value, invocation: &str, now: Millis) -> Result<Answer, Error> {
+        let Some(asked) = Asked::read(event) else {
+            error!(outcome = "failed", "the event is not one of an authorizer");
+            metrics::failed();
+            return Err("the event is not one of an authorizer".into());
+        };
+        let Asked { form, credentials, request_id } = asked;
+        let request_id = request_id.unwrap_or_else(|| invocation.to_owned());
+        let late = || {
+            metrics::failed();
+            Err("no decision before the deadline".into())
+        };
+        let decision = async { Some(self.decide(form, &credentials, now).await) };
+        http::in_time(&request_id, DEADLINE, decision, None).await.unwrap_or_else(late)
+    }
+
+    async fn decide(&self, form: Form, credentials: &Credentials, now: Millis) -> Result<Answer, Error> {
+        let session = match self.session(credentials, now).await {
+            Ok(session) => session,
+            Err(refused) => return no_session(form, &refused),
+        };
+        let (id, actor) = (&session.user, session.actor.as_deref());
+        match self.gate.authorize(&session, now).await {
+            Ok(context) => {
+                info!(%id, actor, outcome = "complete", "request authorized");
+                Ok(Answer::allow(form, context))
+            }
+            Err(AuthorizeError::Refused(refusal)) => {
+                let problem = refusal.problem();
+                metrics::problem(&problem);
+                warn!(%id, actor, outcome = problem.code, "access denied");
+                Ok(Answer::refuse(form, problem.code))
+            }
+            Err(AuthorizeError::Store(error)) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                error!(%id, actor, outcome = "failed", %error, cause, "the caller cannot be looked up");
+                metrics::failed();
+                Err("the copy of Clerk cannot be read".into())
+            }
+        }
+    }
+
+    async fn session(&self, credentials: &Credentials, now: Millis) -> Result<Session, NoSession> {
+        match credentials {
+            Credentials::Authorization(value) => self.sessions.verify_authorization(value, now).await,
+            Credentials::Headers { headers, is_safe } => {
+                self.sessions.verify_headers(headers, *is_safe, Visit::Call, now).await
+            }
+        }
+    }
+}
+
+/// The answer to a request without a session.
+fn no_session(form: Form, refused: &NoSession) -> Result<Answer, Error> {
+    let problem = refused.problem();
+    let code = problem.code;
+    if let NoSession::Rejected(TokenRejected::KeysUnavailable(cause)) = refused {
+        let cause = cause.as_ref().map(ToString::to_string);
+        error!(outcome = "failed", code, cause, "sessions cannot be verified");
+        metrics::failed();
+        return Err("the signing keys of the Clerk instance cannot be fetched".into());
+    }
+    info!(outcome = "unauthenticated", code, "request rejected");
+    metrics::problem(&problem);
+    let is_missing = matches!(refused, NoSession::Rejected(TokenRejected::Rule(Rejection::Missing)));
+    match form {
+        Form::Policy { knows_unauthorized: true, .. } if is_missing => {
+            metrics::unauthorized_error();
+            Err(UNAUTHORIZED.into())
+        }
+        form => Ok(Answer::refuse(form, code)),
+    }
+}
+
+/// The function as a service for Lambda's events. Each invocation reads `clock` once.
+pub fn service<C>(
+    function: Arc<Authorizer>,
+    clock: C,
+) -> impl Service<LambdaEvent<Value>, Response = Answer, Error = Error, Future: Send> + Clone
+where
+    C: Fn() -> Millis + Clone + Send + 'static,
+{
+    service_fn(move |event: LambdaEvent<Value>| {
+        let (function, now) = (function.clone(), clock());
+        // Boxed: the future contains the SDK's futures and is too large to be moved.
+        async move { Box::pin(function.handle(&event.payload, &event.context.request_id, now)).await }
+    })
+}
