@@ -10,7 +10,7 @@ const JSON: &str = "application/json";
 const PATCH: &str = "application/merge-patch+json";
 
 /// Method, path, headers, body; status and code.
-type Case<'a> = (&'a str, String, &'a [(&'a str, &'a str)], &'a str, u16, &'a str);
+type Row<'a> = (&'a str, String, &'a [(&'a str, &'a str)], &'a str, u16, &'a str);
 
 #[tokio::test]
 async fn bad_input_gets_its_problem_and_writes_nothing() {
@@ -25,7 +25,7 @@ async fn bad_input_gets_its_problem_and_writes_nothing() {
     let large = json!({ "bio": "x".repeat(17_000) }).to_string();
     let huge = json!({ "bio": "x".repeat(70_000) }).to_string();
     let fields = json!((0..120).map(|at| (format!("f{at}"), at.into())).collect::<serde_json::Map<_, _>>()).to_string();
-    let cases: Vec<Case<'_>> = vec![
+    let cases: Vec<Row<'_>> = vec![
         ("GET", "/me".into(), &[("if-none-match", "x")], "", 400, "precondition_malformed"),
         ("GET", "/me/profile".into(), &[("if-none-match", "\"")], "", 400, "precondition_malformed"),
         (
