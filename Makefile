@@ -38,9 +38,9 @@ help:
 	@echo 'make check         what says most in two minutes: format, clippy, unit tests, the core alone'
 	@echo 'make lint          format, clippy, dependencies of core and functions, rustdoc'
 	@echo 'make docs          write docs/configuration.md and docs/openapi.json from the code'
-	@echo 'make template      check template.yaml'
+	@echo 'make template      check template.yaml and docs/openapi.json'
 	@echo 'make checkov       check it for what is insecure, which `make template` does, too'
-	@echo 'make frontend      test the TypeScript client and its examples'
+	@echo 'make frontend      lint docs/openapi.json, test the TypeScript client and its examples'
 	@echo 'make deny          check licences, sources and bans of all dependencies'
 	@echo 'make controls      remove the guard of one invariant after another, and see a test of it fail'
 	@echo 'make bench         measure'
@@ -114,6 +114,7 @@ template: $(VENV)/.installed checkov
 	$(BIN)/sam validate --lint
 	$(BIN)/cfn-lint template.yaml
 	ROLLCALL_VARIABLES=$(CURDIR)/target/variables.json $(BIN)/pytest -q -p no:cacheprovider tests/template
+	$(BIN)/openapi-spec-validator docs/openapi.json
 
 # What is excepted, and why, is in its settings. A template that it cannot read has no faults either, hence the last line.
 checkov: $(CHECKOV)/.installed
@@ -121,11 +122,12 @@ checkov: $(CHECKOV)/.installed
 	$(CHECKOV)/bin/checkov --config-file tests/template/checkov.yaml > $(CHECKOV)/found || { cat $(CHECKOV)/found; exit 1; }
 	grep 'Passed checks: [1-9]' $(CHECKOV)/found
 
-# The client alone, then with the local stack, then the examples in docs/ that use it: checked, and that of React run.
+# The document that the client's types come from, the client alone, then with the local stack, then the examples in docs/
+# that use it: checked, and that of React run.
 frontend: clients/typescript/node_modules/.installed docs/examples/node_modules/.installed
 	@date '+--- %T frontend'
 	$(CARGO) build --locked -q --workspace --bins
-	cd clients/typescript && $(NPM) test && ROLLCALL_BIN=$(abspath $(BUILD))/debug/rollcall $(NPM) run test:e2e
+	cd clients/typescript && $(NPM) run -s lint:openapi && $(NPM) test && ROLLCALL_BIN=$(abspath $(BUILD))/debug/rollcall $(NPM) run test:e2e
 	cd docs/examples && $(NPM) run check && $(NPM) test
 
 %/node_modules/.installed: %/package-lock.json
