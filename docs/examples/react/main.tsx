@@ -1,6 +1,9 @@
-import { ClerkProvider, OrganizationSwitcher, Show, SignInButton, UserButton } from "@clerk/react";
+import { ClerkProvider, OrganizationSwitcher, Show, SignInButton, UserButton, useAuth } from "@clerk/react";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
+import { DeleteAccount } from "./delete-account";
+import { MemberList } from "./member-list";
+import { ProfileForm } from "./profile-form";
 import { RollcallProvider, useCaller } from "./rollcall";
 
 function Welcome() {
@@ -26,6 +29,18 @@ function Welcome() {
   return <p>Welcome!</p>;
 }
 
+function Account() {
+  const { orgId } = useAuth();
+  return (
+    <>
+      <ProfileForm />
+      {/* The list of another organization begins anew. */}
+      {orgId && <MemberList key={orgId} organizationId={orgId} />}
+      <DeleteAccount />
+    </>
+  );
+}
+
 function App() {
   return (
     <>
@@ -41,6 +56,7 @@ function App() {
       <main>
         <Show when="signed-in" fallback={<p>Sign in to begin.</p>}>
           <Welcome />
+          <Account />
         </Show>
       </main>
     </>
