@@ -123,12 +123,12 @@ checkov: $(CHECKOV)/.installed
 	grep 'Passed checks: [1-9]' $(CHECKOV)/found
 
 # The document that the client's types come from, the client alone, then with the local stack, then the examples in docs/
-# that use it: checked, and that of React run.
+# that use it: checked, that of React run, and Clerk's own code with the local stack.
 frontend: clients/typescript/node_modules/.installed docs/examples/node_modules/.installed
 	@date '+--- %T frontend'
 	$(CARGO) build --locked -q --workspace --bins
 	cd clients/typescript && $(NPM) run -s lint:openapi && $(NPM) test && ROLLCALL_BIN=$(abspath $(BUILD))/debug/rollcall $(NPM) run test:e2e
-	cd docs/examples && $(NPM) run check && $(NPM) test
+	cd docs/examples && $(NPM) run check && $(NPM) test && ROLLCALL_BIN=$(abspath $(BUILD))/debug/rollcall $(NPM) run test:stack
 
 %/node_modules/.installed: %/package-lock.json
 	cd $* && $(NPM) ci --no-audit --no-fund --loglevel=error

@@ -27,9 +27,10 @@ export async function start(users: number, settings: Record<string, string> = {}
   }
   const options = "dev --json --memory --port 0 --clerk-port 0 --dynamodb-port 0 --users".split(" ");
   // Of the environment nothing that would change the stack's settings.
+  const env: Partial<NodeJS.ProcessEnv> = { PATH: process.env["PATH"], ...settings };
   const child = spawn(binary, [...options, String(users)], {
     stdio: ["ignore", "pipe", "pipe"],
-    env: { PATH: process.env["PATH"], ...settings },
+    env: env as NodeJS.ProcessEnv,
   });
   let log = "";
   child.stderr.setEncoding("utf8").on("data", (part: string) => (log = (log + part).slice(-4000)));
