@@ -28,7 +28,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 ARCHITECTURES := arm64 x86_64
 MACHINE       := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 
-.PHONY: help dev test controls check lint format clippy core links rustdoc docs template checkov frontend rust deny bench bench-reconcile bench-purges bench-capped build
+.PHONY: help dev test controls check lint format clippy core links rustdoc docs template checkov frontend browser rust deny bench bench-reconcile bench-purges bench-capped build
 .PHONY: build-arm64 build-x86_64 cloud cloud-test
 .NOTPARALLEL:
 
@@ -41,6 +41,7 @@ help:
 	@echo 'make template      check template.yaml and docs/openapi.json'
 	@echo 'make checkov       check it for what is insecure, which `make template` does, too'
 	@echo 'make frontend      lint docs/openapi.json, test the TypeScript client and its examples'
+	@echo 'make browser       drive the React example in Chromium, against the local stack'
 	@echo 'make deny          check licences, sources and bans of all dependencies'
 	@echo 'make controls      remove the guard of one invariant after another, and see a test of it fail'
 	@echo 'make bench         measure'
@@ -129,6 +130,13 @@ frontend: clients/typescript/node_modules/.installed docs/examples/node_modules/
 	$(CARGO) build --locked -q --workspace --bins
 	cd clients/typescript && $(NPM) run -s lint:openapi && $(NPM) test && ROLLCALL_BIN=$(abspath $(BUILD))/debug/rollcall $(NPM) run test:e2e
 	cd docs/examples && $(NPM) run check && $(NPM) test && ROLLCALL_BIN=$(abspath $(BUILD))/debug/rollcall $(NPM) run test:stack
+
+# Not a part of `make test`, as it needs a Chromium: Debian's package chromium, or the path of another in CHROMIUM.
+browser: clients/typescript/node_modules/.installed docs/examples/node_modules/.installed docs/examples/test/browser/node_modules/.installed
+	@date '+--- %T browser'
+	$(CARGO) build --locked -q --workspace --bins
+	cd clients/typescript && $(NPM) run -s build && $(NPM) run -s build:test
+	cd docs/examples/test/browser && ROLLCALL_BIN=$(abspath $(BUILD))/debug/rollcall $(NPM) test
 
 %/node_modules/.installed: %/package-lock.json
 	cd $* && $(NPM) ci --no-audit --no-fund --loglevel=error

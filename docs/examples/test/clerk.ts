@@ -31,8 +31,8 @@ interface Session {
 export class SignedIn {
   readonly loaded = true;
   readonly version = "test";
-  readonly user = { id: "user_1" };
-  readonly organization = null;
+  readonly user: { id: string; organizationMemberships: object[] } = { id: "user_1", organizationMemberships: [] };
+  readonly organization: { id: string } | null;
   readonly client = { sessions: [] };
   session: Session | null = null;
   /** How often a token was asked for. */
@@ -43,7 +43,11 @@ export class SignedIn {
   __internal_lastEmittedResources: object = {};
   #listeners = new Set<(resources: object) => void>();
 
-  constructor(tokens: Tokens) {
+  /** With an active organization, if one is given. */
+  constructor(tokens: Tokens, organization?: string) {
+    this.organization = organization === undefined ? null : { id: organization };
+    const membership = { organization: this.organization, role: "org:member", permissions: [] };
+    if (organization !== undefined) this.user.organizationMemberships.push(membership);
     this.begin("sess_1", tokens);
   }
 
