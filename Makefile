@@ -37,7 +37,7 @@ help:
 	@echo 'make test          run every test that needs no cloud'
 	@echo 'make check         what says most in two minutes: format, clippy, unit tests, the core alone'
 	@echo 'make lint          format, clippy, dependencies of core and functions, rustdoc'
-	@echo 'make docs          write docs/configuration.md and docs/openapi.json from the code'
+	@echo 'make docs          write docs/configuration.md, docs/openapi.json and the types of the client from the code'
 	@echo 'make template      check template.yaml and docs/openapi.json'
 	@echo 'make checkov       check it for what is insecure, which `make template` does, too'
 	@echo 'make frontend      lint docs/openapi.json, test the TypeScript client and its examples'
@@ -100,11 +100,12 @@ rustdoc:
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --workspace --no-deps -q
 
 # A test of the cli fails while the page is another one.
-docs:
+docs: clients/typescript/node_modules/.installed
 	$(CARGO) build --locked -q --workspace --bins
 	$(BUILD)/debug/rollcall settings --markdown > target/configuration.md
 	mv target/configuration.md docs/configuration.md
 	ROLLCALL_WRITE_OPENAPI=1 $(CARGO) test --locked -q --workspace --test it -- account::openapi
+	cd clients/typescript && $(NPM) run -s openapi
 
 # The list of variables comes from the code. It is built with the whole workspace, because a build of one package
 # chooses other features of its dependencies and compiles most of them again.
