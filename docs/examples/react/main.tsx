@@ -1,4 +1,4 @@
-import { ClerkProvider, OrganizationSwitcher, Show, SignInButton, UserButton, useAuth } from "@clerk/react";
+import { ClerkProvider, OrganizationSwitcher, Show, SignInButton, UserButton } from "@clerk/react";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { DeleteAccount } from "./delete-account";
@@ -30,12 +30,15 @@ function Welcome() {
 }
 
 function Account() {
-  const { orgId } = useAuth();
+  const caller = useCaller();
+  // The calls of these parts are about a stored user. Of a new one that is so once Rollcall has answered.
+  if (!caller?.ok) return null;
+  const id = caller.membership?.organization_id;
   return (
     <>
       <ProfileForm />
       {/* The list of another organization begins anew. */}
-      {orgId && <MemberList key={orgId} organizationId={orgId} />}
+      {id && <MemberList key={id} organizationId={id} />}
       <DeleteAccount />
     </>
   );

@@ -63,7 +63,8 @@ async function user(name) {
   return (await clerk(stack, "POST", "/v1/users", given)).id;
 }
 
-const minted = (minutes = 0) => token(stack, ada, { claims: { azp: origin, fva: [minutes, -1] } });
+const minted = (minutes = 0) =>
+  token(stack, ada, { organization_id: organization, claims: { azp: origin, fva: [minutes, -1] } });
 
 /** The same user in another place, such as a second window. */
 const elsewhere = () => createRollcall({ api: stack.api, getToken: () => minted(), timeoutMs: 15_000 });
@@ -116,7 +117,7 @@ const save = () => page.getByRole("button", { name: "Save" }).click();
 const says = (text) => page.getByText(text).first().waitFor();
 
 test("the page knows who is there", async () => {
-  await says("Welcome, Ada Example! You are at level 3");
+  await says("Welcome, Ada Example! You are at level 3 of Acme.");
   assert.deepEqual(complaints.splice(0), []);
 });
 
