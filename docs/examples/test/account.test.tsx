@@ -47,8 +47,8 @@ function answer(request: IncomingMessage, body: string, response: ServerResponse
       return void json(200, record);
     case "GET /organizations/org_1/members": {
       const page = Number(url.searchParams.get("cursor") ?? 1);
-      const member = { user: { id: `id-${page}`, clerk_user_id: `user_${page}`, name: `Member ${page}` }, role: "org:member" };
-      return void json(200, { members: [member], next_cursor: page < 3 ? String(page + 1) : null });
+      const user = { id: `id-${page}`, clerk_user_id: `user_${page}`, name: `Member ${page}` };
+      return void json(200, { members: [{ user, role: "org:member" }], next_cursor: page < 3 ? String(page + 1) : null });
     }
     case "DELETE /me":
       if (request.headers.authorization === `Bearer ${FRESH}`) return void json(202, { outcome: "accepted" });

@@ -64,7 +64,8 @@ async function open(t: TestContext, tokens: Tokens, script: Answer[]): Promise<P
 }
 
 async function shows(page: Page, text: string): Promise<void> {
-  await until(() => page.text() === text, () => `the page shows "${page.text()}", not "${text}"; ${arrived.length} calls arrived`);
+  const seen = () => `the page shows "${page.text()}", not "${text}"; ${arrived.length} calls arrived`;
+  await until(() => page.text() === text, seen);
 }
 
 // https://github.com/clerk/javascript/issues/2266
