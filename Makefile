@@ -28,7 +28,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 ARCHITECTURES := arm64 x86_64
 MACHINE       := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 
-.PHONY: help dev test controls check lint format clippy core links rustdoc docs template checkov frontend rust deny bench bench-reconcile bench-purges bench-capped build
+.PHONY: help dev test controls check lint format clippy core links rustdoc docs template checkov frontend browser rust deny bench bench-reconcile bench-purges bench-capped build
 .PHONY: build-arm64 build-x86_64 cloud cloud-test
 .NOTPARALLEL:
 
@@ -37,10 +37,11 @@ help:
 	@echo 'make test          run every test that needs no cloud'
 	@echo 'make check         the checks that find most errors, in two minutes: format, clippy, unit tests, the core alone'
 	@echo 'make lint          format, clippy, dependencies of core and functions, rustdoc'
-	@echo 'make docs          write docs/configuration.md and docs/openapi.json from the code'
-	@echo 'make template      check template.yaml'
+	@echo 'make docs          write docs/configuration.md, docs/openapi.json and the types of the client from the code'
+	@echo 'make template      check template.yaml and docs/openapi.json'
 	@echo 'make checkov       check it for what is insecure, which `make template` does, too'
-	@echo 'make frontend      test the TypeScript client and its examples'
+	@echo 'make frontend      lint docs/openapi.json, test the TypeScript client and its examples'
+	@echo 'make browser       drive the React example in Chromium, against the local stack'
 	@echo 'make deny          check licences, sources and bans of all dependencies'
 	@echo 'make controls      switch off the check of one invariant after another, and expect that a test of it fails'
 	@echo 'make bench         measure'
@@ -99,11 +100,12 @@ rustdoc:
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --workspace --no-deps -q
 
 # A test of the cli fails while the page is another one.
-docs:
+docs: clients/typescript/node_modules/.installed
 	$(CARGO) build --locked -q --workspace --bins
 	$(BUILD)/debug/rollcall settings --markdown > target/configuration.md
 	mv target/configuration.md docs/configuration.md
 	ROLLCALL_WRITE_OPENAPI=1 $(CARGO) test --locked -q --workspace --test it -- account::openapi
+	cd clients/typescript && $(NPM) run -s openapi
 
 # The list of variables comes from the code. It is built with the whole workspace, because a build of one package
 # chooses other features of its dependencies and compiles most of them again.
@@ -114,6 +116,7 @@ template: $(VENV)/.installed checkov
 	$(BIN)/sam validate --lint
 	$(BIN)/cfn-lint template.yaml
 	ROLLCALL_VARIABLES=$(CURDIR)/target/variables.json $(BIN)/pytest -q -p no:cacheprovider tests/template
+	$(BIN)/openapi-spec-validator docs/openapi.json
 
 # What is excepted, and why, is in its settings. A template that it cannot read has no faults either, hence the last line.
 checkov: $(CHECKOV)/.installed
@@ -121,12 +124,20 @@ checkov: $(CHECKOV)/.installed
 	$(CHECKOV)/bin/checkov --config-file tests/template/checkov.yaml > $(CHECKOV)/found || { cat $(CHECKOV)/found; exit 1; }
 	grep 'Passed checks: [1-9]' $(CHECKOV)/found
 
-# The client alone, then with the local stack, then the examples in docs/ that use it: checked, and that of React run.
+# The document that the client's types come from, the client alone, then with the local stack, then the examples in docs/
+# that use it: checked, that of React run, and Clerk's own code with the local stack.
 frontend: clients/typescript/node_modules/.installed docs/examples/node_modules/.installed
 	@date '+--- %T frontend'
 	$(CARGO) build --locked -q --workspace --bins
-	cd clients/typescript && $(NPM) test && ROLLCALL_BIN=$(abspath $(BUILD))/debug/rollcall $(NPM) run test:e2e
-	cd docs/examples && $(NPM) run check && $(NPM) test
+	cd clients/typescript && $(NPM) run -s lint:openapi && $(NPM) test && ROLLCALL_BIN=$(abspath $(BUILD))/debug/rollcall $(NPM) run test:e2e
+	cd docs/examples && $(NPM) run check && $(NPM) test && ROLLCALL_BIN=$(abspath $(BUILD))/debug/rollcall $(NPM) run test:stack
+
+# Not a part of `make test`, as it needs a Chromium: Debian's package chromium, or the path of another in CHROMIUM.
+browser: clients/typescript/node_modules/.installed docs/examples/node_modules/.installed docs/examples/test/browser/node_modules/.installed
+	@date '+--- %T browser'
+	$(CARGO) build --locked -q --workspace --bins
+	cd clients/typescript && $(NPM) run -s build && $(NPM) run -s build:test
+	cd docs/examples/test/browser && ROLLCALL_BIN=$(abspath $(BUILD))/debug/rollcall $(NPM) test
 
 %/node_modules/.installed: %/package-lock.json
 	cd $* && $(NPM) ci --no-audit --no-fund --loglevel=error

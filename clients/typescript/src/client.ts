@@ -1,4 +1,5 @@
-// The two calls. Values are imported from nowhere, so that this file and `contract.ts` can be copied into any project.
+// `ensureProfile` and `/sync`, and how a request is sent. Values are imported from nowhere, so that this file and
+// `contract.ts` can be copied into any project.
 
 import type { Ensured, Fields, Problem } from "./contract.js";
 
@@ -56,71 +57,115 @@ export type EnsureResult<Own extends object = Fields, MembershipOwn extends obje
 export function ensureProfile<Own extends object = Fields, MembershipOwn extends object = Fields>(
   options: EnsureOptions,
 ): Promise<EnsureResult<Own, MembershipOwn>> {
-  const { timeoutMs = DEFAULT_TIMEOUT_MS, signal } = options;
+  const sent = () => ({ method: "POST", path: "/profiles/ensure" });
+  return inTime(options, (progress) =>
+    ask<EnsureResult<Own, MembershipOwn>>(options, sent, progress, (response, text) => {
+      if (!response.ok) return refused(response, text);
+      const body = parse(text);
+      return isEnsured<Own, MembershipOwn>(body) ? { ...body, ok: true } : unreadable(response, body);
+    }),
+  );
+}
+
+/** A call that has no answer. */
+export interface Unanswered {
+  ok: false;
+  reason: Exclude<EnsureReason, "refused" | "unreadable">;
+  cause?: string;
+}
+
+/** What a call is at, what ends it, and the token that its errors may quote. */
+export interface Progress {
+  step: "getToken" | "the request" | "the answer";
+  token?: string;
+  readonly signal: AbortSignal;
+}
+
+/** What `work` says, or that it took too long, or that the caller's signal has ended it: whatever comes first. */
+export function inTime<Result>(
+  { timeoutMs = DEFAULT_TIMEOUT_MS, signal }: Pick<EnsureOptions, "timeoutMs" | "signal">,
+  work: (progress: Progress) => Promise<Result>,
+): Promise<Result | Unanswered> {
   const request = new AbortController();
-  const progress: Progress = { step: "getToken" };
+  const progress: Progress = { step: "getToken", signal: request.signal };
   // Not left to `fetch` and its signal: neither a token that never comes nor a `fetch` that ignores the signal may hold
   // up the page.
   return new Promise((resolve) => {
-    const end = (result: EnsureResult<Own, MembershipOwn>) => {
+    const end = (result: Result | Unanswered) => {
       clearTimeout(timer);
       signal?.removeEventListener("abort", giveUp);
       resolve(result);
       request.abort();
     };
-    const giveUp = () => end(failure("aborted"));
-    const late = () => end({ ...failure("timeout"), cause: `${progress.step} took longer than ${timeoutMs} ms` });
+    const giveUp = () => end({ ok: false, reason: "aborted" });
+    const late = () =>
+      end({ ok: false, reason: "timeout", cause: `${progress.step} took longer than ${timeoutMs} ms` });
     const timer = setTimeout(late, timeoutMs);
     if (signal?.aborted) {
       giveUp();
     } else {
       signal?.addEventListener("abort", giveUp);
-      void call<Own, MembershipOwn>(options, request.signal, progress).then(end);
+      void work(progress).then(end);
     }
   });
 }
 
-/** What a call is at, and the token that its errors may quote. */
-interface Progress {
-  step: "getToken" | "the request" | "the answer";
-  token?: string;
+/** What a call sends, beside the token. */
+export interface Sent {
+  method: string;
+  /** The route, with the query. */
+  path: string;
+  headers?: Record<string, string>;
+  body?: string;
 }
 
-/** One request. Never rejects; whether anybody still waits for it is the caller's business. */
-async function call<Own extends object, MembershipOwn extends object>(
-  { api, getToken, fetch = globalThis.fetch }: EnsureOptions,
-  signal: AbortSignal,
+/** Who asks, and where. */
+export interface Asker extends Pick<EnsureOptions, "api" | "fetch"> {
+  /** Clerk's `getToken`. `template` is never sent; it is what the options have in common in browsers and on servers. */
+  getToken: (options?: { skipCache?: boolean; template?: string }) => Promise<string | null>;
+}
+
+/**
+ * One request: `sent` says of what, and `read` what the answer means. Never rejects; whether anybody still waits for it
+ * is the caller's business. Only a `fresh` one has a token that Clerk makes anew.
+ */
+export async function ask<Result>(
+  { api, getToken, fetch = globalThis.fetch }: Asker,
+  sent: () => Sent,
   progress: Progress,
-): Promise<EnsureResult<Own, MembershipOwn>> {
+  read: (response: Response, text: string) => Result,
+  fresh = false,
+): Promise<Result | Unanswered> {
   try {
-    const token = await getToken();
-    if (!token) return failure("signed_out");
+    progress.step = "getToken";
+    const token = await (fresh ? getToken({ skipCache: true }) : getToken());
+    if (!token) return { ok: false, reason: "signed_out" };
     progress.token = token;
     progress.step = "the request";
+    const { method, path, headers, body } = sent();
     // If nobody waits any more, `signal` says so, and nothing is sent.
-    const response = await uncached(fetch, route(api, "/profiles/ensure"), {
-      method: "POST",
-      headers: { authorization: `Bearer ${token}` },
+    const response = await uncached(fetch, route(api, path), {
+      method,
+      headers: { ...headers, authorization: `Bearer ${token}` },
+      ...(body !== undefined && { body }),
       // The token says who calls. A cookie would only make the answer depend on the page's site.
       credentials: "omit",
       // The API never redirects, and the token is for nobody else.
       redirect: "manual",
-      signal,
+      signal: progress.signal,
     });
     progress.step = "the answer";
-    if (!response.ok) return refused(response, await response.text().catch(() => ""));
-    const body = parse(await response.text());
-    if (isEnsured<Own, MembershipOwn>(body)) return { ...body, ok: true };
-    const cause = body === undefined ? "the answer is not JSON" : "the answer is JSON, but not Rollcall's";
-    return { ...failure("unreadable", response.status), cause };
+    // The status of an error counts, even if its body breaks off.
+    const text = await (response.ok ? response.text() : response.text().catch(() => ""));
+    return read(response, text);
   } catch (error) {
-    return { ...failure("network"), cause: `${progress.step}: ${told(error, progress.token)}` };
+    return { ok: false, reason: "network", cause: `${progress.step}: ${told(error, progress.token)}` };
   }
 }
 
 /**
  * A request that no cache answers. Cloudflare Workers throw at the option itself if their compatibility date is before
- * 2024-11-11, and cache no POST anyway: there it goes without. Nothing has been sent when they throw.
+ * 2024-11-11, and cache nothing with a token anyway: there it goes without. Nothing has been sent when they throw.
  */
 async function uncached(fetch: typeof globalThis.fetch, url: string, init: RequestInit): Promise<Response> {
   try {
@@ -166,7 +211,7 @@ const LONGEST_WAIT_MS = 60_000;
  * would fail in the same way. Clerk may have no token yet in the first moment of a session (`signed_out`): stop asking
  * when the session is over.
  */
-export function retryIn(result: EnsureResult<object, object>, attempts: number): number | null {
+export function retryIn(result: { ok: true } | EnsureFailure, attempts: number): number | null {
   if (result.ok) return null;
   const { reason, status = 0, problem, retry_after = 0 } = result;
   const later =
@@ -181,22 +226,27 @@ export function retryIn(result: EnsureResult<object, object>, attempts: number):
   return Math.max(wait, retry_after * 1000);
 }
 
-function failure(reason: EnsureReason, status?: number): EnsureFailure {
-  return { ok: false, reason, ...(status !== undefined && { status }) };
-}
-
-function refused(response: Response, text: string): EnsureFailure {
+/** An error of HTTP, with the problem if Rollcall sent it. */
+export function refused(response: Response, text: string): EnsureFailure {
   const body = parse(text);
   // A date, which the standard allows, too, is not a number of seconds and is left out.
   const seconds = Number(response.headers.get("retry-after") || NaN);
   return {
-    ...failure("refused", response.status),
+    ok: false,
+    reason: "refused",
+    status: response.status,
     ...(isProblem(body) && { problem: body }),
     ...(seconds >= 0 && { retry_after: seconds }),
   };
 }
 
-function parse(text: string): unknown {
+/** A success that is not Rollcall's. */
+export function unreadable(response: Response, body: unknown): EnsureFailure {
+  const cause = body === undefined ? "the answer is not JSON" : "the answer is JSON, but not Rollcall's";
+  return { ok: false, reason: "unreadable", status: response.status, cause };
+}
+
+export function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
@@ -230,11 +280,11 @@ function isProblem(body: unknown): body is Problem {
   );
 }
 
-function hasTexts<Name extends string>(value: unknown, ...names: Name[]): value is Record<Name, string> {
+export function hasTexts<Name extends string>(value: unknown, ...names: Name[]): value is Record<Name, string> {
   return isObject(value) && names.every((name) => typeof value[name] === "string");
 }
 
-function isObject(value: unknown): value is Partial<Record<string, unknown>> {
+export function isObject(value: unknown): value is Partial<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 

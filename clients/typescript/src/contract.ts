@@ -124,4 +124,6 @@ export interface Problem {
   request_id: string;
   /** Whom to ask, where only an operator can help. */
   support?: string;
+  /** Which part of the request's body is meant: a JSON pointer, such as `/address/city`. */
+  pointer?: string;
 }

@@ -50,3 +50,18 @@ export function problem(status: number, code: string) {
     request_id: "1b0a74d1e659ff26",
   };
 }
+
+export const ME = {
+  user: USER,
+  organizations: [{ organization: ENSURED.organization, membership: ENSURED.membership }],
+  active_organization_id: "org_1",
+  needs_sync: false,
+  actor: null,
+};
+
+export const RECORD = { user_id: USER.id, created_at: 1795253229798, profile_version: 1, bio: "Hello" };
+
+export const PAGE = {
+  members: [{ user: { id: USER.id, clerk_user_id: USER.clerk_user_id, name: USER.name }, role: "org:admin", since: 1 }],
+  next_cursor: null,
+};

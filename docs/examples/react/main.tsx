@@ -1,6 +1,9 @@
 import { ClerkProvider, OrganizationSwitcher, Show, SignInButton, UserButton } from "@clerk/react";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
+import { DeleteAccount } from "./delete-account";
+import { MemberList } from "./member-list";
+import { ProfileForm } from "./profile-form";
 import { RollcallProvider, useCaller } from "./rollcall";
 
 function Welcome() {
@@ -26,6 +29,21 @@ function Welcome() {
   return <p>Welcome!</p>;
 }
 
+function Account() {
+  const caller = useCaller();
+  // The calls of these parts are about a stored user. Of a new one that is so once Rollcall has answered.
+  if (!caller?.ok) return null;
+  const id = caller.membership?.organization_id;
+  return (
+    <>
+      <ProfileForm />
+      {/* The list of another organization begins anew. */}
+      {id && <MemberList key={id} organizationId={id} />}
+      <DeleteAccount />
+    </>
+  );
+}
+
 function App() {
   return (
     <>
@@ -41,6 +59,7 @@ function App() {
       <main>
         <Show when="signed-in" fallback={<p>Sign in to begin.</p>}>
           <Welcome />
+          <Account />
         </Show>
       </main>
     </>

@@ -1,9 +1,13 @@
 import { useAuth } from "@clerk/react";
-import { createContext, useContext, useEffect, useState, type ReactNode } from "react";
-import { dueSyncUrl, ensureProfile, retryIn, type EnsureResult } from "rollcall-client";
+import { createContext, useContext, useEffect, useMemo, useState, type ReactNode } from "react";
+import { createRollcall, dueSyncUrl, ensureProfile, retryIn } from "rollcall-client";
+import type { EnsureResult, Failure, Rollcall } from "rollcall-client";
 
-/** The fields that your application keeps in the two records, as in PROFILE_DEFAULTS and MEMBERSHIP_PROFILE_DEFAULTS. */
-type Own = { level: number };
+/**
+ * The fields that your application keeps in the two records: those of PROFILE_DEFAULTS and MEMBERSHIP_PROFILE_DEFAULTS,
+ * and those that users may write, by PROFILE_WRITABLE.
+ */
+type Own = { level: number; bio?: string; city?: string };
 type MembershipOwn = { seat: string };
 
 export type Caller = EnsureResult<Own, MembershipOwn>;
@@ -15,6 +19,17 @@ const CallerContext = createContext<Caller | null>(null);
 /** What Rollcall says of the signed-in user in the active organization; null before it has said anything. */
 export function useCaller(): Caller | null {
   return useContext(CallerContext);
+}
+
+/** All calls of the signed-in user. */
+export function useRollcall(): Rollcall<Own, MembershipOwn> {
+  const { getToken } = useAuth();
+  return useMemo(() => createRollcall<Own, MembershipOwn>({ api, getToken }), [getToken]);
+}
+
+/** What to tell the user about a call that failed. */
+export function explain({ problem }: Failure): string {
+  return problem ? `${problem.detail} ${problem.support ?? ""}` : "That did not work. Try again in a moment.";
 }
 
 /**

@@ -6,22 +6,33 @@ import type { ComponentProps } from "react";
 
 type Given = NonNullable<ComponentProps<typeof ClerkProvider>["Clerk"]>;
 
-/** What a session's `getToken` answers, call by call; the last answer stays. */
-export type Tokens = (string | null)[];
+/** What a session's `getToken` answers, call by call; the last answer stays. Or what makes a token. */
+export type Tokens = (string | null)[] | ((options?: TokenOptions) => Promise<string | null>);
+
+interface TokenOptions {
+  skipCache?: boolean;
+}
+
+/** What Clerk's dialog is opened with. */
+interface Reverification {
+  level?: string;
+  afterVerification: () => void;
+  afterVerificationCancelled: () => void;
+}
 
 interface Session {
   id: string;
   status: "active";
   user: object;
   lastActiveToken: { jwt: { claims: object } };
-  getToken: () => Promise<string | null>;
+  getToken: (options?: TokenOptions) => Promise<string | null>;
 }
 
 export class SignedIn {
   readonly loaded = true;
   readonly version = "test";
-  readonly user = { id: "user_1" };
-  readonly organization = null;
+  readonly user: { id: string; organizationMemberships: object[] } = { id: "user_1", organizationMemberships: [] };
+  readonly organization: { id: string } | null;
   readonly client = { sessions: [] };
   session: Session | null = null;
   /** How often a token was asked for. */
@@ -32,15 +43,20 @@ export class SignedIn {
   __internal_lastEmittedResources: object = {};
   #listeners = new Set<(resources: object) => void>();
 
-  constructor(tokens: Tokens) {
+  /** With an active organization, if one is given. */
+  constructor(tokens: Tokens, organization?: string) {
+    this.organization = organization === undefined ? null : { id: organization };
+    const membership = { organization: this.organization, role: "org:member", permissions: [] };
+    if (organization !== undefined) this.user.organizationMemberships.push(membership);
     this.begin("sess_1", tokens);
   }
 
   /** Another session begins in the place of the one before. */
   begin(id: string, tokens: Tokens): void {
-    const left = [...tokens];
-    const getToken = async () => {
+    const left = typeof tokens === "function" ? [] : [...tokens];
+    const getToken = async (options?: TokenOptions) => {
       this.asked += 1;
+      if (typeof tokens === "function") return tokens(options);
       return (left.length > 1 ? left.shift() : left[0]) ?? null;
     };
     const lastActiveToken = { jwt: { claims: { sid: id } } };
@@ -60,6 +76,13 @@ export class SignedIn {
     this.#tell();
   }
 
+  /** Clerk's dialog, as the user answers it: verified, or closed. */
+  verifies: (asked: Reverification) => boolean = () => true;
+
+  readonly __internal_openReverification = (asked: Reverification): void => {
+    if (this.verifies(asked)) asked.afterVerification();
+    else asked.afterVerificationCancelled();
+  };
 
   /** As the provider takes it. */
   given(): Given {

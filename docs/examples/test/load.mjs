@@ -10,6 +10,12 @@ const compilerOptions = {
   jsx: ts.JsxEmit.ReactJSX,
 };
 
+/** Called by Node.js for each import. An example names its own files without their ending, as bundlers let it. */
+export async function resolve(name, context, next) {
+  if (!name.startsWith("./") || /\.\w+$/.test(name)) return next(name, context);
+  return next(`${name}.tsx`, context).catch(() => next(`${name}.ts`, context));
+}
+
 /** Called by Node.js for each module. */
 export async function load(url, context, next) {
   if (!/\.tsx?$/.test(url)) return next(url, context);

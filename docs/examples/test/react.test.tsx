@@ -7,10 +7,8 @@ import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, before, test, type TestContext } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { ClerkProvider } from "@clerk/react";
-import { Window } from "happy-dom";
-import { StrictMode, type ComponentProps } from "react";
 import { SignedIn, type Tokens } from "./clerk.ts";
+import { browser, show, until, type Page } from "./page.tsx";
 
 const ADA = {
   user: { id: "2d649aef-b94e-5d5a-889a-5ec91f4a5faa", clerk_user_id: "user_1", name: "Ada Example", role: "user" },
@@ -45,12 +43,7 @@ const server = createServer((request, response) => {
 before(async () => {
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
-  // The example reads it when it is loaded.
-  process.env["VITE_ROLLCALL_API"] = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const window = new Window({ url: "http://localhost:5173/" });
-  // `fetch` stays that of Node.js.
-  Object.assign(globalThis, { window, document: window.document });
-  Object.defineProperty(globalThis, "localStorage", { value: window.localStorage, configurable: true });
+  browser(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
 });
 
 after(() => {
@@ -58,55 +51,21 @@ after(() => {
   server.closeAllConnections();
 });
 
-interface Page {
-  clerk: SignedIn;
-  /** What the page shows. */
-  text: () => string;
-  leave: () => void;
-}
-
 /** A page with the provider and a component that shows what it says. */
 async function open(t: TestContext, tokens: Tokens, script: Answer[]): Promise<Page> {
   answers = [...script];
   arrived = [];
-  const { createRoot } = await import("react-dom/client");
-  const { RollcallProvider, useCaller } = await import("../react/rollcall.tsx");
+  const { useCaller } = await import("../react/rollcall.tsx");
   function Shown() {
     const caller = useCaller();
     return <p>{caller === null ? "nothing yet" : caller.ok ? caller.user.name : caller.reason}</p>;
   }
-  const clerk = new SignedIn(tokens);
-  const root = document.body.appendChild(document.createElement("div"));
-  const page = createRoot(root);
-  // Without a script from Clerk's servers.
-  const options = {
-    publishableKey: `pk_test_${Buffer.from("clerk.example.com$").toString("base64")}`,
-    Clerk: clerk.given(),
-    experimental: { runtimeEnvironment: "headless" },
-  } as ComponentProps<typeof ClerkProvider>;
-  page.render(
-    <StrictMode>
-      <ClerkProvider {...options}>
-        <RollcallProvider>
-          <Shown />
-        </RollcallProvider>
-      </ClerkProvider>
-    </StrictMode>,
-  );
-  let left = false;
-  const leave = () => {
-    if (!left) page.unmount();
-    left = true;
-  };
-  t.after(leave);
-  return { clerk, text: () => root.textContent ?? "", leave };
+  return show(t, new SignedIn(tokens), <Shown />);
 }
 
 async function shows(page: Page, text: string): Promise<void> {
-  for (let waited = 0; page.text() !== text; waited += 20) {
-    assert.ok(waited < 8000, `the page shows "${page.text()}", not "${text}"; ${arrived.length} calls arrived`);
-    await pause(20);
-  }
+  const seen = () => `the page shows "${page.text()}", not "${text}"; ${arrived.length} calls arrived`;
+  await until(() => page.text() === text, seen);
 }
 
 // https://github.com/clerk/javascript/issues/2266
@@ -140,10 +99,7 @@ test("whoever is turned away is asked for no more, and who is deleted is signed 
   page.leave();
   const gone = await open(t, ["a-token"], [problem(410, "user_deleted")]);
   await shows(gone, "nothing yet");
-  for (let waited = 0; gone.clerk.signedOut === 0; waited += 20) {
-    assert.ok(waited < 3000, "nobody was signed out");
-    await pause(20);
-  }
+  await until(() => gone.clerk.signedOut > 0, () => "nobody was signed out");
 });
 
 test("nobody asks for a page that is gone, or for a session that is over", async (t) => {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { dueSyncUrl, ensureProfile, syncUrl } from "rollcall-client";
-import { clerk, start, type Stack } from "./stack.js";
+import { clerk, start, token, type Stack } from "./stack.js";
 
 interface Member {
   user: string;
@@ -12,11 +12,6 @@ interface Member {
 
 /** Longer than the default, as the binary may be a debug build on a busy machine. */
 const timeoutMs = 15_000;
-
-async function token(stack: Stack, user: string, more: Record<string, unknown> = {}): Promise<string> {
-  const { jwt } = (await clerk(stack, "POST", "/_emulator/tokens", { user_id: user, ...more })) as { jwt: string };
-  return jwt;
-}
 
 /** Somebody who is in an organization. */
 async function member(stack: Stack): Promise<Member> {

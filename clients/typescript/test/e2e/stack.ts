@@ -16,7 +16,8 @@ export interface Stack {
   stop: () => Promise<number | null>;
 }
 
-export async function start(users: number): Promise<Stack> {
+/** With sample users, and with settings of the functions, such as `{ ACCOUNT_DELETION: "on" }`. */
+export async function start(users: number, settings: Record<string, string> = {}): Promise<Stack> {
   const binary = process.env["ROLLCALL_BIN"];
   if (!binary) {
     throw new Error(
@@ -26,9 +27,10 @@ export async function start(users: number): Promise<Stack> {
   }
   const options = "dev --json --memory --port 0 --clerk-port 0 --dynamodb-port 0 --users".split(" ");
   // Of the environment nothing that would change the stack's settings.
+  const env: Partial<NodeJS.ProcessEnv> = { PATH: process.env["PATH"], ...settings };
   const child = spawn(binary, [...options, String(users)], {
     stdio: ["ignore", "pipe", "pipe"],
-    env: { PATH: process.env["PATH"] },
+    env: env as NodeJS.ProcessEnv,
   });
   let log = "";
   child.stderr.setEncoding("utf8").on("data", (part: string) => (log = (log + part).slice(-4000)));
@@ -57,6 +59,12 @@ export async function start(users: number): Promise<Stack> {
     if (child.exitCode === null && child.pid !== undefined) await stop();
     throw error;
   }
+}
+
+/** A session token of a user, with anything else that the emulator can put into one. */
+export async function token(stack: Stack, user: string, more: Record<string, unknown> = {}): Promise<string> {
+  const { jwt } = (await clerk(stack, "POST", "/_emulator/tokens", { user_id: user, ...more })) as { jwt: string };
+  return jwt;
 }
 
 /** Asks the emulated Clerk, and expects a success. */

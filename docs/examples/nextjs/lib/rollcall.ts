@@ -1,10 +1,13 @@
 import "server-only";
 import { auth } from "@clerk/nextjs/server";
 import { cache } from "react";
-import { ensureProfile, type EnsureResult } from "rollcall-client";
+import { createRollcall, ensureProfile, type EnsureResult, type Rollcall } from "rollcall-client";
 
-/** The fields that your application keeps in the two records, as in PROFILE_DEFAULTS and MEMBERSHIP_PROFILE_DEFAULTS. */
-type Own = { level: number };
+/**
+ * The fields that your application keeps in the two records: those of PROFILE_DEFAULTS and MEMBERSHIP_PROFILE_DEFAULTS,
+ * and those that users may write, by PROFILE_WRITABLE.
+ */
+type Own = { level: number; bio?: string; city?: string };
 type MembershipOwn = { seat: string };
 
 export type Caller = EnsureResult<Own, MembershipOwn>;
@@ -20,3 +23,9 @@ export const currentCaller = cache(async (): Promise<Caller> => {
   // Less time than in a browser: until it is over, the answer is not complete, although the page shows already.
   return ensureProfile({ api: process.env.NEXT_PUBLIC_ROLLCALL_API, getToken, timeoutMs: 1000 });
 });
+
+/** All calls of the signed-in user, for server components and server actions. */
+export async function currentRollcall(): Promise<Rollcall<Own, MembershipOwn>> {
+  const { getToken } = await auth();
+  return createRollcall<Own, MembershipOwn>({ api: process.env.NEXT_PUBLIC_ROLLCALL_API, getToken });
+}
