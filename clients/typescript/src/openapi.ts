@@ -483,7 +483,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `precondition_malformed`: Malformed If-Match or If-None-Match */
+            /** @description `parameter_unknown`: Unknown parameter. `precondition_malformed`: Malformed If-Match or If-None-Match */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -491,7 +491,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "precondition_malformed";
+                        code?: "parameter_unknown" | "precondition_malformed";
                         /** @constant */
                         status?: 400;
                     };
@@ -569,7 +569,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `session_keys_unavailable`: Sessions temporarily cannot be verified. `user_not_asked`: Account temporarily cannot be checked. `unavailable`: Temporarily unavailable */
+            /** @description `session_keys_unavailable`: Sessions temporarily cannot be verified. `user_not_asked`: Account temporarily cannot be checked. `unavailable`: Temporarily unavailable. `clerk_unavailable`: Clerk temporarily unavailable */
             503: {
                 headers: {
                     /** @description Seconds until another attempt makes sense */
@@ -579,7 +579,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "session_keys_unavailable" | "user_not_asked" | "unavailable";
+                        code?: "session_keys_unavailable" | "user_not_asked" | "unavailable" | "clerk_unavailable";
                         /** @constant */
                         status?: 503;
                     };
@@ -608,6 +608,20 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["Outcome"];
+                };
+            };
+            /** @description `parameter_unknown`: Unknown parameter */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "parameter_unknown";
+                        /** @constant */
+                        status?: 400;
+                    };
                 };
             };
             /** @description `session_missing`: Not signed in. `token_malformed`: Not signed in. `token_algorithm`: Not signed in. `token_key_unknown`: Not signed in. `token_signature`: Not signed in. `token_type`: Not signed in. `token_category`: Not signed in. `token_critical`: Not signed in. `token_session`: Not signed in. `session_ambiguous`: Not signed in. `token_machine`: Not signed in. `token_subject`: Not signed in. `token_expired`: Not signed in. `token_not_yet_valid`: Not signed in. `token_issued_in_future`: Not signed in. `token_issuer`: Not signed in. `token_origin`: Not signed in. `session_pending`: Not signed in */
@@ -732,7 +746,7 @@ export interface operations {
                     "application/json": components["schemas"]["Authorization"];
                 };
             };
-            /** @description `question_missing`: No role and no permission. `question_invalid`: Invalid role or permission. `parameter_repeated`: Parameter given twice. `organization_id_invalid`: Invalid organization id */
+            /** @description `parameter_unknown`: Unknown parameter. `question_missing`: No role and no permission. `question_invalid`: Invalid role or permission. `parameter_repeated`: Parameter given twice. `organization_id_invalid`: Invalid organization id */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -740,7 +754,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "question_missing" | "question_invalid" | "parameter_repeated" | "organization_id_invalid";
+                        code?: "parameter_unknown" | "question_missing" | "question_invalid" | "parameter_repeated" | "organization_id_invalid";
                         /** @constant */
                         status?: 400;
                     };
@@ -818,7 +832,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `session_keys_unavailable`: Sessions temporarily cannot be verified. `user_not_asked`: Account temporarily cannot be checked. `unavailable`: Temporarily unavailable */
+            /** @description `session_keys_unavailable`: Sessions temporarily cannot be verified. `user_not_asked`: Account temporarily cannot be checked. `unavailable`: Temporarily unavailable. `clerk_unavailable`: Clerk temporarily unavailable */
             503: {
                 headers: {
                     /** @description Seconds until another attempt makes sense */
@@ -828,7 +842,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "session_keys_unavailable" | "user_not_asked" | "unavailable";
+                        code?: "session_keys_unavailable" | "user_not_asked" | "unavailable" | "clerk_unavailable";
                         /** @constant */
                         status?: 503;
                     };
@@ -878,7 +892,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `parameter_repeated`: Parameter given twice. `organization_id_invalid`: Invalid organization id. `precondition_malformed`: Malformed If-Match or If-None-Match */
+            /** @description `parameter_unknown`: Unknown parameter. `parameter_repeated`: Parameter given twice. `organization_id_invalid`: Invalid organization id. `precondition_malformed`: Malformed If-Match or If-None-Match */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -886,7 +900,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "parameter_repeated" | "organization_id_invalid" | "precondition_malformed";
+                        code?: "parameter_unknown" | "parameter_repeated" | "organization_id_invalid" | "precondition_malformed";
                         /** @constant */
                         status?: 400;
                     };
@@ -964,7 +978,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `session_keys_unavailable`: Sessions temporarily cannot be verified. `user_not_asked`: Account temporarily cannot be checked. `unavailable`: Temporarily unavailable */
+            /** @description `session_keys_unavailable`: Sessions temporarily cannot be verified. `user_not_asked`: Account temporarily cannot be checked. `unavailable`: Temporarily unavailable. `clerk_unavailable`: Clerk temporarily unavailable */
             503: {
                 headers: {
                     /** @description Seconds until another attempt makes sense */
@@ -974,7 +988,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "session_keys_unavailable" | "user_not_asked" | "unavailable";
+                        code?: "session_keys_unavailable" | "user_not_asked" | "unavailable" | "clerk_unavailable";
                         /** @constant */
                         status?: 503;
                     };
@@ -1027,7 +1041,25 @@ export interface operations {
                     "application/json": components["schemas"]["Record"];
                 };
             };
-            /** @description `parameter_repeated`: Parameter given twice. `organization_id_invalid`: Invalid organization id. `precondition_malformed`: Malformed If-Match or If-None-Match. `body_invalid`: Invalid body */
+            /** @description The record was created */
+            201: {
+                headers: {
+                    /** @description The strong entity tag of this representation */
+                    etag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "bio": "Hello",
+                     *       "created_at": 1767225660000,
+                     *       "user_id": "1c1157ac-33d3-5114-bbd8-09b23e2ca922"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Record"];
+                };
+            };
+            /** @description `parameter_unknown`: Unknown parameter. `parameter_repeated`: Parameter given twice. `organization_id_invalid`: Invalid organization id. `precondition_malformed`: Malformed If-Match or If-None-Match. `body_invalid`: Invalid body */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1035,7 +1067,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "parameter_repeated" | "organization_id_invalid" | "precondition_malformed" | "body_invalid";
+                        code?: "parameter_unknown" | "parameter_repeated" | "organization_id_invalid" | "precondition_malformed" | "body_invalid";
                         /** @constant */
                         status?: 400;
                     };
@@ -1146,6 +1178,8 @@ export interface operations {
             /** @description `media_type_not_supported`: Unsupported media type */
             415: {
                 headers: {
+                    /** @description `application/json` */
+                    accept?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1201,7 +1235,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `session_keys_unavailable`: Sessions temporarily cannot be verified. `user_not_asked`: Account temporarily cannot be checked. `unavailable`: Temporarily unavailable */
+            /** @description `session_keys_unavailable`: Sessions temporarily cannot be verified. `user_not_asked`: Account temporarily cannot be checked. `unavailable`: Temporarily unavailable. `clerk_unavailable`: Clerk temporarily unavailable */
             503: {
                 headers: {
                     /** @description Seconds until another attempt makes sense */
@@ -1211,7 +1245,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "session_keys_unavailable" | "user_not_asked" | "unavailable";
+                        code?: "session_keys_unavailable" | "user_not_asked" | "unavailable" | "clerk_unavailable";
                         /** @constant */
                         status?: 503;
                     };
@@ -1259,7 +1293,7 @@ export interface operations {
                     "application/json": components["schemas"]["Record"];
                 };
             };
-            /** @description `parameter_repeated`: Parameter given twice. `organization_id_invalid`: Invalid organization id. `precondition_malformed`: Malformed If-Match or If-None-Match. `body_invalid`: Invalid body */
+            /** @description `parameter_unknown`: Unknown parameter. `parameter_repeated`: Parameter given twice. `organization_id_invalid`: Invalid organization id. `precondition_malformed`: Malformed If-Match or If-None-Match. `body_invalid`: Invalid body */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1267,7 +1301,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "parameter_repeated" | "organization_id_invalid" | "precondition_malformed" | "body_invalid";
+                        code?: "parameter_unknown" | "parameter_repeated" | "organization_id_invalid" | "precondition_malformed" | "body_invalid";
                         /** @constant */
                         status?: 400;
                     };
@@ -1362,6 +1396,8 @@ export interface operations {
             /** @description `media_type_not_supported`: Unsupported media type */
             415: {
                 headers: {
+                    /** @description `application/json` */
+                    accept?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1401,7 +1437,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `session_keys_unavailable`: Sessions temporarily cannot be verified. `user_not_asked`: Account temporarily cannot be checked. `unavailable`: Temporarily unavailable */
+            /** @description `session_keys_unavailable`: Sessions temporarily cannot be verified. `user_not_asked`: Account temporarily cannot be checked. `unavailable`: Temporarily unavailable. `clerk_unavailable`: Clerk temporarily unavailable */
             503: {
                 headers: {
                     /** @description Seconds until another attempt makes sense */
@@ -1411,7 +1447,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "session_keys_unavailable" | "user_not_asked" | "unavailable";
+                        code?: "session_keys_unavailable" | "user_not_asked" | "unavailable" | "clerk_unavailable";
                         /** @constant */
                         status?: 503;
                     };
@@ -1428,8 +1464,6 @@ export interface operations {
             header?: {
                 /** @description The entity tag of the record that the client has read, or `*` */
                 "if-match"?: string;
-                /** @description `*`: create the record, and change none */
-                "if-none-match"?: string;
             };
             path?: never;
             cookie?: never;
@@ -1464,7 +1498,7 @@ export interface operations {
                     "application/json": components["schemas"]["Record"];
                 };
             };
-            /** @description `parameter_repeated`: Parameter given twice. `organization_id_invalid`: Invalid organization id. `precondition_malformed`: Malformed If-Match or If-None-Match. `body_invalid`: Invalid body */
+            /** @description `parameter_unknown`: Unknown parameter. `parameter_repeated`: Parameter given twice. `organization_id_invalid`: Invalid organization id. `precondition_malformed`: Malformed If-Match or If-None-Match. `body_invalid`: Invalid body */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1472,7 +1506,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "parameter_repeated" | "organization_id_invalid" | "precondition_malformed" | "body_invalid";
+                        code?: "parameter_unknown" | "parameter_repeated" | "organization_id_invalid" | "precondition_malformed" | "body_invalid";
                         /** @constant */
                         status?: 400;
                     };
@@ -1583,6 +1617,8 @@ export interface operations {
             /** @description `merge_patch_expected`: Unsupported media type */
             415: {
                 headers: {
+                    /** @description `application/merge-patch+json` */
+                    "accept-patch"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1638,7 +1674,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `session_keys_unavailable`: Sessions temporarily cannot be verified. `user_not_asked`: Account temporarily cannot be checked. `unavailable`: Temporarily unavailable */
+            /** @description `session_keys_unavailable`: Sessions temporarily cannot be verified. `user_not_asked`: Account temporarily cannot be checked. `unavailable`: Temporarily unavailable. `clerk_unavailable`: Clerk temporarily unavailable */
             503: {
                 headers: {
                     /** @description Seconds until another attempt makes sense */
@@ -1648,7 +1684,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "session_keys_unavailable" | "user_not_asked" | "unavailable";
+                        code?: "session_keys_unavailable" | "user_not_asked" | "unavailable" | "clerk_unavailable";
                         /** @constant */
                         status?: 503;
                     };
@@ -1701,7 +1737,7 @@ export interface operations {
                     "application/json": components["schemas"]["MemberPage"];
                 };
             };
-            /** @description `organization_id_invalid`: Invalid organization id. `limit_invalid`: Invalid limit. `cursor_invalid`: Invalid cursor. `parameter_repeated`: Parameter given twice */
+            /** @description `parameter_unknown`: Unknown parameter. `organization_id_invalid`: Invalid organization id. `limit_invalid`: Invalid limit. `cursor_invalid`: Invalid cursor. `parameter_repeated`: Parameter given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1709,7 +1745,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "organization_id_invalid" | "limit_invalid" | "cursor_invalid" | "parameter_repeated";
+                        code?: "parameter_unknown" | "organization_id_invalid" | "limit_invalid" | "cursor_invalid" | "parameter_repeated";
                         /** @constant */
                         status?: 400;
                     };
@@ -1787,7 +1823,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `session_keys_unavailable`: Sessions temporarily cannot be verified. `user_not_asked`: Account temporarily cannot be checked. `unavailable`: Temporarily unavailable */
+            /** @description `session_keys_unavailable`: Sessions temporarily cannot be verified. `user_not_asked`: Account temporarily cannot be checked. `unavailable`: Temporarily unavailable. `clerk_unavailable`: Clerk temporarily unavailable */
             503: {
                 headers: {
                     /** @description Seconds until another attempt makes sense */
@@ -1797,7 +1833,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "session_keys_unavailable" | "user_not_asked" | "unavailable";
+                        code?: "session_keys_unavailable" | "user_not_asked" | "unavailable" | "clerk_unavailable";
                         /** @constant */
                         status?: 503;
                     };
@@ -2161,7 +2197,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `user_ids_missing`: No user id. `too_many_user_ids`: Too many user ids. `user_id_invalid`: Invalid user id */
+            /** @description `parameter_unknown`: Unknown parameter. `user_ids_missing`: No user id. `too_many_user_ids`: Too many user ids. `user_id_invalid`: Invalid user id */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2169,7 +2205,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "user_ids_missing" | "too_many_user_ids" | "user_id_invalid";
+                        code?: "parameter_unknown" | "user_ids_missing" | "too_many_user_ids" | "user_id_invalid";
                         /** @constant */
                         status?: 400;
                     };
@@ -2247,7 +2283,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `session_keys_unavailable`: Sessions temporarily cannot be verified. `user_not_asked`: Account temporarily cannot be checked. `unavailable`: Temporarily unavailable */
+            /** @description `session_keys_unavailable`: Sessions temporarily cannot be verified. `user_not_asked`: Account temporarily cannot be checked. `unavailable`: Temporarily unavailable. `clerk_unavailable`: Clerk temporarily unavailable */
             503: {
                 headers: {
                     /** @description Seconds until another attempt makes sense */
@@ -2257,7 +2293,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "session_keys_unavailable" | "user_not_asked" | "unavailable";
+                        code?: "session_keys_unavailable" | "user_not_asked" | "unavailable" | "clerk_unavailable";
                         /** @constant */
                         status?: 503;
                     };
@@ -2297,7 +2333,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `user_id_invalid`: Invalid user id */
+            /** @description `parameter_unknown`: Unknown parameter. `user_id_invalid`: Invalid user id */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2305,7 +2341,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "user_id_invalid";
+                        code?: "parameter_unknown" | "user_id_invalid";
                         /** @constant */
                         status?: 400;
                     };
@@ -2383,7 +2419,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `session_keys_unavailable`: Sessions temporarily cannot be verified. `user_not_asked`: Account temporarily cannot be checked. `unavailable`: Temporarily unavailable */
+            /** @description `session_keys_unavailable`: Sessions temporarily cannot be verified. `user_not_asked`: Account temporarily cannot be checked. `unavailable`: Temporarily unavailable. `clerk_unavailable`: Clerk temporarily unavailable */
             503: {
                 headers: {
                     /** @description Seconds until another attempt makes sense */
@@ -2393,7 +2429,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "session_keys_unavailable" | "user_not_asked" | "unavailable";
+                        code?: "session_keys_unavailable" | "user_not_asked" | "unavailable" | "clerk_unavailable";
                         /** @constant */
                         status?: 503;
                     };

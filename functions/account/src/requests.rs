@@ -23,6 +23,10 @@ const MAX_BODY: usize = 64 * 1024;
 const MAX_NAME: usize = 128;
 
 /// Rejects parameters that the route does not have: a misspelled `organization_id` must not lead to another record.
+///
+/// # Errors
+///
+/// The problem of an unknown parameter.
 pub fn only(request: &Request, known: &[&str]) -> Result<(), Problem> {
     let parameters = request.query_string_parameters();
     if parameters.iter().all(|(name, _)| known.contains(&name)) { Ok(()) } else { Err(PARAMETER_UNKNOWN) }

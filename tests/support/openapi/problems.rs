@@ -66,6 +66,8 @@ fn response(status: u16, problems: &[&Problem]) -> Value {
     });
     let header = match status {
         401 => Some(("www-authenticate", "`Bearer`")),
+        415 if codes.contains(&"merge_patch_expected") => Some(("accept-patch", "`application/merge-patch+json`")),
+        415 => Some(("accept", "`application/json`")),
         503 => Some(("retry-after", "Seconds until another attempt makes sense")),
         412 | 428 => Some(("etag", "The entity tag of the record as it is now")),
         _ => None,

@@ -279,7 +279,7 @@ fn profile() -> [Route; 4] {
             key: "PATCH /me/profile",
             summary: "Change fields of the caller's record",
             description: "A merge patch (RFC 7396): null removes a field, objects are merged, other values are replaced.",
-            parameters: vec![organization(), if_match(), if_none_match()],
+            parameters: vec![organization(), if_match()],
             body: Some(record("application/merge-patch+json", "The merge patch", &json!({ "bio": null }))),
             responses: vec![(200, answer("The record after the change"))],
             problems: changes(&[
