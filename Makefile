@@ -15,6 +15,7 @@ VENV       := target/venv
 BIN        := $(VENV)/bin
 CHECKOV    := target/checkov
 CLOUD      := target/cloud
+API        := target/api-venv
 BUILD      := $(or $(CARGO_TARGET_DIR),target)
 
 # SAM asks for a region and would keep a file in the home directory and report its use.
@@ -28,7 +29,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 ARCHITECTURES := arm64 x86_64
 MACHINE       := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 
-.PHONY: help dev test controls check lint format clippy core links rustdoc docs template checkov frontend browser rust deny bench bench-reconcile bench-purges bench-capped build
+.PHONY: help dev test controls check lint format clippy core links rustdoc docs template checkov frontend browser api-test rust deny bench bench-reconcile bench-purges bench-capped build
 .PHONY: build-arm64 build-x86_64 cloud cloud-test
 .NOTPARALLEL:
 
@@ -42,6 +43,7 @@ help:
 	@echo 'make checkov       check it for what is insecure, which `make template` does, too'
 	@echo 'make frontend      lint docs/openapi.json, test the TypeScript client and its examples'
 	@echo 'make browser       drive the React example in Chromium, against the local stack'
+	@echo 'make api-test      call every route with good and bad sessions, and hold the answers against docs/openapi.json'
 	@echo 'make deny          check licences, sources and bans of all dependencies'
 	@echo 'make controls      switch off the check of one invariant after another, and expect that a test of it fails'
 	@echo 'make bench         measure'
@@ -56,7 +58,7 @@ dev:
 	@$(CARGO) run --locked -p rollcall-cli --bin rollcall -- dev $(ARGS)
 
 # The order is from quick to slow, and the closing line of the integration tests is the last.
-test: $(VENV)/.installed $(CHECKOV)/.installed lint template frontend rust
+test: $(VENV)/.installed $(CHECKOV)/.installed $(API)/.installed lint template frontend api-test rust
 
 # For each change while it is made; `make test` is for a merge. The tests are those of `make rust`, without the scenarios.
 check: format clippy core
@@ -143,6 +145,12 @@ browser: clients/typescript/node_modules/.installed docs/examples/node_modules/.
 	cd $* && $(NPM) ci --no-audit --no-fund --loglevel=error
 	touch $@
 
+# Some 2,900 requests of schemathesis in half a minute, the same ones in each run.
+api-test: $(API)/.installed
+	@date '+--- %T api'
+	$(CARGO) build --locked -q --workspace --bins
+	ROLLCALL_BIN=$(abspath $(BUILD))/debug/rollcall $(API)/bin/pytest -q -p no:cacheprovider tests/api $(ARGS)
+
 # Two integration binaries, both named `it`, and they run last: the emulator's, which is a product of its own, and Rollcall's. Another
 # one would be forgotten here, so there must be none.
 rust: $(VENV)/.installed
@@ -212,6 +220,12 @@ $(CLOUD)/.installed: tests/cloud/requirements.txt
 	@date '+--- %T python for the local AWS'
 	$(PYTHON) -m venv $(CLOUD)
 	$(CLOUD)/bin/pip install -q -r $<
+	touch $@
+
+$(API)/.installed: tests/api/requirements.txt
+	@date '+--- %T python for the HTTP API'
+	$(PYTHON) -m venv $(API)
+	$(API)/bin/pip install -q -r $<
 	touch $@
 
 $(VENV)/.installed: tests/template/requirements.txt

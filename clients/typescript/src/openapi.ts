@@ -1379,6 +1379,22 @@ export interface operations {
                     };
                 };
             };
+            /** @description `precondition_failed`: Record changed */
+            412: {
+                headers: {
+                    /** @description The entity tag of the record as it is now */
+                    etag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "precondition_failed";
+                        /** @constant */
+                        status?: 412;
+                    };
+                };
+            };
             /** @description `body_too_large`: Body too large */
             413: {
                 headers: {
@@ -2440,11 +2456,11 @@ export interface operations {
     postWebhooksClerk: {
         parameters: {
             query?: never;
-            header?: {
+            header: {
                 /** @description The id of the message */
-                "svix-id"?: string;
+                "svix-id": string;
                 /** @description Unix seconds */
-                "svix-timestamp"?: string;
+                "svix-timestamp": string;
             };
             path?: never;
             cookie?: never;

@@ -193,6 +193,10 @@ impl Account {
             }
             POST_PROFILE => {
                 let given = requests::body(request, Expected::JsonOrNothing)?;
+                if preconditions.if_match.is_some() {
+                    // A record that is created has no tag yet.
+                    return Err(problems::PRECONDITION_FAILED.into());
+                }
                 (201, self.routes.create_profile(session, organization, given, now).await?)
             }
             _ => {

@@ -49,7 +49,7 @@ problems! {
     MERGE_PATCH_EXPECTED = 415 "merge_patch_expected", "Unsupported media type",
         "Send a merge patch (RFC 7396), with the header Content-Type: application/merge-patch+json.";
     BODY_TOO_LARGE = 413 "body_too_large", "Body too large", "A body has at most 64 KB.";
-    BODY_INVALID = 400 "body_invalid", "Invalid body", "The body must be a JSON object.";
+    BODY_INVALID = 400 "body_invalid", "Invalid body", "The body must be a JSON object in UTF-8, of at most 127 levels, in which no name occurs twice.";
     /// The organization does not exist, or the caller is no member. Both look the same to a stranger.
     NO_ORGANIZATION = 404 "organization_not_found", "No such organization",
         "There is no organization with this id of which you are a member.";

@@ -5,6 +5,7 @@ use http::header::{CONTENT_TYPE, HeaderName, IF_MATCH, IF_NONE_MATCH};
 use lambda_http::{Request, RequestExt};
 use rollcall::core::account::authorization::Question;
 use rollcall::core::account::etag::{Preconditions, Tags};
+use rollcall::core::account::json;
 use rollcall::core::account::members::{DEFAULT_LIMIT, MAX_LIMIT, Query};
 use rollcall::core::id::{AnyUserId, OrganizationId};
 use rollcall::core::problem::Problem;
@@ -169,5 +170,5 @@ pub fn body(request: &Request, expected: Expected) -> Result<Map<String, Value>,
     if bytes.len() > MAX_BODY {
         return Err(BODY_TOO_LARGE);
     }
-    serde_json::from_slice(bytes).map_err(|_| BODY_INVALID)
+    json::object(bytes).ok_or(BODY_INVALID)
 }

@@ -1,7 +1,7 @@
 //! Adapters: thin IO code, by technology and role. Each maps its own errors.
 
 pub mod aws;
-mod backoff;
+pub(crate) mod backoff;
 pub mod boot;
 pub mod clerk;
 pub mod dynamo;

@@ -40,6 +40,11 @@ fn header(name: &str, description: &str) -> Value {
     json!({ "name": name, "in": "header", "required": false, "description": description, "schema": { "type": "string" } })
 }
 
+fn required(mut parameter: Value) -> Value {
+    parameter["required"] = true.into();
+    parameter
+}
+
 fn path(description: &str) -> Value {
     json!({ "name": "id", "in": "path", "required": true, "description": description, "schema": { "type": "string" } })
 }
@@ -105,7 +110,10 @@ fn webhook() -> Route {
         summary: "Receive an event of Clerk",
         description: "Called by Svix. A deployment with the parameter WebhookPath has this route at /webhooks/clerk/{WebhookPath} \
             instead.",
-        parameters: vec![header("svix-id", "The id of the message"), header("svix-timestamp", "Unix seconds")],
+        parameters: vec![
+            required(header("svix-id", "The id of the message")),
+            required(header("svix-timestamp", "Unix seconds")),
+        ],
         body: Some(json!({ "required": true, "content": { "application/json": { "schema": { "type": "object" } } } })),
         responses: vec![(
             200,
@@ -262,7 +270,7 @@ fn profile() -> [Route; 4] {
             parameters: vec![organization()],
             body: Some(record("application/json-or-nothing", "Fields of the new record", &json!({ "bio": "Hello" }))),
             responses: vec![(201, answer("The record was created"))],
-            problems: changes(&[account::JSON_EXPECTED, account::PROFILE_EXISTS]),
+            problems: changes(&[account::JSON_EXPECTED, account::PROFILE_EXISTS, account::PRECONDITION_FAILED]),
             security: session(),
         },
         Route {

@@ -8,6 +8,7 @@ pub mod caller;
 pub mod context;
 pub mod document;
 pub mod etag;
+pub mod json;
 pub mod members;
 pub mod visibility;
 pub mod write;

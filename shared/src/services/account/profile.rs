@@ -5,6 +5,7 @@ use thiserror::Error;
 
 use super::caller::in_organization;
 use super::{Account, AccountError};
+use crate::adapters::backoff::backoff;
 use crate::adapters::dynamo::error::StoreError;
 use crate::adapters::dynamo::profiles::record::{Record, Updated};
 use crate::adapters::dynamo::profiles::write::{OwnerState, Provisioned};
@@ -18,7 +19,7 @@ use crate::core::profile::{Profile, RecordId};
 use crate::core::session::claims::Session;
 
 /// Attempts at a write that other writers get in the way of.
-const MAX_ATTEMPTS: u32 = 4;
+const MAX_ATTEMPTS: u32 = 6;
 
 /// A record as its owner sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -133,7 +134,7 @@ impl Account {
         now: Millis,
     ) -> Result<Changed, ProfileError> {
         let changed = |shown| Ok(Changed { shown, is_new: false });
-        for _ in 0..MAX_ATTEMPTS {
+        for attempt in 1..=MAX_ATTEMPTS {
             let owned = self.owned(session, organization, now).await?;
             let tag = owned.record.as_ref().map(|record| ETag::new(&record.shown));
             if !preconditions.allow_write(tag.as_ref()) {
@@ -161,7 +162,7 @@ impl Account {
             let profiles = &self.ensurer.stores.profiles;
             match profiles.update(record, &changes, &self.owners(&owned.id)).await? {
                 Updated::Done => return changed(Shown::new(changes.applied(&record.shown))),
-                Updated::Changed => {}
+                Updated::Changed => backoff(attempt).await,
             }
         }
         Err(ProfileError::Conflict)
