@@ -1,10 +1,10 @@
-"""What must hold of the authorizer, as in checks.py: which APIs may call it, and where they find it."""
+"""Checks of the authorizer, as in checks.py: which APIs may call it, and which output contains its ARN."""
 
 from checks import same, target
 from functions import AUTHORIZER
 from translated import properties
 
-# Who asks, and for which APIs: all of this account and region, and no others.
+# The services that may call the authorizer, and for which APIs: only those of this account and region.
 HERE = "${AWS::Region}:${AWS::AccountId}"
 CALLERS = {
     ("apigateway.amazonaws.com", "arn:${AWS::Partition}:execute-api:" + HERE + ":*/authorizers/*"),
@@ -13,7 +13,7 @@ CALLERS = {
 
 
 def check_authorizer_callers(resources):
-    """APIs may call it as their authorizer, and nobody else may call it at all."""
+    """APIs may call the authorizer as their authorizer. No other caller is allowed."""
     permissions = properties(resources, "AWS::Lambda::Permission").values()
     ours = [it for it in permissions if target(it.get("FunctionName")) == f"{AUTHORIZER}.Arn"]
     same("actions", {it.get("Action") for it in ours}, {"lambda:InvokeFunction"})
@@ -24,5 +24,5 @@ def check_authorizer_callers(resources):
 
 
 def check_authorizer_is_found(template):
-    """Other stacks read its ARN from an output."""
+    """Other stacks read the ARN of the authorizer from an output."""
     same("output", target(template["Outputs"]["AuthorizerFunctionArn"]["Value"]), f"{AUTHORIZER}.Arn")

@@ -1,4 +1,5 @@
-"""Mistakes about the authorizer, as in mistakes.py: most of them deploy, and then every API answers 500, or anybody may ask."""
+"""Mistakes about the authorizer, as in mistakes.py. A stack with most of them can be deployed; then every API answers
+500, or any account may call the authorizer."""
 
 import checks
 import checks_alarms
@@ -48,7 +49,7 @@ BY_CHECK = {
     ],
     checks.check_environment: [
         (
-            "the authorizer is told of the secret",
+            "the authorizer gets the secret",
             put("AuthorizerFunction", "Properties", "Environment", "Variables", "ROLLCALL_SECRET_ARN", {"Ref": "SecretArn"}),
         ),
         (
@@ -57,9 +58,9 @@ BY_CHECK = {
         ),
     ],
     checks_alarms.check_alarms: [
-        ("whoever has no token rings", put(*METRICS, 2, "Expression", "errors")),
+        ("a request without a token raises the alarm", put(*METRICS, 2, "Expression", "errors")),
         ("errors hidden by silence", put(*METRICS, 2, "Expression", "errors - expected")),
-        ("errors that nobody takes off", put(*METRICS, 2, "Expression", "errors - FILL(errors, 0)")),
+        ("expected errors are not subtracted", put(*METRICS, 2, "Expression", "errors - FILL(errors, 0)")),
         ("no errors without others", put(*METRICS, 2, "Expression", "FILL(errors, 0) - FILL(expected, 0)")),
         ("all failures are taken off", put(*METRICS, 1, "MetricStat", "Metric", "MetricName", "Failures")),
         ("the mean of what is taken off", put(*METRICS, 1, "MetricStat", "Stat", "Average")),
@@ -67,7 +68,7 @@ BY_CHECK = {
         ("one period is enough", put("AuthorizerErrors", "Properties", "DatapointsToAlarm", 1)),
     ],
     checks_alarms.check_alarms_have_data: [
-        ("what another is told is taken off", put(*METRICS, 1, *FUNCTION_OF, {"Ref": ENSURE})),
+        ("another function's metric is subtracted", put(*METRICS, 1, *FUNCTION_OF, {"Ref": ENSURE})),
         ("a misspelt metric is taken off", put(*METRICS, 1, "MetricStat", "Metric", "MetricName", "UnauthorisedErrors")),
     ],
 }

@@ -1,32 +1,32 @@
-// `ensureProfile` and `/sync`, and how a request is sent. Values are imported from nowhere, so that this file and
-// `contract.ts` can be copied into any project.
+// `ensureProfile`, the URLs of `/sync`, and the function that sends requests. This file imports only types, so that it
+// and `contract.ts` can be copied into any project.
 
 import type { Ensured, Fields, Problem } from "./contract.js";
 
-/** How long everything together may take, in ms, unless the caller says otherwise. */
+/** The default time limit of a call, in ms. */
 export const DEFAULT_TIMEOUT_MS = 2000;
 
 export interface EnsureOptions {
-  /** Where Rollcall's API is, such as `https://api.example.com`; in a browser also a path, such as `/rollcall`. */
+  /** The URL of Rollcall's API, such as `https://api.example.com`; in a browser also a path, such as `/rollcall`. */
   api: string | URL;
-  /** Clerk's `getToken`. Null means that nobody is signed in. */
+  /** Clerk's `getToken`. It returns null if no user is signed in. */
   getToken: () => Promise<string | null>;
-  /** How long it may take in ms, from asking for the token to the last byte of the answer. */
+  /** The time limit in ms, from the request for the token to the last byte of the answer. */
   timeoutMs?: number | undefined;
-  /** Another `fetch` than the global one. */
+  /** Replaces the global `fetch`. */
   fetch?: typeof globalThis.fetch | undefined;
-  /** Ends it early, with the reason `aborted`. */
+  /** Aborts the call; the result has the reason `aborted`. */
   signal?: AbortSignal | undefined;
 }
 
 /**
- * Why there is no answer:
- * - `signed_out`: Clerk has no token, so nothing was sent;
- * - `timeout`: it took longer than `timeoutMs`;
- * - `network`: no token or no whole answer could be had, or the browser was not allowed to read it (CORS); see `cause`;
- * - `refused`: an error, from Rollcall if there is a `problem`, else from something before it;
- * - `unreadable`: a success, but not in Rollcall's words;
- * - `aborted`: the caller's `signal` ended it.
+ * Why the call has no answer:
+ * - `signed_out`: Clerk has no token, so no request was sent;
+ * - `timeout`: the call took longer than `timeoutMs`;
+ * - `network`: the token or the whole answer could not be fetched, or CORS forbids to read the answer; see `cause`;
+ * - `refused`: an error status. With a `problem` it comes from Rollcall, otherwise from a proxy or from API Gateway;
+ * - `unreadable`: a successful answer that is not Rollcall's;
+ * - `aborted`: the caller's `signal` aborted the call.
  */
 export type EnsureReason = "signed_out" | "timeout" | "network" | "refused" | "unreadable" | "aborted";
 
@@ -35,13 +35,13 @@ export interface EnsureFailure {
   reason: EnsureReason;
   /** The HTTP status, if `refused` or `unreadable`. */
   status?: number;
-  /** What Rollcall says about it, if `refused` by Rollcall. */
+  /** Rollcall's description of the error, if `refused` by Rollcall. */
   problem?: Problem;
-  /** When it makes sense to try again, in seconds from now, if `refused` and told. */
+  /** After how many seconds to retry, if `refused` and the answer contains it. */
   retry_after?: number;
   /**
-   * What went wrong, for a log, if `timeout`, `network` or `unreadable`: the step, and the error's own words without
-   * anything of a token. A browser does not tell a page why a request failed; its console does.
+   * For a log, if `timeout`, `network` or `unreadable`: the failed step and the error's own message, without any part
+   * of the token. A browser does not tell a page why a request failed; the browser's console has the reason.
    */
   cause?: string;
 }
@@ -50,9 +50,9 @@ export type EnsureResult<Own extends object = Fields, MembershipOwn extends obje
   ({ ok: true } & Ensured<Own, MembershipOwn>) | EnsureFailure;
 
 /**
- * Makes sure that the signed-in user, the active organization, the membership and the application's records of them are
- * there, and says what they hold. Never throws and never rejects, and takes no longer than `timeoutMs`: render the page
- * whatever comes. The type parameters name the application's own fields of the two records; they are not checked.
+ * Creates what is missing of the signed-in user, the active organization, the membership and the application's records,
+ * and returns all of them. Never throws, never rejects, and takes no longer than `timeoutMs`: render the page with any
+ * result. The type parameters name the application's own fields of the two records; the client does not check them.
  */
 export function ensureProfile<Own extends object = Fields, MembershipOwn extends object = Fields>(
   options: EnsureOptions,
@@ -67,29 +67,29 @@ export function ensureProfile<Own extends object = Fields, MembershipOwn extends
   );
 }
 
-/** A call that has no answer. */
+/** The result of a call without an answer. */
 export interface Unanswered {
   ok: false;
   reason: Exclude<EnsureReason, "refused" | "unreadable">;
   cause?: string;
 }
 
-/** What a call is at, what ends it, and the token that its errors may quote. */
+/** The current step of a call, the signal that aborts it, and the token that its errors may contain. */
 export interface Progress {
   step: "getToken" | "the request" | "the answer";
   token?: string;
   readonly signal: AbortSignal;
 }
 
-/** What `work` says, or that it took too long, or that the caller's signal has ended it: whatever comes first. */
+/** The result of `work`, a timeout, or an abort by the caller's signal: the first of the three. */
 export function inTime<Result>(
   { timeoutMs = DEFAULT_TIMEOUT_MS, signal }: Pick<EnsureOptions, "timeoutMs" | "signal">,
   work: (progress: Progress) => Promise<Result>,
 ): Promise<Result | Unanswered> {
   const request = new AbortController();
   const progress: Progress = { step: "getToken", signal: request.signal };
-  // Not left to `fetch` and its signal: neither a token that never comes nor a `fetch` that ignores the signal may hold
-  // up the page.
+  // The signal of `fetch` does not suffice: `getToken` may never return, and a `fetch` may ignore the signal. Neither
+  // may delay the page.
   return new Promise((resolve) => {
     const end = (result: Result | Unanswered) => {
       clearTimeout(timer);
@@ -110,7 +110,7 @@ export function inTime<Result>(
   });
 }
 
-/** What a call sends, beside the token. */
+/** The content of a request, without the token. */
 export interface Sent {
   method: string;
   /** The route, with the query. */
@@ -119,15 +119,15 @@ export interface Sent {
   body?: string;
 }
 
-/** Who asks, and where. */
+/** The API, and the functions that fetch the token and send the request. */
 export interface Asker extends Pick<EnsureOptions, "api" | "fetch"> {
   /** Clerk's `getToken`. `template` is never sent; it is what the options have in common in browsers and on servers. */
   getToken: (options?: { skipCache?: boolean; template?: string }) => Promise<string | null>;
 }
 
 /**
- * One request: `sent` says of what, and `read` what the answer means. Never rejects; whether anybody still waits for it
- * is the caller's business. Only a `fresh` one has a token that Clerk makes anew.
+ * Sends one request. `sent` returns its content, and `read` turns the answer into a result. Never rejects. The time
+ * limit is that of `inTime`. With `fresh`, Clerk issues a new token for the request.
  */
 export async function ask<Result>(
   { api, getToken, fetch = globalThis.fetch }: Asker,
@@ -143,19 +143,19 @@ export async function ask<Result>(
     progress.token = token;
     progress.step = "the request";
     const { method, path, headers, body } = sent();
-    // If nobody waits any more, `signal` says so, and nothing is sent.
+    // If the call was aborted before, `signal` is aborted, and `fetch` sends no request.
     const response = await uncached(fetch, route(api, path), {
       method,
       headers: { ...headers, authorization: `Bearer ${token}` },
       ...(body !== undefined && { body }),
-      // The token says who calls. A cookie would only make the answer depend on the page's site.
+      // The token identifies the caller. A cookie would make the answer depend on the page's site.
       credentials: "omit",
-      // The API never redirects, and the token is for nobody else.
+      // The API never redirects, and no other server may get the token.
       redirect: "manual",
       signal: progress.signal,
     });
     progress.step = "the answer";
-    // The status of an error counts, even if its body breaks off.
+    // The status of an error counts, even if its body is incomplete.
     const text = await (response.ok ? response.text() : response.text().catch(() => ""));
     return read(response, text);
   } catch (error) {
@@ -164,8 +164,9 @@ export async function ask<Result>(
 }
 
 /**
- * A request that no cache answers. Cloudflare Workers throw at the option itself if their compatibility date is before
- * 2024-11-11, and cache nothing with a token anyway: there it goes without. Nothing has been sent when they throw.
+ * Sends a request that no cache may answer. Cloudflare Workers with a compatibility date before 2024-11-11 throw
+ * because of the option `cache`, before they send the request. They never cache a request with a token, so the request
+ * is then sent without the option.
  */
 async function uncached(fetch: typeof globalThis.fetch, url: string, init: RequestInit): Promise<Response> {
   try {
@@ -176,12 +177,12 @@ async function uncached(fetch: typeof globalThis.fetch, url: string, init: Reque
   }
 }
 
-/** How much of an error is passed on. */
+/** The maximum length of an error's text. */
 const MAX_CAUSE = 300;
 
 /**
- * An error and what caused it, in one line, without the token: the error of a header that cannot be sent quotes it, and
- * one of Clerk's could.
+ * An error and its causes, in one line, without the token. The error for an invalid header contains the token, and an
+ * error of Clerk could contain it.
  */
 function told(error: unknown, token = ""): string {
   const parts: string[] = [];
@@ -191,25 +192,25 @@ function told(error: unknown, token = ""): string {
       parts.push(`${at.name}: ${at.message}${typeof code === "string" ? ` (${code})` : ""}`);
       at = at.cause;
     } else {
-      // A thrown value may be anything, a token included.
+      // A thrown value that is not an error could contain the token.
       parts.push(`a ${typeof at} was thrown`);
       break;
     }
   }
   let text = parts.join(", caused by ").replace(/eyJ[\w-]+(?:\.[\w-]*)*/g, "…");
-  // Piece by piece, as it may be quoted with a line break written in another way.
+  // Each part of the token separately, because the error may contain line breaks in another form.
   for (const piece of token.split(/[^\w-]+/)) if (piece.length > 3) text = text.replaceAll(piece, "…");
   return text.replace(/\s+/g, " ").slice(0, MAX_CAUSE);
 }
 
-/** How long to wait before a second call, in ms; each later wait is twice as long, up to a minute. */
+/** The wait before the second call, in ms. Each later wait is twice as long, up to a minute. */
 const FIRST_WAIT_MS = 1000;
 const LONGEST_WAIT_MS = 60_000;
 
 /**
- * In how many ms it makes sense to ask again, after `attempts` calls that failed one after another; null if another call
- * would fail in the same way. Clerk may have no token yet in the first moment of a session (`signed_out`): stop asking
- * when the session is over.
+ * After how many ms to retry, after `attempts` calls that failed one after another; null if another call would fail in
+ * the same way. In the first moment of a session Clerk may have no token (`signed_out`). Stop the retries when the
+ * session ends.
  */
 export function retryIn(result: { ok: true } | EnsureFailure, attempts: number): number | null {
   if (result.ok) return null;
@@ -218,7 +219,7 @@ export function retryIn(result: { ok: true } | EnsureFailure, attempts: number):
     reason === "signed_out" ||
     reason === "timeout" ||
     reason === "network" ||
-    // An expired token, or one that names no site yet: Clerk makes the next one within a minute.
+    // The token has expired, or has no site yet. Clerk issues the next token within a minute.
     (reason === "refused" &&
       (status >= 500 || status === 429 || problem?.code === "token_expired" || problem?.code === "token_origin"));
   if (!later) return null;
@@ -226,10 +227,10 @@ export function retryIn(result: { ok: true } | EnsureFailure, attempts: number):
   return Math.max(wait, retry_after * 1000);
 }
 
-/** An error of HTTP, with the problem if Rollcall sent it. */
+/** The result for an error status, with the problem if Rollcall sent one. */
 export function refused(response: Response, text: string): EnsureFailure {
   const body = parse(text);
-  // A date, which the standard allows, too, is not a number of seconds and is left out.
+  // The standard also allows a date in this header. It is ignored.
   const seconds = Number(response.headers.get("retry-after") || NaN);
   return {
     ok: false,
@@ -240,7 +241,7 @@ export function refused(response: Response, text: string): EnsureFailure {
   };
 }
 
-/** A success that is not Rollcall's. */
+/** The result for a successful answer that is not Rollcall's. */
 export function unreadable(response: Response, body: unknown): EnsureFailure {
   const cause = body === undefined ? "the answer is not JSON" : "the answer is JSON, but not Rollcall's";
   return { ok: false, reason: "unreadable", status: response.status, cause };
@@ -254,7 +255,7 @@ export function parse(text: string): unknown {
   }
 }
 
-/** Checks what is always there. What is optional, and what is the application's own, is not looked at. */
+/** Checks the fields that every answer has, but no optional fields and no fields of the application. */
 function isEnsured<Own extends object, MembershipOwn extends object>(
   body: unknown,
 ): body is Ensured<Own, MembershipOwn> {
@@ -288,50 +289,50 @@ export function isObject(value: unknown): value is Partial<Record<string, unknow
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** How long a browser is not sent to sync again, in ms. */
+/** The minimum time between two redirects to `/sync`, in ms. */
 export const SYNC_PAUSE_MS = 10 * 60 * 1000;
 
-/** What is needed of `localStorage` or `sessionStorage`. */
+/** The methods of `localStorage` or `sessionStorage` that the client uses. */
 export interface SyncStorage {
   getItem(key: string): string | null;
   setItem(key: string, value: string): void;
 }
 
 export interface SyncOptions {
-  /** Where the API answers under the page's own host, such as `/rollcall`: the session cookie goes nowhere else. */
+  /** The API under the page's own host, such as `/rollcall`: browsers send the session cookie to no other host. */
   api: string | URL;
-  /** What `ensureProfile` said. */
+  /** The result of `ensureProfile`. */
   result: EnsureResult<object, object>;
-  /** Where to come back to: the page itself. */
+  /** The URL to which `/sync` redirects back: the page itself. */
   redirectUrl: string | URL;
   /**
-   * What remembers that the browser has been there; by default `localStorage`. `sessionStorage` would remember it for
-   * one tab: several that are opened at once would all go, and `/sync` refuses the fourth within a minute and a half.
+   * The storage for the time of the last redirect; by default `localStorage`. `sessionStorage` is separate for each
+   * tab: several tabs opened at once would all redirect, and `/sync` refuses the fourth request within 90 seconds.
    */
   storage?: SyncStorage | undefined;
   /** The time in Unix ms. */
   now?: (() => number) | undefined;
 }
 
-/** The address of `GET /sync`, which fetches the user from Clerk anew and sends the browser on to `redirectUrl`. */
+/** The URL of `GET /sync`, which fetches the user from Clerk and redirects the browser to `redirectUrl`. */
 export function syncUrl(api: string | URL, redirectUrl: string | URL): string {
   return `${route(api, "/sync")}?${new URLSearchParams({ redirect_url: String(redirectUrl) })}`;
 }
 
 /**
- * Where to send the browser now because the session's claims lag behind, or null: stay. Whoever is given an address
- * must go there, because the same user is given none for the next ten minutes. That is what keeps a page from going
- * round in circles while the claims stay as they are; where it cannot be remembered, as the browser keeps no data, nobody
- * is sent at all. For browsers only.
+ * The URL to which the page must redirect the browser, because the session's claims are outdated; null if no redirect
+ * is needed. The page must redirect if it gets a URL: for the same user, the next ten minutes return null. This
+ * prevents a redirect loop while the claims do not change. If the browser stores no data, the result is always null.
+ * For browsers only.
  */
 export function dueSyncUrl({ api, result, redirectUrl, storage, now = Date.now }: SyncOptions): string | null {
   if (!result.ok || !result.needs_sync) return null;
   const key = `rollcall:sync:${result.user.id}`;
   try {
-    // Even to look at it throws where the browser blocks it.
+    // A browser that blocks the storage throws on every access.
     storage ??= globalThis.localStorage;
     const last = storage.getItem(key);
-    // Both ways: after the clock was set back, the future is no reason to wait.
+    // The absolute difference: if the clock was set back, a stored time in the future must not block the redirect.
     if (last && Math.abs(now() - Number(last)) < SYNC_PAUSE_MS) return null;
     const time = String(now());
     storage.setItem(key, time);
@@ -342,7 +343,7 @@ export function dueSyncUrl({ api, result, redirectUrl, storage, now = Date.now }
   return syncUrl(api, redirectUrl);
 }
 
-/** The address of a route. `api` may end with a slash, hold a path, or be nothing but a path of the page's own host. */
+/** The URL of a route. `api` may end with a slash, contain a path, or be only a path on the page's own host. */
 function route(api: string | URL, path: string): string {
   return String(api).replace(/\/+$/, "") + path;
 }

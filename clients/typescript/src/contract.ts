@@ -1,7 +1,7 @@
 // What `POST /profiles/ensure` answers, as types. Further fields may come at any time and are passed on. All times are
 // in Unix ms.
 
-/** The application's own fields of a record, if nobody says which. */
+/** The application's own fields of a record, if no type parameter names them. */
 export type Fields = Record<string, unknown>;
 
 /** Clerk's public metadata: an object or, in the rare case that DynamoDB cannot hold it as one, a string of JSON. */
@@ -25,7 +25,7 @@ export interface User {
   username?: string;
   /** The primary address. */
   email?: string;
-  /** Whether the user has proven that `email` is theirs. There whenever `email` is. */
+  /** Whether the user has verified `email`. Present whenever `email` is. */
   email_verified?: boolean;
   /** The primary phone number. */
   phone?: string;
@@ -76,7 +76,7 @@ export type Created = "user" | "organization" | "membership" | "profile" | "memb
 /** A string of which some values are known, and more may come. */
 type Open<Known extends string> = Known | (string & {});
 
-/** Everything that the caller has. What does not exist, or has ended, is null. */
+/** All rows and records of the caller. A value that does not exist, or is deleted, is null. */
 export interface Ensured<Own extends object = Fields, MembershipOwn extends object = Fields> {
   user: User;
   profile: Profile<Own> | null;
@@ -112,7 +112,7 @@ export type ProblemCode =
   | "session_keys_unavailable"
   | "internal_error";
 
-/** Why Rollcall refused: problem details (RFC 9457). They hold no personal data. */
+/** Why Rollcall refused the request: problem details (RFC 9457). They contain no personal data. */
 export interface Problem {
   type: string;
   title: string;
@@ -122,8 +122,8 @@ export interface Problem {
   code: Open<ProblemCode>;
   /** The id under which the function's log tells more. */
   request_id: string;
-  /** Whom to ask, where only an operator can help. */
+  /** The support contact, if only an operator can resolve the problem. */
   support?: string;
-  /** Which part of the request's body is meant: a JSON pointer, such as `/address/city`. */
+  /** The rejected part of the request's body: a JSON pointer, such as `/address/city`. */
   pointer?: string;
 }

@@ -1,5 +1,5 @@
-// What a frontend calls of Rollcall: `contract` is what the API answers, `client` makes sure that the caller is there, and
-// `rollcall` has all other calls.
+// The exports of the package: `contract` has the types of the answers of `POST /profiles/ensure`, `client` has
+// `ensureProfile` and the URLs of `/sync`, and `rollcall` has all other calls.
 
 export { DEFAULT_TIMEOUT_MS, SYNC_PAUSE_MS, dueSyncUrl, ensureProfile, retryIn, syncUrl } from "./client.js";
 export type {

@@ -1,4 +1,4 @@
-// The calls of a signed-in user, all from one object.
+// `createRollcall`: all calls of a signed-in user.
 
 import { ensureProfile, hasTexts, inTime, isObject } from "./client.js";
 import type { Asker, EnsureOptions, EnsureResult, Progress, Unanswered } from "./client.js";
@@ -10,13 +10,13 @@ type Schemas = components["schemas"];
 
 /** The caller and the caller's organizations. */
 export type Me = Schemas["Me"];
-/** Whether the caller has a role or a permission, and what decided. */
+/** Whether the caller has a role or a permission, and the reason. */
 export type Authorization = Schemas["Authorization"];
 /** One member of an organization. */
 export type Member = Schemas["Member"];
 /** A page of members; `next_cursor` is null after the last one. */
 export type MemberPage = Schemas["MemberPage"];
-/** A user, as far as the caller may see. */
+/** The fields of a user that the caller may see. */
 export type VisibleUser = Schemas["UserInBrief"] & Partial<Schemas["User"]>;
 
 /** A merge patch (RFC 7396): null removes a field, objects are merged, everything else is replaced. */
@@ -27,19 +27,19 @@ export type MergePatch<Own> = {
 };
 
 export interface RollcallOptions extends Asker {
-  /** How long each call may take in ms, unless the call says otherwise. By default `DEFAULT_TIMEOUT_MS`. */
+  /** The time limit of each call in ms, unless the call has its own. By default `DEFAULT_TIMEOUT_MS`. */
   timeoutMs?: number | undefined;
 }
 
 export interface CallOptions {
-  /** How long the call may take in ms, from asking for the token to the last byte of the answer. */
+  /** The time limit of the call in ms, from the request for the token to the last byte of the answer. */
   timeoutMs?: number | undefined;
-  /** Ends it early, with the reason `aborted`. */
+  /** Aborts the call; the result has the reason `aborted`. */
   signal?: AbortSignal | undefined;
 }
 
 export interface ReadOptions extends CallOptions {
-  /** The `etag` of what the caller has already: the answer is 304 if it is still current. */
+  /** The `etag` of an earlier answer. The answer is 304 if the representation has not changed. */
   etag?: string | null | undefined;
 }
 
@@ -48,8 +48,8 @@ type Unconditional = CallOptions & { etag?: undefined };
 
 export interface WriteOptions extends CallOptions {
   /**
-   * The `etag` of the record that the change is made for: the answer is 412 `precondition_failed` if it is not the
-   * stored one any more. `*` stands for any. Without it, the change is made to whatever is stored.
+   * The `etag` of the record that the caller has read. If the stored record has another one, the answer is 412
+   * `precondition_failed`. `*` matches every record. Without `ifMatch`, the change applies to the stored record.
    */
   ifMatch?: string | undefined;
 }
@@ -68,17 +68,17 @@ export interface MembersOptions extends CallOptions {
   role?: string | undefined;
   /** Members of a page, 1 to 48; by default 20. */
   limit?: number | undefined;
-  /** Where to begin: `next_cursor` of a page. */
+  /** The start of the page: `next_cursor` of the page before. */
   cursor?: string | null | undefined;
 }
 
-/** One record, and what can be done with it. */
+/** The calls for one record. */
 export interface RecordCalls<Own extends object, Stored extends object> {
   get(options?: Unconditional): Promise<Success<Stored> | FailureOf<"getMeProfile">>;
   get(options: ReadOptions): Promise<Success<Stored> | NotModified | FailureOf<"getMeProfile">>;
-  /** Creates the record. If there is one: 409 `profile_exists`. */
+  /** Creates the record. If it exists, the answer is 409 `profile_exists`. */
   create(fields?: Partial<Own>, options?: CallOptions): Promise<Success<Stored, 201> | FailureOf<"postMeProfile">>;
-  /** Sets the fields that the user may write, and removes those of them that are not given. */
+  /** Replaces all writable fields: sets the given fields, and removes the other writable fields. */
   replace(fields: Partial<Stored>, options?: WriteOptions): Promise<Success<Stored> | FailureOf<"putMeProfile">>;
   /** Changes the given fields and leaves all others as they are. */
   patch(fields: MergePatch<Own>, options?: WriteOptions): Promise<Success<Stored> | FailureOf<"patchMeProfile">>;
@@ -86,16 +86,16 @@ export interface RecordCalls<Own extends object, Stored extends object> {
 
 type MembersFailure = FailureOf<"getOrganizationsIdMembers">;
 
-/** The members of an organization: one by one, page by page, or a single page. After a failure nothing more comes. */
+/** The members of an organization: one by one, page by page, or a single page. The iteration ends after a failure. */
 export interface Members extends AsyncIterable<{ ok: true; value: Member } | MembersFailure> {
   pages(): AsyncIterableIterator<Success<MemberPage> | MembersFailure>;
   /** The page at a cursor, by default the first one. */
   page(cursor?: string | null): Promise<Success<MemberPage> | MembersFailure>;
 }
 
-/** `deleteMe` must be called again when the user has verified the first factor. Clerk's `useReverification` sees to it. */
+/** The user must verify the first factor, and `deleteMe` must be repeated. Clerk's `useReverification` does both. */
 export interface ReverificationRequired extends Failure<"reverification_required"> {
-  /** Clerk's own words, from the body of the answer. */
+  /** The error in Clerk's own form, from the body of the answer. */
   clerk_error: {
     type: "forbidden";
     reason: "reverification-error";
@@ -118,31 +118,34 @@ export interface Rollcall<Own extends object = Fields, MembershipOwn extends obj
   members(organizationId: string, options?: MembersOptions): Members;
   /** One user, by Clerk's id or by the internal id. */
   user(id: string, options?: CallOptions): Promise<Success<{ user: VisibleUser }> | FailureOf<"getUsersId">>;
-  /** Any number of users, in the order of the ids; null in the place of one who is not there or not to be seen. */
+  /**
+   * Any number of users, in the order of the ids; null for a user who does not exist or whom the caller may not see.
+   */
   users(
     ids: readonly string[],
     options?: CallOptions,
   ): Promise<Success<{ users: (VisibleUser | null)[] }> | FailureOf<"getUsers">>;
   /**
-   * Deletes the caller's account, for good. Always with a new token, because that of a moment ago does not know yet that
-   * the user has verified anew. Pass it to Clerk's `useReverification`.
+   * Deletes the caller's account permanently. Always requests a new token, because an older token does not contain the
+   * latest verification of the first factor. Pass the call to Clerk's `useReverification`.
    */
   deleteMe(
     options?: CallOptions,
   ): Promise<Success<{ outcome: string }, 202> | FailureOf<"deleteMe"> | ReverificationRequired>;
 }
 
-/** How many ids one request may name. */
+/** The maximum number of ids in one request. */
 const MAX_IDS = 100;
 
 /**
- * Everything that a signed-in user can ask of Rollcall. No call throws or rejects, and each takes no longer than
- * `timeoutMs`. The type parameters name the application's own fields of the two records; they are not checked.
+ * Creates an object with all calls of a signed-in user. No call throws or rejects, and each takes no longer than
+ * `timeoutMs`. The type parameters name the application's own fields of the two records; the client does not check
+ * them.
  */
 export function createRollcall<Own extends object = Fields, MembershipOwn extends object = Fields>(
   options: RollcallOptions,
 ): Rollcall<Own, MembershipOwn> {
-  /** The options of one call, and of those that it leaves out the object's. */
+  /** The options of one call. The object's options replace missing ones. */
   const limits = ({ timeoutMs = options.timeoutMs, signal }: CallOptions) => ({ timeoutMs, signal });
   const within = <Result>(call: CallOptions, work: (progress: Progress) => Promise<Result>) =>
     inTime(limits(call), work) as Promise<Result | Unanswered>;
@@ -174,7 +177,7 @@ export function createRollcall<Own extends object = Fields, MembershipOwn extend
           send(options, progress, "get", "/organizations/{id}/members", {
             path: { id },
             query: { role, limit, cursor: cursor ?? undefined },
-            // A cursor that stays the same would never end.
+            // A repeated cursor would cause an endless loop.
             isValue: (body) => isPage(body) && (body["next_cursor"] === null || body["next_cursor"] !== cursor),
           }),
         );
@@ -218,7 +221,7 @@ function ensuring({ api, getToken, fetch }: Asker): Pick<EnsureOptions, "api" | 
   return { api, getToken: () => getToken(), fetch };
 }
 
-/** The calls of one record: the user's, or that of a membership. */
+/** The calls for the record of the user or of a membership. */
 function record<Own extends object, Stored extends object>(
   options: Asker,
   within: <Result>(call: CallOptions, work: (progress: Progress) => Promise<Result>) => Promise<Result | Unanswered>,
@@ -248,7 +251,7 @@ function record<Own extends object, Stored extends object>(
         return send(options, progress, "patch", "/me/profile", { query, headers: matching(call), body, isValue });
       }),
   };
-  // Of a record the document knows no fields; those that the application names are its own concern.
+  // docs/openapi.json names no fields of a record; the type parameters do, and the client does not check them.
   return calls as unknown as RecordCalls<Own, Stored>;
 }
 
@@ -274,13 +277,13 @@ function membersOf(page: Members["page"]): Members {
   return { page, pages, [Symbol.asyncIterator]: all };
 }
 
-/** Puts Clerk's words where its `useReverification` looks for them. */
+/** Copies Clerk's error to the place where `useReverification` expects it. */
 function asked<Answer extends Failure>(answer: Answer): Answer | ReverificationRequired {
   const { clerk_error } = (answer.problem ?? {}) as { clerk_error?: ReverificationRequired["clerk_error"] };
   return clerk_error === undefined ? answer : ({ ...answer, clerk_error } as unknown as ReverificationRequired);
 }
 
-/** What is always there. What is optional, and what is the application's own, is not looked at. */
+/** Checks the fields that every answer has, but no optional fields and no fields of the application. */
 function isMe(body: unknown): boolean {
   if (!isObject(body)) return false;
   const { user, organizations, needs_sync } = body;

@@ -1,5 +1,5 @@
-// One request to any route of docs/openapi.json. `openapi.ts` is made from the document and holds only types, so nothing
-// of it is left at run time.
+// Sends one request to any route of docs/openapi.json. `openapi.ts` is generated from the document and contains only
+// types, so it adds no code at run time.
 
 import { ask, parse, refused, unreadable, type Asker, type EnsureFailure, type Progress } from "./client.js";
 import type { Problem } from "./contract.js";
@@ -15,23 +15,23 @@ export interface Success<Value, Status extends number = 200> {
   etag: string | null;
 }
 
-/** What the caller has read is still current. */
+/** 304: the representation that the caller has is still current. */
 export interface NotModified {
   ok: true;
   status: 304;
   etag: string | null;
 }
 
-/** The problems that a route may answer. A later version of Rollcall may know further codes. */
+/** The problems of a route. A later version of Rollcall may have further codes. */
 export interface ProblemOf<Code extends string> extends Omit<Problem, "code"> {
   code: Code;
 }
 
-/** Why there is no answer, in the words of `EnsureFailure`, with the codes of the route. */
+/** Why the call has no answer: as `EnsureFailure`, with the codes of the route. */
 export interface Failure<Code extends string = string> extends Omit<EnsureFailure, "problem"> {
-  /** What Rollcall says about it, if `refused` by Rollcall. */
+  /** Rollcall's description of the error, if `refused` by Rollcall. */
   problem?: ProblemOf<Code>;
-  /** The entity tag of the record as it is now, with `precondition_failed` and `precondition_required`. */
+  /** The entity tag of the stored record, with `precondition_failed` and `precondition_required`. */
   etag?: string;
 }
 
@@ -61,7 +61,7 @@ type Method<Path extends keyof paths> = {
 }[keyof paths[Path]] &
   string;
 
-/** Every parameter may be undefined, which is as good as left out. */
+/** Every parameter may be undefined, which has the same effect as an absent one. */
 type Loose<Parameters> = { [Name in keyof Parameters]: Parameters[Name] | undefined };
 
 type BodyOf<Operation> = Operation extends { requestBody?: infer Body }
@@ -70,19 +70,19 @@ type BodyOf<Operation> = Operation extends { requestBody?: infer Body }
     : never
   : never;
 
-/** What a route is sent: the parameters and the body that the document names. */
+/** The parameters and the body of a request, as docs/openapi.json describes them. */
 interface Parts<Operation> {
   path?: Operation extends { parameters: { path: infer Parameters } } ? Parameters : never;
   query?: Operation extends { parameters: { query?: infer Parameters } } ? Loose<Parameters> : never;
   headers?: Operation extends { parameters: { header?: infer Parameters } } ? Loose<Parameters> : never;
   body?: BodyOf<Operation>;
-  /** Whether Clerk must make a new token. */
+  /** Whether Clerk must issue a new token. */
   fresh?: boolean;
-  /** Checks that a body is Rollcall's: that what every answer has is there. */
+  /** Checks that a body is Rollcall's: that it has the fields that every answer has. */
   isValue: (body: unknown) => boolean;
 }
 
-/** Sends one request, and says what came of it. Never rejects. */
+/** Sends one request and returns its result. Never rejects. */
 export async function send<Path extends keyof paths, Name extends Method<Path>, Operation = paths[Path][Name]>(
   asker: Asker,
   progress: Progress,
@@ -108,7 +108,7 @@ export async function send<Path extends keyof paths, Name extends Method<Path>, 
     return isValue(value) ? { ok: true, status: response.status, value, etag } : unreadable(response, value);
   };
   const answer = await ask(asker, sent, progress, read, fresh);
-  // What the document promises of its own answers: the body is looked at by `isValue`, and further by nobody.
+  // The type comes from docs/openapi.json. Only `isValue` checks the body at run time.
   return answer as SuccessOf<Operation> | NotModifiedOf<Operation> | Failure<CodeOf<Operation>>;
 }
 

@@ -1,4 +1,5 @@
-//! The responses of the account routes: representations with an entity tag, and problems with what helps to resolve them.
+//! The responses of the account routes: representations with an entity tag, and problems with details that help to
+//! resolve them.
 
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
@@ -20,7 +21,7 @@ use crate::problems::{self, HELPED_BY_SUPPORT};
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("2");
 const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 
-/// A response before it has the request's id.
+/// A response to which the id of the request is not added yet.
 #[derive(Debug)]
 pub enum AccountResponse {
     /// A representation, as JSON.
@@ -29,18 +30,18 @@ pub enum AccountResponse {
         body: String,
         etag: Option<ETag>,
     },
-    /// The reader has the representation already.
+    /// 304: the client has the current representation.
     NotModified(ETag),
     Problem(Box<ProblemResponse>),
 }
 
-/// A problem with what belongs to one request.
+/// A problem with the details of one request.
 #[derive(Debug)]
 pub struct ProblemResponse {
     problem: Problem,
     /// Further members of the body.
     members: Map<String, Value>,
-    /// The tag of the record as it is now.
+    /// The entity tag of the stored record.
     etag: Option<ETag>,
 }
 
@@ -55,7 +56,7 @@ impl AccountResponse {
         AccountResponse::Shown { status, body: serde_json::to_string(body).unwrap_or_default(), etag: Some(etag) }
     }
 
-    /// A representation that was read: 304 if the reader has it already.
+    /// The response to a read: the representation, or 304 if the client has it.
     pub fn read(body: &impl Serialize, etag: ETag, preconditions: &Preconditions) -> AccountResponse {
         if preconditions.is_not_modified(&etag) {
             AccountResponse::NotModified(etag)
@@ -69,7 +70,8 @@ impl AccountResponse {
         if let AccountResponse::Problem(problem) = self { problem.problem.code } else { "" }
     }
 
-    /// The HTTP response. Private caches may keep a representation with a tag, and must ask before they use it.
+    /// The HTTP response. A private cache may store a representation with a tag, but must revalidate it before each
+    /// use.
     pub fn response(self, request_id: &str, support: Option<&str>) -> Response<Body> {
         let (mut response, etag) = match self {
             AccountResponse::Shown { status, body, etag } => (json_response(status, body), etag),

@@ -1,8 +1,8 @@
-//! The account function: answers signed-in callers about themselves and about one another.
+//! The account function: returns a signed-in caller's own data, and the data of other users that the caller may see.
 //!
-//! [`settings`] says what the function needs, [`requests`] reads requests, [`answers`] and [`problems`] make responses. What
-//! is answered is decided in `services::account`. `main.rs` mounts the function on Lambda, `rollcall dev` and the tests mount
-//! it elsewhere, all through [`service`].
+//! [`settings`] lists the variables, [`requests`] parses requests, [`answers`] and [`problems`] build responses.
+//! `services::account` does the work of the routes. `main.rs` runs the function on Lambda; `rollcall dev` and the tests
+//! run it in their own servers. All of them call [`service`].
 
 pub mod answers;
 pub mod problems;
@@ -60,15 +60,15 @@ pub const FUNCTION: Function = Function {
     groups: settings::GROUPS,
 };
 
-/// Short of the function's own limit of 10 s, so that a slow day ends in a response.
+/// Less than the function's timeout of 10 s, so that a slow request still gets a response.
 const DEADLINE: Duration = Duration::from_secs(9);
 
-/// The function, with everything that outlives an invocation.
+/// The function, with the state that all invocations of a container share.
 #[derive(Debug)]
 pub struct Account {
     sessions: Sessions,
     routes: Routes,
-    /// Nothing unless users may delete their accounts.
+    /// `None` unless users may delete their accounts.
     deletion: Option<AccountDeletion>,
     support: Option<String>,
 }
@@ -245,7 +245,7 @@ impl Account {
         if !Sessions::has_bearer(request) {
             return Err(problems::BEARER_REQUIRED.into());
         }
-        // Admission first, so that a rejected user is not asked to verify again.
+        // Admission first: a rejected user must not get the request to verify the first factor again.
         self.routes.caller(session, None, now).await?;
         match deletion.delete(session, now).await {
             Ok(()) => Ok(AccountResponse::shown(202, &serde_json::json!({ "outcome": "accepted" }))),
@@ -258,7 +258,7 @@ impl Account {
     }
 }
 
-/// Why a request has no answer but a problem.
+/// Why the response to a request is a problem.
 #[derive(Debug)]
 enum Failure {
     Problem(Problem),
@@ -270,7 +270,7 @@ enum Failure {
 }
 
 impl Failure {
-    /// What failed and its cause, if an operator has to know.
+    /// The failed step and its cause, for the operator's log; `None` if no operator must act.
     fn for_operators(&self) -> Option<(String, Option<String>)> {
         let error: &dyn std::error::Error = match self {
             Failure::Account(AccountError::Store(error))
@@ -291,7 +291,7 @@ impl Failure {
         }
     }
 
-    /// The response, after its line in the log.
+    /// Logs the response and returns it.
     fn logged(self, route: &str, session: &Session) -> AccountResponse {
         let (id, actor) = (&session.user, session.actor.as_deref());
         let (failed, is_refusal) = (self.for_operators(), self.is_refusal());

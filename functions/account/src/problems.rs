@@ -1,4 +1,5 @@
-//! Every problem of the account routes: code, status and text. Those of sessions and of refused callers are in the core.
+//! The problems of the account routes: code, status and text. The core has the problems of sessions and of rejected
+//! callers.
 
 use rollcall::core::account::document::Reason;
 use rollcall::core::problem::Problem;
@@ -18,7 +19,7 @@ problems! {
     NOT_FOUND = 404 "route_not_found", "No such route",
         "The available routes are GET and DELETE /me, GET, POST, PUT and PATCH /me/profile, GET /me/authorization, GET \
          /organizations/{id}/members, GET /users/{id} and GET /users.";
-    /// The store does not answer, or not in time.
+    /// DynamoDB did not answer in time.
     UNAVAILABLE = 503 "unavailable", "Temporarily unavailable",
         "The request could not be completed in time, because the database or Clerk did not respond. Try again in a few seconds. If the problem persists, an \
          operator can find the cause in the function's log under this request id.";
@@ -50,7 +51,8 @@ problems! {
         "Send a merge patch (RFC 7396), with the header Content-Type: application/merge-patch+json.";
     BODY_TOO_LARGE = 413 "body_too_large", "Body too large", "A body has at most 64 KB.";
     BODY_INVALID = 400 "body_invalid", "Invalid body", "The body must be a JSON object in UTF-8, of at most 127 levels, in which no name occurs twice.";
-    /// The organization does not exist, or the caller is no member. Both look the same to a stranger.
+    /// The organization does not exist, or the caller is not a member. The response is the same, so that it does not
+    /// reveal which organizations exist.
     NO_ORGANIZATION = 404 "organization_not_found", "No such organization",
         "There is no organization with this id of which you are a member.";
     NOT_COPIED = 404 "members_not_copied", "Members are not copied",

@@ -1,4 +1,4 @@
-//! What requests say: parameters, preconditions and bodies, read strictly.
+//! Parses requests: parameters, preconditions and bodies. Rejects everything that is not documented.
 
 use http::HeaderMap;
 use http::header::{CONTENT_TYPE, HeaderName, IF_MATCH, IF_NONE_MATCH};
@@ -54,7 +54,7 @@ pub fn organization(request: &Request) -> Result<Option<OrganizationId>, Problem
     id.map(|id| id.parse().map_err(|_| ORGANIZATION_INVALID)).transpose()
 }
 
-/// What `GET /me/authorization` is asked.
+/// The question of a request to `GET /me/authorization`.
 ///
 /// # Errors
 ///
@@ -73,7 +73,7 @@ pub fn question(request: &Request) -> Result<Question, Problem> {
     if question.role.is_none() && question.permission.is_none() { Err(QUESTION_MISSING) } else { Ok(question) }
 }
 
-/// Which page of members is asked for.
+/// The requested page of members.
 ///
 /// # Errors
 ///
@@ -138,7 +138,7 @@ pub fn preconditions(headers: &HeaderMap) -> Result<Preconditions, Problem> {
     Ok(Preconditions { if_match: tags(IF_MATCH)?, if_none_match: tags(IF_NONE_MATCH)? })
 }
 
-/// Which media type a body must have.
+/// The media type that a body must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
     Json,

@@ -13,7 +13,8 @@ use rollcall::settings::variables::{
     CLERK_RATE_SHARE, InvalidSettings, Reader, SUPPORT_CONTACT, Variable, rate_share, support_contact,
 };
 
-/// Every variable that the function reads. It needs the key to Clerk only where no user is copied, and to delete accounts.
+/// The variables that the function reads. The function needs the secret key of Clerk only with `MIRROR=off`, or to
+/// delete accounts.
 pub const GROUPS: &[&[Variable]] = &[
     &Tables::VARIABLES,
     &ClerkAccess::VARIABLES_WITH_OPTIONAL_KEY,
@@ -68,7 +69,7 @@ impl Settings {
         })
     }
 
-    /// From now on the key is the one that Secrets Manager holds.
+    /// Replaces the secret key by the key from Secrets Manager.
     pub fn follow(&mut self, secrets: Option<&Arc<Secrets>>) {
         self.clerk.follow(secrets);
     }

@@ -1,13 +1,14 @@
 //! The answers in the three forms that APIs expect.
 //!
-//! The types are our own: those of `aws_lambda_events` write null for what is absent, which API Gateway has refused before.
+//! The module has types of its own, because the types of `aws_lambda_events` write null for an absent value, and API
+//! Gateway has rejected such answers.
 
 use rollcall::core::account::context::Context;
 use serde::Serialize;
 
 use crate::event::Form;
 
-/// What an API is told. There is no answer "unknown": that is an error.
+/// The answer to an API: allow or deny. If the function cannot decide, it returns an error instead.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Answer {
@@ -44,7 +45,7 @@ pub struct AppSync {
     ttl_override: u32,
 }
 
-/// What the API and its functions are told beside yes or no.
+/// The part of the answer for the API's log and for the functions behind the API.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 enum Said {
@@ -85,7 +86,7 @@ impl Answer {
         match form {
             Form::Simple => Answer::Simple(Simple { is_authorized: false, context: Said::Why { code } }),
             Form::Policy { resource, .. } => policy(resource, "Deny", "refused".to_owned(), Said::Why { code }),
-            // Nothing of AppSync reads the context of a refusal.
+            // AppSync does not use the context of a refusal.
             Form::AppSync => Answer::AppSync(AppSync { is_authorized: false, resolver_context: None, ttl_override: 0 }),
         }
     }

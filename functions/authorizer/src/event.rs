@@ -1,8 +1,9 @@
 //! Reads the events of five kinds of APIs.
 //!
-//! The kinds have no mark in common, and types that accept one kind accept others: so the event is read as JSON, and fields
-//! tell the kinds apart in a fixed order. Source: AWS, "Use API Gateway Lambda authorizers", "Control access to HTTP APIs with
-//! AWS Lambda authorizers" and "Configuring authorization and authentication to secure your GraphQL APIs".
+//! No field names the kind of an event, and a Rust type for one kind accepts events of other kinds. Therefore the
+//! module reads the event as JSON, and checks in a fixed order which fields the event has. Source: AWS, "Use API
+//! Gateway Lambda authorizers", "Control access to HTTP APIs with AWS Lambda authorizers" and "Configuring
+//! authorization and authentication to secure your GraphQL APIs".
 
 use http::header::{COOKIE, HeaderName};
 use http::{HeaderMap, HeaderValue, Method};
@@ -15,9 +16,10 @@ pub enum Form {
     Simple,
     /// A REST API, a WebSocket API, or an HTTP API with payload 1.0.
     Policy {
-        /// The ARN of everything in the stage of the request.
+        /// The ARN of all routes in the stage of the request.
         resource: String,
-        /// Whether the error `Unauthorized` becomes 401. Of HTTP APIs AWS does not say so.
+        /// Whether the API turns the error `Unauthorized` into 401. AWS documents this for REST and WebSocket APIs, but
+        /// not for HTTP APIs.
         knows_unauthorized: bool,
     },
     AppSync,
@@ -26,10 +28,10 @@ pub enum Form {
 /// Where the token of a request may be.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Credentials {
-    /// The value of an `Authorization` header, which is all that the event says of the request.
+    /// The value of the `Authorization` header. The event contains nothing else of the request.
     Authorization(String),
-    /// The headers, and whether the method is safe. A request without a method, which opens a WebSocket, is not: a page of
-    /// another site can send it, with cookies.
+    /// The headers, and whether the method is safe. A request that opens a WebSocket has no method. It is not safe,
+    /// because a page of another site can send it with the user's cookies.
     Headers { headers: HeaderMap, is_safe: bool },
 }
 
@@ -38,12 +40,12 @@ pub enum Credentials {
 pub struct Asked {
     pub form: Form,
     pub credentials: Credentials,
-    /// The id of the request in the API's own log, if the event says it.
+    /// The id of the request in the API's own log, if the event has it.
     pub request_id: Option<String>,
 }
 
 impl Asked {
-    /// Reads an event; nothing if it is none of an authorizer.
+    /// Reads an event. `None` if it is not an event for an authorizer.
     pub fn read(event: &Value) -> Option<Asked> {
         let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str);
         let request_id = text("/requestContext/requestId").map(str::to_owned);
@@ -52,7 +54,7 @@ impl Asked {
             Credentials::Headers { headers: headers(event), is_safe: is_safe.is_some_and(|method| method.is_safe()) }
         };
         if text("/version") == Some("2.0") {
-            // Without it the event is that of a route, which is connected to this function by mistake.
+            // Without this field the event comes from a route that names this function by mistake.
             (text("/type")? == "REQUEST").then_some(())?;
             let credentials = credentials(text("/requestContext/http/method"));
             return Some(Asked { form: Form::Simple, credentials, request_id });
@@ -67,7 +69,7 @@ impl Asked {
             };
             return Some(Asked { form, credentials, request_id });
         }
-        // An event with a type is one of API Gateway's that lacks something.
+        // An event with a `type` comes from API Gateway, and lacks a required field.
         (event.get("type").is_none() && event.get("requestContext")?.is_object()).then_some(())?;
         let credentials = authorization(Some(text("/authorizationToken")?));
         Some(Asked { form: Form::AppSync, credentials, request_id })
@@ -78,7 +80,7 @@ fn authorization(value: Option<&str>) -> Credentials {
     Credentials::Authorization(value.unwrap_or_default().to_owned())
 }
 
-/// The headers of a request. `multiValueHeaders` has all values where `headers` has the last of them.
+/// The headers of a request. `multiValueHeaders` has all values of a header, `headers` only the last value.
 fn headers(event: &Value) -> HeaderMap {
     let object = |name: &str| event.get(name).and_then(Value::as_object).filter(|map| !map.is_empty());
     let mut headers = HeaderMap::new();
@@ -95,13 +97,13 @@ fn headers(event: &Value) -> HeaderMap {
     headers
 }
 
-/// A cookie that no header can have, which another site may have set, does not remove the others. Any other value that no
-/// header can have becomes an empty one: a second `Origin` does not disappear.
+/// An invalid cookie is left out, and the other cookies stay: another site may have set the invalid cookie. Any other
+/// invalid header value becomes an empty value, so that a second `Origin` still counts as a second one.
 fn append(headers: &mut HeaderMap, name: &HeaderName, value: &str) {
     if name == COOKIE {
         let values = value.split(';').filter_map(|pair| HeaderValue::from_str(pair.trim()).ok());
         for value in values {
-            // The map has a limit of 32,768 values; a request of API Gateway has 10 KB of them.
+            // The map can hold 32,768 values. API Gateway accepts only 10 KB of headers.
             let _ = headers.try_append(name, value);
         }
     } else {
@@ -110,8 +112,8 @@ fn append(headers: &mut HeaderMap, name: &HeaderName, value: &str) {
     }
 }
 
-/// The ARN of all methods in the stage of a method: a cached answer for one method alone would turn away the caller's next
-/// request, which is for another.
+/// The ARN of all methods in the stage of a method. If an API caches the answer, it applies the answer to other
+/// methods, too; an ARN of one method would deny them.
 fn stage(method: &str) -> Option<String> {
     let mut parts = method.splitn(6, ':');
     let (arn, service) = (parts.next()?, parts.clone().nth(1)?);
@@ -121,7 +123,7 @@ fn stage(method: &str) -> Option<String> {
     let is_plain = |text: &str| {
         !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_$".contains(&byte))
     };
-    // The console's test of an authorizer names no stage.
+    // The ARN has no stage if the console tests an authorizer.
     (is_plain(api) && (is_plain(stage) || stage == "*")).then_some(())?;
     let end = method.len() - method.splitn(6, ':').nth(5)?.len();
     Some(format!("{}{api}/{stage}/*", method.get(..end)?))

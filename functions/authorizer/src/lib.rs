@@ -1,10 +1,10 @@
-//! The authorizer function: says to API Gateway and AppSync whether a request may reach the application's own APIs, and who
-//! sends it.
+//! The authorizer function: API Gateway and AppSync call it to authorize requests to the application's own APIs.
 //!
-//! [`settings`] says what the function needs, [`event`] reads events, [`answers`] makes answers. Who may go on is decided in
-//! `services::authorize`. `main.rs` mounts the function on Lambda, the tests call it through [`service`].
+//! [`settings`] lists the variables, [`event`] reads events, [`answers`] builds answers. `services::authorize` decides
+//! about the caller. `main.rs` runs the function on Lambda; the tests call [`service`].
 //!
-//! A refusal is an answer. Whatever prevents a decision is an error: then API Gateway answers 500 and remembers nothing.
+//! A refusal is an answer. If the function cannot decide, it returns an error: then API Gateway answers 500 and caches
+//! nothing.
 
 pub mod answers;
 pub mod event;
@@ -35,13 +35,13 @@ use crate::settings::Settings;
 pub const FUNCTION: Function =
     Function { name: "authorizer", log_target: env!("CARGO_CRATE_NAME"), routes: &[], groups: settings::GROUPS };
 
-/// Short of the ten seconds for which HTTP APIs and AppSync wait.
+/// Less than the ten seconds after which HTTP APIs and AppSync stop waiting.
 const DEADLINE: Duration = Duration::from_secs(9);
 
-/// The error that REST and WebSocket APIs answer with 401. Its text is fixed by API Gateway.
+/// The error that REST and WebSocket APIs answer with 401. API Gateway requires this text.
 const UNAUTHORIZED: &str = "Unauthorized";
 
-/// The function, with everything that outlives an invocation.
+/// The function, with the state that all invocations of a container share.
 #[derive(Debug)]
 pub struct Authorizer {
     sessions: Sessions,
@@ -56,11 +56,11 @@ impl Authorizer {
         Authorizer { sessions: settings.sessions, gate }
     }
 
-    /// Decides about one request at the moment `now`; `invocation` is Lambda's id of the invocation.
+    /// Authorizes one request at the time `now`; `invocation` is Lambda's id of the invocation.
     ///
     /// # Errors
     ///
-    /// If nothing can be decided; and the error with which a REST API answers 401, if there is no token.
+    /// If the function cannot decide. For a REST or WebSocket API also `Unauthorized`, if the request has no token.
     pub async fn handle(&self, event: &Value, invocation: &str, now: Millis) -> Result<Answer, Error> {
         let Some(asked) = Asked::read(event) else {
             error!(outcome = "failed", "the event is not one of an authorizer");
@@ -135,7 +135,7 @@ fn no_session(form: Form, refused: &NoSession) -> Result<Answer, Error> {
     }
 }
 
-/// The function as a service for Lambda's events. Each invocation reads `clock` once.
+/// The function as a service that accepts Lambda's events. Each invocation reads `clock` once.
 pub fn service<C>(
     function: Arc<Authorizer>,
     clock: C,

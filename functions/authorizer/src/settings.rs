@@ -6,12 +6,12 @@ use rollcall::core::tables::table_name;
 use rollcall::settings::mirror::Mirror;
 use rollcall::settings::variables::{CLERK_INSTANCE_ID, DIRECTORY_TABLE, InvalidSettings, Reader, Variable};
 
-/// Every variable that the function reads. It sends no request to Clerk's Backend API, so it needs no secret.
+/// The variables that the function reads. The function sends no request to Clerk's Backend API, so it needs no secret.
 pub const GROUPS: &[&[Variable]] = &[&[DIRECTORY_TABLE, CLERK_INSTANCE_ID], &Sessions::VARIABLES, &Mirror::VARIABLES];
 
 #[derive(Debug)]
 pub struct Settings {
-    /// The table with the copy of Clerk, which is the only one that the function reads.
+    /// The Directory, the only table that the function reads.
     pub directory: String,
     pub instance: InstanceId,
     pub sessions: Sessions,

@@ -1,4 +1,4 @@
-//! The authorizer's work for a caller with a session: one read of the copy, no request to Clerk.
+//! Authorizes a caller with a verified session for the authorizer: one read of the Directory, no request to Clerk.
 
 use thiserror::Error;
 
@@ -23,19 +23,19 @@ pub struct Authorizer {
 /// Why a caller is not authorized.
 #[derive(Debug, Error)]
 pub enum AuthorizeError {
-    /// The caller is turned away.
+    /// The caller is rejected.
     #[error("the caller is refused: {}", .0.code())]
     Refused(Refusal),
-    /// The copy cannot be read, so nothing is known of the caller: neither that the caller may go on, nor the contrary.
+    /// The Directory cannot be read, so the function can neither allow nor deny the request.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl Authorizer {
-    /// What the copy says of the caller: one request.
+    /// The context of the caller. Sends one request to DynamoDB.
     ///
-    /// Where no user is copied (`MIRROR=off`), only a tombstone turns a caller away: a row from the time before says
-    /// nothing any more, and Clerk is not asked.
+    /// With `MIRROR=off`, it rejects a caller only because of a tombstone. It ignores a user's row that was stored
+    /// while the mirror was on, and it does not ask Clerk.
     ///
     /// # Errors
     ///

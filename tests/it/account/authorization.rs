@@ -35,14 +35,14 @@ async fn d6_roles_are_those_of_the_copy_and_no_claim_may_say_less() {
     assert_eq!(asked(&world, &world.session(&ada, None), "permission=org:teams:read").await, is(false, "not_a_member"));
     let both = "role=admin&permission=org:teams:read";
     assert_eq!(asked(&world, &world.session(&ada, None), both).await, is(false, "not_a_member"));
-    // Demoted: the copy counts from the next read on, whatever the token says.
+    // Demoted: the copy counts from the next read on, although the token still has the role.
     let claims = json!({ "metadata": { "role": "admin" } });
     let old = world.token(&TokenRequest { claims: claims.as_object().unwrap().clone(), ..TokenRequest::new(&ada) });
     assert_eq!(asked(&world, &old, "role=admin").await, is(true, "allowed"));
     world.clerk("PATCH", &format!("/users/{ada}/metadata"), json!({ "public_metadata": { "role": "user" } })).await;
     world.reconcile().await;
     assert_eq!(asked(&world, &old, "role=admin").await, is(false, "other_role"));
-    // Promoted, with a token from before: the claim says less.
+    // Promoted, with a token that was issued before: the claim still has the lower role.
     let claims = json!({ "metadata": { "role": "user" } });
     let earlier = world.token(&TokenRequest { claims: claims.as_object().unwrap().clone(), ..TokenRequest::new(&ada) });
     world.clerk("PATCH", &format!("/users/{ada}/metadata"), json!({ "public_metadata": { "role": "admin" } })).await;

@@ -1,4 +1,4 @@
-//! Every bad input gets its documented problem: none is a 5xx, none writes.
+//! The response to every invalid input is the documented problem. No response is a 5xx, and no request writes.
 
 use rollcall_tests::World;
 use serde_json::json;
@@ -145,7 +145,7 @@ async fn bad_input_gets_its_problem_and_writes_nothing() {
     assert_eq!((world.directory().await, world.profiles().await, world.operations().await.len()), before);
 }
 
-/// A request, and its problem.
+/// A request and the expected problem.
 struct Case {
     method: String,
     path: String,

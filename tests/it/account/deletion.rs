@@ -9,7 +9,7 @@ use crate::ensure::profiles::newcomer;
 
 const ON: (&str, &str) = ("ACCOUNT_DELETION", "on");
 
-/// A token whose first factor was verified so many minutes ago.
+/// A token whose first factor was verified this number of minutes ago.
 fn token(world: &World, user: &str, claims: Value) -> String {
     let claims = if let Value::Object(claims) = claims { claims } else { Map::new() };
     world.token(&TokenRequest { claims, ..TokenRequest::new(user) })
@@ -19,7 +19,7 @@ async fn delete(world: &World, token: &str) -> rollcall_tests::answer::Answer {
     with(world, token, "DELETE", "/me", &[], String::new()).await
 }
 
-/// Lets so much time pass that Clerk may be asked about a caller again.
+/// Advances the clock so far that the function may ask Clerk about a caller again.
 fn later(world: &World) {
     world.set_now(world.now().get() + 11_000);
 }
@@ -40,12 +40,12 @@ async fn e8_a_user_deletes_the_account_and_the_event_does_the_rest() {
     assert_eq!(answer.brief(), (202, "accepted"), "{}", answer.text);
     assert_eq!(world.clerk_calls() - clerk_calls, 2, "whose key it is, and the deletion");
     assert!(!is_in_clerk(&world, &ada).await);
-    // Nothing of the copy is changed until the event comes.
+    // The Directory does not change until the event arrives.
     assert_eq!(get(&world, &fresh, "/me").await.status, 200);
-    // At once again: one caller cannot spend the requests to Clerk.
+    // A second request at once fails, so that one caller cannot exhaust the request budget.
     let again = delete(&world, &fresh).await;
     assert_eq!((again.brief(), again.header("retry-after")), ((503, "user_not_asked"), Some("10")));
-    // Later again: Clerk does not have the user any more.
+    // A later request succeeds, although Clerk does not have the user any more.
     later(&world);
     let fresh = token(&world, &ada, json!({ "fva": [3, -1] }));
     assert_eq!(delete(&world, &fresh).await.brief(), (202, "accepted"));
@@ -154,22 +154,22 @@ async fn a_404_under_the_key_of_another_instance_is_no_deletion() {
     assert!(is_in_clerk(&world, &ada).await);
 }
 
-/// A function that is killed at any point leaves the user either whole, or deleted in Clerk alone; the event, or the next run of
-/// reconcile, does the rest.
+/// If the function is killed at any point, the user is unchanged, or deleted only in Clerk. Then the event or the next
+/// run of reconcile changes the tables.
 #[tokio::test]
 async fn e8_a_deletion_that_is_killed_at_any_point_is_whole_or_not_begun() {
     let (mut whole, mut deleted) = (0, 0);
     let world = World::with(&[ON]).await;
     let (ada, _) = newcomer(&world).await;
     arrived(&world).await;
-    // The keys of sessions are known, as in a function that has answered before.
+    // A first request fetches the keys of session tokens, so that later requests do not.
     assert_eq!(get(&world, &world.session(&ada, None), "/me").await.status, 200);
     for polls in 1.. {
         let user = super::create_user(&world, &format!("K{polls}")).await;
         world.reconcile().await;
         let fresh = token(&world, &user, json!({ "fva": [0, -1] }));
         let killed = rollcall_tests::killed_after(polls, delete(&world, &fresh)).await;
-        // What was sent arrives, whoever sent it.
+        // Requests that the killed function has sent still arrive.
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         assert_eq!(get(&world, &fresh, "/me").await.status, 200, "the copy is not changed");
         if is_in_clerk(&world, &user).await {
@@ -197,7 +197,7 @@ async fn a_slow_clerk_is_given_up_in_time_and_what_it_did_is_found_by_the_next_t
     let world = World::with(&[ON]).await;
     let (ada, _) = newcomer(&world).await;
     arrived(&world).await;
-    // Whose key it is, is known already: only the deletion is slow.
+    // The instance of the secret key is verified already, so only the deletion is slow.
     let other = super::create_user(&world, "Other").await;
     world.reconcile().await;
     assert_eq!(delete(&world, &token(&world, &other, json!({ "fva": [0, -1] }))).await.status, 202);

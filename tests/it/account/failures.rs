@@ -1,4 +1,4 @@
-//! What callers get while DynamoDB fails, and what an operator finds in the log.
+//! The responses to callers while DynamoDB fails, and the lines in the log for the operator.
 
 use rollcall_tests::{ATTEMPTS, Fault, World};
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{arrived, get, write};
 use crate::ensure::profiles::newcomer;
 
-/// A read of each route.
+/// A request to each route that reads.
 fn reads(organization: &str, user: &str) -> [String; 6] {
     [
         "/me".to_owned(),

@@ -1,4 +1,4 @@
-//! I20: whatever writes at the same time, no write of an owner is lost, no field that the owner may not write is changed, and
+//! I20: with any concurrent writers, no write of an owner is lost, no owner changes a field that is not writable, and
 //! no record of a deleted owner is created or changed.
 
 use std::collections::BTreeMap;
@@ -19,12 +19,12 @@ const SETTINGS: [(&str, &str); 2] =
     [("PROFILE_WRITABLE", r#"["theme","bio"]"#), ("PROFILE_DEFAULTS", r#"{"points":0}"#)];
 const HISTORIES: u64 = 200;
 
-/// What an owner sends.
+/// A request of an owner.
 #[derive(Clone, Debug)]
 struct Sent {
     method: &'static str,
     body: Value,
-    /// Whether the write is for the record that was read at the beginning.
+    /// Whether the write has the entity tag that was read at the beginning.
     is_conditional: bool,
 }
 
@@ -57,7 +57,7 @@ async fn i20_two_hundred_histories_of_concurrent_writes_lose_nothing() {
     assert!(stored > 200 && refused > 100 && deletions > 20, "{stored} {refused} {deletions}");
 }
 
-/// One history; the answers to the owner, and whether the owner was deleted meanwhile.
+/// Runs one history. Returns the answers to the owner, and whether the owner was deleted in the meantime.
 async fn history(world: &World, seed: u64) -> (Vec<Answer>, bool) {
     let mut random = Rng::with_seed(seed);
     let user = create_user(world, &format!("H{seed}")).await;
@@ -89,7 +89,7 @@ async fn history(world: &World, seed: u64) -> (Vec<Answer>, bool) {
     let (mut waiting, mut answers, mut points) = (Vec::new(), BTreeMap::new(), 0_u64);
     let mut at_deletion = None;
     while answers.len() < all.len() {
-        // All that can go on without a release goes on.
+        // All tasks run until each waits for a release.
         tokio::select! {
             biased;
             Some((at, answer)) = writes.next() => { answers.insert(at, answer); continue; }
@@ -119,7 +119,7 @@ async fn history(world: &World, seed: u64) -> (Vec<Answer>, bool) {
     (answers.into_values().collect(), at_deletion.is_some())
 }
 
-/// The stored writes in the order of their versions lead from the first record to the last one.
+/// Applying the stored writes to the first record, in the order of their versions, must result in the last record.
 fn check(
     seed: u64,
     all: &[Sent],
@@ -136,7 +136,8 @@ fn check(
             stored.push((answer.body["profile_version"].as_u64().unwrap_or_default(), *at));
         }
         if all[*at].is_conditional && answer.status < 300 {
-            // Only one of the writes for the first record can be stored, and only on top of that record.
+            // Of the writes with the first record's entity tag, only one can be stored, and only as a change of that
+            // record.
             assert!(has_record, "seed {seed}");
         }
     }
@@ -156,7 +157,7 @@ fn check(
         let before = json!({ "bio": model["bio"], "theme": model["theme"] });
         let after = if sent.method == "PUT" { sent.body.clone() } else { merged(model.clone(), sent.body.clone()) };
         let changes = ["bio", "theme"].iter().any(|name| before[*name] != after[*name]);
-        // A write that changes nothing has the version of what is there.
+        // The answer to a write that changes nothing has the stored version.
         version += u64::from(changes);
         assert_eq!(number, version, "seed {seed}: {sent:?}");
         (model["bio"], model["theme"]) = (after["bio"].clone(), after["theme"].clone());
@@ -170,12 +171,12 @@ fn check(
     assert_eq!(last["points"], points, "seed {seed}: what the application has written");
 }
 
-/// An event that reaches the webhook beside the wire.
+/// Sends an event to the webhook of another process, whose requests do not pass the controlled wire.
 async fn directly(world: &World, event: &Value) -> Answer {
     world.beside(&[]).await.post(event).await
 }
 
-/// The application adds a point, if there is a record.
+/// The application adds a point, if the record exists.
 async fn add_point(world: &World, user: &str) -> bool {
     let row = key(world, user);
     let request = world.stack.dynamodb.update_item().table_name(&world.stack.addresses.profiles_table);

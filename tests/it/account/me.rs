@@ -60,7 +60,7 @@ async fn a_reader_who_has_the_answer_already_gets_304_until_something_changes() 
         assert_eq!(answer.header("content-type"), None);
     }
     assert_eq!(again("\"other\"").await.status, 200);
-    // Another role in the organization is another answer; so is a session without one.
+    // Another role in the organization changes the entity tag, and so does a session without an active organization.
     let changed = json!({ "role": "org:member" });
     world.clerk("PATCH", &format!("/organizations/{acme}/memberships/{ada}"), changed).await;
     world.reconcile().await;
@@ -77,7 +77,7 @@ async fn what_is_deleted_is_not_shown_from_the_next_read_on() {
     arrived(&world).await;
     let token = world.session(&ada, Some(&acme));
     assert_eq!(get(&world, &token, "/me").await.body["organizations"].as_array().unwrap().len(), 1);
-    // The organization is deleted, and its membership not yet: no cascade has run.
+    // The organization is deleted, but its membership is still live, because no cascade has run.
     let deleted = json!({ "id": acme, "object": "organization", "deleted": true });
     let deleted = rollcall_tests::event("organization.deleted", &deleted, world.now().get() + 1);
     assert_eq!(world.post(&deleted).await.brief(), (200, "applied"));
@@ -112,7 +112,7 @@ async fn a3_without_a_mirror_the_answer_is_clerks_with_the_public_metadata() {
     assert_eq!(answer.body["user"]["public_metadata"], metadata["public_metadata"]);
     assert_eq!(answer.body["organizations"][0]["membership"]["role"], "org:admin");
     assert!(world.clerk_calls() > before);
-    // For some seconds the answer is known.
+    // For some seconds the function uses Clerk's recent response.
     let asked = world.clerk_calls();
     assert_eq!(get(&world, &token, "/me").await.body, answer.body);
     assert_eq!(world.clerk_calls(), asked);

@@ -49,13 +49,14 @@ async fn b6_nobody_reads_members_of_an_organization_without_being_one() {
     let path = format!("/organizations/{acme}/members");
     let of_grace = world.session(&grace, Some(&acme));
     assert_eq!(names(&get(&world, &of_grace, &path).await.body).len(), 2);
-    // Removed, with a token that still says otherwise.
+    // The caller was removed, but the token still names the organization.
     let removed = world.clerk("DELETE", &format!("/organizations/{acme}/memberships/{grace}"), Value::Null).await;
     let removed = rollcall_tests::event("organizationMembership.deleted", &removed, world.now().get() + 5);
     assert_eq!(world.post(&removed).await.brief(), (200, "applied"));
     assert_eq!(get(&world, &of_grace, &path).await.brief(), (404, "organization_not_found"));
     assert_eq!(names(&get(&world, &world.session(&ada, Some(&acme)), &path).await.body).len(), 1);
-    // A token that claims another organization grants nothing there, and one that does not exist looks the same.
+    // A token that claims another organization grants no access to it. The answer for an organization that does not
+    // exist is the same.
     let eve = create_user(&world, "Eve").await;
     world.reconcile().await;
     for organization in [&*acme, "org_unknown"] {

@@ -1,4 +1,4 @@
-//! The account routes where no user is copied (`MIRROR=off`): Clerk answers, and is asked at most once in ten seconds.
+//! The account routes with `MIRROR=off`: they ask Clerk about the caller, at most once in ten seconds.
 
 use clerk_emulator::ApiFaults;
 use rollcall_tests::World;
@@ -28,7 +28,7 @@ async fn a_record_of_a_user_who_is_not_copied_belongs_to_the_user() {
         (404, "members_not_copied")
     );
     assert_eq!(get(&world, &token, &format!("/users/{ada}")).await.status, 200);
-    // The user is deleted: the bare tombstone refuses, whatever Clerk has said a moment ago.
+    // The user is deleted: the tombstone alone rejects the caller, although Clerk's recent response has the user.
     let deleted = json!({ "id": ada, "object": "user", "deleted": true });
     let deleted = rollcall_tests::event("user.deleted", &deleted, world.now().get() + 2);
     assert_eq!(world.post(&deleted).await.brief(), (200, "applied"));

@@ -1,4 +1,4 @@
-//! The account function: what signed-in callers ask about themselves and about one another.
+//! The account function: its routes for signed-in callers.
 
 mod authorization;
 mod bad_input;
@@ -28,14 +28,14 @@ async fn with(world: &World, token: &str, method: &str, path: &str, headers: &[(
     world.call_with(method, path, &headers, body).await
 }
 
-/// Sends JSON to the caller's record.
+/// Sends JSON to `/me/profile`, with the media type of the method.
 async fn write(world: &World, token: &str, method: &str, headers: &[(&str, &str)], body: Value) -> Answer {
     let media_type = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
     let headers: Vec<_> = [("content-type", media_type)].into_iter().chain(headers.iter().copied()).collect();
     with(world, token, method, "/me/profile", &headers, body.to_string()).await
 }
 
-/// A user in Clerk, by the first name.
+/// Creates a user with this first name in Clerk.
 async fn create_user(world: &World, name: &str) -> String {
     let email = format!("{}@example.com", name.to_lowercase());
     let user = json!({ "first_name": name, "last_name": "Example", "email_address": [email] });
@@ -48,7 +48,7 @@ async fn join(world: &World, organization: &str, user: &str, role: &str) {
     world.clerk("POST", &format!("/organizations/{organization}/memberships"), body).await;
 }
 
-/// Lets the copy arrive, and forgets what that took.
+/// Copies Clerk's entities by a run of reconcile, and discards the recorded requests.
 async fn arrived(world: &World) {
     world.reconcile().await;
     let _ = world.wire.take();

@@ -1,4 +1,4 @@
-//! docs/openapi.json is what the types, the problems and the registry say.
+//! docs/openapi.json agrees with the types, the problems and the registry.
 
 use std::collections::BTreeSet;
 

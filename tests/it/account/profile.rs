@@ -9,7 +9,7 @@ use crate::ensure::profiles::newcomer;
 const WRITABLE: (&str, &str) = ("PROFILE_WRITABLE", r#"["theme","bio","size"]"#);
 const DEFAULTS: (&str, &str) = ("PROFILE_DEFAULTS", r#"{"level":1}"#);
 
-/// A caller with a record, and the token.
+/// A caller with a record, and the caller's token.
 async fn caller(world: &World) -> (String, String, String) {
     let (ada, acme) = newcomer(world).await;
     let token = world.session(&ada, Some(&acme));
@@ -27,7 +27,7 @@ async fn a4_a_record_is_read_created_and_replaced_by_its_owner() {
     let world = World::with(&[WRITABLE, DEFAULTS]).await;
     let (ada, _) = newcomer(&world).await;
     arrived(&world).await;
-    // reconcile provisions records; the first one is created by its owner here.
+    // reconcile provisions records; in these tests the owner creates the record.
     for row in world.profiles().await {
         world
             .stack
@@ -119,7 +119,7 @@ async fn the_record_of_a_membership_belongs_to_its_member() {
     let put = with(&world, &token, "PUT", &path, &json_type, r#"{"bio":"here"}"#.to_owned()).await;
     assert_eq!((put.status, &put.body["bio"]), (200, &json!("here")), "{}", put.text);
     assert_eq!(get(&world, &token, "/me/profile").await.body.get("bio"), None, "the other record is untouched");
-    // A session without an active organization may name one as well: the membership counts, not the token.
+    // A request without an active organization may name one, too: the membership counts, not the token.
     assert_eq!(get(&world, &world.session(&ada, None), &path).await.body["bio"], "here");
     let foreign = get(&world, &token, "/me/profile?organization_id=org_other").await;
     assert_eq!(foreign.brief(), (404, "organization_not_found"));
@@ -144,9 +144,9 @@ async fn what_the_owner_may_not_write_stays_as_it_is() {
         assert_eq!(answer.body["pointer"], pointer, "{method} {body}");
     }
     assert_eq!(get(&world, &token, "/me/profile").await.body, before);
-    // What was read may be sent back.
+    // The owner may send the whole record back.
     assert_eq!(write(&world, &token, "PUT", &[], before.clone()).await.body, before);
-    // By default nothing may be written.
+    // By default no field is writable.
     let closed = world.beside(&[("PROFILE_WRITABLE", "[]")]).await;
     assert_eq!(write(&closed, &token, "PATCH", &[], json!({ "bio": "b" })).await.brief(), (422, "field_not_writable"));
 }
@@ -217,7 +217,7 @@ async fn a_field_that_the_application_changes_meanwhile_is_not_overwritten_unsee
         assert_eq!(write(&world, &token, "PUT", &[], json!({ "bio": "first", "theme": { "a": 1 } })).await.status, 200);
         let etag = get(&world, &token, "/me/profile").await.header("etag").unwrap().to_owned();
         let mut row = world.profiles().await.into_iter().find(|row| row["sk"] == "PROFILE").unwrap();
-        // The application does not raise the count of the owner's writes.
+        // A write of the application does not increase the count of the owner's writes.
         row["theme"] = json!({ "b": 2 });
         let mut held = world.wire.hold();
         let headers: &[(&str, &str)] = if is_conditional { &[("if-match", &etag)] } else { &[] };

@@ -1,5 +1,5 @@
-//! I18: a caller who is deleted, banned, deprovisioned, demoted or removed between any two requests of a route is refused from
-//! the next read on, with a token that still says otherwise.
+//! I18: a caller is deleted, banned, deprovisioned, demoted or removed between any two requests of a route to DynamoDB.
+//! From the next read on the caller is rejected, although the token is unchanged.
 
 use rollcall_tests::World;
 use rollcall_tests::answer::Answer;
@@ -34,7 +34,7 @@ async fn send(world: &World, token: &str, (method, path, body): &(&str, String, 
     with(world, token, method, path, &[("content-type", media_type)], body.replace("VALUE", &value)).await
 }
 
-/// What happens to the caller, as an event.
+/// The event that deletes, bans, demotes or removes the caller.
 pub(crate) async fn event(world: &World, what: &str, user: &str, organization: &str) -> Value {
     let now = world.now().get();
     let path = format!("/users/{user}");
@@ -68,7 +68,7 @@ pub(crate) async fn event(world: &World, what: &str, user: &str, organization: &
     }
 }
 
-/// The answer to the next request of a route, once that has happened.
+/// Whether the answer to the next request of a route, after the event, is right.
 fn is_right(what: &str, (method, path, _): &(&str, String, &str), next: &Answer) -> bool {
     match what {
         "deleted" => next.brief() == (410, "user_deleted"),
@@ -107,7 +107,7 @@ async fn i18_whatever_happens_between_two_requests_counts_from_the_next_read_on(
                 let records = world.profiles().await;
                 let during = with_change(&world, &token, &route, &change, before).await;
                 assert!(during.status < 500, "{what} {route:?} {before}: {}", during.text);
-                // The change came before the read, or before the transaction that checks the owners.
+                // The event was stored before the read, or before the transaction that checks the owners.
                 let owners_end =
                     what == "deleted" || (what.ends_with("deleted") || what == "removed") && route.1.contains("org_");
                 if before == 0 && owners_end || before == 1 && owners_end && ["PUT", "PATCH"].contains(&route.0) {
@@ -125,7 +125,7 @@ async fn i18_whatever_happens_between_two_requests_counts_from_the_next_read_on(
     assert!(cases > 100, "{cases}");
 }
 
-/// Sends a request, and lets the change arrive once so many of its requests to DynamoDB have been answered.
+/// Sends a request to a route, and stores the event after this number of the route's requests to DynamoDB.
 async fn with_change(
     world: &World,
     token: &str,

@@ -48,14 +48,14 @@ async fn by_default_only_members_of_the_active_organization_are_visible() {
     assert_eq!((seen(&token, &grace).await, seen(&token, &eve).await, seen(&token, &ada).await), (200, 404, 200));
     let without = world.session(&ada, None);
     assert_eq!((seen(&without, &grace).await, seen(&without, &ada).await), (404, 200));
-    // A token that claims an organization is no membership of it.
+    // A token that claims an organization does not replace a membership.
     assert_eq!(seen(&world.session(&eve, Some(&acme)), &grace).await, 404);
-    // An administrator of the application sees everybody.
+    // An administrator of the application sees all users.
     world.clerk("PATCH", &format!("/users/{eve}/metadata"), json!({ "public_metadata": { "role": "admin" } })).await;
     world.reconcile().await;
     let all = get(&world, &world.session(&eve, None), &format!("/users/{grace}")).await;
     assert_eq!((all.status, all.body["user"].get("public_metadata").is_some()), (200, true));
-    // Deleted users are nobody's.
+    // No caller sees a deleted user.
     let deleted = json!({ "id": grace, "object": "user", "deleted": true });
     let deleted = rollcall_tests::event("user.deleted", &deleted, world.now().get() + 2);
     assert_eq!(world.post(&deleted).await.brief(), (200, "applied"));

@@ -1,4 +1,4 @@
-//! Whoever may go on, what the application's functions are told, and what that costs.
+//! Authorized requests: the context for the application's functions, and the cost of each request.
 
 use clerk_emulator::TokenRequest;
 use rollcall::core::id::InstanceId;
@@ -63,7 +63,7 @@ async fn the_forms_of_the_answers_are_those_that_aws_documents() {
     let allowed =
         json!({ "principalId": internal_id(&world, &ada), "policyDocument": policy("Allow"), "context": who });
     assert_eq!(answer, allowed);
-    // And the refusals.
+    // The answers that deny a request.
     let code = json!({ "code": "token_malformed" });
     let answer = world.authorize(simple("x")).await.unwrap();
     assert_eq!(answer, json!({ "isAuthorized": false, "context": code }));
@@ -130,7 +130,7 @@ async fn i8_a_token_grants_nothing_that_the_copy_does_not_say() {
         let granted = [&said["role"], &said["organization_role"], &said["permissions"], &said["user_id"]];
         let internal = json!(internal_id(&world, &grace));
         assert_eq!(granted, [&json!("user"), &json!("org:member"), &json!(of_copy), &internal], "{kind}");
-        // An organization of which the copy has no membership is none.
+        // An active organization without a membership in the copy does not count.
         let said = context(&world, event(&boasting(&ada, "org_nobody"))).await;
         let granted = [&said["organization_id"], &said["organization_role"], &said["permissions"]];
         assert_eq!(granted, [&json!(""), &json!(""), &json!("")], "{kind}");

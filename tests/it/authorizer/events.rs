@@ -1,4 +1,4 @@
-//! Which event is which, and what becomes of events that nobody sends.
+//! Which kind of API sends an event, and the answers to events that no API sends.
 
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ async fn an_event_of_a_route_or_of_another_kind_is_an_error() {
         event
     };
     for event in [
-        // Those of a route, which somebody has connected with this function.
+        // Events of routes that name this function by mistake.
         remove(simple, "type"),
         remove(payload_1, "methodArn"),
         remove(rest_request, "methodArn"),
@@ -47,12 +47,12 @@ async fn an_event_of_a_route_or_of_another_kind_is_an_error() {
 async fn the_fields_decide_in_a_fixed_order() {
     let (world, ada, _) = with_ada().await;
     let token = world.session(&ada, None);
-    // Of a field in several of them, the first one's.
+    // If a field is in several of them, the first one counts.
     let all = |events: &[Value]| {
         let fields = events.iter().rev().flat_map(|event| event.as_object().unwrap().clone());
         Value::Object(fields.collect())
     };
-    // Version 2.0 goes before a method's ARN, which goes before a token.
+    // Version 2.0 is checked before the ARN of a method, and the ARN of a method before a token.
     let (two, rest, sync) = (simple(&token), rest_request(&token), appsync(&token));
     assert!(world.authorize(all(&[two, rest.clone(), sync.clone()])).await.unwrap()["isAuthorized"].is_boolean());
     assert!(world.authorize(all(&[rest, sync])).await.unwrap()["policyDocument"].is_object());
@@ -72,7 +72,7 @@ fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
     }
 }
 
-/// An event in every way in which one of its values can be another.
+/// Copies of an event, each with one value replaced.
 fn mutilated(event: &Value) -> Vec<Value> {
     let mut found = Vec::new();
     pointers(event, "", &mut found);
@@ -102,12 +102,12 @@ async fn no_event_whatever_its_parts_makes_the_function_panic_or_lets_a_stranger
     let (world, ada, _) = with_ada().await;
     let (mut tried, mut allowed) = (0, 0);
     for (kind, event) in KINDS {
-        // Of the caller only the signature is right; and a caller who may go on.
+        // A caller of whom only the token's signature is right, and an admitted caller.
         for (token, may) in [(world.session("user_nobody", None), false), (world.session(&ada, None), true)] {
             for event in mutilated(&event(&token)) {
                 tried += 1;
                 let Ok(answer) = world.authorize(event.clone()).await else { continue };
-                // The ARN may have become another, so only the verdict is read.
+                // The ARN may be a replaced value, so the test checks only the decision.
                 let effect = &answer["policyDocument"]["Statement"][0]["Effect"];
                 let is_allowed = answer["isAuthorized"] == true || effect == "Allow";
                 assert!(may || !is_allowed, "{kind}: {answer}");

@@ -1,4 +1,5 @@
-//! Whatever prevents a decision is an error, and never an allow: API Gateway answers 500 and remembers nothing.
+//! If the authorizer cannot decide, it returns an error and never allows the request. Then API Gateway answers 500 and
+//! caches nothing.
 
 use std::time::{Duration, Instant};
 

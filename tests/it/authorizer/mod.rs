@@ -1,4 +1,4 @@
-//! The authorizer: who may reach the application's own APIs, and what their functions are told.
+//! The authorizer: which requests may pass to the application's own APIs, and which context their functions get.
 
 mod allowed;
 mod events;
@@ -13,7 +13,7 @@ use crate::ensure::profiles::newcomer;
 /// An event with this token.
 type Event = fn(&str) -> Value;
 
-/// The events as AWS documents them, each with a token where that kind of API has it.
+/// The events as AWS documents them, each with the token in the place where that kind of API has it.
 const KINDS: [(&str, Event); 6] = [
     ("HTTP API, payload 2.0", simple),
     ("HTTP API, payload 1.0", payload_1),
@@ -120,7 +120,7 @@ pub(crate) fn appsync(token: &str) -> Value {
     })
 }
 
-/// What an answer says, whatever its form: yes or no, and the context. Fails for an answer that its API would not read.
+/// The decision and the context of an answer, for all forms. Fails if the API would not accept the answer.
 fn read(answer: &Value) -> (bool, Map<String, Value>) {
     assert!(!answer.to_string().contains("null"), "{answer}");
     let context = ["context", "resolverContext"].iter().find_map(|name| answer.get(*name));
@@ -148,7 +148,7 @@ async fn context(world: &World, event: Value) -> Value {
     Value::Object(context)
 }
 
-/// The code with which a request is refused, or the error. AppSync says no code.
+/// The code of a refusal, or the error. An answer to AppSync has no code.
 async fn refusal(world: &World, event: Value) -> String {
     match world.authorize(event.clone()).await {
         Ok(answer) => {
@@ -160,7 +160,7 @@ async fn refusal(world: &World, event: Value) -> String {
     }
 }
 
-/// A world with a user who administrates an organization, both copied.
+/// A world with a user who is an administrator of an organization. Both are in the Directory.
 async fn with_ada() -> (World, String, String) {
     let world = World::start().await;
     let (ada, acme) = newcomer(&world).await;

@@ -1,4 +1,4 @@
-//! Whoever may not go on: without a session, with a wrong one, and with a token that still says what the copy no longer does.
+//! Refused requests: without a session, with an invalid one, and with a token that is older than the copy.
 
 use clerk_emulator::FRONT_END;
 use rollcall_tests::World;
@@ -74,7 +74,7 @@ async fn i17_every_wrong_token_is_refused_by_the_code_of_its_rule_and_nothing_is
             continue;
         }
         for (kind, event) in KINDS {
-            // AppSync's event has the header's value, in which the word belongs.
+            // AppSync's event has only the value of the header, in which the word `Bearer` is allowed.
             if kind == "AppSync" && name == "Bearer left in" {
                 continue;
             }
@@ -120,7 +120,7 @@ async fn a_missing_token_is_the_error_that_rest_apis_answer_with_401_and_elsewhe
         let (refused, counts) = counted(refusal(&world, without(event.clone()))).await;
         assert_eq!(refused, said, "{event}");
         let mut expected = vec![("Refusals{Reason=session_missing}".to_owned(), 1)];
-        // Lambda counts it as an error, so the alarm on errors has to know.
+        // Lambda counts this answer as an error, so the alarm on errors must subtract it.
         expected.extend(is_error.then(|| ("UnauthorizedErrors".to_owned(), 1)));
         assert_eq!(counts, expected.into_iter().collect(), "{event}");
     }
@@ -174,17 +174,17 @@ async fn a_cookie_counts_in_events_with_a_method_and_for_changes_only_from_our_p
                 assert_eq!(refused, "origin_not_allowed", "{kind}: {method} {origins:?}");
             }
         }
-        // The cookie of another instance's suffix is nobody's.
+        // A cookie with the suffix of another instance does not count.
         let other = with_cookie(event("no token"), &format!("__session_aaaaaaaa={token}"), "GET", &[]);
         let missing = if kind.contains("payload") { "session_missing" } else { "Unauthorized" };
         assert_eq!(refusal(&world, other).await, missing, "{kind}");
     }
-    // Two origins are none, in whichever order.
+    // Two origins, in either order, are rejected.
     for origins in [[FRONT_END, foreign], [foreign, FRONT_END]] {
         let event = with_cookie(rest_request("no token"), &cookie, "POST", &origins);
         assert_eq!(refusal(&world, event).await, "origin_not_allowed");
     }
-    // A page of any site can open a WebSocket with the cookies of its visitor.
+    // A page of any site can open a WebSocket with the cookies of its user.
     let opened = |origin: Option<&str>| {
         let mut event = websocket("no token");
         let headers = json!({ "Cookie": [cookie], "Origin": origin.into_iter().collect::<Vec<_>>() });

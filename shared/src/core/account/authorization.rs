@@ -1,8 +1,9 @@
-//! May the caller? Questions about a role or a permission, answered by the copy and by the claims of the session.
+//! Decides whether the caller has a role or a permission, from the copy and from the claims of the session.
 //!
-//! The copy must allow. A claim that is present must not contradict; a claim that is absent decides nothing. A demotion counts
-//! from the next read on, whatever the token contains, and a promotion counts as soon as the token contains it, too. Roles that
-//! a setting places elsewhere in the public metadata are compared with no claim.
+//! The copy must contain the role or the permission. A claim that is present must contain it, too; an absent claim has
+//! no effect. Therefore a demotion takes effect with the next read, even if the token is older, and a promotion takes
+//! effect as soon as the token contains it. If a setting names another place for roles in the public metadata, the
+//! claims are not compared.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -18,7 +19,7 @@ use crate::core::session::claims::{ActiveOrganization, Session};
 pub struct Pointer(String);
 
 impl Pointer {
-    /// Reads a setting; nothing for a text that is no JSON pointer below the root.
+    /// Parses a setting. `None` if the text is not a JSON pointer below the root.
     pub fn parse(text: &str) -> Option<Pointer> {
         let is_token = |token: &str| {
             let mut parts = token.split('~').skip(1);
@@ -28,7 +29,7 @@ impl Pointer {
         (text.len() <= 255 && tokens.split('/').all(is_token)).then(|| Pointer(text.to_owned()))
     }
 
-    /// Whether this is `/role`, whose value the copy has checked already.
+    /// Whether this is `/role`. The Directory has its value in `role`, already checked against `ROLES`.
     pub fn is_usual(&self) -> bool {
         self.0 == "/role"
     }
@@ -38,16 +39,17 @@ impl Pointer {
     }
 }
 
-/// Where roles are in the public metadata of a user.
+/// The places of roles in the public metadata of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RolePointers {
-    /// The role in the application; nothing for `role`, which the copy has checked against `ROLES`.
+    /// The place of the role in the application. `None` means `role`, which the copy has checked against `ROLES`.
     pub role: Option<Pointer>,
-    /// An object with the role in each organization by the organization's id; nothing where roles in organizations are Clerk's.
+    /// The place of an object that maps ids of organizations to roles. `None` means that the role of Clerk's membership
+    /// counts.
     pub organization_roles: Option<Pointer>,
 }
 
-/// What is asked. At least one of role and permission is present.
+/// A question about the caller. It has a role, a permission, or both.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Question {
     pub role: Option<String>,
@@ -87,24 +89,24 @@ pub enum Because {
     ClaimsPermissionMissing,
 }
 
-/// What the copy, or Clerk, says of the caller.
+/// The caller's data from the copy, or from Clerk.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
     /// The projected fields of the user.
     pub user: &'a Map<String, Value>,
-    /// The projected fields of the live membership of the organization in question.
+    /// The projected fields of the caller's live membership of the organization in question.
     pub membership: Option<&'a Map<String, Value>>,
 }
 
 impl Authorization {
-    /// The answer at the moment `now`.
+    /// The answer at the time `now`.
     pub fn new(because: Because, session: &Session, now: Millis) -> Authorization {
         let claims_age = session.issued_at.map(|issued_at| (now.get() / 1000).saturating_sub(issued_at));
         Authorization { authorized: because == Because::Allowed, because, claims_age }
     }
 }
 
-/// Decides about a question.
+/// Answers a question.
 pub fn decide(
     question: &Question,
     facts: Facts<'_>,
@@ -114,11 +116,11 @@ pub fn decide(
 ) -> Because {
     let active = session.organization.as_ref();
     let organization = question.organization.as_deref().or_else(|| {
-        // A permission is one of an organization: the active one, unless the question names one.
+        // A permission belongs to an organization: the active one, unless the question names another.
         question.permission.as_ref().and(active).map(|active| active.id.as_str())
     });
     let Some(organization) = organization else {
-        // A permission is one of an organization, and here is none.
+        // A permission belongs to an organization. The question names none, and none is active.
         return match (&question.role, &question.permission) {
             (Some(role), None) => of_application(role, facts, session, roles, pointers),
             _ => Because::NotAMember,
@@ -136,7 +138,7 @@ pub fn decide(
         .map_or(Because::Allowed, |permission| permitted(permission, organization, facts, session))
 }
 
-/// The role of a user in the application, which metadata may write as one text or as a list.
+/// The role of a user in the application. Metadata may contain one text or a list of texts.
 fn of_application(role: &str, facts: Facts<'_>, session: &Session, roles: &Roles, pointers: &RolePointers) -> Because {
     let Some(pointer) = &pointers.role else {
         let stored = roles.named(facts.user.get("role").and_then(Value::as_str));
@@ -183,7 +185,8 @@ fn permitted(permission: &str, organization: &str, facts: Facts<'_>, session: &S
     if !has {
         return Because::PermissionMissing;
     }
-    // Version 1 and version 2 of the token write the permissions of custom features only. A token with none says nothing.
+    // Both versions of the token contain only the permissions of custom features. A token without permissions has no
+    // effect.
     let claimed =
         claimed(session, organization).map(|active| &active.permissions).filter(|claimed| !claimed.is_empty());
     let is_system = permission.starts_with("org:sys_");
@@ -198,7 +201,7 @@ fn claimed<'a>(session: &'a Session, organization: &str) -> Option<&'a ActiveOrg
     session.organization.as_ref().filter(|active| active.id.as_str() == organization)
 }
 
-/// Whether a value is this text, or a list that contains it.
+/// Whether a value equals the text, or is a list that contains the text.
 fn names(value: &Value, text: &str) -> bool {
     match value {
         Value::String(one) => one == text,
@@ -207,7 +210,7 @@ fn names(value: &Value, text: &str) -> bool {
     }
 }
 
-/// The public metadata; a copy whose metadata DynamoDB cannot hold as a map has their JSON text.
+/// The public metadata. The copy contains them as JSON text if DynamoDB cannot store them as a map.
 fn metadata(facts: Facts<'_>) -> Option<Value> {
     match facts.user.get("public_metadata")? {
         Value::String(text) => serde_json::from_str(text).ok(),
@@ -215,7 +218,7 @@ fn metadata(facts: Facts<'_>) -> Option<Value> {
     }
 }
 
-/// Whether a membership of Clerk's decides about the question, so that the copy must have one.
+/// Whether the answer depends on a membership in the copy.
 pub fn needs_membership(question: &Question, session: &Session, pointers: &RolePointers) -> Option<OrganizationId> {
     let active = || session.organization.as_ref().map(|active| active.id.clone());
     match (&question.organization, &question.permission) {
@@ -273,7 +276,7 @@ mod tests {
             (question("admin", "", "org_1"), true, session(Some("org:member"), &[], None), ClaimsOtherRole),
             (question("member", "", "org_1"), true, session(Some("org:member"), &[], None), OtherRole),
             (question("admin", "", "org_1"), false, session(Some("org:admin"), &[], None), NotAMember),
-            // Claims about another organization say nothing of this one.
+            // Claims about another organization have no effect.
             (question("admin", "", "org_2"), true, session(Some("org:member"), &[], None), Allowed),
             (question("", "org:teams:read", ""), true, session(None, &[], None), Allowed),
             (question("", "org:teams:read", ""), true, session(None, &["org:teams:read"], None), Allowed),
@@ -285,7 +288,7 @@ mod tests {
             ),
             (question("", "org:teams:manage", ""), true, session(None, &["org:teams:manage"], None), PermissionMissing),
             (question("", "org:teams:read", ""), false, session(None, &["org:teams:read"], None), NotAMember),
-            // Tokens have no system permissions.
+            // Tokens do not contain system permissions.
             (question("", "org:sys_memberships:read", ""), true, session(None, &["org:teams:read"], None), Allowed),
             (question("admin", "org:teams:read", "org_1"), true, session(Some("org:admin"), &[], None), Allowed),
             (question("member", "org:teams:read", "org_1"), true, session(None, &[], None), OtherRole),

@@ -1,14 +1,14 @@
-//! The caller, admitted: the one gate, and the one answer to which membership counts.
+//! Admission of a caller. Only this module decides whether a user is admitted, and whether a membership counts.
 
 use crate::core::ensure::admission::{Refusal, admit};
 use crate::core::id::PerKind;
 use crate::core::mirror::item::Item;
 
-/// A caller who may go on.
+/// An admitted caller.
 #[derive(Clone, Debug)]
 pub struct Caller {
     pub user: Item,
-    /// The live organization and the caller's live membership of it; nothing unless both are.
+    /// The organization and the caller's membership of it. `None` unless both are live.
     pub member: Option<Member>,
 }
 
@@ -20,11 +20,11 @@ pub struct Member {
 }
 
 impl Caller {
-    /// Admits the user, and honours tombstones: a membership is live only with its user and its organization.
+    /// Admits the user. A membership counts only if its user, its organization and the membership itself are live.
     ///
     /// # Errors
     ///
-    /// [`Refusal`]: why the caller is turned away.
+    /// [`Refusal`], if the caller is rejected.
     pub fn admitted(copies: PerKind<Option<Item>>) -> Result<Caller, Refusal> {
         let user = admit(copies.user.as_ref())?.clone();
         let is_live = |item: &Item| !item.is_deleted() && !item.is_placeholder();

@@ -1,7 +1,7 @@
-//! What the authorizer says of a caller to the application's own functions.
+//! The context: the data about a caller that the authorizer passes to the application's own functions.
 //!
-//! All values are text: API Gateway passes numbers and booleans of some kinds of APIs as text, and a list breaks a REST API.
-//! A value that does not exist is an empty text, so that a mapping that names it always finds it.
+//! All values are texts, because some kinds of APIs turn numbers and booleans into texts, and a REST API answers 500
+//! for a list. An absent value is an empty text, so that a mapping template finds every key.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -13,22 +13,22 @@ use crate::core::mirror::item::Item;
 use crate::core::mirror::roles::Roles;
 use crate::core::session::claims::Session;
 
-/// The context of an authorized request. Roles and permissions are those of the copy: a token grants none.
+/// The context of an authorized request. Roles and permissions come from the copy, never from the token.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Context {
     /// The internal id.
     pub user_id: String,
     pub clerk_user_id: String,
-    /// The role in the application; empty where no user is copied.
+    /// The role in the application; empty with `MIRROR=off`.
     pub role: String,
-    /// The active organization, if the caller is a live member of it; else empty, as are the next two.
+    /// The active organization, if the caller is a live member of it. Otherwise this field and the next two are empty.
     pub organization_id: String,
     pub organization_role: String,
     /// The permissions in the organization, separated by spaces.
     pub permissions: String,
-    /// The seconds since the token was issued; empty if the token does not say.
+    /// The seconds since the token was issued; empty if the token has no time of issue.
     pub claims_age: String,
-    /// `off` where no user is copied: then roles and memberships are unknown.
+    /// `off` with `MIRROR=off`: then roles and memberships are unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub copy: Option<&'static str>,
 }
@@ -49,7 +49,7 @@ impl Context {
         }
     }
 
-    /// The context where no user is copied: who the caller is, and nothing that only the copy can say.
+    /// The context with `MIRROR=off`: the caller's ids, without the values that only the copy has.
     pub fn without_copy(session: &Session, instance: &InstanceId, now: Millis) -> Context {
         let age = |issued_at: u64| (now.get() / 1000).saturating_sub(issued_at).to_string();
         Context {
@@ -66,7 +66,7 @@ fn text(item: &Item, name: &str) -> String {
     item.fields.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-/// A name with a space in it would be read as two permissions.
+/// The names of the permissions. A name with white space is left out: a function would read it as two permissions.
 fn permissions(membership: &Item) -> String {
     let names = membership.fields.get("permissions").and_then(Value::as_array).into_iter().flatten();
     let names = names.filter_map(Value::as_str).filter(|name| !name.is_empty() && !name.contains(char::is_whitespace));

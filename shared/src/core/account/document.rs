@@ -2,30 +2,30 @@
 
 use serde_json::{Map, Number, Value};
 
-/// The longest record, in bytes of its JSON text. Every call of ensure-profile reads it.
+/// The maximum size of a record, in bytes of its JSON text. Every call of ensure-profile reads the record.
 pub const MAX_BYTES: usize = 16 * 1024;
-/// The levels of a record: the record itself is the first.
+/// The maximum number of nested levels of a record. The record itself is the first level.
 pub const MAX_DEPTH: usize = 16;
-/// The fields of a record.
+/// The maximum number of fields of a record.
 pub const MAX_FIELDS: usize = 100;
-/// The longest name of a field, in bytes.
+/// The maximum length of a field's name, in bytes.
 const MAX_NAME: usize = 255;
-/// Whole numbers beyond 2^53 are other numbers in JavaScript.
+/// The largest whole number: JavaScript changes numbers above 2^53.
 const MAX_WHOLE: u64 = 1 << 53;
 
-/// Why DynamoDB, a limit or JavaScript does not allow a value.
+/// Why a value is rejected: DynamoDB or JavaScript cannot represent it, or it exceeds a limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unstorable {
-    /// Where: a JSON pointer (RFC 6901); empty for the whole record.
+    /// The place of the value: a JSON pointer (RFC 6901); empty for the whole record.
     pub pointer: String,
     pub reason: Reason,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// The value lies deeper than [`MAX_DEPTH`].
+    /// The value is nested deeper than [`MAX_DEPTH`].
     Depth,
-    /// The number is a whole number beyond 2^53, or has no short decimal form: it would come back as another value.
+    /// The number is a whole number beyond 2^53, or has no short decimal form. A later read would return another value.
     Number,
     /// The name of a member is empty or too long.
     Name,
@@ -88,7 +88,7 @@ fn value(given: Value, depth: usize, pointer: &mut String) -> Result<Value, Unst
     }
 }
 
-/// The number as it comes back from DynamoDB; nothing for one that comes back as another value or as text.
+/// The number as DynamoDB returns it. `None` if DynamoDB would return another value or a text.
 fn number(given: &Number) -> Option<Number> {
     if let Some(whole) = given.as_i64() {
         return (whole.unsigned_abs() <= MAX_WHOLE).then(|| whole.into());
@@ -102,7 +102,7 @@ fn number(given: &Number) -> Option<Number> {
         )]
         return (double.abs() <= MAX_WHOLE as f64).then(|| (double as i64).into());
     }
-    // DynamoDB returns digits without an exponent. A number whose JSON text has one would come back as text.
+    // DynamoDB returns digits without an exponent. It would return a number whose JSON text has an exponent as a text.
     let number = Number::from_f64(double)?;
     (number.to_string() == double.to_string()).then_some(number)
 }

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-/// The bytes of the hash that a tag keeps: 96 bits.
+/// The number of bytes of the hash in a tag: 96 bits.
 const HASH_BYTES: usize = 12;
 
 /// A strong entity tag: the hash of a representation, in quotes.
@@ -15,7 +15,7 @@ const HASH_BYTES: usize = 12;
 pub struct ETag(String);
 
 impl ETag {
-    /// The tag of a JSON representation. Equal values have equal tags, whatever the order of their members.
+    /// The tag of a JSON representation. The order of members has no effect on the tag.
     ///
     /// # Panics
     ///
@@ -29,7 +29,7 @@ impl ETag {
         ETag(format!("\"{}\"", URL_SAFE_NO_PAD.encode(&hash[..HASH_BYTES])))
     }
 
-    /// The tag as a header has it, quotes included.
+    /// The tag as the value of a header, with quotes.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -41,7 +41,7 @@ impl fmt::Display for ETag {
     }
 }
 
-/// The tags that a precondition lists.
+/// The tags in a precondition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tags {
     /// `*`: any representation.
@@ -57,12 +57,12 @@ pub struct Preconditions {
     pub if_none_match: Option<Tags>,
 }
 
-/// A header that is no list of entity tags.
+/// The error for a header that is not a list of entity tags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MalformedTags;
 
 impl Tags {
-    /// Reads the value of `If-Match` or `If-None-Match`; several lines of the header are joined by commas before.
+    /// Parses the value of `If-Match` or `If-None-Match`. The caller joins several lines of the header with commas.
     ///
     /// # Errors
     ///
@@ -90,10 +90,10 @@ impl Tags {
         }
     }
 
-    /// Whether the current representation is among the tags; none if there is no representation.
+    /// Whether the tags contain the tag of the current representation. False if there is no representation.
     ///
-    /// A proxy that compresses a response turns its strong tag into a weak one. The tag is a hash of the content, so that a
-    /// weak tag of the same hash names the same content, and `If-Match` accepts it, too.
+    /// A proxy that compresses a response makes its strong tag weak. The tag is a hash of the content, so a weak tag
+    /// with the same hash stands for the same content. Therefore `If-Match` accepts weak tags, too.
     pub fn contain(&self, current: Option<&ETag>) -> bool {
         match (self, current) {
             (_, None) => false,
@@ -104,13 +104,13 @@ impl Tags {
 }
 
 impl Preconditions {
-    /// Whether a write may go on from the current representation, if there is one.
+    /// Whether the preconditions allow a write. `current` is the current representation, if there is one.
     pub fn allow_write(&self, current: Option<&ETag>) -> bool {
         self.if_match.as_ref().is_none_or(|tags| tags.contain(current))
             && !self.if_none_match.as_ref().is_some_and(|tags| tags.contain(current))
     }
 
-    /// Whether the reader has the current representation already: 304.
+    /// Whether the client has the current representation, so that the answer is 304.
     pub fn is_not_modified(&self, current: &ETag) -> bool {
         self.if_none_match.as_ref().is_some_and(|tags| tags.contain(Some(current)))
     }

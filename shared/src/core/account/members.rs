@@ -9,16 +9,17 @@ use sha2::{Digest, Sha256};
 use crate::core::id::OrganizationId;
 use crate::core::mirror::item::Item;
 
-/// The longest page: the memberships and users of it fit into one `BatchGetItem`, beside the caller's rights.
+/// The maximum number of members in a page: one `BatchGetItem` can read their memberships and users, and the caller's
+/// rows.
 pub const MAX_LIMIT: usize = 48;
-/// The page of a request that does not say.
+/// The number of members in a page if the request has no `limit`.
 pub const DEFAULT_LIMIT: usize = 20;
 
-/// The bytes of a cursor that bind it to its query.
+/// The number of bytes of a cursor that identify its query.
 const QUERY_BYTES: usize = 4;
 const VERSION: u8 = 1;
 
-/// What is listed.
+/// The query for one page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
     pub organization: OrganizationId,
@@ -26,7 +27,7 @@ pub struct Query {
     pub role: Option<String>,
     /// From 1 to [`MAX_LIMIT`].
     pub limit: usize,
-    /// The partition key behind which the page begins.
+    /// The partition key after which the page begins.
     pub after: Option<String>,
 }
 
@@ -56,8 +57,7 @@ impl Query {
         std::array::from_fn(|at| hash[at])
     }
 
-    /// The cursor after a member, by the internal id. An internal id grants nothing, so the cursor needs no
-    /// signature.
+    /// The cursor after a member. It contains the internal id, which grants no access, so it needs no signature.
     pub fn cursor(&self, last: &str) -> Option<String> {
         let id = uuid::Uuid::parse_str(last).ok()?;
         let mut bytes = vec![VERSION];
@@ -66,7 +66,7 @@ impl Query {
         Some(URL_SAFE_NO_PAD.encode(bytes))
     }
 
-    /// The partition key in a cursor of this query; nothing for a cursor of another one, or for another text.
+    /// The partition key in a cursor. `None` if the cursor belongs to another query or is malformed.
     pub fn position(organization: &OrganizationId, role: Option<&str>, cursor: &str) -> Option<String> {
         let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
         let (query, id) = bytes.strip_prefix(&[VERSION])?.split_at_checked(QUERY_BYTES)?;
@@ -77,8 +77,8 @@ impl Query {
     }
 }
 
-/// A member as other members see one; nothing unless both the user and the membership are live, and the membership is known
-/// to Clerk.
+/// The fields of a member that other members see. `None` unless the user and the membership are live, and Clerk has
+/// confirmed the membership.
 pub fn member(membership: &Item, user: Option<&Item>, role: Option<&str>) -> Option<Member> {
     let user = user.filter(|user| !user.is_deleted())?;
     if membership.is_deleted() || membership.is_placeholder() {

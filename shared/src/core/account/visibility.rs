@@ -1,29 +1,29 @@
-//! What one user sees of another.
+//! Visibility: the fields of a user that another user may see.
 
 use serde_json::{Map, Value};
 
 use crate::core::mirror::item::Item;
 
-/// Who sees a user: the setting `USER_VISIBILITY`.
+/// The setting `USER_VISIBILITY`: who may see a user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UserVisibility {
-    /// The members of the organization in which the caller's session is active.
+    /// Members of the organization in which the caller's session is active.
     #[default]
     Organization,
-    /// Every signed-in user, but only the name and the image; members of the active organization see more.
+    /// Every signed-in user may see the ids, the name and the image. Members of the active organization may see more.
     SignedIn,
 }
 
-/// The role in the application that sees everybody.
+/// The role in the application whose users may see all users.
 pub const ADMIN: &str = "admin";
 
-/// The fields of a user that other members of an organization see.
+/// The fields of a user that members of the same organization may see.
 pub const FOR_MEMBERS: [&str; 8] =
     ["id", "clerk_user_id", "name", "first_name", "last_name", "username", "email", "image_url"];
-/// The fields that every signed-in user sees under [`UserVisibility::SignedIn`].
+/// The fields that every signed-in user may see with [`UserVisibility::SignedIn`].
 pub const FOR_ALL: [&str; 4] = ["id", "clerk_user_id", "name", "image_url"];
 
-/// What is known of the relation between the caller and a user.
+/// The relation between the caller and a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Relation {
     /// The user is the caller.
@@ -34,7 +34,7 @@ pub struct Relation {
     pub are_members: bool,
 }
 
-/// What the caller sees of a live user; nothing of one who is deleted, not stored or not visible.
+/// The fields of a live user that the caller may see. `None` if the user is deleted, not stored or not visible.
 pub fn shown(user: Option<&Item>, relation: Relation, visibility: UserVisibility) -> Option<Map<String, Value>> {
     let user = user.filter(|user| !user.is_deleted() && !user.is_placeholder())?;
     if relation.is_self || relation.is_admin {
@@ -48,7 +48,7 @@ pub fn shown(user: Option<&Item>, relation: Relation, visibility: UserVisibility
     }
 }
 
-/// What the members of an organization see of one another.
+/// The fields of a user that members of the same organization may see.
 pub fn of_member(user: &Item) -> Map<String, Value> {
     only(user, &FOR_MEMBERS)
 }

@@ -1,4 +1,4 @@
-//! The change of a record by its owner: which fields are set and removed, and what the record is afterwards.
+//! The change of a record by its owner: the fields to set and to remove, and the record after the change.
 
 use std::collections::BTreeSet;
 
@@ -7,46 +7,46 @@ use serde_json::{Map, Value};
 use super::document::{MAX_BYTES, MAX_FIELDS, Reason, Unstorable, merged, normalized, push};
 use crate::core::profile::PROTECTED;
 
-/// The count of the owner's writes, an attribute of the record.
+/// The attribute of a record that counts the owner's writes.
 pub const VERSION: &str = "profile_version";
 
-/// The fields that owners may write: the setting `PROFILE_WRITABLE`.
+/// The setting `PROFILE_WRITABLE`: the writable fields, which an owner may change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Writable {
-    /// All but [`PROTECTED`].
+    /// All fields except [`PROTECTED`].
     All,
     Fields(BTreeSet<String>),
 }
 
-/// What the owner asks for.
+/// A change that the owner requests.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Edit {
-    /// These values in the place of all writable fields: PUT.
+    /// PUT: these values replace all writable fields.
     Replace(Map<String, Value>),
-    /// A merge patch: PATCH.
+    /// PATCH: a merge patch.
     Merge(Map<String, Value>),
-    /// These values beside the default ones: POST.
+    /// POST: these values are added to the default values.
     Add(Map<String, Value>),
 }
 
-/// The change of a stored record. Nothing else of the record is touched.
+/// The change of a stored record. All other fields stay as they are.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Changes {
     pub set: Map<String, Value>,
     pub remove: BTreeSet<String>,
 }
 
-/// A record as it was read.
+/// A record that was read.
 #[derive(Clone, Copy, Debug)]
 pub struct Read<'a> {
-    /// What the owner sees.
+    /// The record as JSON, which the owner sees.
     pub shown: &'a Map<String, Value>,
     /// The fields whose values JSON cannot express exactly, such as binary ones.
     pub inexact: &'a BTreeSet<String>,
 }
 
 impl Writable {
-    /// Reads the setting: `*` or a JSON list of names; nothing if the text is neither, or names a protected field.
+    /// Parses the setting: `*` or a JSON list of names. `None` if the text is neither, or names a protected field.
     pub fn parse(text: &str) -> Option<Writable> {
         if matches!(text.trim(), "*" | "\"*\"") {
             return Some(Writable::All);
@@ -74,7 +74,7 @@ impl Changes {
         self.set.keys().chain(&self.remove)
     }
 
-    /// What the owner sees after the change, with the count of writes raised.
+    /// The record as JSON after the change, with the count of writes increased by one.
     pub fn applied(&self, shown: &Map<String, Value>) -> Map<String, Value> {
         let mut after = shown.clone();
         if !self.is_empty() {
@@ -86,17 +86,17 @@ impl Changes {
     }
 }
 
-/// How often the owner has written the record.
+/// The number of the owner's writes of the record.
 pub fn version(shown: &Map<String, Value>) -> u64 {
     shown.get(VERSION).and_then(Value::as_u64).unwrap_or_default()
 }
 
-/// The changes that an edit of a record makes. A field that its owner may not write is accepted with its stored value, so that
-/// an owner can send back what was read.
+/// The fields that an edit changes. The owner may send a field that is not writable, if its value is the stored one.
+/// So an owner can send back a whole record.
 ///
 /// # Errors
 ///
-/// [`Unstorable`]: a value that may not be written or cannot be stored. Then nothing is changed.
+/// [`Unstorable`]: a field is not writable, or a value cannot be stored.
 pub fn plan(read: Read<'_>, edit: Edit, writable: &Writable) -> Result<Changes, Unstorable> {
     let mut changes = Changes::default();
     let given = match edit {
@@ -140,7 +140,7 @@ pub fn plan(read: Read<'_>, edit: Edit, writable: &Writable) -> Result<Changes, 
     Ok(changes)
 }
 
-/// The fields of a new record: the defaults, and what the owner sends with it.
+/// The fields of a new record: the default values, and the values that the owner has sent.
 ///
 /// # Errors
 ///
@@ -167,7 +167,7 @@ fn at(name: &str, reason: Reason) -> Unstorable {
     Unstorable { pointer, reason }
 }
 
-/// A record that the application has made larger than the limits may become smaller, but not larger.
+/// The application may have stored a record that exceeds the limits. An owner may make it smaller, but not larger.
 fn within_limits(before: &Map<String, Value>, changes: &Changes) -> Result<(), Unstorable> {
     if changes.is_empty() {
         return Ok(());
@@ -232,7 +232,7 @@ mod tests {
         let shown = json!({ "user_id": "1", "level": 3, "theme": "light", "bio": "b", "profile_version": 4 });
         let put = |given: Value| planned(&shown, Edit::Replace(map(&given)), r#"["theme","bio","size"]"#);
         assert_eq!(put(json!({ "theme": "dark" })), Ok(json!({ "set": { "theme": "dark" }, "remove": ["bio"] })));
-        // What was read may be sent back.
+        // The owner may send the whole record back.
         assert_eq!(put(shown.clone()), Ok(json!({ "set": {}, "remove": [] })));
         assert_eq!(put(json!({ "theme": "light", "bio": "b", "level": 3.0 })), Ok(json!({ "set": {}, "remove": [] })));
         assert_eq!(
@@ -265,7 +265,7 @@ mod tests {
         assert_eq!(patch(json!({ "bio": null, "gone": null })), Ok(json!({ "set": {}, "remove": ["bio"] })));
         assert_eq!(patch(json!({ "theme": { "a": 1.0 } })), Ok(json!({ "set": {}, "remove": [] })));
         assert_eq!(patch(json!({ "user_id": null })), Err(("/user_id".to_owned(), Reason::NotWritable)));
-        // A part of a binary value cannot be kept; the whole can be replaced.
+        // A merge patch cannot change a part of a binary value, but can replace the whole value.
         assert_eq!(patch(json!({ "photo": { "a": 1 } })), Err(("/photo".to_owned(), Reason::NotJson)));
         assert_eq!(patch(json!({ "photo": "x" })), Ok(json!({ "set": { "photo": "x" }, "remove": [] })));
     }

@@ -6,7 +6,7 @@ use crate::core::millis::Millis;
 use crate::core::session::claims::Session;
 
 impl Account {
-    /// Answers whether the caller has a role or a permission: one request.
+    /// Whether the caller has a role or a permission. Sends one request to DynamoDB.
     ///
     /// # Errors
     ///

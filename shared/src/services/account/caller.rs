@@ -1,5 +1,5 @@
-//! The caller, admitted: the copies of the user and, if the request is about an organization, of the organization and the
-//! caller's membership.
+//! Reads and admits the caller: the rows of the user and, for a request about an organization, of the organization and
+//! of the caller's membership.
 
 use super::{Account, AccountError};
 use crate::core::account::caller::Caller;
@@ -15,11 +15,11 @@ impl Account {
         &self.ensurer.applier.instance
     }
 
-    /// Reads the caller, and the caller's membership of an organization: one request.
+    /// Reads the caller, and the caller's membership of an organization. Sends one request to DynamoDB.
     ///
     /// # Errors
     ///
-    /// [`AccountError`]; a caller who is no member is no error here.
+    /// [`AccountError`]. A caller who is not a member causes no error here.
     pub async fn caller(
         &self,
         session: &Session,
@@ -31,7 +31,7 @@ impl Account {
         self.admitted(&session, copies, now).await
     }
 
-    /// Admits a caller whose copies were read; where no user is copied, Clerk is asked.
+    /// Admits a caller whose rows were read. With `MIRROR=off` it asks Clerk about the caller.
     ///
     /// # Errors
     ///
@@ -53,7 +53,7 @@ impl Account {
     }
 }
 
-/// The session as if it were active in an organization; of claims about another organization nothing stays.
+/// A session with this organization as its active one. Claims about another organization are removed.
 pub(super) fn in_organization(session: &Session, organization: Option<&OrganizationId>) -> Session {
     let mut session = session.clone();
     session.organization = organization.map(|id| {

@@ -1,5 +1,5 @@
-//! `DELETE /me`: a user deletes the account. Only Clerk is changed: the deletion's event, or the next run of reconcile, does
-//! everything else, as for every other deletion.
+//! `DELETE /me`: users delete their own accounts. The route deletes the user only in Clerk. The webhook's event or the
+//! next run of reconcile changes the tables, as after every deletion in Clerk.
 
 use thiserror::Error;
 
@@ -12,32 +12,34 @@ use crate::core::millis::Millis;
 use crate::core::session::claims::Session;
 use crate::services::ensure::questions::{Leave, Questions};
 
-/// A sign-in counts as fresh for so many minutes: Clerk's rule, by which ten are too old already.
+/// A first factor that was verified this number of minutes ago is too old, as in Clerk's SDKs.
 /// Source: clerk/javascript, `packages/shared/src/authorization.ts`.
 const FRESH_MINUTES: u32 = 10;
 
-/// The name of the question, under which requests are counted.
+/// The name by which Operations counts these requests.
 const QUESTION: &str = "DELETE";
-/// The requests of one deletion: whose key it is, the deletion, and the proof of a 404.
+/// The maximum number of requests to Clerk for one deletion: the instance of the secret key, the deletion, and the
+/// confirmation of a 404.
 const MAX_REQUESTS: u32 = 3;
 
-/// The way to Clerk for users who delete their accounts.
+/// The client and the limits for deletions in Clerk.
 #[derive(Debug)]
 pub struct AccountDeletion {
-    /// With the proof of the instance: a 404 under the key of another instance would look like a deletion.
+    /// It verifies that the secret key belongs to the instance: otherwise a 404 from another instance would look like a
+    /// deletion.
     pub clerk: ClerkApi,
     pub instance: InstanceId,
-    /// Permission to send a request to Clerk: one deletion of a caller in ten seconds.
+    /// The limiter: one deletion for each caller in ten seconds.
     pub questions: Questions,
     /// The share of Clerk's rate limit that may be used, in percent.
     pub rate_share: u8,
 }
 
-/// Why an account was not deleted. Nothing was changed, or Clerk has deleted the user without an answer in time: then the
-/// deletion's event follows.
+/// Why an account was not deleted. After a timeout, Clerk may have deleted the user nevertheless; then Clerk's event
+/// follows.
 #[derive(Debug, Error)]
 pub enum DeletionError {
-    /// Somebody acts in the name of the user.
+    /// Another user acts in the name of the caller (impersonation).
     #[error("the session is an impersonation")]
     Impersonated,
     /// The first factor was verified ten minutes ago or earlier, or never.
@@ -56,7 +58,8 @@ pub enum DeletionError {
 }
 
 impl AccountDeletion {
-    /// Deletes the user of a fresh session in Clerk. A user whom Clerk does not have any more is deleted, too.
+    /// Deletes the caller in Clerk, if the session's first factor was verified recently. If Clerk does not have the
+    /// user any more, the result is a success, too.
     ///
     /// # Errors
     ///

@@ -40,8 +40,8 @@ pub struct OrganizationOfCaller {
 }
 
 impl Account {
-    /// The caller and the caller's organizations: one Query of the caller's partition, and one BatchGet of up to 100
-    /// organizations.
+    /// The caller and the caller's organizations. Sends one `Query` for the rows of the caller, and one `BatchGetItem`
+    /// for each 100 organizations.
     ///
     /// # Errors
     ///

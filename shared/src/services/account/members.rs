@@ -8,14 +8,15 @@ use crate::core::id::Key;
 use crate::core::millis::Millis;
 use crate::core::session::claims::Session;
 
-/// Queries of the index for one page: rows that the table does not confirm, and members with another role, are passed over.
+/// The maximum number of queries of the index for one page. Several are needed if the page skips members with another
+/// role, or index entries that the table does not confirm.
 const MAX_QUERIES: u32 = 4;
-/// Rows of the index in one query if a role is asked for: the filter works after the limit.
+/// The number of index entries in one query with a role: DynamoDB applies the filter after the limit.
 const FILTERED: i32 = 1_000;
 
 impl Account {
-    /// A page of the live members of an organization, for one of them: one BatchGet of the caller's rights, one Query, and one
-    /// BatchGet of the members.
+    /// A page of the live members of an organization, for a caller who is a member. Sends one `BatchGetItem` for the
+    /// caller's rows, one `Query`, and one `BatchGetItem` for the members.
     ///
     /// # Errors
     ///
@@ -29,7 +30,7 @@ impl Account {
             caller.member.map(drop).ok_or(AccountError::NotAMember)
         };
         let first = self.keys(query, query.after.as_deref());
-        // A search for a role reads many keys: not before the caller has the right.
+        // A query with a role reads many index entries, so the function first checks that the caller is a member.
         let (rights, first) = if query.role.is_some() || !self.ensurer.mirror {
             rights.await?;
             (Ok(()), first.await)
@@ -48,14 +49,14 @@ impl Account {
         Ok(page(query, members, next.as_deref()))
     }
 
-    /// Keys of the index. One more than the page has shows whether there is another page.
+    /// Reads keys from the index: one more than the page has, to find out whether another page follows.
     async fn keys(&self, query: &Query, after: Option<&str>) -> Result<MemberKeys, StoreError> {
         let limit = if query.role.is_some() { FILTERED } else { i32::try_from(query.limit + 1).unwrap_or(FILTERED) };
         let directory = &self.ensurer.stores.directory;
         directory.member_keys(&query.organization, query.role.as_deref(), after, limit).await
     }
 
-    /// The members among these keys, each by the rows of the membership and of the user, until there are more than a page.
+    /// The members with these keys, from the rows of the memberships and the users, up to one more than a page has.
     async fn confirmed(&self, query: &Query, memberships: &[Key]) -> Result<Vec<(String, Member)>, StoreError> {
         let user_key = |membership: &Key| Key { pk: membership.pk.clone(), sk: "USER".to_owned() };
         let mut confirmed = Vec::new();
@@ -75,7 +76,7 @@ impl Account {
     }
 }
 
-/// The page of these members, each with the partition key; `next` is where the index goes on.
+/// The page of these members, each with its partition key; `next` is the key at which the index continues.
 fn page(query: &Query, mut members: Vec<(String, Member)>, next: Option<&str>) -> Page {
     let has_more = members.len() > query.limit;
     members.truncate(query.limit);

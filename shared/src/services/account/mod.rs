@@ -1,6 +1,5 @@
-//! What signed-in callers ask about themselves and about one another, read from the copy: [`me`], [`profile`], [`members`],
-//! [`users`], and questions about [roles and permissions](authorization). Where no user is copied (`MIRROR=off`), [`caller`]
-//! asks Clerk.
+//! The account routes: [`me`], [`profile`], [`members`], [`users`], [`deletion`], and questions about
+//! [roles and permissions](authorization). They read the Directory; with `MIRROR=off`, [`caller`] asks Clerk.
 
 pub mod authorization;
 pub mod caller;
@@ -22,29 +21,29 @@ use crate::services::ensure::{Ensurer, Unasked};
 /// The account routes.
 #[derive(Debug)]
 pub struct Account {
-    /// The tables, the instance, the roles and the defaults; where no user is copied, also the way to Clerk.
+    /// The tables, the instance, the roles and the default values; with `MIRROR=off` also the client of Clerk.
     pub ensurer: Ensurer,
-    /// The fields of a record that its owner may write.
+    /// The writable fields of a record.
     pub writable: Writable,
-    /// Whether a change of a record needs `If-Match`.
+    /// Whether a change of a record requires `If-Match`.
     pub requires_if_match: bool,
     pub visibility: UserVisibility,
     pub pointers: RolePointers,
 }
 
-/// Why a request about a caller is not answered.
+/// Why an account route cannot answer a request.
 #[derive(Debug, Error)]
 pub enum AccountError {
-    /// The caller is turned away.
+    /// The caller is rejected.
     #[error("the caller is refused: {}", .0.code())]
     Refused(Refusal),
-    /// The caller has no live membership of the organization, or there is no such organization.
+    /// The caller has no live membership of the organization, or the organization does not exist.
     #[error("the caller is no member of the organization")]
     NotAMember,
-    /// With `MIRROR=off` the copy has no users and no memberships that could be listed.
+    /// With `MIRROR=off` the Directory has no memberships to list.
     #[error("no users are copied")]
     NotCopied,
-    /// Where no user is copied: the request to Clerk failed.
+    /// With `MIRROR=off`: the request to Clerk failed.
     #[error(transparent)]
     Clerk(Unasked),
     #[error(transparent)]

@@ -18,10 +18,10 @@ use crate::core::millis::Millis;
 use crate::core::profile::{Profile, RecordId};
 use crate::core::session::claims::Session;
 
-/// Attempts at a write that other writers get in the way of.
+/// The maximum number of attempts if other writers change the record at the same time.
 const MAX_ATTEMPTS: u32 = 6;
 
-/// A record as its owner sees it.
+/// A record as JSON, which its owner sees.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shown {
     pub record: Map<String, Value>,
@@ -38,11 +38,11 @@ impl Shown {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Changed {
     pub shown: Shown,
-    /// Whether the write has created the record.
+    /// Whether the write created the record.
     pub is_new: bool,
 }
 
-/// Why a record is not read or written.
+/// Why a record was not read or written.
 #[derive(Debug, Error)]
 pub enum ProfileError {
     #[error(transparent)]
@@ -53,13 +53,13 @@ pub enum ProfileError {
     /// There is a record already.
     #[error("the caller has a record")]
     Exists,
-    /// A precondition does not hold; the tag of the record as it is now, if there is one.
+    /// A precondition is false. Contains the entity tag of the stored record, if the record exists.
     #[error("a precondition does not hold")]
     Precondition(Option<ETag>),
-    /// The setting `PROFILE_IF_MATCH` requires `If-Match`.
+    /// The setting `PROFILE_IF_MATCH` requires `If-Match`. Contains the entity tag of the stored record.
     #[error("the request has no If-Match")]
     Unconditional(ETag),
-    /// A value cannot be stored or may not be written.
+    /// A field is not writable, or a value cannot be stored.
     #[error("a value cannot be stored")]
     Unstorable(Unstorable),
     /// Other writers changed the record during every attempt.
@@ -80,7 +80,7 @@ struct Owned {
 }
 
 impl Account {
-    /// The record of the caller, or of the caller's membership of an organization: one request.
+    /// The record of the caller, or of the caller's membership of an organization. Sends one request to DynamoDB.
     ///
     /// # Errors
     ///
@@ -95,7 +95,7 @@ impl Account {
         owned.record.map(|record| Shown::new(record.shown)).ok_or(ProfileError::Missing)
     }
 
-    /// Creates the record with its defaults and the values that the owner sends: POST.
+    /// POST: creates the record with the default values and the values that the owner has sent.
     ///
     /// # Errors
     ///
@@ -119,8 +119,8 @@ impl Account {
         Err(ProfileError::Conflict)
     }
 
-    /// Changes the record: PUT and PATCH. One request to read and one transaction; a change that changes nothing writes
-    /// nothing. Without a precondition, a change that another writer got in the way of is planned again.
+    /// PUT and PATCH: changes the record. Sends one request to read and one transaction; if no value differs, it writes
+    /// nothing. Without a precondition, it repeats the change if another writer has changed the record in between.
     ///
     /// # Errors
     ///
@@ -184,7 +184,7 @@ impl Account {
         Ok(Owned { id, record: found.record })
     }
 
-    /// Stores a new record; nothing if an owner does not live any more, which the next read explains.
+    /// Stores a new record. `None` if an owner is not live any more; the next read returns the reason.
     async fn store_new(
         &self,
         id: &RecordId,
@@ -199,12 +199,12 @@ impl Account {
             Provisioned::Stored { profile, created: true } => Ok(Some(Shown::new(profile.shown()))),
             Provisioned::Stored { .. } => Err(ProfileError::Exists),
             Provisioned::Ended(_) => Ok(None),
-            // The row of an owner has not arrived yet.
+            // The webhook has not stored the row of an owner yet.
             Provisioned::Ownerless => Err(AccountError::Refused(Refusal::NotSynced).into()),
         }
     }
 
-    /// The rows that must live while the record is written.
+    /// The rows of the owners, which must be live when the record is written.
     fn owners(&self, id: &RecordId) -> Vec<(Key, OwnerState)> {
         let is_copied = self.ensurer.mirror;
         let states = PerKind {

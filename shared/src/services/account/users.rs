@@ -8,12 +8,12 @@ use crate::core::id::{AnyUserId, InternalId, Key};
 use crate::core::millis::Millis;
 use crate::core::session::claims::Session;
 
-/// The users of one request.
+/// The maximum number of users in one request.
 pub const MAX_USERS: usize = 100;
 
 impl Account {
-    /// What the caller sees of these users, in their order; nothing in the place of one whom the caller may not see, and of one
-    /// who does not exist. All are read in as few requests as DynamoDB allows.
+    /// The fields of these users that the caller may see, in the order of the ids. `None` for a user who does not
+    /// exist, or whom the caller may not see. One request to DynamoDB reads up to 100 rows.
     ///
     /// # Errors
     ///
@@ -28,11 +28,11 @@ impl Account {
         let ids: Vec<InternalId> = ids.iter().map(|id| id.internal(self.instance())).collect();
         let of_membership = |id: &InternalId| active.as_ref().map(|organization| id.membership_key(organization));
         let mut keys: Vec<Key> = ids.iter().flat_map(|id| [Some(id.user_key()), of_membership(id)]).flatten().collect();
-        // With MIRROR=off the rows of others are outdated: only the caller is known.
+        // With MIRROR=off the rows of other users are outdated, so only the caller is returned.
         if !self.ensurer.mirror {
             keys.clear();
         }
-        // BatchGetItem rejects a key that occurs twice.
+        // BatchGetItem rejects duplicate keys.
         keys.sort();
         keys.dedup();
         let caller = self.caller(session, active.as_ref(), now);

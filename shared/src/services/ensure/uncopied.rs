@@ -1,4 +1,4 @@
-//! Callers whose users are not copied (`MIRROR=off`): Clerk's recent response, or a new one, in the place of their rows.
+//! Callers under `MIRROR=off`, whose users are not copied: a recent or a new response of Clerk replaces their rows.
 
 use tokio::time::Instant;
 
@@ -17,7 +17,7 @@ use crate::core::session::claims::Session;
 #[derive(Debug)]
 pub struct Denied {
     pub refusal: Refusal,
-    /// Why the request to Clerk failed, if it was tried.
+    /// Why the request to Clerk failed; `None` if no request was sent.
     pub unasked: Option<Unasked>,
 }
 
@@ -28,7 +28,8 @@ impl From<Refusal> for Denied {
 }
 
 impl Ensurer {
-    /// The rows of a caller whose user is not copied: only a tombstone of the user counts, and Clerk's recent response.
+    /// The rows of a caller whose user is not copied: the tombstone of the user, if there is one, or Clerk's recent
+    /// response.
     pub(super) fn with_recent(
         &self,
         copies: PerKind<Option<Item>>,
@@ -43,12 +44,13 @@ impl Ensurer {
         }
     }
 
-    /// What Clerk says of a caller whose user is not copied, beside `copies`, which were read from the Directory. Nothing is
-    /// written but the note of a question to Clerk.
+    /// Completes `copies`, which were read from the Directory, with Clerk's response about a caller whose user is not
+    /// copied. It writes only the note that Clerk was asked about the caller.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]; inside, why the caller is turned away: a caller of whom Clerk says nothing is not let in.
+    /// [`StoreError`]. The inner error says why the caller is denied access: a caller is also denied access if Clerk
+    /// does not answer.
     pub async fn copies_from_clerk(
         &self,
         copies: PerKind<Option<Item>>,

@@ -1,4 +1,4 @@
-//! All rows of one user, and pages of an organization's members as their readers see them.
+//! Reads all rows of one user, and the keys of an organization's memberships.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
@@ -9,32 +9,32 @@ use crate::adapters::dynamo::row::{Row, key_of};
 use crate::core::id::{Key, Kind, OrganizationId};
 use crate::core::mirror::item::Item;
 
-/// The index in which an organization's members are found.
+/// The index of memberships by organization.
 const MEMBERS: &str = "members";
 
 /// The rows of one user.
 #[derive(Debug, Default)]
 pub struct UserRows {
     pub user: Option<Item>,
-    /// Ordered by the organization, tombstones included.
+    /// Ordered by organization; contains tombstones, too.
     pub memberships: Vec<Item>,
 }
 
-/// Keys that the index of members has, in order.
+/// Keys from the index of members, in its order.
 #[derive(Debug, Default)]
 pub struct MemberKeys {
     pub memberships: Vec<Key>,
-    /// If the index may have more keys: the value of `after` for them.
+    /// The value of `after` for the next keys; `None` if the index has no more.
     pub next: Option<String>,
 }
 
 impl Directory {
-    /// All rows of a user, strongly consistent: one request for each megabyte.
+    /// All rows of a user, strongly consistent. Sends one request for each megabyte.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]; [`StoreError::Unreadable`] if the user's own row cannot be read. A membership that cannot be read is
-    /// left out.
+    /// [`StoreError`]; [`StoreError::Unreadable`] if the row of the user cannot be read. The result lacks a membership
+    /// whose row cannot be read.
     pub async fn user_rows(&self, user: &Key) -> Result<UserRows, StoreError> {
         let (mut rows, mut from): (UserRows, Option<Row>) = (UserRows::default(), None);
         loop {
@@ -57,8 +57,9 @@ impl Directory {
         }
     }
 
-    /// The keys of memberships of an organization in the order of their users, behind the partition key `after`: of `limit`
-    /// memberships those with this role, or all if no role is given. The index follows the table a moment later: the rows must be read before they are believed.
+    /// The keys of an organization's memberships, in the order of their partition keys, after the key `after`. It reads
+    /// `limit` memberships, and returns those with `role`, or all of them without `role`. The index is eventually
+    /// consistent: a caller must read the rows from the table before it uses them.
     ///
     /// # Errors
     ///

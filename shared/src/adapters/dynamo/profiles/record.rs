@@ -1,4 +1,5 @@
-//! A record that its owner changes: one transaction with the owners, conditioned on everything that the change rests on.
+//! Changes of a record by its owner: one transaction, which checks the rows of the owners and the values that were
+//! read.
 
 use std::collections::BTreeSet;
 
@@ -15,22 +16,22 @@ use crate::core::account::write::{Changes, VERSION, version};
 use crate::core::controls::{Invariant, guards};
 use crate::core::id::Key;
 
-/// A record as DynamoDB returned it, so that a change can be conditioned on the exact values.
+/// A record as DynamoDB returned it. The conditions of a change compare these exact values.
 #[derive(Debug)]
 pub struct Record {
     row: Row,
-    /// What its owner sees.
+    /// The record as JSON, which the owner sees.
     pub shown: Map<String, Value>,
     /// The fields whose values JSON cannot express exactly.
     pub inexact: BTreeSet<String>,
 }
 
-/// What became of a change.
+/// The outcome of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Updated {
-    /// It is stored.
+    /// The change is stored.
     Done,
-    /// The record is not the one that was read any more, or an owner does not live any more.
+    /// The record has changed since it was read, or an owner is not live any more.
     Changed,
 }
 
@@ -43,12 +44,12 @@ impl Record {
 }
 
 impl Profiles {
-    /// Changes some fields of a record, if each of them and the count of writes still have the value that was read, the
-    /// record is not redacted, and the owners live. Everything else of the record stays as it is, whoever wrote it.
+    /// Changes some fields of a record, if these fields and the count of writes still have the values that were read,
+    /// the record is not redacted, and the owners are live. All other fields of the record stay as they are.
     ///
     /// # Errors
     ///
-    /// [`StoreError`], never for a condition that does not hold.
+    /// [`StoreError`]. A false condition is no error.
     pub async fn update(
         &self,
         record: &Record,
