@@ -62,6 +62,7 @@ async fn people(world: &World) {
 async fn fault_a13_a_deletion_happens_whatever_else_is_in_the_row() {
     for policy in ["redact", "purge", "retain"] {
         let world = World::with(&[("DELETION_POLICY", policy)]).await;
+        world.expect_damaged_rows();
         for (name, damage) in damages() {
             people(&world).await;
             world.follow().await;
