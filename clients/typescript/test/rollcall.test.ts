@@ -120,7 +120,7 @@ test("ensure is ensureProfile", async (t) => {
   assert.equal(api.arrivals[0]?.path, "/profiles/ensure");
 });
 
-test("whoever has read it already is told that it is still current", async (t) => {
+test("a client that has read it already gets 304", async (t) => {
   const answer = (response: ServerResponse) => {
     if (response.req.headers["if-none-match"] === ETAG) response.writeHead(304, { etag: ETAG }).end();
     else json(200, response.req.url === "/me" ? ME : RECORD, { etag: ETAG })(response);
@@ -168,7 +168,7 @@ test("a change says of which record it is a change, and in what form", async (t)
   ]);
 });
 
-test("a change that came too late is told the tag of what is stored now", async (t) => {
+test("a change that came too late gets the tag of the stored record", async (t) => {
   for (const [status, code] of [
     [412, "precondition_failed"],
     [428, "precondition_required"],

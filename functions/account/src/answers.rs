@@ -147,7 +147,7 @@ impl From<&NoSession> for AccountResponse {
 impl From<&AccountError> for AccountResponse {
     fn from(error: &AccountError) -> AccountResponse {
         match error {
-            AccountError::Refused(refusal) => refusal.problem(),
+            AccountError::Denied(refusal) => refusal.problem(),
             AccountError::NotAMember => problems::NO_ORGANIZATION,
             AccountError::NotCopied => problems::NOT_COPIED,
             AccountError::Clerk(_) => problems::CLERK_UNAVAILABLE,

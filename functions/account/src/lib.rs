@@ -251,7 +251,7 @@ impl Account {
             Ok(()) => Ok(AccountResponse::shown(202, &serde_json::json!({ "outcome": "accepted" }))),
             Err(DeletionError::Impersonated) => Err(problems::IMPERSONATED.into()),
             Err(DeletionError::Stale) => Err(Failure::Reverification),
-            Err(DeletionError::NotAsked) => Err(AccountError::Refused(Refusal::NotAsked).into()),
+            Err(DeletionError::NotAsked) => Err(AccountError::Denied(Refusal::NotAsked).into()),
             Err(error @ (DeletionError::Clerk(_) | DeletionError::Share)) => Err(Failure::Clerk(error)),
             Err(DeletionError::Store(error)) => Err(AccountError::from(error).into()),
         }
@@ -284,7 +284,7 @@ impl Failure {
     }
 
     fn is_refusal(&self) -> bool {
-        let of_account = |error: &AccountError| matches!(error, AccountError::Refused(_));
+        let of_account = |error: &AccountError| matches!(error, AccountError::Denied(_));
         match self {
             Failure::Account(error) | Failure::Profile(ProfileError::Account(error)) => of_account(error),
             _ => false,

@@ -11,7 +11,7 @@ use crate::event::Form;
 /// The answer to an API: allow or deny. If the function cannot decide, it returns an error instead.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
-pub enum Answer {
+pub enum AuthorizerResponse {
     Simple(Simple),
     Policy(Policy),
     AppSync(AppSync),
@@ -71,29 +71,33 @@ struct Statement {
     resource: String,
 }
 
-impl Answer {
-    pub fn allow(form: Form, context: Context) -> Answer {
+impl AuthorizerResponse {
+    pub fn allow(form: Form, context: Context) -> AuthorizerResponse {
         match form {
-            Form::Simple => Answer::Simple(Simple { is_authorized: true, context: Said::Who(context) }),
+            Form::Simple => AuthorizerResponse::Simple(Simple { is_authorized: true, context: Said::Who(context) }),
             Form::Policy { resource, .. } => policy(resource, "Allow", context.user_id.clone(), Said::Who(context)),
-            Form::AppSync => {
-                Answer::AppSync(AppSync { is_authorized: true, resolver_context: Some(context), ttl_override: 0 })
-            }
+            Form::AppSync => AuthorizerResponse::AppSync(AppSync {
+                is_authorized: true,
+                resolver_context: Some(context),
+                ttl_override: 0,
+            }),
         }
     }
 
-    pub fn refuse(form: Form, code: &'static str) -> Answer {
+    pub fn deny(form: Form, code: &'static str) -> AuthorizerResponse {
         match form {
-            Form::Simple => Answer::Simple(Simple { is_authorized: false, context: Said::Why { code } }),
+            Form::Simple => AuthorizerResponse::Simple(Simple { is_authorized: false, context: Said::Why { code } }),
             Form::Policy { resource, .. } => policy(resource, "Deny", "refused".to_owned(), Said::Why { code }),
             // AppSync does not use the context of a refusal.
-            Form::AppSync => Answer::AppSync(AppSync { is_authorized: false, resolver_context: None, ttl_override: 0 }),
+            Form::AppSync => {
+                AuthorizerResponse::AppSync(AppSync { is_authorized: false, resolver_context: None, ttl_override: 0 })
+            }
         }
     }
 }
 
-fn policy(resource: String, effect: &'static str, principal_id: String, context: Said) -> Answer {
+fn policy(resource: String, effect: &'static str, principal_id: String, context: Said) -> AuthorizerResponse {
     let statement = [Statement { action: "execute-api:Invoke", effect, resource }];
     let policy_document = Document { version: "2012-10-17", statement };
-    Answer::Policy(Policy { principal_id, policy_document, context })
+    AuthorizerResponse::Policy(Policy { principal_id, policy_document, context })
 }

@@ -27,7 +27,7 @@ use rollcall::services::authorize::{AuthorizeError, Authorizer as Gate};
 use serde_json::Value;
 use tracing::{error, info, warn};
 
-use crate::answers::Answer;
+use crate::answers::AuthorizerResponse;
 use crate::event::{Asked, Credentials, Form};
 use crate::settings::Settings;
 
@@ -61,7 +61,7 @@ impl Authorizer {
     /// # Errors
     ///
     /// If the function cannot decide. For a REST or WebSocket API also `Unauthorized`, if the request has no token.
-    pub async fn handle(&self, event: &Value, invocation: &str, now: Millis) -> Result<Answer, Error> {
+    pub async fn handle(&self, event: &Value, invocation: &str, now: Millis) -> Result<AuthorizerResponse, Error> {
         let Some(asked) = Asked::read(event) else {
             error!(outcome = "failed", "the event is not one of an authorizer");
             metrics::failed();
@@ -77,7 +77,7 @@ impl Authorizer {
         http::in_time(&request_id, DEADLINE, decision, None).await.unwrap_or_else(late)
     }
 
-    async fn decide(&self, form: Form, credentials: &Credentials, now: Millis) -> Result<Answer, Error> {
+    async fn decide(&self, form: Form, credentials: &Credentials, now: Millis) -> Result<AuthorizerResponse, Error> {
         let session = match self.session(credentials, now).await {
             Ok(session) => session,
             Err(refused) => return no_session(form, &refused),
@@ -86,13 +86,13 @@ impl Authorizer {
         match self.gate.authorize(&session, now).await {
             Ok(context) => {
                 info!(%id, actor, outcome = "complete", "request authorized");
-                Ok(Answer::allow(form, context))
+                Ok(AuthorizerResponse::allow(form, context))
             }
-            Err(AuthorizeError::Refused(refusal)) => {
+            Err(AuthorizeError::Denied(refusal)) => {
                 let problem = refusal.problem();
                 metrics::problem(&problem);
                 warn!(%id, actor, outcome = problem.code, "access denied");
-                Ok(Answer::refuse(form, problem.code))
+                Ok(AuthorizerResponse::deny(form, problem.code))
             }
             Err(AuthorizeError::Store(error)) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
@@ -114,7 +114,7 @@ impl Authorizer {
 }
 
 /// The answer to a request without a session.
-fn no_session(form: Form, refused: &NoSession) -> Result<Answer, Error> {
+fn no_session(form: Form, refused: &NoSession) -> Result<AuthorizerResponse, Error> {
     let problem = refused.problem();
     let code = problem.code;
     if let NoSession::Rejected(TokenRejected::KeysUnavailable(cause)) = refused {
@@ -131,7 +131,7 @@ fn no_session(form: Form, refused: &NoSession) -> Result<Answer, Error> {
             metrics::unauthorized_error();
             Err(UNAUTHORIZED.into())
         }
-        form => Ok(Answer::refuse(form, code)),
+        form => Ok(AuthorizerResponse::deny(form, code)),
     }
 }
 
@@ -139,7 +139,7 @@ fn no_session(form: Form, refused: &NoSession) -> Result<Answer, Error> {
 pub fn service<C>(
     function: Arc<Authorizer>,
     clock: C,
-) -> impl Service<LambdaEvent<Value>, Response = Answer, Error = Error, Future: Send> + Clone
+) -> impl Service<LambdaEvent<Value>, Response = AuthorizerResponse, Error = Error, Future: Send> + Clone
 where
     C: Fn() -> Millis + Clone + Send + 'static,
 {

@@ -24,8 +24,8 @@ pub struct Authorizer {
 #[derive(Debug, Error)]
 pub enum AuthorizeError {
     /// The caller is rejected.
-    #[error("the caller is refused: {}", .0.code())]
-    Refused(Refusal),
+    #[error("the caller is denied access: {}", .0.code())]
+    Denied(Refusal),
     /// The Directory cannot be read, so the function can neither allow nor deny the request.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -44,7 +44,7 @@ impl Authorizer {
         let entities = session.entities();
         if self.mirror.is_on {
             let caller = Caller::admitted(self.directory.copies(&self.instance, entities).await?)?;
-            return Ok(Context::of(session, &caller, &self.instance, &self.mirror.roles, now));
+            return Ok(Context::new(session, &caller, &self.instance, &self.mirror.roles, now));
         }
         let only_user = PerKind { organization: None, membership: None, ..entities };
         let user = self.directory.copies(&self.instance, only_user).await?.user.filter(Item::is_deleted);
@@ -55,6 +55,6 @@ impl Authorizer {
 
 impl From<Refusal> for AuthorizeError {
     fn from(refusal: Refusal) -> AuthorizeError {
-        AuthorizeError::Refused(refusal)
+        AuthorizeError::Denied(refusal)
     }
 }

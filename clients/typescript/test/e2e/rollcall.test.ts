@@ -79,7 +79,7 @@ test("the caller and the caller's organizations, once and again", async () => {
   assert.equal(renamed.value.user.last_name, "Lovelace");
 });
 
-test("a record is created once, and changed by whoever has read it", async () => {
+test("a record is created once, and changed by a client that has read it", async () => {
   const rollcall = grace();
   assert.ok((await rollcall.ensure()).ok);
   const again = await rollcall.profile.create({ bio: "Hello" });
@@ -209,7 +209,7 @@ test("users are found by either id, however many they are", async () => {
   assert.equal(!odd.ok && odd.problem?.code, "user_id_invalid");
 });
 
-test("an account is deleted by whoever has just proven who it is", async () => {
+test("an account is deleted by a user who has just verified the first factor", async () => {
   const leaver = await user("Leaver");
   await settled();
   const stale = await as(leaver, { claims: { fva: [10, -1] } }).deleteMe();

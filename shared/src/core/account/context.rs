@@ -35,7 +35,7 @@ pub struct Context {
 
 impl Context {
     /// The context of an admitted caller.
-    pub fn of(session: &Session, caller: &Caller, instance: &InstanceId, roles: &Roles, now: Millis) -> Context {
+    pub fn new(session: &Session, caller: &Caller, instance: &InstanceId, roles: &Roles, now: Millis) -> Context {
         let role = roles.named(caller.user.fields.get("role").and_then(Value::as_str)).to_owned();
         let context = Context { role, copy: None, ..Context::without_copy(session, instance, now) };
         let (Some(active), Some(Member { membership, .. })) = (&session.organization, &caller.member) else {

@@ -48,7 +48,7 @@ impl Account {
         match self.ensurer.copies_from_clerk(copies, session, now).await? {
             Ok(copies) => Ok(Caller::admitted(copies)?),
             Err(Denied { unasked: Some(unasked), .. }) => Err(AccountError::Clerk(unasked)),
-            Err(Denied { refusal, .. }) => Err(AccountError::Refused(refusal)),
+            Err(Denied { refusal, .. }) => Err(AccountError::Denied(refusal)),
         }
     }
 }
@@ -66,6 +66,6 @@ pub(super) fn in_organization(session: &Session, organization: Option<&Organizat
 
 impl From<Refusal> for AccountError {
     fn from(refusal: Refusal) -> AccountError {
-        AccountError::Refused(refusal)
+        AccountError::Denied(refusal)
     }
 }

@@ -35,8 +35,8 @@ pub struct Account {
 #[derive(Debug, Error)]
 pub enum AccountError {
     /// The caller is rejected.
-    #[error("the caller is refused: {}", .0.code())]
-    Refused(Refusal),
+    #[error("the caller is denied access: {}", .0.code())]
+    Denied(Refusal),
     /// The caller has no live membership of the organization, or the organization does not exist.
     #[error("the caller is no member of the organization")]
     NotAMember,

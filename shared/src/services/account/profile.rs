@@ -200,7 +200,7 @@ impl Account {
             Provisioned::Stored { .. } => Err(ProfileError::Exists),
             Provisioned::Ended(_) => Ok(None),
             // The webhook has not stored the row of an owner yet.
-            Provisioned::Ownerless => Err(AccountError::Refused(Refusal::NotSynced).into()),
+            Provisioned::Ownerless => Err(AccountError::Denied(Refusal::NotSynced).into()),
         }
     }
 
