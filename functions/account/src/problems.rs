@@ -50,7 +50,7 @@ problems! {
     MERGE_PATCH_EXPECTED = 415 "merge_patch_expected", "Unsupported media type",
         "Send a merge patch (RFC 7396), with the header Content-Type: application/merge-patch+json.";
     BODY_TOO_LARGE = 413 "body_too_large", "Body too large", "A body has at most 64 KB.";
-    BODY_INVALID = 400 "body_invalid", "Invalid body", "The body must be a JSON object in UTF-8, of at most 127 levels, in which no name occurs twice.";
+    BODY_INVALID = 400 "body_invalid", "Invalid body", "The body must be a JSON object in UTF-8, nested at most 127 levels deep. In one object every field name may occur only once.";
     /// The organization does not exist, or the caller is not a member. The response is the same, so that it does not
     /// reveal which organizations exist.
     NO_ORGANIZATION = 404 "organization_not_found", "No such organization",
@@ -69,12 +69,12 @@ problems! {
     NOT_WRITABLE = 422 "field_not_writable", "Field not writable",
         "You may not change this field (PROFILE_WRITABLE). Leave the field out, or send the stored value.";
     NOT_JSON = 422 "field_not_json", "Field cannot be merged",
-        "The field contains values that JSON does not have. Replace the whole field.";
-    TOO_DEEP = 422 "value_too_deep", "Value too deep", "A record has at most 16 levels.";
+        "The stored field contains values that JSON cannot express, such as binary data. It cannot be changed in part: send the whole field with PUT.";
+    TOO_DEEP = 422 "value_too_deep", "Value too deep", "A record may be nested at most 16 levels deep.";
     NUMBER_NOT_STORABLE = 422 "number_not_storable", "Number not storable",
         "The number would come back as another value. Send whole numbers up to 2^53 and decimal numbers of at least 0.00001, \
          or send the number as text.";
-    NAME_INVALID = 422 "name_invalid", "Invalid name", "Names of fields and members have 1 to 255 bytes.";
+    NAME_INVALID = 422 "name_invalid", "Invalid name", "Field names, also in nested objects, must have 1 to 255 bytes.";
     TOO_MANY_FIELDS = 422 "too_many_fields", "Too many fields", "A record has at most 100 fields, and a request changes at most 100.";
     PROFILE_TOO_LARGE = 422 "profile_too_large", "Record too large", "A record has at most 16 KB.";
     DELETION_OFF = 404 "account_deletion_off", "Accounts cannot be deleted here",

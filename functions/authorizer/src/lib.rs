@@ -63,9 +63,9 @@ impl Authorizer {
     /// If the function cannot decide. For a REST or WebSocket API also `Unauthorized`, if the request has no token.
     pub async fn handle(&self, event: &Value, invocation: &str, now: Millis) -> Result<AuthorizerResponse, Error> {
         let Some(asked) = Asked::read(event) else {
-            error!(outcome = "failed", "the event is not one of an authorizer");
+            error!(outcome = "failed", "the event is not an authorizer request");
             metrics::failed();
-            return Err("the event is not one of an authorizer".into());
+            return Err("the event is not an authorizer request".into());
         };
         let Asked { form, credentials, request_id } = asked;
         let request_id = request_id.unwrap_or_else(|| invocation.to_owned());

@@ -142,7 +142,7 @@ const SIGNATURE_INVALID: Problem = Problem {
     status: 400,
     code: "signature_invalid",
     title: "Signature does not match",
-    detail: "The signature does not match the body for any configured secret. Compare CLERK_WEBHOOK_SECRET with the \
+    detail: "The signature matches none of the configured secrets. Compare CLERK_WEBHOOK_SECRET with the \
              signing secret of this endpoint in Clerk's dashboard.",
 };
 const TIMESTAMP_STALE: Problem = Problem {

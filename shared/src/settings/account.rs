@@ -9,7 +9,7 @@ pub const PROFILE_WRITABLE: Variable = variable(
     "PROFILE_WRITABLE",
     "the fields of a record that its owner may write with `PUT`, `PATCH` and `POST /me/profile`: a JSON list of top-level \
      fields, or `*` for all fields that Rollcall does not set itself",
-    "a JSON list of fields such as [\"theme\",\"bio\"], or *; by default [], and without the fields that Rollcall sets",
+    "a JSON list of fields such as [\"theme\",\"bio\"], or *; by default []. The list must not contain fields that Rollcall sets, such as user_id and created_at",
 )
 .with_default("[]");
 pub const PROFILE_IF_MATCH: Variable = variable(
@@ -34,15 +34,17 @@ pub const USER_VISIBILITY: Variable = variable(
 .with_default("organization");
 pub const ROLE_POINTER: Variable = variable(
     "ROLE_POINTER",
-    "where `GET /me/authorization` finds the role of a user in `public_metadata`: a JSON pointer. Unless it is `/role`, the \
-     value is compared as it is, without `ROLES`, and may be a list",
+    "where `GET /me/authorization` finds the role of a user in `public_metadata`: a JSON pointer. With \
+     any other pointer than `/role`, `ROLES` has no effect: the value, or each value of a list, is compared unchanged with \
+     the role in the request",
     "a JSON pointer such as /role (default)",
 )
 .with_default("/role");
 pub const ORGANIZATION_ROLES_POINTER: Variable = variable(
     "ORGANIZATION_ROLES_POINTER",
-    "where `public_metadata` has the roles of a user by organization: a JSON pointer to an object whose names are ids of \
-     organizations. By default the role of Clerk's membership counts",
+    "where `public_metadata` has the roles of a user by organization: a JSON pointer to an object with one \
+     entry for each organization, such as `{\"org_1\":\"admin\"}`; the value is a role or a list of roles. If it is not set, \
+     the role of the user's membership in Clerk is used",
     "a JSON pointer such as /organization_roles",
 );
 

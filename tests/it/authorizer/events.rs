@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Event, KINDS, appsync, payload_1, read, rest_request, rest_token, simple, with_ada};
 
-const NONE: &str = "the event is not one of an authorizer";
+const NONE: &str = "the event is not an authorizer request";
 
 #[tokio::test]
 async fn an_event_of_a_route_or_of_another_kind_is_an_error() {

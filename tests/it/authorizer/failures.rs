@@ -143,7 +143,7 @@ async fn an_event_that_is_none_is_an_error_and_nothing_is_read() {
     let world = World::start().await;
     for event in [json!({}), json!(null), json!([]), json!("TOKEN"), json!({ "Records": [] })] {
         let (error, counts) = counted(world.authorize(event.clone())).await;
-        assert_eq!(error.unwrap_err(), "the event is not one of an authorizer", "{event}");
+        assert_eq!(error.unwrap_err(), "the event is not an authorizer request", "{event}");
         assert_eq!(counts, [("Failures".to_owned(), 1)].into(), "{event}");
     }
     assert!(world.wire.take().is_empty());

@@ -1,5 +1,5 @@
 //! The OpenAPI document of all HTTP functions: made from the types of the responses, from the problems of the functions, and
-//! from what [`routes`] says about each route. [`contract`] holds every response of a test against it.
+//! from what `routes` says about each route. [`contract`] holds every response of a test against it.
 
 pub mod contract;
 mod problems;

@@ -46,7 +46,7 @@ pub enum DeletionError {
     #[error("the sign-in is too old")]
     Stale,
     /// The same caller has sent a deletion within the last ten seconds.
-    #[error("a deletion of this caller was sent a moment ago")]
+    #[error("this caller has requested the deletion of the account less than ten seconds ago")]
     NotAsked,
     /// The function's share of Clerk's rate limit is used up.
     #[error("the function's share of Clerk's rate limit is used up (CLERK_RATE_SHARE)")]

@@ -51,7 +51,7 @@ pub enum ProfileError {
     #[error("the caller has no record")]
     Missing,
     /// There is a record already.
-    #[error("the caller has a record")]
+    #[error("the caller already has a record")]
     Exists,
     /// A precondition is false. Contains the entity tag of the stored record, if the record exists.
     #[error("a precondition does not hold")]
