@@ -220,9 +220,10 @@ async fn forward(State((upstream, log, client)): State<Shared>, request: Request
     {
         lagging.answers.push((asked, answer.clone()));
     }
-    let consumed = serde_json::from_slice::<Value>(&answer).map(|mut answer| answer["ConsumedCapacity"].take());
+    // A list of Clerk is an array, which has no members.
+    let consumed = serde_json::from_slice::<Value>(&answer).unwrap_or_default();
     // Of a batch there is one for each table.
-    let consumed = match consumed.unwrap_or_default() {
+    let consumed = match consumed.get("ConsumedCapacity").cloned().unwrap_or_default() {
         Value::Array(of_tables) => of_tables,
         one => vec![one],
     };
