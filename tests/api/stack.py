@@ -42,7 +42,7 @@ class Stack:
 
     def __init__(self):
         LOGS.mkdir(parents=True, exist_ok=True)
-        # Nothing of whoever runs the tests: no credentials, no proxy, no settings of Rollcall.
+        # Nothing from the environment of the tests: no credentials, no proxy, no settings of Rollcall.
         environment = {"PATH": os.environ["PATH"], "HOME": str(LOGS), "TMPDIR": str(LOGS), **SETTINGS}
         ports = [f"--{name}port=0" for name in ("", "clerk-", "dynamodb-")]
         with (LOGS / "stack.log").open("wb") as log:
@@ -56,7 +56,7 @@ class Stack:
                 text=True,
             )
         line = self.process.stdout.readline()
-        assert line, f"the stack has ended; {LOGS}/stack.log says why"
+        assert line, f"the stack stopped; {LOGS}/stack.log says why"
         self.addresses = json.loads(line)
         self.api = self.addresses["api"]
         self.http = requests.Session()

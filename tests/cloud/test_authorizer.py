@@ -25,7 +25,7 @@ def invocation(arn):
 
 @pytest.fixture(scope="module")
 def who(stack):
-    """A function of an application, which answers with what it is told of its caller."""
+    """A function of an application, which answers with the context of its caller."""
     code = BytesIO()
     with zipfile.ZipFile(code, "w") as package:
         package.writestr("who.py", WHO)

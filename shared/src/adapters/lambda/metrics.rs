@@ -156,8 +156,8 @@ pub fn failed() {
     counter!(FAILURES).increment(1);
 }
 
-/// An invocation that ended in the error `Unauthorized` because that is how a REST API is told to answer 401. Lambda counts
-/// it among the function's errors, and the alarm on these takes it off again.
+/// An invocation that ended in the error `Unauthorized` with which the authorizer makes a REST API answer 401. Lambda
+/// counts it among the function's errors, and the alarm on these takes it off again.
 pub fn unauthorized_error() {
     counter!(UNAUTHORIZED_ERRORS).increment(1);
 }
