@@ -2,10 +2,20 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 use clerk_emulator::HostName;
 use rollcall::core::deletion::subject::Subject;
 use rollcall::core::reconcile::run_id::RunId;
+
+use crate::operator::deployment::overrides::Override;
+
+/// The default ports of the local stack. No common framework or database uses them.
+pub const DEFAULT_PORT: u16 = 4400;
+const DEFAULT_CLERK_PORT: u16 = 4401;
+const DEFAULT_DYNAMODB_PORT: u16 = 4402;
+
+/// The heading of the options that say which deployment a command works on.
+const DEPLOYMENT: &str = "Deployment";
 
 /// Shown below the help of `rollcall` itself.
 const TABLES: &str = "\
@@ -56,25 +66,37 @@ pub enum Command {
     Settings(SettingsArgs),
 }
 
-/// The deployment that a command works on.
+/// The deployment that a command works on. The settings are those of the deployment, not those of the shell.
 #[derive(Args, Clone, Debug, Default)]
-pub struct TargetArgs {
-    /// Use the local stack of `rollcall dev`. Without this option: the deployment in the environment variables
-    /// (DIRECTORY_TABLE, CLERK_SECRET_KEY …)
-    #[arg(long)]
+#[command(group = ArgGroup::new("place").required(true).args(["stack", "function", "local"]))]
+pub struct DeploymentArgs {
+    /// Work on this CloudFormation stack, with the settings of its reconcile function
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["port", "data"], help_heading = DEPLOYMENT)]
+    pub stack: Option<String>,
+    /// Work on the deployment of this reconcile function (name or ARN), for a deployment without a stack of Rollcall
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["port", "data"], help_heading = DEPLOYMENT)]
+    pub function: Option<String>,
+    /// Work on the local stack that `rollcall dev` has started, with the settings of that stack
+    #[arg(long, help_heading = DEPLOYMENT)]
     pub local: bool,
-    /// URL of the local stack's Clerk emulator, if the port is not the default (only with --local)
-    #[arg(long, value_name = "URL", requires = "local")]
-    pub clerk_url: Option<String>,
-    /// URL of the local stack's DynamoDB, if the port is not the default (only with --local)
-    #[arg(long, value_name = "URL", requires = "local")]
-    pub dynamodb_url: Option<String>,
-    /// Data folder of the local stack, as given to `rollcall dev` (only with --local)
-    #[arg(long, value_name = "DIR", requires = "local")]
+    /// Which local stack.
+    #[command(flatten)]
+    pub which: LocalArgs,
+    /// Use another value than the deployment for one setting, such as RECONCILE_POLICY=report. NAME alone uses the
+    /// value of the variable in the shell. May be repeated
+    #[arg(long = "override", value_name = "NAME[=VALUE]", help_heading = DEPLOYMENT)]
+    pub overrides: Vec<Override>,
+}
+
+/// Which local stack a command works on, if several are running.
+#[derive(Args, Clone, Debug, Default)]
+pub struct LocalArgs {
+    /// Port of the HTTP API of the local stack, if several local stacks are running
+    #[arg(long, value_name = "PORT", conflicts_with = "data", help_heading = DEPLOYMENT)]
+    pub port: Option<u16>,
+    /// Data folder of the local stack, if several local stacks are running
+    #[arg(long, value_name = "DIR", help_heading = DEPLOYMENT)]
     pub data: Option<PathBuf>,
-    /// Preset of the local stack, as given to `rollcall dev` (only with --local)
-    #[arg(long, value_name = "NAME", requires = "local")]
-    pub preset: Option<String>,
 }
 
 /// `rollcall reconcile`.
@@ -98,7 +120,7 @@ pub struct ReconcileArgs {
     pub verbose: bool,
     /// The deployment to work on.
     #[command(flatten)]
-    pub target: TargetArgs,
+    pub deployment: DeploymentArgs,
 }
 
 /// `rollcall status`.
@@ -109,20 +131,20 @@ pub struct StatusArgs {
     pub json: bool,
     /// The deployment to work on.
     #[command(flatten)]
-    pub target: TargetArgs,
+    pub deployment: DeploymentArgs,
 }
 
 /// `rollcall dev`.
 #[derive(Args, Debug)]
 pub struct DevArgs {
     /// Port of the functions' HTTP API; 0 selects a free port
-    #[arg(long, default_value_t = 3000)]
+    #[arg(long, default_value_t = DEFAULT_PORT)]
     pub port: u16,
     /// Port of the Clerk emulator; 0 selects a free port
-    #[arg(long, default_value_t = 3001)]
+    #[arg(long, default_value_t = DEFAULT_CLERK_PORT)]
     pub clerk_port: u16,
     /// Port of DynamoDB; 0 selects a free port
-    #[arg(long, default_value_t = 3002)]
+    #[arg(long, default_value_t = DEFAULT_DYNAMODB_PORT)]
     pub dynamodb_port: u16,
     /// Additional host name to accept, for a tunnel or a container, such as abc.ngrok-free.app. May be repeated
     #[arg(long, value_name = "NAME")]
@@ -156,18 +178,16 @@ pub struct TriggerArgs {
     /// List the available sample events
     #[arg(long)]
     pub list: bool,
-    /// URL of the webhook; default: the webhook of the local stack
-    #[arg(long)]
+    /// URL of another webhook than that of the local stack
+    #[arg(long, conflicts_with_all = ["port", "data"])]
     pub url: Option<String>,
-    /// URL of the DynamoDB from which the Directory row is read afterwards. Default: DynamoDB of the local stack,
-    /// unless --url is set
-    #[arg(long, value_name = "URL")]
-    pub dynamodb_url: Option<String>,
-    /// Signing secret; default: the secret of the local stack
-    #[arg(long, env = "CLERK_WEBHOOK_SECRET", hide_env_values = true)]
+    /// Signing secret. Without this option: the secret of the local stack; with --url or --print the variable
+    /// CLERK_WEBHOOK_SECRET
+    #[arg(long)]
     pub secret: Option<String>,
-    /// Clerk instance of the event; default: the instance of the local stack
-    #[arg(long, env = "CLERK_INSTANCE_ID")]
+    /// Clerk instance of the event. Without this option: the instance of the local stack; with --url or --print the
+    /// variable CLERK_INSTANCE_ID
+    #[arg(long)]
     pub instance_id: Option<String>,
     /// Id of a user or an organization that replaces the id in the sample
     #[arg(long)]
@@ -181,6 +201,9 @@ pub struct TriggerArgs {
     /// Print the response as JSON
     #[arg(long)]
     pub json: bool,
+    /// Which local stack.
+    #[command(flatten)]
+    pub which: LocalArgs,
 }
 
 /// `rollcall analyze`.
@@ -191,7 +214,7 @@ pub struct AnalyzeArgs {
     pub json: bool,
     /// The deployment to work on.
     #[command(flatten)]
-    pub target: TargetArgs,
+    pub deployment: DeploymentArgs,
 }
 
 /// `rollcall undo`.
@@ -210,7 +233,7 @@ pub struct UndoArgs {
     pub json: bool,
     /// The deployment to work on.
     #[command(flatten)]
-    pub target: TargetArgs,
+    pub deployment: DeploymentArgs,
 }
 
 /// `rollcall restore`.
@@ -233,7 +256,7 @@ pub struct RestoreArgs {
     pub json: bool,
     /// The deployment to work on.
     #[command(flatten)]
-    pub target: TargetArgs,
+    pub deployment: DeploymentArgs,
 }
 
 /// `rollcall erase`.
@@ -259,7 +282,7 @@ pub struct EraseArgs {
     pub json: bool,
     /// The deployment to work on.
     #[command(flatten)]
-    pub target: TargetArgs,
+    pub deployment: DeploymentArgs,
 }
 
 /// `rollcall export`.
@@ -272,7 +295,7 @@ pub struct ExportArgs {
     pub json: bool,
     /// The deployment to work on.
     #[command(flatten)]
-    pub target: TargetArgs,
+    pub deployment: DeploymentArgs,
 }
 
 /// `rollcall owned-tables`.
@@ -288,7 +311,7 @@ pub struct OwnedTablesArgs {
     pub json: bool,
     /// The deployment to work on.
     #[command(flatten)]
-    pub target: TargetArgs,
+    pub deployment: DeploymentArgs,
 }
 
 /// `rollcall settings`.

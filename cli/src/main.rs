@@ -32,7 +32,7 @@ async fn main() -> ExitCode {
     log(levels(&cli.command), &screen);
     let done = match cli.command {
         Command::Dev(args) => Box::pin(dev::run(args, environment, Arc::new(now))).await.map(|()| Status::Done),
-        Command::Trigger(args) => trigger::run(args, now()).await,
+        Command::Trigger(args) => trigger::run(args, environment, now()).await,
         Command::Reconcile(args) => operator::reconcile::run(args, environment, Arc::new(now), &screen).await,
         Command::Status(args) => operator::status::run(args, environment, Arc::new(now)).await,
         Command::Analyze(args) => operator::analyze::run(args, environment, Arc::new(now), &screen).await,

@@ -13,11 +13,11 @@ use svix::webhooks::Webhook;
 
 use crate::args::TriggerArgs;
 use crate::dev::gateway;
-use crate::dev::stack::{self, LOCAL_DYNAMODB};
-use crate::dev::tables::Tables;
+use crate::dev::record::{self, Record};
+use crate::dev::stack;
+use crate::operator::deployment::{Environment, local};
 use crate::{Status, Usage};
 
-const LOCAL_WEBHOOK: &str = "http://127.0.0.1:3000/webhooks/clerk";
 static EVENTS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../events");
 
 /// A signed event, ready to be sent.
@@ -36,7 +36,7 @@ pub struct Signed {
 /// # Errors
 ///
 /// If the sample does not exist, or the webhook does not respond.
-pub async fn run(args: TriggerArgs, now: Millis) -> anyhow::Result<Status> {
+pub async fn run(args: TriggerArgs, environment: Environment, now: Millis) -> anyhow::Result<Status> {
     let Some(event_type) = args.event_type.as_deref().filter(|_| !args.list) else {
         say(names().join("\n"))?;
         return Ok(Status::Done);
@@ -45,22 +45,37 @@ pub async fn run(args: TriggerArgs, now: Millis) -> anyhow::Result<Status> {
     if !args.keep_times {
         move_to(&mut payload, now);
     }
-    let instance = args.instance_id.unwrap_or_else(|| clerk_emulator::INSTANCE_ID.to_owned());
+    // A command on the local stack goes by the record of the stack only.
+    let is_elsewhere = args.url.is_some() || args.print;
+    let local =
+        if is_elsewhere { None } else { Some(local::find(&args.which, record::folder(environment).as_deref())?) };
+    let choose = |given: Option<String>, name: &str, recorded: fn(&Record) -> &String, usual: &str| match &local {
+        Some(record) => given.unwrap_or_else(|| recorded(record).clone()),
+        None => given.or_else(|| environment(name)).unwrap_or_else(|| usual.to_owned()),
+    };
+    let recorded: fn(&Record) -> &String = |record| &record.addresses.clerk_instance_id;
+    let instance = choose(args.instance_id, "CLERK_INSTANCE_ID", recorded, clerk_emulator::INSTANCE_ID);
+    let recorded: fn(&Record) -> &String = |record| &record.addresses.webhook_secret;
+    let secret = choose(args.secret, "CLERK_WEBHOOK_SECRET", recorded, clerk_emulator::WEBHOOK_SECRET);
     payload["instance_id"] = instance.clone().into();
     if let Some(id) = &args.id {
         rename(&mut payload, id)?;
     }
-    let secret = args.secret.unwrap_or_else(|| clerk_emulator::WEBHOOK_SECRET.to_owned());
     let signed = sign(&payload, &secret, now)?;
     if args.print {
         say(serde_json::to_string_pretty(&gateway_event(&signed, now)?)?)?;
         return Ok(Status::Done);
     }
-    let (status, answer) = send(args.url.as_deref().unwrap_or(LOCAL_WEBHOOK), &signed).await?;
-    // The DynamoDB of another stack than the local one is not known.
-    let dynamodb = args.dynamodb_url.or(args.url.is_none().then(|| LOCAL_DYNAMODB.to_owned()));
-    let item = match dynamodb {
-        Some(url) if (200..300).contains(&status) => stored(&url, &signed.body, &instance).await,
+    let (url, advice) = match (&args.url, &local) {
+        (Some(url), _) => (url.clone(), "check --url"),
+        (None, Some(record)) => {
+            (format!("{}/webhooks/clerk", record.addresses.api), "check that `rollcall dev` is running")
+        }
+        (None, None) => bail!(Usage("name the webhook with --url".to_owned())),
+    };
+    let (status, answer) = send(&url, &signed).await.with_context(|| format!("no response from {url}: {advice}"))?;
+    let item = match &local {
+        Some(record) if (200..300).contains(&status) => stored(record, &signed.body, &instance).await,
         _ => None,
     };
     if args.json {
@@ -179,24 +194,18 @@ async fn send(url: &str, signed: &Signed) -> anyhow::Result<(u16, Value)> {
         .header("svix-timestamp", signed.timestamp.to_string())
         .header("svix-signature", &signed.signature)
         .body(signed.body.clone());
-    let answer = request.send().await.with_context(|| {
-        if url == LOCAL_WEBHOOK {
-            format!("no response from {url}: check that `rollcall dev` is running")
-        } else {
-            format!("no response from {url}: check --url")
-        }
-    })?;
+    let answer = request.send().await?;
     let status = answer.status().as_u16();
     Ok((status, answer.json().await.unwrap_or_default()))
 }
 
 /// The row of the entity in the Directory of a local stack after the event, if it can be read.
-async fn stored(dynamodb: &str, body: &str, instance: &str) -> Option<Value> {
+async fn stored(record: &Record, body: &str, instance: &str) -> Option<Value> {
     let instance: InstanceId = instance.parse().ok()?;
     let dated = Envelope::parse(body.as_bytes()).ok()?.open().ok()??;
     let Key { pk, sk } = dated.event.entity().key(&instance);
-    let client = stack::client(dynamodb).await;
-    let request = client.get_item().table_name(Tables::default().directory).consistent_read(true);
+    let client = stack::client(&record.addresses.dynamodb).await;
+    let request = client.get_item().table_name(&record.addresses.directory_table).consistent_read(true);
     let request = request.key("pk", AttributeValue::S(pk)).key("sk", AttributeValue::S(sk));
     Some(Value::Object(plain(request.send().await.ok()?.item?)))
 }

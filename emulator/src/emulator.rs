@@ -96,7 +96,7 @@ impl Emulator {
         Ok(Self { app, url, webhook_secret, stopping, server, background })
     }
 
-    /// The address, for example `http://127.0.0.1:3001`. Clerk's SDKs call it the API URL.
+    /// The address, for example `http://127.0.0.1:4401`. Clerk's SDKs call it the API URL.
     pub fn url(&self) -> &str {
         &self.url
     }

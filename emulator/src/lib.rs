@@ -18,7 +18,7 @@
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use clerk_emulator::{Config, Emulator};
 //!
-//! let webhook_url = Some("http://127.0.0.1:3000/webhooks/clerk".to_owned());
+//! let webhook_url = Some("http://127.0.0.1:4400/webhooks/clerk".to_owned());
 //! let clerk = Emulator::start(Config { users: 20, webhook_url, ..Config::default() }).await?;
 //! println!("CLERK_API_URL={} CLERK_SECRET_KEY={}", clerk.url(), clerk.secret_key());
 //! clerk.settled().await;

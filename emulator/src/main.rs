@@ -23,7 +23,7 @@ const USAGE: u8 = 64;
 #[command(version, max_term_width = 100)]
 struct Args {
     /// Port on 127.0.0.1; 0 selects a free port
-    #[arg(long, default_value_t = 3001)]
+    #[arg(long, default_value_t = 4401)]
     port: u16,
     /// Additional host name that the headers Host and Origin of a request may contain, such as the name of a tunnel or
     /// a container. May be repeated

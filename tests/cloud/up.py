@@ -54,7 +54,6 @@ def variables(stack):
         "BACKUP_BUCKET": stack.outputs["BackupBucket"],
         "ROLLCALL_SECRET_ARN": stack.secret,
         "CLERK_API_URL": stack.clerk.url,
-        "CLERK_INSTANCE_ID": stack.clerk.instance_id,
         "CLERK_KEY": stack.clerk.secret_key,
         "API": stack.url(""),
         "RECONCILE": stack.outputs["ReconcileStateMachine"],
@@ -76,7 +75,7 @@ Somebody signs up in Clerk; the webhook brings the row, react the profile:
 Reconcile, as every night, and what it has found:
 
     aws stepfunctions start-execution --state-machine-arn $RECONCILE --input '{{}}'
-    cargo run -q -p rollcall-cli -- status
+    cargo run -q -p rollcall-cli -- status --stack rollcall
 
 The logs of the local AWS and of Clerk are in {logs}. Ctrl-C ends everything, and nothing is kept."""
 

@@ -22,4 +22,4 @@ pub use land::{Action, Land, alive, projected};
 pub use owned::{OWNED_TABLES, TABLES};
 pub use random::runner;
 pub use wire::{ATTEMPTS, Call, Fault, Held, Wire};
-pub use world::{World, serve};
+pub use world::{World, runtime_folder, serve};

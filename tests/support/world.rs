@@ -2,6 +2,7 @@
 //! through a [`Wire`], and a clock that only the test advances.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -78,6 +79,9 @@ impl World {
         // After a test advances the clock beyond 03:00, the stack's own run would be a second run.
         config.nightly = false;
         config.reacts = false;
+        config.records = Some(runtime_folder().join("rollcall"));
+        // A write-back is another difference until its event arrives.
+        config.lookup = given(&[&[("METADATA_WRITEBACK", "off")], settings].concat());
         // The tests send the events themselves, in the order that they test.
         config.clerk = clerk_emulator::Config { faults: faults(ApiFaults::default()), ..clerk };
         let stack = Arc::new(Box::pin(Stack::start(config)).await.unwrap());
@@ -96,9 +100,8 @@ impl World {
         let mut config = Config::new(Arc::new(move || millis(reading.fetch_add(1, Ordering::SeqCst))));
         config.nightly = false;
         config.clerk = clerk;
-        let given: HashMap<String, String> =
-            settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        config.lookup = Arc::new(move |name| given.get(name).cloned());
+        config.records = Some(runtime_folder().join("rollcall"));
+        config.lookup = given(settings);
         let stack = Arc::new(Box::pin(Stack::start(config)).await.unwrap());
         Box::pin(World::over(stack, now, settings)).await
     }
@@ -119,8 +122,7 @@ impl World {
 
     async fn over(stack: Arc<Stack>, now: Arc<AtomicU64>, settings: &[(&str, &str)]) -> World {
         let wire = Wire::start(stack.addresses.dynamodb.clone()).await;
-        let given: HashMap<String, String> =
-            settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let given = given(settings);
         let addresses = stack.addresses.clone();
         let lookup: Lookup = Arc::new(move |name| {
             let usual = || match name {
@@ -130,7 +132,7 @@ impl World {
                 "METADATA_WRITEBACK" => Some("off".to_owned()),
                 name => stack::setting(&addresses, name),
             };
-            given.get(name).cloned().or_else(usual)
+            given(name).or_else(usual)
         });
         let client = stack::client(wire.url()).await;
         // As every function does at its start.
@@ -441,6 +443,18 @@ impl World {
 }
 
 /// Only the tests send events.
+/// The value of `XDG_RUNTIME_DIR` for commands on the stacks of tests.
+pub fn runtime_folder() -> PathBuf {
+    std::env::temp_dir().join("rollcall-tests")
+}
+
+/// Settings by name; of two values for one name the last counts.
+fn given(settings: &[(&str, &str)]) -> Lookup {
+    let settings: HashMap<String, String> =
+        settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Arc::new(move |name| settings.get(name).cloned())
+}
+
 fn faults(api: ApiFaults) -> Faults {
     Faults { webhooks: WebhookFaults { drop: 1.0, ..WebhookFaults::default() }, api, ..Faults::default() }
 }

@@ -5,6 +5,7 @@ mod engine;
 mod folder;
 pub mod gateway;
 pub mod places;
+pub mod record;
 mod schedule;
 pub mod stack;
 pub mod stream;
@@ -77,6 +78,7 @@ fn config(args: DevArgs, environment: fn(&str) -> Option<String>, clock: Clock) 
         )));
     }
     config.data = args.data;
+    config.records = record::folder(environment);
     let set = |name, value: &mut String| environment(name).into_iter().for_each(|given| *value = given);
     set("CLERK_SECRET_KEY", &mut config.clerk.secret_key);
     set("CLERK_INSTANCE_ID", &mut config.clerk.instance_id);

@@ -1,6 +1,7 @@
 //! Starts and stops the local stack: an embedded DynamoDB, a Clerk emulator and the functions, on loopback ports of one
 //! process.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use rollcall::adapters::aws::backups::Backups;
 use rollcall::adapters::aws::event_bus::Bus;
 use rollcall::adapters::dynamo::operations::owned_lists;
 use rollcall::core::session::origins::Origins;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tempfile::TempPath;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -30,16 +31,13 @@ use super::database;
 use super::folder;
 use super::gateway;
 use super::places::{self, Folder};
+use super::record::{self, Published, Record};
 use super::schedule;
 use super::stream::{Feed, Looks};
 use super::tables::{self, Tables};
 use crate::Clock;
-use crate::functions::Functions;
+use crate::functions::{FUNCTIONS, Functions};
 
-/// The default URL of the Clerk emulator.
-pub const LOCAL_CLERK: &str = "http://127.0.0.1:3001";
-/// The default URL of DynamoDB.
-pub const LOCAL_DYNAMODB: &str = "http://127.0.0.1:3002";
 /// How long requests in progress may take to finish after the stop signal.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
@@ -58,6 +56,8 @@ pub struct Config {
     pub allow_hosts: Vec<HostName>,
     /// The folder of the data, which stays after the stop; `None` for memory only.
     pub data: Option<PathBuf>,
+    /// The folder in which the record of the stack is published; `None` for a stack that commands need not find.
+    pub records: Option<PathBuf>,
     /// Whether reconcile runs every night.
     pub nightly: bool,
     /// Whether react processes the stream.
@@ -81,6 +81,7 @@ impl Config {
             dynamodb_port: 0,
             allow_hosts: Vec::new(),
             data: None,
+            records: None,
             nightly: true,
             reacts: true,
             clerk: clerk_emulator::Config::default(),
@@ -92,7 +93,7 @@ impl Config {
 }
 
 /// The addresses, as `rollcall dev --json` prints them.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Addresses {
     /// The functions' HTTP API.
     pub api: String,
@@ -134,6 +135,8 @@ pub struct Stack {
     looks: watch::Receiver<Looks>,
     api: Server,
     database: Server,
+    /// Where commands find the stack.
+    _record: Option<Published>,
     /// Locks the folder.
     _claim: Option<Claim>,
     /// Removes the temporary files of the bus and the backups when the stack is dropped.
@@ -242,6 +245,13 @@ impl Stack {
             "CLERK_WEBHOOK_SECRET" => Some(secrets.clone()),
             name => setting(&ours, name).or_else(|| given(name)).or_else(|| usual(name)),
         };
+        let record = Record {
+            process: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            data: config.data.as_deref().map(Path::canonicalize).transpose()?,
+            addresses: addresses.clone(),
+            settings: settings(&lookup),
+        };
         let lookup = owned_lists::lookup(lookup, &dynamodb).await?;
         let functions = Functions::new(&lookup, &dynamodb, config.clock.clone())?;
         let settings = reconcile::settings::Settings::read(&lookup)?;
@@ -262,6 +272,11 @@ impl Stack {
                 tracing::error!(%error, "the HTTP API stopped");
             }
         });
+        let record = config.records.map(|folder| {
+            let published = record::publish(&folder, &record);
+            published.with_context(|| format!("writing the record of the stack to {}", folder.display()))
+        });
+        let record = record.transpose()?;
         Ok(Stack {
             addresses,
             dynamodb,
@@ -273,6 +288,7 @@ impl Stack {
             looks,
             api,
             database,
+            _record: record,
             _claim: claim,
             _left: (bus, folder),
         })
@@ -346,6 +362,12 @@ pub fn setting(addresses: &Addresses, name: &str) -> Option<String> {
         _ => return None,
     };
     Some(value.clone())
+}
+
+/// The settings of all functions that are set, by name.
+fn settings(lookup: impl Fn(&str) -> Option<String>) -> BTreeMap<String, String> {
+    let names = FUNCTIONS.iter().flat_map(|function| function.variables()).map(|variable| variable.name);
+    names.filter_map(|name| Some((name.to_owned(), lookup(name)?))).collect()
 }
 
 /// The defaults of the local stack.

@@ -11,11 +11,11 @@ use rollcall::core::reconcile::analysis::Analysis;
 use rollcall::core::reconcile::run::{Mode, Run};
 use rollcall::services::operator::analyze::{Audit, Auditor};
 
+use super::deployment::{Deployment, Environment};
 use super::progress::Progress;
 use super::reconcile::Runs;
-use super::target::{Environment, Target};
 use super::text::{count, counted, plural, seconds, table};
-use super::{Screen, check_tables, note, report, say};
+use super::{Screen, checks, note, report, say};
 use crate::args::AnalyzeArgs;
 use crate::{Clock, Status, signals};
 
@@ -25,10 +25,10 @@ use crate::{Clock, Status, signals};
 ///
 /// If the comparison fails. The error has advice.
 pub async fn run(args: AnalyzeArgs, environment: Environment, clock: Clock, screen: &Screen) -> anyhow::Result<Status> {
-    let target = Target::find(&args.target, environment, true).await?.with_owned_tables().await?;
-    let settings = target.settings(Settings::read)?;
-    check_tables::all(&target, &settings).await?;
-    let (mirror, dynamodb) = (settings.mirror.is_on, &target.dynamodb);
+    let deployment = Deployment::find(&args.deployment, environment, true).await?.with_owned_tables().await?;
+    let settings = deployment.settings(Settings::read)?;
+    checks::all(&deployment, &settings).await?;
+    let (mirror, dynamodb) = (settings.mirror.is_on, &deployment.dynamodb);
     let auditor = Auditor {
         stores: Stores::new(dynamodb, &settings.tables),
         instance: settings.clerk.instance.clone(),
@@ -36,15 +36,15 @@ pub async fn run(args: AnalyzeArgs, environment: Environment, clock: Clock, scre
         waits: settings.mode == Mode::Repair && settings.removal.policy != DeletionPolicy::Retain,
         mirror,
     };
-    let backups = Backups::for_removal(&settings.removal, &target.aws);
+    let backups = Backups::for_removal(&settings.removal, &deployment.aws);
     let reconcile = Reconcile::new(settings, dynamodb, backups, clock.clone());
-    let runs = Runs { reconcile, clock, screen, shows: !args.json, options: &target.options };
+    let runs = Runs { reconcile, clock, screen, shows: !args.json, options: &deployment.options };
     let Some(compared) = runs.carry_out(&Order::Run(Mode::Report)).await? else { return Ok(Status::Left) };
     let Some(run) = &compared.run else {
         if args.json {
             say(report::to_json(&compared))?;
         } else {
-            say(report::text(&compared, &target.options))?;
+            say(report::text(&compared, &deployment.options))?;
         }
         return Ok(Status::Left);
     };
@@ -53,7 +53,7 @@ pub async fn run(args: AnalyzeArgs, environment: Environment, clock: Clock, scre
     if args.json {
         say(serde_json::to_string(&analysis)?)?;
     } else {
-        say(text(&analysis, run, &target.options))?;
+        say(text(&analysis, run, &deployment.options))?;
     }
     Ok(if analysis.in_sync { Status::Done } else { Status::Left })
 }

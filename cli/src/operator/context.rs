@@ -10,15 +10,15 @@ use rollcall::services::operator::export::Holdings;
 use rollcall::services::operator::{Operator, OperatorError};
 use rollcall::services::reconcile::ReconcileError;
 
+use super::deployment::{Deployment, Environment};
 use super::reconcile::{explain, store};
-use super::target::{Environment, Target};
-use super::{Screen, check_tables, note};
+use super::{Screen, checks, note};
 use crate::Clock;
-use crate::args::TargetArgs;
+use crate::args::DeploymentArgs;
 
 pub(super) struct OperatorContext {
     /// The deployment that the command works on.
-    pub(super) target: Target,
+    pub(super) deployment: Deployment,
     /// The operations on the tables and on Clerk.
     pub(super) operator: Operator,
     pub(super) settings: Settings,
@@ -26,21 +26,21 @@ pub(super) struct OperatorContext {
 
 impl OperatorContext {
     pub(super) async fn open(
-        args: &TargetArgs,
+        args: &DeploymentArgs,
         environment: Environment,
         clock: Clock,
     ) -> anyhow::Result<OperatorContext> {
-        let target = Target::find(args, environment, true).await?.with_owned_tables().await?;
-        let settings = target.settings(Settings::read)?;
-        check_tables::all(&target, &settings).await?;
-        let backups = Backups::for_removal(&settings.removal, &target.aws);
-        let operator = Reconcile::new(settings.clone(), &target.dynamodb, backups, clock).into_operator();
-        Ok(OperatorContext { target, operator, settings })
+        let deployment = Deployment::find(args, environment, true).await?.with_owned_tables().await?;
+        let settings = deployment.settings(Settings::read)?;
+        checks::all(&deployment, &settings).await?;
+        let backups = Backups::for_removal(&settings.removal, &deployment.aws);
+        let operator = Reconcile::new(settings.clone(), &deployment.dynamodb, backups, clock).into_operator();
+        Ok(OperatorContext { deployment, operator, settings })
     }
 
     /// The tables that may contain rows of a user.
     pub(super) fn holdings(&self) -> Holdings {
-        let client = || self.target.dynamodb.clone();
+        let client = || self.deployment.dynamodb.clone();
         let settings = &self.settings;
         let stores = &self.operator.stores;
         Holdings {
@@ -54,9 +54,9 @@ impl OperatorContext {
     /// The error with advice.
     pub(super) fn explain(&self, error: OperatorError) -> anyhow::Error {
         match error {
-            OperatorError::Store(error) => store(&error, &self.target.options),
+            OperatorError::Store(error) => store(&error, &self.deployment.options),
             OperatorError::Clerk(error @ ClerkError::Unavailable(_)) => {
-                explain(ReconcileError::Clerk(error), &self.target.options)
+                explain(ReconcileError::Clerk(error), &self.deployment.options)
             }
             error => anyhow!(error),
         }

@@ -8,8 +8,8 @@ use rollcall::services::operator::erase::{EraseError, ToErase};
 use serde_json::json;
 
 use super::context::{OperatorContext, lacks_confirmation};
+use super::deployment::Environment;
 use super::reconcile::store;
-use super::target::Environment;
 use super::text::{count, counted, moment, table};
 use super::{Screen, say};
 use crate::args::EraseArgs;
@@ -24,7 +24,7 @@ pub async fn run(args: EraseArgs, environment: Environment, clock: Clock, screen
     if lacks_confirmation(args.yes, args.dry_run, args.json, screen) {
         return Ok(Status::Usage);
     }
-    let context = OperatorContext::open(&args.target, environment, clock).await?;
+    let context = OperatorContext::open(&args.deployment, environment, clock).await?;
     let explain = |error| explain(&context, error);
     let ToErase { user, name, stored, is_unknown } =
         context.operator.to_erase(&args.id, &context.holdings(), args.even_if_unknown).await.map_err(explain)?;
@@ -124,7 +124,7 @@ fn explain(context: &OperatorContext, error: EraseError) -> anyhow::Error {
     match error {
         EraseError::Operator(error) => context.explain(error),
         EraseError::Purge(PurgeError::Store(error)) | EraseError::Owned(OwnedError::Store(error)) => {
-            store(&error, &context.target.options)
+            store(&error, &context.deployment.options)
         }
         EraseError::Purge(error) => {
             anyhow!(error).context("the user is deleted, but some data remain: run the command again to continue")

@@ -4,7 +4,7 @@ use anyhow::anyhow;
 use rollcall::services::operator::export::ExportError;
 
 use super::context::OperatorContext;
-use super::target::Environment;
+use super::deployment::Environment;
 use super::{note, say};
 use crate::args::ExportArgs;
 use crate::{Clock, Status};
@@ -15,7 +15,7 @@ use crate::{Clock, Status};
 ///
 /// If the export fails. The error has advice.
 pub async fn run(args: ExportArgs, environment: Environment, clock: Clock) -> anyhow::Result<Status> {
-    let context = OperatorContext::open(&args.target, environment, clock).await?;
+    let context = OperatorContext::open(&args.deployment, environment, clock).await?;
     let export = context.operator.export(&args.id, &context.holdings()).await.map_err(|error| match error {
         ExportError::Operator(error) => context.explain(error),
         error => anyhow!(error),

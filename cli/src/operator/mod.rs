@@ -1,13 +1,14 @@
 //! The operator's commands, run by hand or from a script.
 //!
-//! [`target`] finds the deployment that a command works on. [`reconcile`], [`status`] and [`analyze`] compare the whole
+//! [`deployment`] finds the deployment that a command works on. [`reconcile`], [`status`] and [`analyze`] compare the whole
 //! copy; [`undo`], [`erase`], [`restore`] and [`export`] work on one user; [`owned_tables`] stores a setting. Before a
-//! command writes, `check_tables` checks the tables. [`progress`] shows the progress of a run, [`report`] and [`text`]
+//! command writes, `checks` checks the tables. [`progress`] shows the progress of a run, [`report`] and [`text`]
 //! format the results.
 
 pub mod analyze;
-mod check_tables;
+mod checks;
 mod context;
+pub mod deployment;
 pub mod erase;
 pub mod export;
 pub mod owned_tables;
@@ -16,7 +17,6 @@ pub mod reconcile;
 pub mod report;
 pub mod restore;
 pub mod status;
-pub mod target;
 pub mod text;
 pub mod undo;
 

@@ -11,10 +11,10 @@ use rollcall::settings::tables::Tables;
 use rollcall::settings::variables::Reader;
 use serde_json::json;
 
+use super::deployment::{Deployment, Environment};
 use super::reconcile::store;
-use super::target::{Environment, Target};
 use super::text::counted;
-use super::{check_tables, say};
+use super::{checks, say};
 use crate::Status;
 use crate::args::OwnedTablesArgs;
 
@@ -32,8 +32,8 @@ pub async fn run(args: OwnedTablesArgs, environment: Environment) -> anyhow::Res
         }
         _ => std::fs::read_to_string(&args.file).with_context(|| format!("reading {}", args.file.display()))?,
     };
-    let target = Target::find(&args.target, environment, false).await?;
-    let (tables, owned) = target.settings(|lookup| {
+    let deployment = Deployment::find(&args.deployment, environment, false).await?;
+    let (tables, owned) = deployment.settings(|lookup| {
         let given = |name: &str| if name == OWNED_TABLES.name { Some(text.clone()) } else { lookup(name) };
         let mut reader = Reader::new(&given);
         let tables = Tables::read(&mut reader);
@@ -43,15 +43,15 @@ pub async fn run(args: OwnedTablesArgs, environment: Environment) -> anyhow::Res
     if owned.is_empty() {
         bail!("the list is empty: set OwnedTables to [] instead");
     }
-    check_tables::named(&target, &tables).await?;
+    checks::named(&deployment, &tables).await?;
     let operations = tables.operations;
     // Normalized: spaces and the order of fields do not change the name of the list.
     let list = serde_json::to_string(&owned)?;
     let name = if args.dry_run {
         ListName::new(&list)
     } else {
-        let stored = owned_lists::store(&target.dynamodb, &operations, &list).await;
-        stored.map_err(|error| store(&error, &target.options))?
+        let stored = owned_lists::store(&deployment.dynamodb, &operations, &list).await;
+        stored.map_err(|error| store(&error, &deployment.options))?
     };
     let (setting, count) = (name.setting(), owned.len());
     say(if args.json {
@@ -62,7 +62,7 @@ pub async fn run(args: OwnedTablesArgs, environment: Environment) -> anyhow::Res
         } else {
             "The list is stored"
         };
-        let next = if target.is_local() {
+        let next = if deployment.is_local() {
             format!("Restart the stack with --data and OWNED_TABLES={setting}.")
         } else {
             format!(

@@ -15,10 +15,10 @@ use rollcall::core::reconcile::run::{Mode, Run, RunState};
 use rollcall::core::reconcile::run_id::RunId;
 use rollcall::services::reconcile::ReconcileError;
 
+use super::deployment::{Deployment, Environment};
 use super::progress::Progress;
-use super::target::{Environment, Target};
 use super::text::plural;
-use super::{Screen, check_tables, note, report, say};
+use super::{Screen, checks, note, report, say};
 use crate::args::ReconcileArgs;
 use crate::{Clock, Status, signals};
 
@@ -44,8 +44,8 @@ pub async fn run(
     clock: Clock,
     screen: &Screen,
 ) -> anyhow::Result<Status> {
-    let target = Target::find(&args.target, environment, true).await?.with_owned_tables().await?;
-    let settings = target.settings(|lookup| Settings::read(lookup))?;
+    let deployment = Deployment::find(&args.deployment, environment, true).await?.with_owned_tables().await?;
+    let settings = deployment.settings(|lookup| Settings::read(lookup))?;
     let policy = settings.mode;
     let writes = policy == Mode::Repair && !args.dry_run;
     let must_ask = writes && !args.yes;
@@ -53,14 +53,14 @@ pub async fn run(
         note("rollcall: cannot ask for confirmation (--json, or no terminal): pass --yes or --dry-run");
         return Ok(Status::Usage);
     }
-    check_tables::all(&target, &settings).await?;
-    let backups = Backups::for_removal(&settings.removal, &target.aws);
-    let reconcile = Reconcile::new(settings, &target.dynamodb, backups, clock.clone());
+    checks::all(&deployment, &settings).await?;
+    let backups = Backups::for_removal(&settings.removal, &deployment.aws);
+    let reconcile = Reconcile::new(settings, &deployment.dynamodb, backups, clock.clone());
     // An operator watches the run and may stop it at any time.
     let reconcile = reconcile.by_hand();
-    let runs = Runs { reconcile, clock, screen, shows: !args.json, options: &target.options };
+    let runs = Runs { reconcile, clock, screen, shows: !args.json, options: &deployment.options };
     let show = |report: &Report| {
-        if args.json { say(report::to_json(report)) } else { say(report::text(report, &target.options)) }
+        if args.json { say(report::to_json(report)) } else { say(report::text(report, &deployment.options)) }
     };
     let order = match args.approve {
         Some(run) => {
@@ -261,10 +261,10 @@ pub(super) fn store(error: &StoreError, options: &str) -> anyhow::Error {
 }
 
 fn reach(setting: &str, options: &str) -> String {
-    if options.is_empty() {
-        format!("check {setting} and the network connection, then try again")
-    } else {
+    if options.starts_with(" --local") {
         "check that `rollcall dev` is running".to_owned()
+    } else {
+        format!("check {setting} and the network connection, then try again")
     }
 }
 

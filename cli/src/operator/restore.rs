@@ -12,10 +12,10 @@ use rollcall::settings::tables::Tables;
 use rollcall::settings::variables::{CLERK_INSTANCE_ID, Reader};
 use serde_json::json;
 
-use super::check_tables;
+use super::checks;
 use super::context::lacks_confirmation;
+use super::deployment::{Deployment, Environment};
 use super::reconcile::store;
-use super::target::{Environment, Target};
 use super::text::{count, moment, table};
 use super::{Screen, say};
 use crate::Status;
@@ -30,12 +30,12 @@ pub async fn run(args: RestoreArgs, environment: Environment, screen: &Screen) -
     if lacks_confirmation(args.yes, args.dry_run, args.json, screen) {
         return Ok(Status::Usage);
     }
-    let target = Target::find(&args.target, environment, false).await?.with_owned_tables().await?;
-    let places = places(&target).await?;
+    let deployment = Deployment::find(&args.deployment, environment, false).await?.with_owned_tables().await?;
+    let places = places(&deployment).await?;
     let mut backups = Vec::new();
     // All backups are read and checked before the first write.
     for file in &args.files {
-        backups.push(read(file, &target).await.with_context(|| file.clone())?);
+        backups.push(read(file, &deployment).await.with_context(|| file.clone())?);
     }
     // The oldest backup has the original rows. It is restored first; with --replace, where the last write stays, it is
     // restored last.
@@ -73,8 +73,8 @@ pub async fn run(args: RestoreArgs, environment: Environment, screen: &Screen) -
     }
     let mut all = Restored::default();
     for backup in checked {
-        let restored = backup.restore(&target.dynamodb, args.replace).await;
-        let restored = restored.map_err(|error| store(&error, &target.options))?;
+        let restored = backup.restore(&deployment.dynamodb, args.replace).await;
+        let restored = restored.map_err(|error| store(&error, &deployment.options))?;
         add(&mut all.restored, restored.restored);
         add(&mut all.taken, restored.taken);
         add(&mut all.without_table, restored.without_table);
@@ -89,20 +89,20 @@ pub async fn run(args: RestoreArgs, environment: Environment, screen: &Screen) -
 }
 
 /// The tables into which backups may be restored: those of the settings only, whatever a file names.
-async fn places(target: &Target) -> anyhow::Result<Places> {
-    let (instance, tables, owned) = target.settings(|lookup| {
+async fn places(deployment: &Deployment) -> anyhow::Result<Places> {
+    let (instance, tables, owned) = deployment.settings(|lookup| {
         let mut reader = Reader::new(lookup);
         let tables = Tables::read(&mut reader);
         let instance: Option<InstanceId> = reader.read(&CLERK_INSTANCE_ID, |text| text.parse().ok());
         let owned = Removal::read_owned(&mut reader, tables.as_ref());
         reader.finish(|| Some((instance?, tables?, owned)))
     })?;
-    check_tables::named(target, &tables).await?;
-    let client = || target.dynamodb.clone();
+    checks::named(deployment, &tables).await?;
+    let client = || deployment.dynamodb.clone();
     let profiles = DynamoOwned::partition(client(), tables.profiles);
     let owned: Vec<DynamoOwned> = owned.into_iter().map(|table| DynamoOwned::new(client(), table)).collect();
     Places::new(instance, &profiles, &owned).await.map_err(|error| match error {
-        OwnedError::Store(error) => store(&error, &target.options),
+        OwnedError::Store(error) => store(&error, &deployment.options),
         error => anyhow!(error),
     })
 }
@@ -114,7 +114,7 @@ fn add(all: &mut BTreeMap<String, u64>, more: BTreeMap<String, u64>) {
 }
 
 /// Reads a local file, or `s3://bucket/name`.
-async fn read(file: &str, target: &Target) -> anyhow::Result<Backup> {
+async fn read(file: &str, deployment: &Deployment) -> anyhow::Result<Backup> {
     let bytes = match file.strip_prefix("s3://").map(|rest| rest.split_once('/')) {
         None => read_file(file.as_ref())
             .context("the backup cannot be read")?
@@ -123,7 +123,7 @@ async fn read(file: &str, target: &Target) -> anyhow::Result<Backup> {
         Some(Some((bucket, name))) => {
             let place = backup_place(bucket).filter(|place| matches!(place, BackupPlace::Bucket(_)));
             let place = place.context("not a valid bucket name")?;
-            Backups::at(place, &target.aws).read(name).await?.context("the backup does not exist or has expired")?
+            Backups::at(place, &deployment.aws).read(name).await?.context("the backup does not exist or has expired")?
         }
     };
     let text = String::from_utf8(bytes).context("not a Rollcall backup: the file is not UTF-8 text")?;

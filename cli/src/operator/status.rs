@@ -8,8 +8,8 @@ use rollcall::core::tables::table_name;
 use rollcall::settings::variables::{InvalidSettings, OPERATIONS_TABLE, Reader};
 use serde_json::{Value, json};
 
+use super::deployment::{Deployment, Environment};
 use super::reconcile::store;
-use super::target::{Environment, Target};
 use super::text::{count, counted, moment, table};
 use super::{report, say};
 use crate::args::StatusArgs;
@@ -37,17 +37,17 @@ struct Standing {
 ///
 /// If the Operations table cannot be read.
 pub async fn run(args: StatusArgs, environment: Environment, clock: Clock) -> anyhow::Result<Status> {
-    let target = Target::find(&args.target, environment, false).await?;
-    let table = target.settings(|lookup| operations_table(lookup))?;
-    let operations = Operations::new(target.dynamodb.clone(), table);
+    let deployment = Deployment::find(&args.deployment, environment, false).await?;
+    let table = deployment.settings(|lookup| operations_table(lookup))?;
+    let operations = Operations::new(deployment.dynamodb.clone(), table);
     let now = clock();
-    let lease = operations.lease(now).await.map_err(|error| store(&error, &target.options))?;
-    let latest = operations.latest_runs(MAX_RECENT).await.map_err(|error| store(&error, &target.options))?;
+    let lease = operations.lease(now).await.map_err(|error| store(&error, &deployment.options))?;
+    let latest = operations.latest_runs(MAX_RECENT).await.map_err(|error| store(&error, &deployment.options))?;
     let standing = Standing::new(latest, lease, now);
     if args.json {
         say(standing.to_json())?;
     } else {
-        say(standing.text(&target.options))?;
+        say(standing.text(&deployment.options))?;
     }
     Ok(if standing.is_in_sync() { Status::Done } else { Status::Left })
 }

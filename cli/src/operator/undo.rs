@@ -6,7 +6,7 @@ use rollcall::services::operator::undo::{Stands, Undo, UndoPlan};
 use serde_json::json;
 
 use super::context::{OperatorContext, lacks_confirmation};
-use super::target::Environment;
+use super::deployment::Environment;
 use super::text::{count, counted, moment};
 use super::{Screen, say};
 use crate::args::UndoArgs;
@@ -21,7 +21,7 @@ pub async fn run(args: UndoArgs, environment: Environment, clock: Clock, screen:
     if lacks_confirmation(args.yes, args.dry_run, args.json, screen) {
         return Ok(Status::Usage);
     }
-    let context = OperatorContext::open(&args.target, environment, clock).await?;
+    let context = OperatorContext::open(&args.deployment, environment, clock).await?;
     if args.dry_run || !args.yes {
         let UndoPlan { entity, stands } =
             context.operator.can_undo(&args.id).await.map_err(|error| context.explain(error))?;
@@ -37,7 +37,7 @@ pub async fn run(args: UndoArgs, environment: Environment, clock: Clock, screen:
                 "was_purged": was_purged, "ahead": ahead,
             }))?;
         } else {
-            say(format_args!("{} {entity} {}", entity.kind().name(), plan(stands, &context.target.options)))?;
+            say(format_args!("{} {entity} {}", entity.kind().name(), plan(stands, &context.deployment.options)))?;
         }
         if args.dry_run {
             if !args.json {
@@ -63,7 +63,7 @@ pub async fn run(args: UndoArgs, environment: Environment, clock: Clock, screen:
             "was_ahead": undo.was_ahead, "was_purged": undo.was_purged, "memberships": undo.memberships, "left": undo.left,
         }))?;
     } else {
-        say(text(&undo, &context.target.options))?;
+        say(text(&undo, &context.deployment.options))?;
     }
     Ok(if undo.left > 0 { Status::Left } else { Status::Done })
 }

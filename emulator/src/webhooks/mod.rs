@@ -95,7 +95,7 @@ impl std::fmt::Debug for Endpoint {
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {
     /// The text is no URL, or not an HTTP URL.
-    #[error("the endpoint URL must look like http://127.0.0.1:3000/webhooks/clerk")]
+    #[error("the endpoint URL must look like http://127.0.0.1:4400/webhooks/clerk")]
     Url,
     /// The secret is not `whsec_` followed by base64.
     #[error("the endpoint secret must be whsec_ followed by base64")]

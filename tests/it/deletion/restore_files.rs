@@ -5,7 +5,7 @@ use std::io::Write;
 use rollcall_tests::{OWNED_TABLES, World, deletion_event};
 use serde_json::{Value, json};
 
-use crate::operator::commands::{people, rollcall};
+use crate::operator::commands::{elsewhere, people, rollcall};
 
 const PURGE: [(&str, &str); 2] = [("DELETION_POLICY", "purge"), ("OWNED_TABLES", OWNED_TABLES)];
 
@@ -143,12 +143,12 @@ async fn fault_s2_forty_bad_backups_write_nothing() {
     assert_eq!(rollcall(&world, &both, &PURGE).await.status, Some(1));
     assert!(everything(&world).await == before);
     // Without the settings nothing says where it may write.
-    let without = rollcall(&world, &["restore", first.to_str().unwrap(), "--yes"], &[]).await;
+    let no_tables = [("OWNED_TABLES", "[]")];
+    let without = rollcall(&world, &["restore", first.to_str().unwrap(), "--yes"], &no_tables).await;
     assert_eq!(without.status, Some(1), "{}", without.out);
     assert!(without.err.contains("neither PROFILES_TABLE nor in OWNED_TABLES"), "{}", without.err);
-    let unset =
-        crate::operator::commands::run(&["restore", first.to_str().unwrap(), "--yes"], &[("AWS_REGION", "eu-west-1")])
-            .await;
+    let args = ["restore", first.to_str().unwrap(), "--yes"];
+    let unset = elsewhere(&world, &args, |record| record.settings.clear()).await;
     assert!(
         ["DIRECTORY_TABLE", "PROFILES_TABLE", "CLERK_INSTANCE_ID"].iter().all(|it| unset.err.contains(it)),
         "{}",

@@ -22,7 +22,13 @@ fn rollcall() -> Command {
     path.pop();
     path.pop();
     let mut command = Command::new(path.join("rollcall"));
-    command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+        .env_clear()
+        .env("XDG_RUNTIME_DIR", rollcall_tests::runtime_folder())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
     command
 }
 
@@ -45,6 +51,11 @@ async fn start_with(mut command: Command, more: &[&str]) -> Running {
 impl Running {
     fn address(&self, name: &str) -> &str {
         self.addresses[name].as_str().unwrap()
+    }
+
+    /// The port of the HTTP API.
+    fn port(&self) -> &str {
+        self.address("api").rsplit(':').next().unwrap()
     }
 
     async fn clerk(&self, method: Method, path: &str, body: Value) -> Value {
@@ -308,7 +319,7 @@ async fn wrong_usage_and_failures_say_what_to_do() {
     let (status, _, err) = output(&["trigger", "user.created", "--url", &url]).await;
     assert_eq!(status, Some(1));
     assert!(err.contains(&url) && err.contains("check --url"), "{err}");
-    let (status, _, err) = output(&["trigger", "user.created", "--secret", "nonsense!"]).await;
+    let (status, _, err) = output(&["trigger", "user.created", "--url", &url, "--secret", "nonsense!"]).await;
     assert_eq!(status, Some(1));
     assert!(err.contains("--secret") && !err.contains("nonsense"), "{err}");
     assert_eq!(output(&["--help"]).await.0, Some(0));
@@ -328,7 +339,7 @@ async fn trigger_sends_a_sample_and_shows_the_answer() {
         let answer: Value = serde_json::from_str(&out).unwrap();
         assert_eq!((status, &answer["answer"]["outcome"]), (Some(0), &json!(outcome)), "{event}");
     }
-    let here = ["--url", &url, "--dynamodb-url", stack.address("dynamodb"), "--json"];
+    let here = ["--port", stack.port(), "--json"];
     let (status, out, _) = output(&[&["trigger", "user.created", "--id", "user_mine"][..], &here].concat()).await;
     assert_eq!(status, Some(0), "{out}");
     assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["item"]["clerk_user_id"], "user_mine");

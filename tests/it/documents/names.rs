@@ -32,13 +32,12 @@ const OTHER_PATHS: [(&str, &str, &str); 14] = [
 ];
 
 /// Names that no source has.
-const OTHER_NAMES: [(&str, &str, &str); 9] = [
+const OTHER_NAMES: [(&str, &str, &str); 8] = [
     ("CHANGELOG.md", "OutOfStep", "a former name"),
     ("CHANGELOG.md", "in_step", "a former name"),
     ("CHANGELOG.md", "only_in_clerk", "a former name"),
     ("docs/bench.md", "clock_getcpuclockid", "a call of POSIX, which a crate wraps"),
     ("docs/examples/README.md", "NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY", "read by Clerk's SDK"),
-    ("docs/operations.md", "AWS_PROFILE", "read by AWS's SDK"),
     ("docs/operations.md", "credential_process", "a setting of AWS's SDK"),
     ("docs/runbook.md", "TIMED_OUT", "a state of Step Functions"),
     ("docs/runbook.md", "UPDATE_ROLLBACK_FAILED", "a state of CloudFormation"),

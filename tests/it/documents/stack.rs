@@ -18,17 +18,6 @@ use crate::operator::commands::binary;
 const PRELUDE: &str = r#"
 rollcall() {
   case "$1 $* " in
-    trigger*" --list "* | trigger*" --print "* | trigger*" --url "*) ;;
-    trigger*) set -- "$@" --url "$API/webhooks/clerk" --dynamodb-url "$DYNAMODB" ;;
-  esac
-  case $1 in reconcile | status | analyze | undo | restore | erase | export | owned-tables)
-    case "$AWS_ENDPOINT_URL $* " in
-      http*) ;;
-      *" --local "*) set -- "$@" --clerk-url "$CLERK" --dynamodb-url "$DYNAMODB" ;;
-      *) set -- "$@" --local --clerk-url "$CLERK" --dynamodb-url "$DYNAMODB" ;;
-    esac ;;
-  esac
-  case "$1 $* " in
     *" --dry-run "* | *" --yes "*) ;;
     reconcile* | undo* | restore* | erase*) set -- "$@" --yes ;;
   esac
@@ -57,7 +46,7 @@ impl Stack {
     pub(super) async fn start(document: &Document) -> Stack {
         let home = tempfile::tempdir().unwrap();
         let mut command = Command::new(binary());
-        command.env_clear().env("TMPDIR", home.path());
+        command.env_clear().env("HOME", home.path()).env("TMPDIR", home.path());
         for block in document.blocks.iter().filter_map(shown) {
             let calls: Vec<&Call> = block.iter().flat_map(|shown| &shown.statement.calls).collect();
             let dev = calls.iter().position(|call| call.words == ["rollcall", "dev"]).unwrap_or_default();
@@ -84,10 +73,12 @@ impl Stack {
         let dynamodb = host("dynamodb");
         let backups = format!("$TMPDIR/rollcall-{}-backups", dynamodb.rsplit(':').next().unwrap());
         let replaced = [
-            ("…/rollcall-3002-backups/….ndjson", format!("{backups}/*/*/*.ndjson")),
-            ("127.0.0.1:3000", host("api")),
-            ("127.0.0.1:3001", host("clerk")),
-            ("127.0.0.1:3002", dynamodb),
+            ("…/rollcall-4402-backups/….ndjson", format!("{backups}/*/*/*.ndjson")),
+            ("127.0.0.1:4400", host("api")),
+            ("127.0.0.1:4401", host("clerk")),
+            ("127.0.0.1:4402", dynamodb),
+            ("--stack rollcall", "--local".to_owned()),
+            ("https://api.clerk.com", self.address("clerk").to_owned()),
             ("user_…", user.to_owned()),
             (ADA, user.to_owned()),
             ("sess_…", "$session".to_owned()),

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use rollcall_cli::dev::stack::{LOCAL_CLERK, LOCAL_DYNAMODB};
 use rollcall_cli::dev::tables::Tables;
 use serde_json::Value;
 
@@ -37,8 +36,8 @@ impl Repository {
         let names = Tables::default();
         Repository {
             of_stack: [
-                ("AWS_ENDPOINT_URL", LOCAL_DYNAMODB.to_owned()),
-                ("CLERK_API_URL", LOCAL_CLERK.to_owned()),
+                ("AWS_ENDPOINT_URL", "http://127.0.0.1:4402".to_owned()),
+                ("CLERK_API_URL", "http://127.0.0.1:4401".to_owned()),
                 ("CLERK_INSTANCE_ID", clerk_emulator::INSTANCE_ID.to_owned()),
                 ("CLERK_SECRET_KEY", clerk_emulator::SECRET_KEY.to_owned()),
                 ("CLERK_WEBHOOK_SECRET", clerk_emulator::WEBHOOK_SECRET.to_owned()),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clerk_emulator::ApiFaults;
 use rollcall::core::millis::Millis;
+use rollcall_cli::dev::record::{self, Record};
 use rollcall_cli::dev::stack::{Config, Stack};
 use rollcall_tests::World;
 use serde_json::{Value, json};
@@ -41,10 +42,9 @@ pub(crate) fn binary() -> std::path::PathBuf {
 
 pub(crate) fn command(program: &str, environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(program);
-    // As in the world itself: what is written back there is another difference until its event has come.
-    command.env_clear().env("METADATA_WRITEBACK", "off").envs(environment.iter().copied());
-    // The backups of a stack in memory lie there.
-    command.env("TMPDIR", std::env::temp_dir());
+    command.env_clear().envs(environment.iter().copied());
+    // The records of running stacks and the backups of a stack in memory lie there.
+    command.env("XDG_RUNTIME_DIR", rollcall_tests::runtime_folder()).env("TMPDIR", std::env::temp_dir());
     // A guard that is missing here is missing there (make controls).
     #[expect(clippy::disallowed_methods, reason = "the test plays the part of a shell here")]
     if let Some(control) = std::env::var_os("ROLLCALL_CONTROL") {
@@ -56,9 +56,8 @@ pub(crate) fn command(program: &str, environment: &[(&str, &str)]) -> Command {
 
 /// A command on this world's stack.
 pub(crate) fn on(world: &World, args: &[&str]) -> Vec<String> {
-    let addresses = &world.stack.addresses;
-    let stack = ["--local", "--clerk-url", &addresses.clerk, "--dynamodb-url", &addresses.dynamodb];
-    args.iter().chain(&stack).map(|arg| (*arg).to_owned()).collect()
+    let port = world.stack.addresses.api.rsplit(':').next().unwrap();
+    args.iter().chain(&["--local", "--port", port]).map(|arg| (*arg).to_owned()).collect()
 }
 
 pub(crate) async fn finish(mut command: Command) -> Evidence {
@@ -68,10 +67,13 @@ pub(crate) async fn finish(mut command: Command) -> Evidence {
     Evidence { status: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
-/// Runs a command on this world's stack.
-pub(crate) async fn rollcall(world: &World, args: &[&str], environment: &[(&str, &str)]) -> Evidence {
-    let mut command = command(binary().to_str().unwrap(), environment);
+/// Runs a command on this world's stack, with other settings than those of the stack.
+pub(crate) async fn rollcall(world: &World, args: &[&str], settings: &[(&str, &str)]) -> Evidence {
+    let mut command = command(binary().to_str().unwrap(), &[]);
     command.args(on(world, args));
+    for (name, value) in settings {
+        command.arg("--override").arg(format!("{name}={value}"));
+    }
     finish(command).await
 }
 
@@ -85,11 +87,11 @@ pub(crate) async fn run(args: &[&str], environment: &[(&str, &str)]) -> Evidence
 /// Runs it as if somebody typed at a terminal.
 pub(crate) async fn typed(world: &World, args: &[&str], keys: &str) -> Evidence {
     const TERMINAL: &str = "import os, pty, sys; os.environ.clear(); os.environ.update(TERM='xterm', \
-                            METADATA_WRITEBACK='off'); \
+                            XDG_RUNTIME_DIR=sys.argv.pop(1)); \
                             sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
     let mut command = Command::new("python3");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    command.args(["-c", TERMINAL]).arg(binary()).args(on(world, args));
+    command.args(["-c", TERMINAL]).arg(rollcall_tests::runtime_folder()).arg(binary()).args(on(world, args));
     let mut process = command.spawn().expect("Python is on the path");
     let mut stdin = process.stdin.take().unwrap();
     stdin.write_all(keys.as_bytes()).await.unwrap();
@@ -176,7 +178,7 @@ async fn nothing_is_written_without_consent() {
     assert_eq!(said.status, Some(2), "{}", said.err);
     assert!(said.err.contains("RECONCILE_POLICY=report") && said.out.starts_with("Plan of run"), "{}", said.out);
     assert!(world.directory().await.is_empty());
-    for args in [&["reconcile", "--approve", "yesterday"][..], &["reconcile", "--clerk-url", "http://127.0.0.1:1"]] {
+    for args in [&["reconcile", "--approve", "yesterday"][..], &["reconcile", "--port", "http://127.0.0.1:1"]] {
         let mut command = command(binary().to_str().unwrap(), &[]);
         command.args(args);
         assert_eq!(finish(command).await.status, Some(64), "{args:?}");
@@ -322,19 +324,31 @@ async fn a_failure_says_what_to_do() {
         assert!(said.err.contains(expected) && !said.err.contains("sk_test_wrong"), "{}", said.err);
         assert_eq!(said.err.lines().filter(|line| line.contains("rollcall: ")).count(), 1, "said once: {}", said.err);
     }
-    let nobody = ["--local", "--dynamodb-url", "http://127.0.0.1:1"];
-    for (args, environment, expected) in [
-        (&[&["status"][..], &nobody].concat()[..], &[][..], "rollcall dev"),
-        (&["status"], &[], "AWS_REGION"),
-        (&["reconcile", "--dry-run"], &[("AWS_REGION", "eu-west-1")], "OPERATIONS_TABLE"),
-        (&["analyze"], &[("AWS_REGION", "eu-west-1")], "PROFILES_TABLE"),
-    ] {
-        let mut command = command(binary().to_str().unwrap(), environment);
-        command.args(args);
-        let said = finish(command).await;
-        assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{args:?}");
-        assert!(said.err.contains(expected), "{}", said.err);
-    }
+    let unreachable = |record: &mut Record| "http://127.0.0.1:1".clone_into(&mut record.addresses.dynamodb);
+    let said = elsewhere(&world, &["status"], unreachable).await;
+    assert_eq!((said.status, said.out.as_str()), (Some(1), ""));
+    assert!(said.err.contains("check that `rollcall dev` is running"), "{}", said.err);
+    let said = run(&["status", "--stack", "production"], &[]).await;
+    assert_eq!((said.status, said.out.as_str()), (Some(1), ""));
+    assert!(said.err.contains("AWS_REGION"), "{}", said.err);
+}
+
+/// Runs a command on a stack whose record differs from that of this world's stack.
+pub(crate) async fn elsewhere(world: &World, args: &[&str], change: impl FnOnce(&mut Record)) -> Evidence {
+    let mut record = record(world);
+    change(&mut record);
+    let folder = tempfile::tempdir().unwrap();
+    let _published = record::publish(&folder.path().join("rollcall"), &record).unwrap();
+    let mut command = command(binary().to_str().unwrap(), &[]);
+    command.args(args).arg("--local").env("XDG_RUNTIME_DIR", folder.path());
+    finish(command).await
+}
+
+/// The record of a world's stack.
+pub(crate) fn record(world: &World) -> Record {
+    let running = record::running(&rollcall_tests::runtime_folder().join("rollcall")).unwrap();
+    let record = running.into_iter().find(|record| record.addresses.api == world.stack.addresses.api);
+    record.expect("the stack runs")
 }
 
 #[tokio::test]

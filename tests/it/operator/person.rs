@@ -3,7 +3,7 @@
 use rollcall_tests::{OWNED_TABLES, World, deletion_event};
 use serde_json::{Value, json};
 
-use crate::operator::commands::{people, rollcall, run, typed};
+use crate::operator::commands::{people, rollcall, typed};
 use crate::{membership, organization, state, user};
 
 const PURGE: [(&str, &str); 2] = [("DELETION_POLICY", "purge"), ("OWNED_TABLES", OWNED_TABLES)];
@@ -386,9 +386,8 @@ async fn an_erasure_that_clerk_confirms_and_does_not_show_ends_nobody() {
     let user = axum::routing::get(answer(shown)).delete(answer(json!({ "id": ada, "deleted": true })));
     let router = axum::Router::new().route("/v1/instance", axum::routing::get(answer(instance)));
     let lagging = rollcall_tests::serve(router.route("/v1/users/{id}", user)).await;
-    let directory = ("--dynamodb-url", world.stack.addresses.dynamodb.as_str());
-    let args = ["erase", &ada, "--yes", "--local", "--clerk-url", &lagging, directory.0, directory.1];
-    let said = run(&args, &PURGE).await;
+    let said =
+        rollcall(&world, &["erase", &ada, "--yes"], &[&PURGE[..], &[("CLERK_API_URL", &lagging)]].concat()).await;
     assert_eq!(said.status, Some(1), "{}", said.out);
     assert!(said.err.contains("Clerk still returns the user"), "{}", said.err);
     assert!(world.item(&crate::user(&ada)).await.unwrap()["deleted_at"].is_null());

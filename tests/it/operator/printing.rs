@@ -5,11 +5,12 @@ use std::fs::File;
 use std::io;
 use std::process::Stdio;
 
+use rollcall_cli::dev::record::Record;
 use rollcall_tests::World;
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::operator::commands::{binary, command, on, people, run};
+use crate::operator::commands::{binary, command, elsewhere, on, people, run};
 
 fn with_output(args: &[String], output: impl Into<Stdio>) -> Command {
     let mut command = command(binary().to_str().unwrap(), &[]);
@@ -93,7 +94,9 @@ async fn fault_c6_a_command_that_makes_no_sense_ends_with_64_and_missing_setting
     for args in [
         &["dev", "--users", "10000", "--data", "x"][..],
         &["dev", "--preset", "nothing"],
-        &["status", "--local", "--preset", "nothing"],
+        &["status", "--local", "--override", "NOTHING=x"],
+        &["status"],
+        &["status", "--local", "--stack", "production"],
         &["trigger", "user.nonsense"],
         &["trigger"],
         &["nonsense"],
@@ -104,7 +107,9 @@ async fn fault_c6_a_command_that_makes_no_sense_ends_with_64_and_missing_setting
         let said = run(args, &[]).await;
         assert_eq!((said.status, said.out.as_str()), (Some(64), ""), "{args:?} {}", said.err);
     }
-    let said = run(&["reconcile", "--dry-run"], &[("AWS_REGION", "eu-west-1"), ("MIRROR", "maybe")]).await;
+    let world = World::start().await;
+    let broken = |record: &mut Record| record.settings = [("MIRROR".to_owned(), "maybe".to_owned())].into();
+    let said = elsewhere(&world, &["reconcile", "--dry-run"], broken).await;
     assert_eq!((said.status, said.out.as_str()), (Some(1), ""));
     for name in ["DIRECTORY_TABLE", "PROFILES_TABLE", "OPERATIONS_TABLE", "CLERK_INSTANCE_ID", "CLERK_SECRET_KEY"] {
         let line = format!("  {name} is missing: expected ");

@@ -9,28 +9,12 @@ use rollcall_cli::operator::report;
 use rollcall_tests::World;
 use serde_json::Value;
 
-use crate::operator::commands::{Evidence, people, rollcall, run};
+use crate::operator::commands::{Evidence, people, rollcall};
 
-/// Runs a command with the settings of a deployment, the world's DynamoDB and Clerk in the place of AWS's and the real
-/// one.
+/// Runs a command on a deployment without deletions, with other settings.
 async fn deployed(world: &World, args: &[&str], settings: &[(&str, &str)]) -> Evidence {
-    let addresses = &world.stack.addresses;
-    let usual = [
-        ("AWS_REGION", "us-east-1"),
-        ("AWS_ENDPOINT_URL", addresses.dynamodb.as_str()),
-        ("AWS_ACCESS_KEY_ID", "local"),
-        ("AWS_SECRET_ACCESS_KEY", "local"),
-        ("CLERK_API_URL", &addresses.clerk),
-        ("CLERK_SECRET_KEY", &addresses.clerk_secret_key),
-        ("CLERK_INSTANCE_ID", &addresses.clerk_instance_id),
-        ("CLERK_RATE_SHARE", "100"),
-        ("DELETION_POLICY", "retain"),
-        ("DIRECTORY_TABLE", &addresses.directory_table),
-        ("PROFILES_TABLE", &addresses.profiles_table),
-        ("OPERATIONS_TABLE", &addresses.operations_table),
-    ];
     // The last one counts.
-    run(args, &[&usual, settings].concat()).await
+    rollcall(world, args, &[&[("DELETION_POLICY", "retain")], settings].concat()).await
 }
 
 async fn all(world: &World) -> [Vec<Value>; 3] {

@@ -42,7 +42,7 @@ pub fn document() -> Value {
                 `{\"message\": …}`.",
             "license": { "name": "MIT", "identifier": "MIT" },
         },
-        "servers": [{ "url": "http://127.0.0.1:3000", "description": "The local stack, `rollcall dev`" }],
+        "servers": [{ "url": "http://127.0.0.1:4400", "description": "The local stack, `rollcall dev`" }],
         "paths": paths,
         "components": {
             "schemas": schemas::all(),

@@ -1,0 +1,190 @@
+//! The deployment that a command works on, with its settings. They are those of the reconcile function that runs, or of
+//! the local stack; never those of the shell.
+//!
+//! [`overrides`] compares the settings with the shell and takes in `--override`. `stack` reads a deployed stack, `local`
+//! finds a local one.
+
+pub(crate) mod local;
+pub mod overrides;
+mod stack;
+
+use std::sync::Arc;
+
+use anyhow::{anyhow, bail};
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::Client;
+use rollcall::adapters::aws::config;
+use rollcall::adapters::clerk::secrets;
+use rollcall::adapters::dynamo::client::client;
+use rollcall::adapters::dynamo::operations::owned_lists;
+use rollcall::settings::variables::{CLERK_SECRET_KEY, InvalidSettings, ROLLCALL_SECRET_ARN};
+
+pub use self::stack::DeployedStack;
+use crate::Usage;
+use crate::args::{DeploymentArgs, LocalArgs};
+use crate::dev::record::{self, Record};
+use crate::dev::stack::{self as dev_stack, Lookup};
+
+/// Reads a variable of the environment.
+pub type Environment = fn(&str) -> Option<String>;
+
+/// Where the functions run.
+#[derive(Clone, Debug)]
+pub enum Place {
+    Stack(DeployedStack),
+    /// The reconcile function of a deployment that is no stack of Rollcall.
+    Function(String),
+    Local(Box<Record>),
+}
+
+/// The settings and the clients of a deployment.
+pub struct Deployment {
+    /// A client of the DynamoDB with the tables.
+    pub dynamodb: Client,
+    /// The configuration of AWS clients.
+    pub aws: SdkConfig,
+    pub place: Place,
+    /// The options that another command needs to work on the same deployment, after a space.
+    pub options: String,
+    lookup: Lookup,
+}
+
+impl Deployment {
+    /// Finds the deployment and reads its settings. The secret of `ROLLCALL_SECRET_ARN` is read only for a command that
+    /// calls Clerk (`asks_clerk`).
+    ///
+    /// # Errors
+    ///
+    /// If the deployment does not exist or cannot be read, or a variable in the shell contradicts its settings.
+    pub async fn find(args: &DeploymentArgs, shell: Environment, asks_clerk: bool) -> anyhow::Result<Deployment> {
+        let mut given = Vec::new();
+        for given_override in &args.overrides {
+            given.push((given_override.name(), given_override.value(shell).map_err(Usage)?));
+        }
+        let place = Box::pin(place(args, shell)).await?;
+        let (aws, deployed) = (place.aws, place.lookup);
+        let base = {
+            let (given, deployed) = (given.clone(), deployed.clone());
+            move |name: &str| {
+                let chosen =
+                    |name: &str| given.iter().rev().find(|(it, _)| *it == name).map(|(_, value)| value.clone());
+                // The secret would take precedence over a key in the environment.
+                let is_replaced = name == ROLLCALL_SECRET_ARN.name && chosen(CLERK_SECRET_KEY.name).is_some();
+                if is_replaced { None } else { chosen(name).or_else(|| deployed(name)) }
+            }
+        };
+        let lookup: Lookup = if asks_clerk { Arc::new(secrets::lookup(base, &aws).await?) } else { Arc::new(base) };
+        let effective = lookup.clone();
+        let found = overrides::contradictions(shell, move |name| effective(name), &args.overrides, asks_clerk);
+        if !found.is_empty() {
+            let lines: Vec<String> = found.iter().map(|contradiction| format!("\n  {contradiction}")).collect();
+            bail!(Usage(format!(
+                "nothing was done: variables in the shell contradict the settings of {}. Unset each variable, or choose \
+                 its value with --override NAME{}",
+                place.name,
+                lines.concat()
+            )));
+        }
+        Ok(Deployment { dynamodb: place.dynamodb, aws, place: place.place, options: options(args), lookup })
+    }
+
+    /// The same deployment with the list of owned tables, which `OWNED_TABLES` may only name.
+    ///
+    /// # Errors
+    ///
+    /// If the list does not exist, or the Operations table cannot be read.
+    pub async fn with_owned_tables(self) -> anyhow::Result<Deployment> {
+        let settings = self.lookup.clone();
+        let lookup = owned_lists::lookup(move |name: &str| settings(name), &self.dynamodb).await?;
+        Ok(Deployment { lookup: Arc::new(lookup), ..self })
+    }
+
+    /// Whether the deployment is the local stack.
+    pub fn is_local(&self) -> bool {
+        matches!(self.place, Place::Local(_))
+    }
+
+    /// The release of Rollcall that is deployed, if the deployment says it.
+    pub fn version(&self) -> Option<&str> {
+        match &self.place {
+            Place::Stack(stack) => stack.version(),
+            Place::Local(record) => Some(&record.version),
+            Place::Function(_) => None,
+        }
+    }
+
+    /// The value of a setting.
+    pub fn setting(&self, name: &str) -> Option<String> {
+        (self.lookup)(name)
+    }
+
+    /// Reads the settings. The error has all problems, one per line.
+    ///
+    /// # Errors
+    ///
+    /// If one is missing or malformed.
+    pub fn settings<T>(
+        &self,
+        read: impl FnOnce(&dyn Fn(&str) -> Option<String>) -> Result<T, InvalidSettings>,
+    ) -> anyhow::Result<T> {
+        read(&|name| self.setting(name)).map_err(|error| {
+            let lines = error.lines().join("\n  ");
+            anyhow!("the settings of the deployment are incomplete or invalid\n  {lines}")
+        })
+    }
+}
+
+/// What [`place`] finds.
+struct Found {
+    place: Place,
+    /// For errors.
+    name: String,
+    aws: SdkConfig,
+    dynamodb: Client,
+    lookup: Lookup,
+}
+
+async fn place(args: &DeploymentArgs, shell: Environment) -> anyhow::Result<Found> {
+    if args.local {
+        let record = local::find(&args.which, record::folder(shell).as_deref())?;
+        let settings = record.settings.clone();
+        return Ok(Found {
+            name: format!("the local stack on port {}", record.port().unwrap_or_default()),
+            aws: dev_stack::local_config(&record.addresses.dynamodb).await,
+            dynamodb: dev_stack::client(&record.addresses.dynamodb).await,
+            lookup: Arc::new(move |name| settings.get(name).cloned()),
+            place: Place::Local(Box::new(record)),
+        });
+    }
+    let aws = config::config().await;
+    if aws.region().is_none() {
+        bail!("no AWS region is configured: set AWS_REGION or AWS_PROFILE");
+    }
+    let (place, name, function) = match (&args.stack, &args.function) {
+        (Some(stack), _) => {
+            let stack = stack::describe(&aws, stack).await?;
+            let function = stack.function()?.to_owned();
+            (Place::Stack(stack.clone()), format!("stack {}", stack.name), function)
+        }
+        (None, Some(function)) => (Place::Function(function.clone()), format!("function {function}"), function.clone()),
+        (None, None) => bail!(Usage("name the deployment with --stack, --function or --local".to_owned())),
+    };
+    let settings = stack::environment(&aws, &function).await?;
+    let lookup: Lookup = Arc::new(move |name| settings.get(name).filter(|value| !value.is_empty()).cloned());
+    Ok(Found { place, name, dynamodb: client(&aws), aws, lookup })
+}
+
+/// The options of the deployment, as they were given.
+fn options(args: &DeploymentArgs) -> String {
+    let DeploymentArgs { stack, function, local, which: LocalArgs { port, data }, overrides } = args;
+    let data = data.as_ref().map(|data| format!(" --data {}", data.display()));
+    let parts = [
+        stack.as_ref().map(|stack| format!(" --stack {stack}")),
+        function.as_ref().map(|function| format!(" --function {function}")),
+        local.then(|| " --local".to_owned()),
+        port.map(|port| format!(" --port {port}")),
+        data,
+    ];
+    let overrides = overrides.iter().map(|given| format!(" {given}"));
+    parts.into_iter().flatten().chain(overrides).collect()
+}
