@@ -11,7 +11,7 @@ use clerk_emulator::output::{note, printed};
 use rollcall::core::millis::Millis;
 use rollcall_cli::args::{Cli, Command};
 use rollcall_cli::functions::FUNCTIONS;
-use rollcall_cli::operator::{self, Screen};
+use rollcall_cli::operator::{Log, Screen};
 use rollcall_cli::{Status, Usage, dev, settings, trigger};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
@@ -33,14 +33,7 @@ async fn main() -> ExitCode {
     let done = match cli.command {
         Command::Dev(args) => Box::pin(dev::run(args, environment, Arc::new(now))).await.map(|()| Status::Done),
         Command::Trigger(args) => trigger::run(args, environment, now()).await,
-        Command::Reconcile(args) => operator::reconcile::run(args, environment, Arc::new(now), &screen).await,
-        Command::Status(args) => operator::status::run(args, environment, Arc::new(now)).await,
-        Command::Analyze(args) => operator::analyze::run(args, environment, Arc::new(now), &screen).await,
-        Command::Undo(args) => operator::undo::run(args, environment, Arc::new(now), &screen).await,
-        Command::Restore(args) => operator::restore::run(args, environment, &screen).await,
-        Command::Erase(args) => Box::pin(operator::erase::run(args, environment, Arc::new(now), &screen)).await,
-        Command::Export(args) => operator::export::run(args, environment, Arc::new(now)).await,
-        Command::OwnedTables(args) => operator::owned_tables::run(args, environment).await,
+        Command::Operator(command) => command.run(environment, Arc::new(now), &screen).await,
         Command::Settings(args) => settings::run(&args).map(|()| Status::Done),
     };
     let status = done.unwrap_or_else(|error| {
@@ -52,24 +45,16 @@ async fn main() -> ExitCode {
 
 /// The log level of each part. An operator's command prints its result; the log adds the ids of the entities concerned.
 fn levels(command: &Command) -> Targets {
-    let quiet = |json: bool, verbose: bool| {
-        let level = match (json, verbose) {
-            (_, true) => LevelFilter::INFO,
-            (false, false) => LevelFilter::WARN,
-            (true, false) => LevelFilter::ERROR,
-        };
-        // The function logs the report that the command shows, and the failure.
-        Targets::new().with_target("rollcall", level).with_target("reconcile", LevelFilter::OFF)
-    };
     match command {
-        Command::Reconcile(args) => quiet(args.json, args.verbose),
-        Command::Status(args) => quiet(args.json, false),
-        Command::Analyze(args) => quiet(args.json, false),
-        Command::Undo(args) => quiet(args.json, false),
-        Command::Restore(args) => quiet(args.json, false),
-        Command::Erase(args) => quiet(args.json, false),
-        Command::Export(_) => quiet(true, false),
-        Command::OwnedTables(args) => quiet(args.json, false),
+        Command::Operator(command) => {
+            let level = match command.log() {
+                Log::Errors => LevelFilter::ERROR,
+                Log::Warnings => LevelFilter::WARN,
+                Log::Entities => LevelFilter::INFO,
+            };
+            // The function logs the report that the command shows, and the failure.
+            Targets::new().with_target("rollcall", level).with_target("reconcile", LevelFilter::OFF)
+        }
         _ => Targets::new()
             .with_default(LevelFilter::WARN)
             .with_targets(FUNCTIONS.map(|function| (function.log_target, LevelFilter::INFO)))

@@ -5,11 +5,22 @@ mod page;
 
 use std::collections::BTreeMap;
 
+use clap::Args;
 use clerk_emulator::output::say;
 use rollcall::settings::variables::Variable;
 
-use crate::args::SettingsArgs;
 use crate::functions::FUNCTIONS;
+
+/// `rollcall settings`.
+#[derive(Args, Debug)]
+pub struct SettingsArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Print the configuration page (docs/configuration.md) as Markdown
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
+}
 
 /// The variables of each function, by the name of the function.
 pub fn variables() -> BTreeMap<&'static str, Vec<Variable>> {

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, bail};
 use aws_sdk_dynamodb::types::AttributeValue;
+use clap::Args;
 use clerk_emulator::output::say;
 use include_dir::{Dir, include_dir};
 use rollcall::adapters::dynamo::row::plain;
@@ -11,12 +12,49 @@ use rollcall::core::millis::Millis;
 use serde_json::{Value, json};
 use svix::webhooks::Webhook;
 
-use crate::args::TriggerArgs;
+use crate::args::LocalArgs;
 use crate::dev::gateway;
 use crate::dev::record::{self, Record};
 use crate::dev::stack;
 use crate::operator::deployment::{Environment, local};
 use crate::{Status, Usage};
+
+/// `rollcall trigger`.
+#[derive(Args, Debug)]
+pub struct TriggerArgs {
+    /// Event type, such as user.created, or a variant, such as user.updated.banned
+    #[arg(required_unless_present = "list")]
+    pub event_type: Option<String>,
+    /// List the available sample events
+    #[arg(long)]
+    pub list: bool,
+    /// URL of another webhook than that of the local stack
+    #[arg(long, conflicts_with_all = ["port", "data"])]
+    pub url: Option<String>,
+    /// Signing secret. Without this option: the secret of the local stack; with --url or --print the variable
+    /// CLERK_WEBHOOK_SECRET
+    #[arg(long)]
+    pub secret: Option<String>,
+    /// Clerk instance of the event. Without this option: the instance of the local stack; with --url or --print the
+    /// variable CLERK_INSTANCE_ID
+    #[arg(long)]
+    pub instance_id: Option<String>,
+    /// Id of a user or an organization that replaces the id in the sample
+    #[arg(long)]
+    pub id: Option<String>,
+    /// Keep the timestamps of the sample; default: the current time
+    #[arg(long)]
+    pub keep_times: bool,
+    /// Print the API Gateway event for `cargo lambda invoke --data-file` and send nothing
+    #[arg(long)]
+    pub print: bool,
+    /// Print the response as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Which local stack.
+    #[command(flatten)]
+    pub which: LocalArgs,
+}
 
 static EVENTS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../events");
 

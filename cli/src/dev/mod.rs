@@ -11,15 +11,53 @@ pub mod stack;
 pub mod stream;
 pub mod tables;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::bail;
+use clap::Args;
 use clerk_emulator::Generated;
+use clerk_emulator::HostName;
 use clerk_emulator::output::say;
 
 use self::stack::{Addresses, Config, Stack};
-use crate::args::DevArgs;
+use crate::args::{DEFAULT_CLERK_PORT, DEFAULT_DYNAMODB_PORT, DEFAULT_PORT};
 use crate::{Clock, Usage, presets, signals};
+
+/// `rollcall dev`.
+#[derive(Args, Debug)]
+pub struct DevArgs {
+    /// Port of the functions' HTTP API; 0 selects a free port
+    #[arg(long, default_value_t = DEFAULT_PORT)]
+    pub port: u16,
+    /// Port of the Clerk emulator; 0 selects a free port
+    #[arg(long, default_value_t = DEFAULT_CLERK_PORT)]
+    pub clerk_port: u16,
+    /// Port of DynamoDB; 0 selects a free port
+    #[arg(long, default_value_t = DEFAULT_DYNAMODB_PORT)]
+    pub dynamodb_port: u16,
+    /// Additional host name to accept, for a tunnel or a container, such as abc.ngrok-free.app. May be repeated
+    #[arg(long, value_name = "NAME")]
+    pub allow_host: Vec<HostName>,
+    /// Store the tables and the emulator's data in this folder and reuse them on the next start
+    #[arg(long, value_name = "DIR", conflicts_with = "memory")]
+    pub data: Option<PathBuf>,
+    /// Store all data in memory (default)
+    #[arg(long)]
+    pub memory: bool,
+    /// Number of sample users at the start. If N is 10,000 or more, all users are generated on demand and no webhooks
+    /// are sent for them: run `rollcall reconcile --local` to fill the Directory. Such an N cannot be combined with
+    /// --data
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub users: usize,
+    /// Preset of settings (DELETION_POLICY, MIRROR, ROLES …), a file of presets/: clerk-only, org-profiles,
+    /// progress-and-purge, read-only-copy or user-records. An environment variable takes precedence over the preset
+    #[arg(long, value_name = "NAME")]
+    pub preset: Option<String>,
+    /// Print one JSON object with the addresses when the stack is ready
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// The number of sample users from which on they are generated on demand: sending a webhook for each would take
 /// minutes.

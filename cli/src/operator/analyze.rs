@@ -3,6 +3,7 @@
 
 use ::reconcile::settings::Settings;
 use ::reconcile::{Order, Reconcile};
+use clap::Args;
 use rollcall::adapters::aws::backups::Backups;
 use rollcall::adapters::dynamo::stores::Stores;
 use rollcall::core::id::Kind;
@@ -16,8 +17,19 @@ use super::progress::Progress;
 use super::reconcile::Runs;
 use super::text::{count, counted, plural, seconds, table};
 use super::{Screen, checks, note, report, say};
-use crate::args::AnalyzeArgs;
+use crate::args::DeploymentArgs;
 use crate::{Clock, Status, signals};
+
+/// `rollcall analyze`.
+#[derive(Args, Debug)]
+pub struct AnalyzeArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// The deployment to work on.
+    #[command(flatten)]
+    pub deployment: DeploymentArgs,
+}
 
 /// Compares and prints the differences.
 ///

@@ -1,7 +1,9 @@
 //! `rollcall erase`: deletes a user in Clerk and removes the user's data from the tables.
 
 use anyhow::anyhow;
+use clap::Args;
 use rollcall::adapters::dynamo::owned::rows::OwnedError;
+use rollcall::core::deletion::subject::Subject;
 use rollcall::services::deletion::Own;
 use rollcall::services::deletion::purge::{PurgeError, Removed};
 use rollcall::services::operator::erase::{EraseError, ToErase};
@@ -12,8 +14,34 @@ use super::deployment::Environment;
 use super::reconcile::store;
 use super::text::{count, counted, moment, table};
 use super::{Screen, say};
-use crate::args::EraseArgs;
+use crate::args::DeploymentArgs;
 use crate::{Clock, Status};
+
+/// `rollcall erase`.
+#[derive(Args, Debug)]
+pub struct EraseArgs {
+    /// Clerk id or internal id of the user
+    pub id: Subject,
+    /// Remove the data without the grace period. Only a backup can bring the data back
+    #[arg(long)]
+    pub now: bool,
+    /// Write a tombstone for an id that exists neither in Clerk nor in the tables. Rollcall then never stores a user
+    /// with this id: later events are answered `superseded`
+    #[arg(long)]
+    pub even_if_unknown: bool,
+    /// Show what would be deleted and delete nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Skip the confirmation prompt
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Print one JSON object; requires --yes or --dry-run
+    #[arg(long)]
+    pub json: bool,
+    /// The deployment to work on.
+    #[command(flatten)]
+    pub deployment: DeploymentArgs,
+}
 
 /// Erases a user.
 ///

@@ -1,13 +1,28 @@
 //! `rollcall export`: prints all stored data of one user as JSON.
 
 use anyhow::anyhow;
+use clap::Args;
+use rollcall::core::deletion::subject::Subject;
 use rollcall::services::operator::export::ExportError;
 
 use super::context::OperatorContext;
 use super::deployment::Environment;
 use super::{note, say};
-use crate::args::ExportArgs;
+use crate::args::DeploymentArgs;
 use crate::{Clock, Status};
+
+/// `rollcall export`.
+#[derive(Args, Debug)]
+pub struct ExportArgs {
+    /// Clerk id or internal id of the user
+    pub id: Subject,
+    /// Print the JSON on one line
+    #[arg(long)]
+    pub json: bool,
+    /// The deployment to work on.
+    #[command(flatten)]
+    pub deployment: DeploymentArgs,
+}
 
 /// Exports the data of one user.
 ///

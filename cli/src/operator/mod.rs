@@ -22,8 +22,83 @@ pub mod undo;
 
 use std::io::{self, IsTerminal, Write};
 
+use clap::Subcommand;
 use clerk_emulator::output::{note, say};
 use indicatif::MultiProgress;
+
+use self::deployment::Environment;
+use crate::{Clock, Status};
+
+/// The commands that work on a deployment. Each has its options and its code in a module of its own.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Compare the Directory with Clerk and repair the differences
+    Reconcile(reconcile::ReconcileArgs),
+    /// Show the latest runs of reconcile and the deletions that are pending approval
+    Status(status::StatusArgs),
+    /// Compare Clerk, the Directory and Profiles and report all differences, also missing and ownerless records.
+    /// Changes neither table; stores only the report of the run
+    Analyze(analyze::AnalyzeArgs),
+    /// Undo the deletion of a user, an organization or a membership that still exists in Clerk. If the row is live but
+    /// its version is more than five minutes later than Clerk's, replace the row with Clerk's state
+    Undo(undo::UndoArgs),
+    /// Write the rows of a purge's or an erasure's backup back into Profiles and the owned tables. Does not change the
+    /// Directory (see undo)
+    Restore(restore::RestoreArgs),
+    /// Delete a user in Clerk and remove the user's data from the tables (GDPR article 17). DELETION_POLICY says which
+    /// data are removed
+    Erase(erase::EraseArgs),
+    /// Print all stored data of one user as JSON
+    Export(export::ExportArgs),
+    /// Store a list of owned tables (tables of the application with rows of users) that is too long for OWNED_TABLES in
+    /// the Operations table, and print the value to set in OWNED_TABLES instead
+    OwnedTables(owned_tables::OwnedTablesArgs),
+}
+
+impl Command {
+    /// Runs the command.
+    ///
+    /// # Errors
+    ///
+    /// If the command fails. The error has advice.
+    pub async fn run(self, environment: Environment, clock: Clock, screen: &Screen) -> anyhow::Result<Status> {
+        match self {
+            Command::Reconcile(args) => Box::pin(reconcile::run(args, environment, clock, screen)).await,
+            Command::Status(args) => Box::pin(status::run(args, environment, clock)).await,
+            Command::Analyze(args) => Box::pin(analyze::run(args, environment, clock, screen)).await,
+            Command::Undo(args) => Box::pin(undo::run(args, environment, clock, screen)).await,
+            Command::Restore(args) => Box::pin(restore::run(args, environment, screen)).await,
+            Command::Erase(args) => Box::pin(erase::run(args, environment, clock, screen)).await,
+            Command::Export(args) => Box::pin(export::run(args, environment, clock)).await,
+            Command::OwnedTables(args) => Box::pin(owned_tables::run(args, environment)).await,
+        }
+    }
+
+    /// How much of the log is shown beside the result.
+    pub fn log(&self) -> Log {
+        let is_json = match self {
+            Command::Reconcile(args) if args.verbose => return Log::Entities,
+            Command::Reconcile(args) => args.json,
+            Command::Status(args) => args.json,
+            Command::Analyze(args) => args.json,
+            Command::Undo(args) => args.json,
+            Command::Restore(args) => args.json,
+            Command::Erase(args) => args.json,
+            Command::Export(_) => true,
+            Command::OwnedTables(args) => args.json,
+        };
+        if is_json { Log::Errors } else { Log::Warnings }
+    }
+}
+
+/// How much of the log a command shows on standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Log {
+    Errors,
+    Warnings,
+    /// Also a line for each entity that was written.
+    Entities,
+}
 
 /// The terminal, if there is one.
 #[derive(Clone, Debug)]

@@ -2,8 +2,10 @@
 //! and prints the value to set in its place.
 
 use std::io::Read;
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
+use clap::Args;
 use rollcall::adapters::dynamo::operations::owned_lists;
 use rollcall::core::deletion::owned_list::ListName;
 use rollcall::settings::deletion::{OWNED_TABLES, Removal};
@@ -16,7 +18,23 @@ use super::reconcile::store;
 use super::text::counted;
 use super::{checks, say};
 use crate::Status;
-use crate::args::OwnedTablesArgs;
+use crate::args::DeploymentArgs;
+
+/// `rollcall owned-tables`.
+#[derive(Args, Debug)]
+pub struct OwnedTablesArgs {
+    /// File with the JSON list in the format of OWNED_TABLES; - reads standard input
+    pub file: PathBuf,
+    /// Check the list without storing it
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// The deployment to work on.
+    #[command(flatten)]
+    pub deployment: DeploymentArgs,
+}
 
 /// Checks the list and stores it.
 ///

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ::reconcile::settings::Settings;
 use ::reconcile::{Order, Outcome, Reconcile, Report};
 use anyhow::{anyhow, bail};
+use clap::Args;
 use rollcall::adapters::aws::backups::Backups;
 use rollcall::adapters::clerk::error::ClerkError;
 use rollcall::adapters::dynamo::error::StoreError;
@@ -19,8 +20,32 @@ use super::deployment::{Deployment, Environment};
 use super::progress::Progress;
 use super::text::plural;
 use super::{Screen, checks, note, report, say};
-use crate::args::ReconcileArgs;
+use crate::args::DeploymentArgs;
 use crate::{Clock, Status, signals};
+
+/// `rollcall reconcile`.
+#[derive(Args, Debug)]
+pub struct ReconcileArgs {
+    /// Show the plan without changing the Directory; only the report of the run is stored
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Id of the run whose pending deletions you approve, such as 2026-11-25T03:00:00.000Z (see `rollcall status`).
+    /// Rollcall confirms each absence again before it deletes
+    #[arg(long, value_name = "RUN")]
+    pub approve: Option<RunId>,
+    /// Skip the confirmation prompt
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Print one JSON object; requires --yes or --dry-run
+    #[arg(long)]
+    pub json: bool,
+    /// Also log each deleted entity (level INFO, on standard error)
+    #[arg(long, short)]
+    pub verbose: bool,
+    /// The deployment to work on.
+    #[command(flatten)]
+    pub deployment: DeploymentArgs,
+}
 
 /// The parts that a command needs to start runs.
 pub(super) struct Runs<'a> {

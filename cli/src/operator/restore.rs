@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, anyhow, bail};
+use clap::Args;
 use rollcall::adapters::aws::backups::{Backups, read_file};
 use rollcall::adapters::dynamo::owned::rows::{DynamoOwned, OwnedError};
 use rollcall::core::id::InstanceId;
@@ -19,7 +20,30 @@ use super::reconcile::store;
 use super::text::{count, moment, table};
 use super::{Screen, say};
 use crate::Status;
-use crate::args::RestoreArgs;
+use crate::args::DeploymentArgs;
+
+/// `rollcall restore`.
+#[derive(Args, Debug)]
+pub struct RestoreArgs {
+    /// The backups.
+    #[arg(required = true, value_name = "FILE", help = "Backups to restore: files or s3://bucket/name")]
+    pub files: Vec<String>,
+    /// Overwrite rows that exist already
+    #[arg(long)]
+    pub replace: bool,
+    /// Show the contents of the backups and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Skip the confirmation prompt
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Print one JSON object; requires --yes or --dry-run
+    #[arg(long)]
+    pub json: bool,
+    /// The deployment to work on.
+    #[command(flatten)]
+    pub deployment: DeploymentArgs,
+}
 
 /// Restores backups.
 ///

@@ -1,5 +1,6 @@
 //! `rollcall status`: shows the latest runs and the deletions pending approval.
 
+use clap::Args;
 use rollcall::adapters::dynamo::operations::Operations;
 use rollcall::adapters::dynamo::operations::runs::Lease;
 use rollcall::core::millis::Millis;
@@ -12,8 +13,19 @@ use super::deployment::{Deployment, Environment};
 use super::reconcile::store;
 use super::text::{count, counted, moment, table};
 use super::{report, say};
-use crate::args::StatusArgs;
+use crate::args::DeploymentArgs;
 use crate::{Clock, Status};
+
+/// `rollcall status`.
+#[derive(Args, Debug)]
+pub struct StatusArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// The deployment to work on.
+    #[command(flatten)]
+    pub deployment: DeploymentArgs,
+}
 
 /// The number of runs that are shown.
 const SHOWN: usize = 10;

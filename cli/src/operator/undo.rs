@@ -1,6 +1,8 @@
 //! `rollcall undo`: undoes the deletion of a user, an organization or a membership that still exists in Clerk, and
 //! replaces a live row whose version is later than Clerk's with Clerk's state.
 
+use clap::Args;
+use rollcall::core::deletion::subject::Subject;
 use rollcall::core::id::EntityId;
 use rollcall::services::operator::undo::{Stands, Undo, UndoPlan};
 use serde_json::json;
@@ -9,8 +11,27 @@ use super::context::{OperatorContext, lacks_confirmation};
 use super::deployment::Environment;
 use super::text::{count, counted, moment};
 use super::{Screen, say};
-use crate::args::UndoArgs;
+use crate::args::DeploymentArgs;
 use crate::{Clock, Status};
+
+/// `rollcall undo`.
+#[derive(Args, Debug)]
+pub struct UndoArgs {
+    /// Clerk id of a user or an organization, internal id of a user, or a membership as org_…/user_… (as in logs)
+    pub id: Subject,
+    /// Show what the undo would change and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Skip the confirmation prompt
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Print one JSON object; requires --yes or --dry-run
+    #[arg(long)]
+    pub json: bool,
+    /// The deployment to work on.
+    #[command(flatten)]
+    pub deployment: DeploymentArgs,
+}
 
 /// Undoes a deletion.
 ///
