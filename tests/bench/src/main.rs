@@ -4,7 +4,7 @@
 //! A tour in reading order:
 //!
 //! 1. [`hot_path`]: what a function is handed, asks and answers: [`events`] of the webhook, [`callers`] of ensure-profile,
-//!    [`readers`] of account, [`changes`] of react, [`hours`] of reconcile; [`rows`] is what is stored.
+//!    [`readers`] of account, [`admissions`] of authorizer, [`changes`] of react, [`hours`] of reconcile; [`rows`] is what is stored.
 //! 2. [`starts`]: cold starts and warm invocations of fresh processes on that path; [`node`]: the same handlers on Node.js.
 //! 3. [`process`] and [`runtime_api`]: one process of a function, and Lambda's side of it.
 //! 4. [`decide`]: verify, parse and decide alone, within this process.
@@ -15,6 +15,7 @@
 //! Everything listens on 127.0.0.1 only. Exit status 0 if all budgets hold, 1 if one is over or could not be measured, 64 for wrong usage.
 #![expect(clippy::disallowed_methods, reason = "only a main.rs reads the environment and the clock")]
 
+mod admissions;
 mod callers;
 mod cap;
 mod changes;
@@ -118,6 +119,7 @@ fn hot_paths() -> anyhow::Result<Vec<HotPath>> {
     Ok(vec![
         events::hot_path(),
         callers::hot_path()?,
+        admissions::hot_path()?,
         readers::hot_path()?,
         changes::hot_path(),
         hours::hot_path(now()),
