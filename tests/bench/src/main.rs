@@ -268,3 +268,26 @@ fn now() -> Millis {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since_epoch.as_millis()).ok().and_then(|ms| Millis::try_from(ms).ok()).unwrap_or(Millis::ZERO)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// `make bench` would find it, too, but only after a release build of everything.
+    #[test]
+    fn every_function_has_one_hot_path_and_a_handler_on_node() {
+        let folders = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../functions")).unwrap();
+        let folders = folders.map(|entry| entry.unwrap()).filter(|entry| entry.path().join("Cargo.toml").is_file());
+        let functions: BTreeSet<String> = folders.map(|entry| entry.file_name().into_string().unwrap()).collect();
+        let paths: Vec<&str> = hot_paths().unwrap().iter().map(|path| path.function).collect();
+        let measured: BTreeSet<String> = paths.iter().map(|&function| function.to_owned()).collect();
+        assert_eq!(measured, functions, "the functions of hot_paths(), and the folders below functions/");
+        assert_eq!(paths.len(), functions.len(), "a path for each: {paths:?}");
+        for function in functions {
+            let handler = Path::new(node::SOURCES).join(format!("{function}.js"));
+            assert!(handler.is_file(), "{function} has no handler on Node.js: {}", handler.display());
+        }
+    }
+}
