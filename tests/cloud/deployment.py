@@ -80,8 +80,9 @@ def create(aws, name, template_url, parameters):
     return {it["OutputKey"]: it["OutputValue"] for it in stack["Outputs"]}
 
 
-def route(aws, name, resources):
-    """Makes the API's routes by its OpenAPI document, which MiniStack keeps and does not follow."""
+def route(aws, name, resources, **authorization):
+    """Makes the API's routes by its OpenAPI document, which MiniStack keeps and does not follow. `authorization` says who
+    is asked about each request."""
     api = aws.client("apigatewayv2")
     # As CloudFormation deployed it, after SAM's transform.
     template = aws.client("cloudformation").get_template(StackName=name, TemplateStage="Processed")["TemplateBody"]
@@ -103,4 +104,5 @@ def route(aws, name, resources):
                 ApiId=resources["Api"],
                 RouteKey=f"{method.upper()} {path}",
                 Target=f"integrations/{created['IntegrationId']}",
+                **authorization,
             )

@@ -39,17 +39,17 @@ def credentials(stack, role):
     return tuple(body)
 
 
-class Role:
-    """Somebody with the rights of a function."""
+class Holder:
+    """Somebody with credentials: key, secret and token."""
 
-    def __init__(self, stack, role):
-        self.stack = stack
-        self.credentials = credentials(stack, role)
+    def __init__(self, aws, credentials):
+        self.aws = aws
+        self.credentials = credentials
 
     def may(self, service, operation, **request):
         """Whether IAM lets a call through, whatever becomes of it then."""
         try:
-            getattr(self.stack.aws.client(service, self.credentials), operation)(**request)
+            getattr(self.aws.client(service, self.credentials), operation)(**request)
         except ClientError as error:
             code = error.response["Error"]["Code"]
             # Only these say that it was let through; whatever else is wrong is a mistake in the test.
@@ -57,3 +57,10 @@ class Role:
                 raise
             return code not in DENIED
         return True
+
+
+class Role(Holder):
+    """Somebody with the rights of a function."""
+
+    def __init__(self, stack, role):
+        super().__init__(stack.aws, credentials(stack, role))

@@ -4,10 +4,8 @@ import zipfile
 from io import BytesIO
 
 import pytest
-import requests
 
-from aws import REGION
-from processes import AUTHORITY
+from apis import ask, invocation
 from waits import until
 
 WHO = """
@@ -16,11 +14,6 @@ import json
 def handler(event, context):
     return {"statusCode": 200, "body": json.dumps(event["requestContext"]["authorizer"])}
 """
-
-
-def invocation(arn):
-    """Where API Gateway calls a function."""
-    return f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{arn}/invocations"
 
 
 @pytest.fixture(scope="module")
@@ -86,12 +79,6 @@ def rest_api(stack, who):
         api.put_integration(**at, type="AWS_PROXY", integrationHttpMethod="POST", uri=invocation(who))
     api.create_deployment(restApiId=name, stageName="test")
     return f"{stack.aws.url}/_aws/execute-api/{name}/test"
-
-
-def ask(url, token=None, **headers):
-    """A request with a session token."""
-    headers |= {"Authorization": f"Bearer {token}"} if token else {}
-    return requests.get(url, headers=headers, timeout=20, verify=AUTHORITY)
 
 
 @pytest.fixture(scope="module")

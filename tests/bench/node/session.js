@@ -46,6 +46,7 @@ export function session(token, now) {
     user: sub,
     actor: act?.sub ?? null,
     organization: o?.id ?? v1,
+    issuedAt: iat,
     dbId: claims.dbId ?? metadata?.dbId,
     role: claims.role ?? metadata?.role,
   };

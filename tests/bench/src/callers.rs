@@ -25,7 +25,7 @@ const PUBLIC_KEY: &str = include_str!("../../support/keys/one.pub.pem");
 const ISSUER: &str = "https://clerk.example.com";
 const ORIGIN: &str = "https://app.example.com";
 /// Seconds. Clerk's tokens last a minute, which a busy machine may need for one process and its events.
-const LIFETIME: u64 = 600;
+pub(crate) const LIFETIME: u64 = 600;
 
 /// What is stored about the caller.
 pub(crate) struct Caller {
@@ -143,13 +143,21 @@ impl Caller {
         })
     }
 
+    /// The rows of the Directory, as DynamoDB writes them.
+    ///
+    /// # Errors
+    ///
+    /// If one cannot be written so.
+    pub(crate) fn copies(&self) -> anyhow::Result<Vec<Value>> {
+        let copies = [&self.user, &self.organization, &self.membership];
+        copies.into_iter().map(|item| rows::stored(&item.to_attributes())).collect()
+    }
+
     /// DynamoDB's answer to the question for all of it.
     fn stored(&self) -> anyhow::Result<Value> {
-        let copies = [&self.user, &self.organization, &self.membership].map(|item| rows::stored(&item.to_attributes()));
         let profiles = [&self.profile, &self.membership_profile].map(|record| rows::stored(&record.0));
-        let copies: Vec<_> = copies.into_iter().collect::<Result<_, _>>()?;
         let profiles: Vec<_> = profiles.into_iter().collect::<Result<_, _>>()?;
-        Ok(json!({ "Responses": { DIRECTORY_TABLE: copies, PROFILES_TABLE: profiles }, "UnprocessedKeys": {} }))
+        Ok(json!({ "Responses": { DIRECTORY_TABLE: self.copies()?, PROFILES_TABLE: profiles }, "UnprocessedKeys": {} }))
     }
 
     fn answer(&self) -> anyhow::Result<Value> {

@@ -56,6 +56,8 @@ pub(crate) enum Answered {
     Body(Value),
     /// To whoever invokes it: just this.
     Plain(Value),
+    /// The same, with a text at the place `age`, where `whole` has null: whole seconds since the event was made, fewer than `below`.
+    Aged { whole: Value, age: &'static str, below: u64 },
 }
 
 impl Answered {
@@ -64,6 +66,12 @@ impl Answered {
         match self {
             Answered::Body(body) => answer.status == 200 && answer.body == *body,
             Answered::Plain(whole) => answer.whole == *whole,
+            Answered::Aged { whole, age, below } => {
+                let mut rest = answer.whole.clone();
+                let seconds = rest.pointer_mut(age).map(Value::take);
+                let seconds = seconds.as_ref().and_then(Value::as_str).and_then(|text| text.parse::<u64>().ok());
+                seconds.is_some_and(|seconds| seconds < *below) && rest == *whole
+            }
         }
     }
 }
@@ -119,4 +127,22 @@ pub(crate) fn gateway_event<const N: usize>(
         event["body"] = body.into();
     }
     event.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_whole_seconds_and_everything_else_is_exact() {
+        let wanted = Answered::Aged { whole: json!({ "a": 1, "in": { "age": null } }), age: "/in/age", below: 600 };
+        let is = |whole: Value| wanted.is(&Answer { latency: Duration::ZERO, status: 0, body: Value::Null, whole });
+        assert!(is(json!({ "a": 1, "in": { "age": "0" } })) && is(json!({ "a": 1, "in": { "age": "599" } })));
+        for age in [json!("600"), json!("-1"), json!("1.5"), json!(""), json!(0), Value::Null] {
+            assert!(!is(json!({ "a": 1, "in": { "age": age } })), "{age}");
+        }
+        assert!(!is(json!({ "a": 2, "in": { "age": "0" } })));
+        assert!(!is(json!({ "a": 1, "in": { "age": "0", "b": 2 } })));
+        assert!(!is(json!({ "a": 1, "in": {} })) && !is(json!({ "a": 1 })));
+    }
 }

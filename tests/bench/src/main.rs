@@ -4,7 +4,7 @@
 //! A tour in reading order:
 //!
 //! 1. [`hot_path`]: what a function is handed, asks and answers: [`events`] of the webhook, [`callers`] of ensure-profile,
-//!    [`readers`] of account, [`changes`] of react, [`hours`] of reconcile; [`rows`] is what is stored.
+//!    [`readers`] of account, [`admissions`] of authorizer, [`changes`] of react, [`hours`] of reconcile; [`rows`] is what is stored.
 //! 2. [`starts`]: cold starts and warm invocations of fresh processes on that path; [`node`]: the same handlers on Node.js.
 //! 3. [`process`] and [`runtime_api`]: one process of a function, and Lambda's side of it.
 //! 4. [`decide`]: verify, parse and decide alone, within this process.
@@ -15,6 +15,7 @@
 //! Everything listens on 127.0.0.1 only. Exit status 0 if all budgets hold, 1 if one is over or could not be measured, 64 for wrong usage.
 #![expect(clippy::disallowed_methods, reason = "only a main.rs reads the environment and the clock")]
 
+mod admissions;
 mod callers;
 mod cap;
 mod changes;
@@ -118,6 +119,7 @@ fn hot_paths() -> anyhow::Result<Vec<HotPath>> {
     Ok(vec![
         events::hot_path(),
         callers::hot_path()?,
+        admissions::hot_path()?,
         readers::hot_path()?,
         changes::hot_path(),
         hours::hot_path(now()),
@@ -265,4 +267,27 @@ fn roots() -> Vec<u8> {
 fn now() -> Millis {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since_epoch.as_millis()).ok().and_then(|ms| Millis::try_from(ms).ok()).unwrap_or(Millis::ZERO)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// `make bench` would find it, too, but only after a release build of everything.
+    #[test]
+    fn every_function_has_one_hot_path_and_a_handler_on_node() {
+        let folders = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../functions")).unwrap();
+        let folders = folders.map(|entry| entry.unwrap()).filter(|entry| entry.path().join("Cargo.toml").is_file());
+        let functions: BTreeSet<String> = folders.map(|entry| entry.file_name().into_string().unwrap()).collect();
+        let paths: Vec<&str> = hot_paths().unwrap().iter().map(|path| path.function).collect();
+        let measured: BTreeSet<String> = paths.iter().map(|&function| function.to_owned()).collect();
+        assert_eq!(measured, functions, "the functions of hot_paths(), and the folders below functions/");
+        assert_eq!(paths.len(), functions.len(), "a path for each: {paths:?}");
+        for function in functions {
+            let handler = Path::new(node::SOURCES).join(format!("{function}.js"));
+            assert!(handler.is_file(), "{function} has no handler on Node.js: {}", handler.display());
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, ensure};
 
 /// Where the handlers are, one for each function, with their lock file.
-const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/node");
+pub(crate) const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/node");
 const LOCK: &str = "package-lock.json";
 /// Written once everything is installed; its content is the lock file that was.
 const INSTALLED: &str = "node_modules/.installed";
