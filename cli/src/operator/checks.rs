@@ -52,14 +52,33 @@ fn is_known(deployed: &str) -> bool {
 /// As [`all`].
 pub(super) async fn named(deployment: &Deployment, tables: &Tables) -> anyhow::Result<()> {
     release(deployment)?;
-    let [directory, profiles, operations] = tables.names();
+    let [directory, profiles, operations] = tables.names().map(String::as_str);
     let tables = [
         (DIRECTORY_TABLE.name, Role::Directory, directory),
         (PROFILES_TABLE.name, Role::Profiles, profiles),
         (OPERATIONS_TABLE.name, Role::Operations, operations),
     ];
+    let problems = problems(deployment, &tables).await?;
+    if problems.is_empty() {
+        return Ok(());
+    }
+    bail!("nothing was written: the tables do not match the settings\n  {}", problems.join("\n  "))
+}
+
+/// Checks that the table is an Operations table, for a command that reads no other one.
+///
+/// # Errors
+///
+/// As [`all`].
+pub(super) async fn operations(deployment: &Deployment, table: &str) -> anyhow::Result<()> {
+    let problems = problems(deployment, &[(OPERATIONS_TABLE.name, Role::Operations, table)]).await?;
+    if problems.is_empty() { Ok(()) } else { bail!("{}", problems.join("\n")) }
+}
+
+/// What is wrong with the tables, each with the variable that names it.
+async fn problems(deployment: &Deployment, tables: &[(&str, Role, &str)]) -> anyhow::Result<Vec<String>> {
     let mut problems = Vec::new();
-    for (at, (variable, role, table)) in tables.into_iter().enumerate() {
+    for (at, &(variable, role, table)) in tables.iter().enumerate() {
         if let Some((other, ..)) = tables[..at].iter().find(|(.., other)| *other == table) {
             problems.push(format!("{variable} names the same table as {other} ({table}): set two different tables"));
             continue;
@@ -71,10 +90,7 @@ pub(super) async fn named(deployment: &Deployment, tables: &Tables) -> anyhow::R
         };
         problems.extend(problem.map(|problem| format!("{variable} names {table}: {problem}")));
     }
-    if problems.is_empty() {
-        return Ok(());
-    }
-    bail!("nothing was written: the tables do not match the settings\n  {}", problems.join("\n  "))
+    Ok(problems)
 }
 
 #[cfg(test)]

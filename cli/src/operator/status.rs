@@ -9,6 +9,7 @@ use rollcall::core::tables::table_name;
 use rollcall::settings::variables::{InvalidSettings, OPERATIONS_TABLE, Reader};
 use serde_json::{Value, json};
 
+use super::checks;
 use super::deployment::{Deployment, Environment};
 use super::reconcile::store;
 use super::text::{count, counted, moment, table};
@@ -51,6 +52,7 @@ struct Standing {
 pub async fn run(args: StatusArgs, environment: Environment, clock: Clock) -> anyhow::Result<Status> {
     let deployment = Deployment::find(&args.deployment, environment, false).await?;
     let table = deployment.settings(|lookup| operations_table(lookup))?;
+    checks::operations(&deployment, &table).await?;
     let operations = Operations::new(deployment.dynamodb.clone(), table);
     let now = clock();
     let lease = operations.lease(now).await.map_err(|error| store(&error, &deployment.options))?;

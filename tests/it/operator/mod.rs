@@ -2,6 +2,7 @@
 
 mod analyze;
 pub(crate) mod commands;
+mod every_command;
 mod findings;
 mod person;
 mod printing;

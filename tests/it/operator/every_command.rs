@@ -1,0 +1,294 @@
+//! I16 and I19 for every command: what each does without a deployment, with a wrong one, and where something does not
+//! answer. A new command must be in [`CALLS`].
+
+use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::path::Path;
+use std::process::Stdio;
+
+use axum::http::StatusCode;
+use clap::CommandFactory;
+use rollcall_cli::args::Cli;
+use rollcall_cli::dev::record::Record;
+use rollcall_tests::{OWNED_TABLES, World};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::operator::commands::{Evidence, binary, command, elsewhere, finish, on, people, rollcall};
+
+/// The deployment of these tests.
+const SETTINGS: [(&str, &str); 2] = [("DELETION_POLICY", "purge"), ("OWNED_TABLES", OWNED_TABLES)];
+
+/// How a command is called, and what it needs.
+struct Call {
+    /// `{user}` is a user, `{backup}` and `{list}` are files.
+    args: &'static [&'static str],
+    asks_clerk: bool,
+    /// It asks for consent before it changes something.
+    changes: bool,
+    /// The settings without which it cannot work; it names each.
+    needs: &'static [&'static str],
+}
+
+const TABLES: &[&str] = &["DIRECTORY_TABLE", "PROFILES_TABLE", "OPERATIONS_TABLE"];
+const ALL: &[&str] =
+    &["DIRECTORY_TABLE", "PROFILES_TABLE", "OPERATIONS_TABLE", "CLERK_INSTANCE_ID", "CLERK_SECRET_KEY"];
+
+const CALLS: [Call; 8] = [
+    Call { args: &["reconcile"], asks_clerk: true, changes: true, needs: ALL },
+    Call { args: &["status"], asks_clerk: false, changes: false, needs: &["OPERATIONS_TABLE"] },
+    Call { args: &["analyze"], asks_clerk: true, changes: false, needs: ALL },
+    Call { args: &["undo", "{user}"], asks_clerk: true, changes: true, needs: ALL },
+    Call { args: &["restore", "{backup}"], asks_clerk: false, changes: true, needs: TABLES },
+    Call { args: &["erase", "{user}"], asks_clerk: true, changes: true, needs: ALL },
+    Call { args: &["export", "{user}"], asks_clerk: true, changes: false, needs: ALL },
+    Call { args: &["owned-tables", "{list}"], asks_clerk: false, changes: false, needs: TABLES },
+];
+
+/// Commands that work on no deployment, or on the local stack alone.
+const WITHOUT: [&str; 3] = ["dev", "trigger", "settings"];
+
+/// A world with people, and files for the commands that read some.
+struct Office {
+    world: World,
+    user: String,
+    folder: TempDir,
+}
+
+impl Office {
+    async fn open() -> Office {
+        let world = World::with(&SETTINGS).await;
+        world.make_owned_tables().await;
+        let (users, _) = people(&world, 3).await;
+        world.set_now(world.now().get() + 60_000);
+        assert!(world.reconcile().await.is_in_sync());
+        world.give_rows(&users[0], 1, &users[0]).await;
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("owned.json"), r#"[{"table":"tasks","key":"user_id"}]"#).unwrap();
+        // A lost user, so that a run has something to do.
+        let removed = rollcall(&world, &["erase", &users[2], "--now", "--yes", "--json"], &[]).await.json();
+        let backup = Path::new(&world.stack.addresses.backups).join(removed["backups"][0].as_str().unwrap());
+        std::fs::copy(backup, folder.path().join("backup.ndjson")).unwrap();
+        world.clerk("PATCH", &format!("/users/{}", users[1]), json!({ "first_name": "Renamed" })).await;
+        Office { world, user: users[0].clone(), folder }
+    }
+
+    fn args(&self, call: &Call) -> Vec<String> {
+        let file = |name: &str| self.folder.path().join(name).to_string_lossy().into_owned();
+        let fill = |arg: &&str| match *arg {
+            "{user}" => self.user.clone(),
+            "{backup}" => file("backup.ndjson"),
+            "{list}" => file("owned.json"),
+            arg => arg.to_owned(),
+        };
+        call.args.iter().map(fill).chain(call.changes.then(|| "--yes".to_owned())).collect()
+    }
+
+    async fn run(&self, call: &Call, settings: &[(&str, &str)]) -> Evidence {
+        rollcall(&self.world, &borrowed(&self.args(call)), settings).await
+    }
+
+    async fn elsewhere(&self, call: &Call, change: impl FnOnce(&mut Record)) -> Evidence {
+        elsewhere(&self.world, &borrowed(&self.args(call)), change).await
+    }
+
+    /// A digest of everything that is stored about users, in Clerk, too. The reports of runs are not part of it.
+    async fn stored(&self) -> u64 {
+        let world = &self.world;
+        let users = world.clerk("GET", "/users?limit=100", Value::Null).await;
+        let tables = (world.directory().await, world.profiles().await, world.owned().await);
+        let mut hasher = DefaultHasher::new();
+        format!("{users} {tables:?}").hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+fn borrowed(args: &[String]) -> Vec<&str> {
+    args.iter().map(String::as_str).collect()
+}
+
+/// The command did nothing and printed nothing that looks like a result.
+fn failed(call: &Call, said: &Evidence, status: i32, reason: &str) {
+    assert_eq!((said.status, said.out.as_str()), (Some(status), ""), "{:?}: {}", call.args, said.err);
+    assert!(said.err.contains(reason), "{:?}: no {reason:?} in {}", call.args, said.err);
+    assert!(!said.err.contains("panicked"), "{:?}: {}", call.args, said.err);
+}
+
+#[test]
+fn i16_every_command_is_played_here() {
+    let cli = Cli::command();
+    for command in cli.get_subcommands() {
+        let name = command.get_name();
+        if WITHOUT.contains(&name) {
+            continue;
+        }
+        assert!(CALLS.iter().any(|call| call.args[0] == name), "{name} is missing in CALLS");
+        let options: Vec<&str> = command.get_arguments().filter_map(|option| option.get_long()).collect();
+        for option in ["stack", "function", "local", "port", "data", "override", "json"] {
+            assert!(options.contains(&option), "{name} has no --{option}");
+        }
+        let changes = CALLS.iter().any(|call| call.args[0] == name && call.changes);
+        assert_eq!((options.contains(&"yes"), options.contains(&"dry-run") || !changes), (changes, true), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn i16_fault_a3_a_variable_in_the_shell_that_contradicts_the_deployment_stops_every_command() {
+    let office = Office::open().await;
+    let before = office.stored().await;
+    for call in &CALLS {
+        let mut contradicted = command(binary().to_str().unwrap(), &[("DELETION_POLICY", "retain")]);
+        contradicted.args(on(&office.world, &borrowed(&office.args(call))));
+        let said = finish(contradicted).await;
+        failed(call, &said, 64, "DELETION_POLICY: the shell says retain, the deployment says purge");
+        // The same value is no contradiction, and variables of other programs do not count.
+        if !call.changes {
+            let shell = [("DELETION_POLICY", "purge"), ("DATABASE_URL", "x"), ("SIGN_IN_URL", "x")];
+            let mut agreed = command(binary().to_str().unwrap(), &shell);
+            agreed.args(on(&office.world, &borrowed(&office.args(call))));
+            let said = finish(agreed).await;
+            assert!(matches!(said.status, Some(0 | 2)), "{:?}: {}", call.args, said.err);
+        }
+    }
+    assert_eq!(office.stored().await, before);
+}
+
+#[tokio::test]
+async fn i16_fault_a4_a_command_on_a_stack_without_a_copy_copies_nobody() {
+    // The settings of the preset clerk-only, which no command needs to be told.
+    let world = World::with(&[("MIRROR", "off")]).await;
+    people(&world, 3).await;
+    let said = rollcall(&world, &["reconcile", "--yes"], &[]).await;
+    assert!(matches!(said.status, Some(0 | 2)), "{}", said.err);
+    // Organizations are copied under this policy, too.
+    let kinds = |rows: Vec<Value>| rows.iter().map(|row| row["sk"].clone()).collect::<Vec<_>>();
+    assert_eq!(kinds(world.directory().await), [json!("ORG")]);
+    let shell = [("MIRROR", "on")];
+    let mut command = command(binary().to_str().unwrap(), &shell);
+    command.args(on(&world, &["reconcile", "--yes"]));
+    let said = finish(command).await;
+    assert_eq!((said.status, said.out.as_str()), (Some(64), ""));
+    assert!(said.err.contains("MIRROR: the shell says on, the deployment says off"), "{}", said.err);
+    assert_eq!(kinds(world.directory().await), [json!("ORG")]);
+}
+
+#[tokio::test]
+async fn i16_a_command_without_a_deployment_does_nothing() {
+    let office = Office::open().await;
+    let nothing = tempfile::tempdir().unwrap();
+    for call in &CALLS {
+        let args = office.args(call);
+        let mut unnamed = command(binary().to_str().unwrap(), &[]);
+        unnamed.args(&args);
+        failed(call, &finish(unnamed).await, 64, "--stack <NAME>|--function <NAME>|--local");
+        let mut alone = command(binary().to_str().unwrap(), &[]);
+        alone.args(&args).arg("--local").env("XDG_RUNTIME_DIR", nothing.path());
+        failed(call, &finish(alone).await, 1, "start one with `rollcall dev`");
+        let mut regionless = command(binary().to_str().unwrap(), &[]);
+        regionless.args(&args).args(["--stack", "production"]);
+        failed(call, &finish(regionless).await, 1, "AWS_REGION");
+    }
+}
+
+#[tokio::test]
+async fn i16_settings_that_are_missing_or_wrong_are_named_before_anything_is_written() {
+    let office = Office::open().await;
+    let before = office.stored().await;
+    let (directory, profiles) = ("rollcall-directory", "rollcall-profiles");
+    for call in &CALLS {
+        let said = office.elsewhere(call, |record| record.settings.clear()).await;
+        failed(call, &said, 1, "settings of the deployment are incomplete");
+        for name in call.needs {
+            assert!(said.err.lines().any(|line| line.starts_with(&format!("  {name} is "))), "{name}: {}", said.err);
+        }
+        let said = office.run(call, &[("OPERATIONS_TABLE", "rollcall-typo")]).await;
+        failed(call, &said, 1, "OPERATIONS_TABLE names rollcall-typo: the table does not exist");
+        let said = office.run(call, &[("OPERATIONS_TABLE", directory)]).await;
+        failed(call, &said, 1, "OPERATIONS_TABLE names");
+        if call.needs.len() > 1 {
+            let said = office.run(call, &[("DIRECTORY_TABLE", profiles), ("PROFILES_TABLE", directory)]).await;
+            failed(call, &said, 1, "DIRECTORY_TABLE names rollcall-profiles");
+        }
+        if call.changes {
+            let said = office.elsewhere(call, |record| "9.0.0".clone_into(&mut record.version)).await;
+            failed(call, &said, 1, "Rollcall 9.0.0 is deployed");
+        }
+    }
+    assert_eq!(office.stored().await, before);
+}
+
+#[tokio::test]
+async fn i16_another_instance_of_clerk_and_a_clerk_that_does_not_answer_change_nothing() {
+    let office = Office::open().await;
+    let before = office.stored().await;
+    for call in CALLS.iter().filter(|call| call.asks_clerk) {
+        for (setting, reason) in [
+            (("CLERK_INSTANCE_ID", "ins_other"), "CLERK_INSTANCE_ID"),
+            (("CLERK_SECRET_KEY", "sk_test_wrong"), "CLERK_SECRET_KEY"),
+            (("CLERK_API_URL", "http://127.0.0.1:1"), "check that `rollcall dev` is running"),
+        ] {
+            let said = office.run(call, &[setting]).await;
+            failed(call, &said, 1, reason);
+            assert!(!said.err.contains("sk_test_wrong"), "{}", said.err);
+        }
+    }
+    assert_eq!(office.stored().await, before);
+}
+
+#[tokio::test]
+async fn i16_a_dynamodb_that_does_not_answer_or_denies_is_named() {
+    let office = Office::open().await;
+    let denied = || async {
+        let body = json!({ "__type": "com.amazon.coral.service#AccessDeniedException", "message": "not authorized" });
+        (StatusCode::BAD_REQUEST, [("content-type", "application/x-amz-json-1.0")], body.to_string())
+    };
+    let denying = rollcall_tests::serve(axum::Router::new().fallback(denied)).await;
+    for call in &CALLS {
+        let nobody = |record: &mut Record| "http://127.0.0.1:1".clone_into(&mut record.addresses.dynamodb);
+        failed(call, &office.elsewhere(call, nobody).await, 1, "check that `rollcall dev` is running");
+        let denying = |record: &mut Record| denying.clone_into(&mut record.addresses.dynamodb);
+        failed(call, &office.elsewhere(call, denying).await, 1, "AccessDeniedException");
+    }
+}
+
+#[tokio::test]
+async fn i16_a_command_that_nobody_can_be_asked_about_needs_yes() {
+    let office = Office::open().await;
+    let before = office.stored().await;
+    for call in CALLS.iter().filter(|call| call.changes) {
+        let mut args = office.args(call);
+        args.pop();
+        for json in [&[][..], &["--json"]] {
+            let said = rollcall(&office.world, &[&borrowed(&args)[..], json].concat(), &[]).await;
+            failed(call, &said, 64, "--yes or --dry-run");
+        }
+        let said = rollcall(&office.world, &[&borrowed(&args)[..], &["--dry-run"]].concat(), &[]).await;
+        assert!(matches!(said.status, Some(0 | 2)) && !said.out.is_empty(), "{:?}: {}", call.args, said.err);
+    }
+    assert_eq!(office.stored().await, before);
+}
+
+#[tokio::test]
+async fn i16_a_full_disk_is_a_failure_and_a_closed_pipe_is_not() {
+    let office = Office::open().await;
+    for call in CALLS.iter().filter(|call| !call.changes) {
+        let args = on(&office.world, &borrowed(&office.args(call)));
+        let printed = |output: Stdio| {
+            let mut command = command(binary().to_str().unwrap(), &[]);
+            command.args(&args).stdout(output);
+            async move { command.spawn().unwrap().wait_with_output().await.unwrap() }
+        };
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let output = printed(full.into()).await;
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{:?}: {err}", call.args);
+        assert!(err.contains("standard output cannot be written"), "{:?}: {err}", call.args);
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        let output = printed(writer.into()).await;
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert!(matches!(output.status.code(), Some(0 | 2)), "{:?}: {err}", call.args);
+        assert!(!err.contains("panicked") && !err.contains("rollcall: "), "{:?}: {err}", call.args);
+    }
+}
