@@ -16,8 +16,8 @@ def rollcall(stack, *arguments, settings=None):
     return ran.returncode, json.loads(ran.stdout)
 
 
-def run(stack, *arguments, settings=None, identity=OWNER):
-    """Runs a command with these variables in its shell, as this identity of IAM."""
+def run(stack, *arguments, settings=None, identity=OWNER, deployment=None):
+    """Runs a command with these variables in its shell, as this identity of IAM, on this stack if no other is named."""
     environment = {
         "PATH": os.environ["PATH"],
         "SSL_CERT_FILE": str(AUTHORITY),
@@ -27,6 +27,7 @@ def run(stack, *arguments, settings=None, identity=OWNER):
         "AWS_REGION": REGION,
         **(settings or {}),
     }
-    named = [] if arguments[0] == "trigger" else ["--stack", stack.name]
+    usual = [] if arguments[0] == "trigger" else ["--stack", stack.name]
+    named = usual if deployment is None else deployment
     command = [DEBUG / "rollcall", *arguments, *named]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
