@@ -14,7 +14,7 @@ const EXAMPLES: [(&str, &str, &str); 2] =
     [("docs/adding-a-function.md", "accounts", "Accounts"), ("docs/adding-a-command.md", "members", "Members")];
 
 /// Paths that exist elsewhere. A star stands for every document.
-const OTHER_PATHS: [(&str, &str, &str); 14] = [
+const OTHER_PATHS: [(&str, &str, &str); 15] = [
     ("*", "/.well-known/jwks.json", "a route of Clerk's"),
     ("*", "clerk/javascript", "a repository of Clerk's"),
     ("*", "clerk/openapi-specs", "a repository of Clerk's"),
@@ -26,6 +26,7 @@ const OTHER_PATHS: [(&str, &str, &str); 14] = [
     ("events/README.md", "skills/features/clerk-webhooks/SKILL.md", "a file in a repository of Clerk's"),
     ("tests/contracts/README.md", "bapi/2026-05-12.yml", "a file in a repository of Clerk's"),
     ("docs/examples/README.md", "middleware.ts", "the name before Next.js 16"),
+    ("docs/local-development.md", "target/", "made by every build"),
     ("docs/local-development.md", "target/cloud", "made by `make cloud`"),
     ("docs/local-development.md", "target/cloud-test", "made by `make cloud-test`"),
     ("docs/local-development.md", "target/cloud-up", "made by `make cloud`"),
