@@ -11,6 +11,7 @@ import checks_alarms
 import checks_authorizer
 import checks_backups
 import checks_dashboard
+import checks_operator
 import checks_react
 import checks_reconcile
 import mistakes
@@ -18,6 +19,7 @@ import mistakes_alarms
 import mistakes_authorizer
 import mistakes_dashboard
 import mistakes_functions
+import mistakes_operator
 import mistakes_permissions
 import mistakes_react
 import mistakes_reconcile
@@ -67,6 +69,7 @@ CHECKS = [
         checks_authorizer,
         checks_backups,
         checks_dashboard,
+        checks_operator,
         checks_react,
         checks_reconcile,
     )
@@ -217,6 +220,7 @@ MISTAKES = [
         mistakes_authorizer,
         mistakes_dashboard,
         mistakes_functions,
+        mistakes_operator,
         mistakes_permissions,
         mistakes_react,
         mistakes_reconcile,
