@@ -116,7 +116,7 @@ template: $(VENV)/.installed checkov
 	$(CARGO) build --locked -q --workspace --bins
 	$(BUILD)/debug/rollcall settings --json > target/variables.json
 	$(BIN)/sam validate --lint
-	$(BIN)/cfn-lint template.yaml docs/examples/own-tables/template.yaml
+	$(BIN)/cfn-lint template.yaml docs/examples/own-tables/template.yaml docs/examples/operators/template.yaml
 	ROLLCALL_VARIABLES=$(CURDIR)/target/variables.json $(BIN)/pytest -q -p no:cacheprovider tests/template
 	$(BIN)/openapi-spec-validator docs/openapi.json
 

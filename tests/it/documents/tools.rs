@@ -266,7 +266,12 @@ impl Repository {
                     let function = group.strip_prefix(&format!("{stack}-"));
                     function.is_none_or(|function| !self.tree.contains(&format!("functions/{function}/")))
                 }
-                _ => word == "--stack-name" && words.next() != Some(stack),
+                // Another stack may stand beside it.
+                _ if word == "--stack-name" => words
+                    .next()
+                    .and_then(|name| name.strip_prefix(stack))
+                    .is_none_or(|it| !it.is_empty() && !it.starts_with('-')),
+                _ => false,
             };
             if wrong {
                 return Some(format!("the stack of samconfig.toml has another name, or no such function: {word}"));

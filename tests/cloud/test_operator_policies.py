@@ -1,0 +1,98 @@
+"""The policies for operators: what docs/examples/operators grants is enough for the commands, and for nothing else."""
+
+import json
+
+import pytest
+
+import deployment
+from operator_cli import run
+from processes import ROOT
+from roles import Holder
+
+EXAMPLE = ROOT / "docs" / "examples" / "operators" / "template.yaml"
+BUCKET = "operators"
+OUTPUTS = ["DirectoryTable", "ProfilesTable", "OperationsTable", "BackupBucket"]
+LOOKING = [["status"]]
+ACTING = [["analyze"], ["reconcile", "--yes"], ["export", "{user}"], ["undo", "{user}", "--yes"], ["erase", "{user}", "--now", "--yes"]]
+
+
+@pytest.fixture(scope="module")
+def policies(stack):
+    """The example, deployed beside Rollcall's stack: the ARN of each policy."""
+    s3 = stack.client("s3")
+    s3.create_bucket(Bucket=BUCKET)
+    s3.put_object(Bucket=BUCKET, Key="template.yaml", Body=EXAMPLE.read_bytes())
+    parameters = {it: stack.outputs[it] for it in OUTPUTS} | {"RollcallStack": stack.name, "SecretArn": stack.secret}
+    return deployment.create(stack.aws, "operators", f"{stack.aws.url}/{BUCKET}/template.yaml", parameters)
+
+
+def person(stack, policies, name, *attached):
+    """Somebody with these policies: the access key."""
+    iam = stack.client("iam")
+    iam.create_user(UserName=name)
+    for policy in attached:
+        iam.attach_user_policy(UserName=name, PolicyArn=policies[policy])
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    return key["AccessKeyId"], key["SecretAccessKey"]
+
+
+@pytest.fixture(scope="module")
+def looker(stack, policies):
+    return person(stack, policies, "looker", "Reading")
+
+
+@pytest.fixture(scope="module")
+def actor(stack, policies):
+    return person(stack, policies, "actor", "Reading", "Acting")
+
+
+@pytest.fixture(scope="module")
+def user(stack):
+    user = stack.clerk.create_user("Mary", "Shaw")
+    stack.clerk.delivered(user["id"], "user.created")
+    return user["id"]
+
+
+def filled(command, user):
+    return [it.format(user=user) for it in command]
+
+
+@pytest.mark.parametrize("command", LOOKING, ids=lambda it: it[0])
+def test_who_may_look_can_run_every_command_that_looks(stack, looker, command):
+    ran = run(stack, *command, "--json", identity=looker)
+    assert ran.returncode in (0, 2) and json.loads(ran.stdout), ran.stderr
+
+
+@pytest.mark.parametrize("command", ACTING, ids=lambda it: it[0])
+def test_who_may_look_changes_nothing_and_is_told_which_permission_is_missing(stack, looker, user, command):
+    before = stack.user(user)
+    ran = run(stack, *filled(command, user), identity=looker)
+    assert (ran.returncode, ran.stdout) == (1, ""), ran.stderr
+    assert "secretsmanager:GetSecretValue" in ran.stderr, ran.stderr
+    assert stack.user(user) == before
+
+
+def test_who_may_look_may_write_no_table_and_read_no_secret(stack, looker):
+    holder = Holder(stack.aws, (*looker, None))
+    row = {"pk": {"S": "USER#probe"}, "sk": {"S": "USER"}}
+    for table in ["DirectoryTable", "ProfilesTable", "OperationsTable"]:
+        name = stack.outputs[table]
+        never = {"ConditionExpression": "attribute_exists(nothing)"}
+        assert not holder.may("dynamodb", "put_item", TableName=name, Item=row, **never)
+        assert not holder.may("dynamodb", "delete_item", TableName=name, Key=row, **never)
+        assert holder.may("dynamodb", "get_item", TableName=name, Key=row)
+    assert not holder.may("secretsmanager", "get_secret_value", SecretId=stack.secret)
+
+
+@pytest.mark.parametrize("command", ACTING, ids=lambda it: it[0])
+def test_who_may_act_can_run_every_command(stack, actor, user, command):
+    ran = run(stack, *filled(command, user), "--json", identity=actor)
+    assert ran.returncode in (0, 2) and json.loads(ran.stdout), ran.stderr
+
+
+def test_without_a_policy_no_command_reads_anything(stack, policies, user):
+    nobody = person(stack, policies, "nobody")
+    for command in LOOKING + ACTING:
+        ran = run(stack, *filled(command, user), identity=nobody)
+        assert (ran.returncode, ran.stdout) == (1, ""), ran.stderr
+        assert "cloudformation:DescribeStacks" in ran.stderr, ran.stderr
