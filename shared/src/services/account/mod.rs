@@ -43,7 +43,7 @@ pub enum AccountError {
     /// With `MIRROR=off` the Directory has no memberships to list.
     #[error("no users are copied")]
     NotCopied,
-    /// With `MIRROR=off`: the request to Clerk failed.
+    /// With `MIRROR=off`: the request to Clerk failed, or was not sent because of other callers.
     #[error(transparent)]
     Clerk(Unasked),
     #[error(transparent)]
