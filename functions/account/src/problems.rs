@@ -46,9 +46,9 @@ problems! {
     PRECONDITION_MALFORMED = 400 "precondition_malformed", "Malformed If-Match or If-None-Match",
         "Send `*` or a list of entity tags in quotes, as the ETag header of a response has them.";
     JSON_EXPECTED = 415 "media_type_not_supported", "Unsupported media type",
-        "Send the record as JSON, with the header Content-Type: application/json.";
+        "Send the record as JSON in UTF-8, with the header Content-Type: application/json.";
     MERGE_PATCH_EXPECTED = 415 "merge_patch_expected", "Unsupported media type",
-        "Send a merge patch (RFC 7396), with the header Content-Type: application/merge-patch+json.";
+        "Send a merge patch (RFC 7396) in UTF-8, with the header Content-Type: application/merge-patch+json.";
     BODY_TOO_LARGE = 413 "body_too_large", "Body too large", "A body has at most 64 KB.";
     BODY_INVALID = 400 "body_invalid", "Invalid body", "The body must be a JSON object in UTF-8, nested at most 127 levels deep. In one object every field name may occur only once.";
     /// The organization does not exist, or the caller is not a member. The response is the same, so that it does not

@@ -147,6 +147,13 @@ pub enum Expected {
     MergePatch,
 }
 
+/// Whether a parameter of a media type is no `charset`, or is that of JSON.
+fn is_utf_8_or_no_charset(parameter: &str) -> bool {
+    let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+    let value = value.trim().trim_matches('"');
+    !name.trim().eq_ignore_ascii_case("charset") || ["utf-8", "utf8"].iter().any(|it| value.eq_ignore_ascii_case(it))
+}
+
 /// The object in the body.
 ///
 /// # Errors
@@ -159,12 +166,13 @@ pub fn body(request: &Request, expected: Expected) -> Result<Map<String, Value>,
     }
     let mut types = request.headers().get_all(CONTENT_TYPE).iter();
     let media_type = types.next().filter(|_| types.next().is_none()).and_then(|value| value.to_str().ok());
-    let media_type = media_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    let mut parts = media_type.unwrap_or_default().split(';').map(str::trim);
+    let media_type = parts.next().unwrap_or_default();
     let (right, problem) = match expected {
         Expected::Json | Expected::JsonOrNothing => ("application/json", JSON_EXPECTED),
         Expected::MergePatch => ("application/merge-patch+json", MERGE_PATCH_EXPECTED),
     };
-    if !media_type.eq_ignore_ascii_case(right) {
+    if !media_type.eq_ignore_ascii_case(right) || !parts.all(is_utf_8_or_no_charset) {
         return Err(problem);
     }
     if bytes.len() > MAX_BODY {
