@@ -34,7 +34,8 @@ problems! {
     QUESTION_MISSING = 400 "question_missing", "No role and no permission",
         "Send `role`, `permission` or both.";
     QUESTION_INVALID = 400 "question_invalid", "Invalid role or permission",
-        "A role or a permission has at most 128 visible ASCII characters, such as admin or org:teams:read.";
+        "A role or a permission has 1 to 128 visible ASCII characters, such as admin or org:teams:read. Leave the parameter \
+         out if you do not ask for it.";
     LIMIT_INVALID = 400 "limit_invalid", "Invalid limit", "`limit` must be a whole number from 1 to 48.";
     CURSOR_INVALID = 400 "cursor_invalid", "Invalid cursor",
         "The cursor does not belong to this list. Send `next_cursor` of the page before, with the same organization and the \

@@ -44,6 +44,15 @@ fn single(request: &Request, name: &str) -> Result<Option<String>, Problem> {
     }
 }
 
+/// The name of a role or a permission, if it is given. An empty one is no absent one: otherwise a page whose variable
+/// is empty would ask for less than it means.
+fn named(request: &Request, parameter: &str) -> Result<Option<String>, Problem> {
+    let value = single(request, parameter)?;
+    let is_name =
+        |text: &String| (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if value.as_ref().is_none_or(is_name) { Ok(value) } else { Err(QUESTION_INVALID) }
+}
+
 /// `organization_id`, if it is given.
 ///
 /// # Errors
@@ -60,14 +69,9 @@ pub fn organization(request: &Request) -> Result<Option<OrganizationId>, Problem
 ///
 /// The problem with the request.
 pub fn question(request: &Request) -> Result<Question, Problem> {
-    let named = |name| -> Result<Option<String>, Problem> {
-        let value = single(request, name)?.filter(|value| !value.is_empty());
-        let is_name = |text: &String| text.len() <= MAX_NAME && text.bytes().all(|byte| byte.is_ascii_graphic());
-        if value.as_ref().is_none_or(is_name) { Ok(value) } else { Err(QUESTION_INVALID) }
-    };
     let question = Question {
-        role: named("role")?,
-        permission: named("permission")?,
+        role: named(request, "role")?,
+        permission: named(request, "permission")?,
         organization: organization(request)?.map(|id| id.to_string()),
     };
     if question.role.is_none() && question.permission.is_none() { Err(QUESTION_MISSING) } else { Ok(question) }
@@ -82,7 +86,7 @@ pub fn members(request: &Request) -> Result<Query, Problem> {
     let parameters = request.path_parameters();
     let id = parameters.first("id").unwrap_or_default();
     let organization: OrganizationId = id.parse().map_err(|_| ORGANIZATION_INVALID)?;
-    let role = single(request, "role")?;
+    let role = named(request, "role")?;
     let limit = match single(request, "limit")? {
         None => DEFAULT_LIMIT,
         Some(text) => {
