@@ -88,6 +88,9 @@ async fn only_the_user_with_a_fresh_sign_in_and_a_bearer_token_may_delete() {
         (json!({ "fva": [10, -1] }), "reverification_required"),
         (json!({ "fva": [-1, -1] }), "reverification_required"),
         (json!({ "fva": [] }), "reverification_required"),
+        (json!({ "fva": [3] }), "reverification_required"),
+        (json!({ "fva": [3, -1, -1] }), "reverification_required"),
+        (json!({ "fva": [3, -2] }), "reverification_required"),
         (json!({ "fva": null }), "reverification_required"),
         (json!({ "fva": [3, -1], "act": { "sub": "user_support" } }), "impersonation_not_allowed"),
     ] {
