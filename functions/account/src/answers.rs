@@ -151,7 +151,9 @@ impl From<&NoSession> for AccountResponse {
 impl From<&AccountError> for AccountResponse {
     fn from(error: &AccountError) -> AccountResponse {
         match error {
+            AccountError::Denied(Refusal::NotSynced) => problems::NOT_SYNCED,
             AccountError::Denied(refusal) => refusal.problem(),
+            AccountError::OrganizationNotSynced => problems::ORGANIZATION_NOT_SYNCED,
             AccountError::NotAMember => problems::NO_ORGANIZATION,
             AccountError::NotCopied => problems::NOT_COPIED,
             AccountError::Clerk(_) => problems::CLERK_UNAVAILABLE,

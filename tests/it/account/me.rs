@@ -95,6 +95,7 @@ async fn a_caller_who_is_not_copied_yet_is_told_so() {
     let (ada, acme) = newcomer(&world).await;
     let answer = get(&world, &world.session(&ada, Some(&acme)), "/me").await;
     assert_eq!(answer.brief(), (404, "user_not_synced"));
+    assert!(answer.body["detail"].as_str().unwrap().contains("POST /profiles/ensure"), "{}", answer.text);
     assert_eq!(answer.header("content-type"), Some("application/problem+json"));
     assert!(world.directory().await.is_empty() && world.profiles().await.is_empty());
 }

@@ -188,7 +188,24 @@ async fn a_record_of_a_membership_waits_for_the_row_of_its_organization() {
     let path = format!("/me/profile?organization_id={acme}");
     let json_type = [("content-type", "application/json")];
     let create = async || super::with(&world, &token, "POST", &path, &json_type, "{}".to_owned()).await;
-    assert_eq!(create().await.brief(), (404, "user_not_synced"));
+    let answer = create().await;
+    assert_eq!(answer.brief(), (404, "organization_not_synced"), "the user lacks nothing");
+    assert!(answer.text.contains("POST /profiles/ensure"), "{}", answer.text);
+    let of_user = write(&world, &token, "POST", &[], json!({})).await;
+    assert_eq!(of_user.status, 201, "{}", of_user.text);
+    // What the text says helps.
+    assert_eq!(world.ensure(&token).await.status, 201);
+    assert_eq!(create().await.brief(), (409, "profile_exists"), "ensure has created the record, too");
+}
+
+#[tokio::test]
+async fn a_record_of_a_membership_is_created_after_the_event_of_the_organization() {
+    let world = World::with(&OFF).await;
+    let (ada, acme) = newcomer(&world).await;
+    let token = world.session(&ada, Some(&acme));
+    let path = format!("/me/profile?organization_id={acme}");
+    let json_type = [("content-type", "application/json")];
+    let create = async || super::with(&world, &token, "POST", &path, &json_type, "{}".to_owned()).await;
     let fetched = world.clerk("GET", &format!("/organizations/{acme}"), Value::Null).await;
     let created = rollcall_tests::event("organization.created", &fetched, world.now().get());
     assert_eq!(world.post(&created).await.brief(), (200, "applied"));

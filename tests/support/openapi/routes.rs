@@ -71,10 +71,14 @@ fn of_account(is_unsafe: bool, further: &[Problem]) -> Vec<Problem> {
         account::CLERK_UNAVAILABLE,
         account::PARAMETER_UNKNOWN,
     ];
-    of_session(is_unsafe).into_iter().chain(of_admission()).chain(common).chain(further.iter().copied()).collect()
+    let admission = of_admission().into_iter();
+    let admission =
+        admission.map(|problem| if problem.code == account::NOT_SYNCED.code { account::NOT_SYNCED } else { problem });
+    of_session(is_unsafe).into_iter().chain(admission).chain(common).chain(further.iter().copied()).collect()
 }
 
-const OF_A_CHANGE: [Problem; 15] = [
+const OF_A_CHANGE: [Problem; 16] = [
+    account::ORGANIZATION_NOT_SYNCED,
     account::PARAMETER_REPEATED,
     account::ORGANIZATION_INVALID,
     account::NO_ORGANIZATION,
