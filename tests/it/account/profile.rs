@@ -323,3 +323,40 @@ async fn a_change_of_many_fields_is_refused_before_dynamodb_refuses_it() {
     assert_eq!(write(&world, &token, "PUT", &[], many("size ", 50)).await.status, 200);
     assert_eq!(write(&world, &token, "PUT", &[], many("b", 50)).await.status, 200, "a hundred at once");
 }
+
+#[tokio::test]
+async fn what_json_cannot_express_comes_back_as_text_or_as_a_list() {
+    let world = World::with(&[WRITABLE]).await;
+    let (_, acme, token) = caller(&world).await;
+    let number = |text: &str| AttributeValue::N(text.to_owned());
+    let binary = |bytes: &[u8]| AttributeValue::B(aws_sdk_dynamodb::primitives::Blob::new(bytes));
+    for row in world.profiles().await {
+        let key = |name: &str| AttributeValue::S(row[name].as_str().unwrap().to_owned());
+        let values = [
+            (":above", number("9007199254740993")),
+            (":far_above", number("123456789012345678901234567890")),
+            (":most", number("9007199254740992")),
+            (":binary", binary(b"\x00\xff")),
+            (":set", AttributeValue::Ss(vec!["a".to_owned(), "b".to_owned()])),
+        ];
+        let request = world.stack.dynamodb.update_item().table_name(&world.stack.addresses.profiles_table);
+        let request = request.key("pk", key("pk")).key("sk", key("sk")).update_expression(
+            "SET above = :above, far_above = :far_above, most = :most, #binary = :binary, tags = :set",
+        );
+        let request = request.expression_attribute_names("#binary", "binary");
+        let values = values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        request.set_expression_attribute_values(Some(values)).send().await.unwrap();
+    }
+    for path in ["/me/profile".to_owned(), format!("/me/profile?organization_id={acme}")] {
+        let read = get(&world, &token, &path).await.body;
+        for (name, expected) in [
+            ("above", json!("9007199254740993")),
+            ("far_above", json!("123456789012345678901234567890")),
+            ("most", json!(9_007_199_254_740_992_u64)),
+            ("binary", json!("AP8=")),
+            ("tags", json!(["a", "b"])),
+        ] {
+            assert_eq!(read[name], expected, "{path} {name}");
+        }
+    }
+}
