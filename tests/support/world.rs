@@ -246,12 +246,18 @@ impl World {
     /// # Panics
     ///
     /// If the request is none.
-    pub async fn call_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: String) -> Answer {
+    pub async fn call_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<axum::body::Body>,
+    ) -> Answer {
         let mut request = http::Request::builder().method(method).uri(path).header("host", "api.example.com");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(axum::body::Body::from(body)).unwrap();
+        let request = request.body(body.into()).unwrap();
         let answer = read(self.router().oneshot(request).await.unwrap()).await;
         let path = path.split(['?', '#']).next().unwrap_or_default();
         if let Some((_, route)) = rollcall_cli::functions::route(method, path) {

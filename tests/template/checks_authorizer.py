@@ -25,4 +25,7 @@ def check_authorizer_callers(resources):
 
 def check_authorizer_is_found(template):
     """Other stacks read the ARN of the authorizer from an output."""
-    same("output", target(template["Outputs"]["AuthorizerFunctionArn"]["Value"]), f"{AUTHORIZER}.Arn")
+    output = template["Outputs"]["AuthorizerFunctionArn"]
+    same("output", target(output["Value"]), f"{AUTHORIZER}.Arn")
+    # By name, and several stacks of one account and region each have their own.
+    same("export", target(output.get("Export", {}).get("Name")), "${AWS::StackName}-AuthorizerFunctionArn")

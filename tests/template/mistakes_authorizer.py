@@ -23,6 +23,11 @@ def output(value):
     return lambda t: t["Outputs"]["AuthorizerFunctionArn"].update({"Value": value})
 
 
+def export(name):
+    """Sets the name under which other stacks import the ARN."""
+    return lambda t: t["Outputs"]["AuthorizerFunctionArn"].update({"Export": {"Name": name}})
+
+
 HERE = "${AWS::Partition}:execute-api:${AWS::Region}"
 
 BY_CHECK = {
@@ -41,6 +46,8 @@ BY_CHECK = {
     checks_authorizer.check_authorizer_is_found: [
         ("the output is a name", output({"Ref": "AuthorizerFunction"})),
         ("the output is another's", output({"Fn::GetAtt": [ENSURE, "Arn"]})),
+        ("no stack can import the ARN", lambda t: t["Outputs"]["AuthorizerFunctionArn"].pop("Export", None)),
+        ("a second stack cannot be deployed", export("rollcall-AuthorizerFunctionArn")),
     ],
     checks.check_permissions: [
         ("the authorizer reads Profiles", put(*STATEMENTS, sid("Caller"), "Resource", {"Fn::GetAtt": ["ProfilesTable", "Arn"]})),

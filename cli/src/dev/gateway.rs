@@ -2,6 +2,7 @@
 //! format 2.0), and the function's response to an HTTP response.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::time::Duration;
 
 use axum::body::to_bytes;
@@ -11,6 +12,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use http_body_util::LengthLimitError;
 use rollcall::core::millis::Millis;
 use serde_json::{Map, Value, json};
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -49,8 +51,13 @@ pub fn router(functions: Functions) -> axum::Router {
 
 async fn handle(State(functions): State<Functions>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let Ok(body) = to_bytes(body, MAX_BODY).await else {
-        return refuse(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
+    let body = match to_bytes(body, MAX_BODY).await {
+        Ok(body) => body,
+        Err(error) if error.source().is_some_and(|source| source.is::<LengthLimitError>()) => {
+            return refuse(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
+        }
+        // The client has ended too early, or its chunks are malformed.
+        Err(_) => return refuse(StatusCode::BAD_REQUEST, "Bad Request"),
     };
     let event = event(&parts, &body, (functions.clock)());
     let answer = match functions::route(parts.method.as_str(), parts.uri.path()) {
@@ -65,10 +72,14 @@ pub fn event(parts: &Parts, body: &[u8], now: Millis) -> Value {
     let (method, path) = (parts.method.as_str(), parts.uri.path());
     let route = functions::route(method, path).map_or("$default", |(_, key)| key);
     let parameters: BTreeMap<_, _> = functions::path_parameters(route, path).collect();
-    let base64 = !is_text(&parts.headers);
+    // An event is JSON and holds text alone. AWS does not document what becomes of bytes that claim to be text and are none:
+    // in base64 they reach the function as they are, so that it can refuse them.
+    let (text, base64) = match std::str::from_utf8(body) {
+        Ok(text) if is_text(&parts.headers) => (text.to_owned(), false),
+        _ => (STANDARD.encode(body), true),
+    };
     let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-    let text = if base64 { STANDARD.encode(body) } else { String::from_utf8_lossy(body).into_owned() };
-    // JSON holds text alone: what is none becomes U+FFFD.
+    // What is no text becomes U+FFFD.
     let cookies = parts.headers.get_all(header::COOKIE).iter().map(|cookie| String::from_utf8_lossy(cookie.as_bytes()));
     let cookies: Vec<String> = cookies.flat_map(|all| all.split("; ").map(str::to_owned).collect::<Vec<_>>()).collect();
     let mut event = json!({

@@ -12,7 +12,7 @@ export type {
   SyncStorage,
 } from "./client.js";
 export type * from "./contract.js";
-export { createRollcall } from "./rollcall.js";
+export { DELETION_TIMEOUT_MS, createRollcall } from "./rollcall.js";
 export type * from "./rollcall.js";
 export type { CodeOf, Failure, FailureOf, NotModified, ProblemOf, Success } from "./send.js";
 export type * as openapi from "./openapi.js";

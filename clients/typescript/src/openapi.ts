@@ -428,7 +428,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Entity tags that the client has: 304 if one of them is current */
+                /**
+                 * @description Entity tags that the client has: 304 if one of them is current
+                 * @example "kX0d5yPz9XqjZ1rV"
+                 */
                 "if-none-match"?: string;
             };
             path?: never;
@@ -717,11 +720,20 @@ export interface operations {
     getMeAuthorization: {
         parameters: {
             query?: {
-                /** @description A role, such as `admin`, or in an organization `org:admin` */
+                /**
+                 * @description With `organization_id`, a role in that organization, such as `org:admin` or in short `admin`. Without it, a role in the application, also if `permission` is sent, too
+                 * @example admin
+                 */
                 role?: string;
-                /** @description A permission in the organization, such as `org:teams:read` */
+                /**
+                 * @description A permission in the organization, such as `org:teams:read`
+                 * @example org:teams:read
+                 */
                 permission?: string;
-                /** @description The organization; for a permission by default the active one */
+                /**
+                 * @description The organization. Without it, the permission is that in the session's active organization
+                 * @example org_2nUcuGVlS1HMqAgkWtYhrvyo3vG
+                 */
                 organization_id?: string;
             };
             header?: never;
@@ -853,11 +865,17 @@ export interface operations {
     getMeProfile: {
         parameters: {
             query?: {
-                /** @description The record of the caller's membership of this organization instead of the user's record */
+                /**
+                 * @description The record of the caller's membership of this organization instead of the user's record
+                 * @example org_2nUcuGVlS1HMqAgkWtYhrvyo3vG
+                 */
                 organization_id?: string;
             };
             header?: {
-                /** @description Entity tags that the client has: 304 if one of them is current */
+                /**
+                 * @description Entity tags that the client has: 304 if one of them is current
+                 * @example "kX0d5yPz9XqjZ1rV"
+                 */
                 "if-none-match"?: string;
             };
             path?: never;
@@ -999,13 +1017,22 @@ export interface operations {
     putMeProfile: {
         parameters: {
             query?: {
-                /** @description The record of the caller's membership of this organization instead of the user's record */
+                /**
+                 * @description The record of the caller's membership of this organization instead of the user's record
+                 * @example org_2nUcuGVlS1HMqAgkWtYhrvyo3vG
+                 */
                 organization_id?: string;
             };
             header?: {
-                /** @description The entity tag of the record that the client has read, or `*` */
+                /**
+                 * @description The entity tag of the record that the client has read, or `*`: a record
+                 * @example *
+                 */
                 "if-match"?: string;
-                /** @description `*`: create the record, and change none */
+                /**
+                 * @description `*`: create the record as POST does, and change none
+                 * @example *
+                 */
                 "if-none-match"?: string;
             };
             path?: never;
@@ -1103,7 +1130,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `user_not_found`: Account not found. `user_not_synced`: Account not set up yet. `route_not_found`: No such route. `organization_not_found`: No such organization. `profile_not_found`: No record */
+            /** @description `user_not_found`: Account not found. `user_not_synced`: Account not set up yet. `route_not_found`: No such route. `organization_not_synced`: Organization not stored yet. `organization_not_found`: No such organization. `profile_not_found`: No record */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1111,7 +1138,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "user_not_found" | "user_not_synced" | "route_not_found" | "organization_not_found" | "profile_not_found";
+                        code?: "user_not_found" | "user_not_synced" | "route_not_found" | "organization_not_synced" | "organization_not_found" | "profile_not_found";
                         /** @constant */
                         status?: 404;
                     };
@@ -1145,7 +1172,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `precondition_failed`: Record changed */
+            /** @description `precondition_failed`: Precondition failed */
             412: {
                 headers: {
                     /** @description The entity tag of the record as it is now */
@@ -1256,7 +1283,10 @@ export interface operations {
     postMeProfile: {
         parameters: {
             query?: {
-                /** @description The record of the caller's membership of this organization instead of the user's record */
+                /**
+                 * @description The record of the caller's membership of this organization instead of the user's record
+                 * @example org_2nUcuGVlS1HMqAgkWtYhrvyo3vG
+                 */
                 organization_id?: string;
             };
             header?: never;
@@ -1337,7 +1367,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `user_not_found`: Account not found. `user_not_synced`: Account not set up yet. `route_not_found`: No such route. `organization_not_found`: No such organization. `profile_not_found`: No record */
+            /** @description `user_not_found`: Account not found. `user_not_synced`: Account not set up yet. `route_not_found`: No such route. `organization_not_synced`: Organization not stored yet. `organization_not_found`: No such organization. `profile_not_found`: No record */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1345,7 +1375,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "user_not_found" | "user_not_synced" | "route_not_found" | "organization_not_found" | "profile_not_found";
+                        code?: "user_not_found" | "user_not_synced" | "route_not_found" | "organization_not_synced" | "organization_not_found" | "profile_not_found";
                         /** @constant */
                         status?: 404;
                     };
@@ -1379,7 +1409,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `precondition_failed`: Record changed */
+            /** @description `precondition_failed`: Precondition failed */
             412: {
                 headers: {
                     /** @description The entity tag of the record as it is now */
@@ -1474,11 +1504,17 @@ export interface operations {
     patchMeProfile: {
         parameters: {
             query?: {
-                /** @description The record of the caller's membership of this organization instead of the user's record */
+                /**
+                 * @description The record of the caller's membership of this organization instead of the user's record
+                 * @example org_2nUcuGVlS1HMqAgkWtYhrvyo3vG
+                 */
                 organization_id?: string;
             };
             header?: {
-                /** @description The entity tag of the record that the client has read, or `*` */
+                /**
+                 * @description The entity tag of the record that the client has read, or `*`: a record
+                 * @example *
+                 */
                 "if-match"?: string;
             };
             path?: never;
@@ -1558,7 +1594,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `user_not_found`: Account not found. `user_not_synced`: Account not set up yet. `route_not_found`: No such route. `organization_not_found`: No such organization. `profile_not_found`: No record */
+            /** @description `user_not_found`: Account not found. `user_not_synced`: Account not set up yet. `route_not_found`: No such route. `organization_not_synced`: Organization not stored yet. `organization_not_found`: No such organization. `profile_not_found`: No record */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1566,7 +1602,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "user_not_found" | "user_not_synced" | "route_not_found" | "organization_not_found" | "profile_not_found";
+                        code?: "user_not_found" | "user_not_synced" | "route_not_found" | "organization_not_synced" | "organization_not_found" | "profile_not_found";
                         /** @constant */
                         status?: 404;
                     };
@@ -1600,7 +1636,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `precondition_failed`: Record changed */
+            /** @description `precondition_failed`: Precondition failed */
             412: {
                 headers: {
                     /** @description The entity tag of the record as it is now */
@@ -1711,16 +1747,28 @@ export interface operations {
     getOrganizationsIdMembers: {
         parameters: {
             query?: {
-                /** @description Only members with this role, such as `org:admin` */
+                /**
+                 * @description Only members with this role, such as `org:admin` or in short `admin`
+                 * @example org:admin
+                 */
                 role?: string;
-                /** @description Members of a page */
+                /**
+                 * @description Members of a page
+                 * @example 20
+                 */
                 limit?: number;
-                /** @description `next_cursor` of the page before */
+                /**
+                 * @description `next_cursor` of the page before
+                 * @example AQlBc3scEVeszRMVEFi7D2sj4syp
+                 */
                 cursor?: string;
             };
             header?: never;
             path: {
-                /** @description The id of the organization */
+                /**
+                 * @description The id of the organization
+                 * @example org_2nUcuGVlS1HMqAgkWtYhrvyo3vG
+                 */
                 id: string;
             };
             cookie?: never;
@@ -1753,7 +1801,7 @@ export interface operations {
                     "application/json": components["schemas"]["MemberPage"];
                 };
             };
-            /** @description `parameter_unknown`: Unknown parameter. `organization_id_invalid`: Invalid organization id. `limit_invalid`: Invalid limit. `cursor_invalid`: Invalid cursor. `parameter_repeated`: Parameter given twice */
+            /** @description `parameter_unknown`: Unknown parameter. `organization_id_invalid`: Invalid organization id. `question_invalid`: Invalid role or permission. `limit_invalid`: Invalid limit. `cursor_invalid`: Invalid cursor. `parameter_repeated`: Parameter given twice */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1761,7 +1809,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "parameter_unknown" | "organization_id_invalid" | "limit_invalid" | "cursor_invalid" | "parameter_repeated";
+                        code?: "parameter_unknown" | "organization_id_invalid" | "question_invalid" | "limit_invalid" | "cursor_invalid" | "parameter_repeated";
                         /** @constant */
                         status?: 400;
                     };
@@ -2023,7 +2071,10 @@ export interface operations {
     getSync: {
         parameters: {
             query?: {
-                /** @description Where to go afterwards: a URL with an origin in ALLOWED_ORIGINS */
+                /**
+                 * @description Where to go afterwards: a URL with an origin in ALLOWED_ORIGINS
+                 * @example http://localhost:5173/courses
+                 */
                 redirect_url?: string;
             };
             header?: never;
@@ -2181,7 +2232,13 @@ export interface operations {
     getUsers: {
         parameters: {
             query: {
-                /** @description Clerk's ids or internal ids, repeated or separated by commas */
+                /**
+                 * @description Clerk's ids or internal ids, repeated or separated by commas
+                 * @example [
+                 *       "user_2nUcuErN3glWyZnAP6qLqp85VBT",
+                 *       "1c1157ac-33d3-5114-bbd8-09b23e2ca922"
+                 *     ]
+                 */
                 id: string[];
             };
             header?: never;
@@ -2322,7 +2379,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Clerk's id (`user_…`) or the internal id (a UUID) */
+                /**
+                 * @description Clerk's id (`user_…`) or the internal id (a UUID)
+                 * @example 1c1157ac-33d3-5114-bbd8-09b23e2ca922
+                 */
                 id: string;
             };
             cookie?: never;
@@ -2457,9 +2517,15 @@ export interface operations {
         parameters: {
             query?: never;
             header: {
-                /** @description The id of the message */
+                /**
+                 * @description The id of the message
+                 * @example msg_2nUcuHxWnKZ1mVn3pQJbDyv0aXc
+                 */
                 "svix-id": string;
-                /** @description Unix seconds */
+                /**
+                 * @description Unix seconds
+                 * @example 1767225660
+                 */
                 "svix-timestamp": string;
             };
             path?: never;

@@ -27,7 +27,10 @@ export type MergePatch<Own> = {
 };
 
 export interface RollcallOptions extends Asker {
-  /** The time limit of each call in ms, unless the call has its own. By default `DEFAULT_TIMEOUT_MS`. */
+  /**
+   * The time limit of each call in ms, unless the call has its own. By default `DEFAULT_TIMEOUT_MS`, and for `deleteMe`
+   * `DELETION_TIMEOUT_MS`.
+   */
   timeoutMs?: number | undefined;
 }
 
@@ -54,17 +57,22 @@ export interface WriteOptions extends CallOptions {
   ifMatch?: string | undefined;
 }
 
+/** Creates the record as `create` does, and changes none: if the record exists, the answer is 412 `precondition_failed`. */
+export interface CreateOnly extends CallOptions {
+  ifNoneMatch: "*";
+}
+
 export interface Question extends CallOptions {
-  /** Such as `admin`, or in an organization `org:admin`. */
+  /** With `organizationId` a role in it, such as `org:admin` or `admin`; otherwise a role in the application. */
   role?: string | undefined;
   /** Such as `org:teams:read`. */
   permission?: string | undefined;
-  /** By default, a permission is asked for in the session's active organization. */
+  /** By default, a permission is asked for in the session's active organization, and a role in the application. */
   organizationId?: string | undefined;
 }
 
 export interface MembersOptions extends CallOptions {
-  /** Only members with this role, such as `org:admin`. */
+  /** Only members with this role, such as `org:admin` or `admin`. */
   role?: string | undefined;
   /** Members of a page, 1 to 48; by default 20. */
   limit?: number | undefined;
@@ -79,6 +87,7 @@ export interface RecordCalls<Own extends object, Stored extends object> {
   /** Creates the record. If it exists, the answer is 409 `profile_exists`. */
   create(fields?: Partial<Own>, options?: CallOptions): Promise<Success<Stored, 201> | FailureOf<"postMeProfile">>;
   /** Replaces all writable fields: sets the given fields, and removes the other writable fields. */
+  replace(fields: Partial<Stored>, options: CreateOnly): Promise<Success<Stored, 201> | FailureOf<"putMeProfile">>;
   replace(fields: Partial<Stored>, options?: WriteOptions): Promise<Success<Stored> | FailureOf<"putMeProfile">>;
   /** Changes the given fields and leaves all others as they are. */
   patch(fields: MergePatch<Own>, options?: WriteOptions): Promise<Success<Stored> | FailureOf<"patchMeProfile">>;
@@ -127,13 +136,16 @@ export interface Rollcall<Own extends object = Fields, MembershipOwn extends obj
   ): Promise<Success<{ users: (VisibleUser | null)[] }> | FailureOf<"getUsers">>;
   /**
    * Deletes the caller's account permanently. Always requests a new token, because an older token does not contain the
-   * latest verification of the first factor. Pass the call to Clerk's `useReverification`.
+   * latest verification of the first factor. Pass the call to Clerk's `useReverification`. By default it takes up to
+   * `DELETION_TIMEOUT_MS`, because Clerk deletes the user before the answer.
    */
   deleteMe(
     options?: CallOptions,
   ): Promise<Success<{ outcome: string }, 202> | FailureOf<"deleteMe"> | ReverificationRequired>;
 }
 
+/** By default, `deleteMe` takes no longer, in ms. The function itself answers within nine seconds. */
+export const DELETION_TIMEOUT_MS = 10_000;
 /** The maximum number of ids in one request. */
 const MAX_IDS = 100;
 
@@ -208,7 +220,8 @@ export function createRollcall<Own extends object = Fields, MembershipOwn extend
       }),
 
     deleteMe: async (call = {}) => {
-      const answer = await within(call, (progress) =>
+      const timeoutMs = call.timeoutMs ?? options.timeoutMs ?? DELETION_TIMEOUT_MS;
+      const answer = await within({ ...call, timeoutMs }, (progress) =>
         send(options, progress, "delete", "/me", { fresh: true, isValue: (body) => hasTexts(body, "outcome") }),
       );
       return answer.ok ? answer : asked(answer);
@@ -240,23 +253,21 @@ function record<Own extends object, Stored extends object>(
         const body = { type: "application/json", value: fields } as const;
         return send(options, progress, "post", "/me/profile", { query, body, isValue });
       }),
-    replace: (fields: Fields, call: WriteOptions = {}) =>
+    replace: (fields: Fields, call: WriteOptions & Partial<CreateOnly> = {}) =>
       within(call, (progress) => {
         const body = { type: "application/json", value: fields } as const;
-        return send(options, progress, "put", "/me/profile", { query, headers: matching(call), body, isValue });
+        const headers = { "if-match": call.ifMatch, "if-none-match": call.ifNoneMatch };
+        return send(options, progress, "put", "/me/profile", { query, headers, body, isValue });
       }),
     patch: (fields: Fields, call: WriteOptions = {}) =>
       within(call, (progress) => {
         const body = { type: "application/merge-patch+json", value: fields } as const;
-        return send(options, progress, "patch", "/me/profile", { query, headers: matching(call), body, isValue });
+        const headers = { "if-match": call.ifMatch };
+        return send(options, progress, "patch", "/me/profile", { query, headers, body, isValue });
       }),
   };
   // docs/openapi.json names no fields of a record; the type parameters do, and the client does not check them.
   return calls as unknown as RecordCalls<Own, Stored>;
-}
-
-function matching({ ifMatch }: WriteOptions) {
-  return { "if-match": ifMatch, "if-none-match": undefined };
 }
 
 function membersOf(page: Members["page"]): Members {

@@ -149,11 +149,13 @@ test("a change says of which record it is a change, and in what form", async (t)
   await profile.replace({ ...RECORD, bio: "x" }, { ifMatch: "*" });
   await membershipProfile("org 1").patch({ seat: "free" });
   await membershipProfile("org_1").create();
+  await profile.replace({ bio: "x" }, { ifNoneMatch: "*" });
   const sent = api.arrivals.map(({ method, path, headers, body }) => [
     `${method} ${path}`,
     headers["content-type"],
     headers["if-match"],
     body,
+    ...(headers["if-none-match"] === undefined ? [] : [headers["if-none-match"]]),
   ]);
   assert.deepEqual(sent, [
     [
@@ -165,7 +167,49 @@ test("a change says of which record it is a change, and in what form", async (t)
     ["PUT /me/profile", "application/json", "*", JSON.stringify({ ...RECORD, bio: "x" })],
     ["PATCH /me/profile?organization_id=org+1", "application/merge-patch+json", undefined, '{"seat":"free"}'],
     ["POST /me/profile?organization_id=org_1", "application/json", undefined, "{}"],
+    ["PUT /me/profile", "application/json", undefined, '{"bio":"x"}', "*"],
   ]);
+});
+
+test("a record that is only created has the status 201, and an existing one is a failed precondition", async (t) => {
+  const api = await serve(t, json(201, RECORD, { etag: ETAG }));
+  const created = await client(api.url).profile.replace({ bio: "x" }, { ifNoneMatch: "*" });
+  assert.deepEqual(created, { ok: true, status: 201, value: RECORD, etag: ETAG });
+  // @ts-expect-error: it changes no record
+  assert.equal(created.ok && created.status === 200, false);
+  const existing = await serve(t, problemOf(412, "precondition_failed", { etag: ETAG }));
+  const refused = await client(existing.url).membershipProfile("org_1").replace({}, { ifNoneMatch: "*" });
+  assert.equal(!refused.ok && refused.problem?.code, "precondition_failed");
+  // @ts-expect-error: a merge patch changes a record
+  await client(existing.url).profile.patch({}, { ifNoneMatch: "*" });
+});
+
+test("a deletion has the time that Clerk may take, unless it is given another one", async (t) => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  t.after(() => mock.timers.reset());
+  const arrived = mock.fn();
+  const fetch = (async (_: unknown, init: RequestInit) => {
+    arrived();
+    return new Promise<Response>((_, reject) => init.signal?.addEventListener("abort", () => reject(new Error("aborted"))));
+  }) as typeof globalThis.fetch;
+  const rollcall = (options: Partial<RollcallOptions>) =>
+    createRollcall({ api: "http://127.0.0.1:9", getToken: async () => TOKEN, fetch, ...options });
+  for (const [call, ms] of [
+    [() => rollcall({}).deleteMe(), 10_000],
+    [() => rollcall({ timeoutMs: 3000 }).deleteMe(), 3000],
+    [() => rollcall({ timeoutMs: 3000 }).deleteMe({ timeoutMs: 20_000 }), 20_000],
+    [() => rollcall({}).me(), 2000],
+  ] as const) {
+    const before = arrived.mock.callCount();
+    const answer = call();
+    while (arrived.mock.callCount() === before) await new Promise((resolve) => setImmediate(resolve));
+    mock.timers.tick(ms - 1);
+    const early = await Promise.race([answer, new Promise((resolve) => setImmediate(() => resolve("waiting")))]);
+    assert.equal(early, "waiting");
+    mock.timers.tick(1);
+    const cause = `the request took longer than ${ms} ms`;
+    assert.deepEqual(await answer, { ok: false, reason: "timeout", cause });
+  }
 });
 
 test("a change that came too late gets the tag of the stored record", async (t) => {

@@ -17,8 +17,10 @@ use serde_json::{Map, Value, json};
 
 use crate::problems::{self, HELPED_BY_SUPPORT};
 
-/// Seconds.
-const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("2");
+/// The waiting time in `Retry-After`, in seconds.
+const SOON: HeaderValue = HeaderValue::from_static("2");
+/// The same if the request may have used up the caller's question to Clerk: an earlier repeat would be refused.
+const NEXT_QUESTION: HeaderValue = HeaderValue::from_static("10");
 const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 
 /// A response to which the id of the request is not added yet.
@@ -72,7 +74,9 @@ impl AccountResponse {
 
     /// The HTTP response. A private cache may store a representation with a tag, but must revalidate it before each
     /// use.
-    pub fn response(self, request_id: &str, support: Option<&str>) -> Response<Body> {
+    ///
+    /// `asks_clerk` says whether the request may send a question to Clerk.
+    pub fn response(self, request_id: &str, support: Option<&str>, asks_clerk: bool) -> Response<Body> {
         let (mut response, etag) = match self {
             AccountResponse::Shown { status, body, etag } => (json_response(status, body), etag),
             AccountResponse::NotModified(etag) => {
@@ -82,7 +86,7 @@ impl AccountResponse {
             }
             AccountResponse::Problem(problem) => {
                 let ProblemResponse { problem, members, etag } = *problem;
-                (problem_response(&problem, members, request_id, support), etag)
+                (problem_response(&problem, members, request_id, support, asks_clerk), etag)
             }
         };
         let has_tag = etag.is_some() && response.status().as_u16() < 400;
@@ -109,6 +113,7 @@ fn problem_response(
     members: Map<String, Value>,
     request_id: &str,
     support: Option<&str>,
+    asks_clerk: bool,
 ) -> Response<Body> {
     let is_helped = |code: &str| {
         let refused = [Refusal::Banned.code(), Refusal::Deprovisioned.code(), Refusal::NotSynced.code()];
@@ -118,8 +123,7 @@ fn problem_response(
         reply::problem_with_members(problem, request_id, support.filter(|_| is_helped(problem.code)), members);
     let header: Option<(HeaderName, HeaderValue)> = match problem.status {
         401 => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
-        503 if problem.code == Refusal::NotAsked.code() => Some((RETRY_AFTER, HeaderValue::from_static("10"))),
-        503 => Some((RETRY_AFTER, RETRY_SECONDS)),
+        503 => Some((RETRY_AFTER, if asks_clerk { NEXT_QUESTION } else { SOON })),
         415 => {
             let is_patch = problem.code == problems::MERGE_PATCH_EXPECTED.code;
             let (name, right) =
@@ -147,7 +151,9 @@ impl From<&NoSession> for AccountResponse {
 impl From<&AccountError> for AccountResponse {
     fn from(error: &AccountError) -> AccountResponse {
         match error {
+            AccountError::Denied(Refusal::NotSynced) => problems::NOT_SYNCED,
             AccountError::Denied(refusal) => refusal.problem(),
+            AccountError::OrganizationNotSynced => problems::ORGANIZATION_NOT_SYNCED,
             AccountError::NotAMember => problems::NO_ORGANIZATION,
             AccountError::NotCopied => problems::NOT_COPIED,
             AccountError::Clerk(_) => problems::CLERK_UNAVAILABLE,

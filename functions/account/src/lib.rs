@@ -121,7 +121,8 @@ impl Account {
         let request_id = http::request_id(&request);
         let answer = async { self.answer(&request, now).await.unwrap_or_else(|problem| problem) };
         let answer = http::in_time(&request_id, DEADLINE, answer, problems::UNAVAILABLE.into()).await;
-        answer.response(&request_id, self.support.as_deref())
+        let asks_clerk = !self.routes.ensurer.mirror || http::route_key(&request) == DELETE_ME;
+        answer.response(&request_id, self.support.as_deref(), asks_clerk)
     }
 
     async fn answer(&self, request: &Request, now: Millis) -> Result<AccountResponse, AccountResponse> {

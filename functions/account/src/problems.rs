@@ -34,7 +34,8 @@ problems! {
     QUESTION_MISSING = 400 "question_missing", "No role and no permission",
         "Send `role`, `permission` or both.";
     QUESTION_INVALID = 400 "question_invalid", "Invalid role or permission",
-        "A role or a permission has at most 128 visible ASCII characters, such as admin or org:teams:read.";
+        "A role or a permission has 1 to 128 visible ASCII characters, such as admin or org:teams:read. Leave the parameter \
+         out if you do not ask for it.";
     LIMIT_INVALID = 400 "limit_invalid", "Invalid limit", "`limit` must be a whole number from 1 to 48.";
     CURSOR_INVALID = 400 "cursor_invalid", "Invalid cursor",
         "The cursor does not belong to this list. Send `next_cursor` of the page before, with the same organization and the \
@@ -46,15 +47,24 @@ problems! {
     PRECONDITION_MALFORMED = 400 "precondition_malformed", "Malformed If-Match or If-None-Match",
         "Send `*` or a list of entity tags in quotes, as the ETag header of a response has them.";
     JSON_EXPECTED = 415 "media_type_not_supported", "Unsupported media type",
-        "Send the record as JSON, with the header Content-Type: application/json.";
+        "Send the record as JSON in UTF-8, with the header Content-Type: application/json.";
     MERGE_PATCH_EXPECTED = 415 "merge_patch_expected", "Unsupported media type",
-        "Send a merge patch (RFC 7396), with the header Content-Type: application/merge-patch+json.";
+        "Send a merge patch (RFC 7396) in UTF-8, with the header Content-Type: application/merge-patch+json.";
     BODY_TOO_LARGE = 413 "body_too_large", "Body too large", "A body has at most 64 KB.";
     BODY_INVALID = 400 "body_invalid", "Invalid body", "The body must be a JSON object in UTF-8, nested at most 127 levels deep. In one object every field name may occur only once.";
     /// The organization does not exist, or the caller is not a member. The response is the same, so that it does not
     /// reveal which organizations exist.
     NO_ORGANIZATION = 404 "organization_not_found", "No such organization",
         "There is no organization with this id of which you are a member.";
+    /// The code of [`Refusal::NotSynced`](rollcall::core::ensure::admission::Refusal::NotSynced), with the text for
+    /// programs that call these routes.
+    NOT_SYNCED = 404 "user_not_synced", "Account not set up yet",
+        "The account is not stored yet. Call POST /profiles/ensure once after the sign-in, then repeat the request. If that \
+         does not help within a minute, contact support with this request id.";
+    /// The record of a membership needs the row of its organization, which the webhook or ensure-profile stores.
+    ORGANIZATION_NOT_SYNCED = 404 "organization_not_synced", "Organization not stored yet",
+        "The organization is not stored yet. Call POST /profiles/ensure with a session in which the organization is active, \
+         then repeat the request.";
     NOT_COPIED = 404 "members_not_copied", "Members are not copied",
         "This deployment copies no users (MIRROR=off). Ask Clerk for the members of an organization.";
     NO_USER = 404 "no_such_user", "No such user", "There is no user with this id whom you may see.";
@@ -62,8 +72,10 @@ problems! {
     PROFILE_EXISTS = 409 "profile_exists", "Record exists", "There is a record already. Change the record with PUT or PATCH.";
     PROFILE_CONFLICT = 409 "profile_conflict", "Record changed",
         "Other requests changed the record at the same time. Read the record and try again.";
-    PRECONDITION_FAILED = 412 "precondition_failed", "Record changed",
-        "The record is not the one that you have read. Read the record, apply your change, and send it with the new ETag.";
+    /// A changed record under `If-Match`, an existing one under `If-None-Match`, or none under `If-Match`.
+    PRECONDITION_FAILED = 412 "precondition_failed", "Precondition failed",
+        "The condition in If-Match or If-None-Match is not true of the stored record, so nothing was changed. Read the record, \
+         and decide again.";
     PRECONDITION_REQUIRED = 428 "precondition_required", "If-Match required",
         "Send the ETag of the record that you have read in the header If-Match.";
     NOT_WRITABLE = 422 "field_not_writable", "Field not writable",
@@ -84,10 +96,11 @@ problems! {
     IMPERSONATED = 403 "impersonation_not_allowed", "Not allowed under impersonation",
         "Only the user may delete the account, not somebody who acts in the name of the user.";
     REVERIFICATION = 403 "reverification_required", "Confirm that it is you",
-        "The sign-in is older than ten minutes. Verify the first factor again, then repeat the request with a new token.";
+        "The session token does not show that the first factor was verified in the last ten minutes. Verify the first factor \
+         again, then repeat the request with a new token.";
     CLERK_UNAVAILABLE = 503 "clerk_unavailable", "Clerk temporarily unavailable",
-        "Clerk did not answer in time. Try again in a few seconds. If the request was to delete the account, Clerk may have \
-         deleted the account already.";
+        "Clerk does not answer, refuses requests, or cannot be asked at the moment. Try again in ten seconds. If the request was \
+         to delete the account, Clerk may have deleted the account already.";
 }
 
 /// Problems that only an operator or support can resolve, by their codes.

@@ -44,6 +44,15 @@ fn single(request: &Request, name: &str) -> Result<Option<String>, Problem> {
     }
 }
 
+/// The name of a role or a permission, if it is given. An empty one is no absent one: otherwise a page whose variable
+/// is empty would ask for less than it means.
+fn named(request: &Request, parameter: &str) -> Result<Option<String>, Problem> {
+    let value = single(request, parameter)?;
+    let is_name =
+        |text: &String| (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if value.as_ref().is_none_or(is_name) { Ok(value) } else { Err(QUESTION_INVALID) }
+}
+
 /// `organization_id`, if it is given.
 ///
 /// # Errors
@@ -60,14 +69,9 @@ pub fn organization(request: &Request) -> Result<Option<OrganizationId>, Problem
 ///
 /// The problem with the request.
 pub fn question(request: &Request) -> Result<Question, Problem> {
-    let named = |name| -> Result<Option<String>, Problem> {
-        let value = single(request, name)?.filter(|value| !value.is_empty());
-        let is_name = |text: &String| text.len() <= MAX_NAME && text.bytes().all(|byte| byte.is_ascii_graphic());
-        if value.as_ref().is_none_or(is_name) { Ok(value) } else { Err(QUESTION_INVALID) }
-    };
     let question = Question {
-        role: named("role")?,
-        permission: named("permission")?,
+        role: named(request, "role")?,
+        permission: named(request, "permission")?,
         organization: organization(request)?.map(|id| id.to_string()),
     };
     if question.role.is_none() && question.permission.is_none() { Err(QUESTION_MISSING) } else { Ok(question) }
@@ -82,7 +86,7 @@ pub fn members(request: &Request) -> Result<Query, Problem> {
     let parameters = request.path_parameters();
     let id = parameters.first("id").unwrap_or_default();
     let organization: OrganizationId = id.parse().map_err(|_| ORGANIZATION_INVALID)?;
-    let role = single(request, "role")?;
+    let role = named(request, "role")?;
     let limit = match single(request, "limit")? {
         None => DEFAULT_LIMIT,
         Some(text) => {
@@ -147,6 +151,13 @@ pub enum Expected {
     MergePatch,
 }
 
+/// Whether a parameter of a media type is no `charset`, or is that of JSON.
+fn is_utf_8_or_no_charset(parameter: &str) -> bool {
+    let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+    let value = value.trim().trim_matches('"');
+    !name.trim().eq_ignore_ascii_case("charset") || ["utf-8", "utf8"].iter().any(|it| value.eq_ignore_ascii_case(it))
+}
+
 /// The object in the body.
 ///
 /// # Errors
@@ -159,12 +170,13 @@ pub fn body(request: &Request, expected: Expected) -> Result<Map<String, Value>,
     }
     let mut types = request.headers().get_all(CONTENT_TYPE).iter();
     let media_type = types.next().filter(|_| types.next().is_none()).and_then(|value| value.to_str().ok());
-    let media_type = media_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    let mut parts = media_type.unwrap_or_default().split(';').map(str::trim);
+    let media_type = parts.next().unwrap_or_default();
     let (right, problem) = match expected {
         Expected::Json | Expected::JsonOrNothing => ("application/json", JSON_EXPECTED),
         Expected::MergePatch => ("application/merge-patch+json", MERGE_PATCH_EXPECTED),
     };
-    if !media_type.eq_ignore_ascii_case(right) {
+    if !media_type.eq_ignore_ascii_case(right) || !parts.all(is_utf_8_or_no_charset) {
         return Err(problem);
     }
     if bytes.len() > MAX_BODY {

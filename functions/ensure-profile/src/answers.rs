@@ -13,8 +13,10 @@ use rollcall::core::problem::Problem;
 use rollcall::core::session::problems;
 use url::Url;
 
-/// Seconds.
-const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("2");
+/// The waiting time in `Retry-After`, in seconds.
+const SOON: HeaderValue = HeaderValue::from_static("2");
+/// The same if the request may have used up the caller's question to Clerk: an earlier repeat would be refused.
+const NEXT_QUESTION: HeaderValue = HeaderValue::from_static("10");
 
 #[derive(Debug)]
 pub enum EnsureResponse {
@@ -38,6 +40,8 @@ pub struct ResponseContext<'a> {
     pub request_id: &'a str,
     /// The contact for errors that only an operator can resolve.
     pub support: Option<&'a str>,
+    /// Whether only Clerk knows the caller (`MIRROR=off`).
+    pub needs_clerk: bool,
     /// Whether a person sees the response as a page in a browser.
     pub sees_pages: bool,
 }
@@ -70,7 +74,7 @@ fn problem_response(problem: &Problem, asker: &ResponseContext<'_>) -> Response<
     };
     let header: Option<(HeaderName, HeaderValue)> = match problem.status {
         401 => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
-        503 => Some((RETRY_AFTER, RETRY_SECONDS)),
+        503 => Some((RETRY_AFTER, if asker.needs_clerk { NEXT_QUESTION } else { SOON })),
         _ => None,
     };
     response.headers_mut().extend(header);

@@ -100,7 +100,12 @@ impl EnsureProfile {
         let answer = http::in_time(&request_id, DEADLINE, answer, EnsureResponse::Problem(UNAVAILABLE)).await;
         let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
         let sees_pages = request.method() == "GET" && accept.contains("text/html");
-        answer.response(&ResponseContext { request_id: &request_id, support: self.support.as_deref(), sees_pages })
+        answer.response(&ResponseContext {
+            request_id: &request_id,
+            support: self.support.as_deref(),
+            needs_clerk: !self.ensurer.mirror,
+            sees_pages,
+        })
     }
 
     async fn answer(&self, request: &Request, now: Millis) -> EnsureResponse {

@@ -43,8 +43,9 @@ pub const ROLE_POINTER: Variable = variable(
 pub const ORGANIZATION_ROLES_POINTER: Variable = variable(
     "ORGANIZATION_ROLES_POINTER",
     "where `public_metadata` has the roles of a user by organization: a JSON pointer to an object with one \
-     entry for each organization, such as `{\"org_1\":\"admin\"}`; the value is a role or a list of roles. If it is not set, \
-     the role of the user's membership in Clerk is used",
+     entry for each organization, such as `{\"org_1\":\"admin\"}`; the value is a role or a list of roles. Then a role needs \
+     no membership: removing a member in Clerk does not remove the role from the metadata; a permission still needs the \
+     membership. If it is not set, the role of the user's membership in Clerk is used",
     "a JSON pointer such as /organization_roles",
 );
 

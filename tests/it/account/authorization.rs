@@ -53,6 +53,47 @@ async fn d6_roles_are_those_of_the_copy_and_no_claim_may_say_less() {
 }
 
 #[tokio::test]
+async fn d6_who_administers_the_active_organization_does_not_administer_the_application() {
+    let world = World::start().await;
+    let (ada, acme) = newcomer(&world).await;
+    arrived(&world).await;
+    let token = world.session(&ada, Some(&acme));
+    let permission = "permission=org:sys_memberships:manage";
+    for (query, authorized, because) in [
+        ("role=admin".to_owned(), false, "other_role"),
+        (format!("role=admin&{permission}"), false, "other_role"),
+        (format!("role=org:admin&{permission}"), false, "other_role"),
+        (format!("role=user&{permission}"), true, "allowed"),
+        (format!("role=admin&{permission}&organization_id={acme}"), true, "allowed"),
+        (format!("role=user&{permission}&organization_id={acme}"), false, "other_role"),
+    ] {
+        assert_eq!(asked(&world, &token, &query).await, (authorized, because.to_owned()), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a5_a_role_from_the_metadata_outlives_the_membership_and_a_permission_does_not() {
+    let world = World::with(&[("ORGANIZATION_ROLES_POINTER", "/organization_roles")]).await;
+    let (ada, acme) = newcomer(&world).await;
+    let metadata = json!({ "organization_roles": { acme.clone(): "lead" } });
+    world.clerk("PATCH", &format!("/users/{ada}/metadata"), json!({ "public_metadata": metadata })).await;
+    arrived(&world).await;
+    let token = world.session(&ada, Some(&acme));
+    let role = format!("role=lead&organization_id={acme}");
+    let both = format!("{role}&permission=org:sys_memberships:manage");
+    let of_membership = format!("role=org:admin&organization_id={acme}");
+    let is = |authorized: bool, because: &str| (authorized, because.to_owned());
+    assert_eq!(asked(&world, &token, &role).await, is(true, "allowed"));
+    assert_eq!(asked(&world, &token, &both).await, is(true, "allowed"));
+    assert_eq!(asked(&world, &token, &of_membership).await, is(false, "other_role"), "Clerk's role does not count");
+    let removed = world.clerk("DELETE", &format!("/organizations/{acme}/memberships/{ada}"), Value::Null).await;
+    let removed = rollcall_tests::event("organizationMembership.deleted", &removed, world.now().get() + 5);
+    assert_eq!(world.post(&removed).await.brief(), (200, "applied"));
+    assert_eq!(asked(&world, &token, &role).await, is(true, "allowed"), "only the metadata count");
+    assert_eq!(asked(&world, &token, &both).await, is(false, "not_a_member"));
+}
+
+#[tokio::test]
 async fn d6_a_permission_that_the_sessions_claims_lack_is_refused() {
     let world = World::start().await;
     let (ada, acme) = newcomer(&world).await;

@@ -1,7 +1,7 @@
 //! `DELETE /me`.
 
 use clerk_emulator::{ApiFaults, TokenRequest};
-use rollcall_tests::World;
+use rollcall_tests::{ATTEMPTS, Fault, World};
 use serde_json::{Map, Value, json};
 
 use super::{arrived, get, with};
@@ -88,6 +88,9 @@ async fn only_the_user_with_a_fresh_sign_in_and_a_bearer_token_may_delete() {
         (json!({ "fva": [10, -1] }), "reverification_required"),
         (json!({ "fva": [-1, -1] }), "reverification_required"),
         (json!({ "fva": [] }), "reverification_required"),
+        (json!({ "fva": [3] }), "reverification_required"),
+        (json!({ "fva": [3, -1, -1] }), "reverification_required"),
+        (json!({ "fva": [3, -2] }), "reverification_required"),
         (json!({ "fva": null }), "reverification_required"),
         (json!({ "fva": [3, -1], "act": { "sub": "user_support" } }), "impersonation_not_allowed"),
     ] {
@@ -126,13 +129,43 @@ async fn while_clerk_fails_nothing_is_half_done() {
         let fresh = token(&world, &ada, json!({ "fva": [0, -1] }));
         let answer = delete(&world, &fresh).await;
         assert_eq!(answer.brief(), (503, "clerk_unavailable"), "{name}: {}", answer.text);
-        assert_eq!(answer.header("retry-after"), Some("2"));
+        // The deletion used up the caller's question to Clerk: an earlier repeat would be refused.
+        assert_eq!(answer.header("retry-after"), Some("10"));
+        let again = delete(&world, &fresh).await;
+        assert_eq!((again.brief(), again.header("retry-after")), ((503, "user_not_asked"), Some("10")), "{name}");
     }
     world.set_faults(ApiFaults::default());
     later(&world);
     assert!(is_in_clerk(&world, &ada).await);
     assert_eq!((world.directory().await, world.profiles().await), before);
     assert_eq!(delete(&world, &token(&world, &ada, json!({ "fva": [0, -1] }))).await.status, 202);
+}
+
+/// Every 503 of a deletion, and what a repeat gets after the time in `Retry-After`.
+#[tokio::test]
+async fn who_waits_as_long_as_retry_after_says_may_try_again() {
+    for (name, faults, failing, wire) in [
+        ("down", ApiFaults { server_error: 1.0, ..ApiFaults::default() }, 0, vec![]),
+        ("429", ApiFaults { too_many_requests: 1.0, ..ApiFaults::default() }, 0, vec![]),
+        ("401", ApiFaults { unauthorized: 1.0, ..ApiFaults::default() }, 0, vec![]),
+        ("no note of the question", ApiFaults::default(), 1, vec![Fault::Unavailable; ATTEMPTS]),
+        ("no budget", ApiFaults::default(), 2, vec![Fault::Unavailable; ATTEMPTS]),
+    ] {
+        let world = World::with(&[ON]).await;
+        let (ada, _) = newcomer(&world).await;
+        arrived(&world).await;
+        assert_eq!(get(&world, &world.session(&ada, None), "/me").await.status, 200);
+        world.set_faults(faults);
+        world.wire.fail_after(failing, wire);
+        let answer = delete(&world, &token(&world, &ada, json!({ "fva": [0, -1] }))).await;
+        world.set_faults(ApiFaults::default());
+        world.wire.fail([]);
+        assert_eq!(answer.status, 503, "{name}: {}", answer.text);
+        let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+        world.set_now(world.now().get() + wait * 1_000);
+        let again = delete(&world, &token(&world, &ada, json!({ "fva": [0, -1] }))).await;
+        assert_eq!(again.brief(), (202, "accepted"), "{name}: {}", again.text);
+    }
 }
 
 #[tokio::test]

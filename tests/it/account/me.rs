@@ -40,6 +40,25 @@ async fn the_caller_is_answered_with_every_organization_in_two_requests() {
 }
 
 #[tokio::test]
+async fn i14_a_caller_of_a_hundred_organizations_is_answered_in_two_requests() {
+    let world = World::start().await;
+    let (ada, acme) = newcomer(&world).await;
+    for at in 1..100 {
+        let body = json!({ "name": format!("Acme {at}"), "slug": format!("acme-{at}"), "created_by": ada });
+        world.clerk("POST", "/organizations", body).await;
+    }
+    arrived(&world).await;
+    let answer = get(&world, &world.session(&ada, Some(&acme)), "/me").await;
+    assert_eq!(answer.body["organizations"].as_array().map(Vec::len), Some(100), "{}", answer.text);
+    let calls = world.wire.take();
+    let operations: Vec<&str> = calls.iter().map(|call| call.operation.as_str()).collect();
+    assert_eq!(operations, ["Query", "BatchGetItem"]);
+    // Half a unit for a kilobyte of the caller's rows; one unit for each organization.
+    let units: f64 = calls.iter().map(|call| call.units).sum();
+    assert!((100.0..130.0).contains(&units), "{units}");
+}
+
+#[tokio::test]
 async fn a_reader_who_has_the_answer_already_gets_304_until_something_changes() {
     let world = World::start().await;
     let (ada, acme) = newcomer(&world).await;
@@ -95,6 +114,7 @@ async fn a_caller_who_is_not_copied_yet_is_told_so() {
     let (ada, acme) = newcomer(&world).await;
     let answer = get(&world, &world.session(&ada, Some(&acme)), "/me").await;
     assert_eq!(answer.brief(), (404, "user_not_synced"));
+    assert!(answer.body["detail"].as_str().unwrap().contains("POST /profiles/ensure"), "{}", answer.text);
     assert_eq!(answer.header("content-type"), Some("application/problem+json"));
     assert!(world.directory().await.is_empty() && world.profiles().await.is_empty());
 }

@@ -76,7 +76,15 @@ async fn pages_come_to_an_end_with_everybody_once() {
     }
     arrived(&world).await;
     let token = world.session(&ada, Some(&acme));
-    for (filter, all) in [("", 13), ("&role=org:admin", 5), ("&role=org:member", 8), ("&role=org:none", 0)] {
+    for (filter, all) in [
+        ("", 13),
+        ("&role=org:admin", 5),
+        ("&role=org:member", 8),
+        ("&role=org:none", 0),
+        ("&role=admin", 5),
+        ("&role=member", 8),
+        ("&role=min", 0),
+    ] {
         for limit in [1, 5, 13, 48] {
             let (mut seen, mut cursor, mut pages) = (Vec::new(), String::new(), 0);
             loop {
@@ -95,4 +103,26 @@ async fn pages_come_to_an_end_with_everybody_once() {
             assert!(pages <= all.div_ceil(limit) + 1, "{filter} {limit}: {pages} pages");
         }
     }
+}
+
+#[tokio::test]
+async fn i14_a_page_of_48_members_is_three_requests() {
+    let world = World::start().await;
+    let (ada, acme) = newcomer(&world).await;
+    for number in 1..49 {
+        let user = create_user(&world, &format!("U{number}")).await;
+        join(&world, &acme, &user, "org:member").await;
+    }
+    arrived(&world).await;
+    let token = world.session(&ada, Some(&acme));
+    let path = format!("/organizations/{acme}/members?limit=48");
+    let first = get(&world, &token, &path).await;
+    let mut operations: Vec<String> = world.wire.take().into_iter().map(|call| call.operation).collect();
+    operations.sort();
+    assert_eq!(operations, ["BatchGetItem", "BatchGetItem", "Query"]);
+    assert_eq!(first.body["members"].as_array().unwrap().len(), 48);
+    let cursor = first.body["next_cursor"].as_str().unwrap();
+    let second = get(&world, &token, &format!("{path}&cursor={cursor}")).await;
+    assert_eq!((names(&second.body).len(), &second.body["next_cursor"]), (1, &Value::Null));
+    assert!(names(&first.body).is_disjoint(&names(&second.body)));
 }

@@ -40,3 +40,25 @@ fn the_document_has_every_problem_of_the_functions() {
     }
     let _: Value = serde_json::from_str(&document).unwrap();
 }
+
+#[test]
+fn every_parameter_has_an_example_that_its_schema_allows() {
+    let document = document();
+    let operations = document["paths"].as_object().unwrap().iter().flat_map(|(path, operations)| {
+        operations.as_object().unwrap().iter().map(move |(method, operation)| (format!("{method} {path}"), operation))
+    });
+    let mut found = 0;
+    for (route, operation) in operations {
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            found += 1;
+            let (name, example) = (&parameter["name"], &parameter["example"]);
+            let is_right = match parameter["schema"]["type"].as_str().unwrap() {
+                "integer" => example.is_u64(),
+                "array" => example.as_array().is_some_and(|all| !all.is_empty() && all.iter().all(Value::is_string)),
+                _ => example.as_str().is_some_and(|text| !text.is_empty()),
+            };
+            assert!(is_right, "{route} {name}: {example}");
+        }
+    }
+    assert!(found > 20, "{found}");
+}

@@ -1,5 +1,6 @@
 //! `GET`, `POST`, `PUT` and `PATCH /me/profile`.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use rollcall_tests::World;
 use serde_json::{Value, json};
 
@@ -34,8 +35,8 @@ async fn a4_a_record_is_read_created_and_replaced_by_its_owner() {
             .dynamodb
             .delete_item()
             .table_name(&world.stack.addresses.profiles_table)
-            .key("pk", aws_sdk_dynamodb::types::AttributeValue::S(row["pk"].as_str().unwrap().to_owned()))
-            .key("sk", aws_sdk_dynamodb::types::AttributeValue::S(row["sk"].as_str().unwrap().to_owned()))
+            .key("pk", AttributeValue::S(row["pk"].as_str().unwrap().to_owned()))
+            .key("sk", AttributeValue::S(row["sk"].as_str().unwrap().to_owned()))
             .send()
             .await
             .unwrap();
@@ -96,6 +97,41 @@ async fn a_conditional_write_replaces_only_what_its_writer_has_read() {
     assert_eq!(put(&[("if-match", "*")], "fourth").await.status, 200);
     assert_eq!(put(&[("if-none-match", "*")], "fifth").await.brief(), (412, "precondition_failed"));
     assert_eq!(get(&world, &token, "/me/profile").await.body["bio"], "fourth");
+}
+
+#[tokio::test]
+async fn a_failed_precondition_says_nothing_that_is_true_only_of_another_one() {
+    let world = World::with(&[WRITABLE]).await;
+    let (ada, acme, token) = caller(&world).await;
+    // A member without a record of the membership.
+    for row in world.profiles().await.into_iter().filter(|row| row["sk"] != "PROFILE") {
+        let key = |name: &str| AttributeValue::S(row[name].as_str().unwrap().to_owned());
+        let table = &world.stack.addresses.profiles_table;
+        let request = world.stack.dynamodb.delete_item().table_name(table).key("pk", key("pk")).key("sk", key("sk"));
+        request.send().await.unwrap();
+    }
+    let without = format!("/me/profile?organization_id={acme}");
+    let mut details = std::collections::BTreeSet::new();
+    for (method, path, precondition, has_tag) in [
+        ("PUT", "/me/profile", ("if-match", "\"old\""), true),
+        ("PATCH", "/me/profile", ("if-match", "\"old\""), true),
+        ("PUT", "/me/profile", ("if-none-match", "*"), true),
+        ("PUT", &*without, ("if-match", "*"), false),
+        ("PATCH", &*without, ("if-match", "\"old\""), false),
+        ("POST", "/me/profile", ("if-match", "*"), false),
+        ("POST", &*without, ("if-match", "\"old\""), false),
+    ] {
+        let media_type = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
+        let answer =
+            with(&world, &token, method, path, &[("content-type", media_type), precondition], "{}".into()).await;
+        assert_eq!(answer.brief(), (412, "precondition_failed"), "{method} {path} {precondition:?}");
+        assert_eq!(answer.header("etag").is_some(), has_tag, "{method} {path} {precondition:?}");
+        details.insert((answer.body["title"].to_string(), answer.body["detail"].to_string()));
+    }
+    let (title, detail) = details.pop_first().unwrap();
+    assert!(details.is_empty(), "{details:?}");
+    assert!(!title.contains("changed") && detail.contains("If-Match") && detail.contains("If-None-Match"), "{detail}");
+    assert_eq!(get(&world, &token, &without).await.brief(), (404, "profile_not_found"), "{ada}");
 }
 
 #[tokio::test]
@@ -286,4 +322,41 @@ async fn a_change_of_many_fields_is_refused_before_dynamodb_refuses_it() {
     assert_eq!(write(&world, &token, "PUT", &[], json!({})).await.status, 200, "97 at once");
     assert_eq!(write(&world, &token, "PUT", &[], many("size ", 50)).await.status, 200);
     assert_eq!(write(&world, &token, "PUT", &[], many("b", 50)).await.status, 200, "a hundred at once");
+}
+
+#[tokio::test]
+async fn what_json_cannot_express_comes_back_as_text_or_as_a_list() {
+    let world = World::with(&[WRITABLE]).await;
+    let (_, acme, token) = caller(&world).await;
+    let number = |text: &str| AttributeValue::N(text.to_owned());
+    let binary = |bytes: &[u8]| AttributeValue::B(aws_sdk_dynamodb::primitives::Blob::new(bytes));
+    for row in world.profiles().await {
+        let key = |name: &str| AttributeValue::S(row[name].as_str().unwrap().to_owned());
+        let values = [
+            (":above", number("9007199254740993")),
+            (":far_above", number("123456789012345678901234567890")),
+            (":most", number("9007199254740992")),
+            (":binary", binary(b"\x00\xff")),
+            (":set", AttributeValue::Ss(vec!["a".to_owned(), "b".to_owned()])),
+        ];
+        let request = world.stack.dynamodb.update_item().table_name(&world.stack.addresses.profiles_table);
+        let request = request.key("pk", key("pk")).key("sk", key("sk")).update_expression(
+            "SET above = :above, far_above = :far_above, most = :most, #binary = :binary, tags = :set",
+        );
+        let request = request.expression_attribute_names("#binary", "binary");
+        let values = values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        request.set_expression_attribute_values(Some(values)).send().await.unwrap();
+    }
+    for path in ["/me/profile".to_owned(), format!("/me/profile?organization_id={acme}")] {
+        let read = get(&world, &token, &path).await.body;
+        for (name, expected) in [
+            ("above", json!("9007199254740993")),
+            ("far_above", json!("123456789012345678901234567890")),
+            ("most", json!(9_007_199_254_740_992_u64)),
+            ("binary", json!("AP8=")),
+            ("tags", json!(["a", "b"])),
+        ] {
+            assert_eq!(read[name], expected, "{path} {name}");
+        }
+    }
 }

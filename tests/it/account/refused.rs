@@ -1,6 +1,7 @@
 //! I18: a caller is deleted, banned, deprovisioned, demoted or removed between any two requests of a route to DynamoDB.
 //! From the next read on the caller is rejected, although the token is unchanged.
 
+use clerk_emulator::TokenRequest;
 use rollcall_tests::World;
 use rollcall_tests::answer::Answer;
 use serde_json::{Value, json};
@@ -123,6 +124,61 @@ async fn i18_whatever_happens_between_two_requests_counts_from_the_next_read_on(
         }
     }
     assert!(cases > 100, "{cases}");
+}
+
+/// A deletion uses up the user, so that each case has its own.
+#[tokio::test]
+async fn i18_whatever_happens_before_a_deletion_is_read_keeps_the_account_in_clerk() {
+    let mut cases = 0;
+    for what in ["deleted", "banned", "deprovisioned", "removed", "organization deleted", "demoted"] {
+        let is_refusal = ["deleted", "banned", "deprovisioned"].contains(&what);
+        let world = World::with(&SETTINGS).await;
+        let (_, acme) = newcomer(&world).await;
+        let mut requests = usize::MAX;
+        for before in 0.. {
+            if before > requests {
+                break;
+            }
+            let user = create_user(&world, &format!("U{before}")).await;
+            join(&world, &acme, &user, "org:member").await;
+            world.reconcile().await;
+            let change = event(&world, what, &user, &acme).await;
+            let (rows, records) = (world.directory().await, world.profiles().await);
+            let fresh = || {
+                let claims = json!({ "fva": [0, -1] }).as_object().unwrap().clone();
+                let organization_id = Some(acme.clone());
+                world.token(&TokenRequest { claims, organization_id, ..TokenRequest::new(&user) })
+            };
+            let route = ("DELETE", "/me".to_owned(), "");
+            let _ = world.wire.take();
+            let during = with_change(&world, &fresh(), &route, &change, before).await;
+            requests = world.wire.take().len();
+            let found = world.clerk("GET", &format!("/users?user_id={user}"), Value::Null).await;
+            let is_in_clerk = found.as_array().is_some_and(|users| !users.is_empty());
+            if before == 0 && is_refusal {
+                assert!(is_right(what, &route, &during), "{what}: {}", during.text);
+                assert!(is_in_clerk, "{what}: the change came before the read");
+            } else {
+                assert_eq!(during.brief(), (202, "accepted"), "{what} {before}: {}", during.text);
+                assert!(!is_in_clerk, "{what} {before}");
+            }
+            assert_eq!(world.profiles().await, records, "{what} {before}: only the event changes the tables");
+            world.set_now(world.now().get() + 11_000);
+            let next = with(&world, &fresh(), "DELETE", "/me", &[], String::new()).await;
+            if is_refusal {
+                assert!(is_right(what, &route, &next), "{what} {before}: {} {}", next.status, next.text);
+            } else {
+                // Whoever is in no organization may delete the account, too.
+                assert_eq!(next.brief(), (202, "accepted"), "{what} {before}");
+            }
+            for row in &rows {
+                world.put(&world.stack.addresses.directory_table, row).await;
+            }
+            cases += 1;
+        }
+        assert_eq!(requests, 3, "{what}: the rows of the caller, the question, the budget");
+    }
+    assert_eq!(cases, 6 * 4);
 }
 
 /// Sends a request to a route, and stores the event after this number of the route's requests to DynamoDB.

@@ -97,6 +97,35 @@ async fn every_function_refuses_the_routes_of_others_and_counts_the_refusal() {
     }
 }
 
+/// API Gateway answers such a request itself, without a function.
+#[tokio::test]
+async fn the_local_gateway_says_of_a_broken_body_that_it_is_broken_and_of_a_large_one_that_it_is_large() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let world = World::start().await;
+    let url = rollcall_tests::serve(world.router()).await;
+    let (at, head) = (url.trim_start_matches("http://"), "Host: localhost\r\nContent-Type: application/json\r\n");
+    for path in ["/me/profile", "/webhooks/clerk", "/profiles/ensure"] {
+        for body in [
+            "Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
+            "Transfer-Encoding: chunked\r\n\r\n5\r\n{}",
+            "Content-Length: 7\r\n\r\n{}",
+        ] {
+            let mut connection = tokio::net::TcpStream::connect(at).await.unwrap();
+            let request = format!("POST {path} HTTP/1.1\r\n{head}{body}");
+            let _ = connection.write_all(request.as_bytes()).await;
+            // The client sends no more.
+            let _ = connection.shutdown().await;
+            let mut answer = Vec::new();
+            let _ = connection.read_to_end(&mut answer).await;
+            let answer = String::from_utf8_lossy(&answer);
+            assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{path} {body:?}: {answer}");
+        }
+        let answer = world.call_with("POST", path, &[], vec![b' '; 10 * 1024 * 1024 + 1]).await;
+        assert_eq!((answer.status, &answer.body["message"]), (413, &json!("Request Entity Too Large")), "{path}");
+    }
+}
+
 #[test]
 fn no_event_whatever_its_parts_makes_a_function_panic() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -58,7 +58,9 @@ impl Stack {
         let clerk = reqwest::Client::new().get(format!("{}/v1/users", addresses["clerk"].as_str().unwrap()));
         let users = clerk.bearer_auth(addresses["clerk_secret_key"].as_str().unwrap()).send().await.unwrap();
         let users: Vec<Value> = users.json().await.unwrap();
-        let users = users.iter().map(|user| user["id"].as_str().unwrap().to_owned()).collect();
+        // Commands of a document are about a user who may call the functions.
+        let users = users.iter().filter(|user| user["banned"] == false && user["locked"] == false);
+        let users = users.map(|user| user["id"].as_str().unwrap().to_owned()).collect();
         std::fs::write(home.path().join("owned.json"), r#"[{"table":"tasks","key":"user_id"}]"#).unwrap();
         Stack { _process: process, addresses, users, home }
     }

@@ -290,3 +290,33 @@ impl Repository {
 fn is_constant(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
 }
+
+/// What another stack imports by name in a document, with the name of the stack of samconfig.toml.
+#[test]
+fn what_a_document_imports_is_exported_by_the_template() {
+    let tree = super::tree();
+    let documents = super::documents(&tree);
+    let repository = Repository::read(tree, &documents);
+    let stack = repository.samconfig.split("stack_name = \"").nth(1).unwrap().split('"').next().unwrap();
+    let outputs = repository.template["Outputs"].as_mapping().unwrap().values();
+    let exports = outputs.filter_map(|output| match &output["Export"]["Name"] {
+        serde_yaml_ng::Value::Tagged(sub) => Some(sub.value.as_str()?.replace("${AWS::StackName}", stack)),
+        _ => None,
+    });
+    let exports: BTreeSet<String> = exports.collect();
+    let (mut found, mut problems) = (0, Vec::new());
+    for document in &documents {
+        let blocks = document.blocks.iter().map(|block| (block.line, &block.text));
+        for (line, text) in blocks.chain(document.spans.iter().map(|span| (span.line, &span.text))) {
+            let imports = ["importValue(\"", "ImportValue "].iter().flat_map(|call| text.split(call).skip(1));
+            for name in imports.filter_map(|rest| rest.split(['"', ' ', '\n', '`']).next()) {
+                found += 1;
+                if !exports.contains(name) {
+                    problems.push(format!("{}:{line}: template.yaml does not export {name}", document.path));
+                }
+            }
+        }
+    }
+    super::assert_none(&problems);
+    assert!(found > 0, "no document imports a value");
+}

@@ -209,7 +209,7 @@ async fn i24_without_a_mirror_each_process_remembers_for_ten_seconds_what_clerk_
         if at < 2 {
             assert_eq!((answer.status, &answer.body["membership"]["role"]), (200, &json!("org:admin")), "{at}");
         } else {
-            assert_eq!(answer.brief(), (503, "user_not_asked"));
+            assert_eq!((answer.brief(), answer.header("retry-after")), ((503, "user_not_asked"), Some("10")));
         }
     }
     assert_eq!(world.clerk_calls() - before, 3 + 2 + 2);

@@ -22,7 +22,12 @@ pub(super) fn of_admission() -> Vec<Problem> {
     Refusal::VARIANTS.iter().map(|refusal| refusal.problem()).collect()
 }
 
-/// An example of every problem, by its code.
+/// The name of the example of a problem: its code, but ensure-profile and account give different advice with one code.
+fn name(problem: &Problem) -> &'static str {
+    if *problem == account::problems::NOT_SYNCED { "user_not_synced_of_account" } else { problem.code }
+}
+
+/// An example of every problem, by its name.
 pub(super) fn examples(problems: impl Iterator<Item = Problem>) -> BTreeMap<String, Value> {
     let example = |problem: Problem| {
         let mut value = serde_json::to_value(problem.body("7c5b1a3e", None)).unwrap();
@@ -30,7 +35,7 @@ pub(super) fn examples(problems: impl Iterator<Item = Problem>) -> BTreeMap<Stri
             value["clerk_error"] = json!({ "type": "forbidden", "reason": "reverification-error",
                 "metadata": { "reverification": { "level": "first_factor", "afterMinutes": 10 } } });
         }
-        (problem.code.to_owned(), json!({ "summary": problem.title, "value": value }))
+        (name(&problem).to_owned(), json!({ "summary": problem.title, "value": value }))
     };
     problems.map(example).collect()
 }
@@ -49,9 +54,9 @@ pub(super) fn responses(problems: &[Problem]) -> BTreeMap<u16, Value> {
 
 fn response(status: u16, problems: &[&Problem]) -> Value {
     let codes: Vec<&str> = problems.iter().map(|problem| problem.code).collect();
-    let examples: Map<String, Value> = codes
+    let examples: Map<String, Value> = problems
         .iter()
-        .map(|code| ((*code).to_owned(), json!({ "$ref": format!("#/components/examples/{code}") })))
+        .map(|problem| (problem.code.to_owned(), json!({ "$ref": format!("#/components/examples/{}", name(problem)) })))
         .collect();
     let titles: Vec<String> = problems.iter().map(|problem| format!("`{}`: {}", problem.code, problem.title)).collect();
     let mut response = json!({

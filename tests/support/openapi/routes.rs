@@ -32,12 +32,21 @@ fn not_modified() -> Value {
         "description": "The entity tag of the representation", "schema": { "type": "string" } } } })
 }
 
-fn query(name: &str, description: &str, is_required: bool) -> Value {
-    json!({ "name": name, "in": "query", "required": is_required, "description": description, "schema": { "type": "string" } })
+fn query(name: &str, description: &str, example: &str) -> Value {
+    json!({ "name": name, "in": "query", "required": false, "description": description, "schema": { "type": "string" },
+        "example": example })
 }
 
-fn header(name: &str, description: &str) -> Value {
-    json!({ "name": name, "in": "header", "required": false, "description": description, "schema": { "type": "string" } })
+fn header(name: &str, description: &str, example: &str) -> Value {
+    json!({ "name": name, "in": "header", "required": false, "description": description, "schema": { "type": "string" },
+        "example": example })
+}
+
+/// An entity tag as the functions return it.
+const TAG: &str = "\"kX0d5yPz9XqjZ1rV\"";
+
+fn if_none_match_to_read() -> Value {
+    header("if-none-match", "Entity tags that the client has: 304 if one of them is current", TAG)
 }
 
 fn required(mut parameter: Value) -> Value {
@@ -45,15 +54,16 @@ fn required(mut parameter: Value) -> Value {
     parameter
 }
 
-fn path(description: &str) -> Value {
-    json!({ "name": "id", "in": "path", "required": true, "description": description, "schema": { "type": "string" } })
+fn path(description: &str, example: &str) -> Value {
+    json!({ "name": "id", "in": "path", "required": true, "description": description, "schema": { "type": "string" },
+        "example": example })
 }
 
 fn organization() -> Value {
     query(
         "organization_id",
         "The record of the caller's membership of this organization instead of the user's record",
-        false,
+        "org_2nUcuGVlS1HMqAgkWtYhrvyo3vG",
     )
 }
 
@@ -71,10 +81,14 @@ fn of_account(is_unsafe: bool, further: &[Problem]) -> Vec<Problem> {
         account::CLERK_UNAVAILABLE,
         account::PARAMETER_UNKNOWN,
     ];
-    of_session(is_unsafe).into_iter().chain(of_admission()).chain(common).chain(further.iter().copied()).collect()
+    let admission = of_admission().into_iter();
+    let admission =
+        admission.map(|problem| if problem.code == account::NOT_SYNCED.code { account::NOT_SYNCED } else { problem });
+    of_session(is_unsafe).into_iter().chain(admission).chain(common).chain(further.iter().copied()).collect()
 }
 
-const OF_A_CHANGE: [Problem; 15] = [
+const OF_A_CHANGE: [Problem; 16] = [
+    account::ORGANIZATION_NOT_SYNCED,
     account::PARAMETER_REPEATED,
     account::ORGANIZATION_INVALID,
     account::NO_ORGANIZATION,
@@ -111,8 +125,8 @@ fn webhook() -> Route {
         description: "Called by Svix. A deployment with the parameter WebhookPath has this route at /webhooks/clerk/{WebhookPath} \
             instead.",
         parameters: vec![
-            required(header("svix-id", "The id of the message")),
-            required(header("svix-timestamp", "Unix seconds")),
+            required(header("svix-id", "The id of the message", "msg_2nUcuHxWnKZ1mVn3pQJbDyv0aXc")),
+            required(header("svix-timestamp", "Unix seconds", "1767225660")),
         ],
         body: Some(json!({ "required": true, "content": { "application/json": { "schema": { "type": "object" } } } })),
         responses: vec![(
@@ -182,7 +196,7 @@ fn sync() -> Route {
         parameters: vec![query(
             "redirect_url",
             "Where to go afterwards: a URL with an origin in ALLOWED_ORIGINS",
-            false,
+            "http://localhost:5173/courses",
         )],
         body: None,
         responses,
@@ -202,7 +216,7 @@ fn me() -> Route {
         key: "GET /me",
         summary: "Read the caller and the caller's organizations",
         description: "With MIRROR=off from Clerk, and only with the active organization.",
-        parameters: vec![header("if-none-match", "Entity tags that the client has: 304 if one of them is current")],
+        parameters: vec![if_none_match_to_read()],
         body: None,
         responses: vec![(200, tagged("The caller", &schema("Me"), &example)), (304, not_modified())],
         problems: of_account(false, &[account::PRECONDITION_MALFORMED]),
@@ -238,17 +252,15 @@ fn profile() -> [Route; 4] {
     let example = json!({ "user_id": "1c1157ac-33d3-5114-bbd8-09b23e2ca922", "created_at": 1_767_225_660_000_u64, "bio": "Hello" });
     let record_schema = schema("Record");
     let answer = |description: &str| tagged(description, &record_schema, &example);
-    let if_match = || header("if-match", "The entity tag of the record that the client has read, or `*`");
-    let if_none_match = || header("if-none-match", "`*`: create the record, and change none");
+    let if_match =
+        || header("if-match", "The entity tag of the record that the client has read, or `*`: a record", "*");
+    let if_none_match = || header("if-none-match", "`*`: create the record as POST does, and change none", "*");
     [
         Route {
             key: "GET /me/profile",
             summary: "Read the caller's record",
             description: "The application's record of the user, or of the membership of an organization.",
-            parameters: vec![
-                organization(),
-                header("if-none-match", "Entity tags that the client has: 304 if one of them is current"),
-            ],
+            parameters: vec![organization(), if_none_match_to_read()],
             body: None,
             responses: vec![(200, answer("The record")), (304, not_modified())],
             problems: of_account(
@@ -306,9 +318,18 @@ fn authorization() -> Route {
         summary: "Ask whether the caller has a role or a permission",
         description: "The copy must allow, and no claim of the session may say less. At least one of `role` and `permission` is needed.",
         parameters: vec![
-            query("role", "A role, such as `admin`, or in an organization `org:admin`", false),
-            query("permission", "A permission in the organization, such as `org:teams:read`", false),
-            query("organization_id", "The organization; for a permission by default the active one", false),
+            query(
+                "role",
+                "With `organization_id`, a role in that organization, such as `org:admin` or in short `admin`. Without it, a \
+                    role in the application, also if `permission` is sent, too",
+                "admin",
+            ),
+            query("permission", "A permission in the organization, such as `org:teams:read`", "org:teams:read"),
+            query(
+                "organization_id",
+                "The organization. Without it, the permission is that in the session's active organization",
+                "org_2nUcuGVlS1HMqAgkWtYhrvyo3vG",
+            ),
         ],
         body: None,
         responses: vec![(
@@ -340,11 +361,11 @@ fn members() -> Route {
         summary: "List the members of an organization",
         description: "For members of the organization. Ordered by internal id.",
         parameters: vec![
-            path("The id of the organization"),
-            query("role", "Only members with this role, such as `org:admin`", false),
+            path("The id of the organization", "org_2nUcuGVlS1HMqAgkWtYhrvyo3vG"),
+            query("role", "Only members with this role, such as `org:admin` or in short `admin`", "org:admin"),
             json!({ "name": "limit", "in": "query", "required": false, "description": "Members of a page", "schema":
-                { "type": "integer", "minimum": 1, "maximum": 48, "default": 20 } }),
-            query("cursor", "`next_cursor` of the page before", false),
+                { "type": "integer", "minimum": 1, "maximum": 48, "default": 20 }, "example": 20 }),
+            query("cursor", "`next_cursor` of the page before", "AQlBc3scEVeszRMVEFi7D2sj4syp"),
         ],
         body: None,
         responses: vec![(
@@ -362,6 +383,7 @@ fn members() -> Route {
                 account::ORGANIZATION_INVALID,
                 account::NO_ORGANIZATION,
                 account::NOT_COPIED,
+                account::QUESTION_INVALID,
                 account::LIMIT_INVALID,
                 account::CURSOR_INVALID,
                 account::PARAMETER_REPEATED,
@@ -379,7 +401,10 @@ fn user() -> Route {
         key: "GET /users/{id}",
         summary: "Read a user",
         description: "By Clerk's id or by the internal id. USER_VISIBILITY says who may see whom.",
-        parameters: vec![path("Clerk's id (`user_…`) or the internal id (a UUID)")],
+        parameters: vec![path(
+            "Clerk's id (`user_…`) or the internal id (a UUID)",
+            "1c1157ac-33d3-5114-bbd8-09b23e2ca922",
+        )],
         body: None,
         responses: vec![(200, shown("The user", &answer, &example))],
         problems: of_account(false, &[account::ID_INVALID, account::NO_USER]),
@@ -398,7 +423,8 @@ fn users() -> Route {
         description: "In the order of the ids; null for a user who does not exist or whom the caller may not see.",
         parameters: vec![json!({ "name": "id", "in": "query", "required": true, "explode": true, "description":
             "Clerk's ids or internal ids, repeated or separated by commas",
-            "schema": { "type": "array", "minItems": 1, "maxItems": 100, "items": { "type": "string" } } })],
+            "schema": { "type": "array", "minItems": 1, "maxItems": 100, "items": { "type": "string" } },
+            "example": ["user_2nUcuErN3glWyZnAP6qLqp85VBT", "1c1157ac-33d3-5114-bbd8-09b23e2ca922"] })],
         body: None,
         responses: vec![(200, shown("The users", &answer, &json!({ "users": [user, null] })))],
         problems: of_account(false, &[account::USERS_MISSING, account::TOO_MANY_USERS, account::ID_INVALID]),

@@ -54,7 +54,8 @@ pub struct RolePointers {
 pub struct Question {
     pub role: Option<String>,
     pub permission: Option<String>,
-    /// The organization in which the caller needs the role or the permission.
+    /// The organization in which the caller needs the role or the permission. Without one, the role is that in the
+    /// application, and the permission that in the active organization.
     pub organization: Option<String>,
 }
 
@@ -114,28 +115,23 @@ pub fn decide(
     roles: &Roles,
     pointers: &RolePointers,
 ) -> Because {
-    let active = session.organization.as_ref();
-    let organization = question.organization.as_deref().or_else(|| {
-        // A permission belongs to an organization: the active one, unless the question names another.
-        question.permission.as_ref().and(active).map(|active| active.id.as_str())
+    let named = question.organization.as_deref();
+    // A role without an organization is one in the application, whatever else is asked: the role in the active
+    // organization must not stand for it.
+    let role = question.role.as_ref().map_or(Because::Allowed, |role| match named {
+        Some(organization) => in_organization(role, organization, facts, session, pointers),
+        None => of_application(role, facts, session, roles, pointers),
     });
-    let Some(organization) = organization else {
-        // A permission belongs to an organization. The question names none, and none is active.
-        return match (&question.role, &question.permission) {
-            (Some(role), None) => of_application(role, facts, session, roles, pointers),
-            _ => Because::NotAMember,
-        };
-    };
-    if let Some(role) = &question.role {
-        match in_organization(role, organization, facts, session, pointers) {
-            Because::Allowed => {}
-            other => return other,
+    match &question.permission {
+        Some(permission) if role == Because::Allowed => {
+            // A permission belongs to an organization: the active one, unless the question names another.
+            let active = || session.organization.as_ref().map(|active| active.id.as_str());
+            named
+                .or_else(active)
+                .map_or(Because::NotAMember, |organization| permitted(permission, organization, facts, session))
         }
+        _ => role,
     }
-    question
-        .permission
-        .as_ref()
-        .map_or(Because::Allowed, |permission| permitted(permission, organization, facts, session))
 }
 
 /// The role of a user in the application. Metadata may contain one text or a list of texts.
@@ -171,12 +167,17 @@ fn in_organization(
         return if has { Because::Allowed } else { Because::OtherRole };
     }
     let Some(membership) = facts.membership else { return Because::NotAMember };
-    let is_asked = |has: &str| has == role || has.strip_prefix("org:") == Some(role);
+    let is_asked = |has: &str| is_role(has, role);
     if !membership.get("role").and_then(Value::as_str).is_some_and(is_asked) {
         return Because::OtherRole;
     }
     let claimed = claimed(session, organization).and_then(|active| active.role.as_deref());
     if claimed.is_some_and(|claimed| !is_asked(claimed)) { Because::ClaimsOtherRole } else { Because::Allowed }
+}
+
+/// Whether a role of Clerk's membership, such as `org:admin`, is the role in question: `org:admin`, or in short `admin`.
+pub fn is_role(has: &str, asked: &str) -> bool {
+    has == asked || has.strip_prefix("org:") == Some(asked)
 }
 
 fn permitted(permission: &str, organization: &str, facts: Facts<'_>, session: &Session) -> Because {
@@ -293,9 +294,46 @@ mod tests {
             (question("admin", "org:teams:read", "org_1"), true, session(Some("org:admin"), &[], None), Allowed),
             (question("member", "org:teams:read", "org_1"), true, session(None, &[], None), OtherRole),
             (question("admin", "org:teams:manage", "org_1"), true, session(None, &[], None), PermissionMissing),
+            // Without an organization the role is that of the application, also if a permission is asked for, too.
+            (question("admin", "org:teams:read", ""), true, session(Some("org:member"), &[], None), Allowed),
+            (question("admin", "org:teams:read", ""), true, session(None, &[], Some("user")), ClaimsOtherRole),
+            (question("org:admin", "org:teams:read", ""), true, session(Some("org:admin"), &[], None), OtherRole),
+            (question("user", "org:teams:read", ""), true, session(None, &[], None), OtherRole),
+            (question("admin", "org:teams:manage", ""), true, session(None, &[], None), PermissionMissing),
+            (question("admin", "org:teams:read", ""), false, session(None, &[], None), NotAMember),
         ] {
             let facts = Facts { user, membership: is_member.then_some(member) };
             assert_eq!(decide(&asked, facts, &session, Roles::usual(), &usual), because, "{asked:?} {session:?}");
+        }
+    }
+
+    #[test]
+    fn the_role_in_the_active_organization_is_no_role_in_the_application() {
+        let metadata = json!({ "primary_role": "coach", "organization_roles": { "org_1": "lead" } });
+        let user = json!({ "role": "user", "public_metadata": metadata });
+        let member = json!({ "role": "org:admin", "permissions": ["org:teams:read"] });
+        let facts = Facts { user: user.as_object().unwrap(), membership: member.as_object() };
+        let session = session(Some("org:admin"), &["org:teams:read"], None);
+        let usual = RolePointers { role: None, organization_roles: None };
+        let pointers = RolePointers {
+            role: Pointer::parse("/primary_role"),
+            organization_roles: Pointer::parse("/organization_roles"),
+        };
+        for (pointers, role, organization, because) in [
+            (&usual, "admin", "", Because::OtherRole),
+            (&usual, "org:admin", "", Because::OtherRole),
+            (&usual, "user", "", Because::Allowed),
+            (&usual, "admin", "org_1", Because::Allowed),
+            (&usual, "user", "org_1", Because::OtherRole),
+            (&pointers, "lead", "", Because::OtherRole),
+            (&pointers, "coach", "", Because::Allowed),
+            (&pointers, "lead", "org_1", Because::Allowed),
+            (&pointers, "coach", "org_1", Because::OtherRole),
+        ] {
+            for permission in ["", "org:teams:read"] {
+                let asked = question(role, permission, organization);
+                assert_eq!(decide(&asked, facts, &session, Roles::usual(), pointers), because, "{asked:?}");
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use super::authorization::is_role;
 use crate::core::id::OrganizationId;
 use crate::core::mirror::item::Item;
 
@@ -23,7 +24,7 @@ const VERSION: u8 = 1;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
     pub organization: OrganizationId,
-    /// Only members with this role, such as `org:admin`.
+    /// Only members with this role, such as `org:admin` or in short `admin`.
     pub role: Option<String>,
     /// From 1 to [`MAX_LIMIT`].
     pub limit: usize,
@@ -85,7 +86,7 @@ pub fn member(membership: &Item, user: Option<&Item>, role: Option<&str>) -> Opt
         return None;
     }
     let has = membership.fields.get("role").and_then(Value::as_str);
-    if role.is_some() && has != role {
+    if role.is_some_and(|role| !has.is_some_and(|has| is_role(has, role))) {
         return None;
     }
     Some(Member {

@@ -23,8 +23,8 @@ pub enum Refusal {
     NotFound,
     /// The Directory should have a row of the user, and does not.
     NotSynced,
-    /// The Directory has no row of the user, and Clerk was asked about this user too often in the last seconds: it is
-    /// unknown whether the user is banned.
+    /// Clerk was asked about this user in the last ten seconds, and is not asked again so soon: it is unknown whether the
+    /// user is banned.
     NotAsked,
 }
 
@@ -102,7 +102,8 @@ const USER_NOT_ASKED: Problem = Problem {
     status: 503,
     code: "user_not_asked",
     title: "Account temporarily cannot be checked",
-    detail: "Too many requests to Clerk were sent for this account. Try again in ten seconds.",
+    detail: "Clerk was asked about this account less than ten seconds ago, and is not asked again so soon. Try again in ten \
+             seconds.",
 };
 const USER_NOT_SYNCED: Problem = Problem {
     status: 404,

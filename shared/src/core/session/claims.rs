@@ -311,7 +311,11 @@ fn session(user: UserId, claims: Claims) -> Session {
         let id = id.filter(|id| id.as_str().starts_with("user_"));
         id.map_or_else(|| "unknown".to_owned(), |id| id.to_string())
     });
-    let first_factor_age = claims.fva.as_ref().and_then(|ages| ages.first()).and_then(|age| u32::try_from(*age).ok());
+    // The ages of both factors, -1 for one that was never verified. Anything else is no claim of Clerk.
+    let first_factor_age = match claims.fva.as_deref() {
+        Some(&[first, second]) if second >= -1 => u32::try_from(first).ok(),
+        _ => None,
+    };
     let organization = match (claims.o, claims.org_id) {
         (Some(organization), _) => {
             let permissions = permissions(&organization, claims.fea.as_deref().unwrap_or_default());

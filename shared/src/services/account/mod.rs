@@ -40,10 +40,13 @@ pub enum AccountError {
     /// The caller has no live membership of the organization, or the organization does not exist.
     #[error("the caller is no member of the organization")]
     NotAMember,
+    /// The Directory has no row of the organization yet.
+    #[error("the organization is not in the Directory")]
+    OrganizationNotSynced,
     /// With `MIRROR=off` the Directory has no memberships to list.
     #[error("no users are copied")]
     NotCopied,
-    /// With `MIRROR=off`: the request to Clerk failed.
+    /// With `MIRROR=off`: the request to Clerk failed, or was not sent because of other callers.
     #[error(transparent)]
     Clerk(Unasked),
     #[error(transparent)]

@@ -199,7 +199,8 @@ impl Account {
             Provisioned::Stored { profile, created: true } => Ok(Some(Shown::new(profile.shown()))),
             Provisioned::Stored { .. } => Err(ProfileError::Exists),
             Provisioned::Ended(_) => Ok(None),
-            // The webhook has not stored the row of an owner yet.
+            // The row of an owner is not stored yet. The caller was admitted, so that it is the organization's.
+            Provisioned::Ownerless if id.organization.is_some() => Err(AccountError::OrganizationNotSynced.into()),
             Provisioned::Ownerless => Err(AccountError::Denied(Refusal::NotSynced).into()),
         }
     }

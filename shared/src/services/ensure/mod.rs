@@ -97,6 +97,9 @@ pub enum Unasked {
     /// A request to Clerk failed.
     #[error(transparent)]
     Clerk(#[from] ClerkError),
+    /// A request failed a moment ago, perhaps that of another caller.
+    #[error("Clerk is not asked, because a request to it failed less than ten seconds ago")]
+    Paused,
     /// The request budget of this function is used up.
     #[error("the function's share of Clerk's rate limit is used up (CLERK_RATE_SHARE)")]
     Share,
@@ -251,7 +254,11 @@ impl Ensurer {
         loop {
             let wanted = decide::wanted(call.session, &stored.copies, extent);
             let requests = wanted.into_array().map(u32::from).iter().sum();
-            if requests == 0 || self.circuit_breaker.lasts(call.now) {
+            if requests == 0 {
+                return Ok((stored, wanted.map(silent), false));
+            }
+            if self.circuit_breaker.lasts(call.now) {
+                outcomes.unasked = Some(Unasked::Paused);
                 return Ok((stored, wanted.map(silent), false));
             }
             if self.questions.budget.is_spent(call.now) {

@@ -58,7 +58,7 @@ impl Directory {
     }
 
     /// The keys of an organization's memberships, in the order of their partition keys, after the key `after`. It reads
-    /// `limit` memberships, and returns those with `role`, or all of them without `role`. The index is eventually
+    /// `limit` memberships, and returns those with `role` (in full or without `org:`), or all of them without `role`. The index is eventually
     /// consistent: a caller must read the rows from the table before it uses them.
     ///
     /// # Errors
@@ -86,10 +86,12 @@ impl Directory {
                 .expression_attribute_values(":after", text(after)),
         };
         if let Some(role) = role {
+            // As `is_role`, which decides about the rows of the table.
             request = request
-                .filter_expression("#role = :role")
+                .filter_expression("#role IN (:role, :of_organization)")
                 .expression_attribute_names("#role", "role")
-                .expression_attribute_values(":role", text(role));
+                .expression_attribute_values(":role", text(role))
+                .expression_attribute_values(":of_organization", text(&format!("org:{role}")));
         }
         let page = request.send().await.map_err(StoreError::from_sdk)?;
         let next = page.last_evaluated_key.as_ref().and_then(key_of).map(|last| last.pk);
