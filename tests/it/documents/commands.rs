@@ -40,7 +40,7 @@ const OTHER: [(&str, &str); 17] = [
 const OTHER_OPTIONS: [(&str, &str); 1] = [("--secret-string", "is AWS's")];
 
 /// Commands that do not exist.
-const INVENTED: [(&str, &str); 1] = [("docs/adding-a-command.md", "rollcall members ORG")];
+const INVENTED: [(&str, &str); 1] = [("docs/adding-a-command.md", "rollcall seats ORG")];
 
 /// A statement in a block, and what the document shows as its output.
 pub(super) struct Shown {

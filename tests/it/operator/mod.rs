@@ -3,6 +3,8 @@
 mod analyze;
 pub(crate) mod commands;
 mod findings;
+mod look;
+mod look_operations;
 mod person;
 mod printing;
 mod unknown_ids;
