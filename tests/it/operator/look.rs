@@ -120,7 +120,7 @@ async fn people_are_listed_filtered_and_found_and_the_deleted_only_where_they_ar
     }
     assert_eq!(
         ids(&rollcall(&world, &["organizations", "find", "--name", "CME", "--json"], &[]).await, "organization_id"),
-        [acme.clone()]
+        std::slice::from_ref(&acme)
     );
 
     let said = rollcall(&world, &["users", "list"], &[]).await;
