@@ -10,10 +10,21 @@ use std::io::{self, ErrorKind, Write};
 ///
 /// If standard output cannot be written for another reason, such as a full disk.
 pub fn say(text: impl Display) -> io::Result<()> {
+    said(text).map(drop)
+}
+
+/// The same. Returns whether somebody still reads: a command that prints much may end when the pipe is closed.
+///
+/// # Errors
+///
+/// As [`say`].
+pub fn said(text: impl Display) -> io::Result<bool> {
     // In one write: a reader of the first line gets the whole line.
     let text = format!("{text}\n");
     let mut out = io::stdout().lock();
-    printed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let is_read = written.is_ok();
+    printed(written).map(|()| is_read)
 }
 
 /// Converts the result of a write to standard output as [`say`] does, for writes of other libraries.

@@ -1,18 +1,21 @@
 //! The operator's commands, run by hand or from a script.
 //!
 //! [`deployment`] finds the deployment that a command works on. [`reconcile`], [`status`] and [`analyze`] compare the whole
-//! copy; [`undo`], [`erase`], [`restore`] and [`export`] work on one user; [`owned_tables`] stores a setting. Before a
-//! command writes, `checks` checks the tables. [`progress`] shows the progress of a run, [`report`] and [`text`]
+//! copy; [`look`], [`deletions`] and [`quarantine`] show what is stored; [`undo`], [`erase`], [`restore`] and [`export`]
+//! work on one user; [`owned_tables`] stores a setting. Before a command writes, `checks` checks the tables. [`progress`] shows the progress of a run, [`report`] and [`text`]
 //! format the results.
 
 pub mod analyze;
 mod checks;
 mod context;
+pub mod deletions;
 pub mod deployment;
 pub mod erase;
 pub mod export;
+pub mod look;
 pub mod owned_tables;
 pub mod progress;
+pub mod quarantine;
 pub mod reconcile;
 pub mod report;
 pub mod restore;
@@ -39,6 +42,20 @@ pub enum Command {
     /// Compare Clerk, the Directory and Profiles and report all differences, also missing and ownerless records.
     /// Changes neither table; stores only the report of the run
     Analyze(analyze::AnalyzeArgs),
+    /// Show users of the Directory: list, get one with its record, find by e-mail address or name
+    #[command(subcommand)]
+    Users(look::UsersCommand),
+    /// Show organizations of the Directory: list, get one, find by name
+    #[command(subcommand)]
+    Organizations(look::OrganizationsCommand),
+    /// Show memberships of the Directory: list, get one with its record, find by their user
+    #[command(subcommand, visible_alias = "memberships")]
+    Members(look::MembersCommand),
+    /// Show the deleted users whose data are not removed yet: until when an undo is possible, and which purges failed
+    Deletions(deletions::DeletionsArgs),
+    /// Show the notes of signed events that could not be processed
+    #[command(subcommand)]
+    Quarantine(quarantine::QuarantineCommand),
     /// Undo the deletion of a user, an organization or a membership that still exists in Clerk. If the row is live but
     /// its version is more than five minutes later than Clerk's, replace the row with Clerk's state
     Undo(undo::UndoArgs),
@@ -66,6 +83,11 @@ impl Command {
             Command::Reconcile(args) => Box::pin(reconcile::run(args, environment, clock, screen)).await,
             Command::Status(args) => Box::pin(status::run(args, environment, clock)).await,
             Command::Analyze(args) => Box::pin(analyze::run(args, environment, clock, screen)).await,
+            Command::Users(command) => Box::pin(look::users(command, environment, screen)).await,
+            Command::Organizations(command) => Box::pin(look::organizations(command, environment, screen)).await,
+            Command::Members(command) => Box::pin(look::members(command, environment, screen)).await,
+            Command::Deletions(args) => Box::pin(deletions::run(args, environment, clock)).await,
+            Command::Quarantine(command) => Box::pin(quarantine::run(command, environment, clock)).await,
             Command::Undo(args) => Box::pin(undo::run(args, environment, clock, screen)).await,
             Command::Restore(args) => Box::pin(restore::run(args, environment, screen)).await,
             Command::Erase(args) => Box::pin(erase::run(args, environment, clock, screen)).await,
@@ -81,6 +103,11 @@ impl Command {
             Command::Reconcile(args) => args.json,
             Command::Status(args) => args.json,
             Command::Analyze(args) => args.json,
+            Command::Users(command) => command.is_json(),
+            Command::Organizations(command) => command.is_json(),
+            Command::Members(command) => command.is_json(),
+            Command::Deletions(args) => args.json,
+            Command::Quarantine(command) => command.is_json(),
             Command::Undo(args) => args.json,
             Command::Restore(args) => args.json,
             Command::Erase(args) => args.json,

@@ -31,7 +31,7 @@ pub struct StatusArgs {
 /// The number of runs that are shown.
 const SHOWN: usize = 10;
 /// The number of runs in which the last repair is searched: newer runs may be reports only.
-const MAX_RECENT: i32 = 50;
+pub(super) const MAX_RECENT: i32 = 50;
 
 /// The state of reconcile, from the Operations table.
 #[derive(Debug)]
@@ -72,14 +72,19 @@ fn operations_table(lookup: &dyn Fn(&str) -> Option<String>) -> Result<String, I
     reader.finish(|| table)
 }
 
+/// The run among these, the latest first, whose deletions are pending approval.
+pub(super) fn waiting(runs: &[Run], now: Millis) -> Option<&Run> {
+    let repairing = runs.iter().filter(|run| run.mode == Mode::Repair);
+    // A later finished run has checked every pending deletion again.
+    let since_done = repairing.take_while(|run| run.state != RunState::Done);
+    let is_waiting =
+        |run: &&Run| run.state == RunState::PendingApproval && now.since(run.started_at) <= TOO_OLD_TO_APPROVE;
+    since_done.filter(|run| run.state != RunState::Running).find(is_waiting)
+}
+
 impl Standing {
     fn new(runs: Vec<Run>, lease: Option<Lease>, now: Millis) -> Standing {
-        let repairing = runs.iter().filter(|run| run.mode == Mode::Repair);
-        // A later finished run has checked every pending deletion again.
-        let since_done = repairing.take_while(|run| run.state != RunState::Done);
-        let is_waiting =
-            |run: &&Run| run.state == RunState::PendingApproval && now.since(run.started_at) <= TOO_OLD_TO_APPROVE;
-        let waiting = since_done.filter(|run| run.state != RunState::Running).find(is_waiting).cloned();
+        let waiting = waiting(&runs, now).cloned();
         Standing { runs, lease, waiting }
     }
 

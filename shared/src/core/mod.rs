@@ -2,7 +2,7 @@
 //!
 //! Start with [`mirror`]: the rule that all writers obey. Then [`clerk`], Clerk's data. [`session`] authenticates
 //! callers, [`ensure`] decides about callers. [`reconcile`] decides about whole listings and tables, [`deletion`] about
-//! the effects of deletions. [`controls`] lets the tests remove one check at a time.
+//! the effects of deletions, [`look`] which rows an operator is shown. [`controls`] lets the tests remove one check at a time.
 
 pub mod account;
 pub mod clerk;
@@ -10,6 +10,7 @@ pub mod controls;
 pub mod deletion;
 pub mod ensure;
 pub mod id;
+pub mod look;
 pub mod millis;
 pub mod mirror;
 pub mod problem;

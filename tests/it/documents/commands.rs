@@ -40,7 +40,7 @@ const OTHER: [(&str, &str); 17] = [
 const OTHER_OPTIONS: [(&str, &str); 1] = [("--secret-string", "is AWS's")];
 
 /// Commands that do not exist.
-const INVENTED: [(&str, &str); 1] = [("docs/adding-a-command.md", "rollcall members ORG")];
+const INVENTED: [(&str, &str); 1] = [("docs/adding-a-command.md", "rollcall seats ORG")];
 
 /// A statement in a block, and what the document shows as its output.
 pub(super) struct Shown {
@@ -257,7 +257,8 @@ fn every_command_in_a_document_exists() {
 fn every_option_in_a_document_exists() {
     let tree = super::tree();
     let cli = Cli::command();
-    let options = cli.get_subcommands().flat_map(clap::Command::get_arguments).filter_map(clap::Arg::get_long);
+    let commands = cli.get_subcommands().flat_map(|command| std::iter::once(command).chain(command.get_subcommands()));
+    let options = commands.flat_map(clap::Command::get_arguments).filter_map(clap::Arg::get_long);
     let options: BTreeSet<&str> = options.collect();
     let emulator = super::text("emulator/src/main.rs");
     let (mut found, mut problems) = (0, Vec::new());

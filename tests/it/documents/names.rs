@@ -11,7 +11,7 @@ const SOURCES: [&str; 7] = [".rs", ".py", ".ts", ".tsx", ".js", ".toml", "Makefi
 
 /// Pages that make up a function or a command, as an example. What they name must exist for another one.
 const EXAMPLES: [(&str, &str, &str); 2] =
-    [("docs/adding-a-function.md", "accounts", "Accounts"), ("docs/adding-a-command.md", "members", "Members")];
+    [("docs/adding-a-function.md", "accounts", "Accounts"), ("docs/adding-a-command.md", "seats", "Seats")];
 
 /// Paths that exist elsewhere. A star stands for every document.
 const OTHER_PATHS: [(&str, &str, &str); 15] = [

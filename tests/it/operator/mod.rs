@@ -4,6 +4,8 @@ mod analyze;
 pub(crate) mod commands;
 mod every_command;
 mod findings;
+mod look;
+mod look_operations;
 mod person;
 mod printing;
 mod unknown_ids;

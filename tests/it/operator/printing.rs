@@ -4,10 +4,12 @@
 use std::fs::File;
 use std::io;
 use std::process::Stdio;
+use std::time::SystemTime;
 
+use rollcall::core::millis::Millis;
 use rollcall_cli::dev::record::Record;
 use rollcall_tests::World;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::operator::commands::{binary, command, elsewhere, on, people, run};
@@ -26,6 +28,12 @@ async fn ended(mut command: Command) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
+/// The day by the machine's clock, by which the binary goes.
+#[expect(clippy::disallowed_methods, reason = "the binary reads the same clock")]
+fn today() -> String {
+    Millis::from(SystemTime::now()).utc_date()
+}
+
 fn owned(args: &[&str]) -> Vec<String> {
     args.iter().map(|arg| (*arg).to_owned()).collect()
 }
@@ -36,6 +44,8 @@ async fn fault_a9_a_result_that_cannot_be_written_is_a_failure_and_a_closed_pipe
     let (users, _) = people(&world, 2).await;
     world.reconcile().await;
     let ada = users[0].as_str();
+    let note = json!({ "pk": format!("QUARANTINE#{}", today()), "sk": "msg_1" });
+    world.put(&world.stack.addresses.operations_table, &note).await;
     let printing = [
         owned(&["settings"]),
         owned(&["settings", "--json"]),
@@ -49,6 +59,12 @@ async fn fault_a9_a_result_that_cannot_be_written_is_a_failure_and_a_closed_pipe
         on(&world, &["status"]),
         on(&world, &["status", "--json"]),
         on(&world, &["undo", ada, "--dry-run"]),
+        on(&world, &["users", "list"]),
+        on(&world, &["users", "list", "--json"]),
+        on(&world, &["users", "get", ada]),
+        on(&world, &["members", "find", "--name", "somebody", "--json"]),
+        on(&world, &["deletions"]),
+        on(&world, &["quarantine", "get", "msg_1"]),
     ];
     for args in &printing {
         let full = File::options().write(true).open("/dev/full").unwrap();

@@ -1,7 +1,7 @@
 //! DynamoDB: one module for each of the three tables, and one for owned tables.
 //!
 //! [`item`] reads rows of the Directory, [`row`] rows of other tables. [`caller`] reads all rows of a caller at once,
-//! [`tables`] describes tables. [`client`] creates the client for all of them, and [`error`] defines the errors.
+//! [`look`] reads rows for an operator, [`tables`] describes tables. [`client`] creates the client for all of them, and [`error`] defines the errors.
 
 mod batch;
 pub mod caller;
@@ -10,6 +10,7 @@ pub mod connection;
 pub mod directory;
 pub mod error;
 pub mod item;
+pub mod look;
 pub mod operations;
 pub mod owned;
 pub mod profiles;

@@ -4,6 +4,7 @@
 
 pub mod owned;
 pub mod owned_list;
+pub mod pending;
 pub mod purge;
 pub mod restore;
 pub mod subject;

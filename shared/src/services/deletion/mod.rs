@@ -17,6 +17,7 @@ use crate::adapters::dynamo::error::StoreError;
 use crate::adapters::dynamo::operations::Operations;
 use crate::adapters::dynamo::owned::rows::DynamoOwned;
 use crate::adapters::dynamo::stores::Stores;
+use crate::core::deletion::pending::PurgeFailure;
 use crate::core::deletion::purge::{Due, partitions};
 use crate::core::id::{InstanceId, Key};
 use crate::core::millis::Clock;
@@ -27,6 +28,9 @@ use crate::settings::deletion::Removal;
 
 /// Maximum number of concurrent purges.
 const CONCURRENCY: usize = 8;
+
+/// Why a purge waits whose memberships are not deleted.
+const UNDELETED_MEMBERSHIP: &str = "a membership of the user is not deleted yet, or its row cannot be read";
 
 /// The dependencies of the effects of deletions.
 pub struct Deletions {
@@ -151,12 +155,19 @@ impl Deletions {
         let followed = self.follow_at_once(tombstone, deadline).await;
         match &followed {
             Err(PurgeError::Store(_)) => return followed,
-            Err(error) => failed(tombstone, error),
-            Ok(followed) if followed.cascade.left == Remaining::Memberships => {}
+            Err(error) => {
+                log_failure(tombstone, error);
+                if let Some(due) = Due::from_tombstone(tombstone, self.grace_hours) {
+                    // Without the note nobody would try again before the night.
+                    self.operations.note_failed_purge(&due, &self.failure(error.to_string())).await?;
+                }
+            }
+            Ok(followed) if followed.cascade.left == Remaining::Memberships => {
+                if let Some(due) = Due::from_tombstone(tombstone, self.grace_hours) {
+                    self.operations.note_purge(&due).await?;
+                }
+            }
             Ok(_) => return followed,
-        }
-        if let Some(due) = Due::from_tombstone(tombstone, self.grace_hours) {
-            self.operations.note_purge(&due).await?;
         }
         Ok(followed.unwrap_or_default())
     }
@@ -286,17 +297,38 @@ impl Deletions {
                             pk = tombstone.key.pk,
                             "the purge waits: a membership of the user is not deleted yet"
                         );
+                        self.note_failure(due, UNDELETED_MEMBERSHIP.to_owned()).await;
                     }
                     return Ok(One::Left);
                 }
                 Err(error) => {
-                    failed(&tombstone, &error);
+                    log_failure(&tombstone, &error);
+                    self.note_failure(due, error.to_string()).await;
                     return Ok(One::Left);
                 }
             },
         };
         self.operations.forget_purge(due).await?;
         Ok(one)
+    }
+
+    /// Logs a failed purge, and notes why it failed. The hourly purge and the nightly run try it again.
+    pub(in crate::services) async fn failed(&self, tombstone: &Item, error: &PurgeError) {
+        log_failure(tombstone, error);
+        if let Some(due) = Due::from_tombstone(tombstone, self.grace_hours) {
+            self.note_failure(&due, error.to_string()).await;
+        }
+    }
+
+    /// Notes why a purge failed. The note is for operators only: without it the purge is tried again all the same.
+    async fn note_failure(&self, due: &Due, error: String) {
+        if let Err(error) = self.operations.note_failed_purge(due, &self.failure(error)).await {
+            tracing::warn!(%error, "the failure of a purge cannot be noted");
+        }
+    }
+
+    fn failure(&self, error: String) -> PurgeFailure {
+        PurgeFailure { failed_at: (self.clock)(), error }
     }
 
     async fn purge(&self, purger: &Purger, tombstone: &Item, deadline: Deadline) -> Result<Purged, PurgeError> {
@@ -308,8 +340,7 @@ impl Deletions {
     }
 }
 
-/// Logs a failed purge. The hourly purge and the nightly run try it again.
-pub(in crate::services) fn failed(tombstone: &Item, error: &PurgeError) {
+fn log_failure(tombstone: &Item, error: &PurgeError) {
     let cause = std::error::Error::source(error).map(ToString::to_string);
     tracing::error!(pk = tombstone.key.pk, %error, cause, "a purge failed and will be retried");
 }

@@ -1,8 +1,9 @@
-//! The operator's services: undo, erase, export, restore and analyze.
+//! The operator's services: undo, erase, export, restore and analyze; [`look`] only reads.
 
 pub mod analyze;
 pub mod erase;
 pub mod export;
+pub mod look;
 pub mod restore;
 pub mod undo;
 

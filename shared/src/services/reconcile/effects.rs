@@ -14,9 +14,9 @@ use crate::core::reconcile::absence::Candidate;
 use crate::core::reconcile::phase::Phase;
 use crate::core::reconcile::run::Mode;
 use crate::core::write_back;
+use crate::services::deletion::Own;
 use crate::services::deletion::cascade::Remaining;
 use crate::services::deletion::purge::PurgeError;
-use crate::services::deletion::{Own, failed};
 use crate::services::write_back as linking;
 
 /// Write-backs of one step: so few that it ends in time even at the lowest rate.
@@ -109,7 +109,7 @@ impl RunExecutor<'_> {
             Err(PurgeError::Store(error)) => return Err(error.into()),
             // A failure of one owned table, or of the backups, must not block all other effects.
             Err(error) => {
-                failed(tombstone, &error);
+                deletions.failed(tombstone, &error).await;
                 self.run.effects.tombstones += 1;
                 self.run.effects.left += 1;
                 return Ok(true);

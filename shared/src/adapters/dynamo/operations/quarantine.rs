@@ -74,12 +74,46 @@ impl Operations {
     /// day that notes stay; it is rarely needed.
     async fn noted(&self, delivery: &DeliveryId, now: Millis) -> Result<Option<String>, StoreError> {
         let key = |pk| attributes(&Key { pk, sk: delivery.to_string() });
-        let wanted = KeysAndAttributes::builder().set_keys(Some(partitions(now).map(key).collect()));
+        let wanted = KeysAndAttributes::builder().set_keys(Some(days(now).map(key).collect()));
         let wanted = wanted.projection_expression("pk, sk").consistent_read(true).build();
         let wanted = wanted.map_err(|error| StoreError::Unreadable(error.into()))?;
         let wanted = HashMap::from([(self.table.clone(), wanted)]);
         let (found, _) = batch::get(&self.client, wanted, MAX_REQUESTS).await?;
         Ok(found.iter().find_map(|(_, row)| key_of(row)).map(|key| key.pk))
+    }
+
+    /// The note of a message, as it is stored.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn quarantine_note(
+        &self,
+        delivery: &DeliveryId,
+        now: Millis,
+    ) -> Result<Option<Map<String, Value>>, StoreError> {
+        let keys: Vec<Key> = days(now).map(|pk| Key { pk, sk: delivery.to_string() }).collect();
+        let (rows, _) = batch::get_all(&self.client, &self.table, &keys, batch::whole).await?;
+        Ok(rows.into_iter().next().map(plain))
+    }
+
+    /// The next notes of a day behind `after`, `limit` at most, as they are stored, and the start of the next page.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn quarantine_day(
+        &self,
+        day: &str,
+        after: Option<&Key>,
+        limit: i32,
+    ) -> Result<(Vec<Map<String, Value>>, Option<Key>), StoreError> {
+        let request = self.client.query().table_name(&self.table).key_condition_expression("pk = :pk").limit(limit);
+        let request = request.expression_attribute_values(":pk", AttributeValue::S(day.to_owned()));
+        let request = request.set_exclusive_start_key(after.map(attributes));
+        let found = request.send().await.map_err(StoreError::from_sdk)?;
+        let next = found.last_evaluated_key.as_ref().and_then(key_of);
+        Ok((found.items.unwrap_or_default().into_iter().map(plain).collect(), next))
     }
 
     /// The notes of events about an entity, of all days that notes stay.
@@ -89,7 +123,7 @@ impl Operations {
     /// [`StoreError`].
     pub async fn quarantined(&self, entity: &str, now: Millis) -> Result<Vec<Map<String, Value>>, StoreError> {
         let mut notes = Vec::new();
-        for partition in partitions(now) {
+        for partition in days(now) {
             let of_day = self.client.query().table_name(&self.table).key_condition_expression("pk = :pk");
             let of_day = of_day
                 .expression_attribute_values(":pk", AttributeValue::S(partition))
@@ -105,7 +139,7 @@ impl Operations {
 }
 
 /// The partitions of all days that notes stay, the latest first: fewer than one request may name.
-fn partitions(now: Millis) -> impl Iterator<Item = String> {
+pub fn days(now: Millis) -> impl Iterator<Item = String> {
     (0..=QUARANTINE_SECONDS / DAY_SECONDS).map(move |days| {
         let day = now.get().saturating_sub(days * DAY_SECONDS * 1000);
         let day = Millis::try_from(i64::try_from(day).unwrap_or_default()).unwrap_or(Millis::ZERO).utc_date();
