@@ -22,7 +22,7 @@ const SETTINGS: [(&str, &str); 2] = [("DELETION_POLICY", "purge"), ("OWNED_TABLE
 
 /// How a command is called, and what it needs.
 struct Call {
-    /// `{user}` is a user, `{backup}` and `{list}` are files.
+    /// `{user}` and `{organization}` are ids, `{backup}` and `{list}` are files.
     args: &'static [&'static str],
     asks_clerk: bool,
     /// It asks for consent before it changes something.
@@ -35,13 +35,38 @@ const TABLES: &[&str] = &["DIRECTORY_TABLE", "PROFILES_TABLE", "OPERATIONS_TABLE
 const ALL: &[&str] =
     &["DIRECTORY_TABLE", "PROFILES_TABLE", "OPERATIONS_TABLE", "CLERK_INSTANCE_ID", "CLERK_SECRET_KEY"];
 
-const CALLS: [Call; 8] = [
-    Call { args: &["reconcile"], asks_clerk: true, changes: true, needs: ALL },
+/// What a command needs that reads the copy alone.
+const COPY: &[&str] = &["DIRECTORY_TABLE", "PROFILES_TABLE", "OPERATIONS_TABLE", "CLERK_INSTANCE_ID"];
+
+/// A command that looks at the copy, and asks nobody else.
+const fn looks(args: &'static [&'static str]) -> Call {
+    Call { args, asks_clerk: false, changes: false, needs: COPY }
+}
+
+/// A command that asks Clerk, and changes something after consent.
+const fn acts(args: &'static [&'static str]) -> Call {
+    Call { args, asks_clerk: true, changes: true, needs: ALL }
+}
+
+const CALLS: [Call; 20] = [
+    acts(&["reconcile"]),
     Call { args: &["status"], asks_clerk: false, changes: false, needs: &["OPERATIONS_TABLE"] },
     Call { args: &["analyze"], asks_clerk: true, changes: false, needs: ALL },
-    Call { args: &["undo", "{user}"], asks_clerk: true, changes: true, needs: ALL },
+    looks(&["users", "list"]),
+    looks(&["users", "get", "{user}"]),
+    looks(&["users", "find", "--name", "somebody"]),
+    looks(&["organizations", "list"]),
+    looks(&["organizations", "get", "{organization}"]),
+    looks(&["organizations", "find", "--name", "acme"]),
+    looks(&["members", "list"]),
+    looks(&["members", "get", "{organization}/{user}"]),
+    looks(&["members", "find", "--name", "somebody"]),
+    Call { args: &["deletions"], asks_clerk: false, changes: false, needs: TABLES },
+    Call { args: &["quarantine", "list"], asks_clerk: false, changes: false, needs: TABLES },
+    Call { args: &["quarantine", "get", "msg_0"], asks_clerk: false, changes: false, needs: TABLES },
+    acts(&["undo", "{user}"]),
     Call { args: &["restore", "{backup}"], asks_clerk: false, changes: true, needs: TABLES },
-    Call { args: &["erase", "{user}"], asks_clerk: true, changes: true, needs: ALL },
+    acts(&["erase", "{user}"]),
     Call { args: &["export", "{user}"], asks_clerk: true, changes: false, needs: ALL },
     Call { args: &["owned-tables", "{list}"], asks_clerk: false, changes: false, needs: TABLES },
 ];
@@ -53,6 +78,7 @@ const WITHOUT: [&str; 3] = ["dev", "trigger", "settings"];
 struct Office {
     world: World,
     user: String,
+    organization: String,
     folder: TempDir,
 }
 
@@ -60,7 +86,7 @@ impl Office {
     async fn open() -> Office {
         let world = World::with(&SETTINGS).await;
         world.make_owned_tables().await;
-        let (users, _) = people(&world, 3).await;
+        let (users, organization) = people(&world, 3).await;
         world.set_now(world.now().get() + 60_000);
         assert!(world.reconcile().await.is_in_sync());
         world.give_rows(&users[0], 1, &users[0]).await;
@@ -71,16 +97,21 @@ impl Office {
         let backup = Path::new(&world.stack.addresses.backups).join(removed["backups"][0].as_str().unwrap());
         std::fs::copy(backup, folder.path().join("backup.ndjson")).unwrap();
         world.clerk("PATCH", &format!("/users/{}", users[1]), json!({ "first_name": "Renamed" })).await;
-        Office { world, user: users[0].clone(), folder }
+        // Commands go by the machine's clock, and look for notes of the last days.
+        world.set_now(super::look_operations::machine_time());
+        let mut unreadable = rollcall_tests::sample("user.updated");
+        unreadable["data"]["updated_at"] = "yesterday".into();
+        unreadable["timestamp"] = world.now().get().into();
+        // The first message of this world.
+        assert_eq!(world.send(&world.sign(&unreadable)).await.status, 422);
+        Office { world, user: users[0].clone(), organization, folder }
     }
 
     fn args(&self, call: &Call) -> Vec<String> {
         let file = |name: &str| self.folder.path().join(name).to_string_lossy().into_owned();
-        let fill = |arg: &&str| match *arg {
-            "{user}" => self.user.clone(),
-            "{backup}" => file("backup.ndjson"),
-            "{list}" => file("owned.json"),
-            arg => arg.to_owned(),
+        let fill = |arg: &&str| {
+            let arg = arg.replace("{user}", &self.user).replace("{organization}", &self.organization);
+            arg.replace("{backup}", &file("backup.ndjson")).replace("{list}", &file("owned.json"))
         };
         call.args.iter().map(fill).chain(call.changes.then(|| "--yes".to_owned())).collect()
     }
@@ -115,20 +146,35 @@ fn failed(call: &Call, said: &Evidence, status: i32, reason: &str) {
     assert!(!said.err.contains("panicked"), "{:?}: {}", call.args, said.err);
 }
 
+/// Each command without commands of its own, with the words that call it.
+fn leaves<'a>(command: &'a clap::Command, words: &[&'a str], found: &mut Vec<(Vec<&'a str>, &'a clap::Command)>) {
+    for below in command.get_subcommands() {
+        let words = [words, &[below.get_name()]].concat();
+        if below.has_subcommands() {
+            leaves(below, &words, found);
+        } else {
+            found.push((words, below));
+        }
+    }
+}
+
 #[test]
 fn i16_every_command_is_played_here() {
     let cli = Cli::command();
-    for command in cli.get_subcommands() {
-        let name = command.get_name();
-        if WITHOUT.contains(&name) {
+    let mut commands = Vec::new();
+    leaves(&cli, &[], &mut commands);
+    for (words, command) in commands {
+        if WITHOUT.contains(&words[0]) {
             continue;
         }
-        assert!(CALLS.iter().any(|call| call.args[0] == name), "{name} is missing in CALLS");
+        let name = words.join(" ");
+        let calls: Vec<&Call> = CALLS.iter().filter(|call| call.args.starts_with(&words)).collect();
+        assert!(!calls.is_empty(), "{name} is missing in CALLS");
         let options: Vec<&str> = command.get_arguments().filter_map(|option| option.get_long()).collect();
         for option in ["stack", "function", "local", "port", "data", "override", "json"] {
             assert!(options.contains(&option), "{name} has no --{option}");
         }
-        let changes = CALLS.iter().any(|call| call.args[0] == name && call.changes);
+        let changes = calls.iter().any(|call| call.changes);
         assert_eq!((options.contains(&"yes"), options.contains(&"dry-run") || !changes), (changes, true), "{name}");
     }
 }
