@@ -1,7 +1,8 @@
-//! The operator's services: undo, erase, export, restore and analyze.
+//! The operator's services: explain, undo, erase, export, restore and analyze.
 
 pub mod analyze;
 pub mod erase;
+pub mod explain;
 pub mod export;
 pub mod restore;
 pub mod undo;
