@@ -1,7 +1,7 @@
 //! The operator's commands, run by hand or from a script.
 //!
 //! [`deployment`] finds the deployment that a command works on. [`reconcile`], [`status`] and [`analyze`] compare the whole
-//! copy; [`undo`], [`erase`], [`restore`] and [`export`] work on one user; [`owned_tables`] stores a setting. Before a
+//! copy; [`explain`] tells why one row is as it is, from the row, Clerk and the `logs`, which [`tail`] follows; [`undo`], [`erase`], [`restore`] and [`export`] work on one user; [`owned_tables`] stores a setting. Before a
 //! command writes, `checks` checks the tables. [`progress`] shows the progress of a run, [`report`] and [`text`]
 //! format the results.
 
@@ -10,13 +10,17 @@ mod checks;
 mod context;
 pub mod deployment;
 pub mod erase;
+pub mod explain;
 pub mod export;
+mod logs;
 pub mod owned_tables;
 pub mod progress;
 pub mod reconcile;
 pub mod report;
 pub mod restore;
+pub mod since;
 pub mod status;
+pub mod tail;
 pub mod text;
 pub mod undo;
 
@@ -50,6 +54,11 @@ pub enum Command {
     Erase(erase::EraseArgs),
     /// Print all stored data of one user as JSON
     Export(export::ExportArgs),
+    /// Tell why a row of the Directory is as it is and what would change it: the row, Clerk's state, the notes in
+    /// Operations and the log. Writes nothing
+    Explain(explain::ExplainArgs),
+    /// Follow the log of the functions. Ends on Ctrl-C
+    Tail(tail::TailArgs),
     /// Store a list of owned tables (tables of the application with rows of users) that is too long for OWNED_TABLES in
     /// the Operations table, and print the value to set in OWNED_TABLES instead
     OwnedTables(owned_tables::OwnedTablesArgs),
@@ -70,6 +79,8 @@ impl Command {
             Command::Restore(args) => Box::pin(restore::run(args, environment, screen)).await,
             Command::Erase(args) => Box::pin(erase::run(args, environment, clock, screen)).await,
             Command::Export(args) => Box::pin(export::run(args, environment, clock)).await,
+            Command::Explain(args) => Box::pin(explain::run(args, environment, clock)).await,
+            Command::Tail(args) => Box::pin(tail::run(args, environment, clock)).await,
             Command::OwnedTables(args) => Box::pin(owned_tables::run(args, environment)).await,
         }
     }
@@ -85,6 +96,8 @@ impl Command {
             Command::Restore(args) => args.json,
             Command::Erase(args) => args.json,
             Command::Export(_) => true,
+            // Each finding says what the log would.
+            Command::Explain(_) | Command::Tail(_) => true,
             Command::OwnedTables(args) => args.json,
         };
         if is_json { Log::Errors } else { Log::Warnings }
