@@ -72,7 +72,8 @@ fn log(levels: Targets, screen: &Screen, local: Option<LocalLog>) {
     let (lines, shows) = (screen.clone(), screen.shows);
     let lines = tracing_subscriber::fmt::layer().with_writer(move || lines.lines()).with_ansi(shows).compact();
     // The lines of the local stack's functions, as Lambda has them.
-    let local = local.map(|log| lambda_log::lines(log).with_filter(lambda_log::levels(&FUNCTIONS)));
+    let functions = lambda_log::levels(&FUNCTIONS).with_target("dynoxide", LevelFilter::OFF);
+    let local = local.map(|log| lambda_log::lines(log).with_filter(functions));
     tracing_subscriber::registry().with(lines.with_filter(levels)).with(local).init();
 }
 

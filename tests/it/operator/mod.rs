@@ -2,7 +2,9 @@
 
 mod analyze;
 pub(crate) mod commands;
+mod explain;
 mod findings;
 mod person;
 mod printing;
+mod tail;
 mod unknown_ids;

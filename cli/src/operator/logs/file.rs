@@ -38,6 +38,8 @@ fn fitting(line: &str, search: &Search) -> Option<Entry> {
         return None;
     }
     let entry = entry(line, None, None, line.to_owned())?;
+    // The engine is no part of a function.
+    let is_ours = entry.line.function != "dynoxide";
     let fits = search.function.as_ref().is_none_or(|function| entry.line.function == *function);
-    (fits && entry.line.at >= search.since).then_some(entry)
+    (fits && is_ours && entry.line.at >= search.since).then_some(entry)
 }

@@ -55,7 +55,10 @@ pub enum Finding {
         error: String,
     },
     ClerkNotAsked,
-    InSync,
+    /// The contents are equal. `times` differ nevertheless: an event lacked them, and they are no part of the contents.
+    InSync {
+        times: Vec<String>,
+    },
     /// Deleted here, and not in Clerk.
     BothGone,
     /// Nothing here, and nothing in Clerk.
@@ -276,7 +279,7 @@ fn compared(facts: &Facts) -> Finding {
     }
     let version = clerk.rank.version;
     let Some(stored) = stored else { return Finding::NotStored { clerk: version } };
-    let fields = || differing(stored, clerk);
+    let fields = || differing(stored, clerk, false);
     let was = stored.rank.version;
     match presence(clerk, Some(stored), facts.now) {
         Presence::Missing => Finding::NotStored { clerk: version },
@@ -292,7 +295,7 @@ fn compared(facts: &Facts) -> Finding {
         }
         Presence::Ahead => Finding::Lagging { stored: was, clerk: version },
         Presence::Unchanged if stored.digest != clerk.digest => Finding::Lagging { stored: was, clerk: version },
-        Presence::Unchanged => Finding::InSync,
+        Presence::Unchanged => Finding::InSync { times: differing(stored, clerk, true) },
     }
 }
 
@@ -300,10 +303,11 @@ fn is_final(row: &Item) -> bool {
     row.is_finished() || row.is_purging()
 }
 
-fn differing(stored: &Item, clerk: &Item) -> Vec<String> {
+/// The names of the fields that differ: of the contents, or of Clerk's times.
+fn differing(stored: &Item, clerk: &Item, of_times: bool) -> Vec<String> {
     let both = side_by_side(Some(stored), Some(clerk)).into_iter();
     let times = ["created_at", "updated_at"];
-    let differs = both.filter(|(name, (row, clerk))| row != clerk && !times.contains(&name.as_str()));
+    let differs = both.filter(|(name, (row, clerk))| row != clerk && times.contains(&name.as_str()) == of_times);
     differs.map(|(name, _)| name).collect()
 }
 
@@ -455,7 +459,7 @@ impl Finding {
             | Finding::Live { .. }
             | Finding::Deleted { .. }
             | Finding::ClerkNotAsked
-            | Finding::InSync
+            | Finding::InSync { .. }
             | Finding::BothGone
             | Finding::NeverKnown
             | Finding::Lagging { .. }

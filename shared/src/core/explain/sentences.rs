@@ -62,7 +62,14 @@ impl Finding {
             Finding::ClerkNotAsked => "Clerk was not asked: the Clerk id was removed with the data. Pass the Clerk id, \
                                        if you know it, to compare with Clerk."
                 .to_owned(),
-            Finding::InSync => "Clerk has the same state now: the row is in sync.".to_owned(),
+            Finding::InSync { times } if times.is_empty() => {
+                "Clerk has the same state now: the row is in sync.".to_owned()
+            }
+            Finding::InSync { times } => format!(
+                "Clerk has the same state now: the row is in sync. Only {} differs, which is no part of the contents: the \
+                 event lacked it, and the next change in Clerk corrects it.",
+                times.join(" and ")
+            ),
             Finding::BothGone => "Clerk does not have it either: the row is in sync.".to_owned(),
             Finding::NeverKnown => "Clerk does not have it either.".to_owned(),
             Finding::NotStored { clerk } => format!(
