@@ -19,7 +19,7 @@ use crate::Clock;
 
 /// The logs of a deployment.
 pub(super) enum Logs {
-    CloudWatch(Groups),
+    CloudWatch(Box<Groups>),
     File(PathBuf),
 }
 
@@ -70,8 +70,12 @@ impl Logs {
                     "the local stack has no log: it was started by another release, or without a home folder"
                 )
             })?),
-            Place::Stack(stack) => Logs::CloudWatch(Groups::of_stack(&deployment.aws, &stack.name, clock).await?),
-            Place::Function(function) => Logs::CloudWatch(Groups::of_function(&deployment.aws, function, clock).await?),
+            Place::Stack(stack) => {
+                Logs::CloudWatch(Box::new(Groups::of_stack(&deployment.aws, &stack.name, clock).await?))
+            }
+            Place::Function(function) => {
+                Logs::CloudWatch(Box::new(Groups::of_function(&deployment.aws, function, clock).await?))
+            }
         })
     }
 

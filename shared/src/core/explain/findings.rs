@@ -166,7 +166,7 @@ pub enum Finding {
     Quarantined(Note),
 
     // The log.
-    Refused(Refused),
+    Refused(Box<Refused>),
     NothingRefused {
         since: Millis,
     },
@@ -415,7 +415,7 @@ fn log(facts: &Facts) -> Vec<Finding> {
     }
     let mut refused: Vec<Refused> = by_reason.into_values().collect();
     refused.sort_by_key(|refused| refused.last);
-    let mut found: Vec<Finding> = refused.into_iter().map(Finding::Refused).collect();
+    let mut found: Vec<Finding> = refused.into_iter().map(|refused| Finding::Refused(Box::new(refused))).collect();
     if found.is_empty() && log.problems.is_empty() {
         found.push(Finding::NothingRefused { since: log.since });
     }
