@@ -301,7 +301,7 @@ fn refused_sentence(refused: &Refused) -> String {
     let when = if *count == 1 {
         format!("At {}, 1 {what} had no effect", last.utc())
     } else {
-        format!("{count} times from {} to {}, last a {what}, there was no effect", first.utc(), last.utc())
+        format!("{count} times from {} to {} there was no effect, the last time for 1 {what}", first.utc(), last.utc())
     };
     let versions = line
         .rank
