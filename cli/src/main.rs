@@ -8,13 +8,15 @@ use std::time::SystemTime;
 
 use clap::Parser;
 use clerk_emulator::output::{note, printed};
+use rollcall::adapters::lambda::log as lambda_log;
 use rollcall::core::millis::Millis;
 use rollcall_cli::args::{Cli, Command};
+use rollcall_cli::dev::log::LocalLog;
 use rollcall_cli::functions::FUNCTIONS;
 use rollcall_cli::operator::{Log, Screen};
 use rollcall_cli::{Status, Usage, dev, settings, trigger};
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
 #[tokio::main]
@@ -29,9 +31,10 @@ async fn main() -> ExitCode {
         std::process::exit(status as i32);
     });
     let screen = Screen::of_process();
-    log(levels(&cli.command), &screen);
+    let local = LocalLog::default();
+    log(levels(&cli.command), &screen, matches!(cli.command, Command::Dev(_)).then(|| local.clone()));
     let done = match cli.command {
-        Command::Dev(args) => Box::pin(dev::run(args, environment, Arc::new(now))).await.map(|()| Status::Done),
+        Command::Dev(args) => Box::pin(dev::run(args, environment, Arc::new(now), local)).await.map(|()| Status::Done),
         Command::Trigger(args) => trigger::run(args, environment, now()).await,
         Command::Operator(command) => command.run(environment, Arc::new(now), &screen).await,
         Command::Settings(args) => settings::run(&args).map(|()| Status::Done),
@@ -64,11 +67,14 @@ fn levels(command: &Command) -> Targets {
     }
 }
 
-/// Logs to standard error: standard output is for the command's result.
-fn log(levels: Targets, screen: &Screen) {
+/// Logs to standard error: standard output is for the command's result. The local stack logs to a file, too.
+fn log(levels: Targets, screen: &Screen, local: Option<LocalLog>) {
     let (lines, shows) = (screen.clone(), screen.shows);
     let lines = tracing_subscriber::fmt::layer().with_writer(move || lines.lines()).with_ansi(shows).compact();
-    tracing_subscriber::registry().with(levels).with(lines).init();
+    // The lines of the local stack's functions, as Lambda has them.
+    let functions = lambda_log::levels(&FUNCTIONS).with_target("dynoxide", LevelFilter::OFF);
+    let local = local.map(|log| lambda_log::lines(log).with_filter(functions));
+    tracing_subscriber::registry().with(lines.with_filter(levels)).with(local).init();
 }
 
 fn environment(name: &str) -> Option<String> {

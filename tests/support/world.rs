@@ -22,6 +22,7 @@ use rollcall::core::millis::Millis;
 use rollcall::core::profile;
 use rollcall::core::reconcile::run::Run;
 use rollcall_cli::dev::gateway;
+use rollcall_cli::dev::log::LocalLog;
 use rollcall_cli::dev::stack::{self, Config, Stack};
 use rollcall_cli::dev::stream::Feed;
 use rollcall_cli::functions::Functions;
@@ -50,6 +51,8 @@ pub struct World {
     pub(crate) authorizer: Arc<Authorizer>,
     pub(crate) now: Arc<AtomicU64>,
     pub(crate) lookup: Lookup,
+    /// The log that commands read. A test that wants lines in it makes it the subscriber's writer.
+    pub log: LocalLog,
     pub(crate) feed: Mutex<Option<Feed>>,
     messages: AtomicU64,
     is_damaged: AtomicBool,
@@ -80,12 +83,14 @@ impl World {
         config.nightly = false;
         config.reacts = false;
         config.records = Some(runtime_folder().join("rollcall"));
+        let log = config.log.clone();
         // A write-back is another difference until its event arrives.
         config.lookup = given(&[&[("METADATA_WRITEBACK", "off")], settings].concat());
         // The tests send the events themselves, in the order that they test.
         config.clerk = clerk_emulator::Config { faults: faults(ApiFaults::default()), ..clerk };
         let stack = Arc::new(Box::pin(Stack::start(config)).await.unwrap());
-        Box::pin(World::over(stack, now, settings)).await
+        let world = Box::pin(World::over(stack, now, settings)).await;
+        World { log, ..world }
     }
 
     /// A world that runs by itself: Clerk delivers its events, the functions of the stack apply them and process the
@@ -145,7 +150,8 @@ impl World {
         let react = Arc::new(follow::function(&client, &stack, &*lookup, &now).await);
         let feed = Mutex::new(follow::feed(&stack).await);
         let (messages, is_damaged, http) = (AtomicU64::new(0), AtomicBool::new(false), reqwest::Client::new());
-        World { stack, wire, functions, react, authorizer, now, lookup, feed, messages, is_damaged, http }
+        let log = LocalLog::default();
+        World { log, stack, wire, functions, react, authorizer, now, lookup, feed, messages, is_damaged, http }
     }
 
     /// The current time of the clock.

@@ -4,6 +4,7 @@ mod database;
 mod engine;
 mod folder;
 pub mod gateway;
+pub mod log;
 pub mod places;
 pub mod record;
 mod schedule;
@@ -20,6 +21,7 @@ use clerk_emulator::Generated;
 use clerk_emulator::HostName;
 use clerk_emulator::output::say;
 
+use self::log::LocalLog;
 use self::stack::{Addresses, Config, Stack};
 use crate::args::{DEFAULT_CLERK_PORT, DEFAULT_DYNAMODB_PORT, DEFAULT_PORT};
 use crate::{Clock, Usage, presets, signals};
@@ -63,17 +65,23 @@ pub struct DevArgs {
 /// minutes.
 const MANY: usize = 10_000;
 
-/// Starts the stack and runs it until SIGINT or SIGTERM.
+/// Starts the stack and runs it until SIGINT or SIGTERM. The log of the functions comes through `log`.
 ///
 /// # Errors
 ///
 /// If the stack cannot start or stop cleanly.
-pub async fn run(args: DevArgs, environment: fn(&str) -> Option<String>, clock: Clock) -> anyhow::Result<()> {
+pub async fn run(
+    args: DevArgs,
+    environment: fn(&str) -> Option<String>,
+    clock: Clock,
+    log: LocalLog,
+) -> anyhow::Result<()> {
     // Before anything is started: an early signal must not be lost.
     let stop = signals::stop_signal()?;
     tokio::pin!(stop);
     let json = args.json;
-    let config = config(args, environment, clock)?;
+    let mut config = config(args, environment, clock)?;
+    config.log = log;
     let generated = config.clerk.generated;
     let stack = tokio::select! {
         () = &mut stop => return Ok(()),

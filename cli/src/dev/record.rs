@@ -23,6 +23,9 @@ pub struct Record {
     pub addresses: Addresses,
     /// The settings of the functions that are set, by name. They contain the secrets of the stack.
     pub settings: BTreeMap<String, String>,
+    /// The file with the log of the functions.
+    #[serde(default)]
+    pub log: Option<PathBuf>,
 }
 
 impl Record {
@@ -53,13 +56,18 @@ impl Drop for Published {
     }
 }
 
+/// Creates the folder of the records. Only the user may look into it.
+pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
 /// Writes the record. Only the user may read the file.
 ///
 /// # Errors
 ///
 /// If the file or its folder cannot be written.
 pub fn publish(folder: &Path, record: &Record) -> io::Result<Published> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    make_folder(folder)?;
     let path = folder.join(format!("{}.json", record.port().unwrap_or_default()));
     // Complete and locked before it has its name: a reader never finds half a record.
     let unfinished = path.with_extension(format!("{}.tmp", record.process));
@@ -120,7 +128,7 @@ mod tests {
     fn record(port: u16) -> Record {
         let mut addresses = Addresses { api: format!("http://127.0.0.1:{port}"), ..Addresses::default() };
         addresses.clerk_secret_key = "sk_test_x".to_owned();
-        Record { process: 1, version: "0.1.0".to_owned(), data: None, addresses, settings: BTreeMap::new() }
+        Record { process: 1, version: "0.1.0".to_owned(), data: None, addresses, settings: BTreeMap::new(), log: None }
     }
 
     #[test]

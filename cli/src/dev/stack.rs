@@ -30,6 +30,7 @@ use tokio::task::JoinHandle;
 use super::database;
 use super::folder;
 use super::gateway;
+use super::log::{LocalLog, Removed};
 use super::places::{self, Folder};
 use super::record::{self, Published, Record};
 use super::schedule;
@@ -58,6 +59,8 @@ pub struct Config {
     pub data: Option<PathBuf>,
     /// The folder in which the record of the stack is published; `None` for a stack that commands need not find.
     pub records: Option<PathBuf>,
+    /// The log of the functions, which the stack opens; the process decides what comes through it.
+    pub log: LocalLog,
     /// Whether reconcile runs every night.
     pub nightly: bool,
     /// Whether react processes the stream.
@@ -82,6 +85,7 @@ impl Config {
             allow_hosts: Vec::new(),
             data: None,
             records: None,
+            log: LocalLog::default(),
             nightly: true,
             reacts: true,
             clerk: clerk_emulator::Config::default(),
@@ -139,8 +143,8 @@ pub struct Stack {
     _record: Option<Published>,
     /// Locks the folder.
     _claim: Option<Claim>,
-    /// Removes the temporary files of the bus and the backups when the stack is dropped.
-    _left: (Option<TempPath>, Option<Folder>),
+    /// Removes the temporary files of the bus, the backups and the log when the stack is dropped.
+    _left: (Option<TempPath>, Option<Folder>, Option<Removed>),
 }
 
 /// A task that ends after [`Server::stop`], or when its `Server` is dropped.
@@ -245,13 +249,17 @@ impl Stack {
             "CLERK_WEBHOOK_SECRET" => Some(secrets.clone()),
             name => setting(&ours, name).or_else(|| given(name)).or_else(|| usual(name)),
         };
+        let data = config.data.as_deref().map(Path::canonicalize).transpose()?;
         let record = Record {
             process: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            data: config.data.as_deref().map(Path::canonicalize).transpose()?,
+            log: log_file(data.as_deref(), config.records.as_deref(), &addresses.api),
+            data,
             addresses: addresses.clone(),
             settings: settings(&lookup),
         };
+        // Before the functions start.
+        let log = open_log(&config.log, &record)?;
         let lookup = owned_lists::lookup(lookup, &dynamodb).await?;
         let functions = Functions::new(&lookup, &dynamodb, config.clock.clone())?;
         let settings = reconcile::settings::Settings::read(&lookup)?;
@@ -290,7 +298,7 @@ impl Stack {
             database,
             _record: record,
             _claim: claim,
-            _left: (bus, folder),
+            _left: (bus, folder, log),
         })
     }
 
@@ -336,6 +344,23 @@ impl Stack {
         self.database.stop().await;
         Ok(saved?)
     }
+}
+
+/// The file of the log: in the folder of the data, or beside the record of a stack in memory.
+fn log_file(data: Option<&Path>, records: Option<&Path>, api: &str) -> Option<PathBuf> {
+    let beside = || Some(records?.join(format!("{}.ndjson", api.rsplit(':').next()?)));
+    data.map(|data| data.join("log.ndjson")).or_else(beside)
+}
+
+/// Opens the log of the stack of this record. That of a stack in memory is removed when the answer is dropped.
+fn open_log(log: &LocalLog, record: &Record) -> anyhow::Result<Option<Removed>> {
+    let Some(path) = &record.log else { return Ok(None) };
+    let opened = match (&record.data, path.parent()) {
+        (Some(_), _) => log.open(path).map(|()| None),
+        (None, Some(folder)) => record::make_folder(folder).and_then(|()| log.open_until_dropped(path)).map(Some),
+        (None, None) => Ok(None),
+    };
+    opened.with_context(|| format!("opening the log {}", path.display()))
 }
 
 /// Opens the Directory's stream at the saved position, if the table has a stream.

@@ -1,8 +1,10 @@
 //! The operator's commands, run by hand or from a script.
 //!
 //! [`deployment`] finds the deployment that a command works on. [`reconcile`], [`status`] and [`analyze`] compare the whole
-//! copy; [`look`], [`deletions`] and [`quarantine`] show what is stored; [`undo`], [`erase`], [`restore`] and [`export`]
-//! work on one user; [`owned_tables`] stores a setting. Before a command writes, `checks` checks the tables. [`progress`] shows the progress of a run, [`report`] and [`text`]
+//! copy; [`look`], [`deletions`] and [`quarantine`] show what is stored; [`explain`] tells why one row is as it is, from
+//! the row, Clerk and the `logs`, which [`tail`] follows; [`undo`], [`erase`], [`restore`] and [`export`] work on one
+//! user; [`owned_tables`] stores a setting. Before a command writes, `checks` checks the tables. [`progress`] shows the
+//! progress of a run, [`report`] and [`text`]
 //! format the results.
 
 pub mod analyze;
@@ -11,7 +13,9 @@ mod context;
 pub mod deletions;
 pub mod deployment;
 pub mod erase;
+pub mod explain;
 pub mod export;
+mod logs;
 pub mod look;
 pub mod owned_tables;
 pub mod progress;
@@ -19,7 +23,9 @@ pub mod quarantine;
 pub mod reconcile;
 pub mod report;
 pub mod restore;
+pub mod since;
 pub mod status;
+pub mod tail;
 pub mod text;
 pub mod undo;
 
@@ -67,6 +73,11 @@ pub enum Command {
     Erase(erase::EraseArgs),
     /// Print all stored data of one user as JSON
     Export(export::ExportArgs),
+    /// Tell why a row of the Directory is as it is and what would change it: the row, Clerk's state, the notes in
+    /// Operations and the log. Writes nothing
+    Explain(explain::ExplainArgs),
+    /// Follow the log of the functions. Ends on Ctrl-C
+    Tail(tail::TailArgs),
     /// Store a list of owned tables (tables of the application with rows of users) that is too long for OWNED_TABLES in
     /// the Operations table, and print the value to set in OWNED_TABLES instead
     OwnedTables(owned_tables::OwnedTablesArgs),
@@ -92,6 +103,8 @@ impl Command {
             Command::Restore(args) => Box::pin(restore::run(args, environment, screen)).await,
             Command::Erase(args) => Box::pin(erase::run(args, environment, clock, screen)).await,
             Command::Export(args) => Box::pin(export::run(args, environment, clock)).await,
+            Command::Explain(args) => Box::pin(explain::run(args, environment, clock)).await,
+            Command::Tail(args) => Box::pin(tail::run(args, environment, clock)).await,
             Command::OwnedTables(args) => Box::pin(owned_tables::run(args, environment)).await,
         }
     }
@@ -112,6 +125,8 @@ impl Command {
             Command::Restore(args) => args.json,
             Command::Erase(args) => args.json,
             Command::Export(_) => true,
+            // Each finding says what the log would.
+            Command::Explain(_) | Command::Tail(_) => true,
             Command::OwnedTables(args) => args.json,
         };
         if is_json { Log::Errors } else { Log::Warnings }

@@ -20,6 +20,7 @@ use rollcall::adapters::lambda::function::Function;
 use rollcall::adapters::lambda::{http, metrics};
 use rollcall::core::clerk::event;
 use rollcall::core::clerk::event::{Envelope, Unprocessable};
+use rollcall::core::explain::reason::{Met, Reason};
 use rollcall::core::id::DeliveryId;
 use rollcall::core::millis::Millis;
 use rollcall::core::mirror::decide::Policy;
@@ -136,6 +137,7 @@ impl Webhook {
             }
             Err(unprocessable) => return self.quarantine(&unprocessable, &delivery, now).await,
         };
+        let entity = dated.event.entity();
         let (kind, begun) = (envelope.kind.as_str(), Instant::now());
         match self.receiver.receive(dated, delivery.clone(), now).await {
             Ok(receipt) => {
@@ -152,6 +154,9 @@ impl Webhook {
                     svix_id = %delivery,
                     r#type = kind,
                     outcome = "failed",
+                    reason = failure.reason().name(),
+                    entity = entity.kind().name(),
+                    id = %entity,
                     error = %failure,
                     cause,
                     "the event could not be applied; Svix delivers it again"
@@ -180,6 +185,7 @@ impl Webhook {
                 error!(
                     svix_id = %delivery,
                     outcome = "failed",
+                    reason = store.reason().name(),
                     error = %store,
                     "the event could not be applied; Svix delivers it again"
                 );
@@ -204,6 +210,16 @@ fn log(delivery: &DeliveryId, kind: &str, receipt: &Receipt) {
     let Receipt { entity, applied } = receipt;
     let outcome = answers::name(applied.as_ref().map(|applied| applied.outcome));
     let rank = applied.as_ref().and_then(|applied| applied.rank).map(|rank| rank.to_string());
+    let reason = Reason::of_event(&Met {
+        outcome: applied.as_ref().map(|applied| applied.outcome),
+        offered: applied.as_ref().and_then(|applied| applied.rank),
+        stored: applied.as_ref().and_then(|applied| applied.item.as_ref()),
+        asked: applied.as_ref().is_some_and(|applied| applied.clerk_calls > 0),
+    });
+    // Of an event that was applied, the row is the one of the event.
+    let stored = applied.as_ref().filter(|_| reason.is_some()).and_then(|applied| applied.item.as_ref());
+    let stored = stored.map(|stored| stored.rank.to_string());
+    let reason = reason.map(Reason::name);
     let (units, clerk_calls) = applied.as_ref().map(|applied| (applied.units, applied.clerk_calls)).unwrap_or_default();
     info!(
         svix_id = %delivery,
@@ -211,7 +227,9 @@ fn log(delivery: &DeliveryId, kind: &str, receipt: &Receipt) {
         entity = entity.kind().name(),
         id = %entity,
         outcome,
+        reason,
         rank,
+        stored,
         units,
         clerk_calls,
         "event"

@@ -39,6 +39,9 @@ pub struct Millis(u64);
 #[error("a time must be Unix milliseconds between 0 and {}", Millis::MAX.0)]
 pub struct OutOfRange;
 
+const MOMENT: &[time::format_description::FormatItem<'_>] =
+    time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+
 /// Ten to the eleventh: as milliseconds a day in 1973, as seconds the year 5138. No time of an event of Clerk is
 /// ambiguous.
 const SECONDS_BELOW: u64 = 100_000_000_000;
@@ -72,6 +75,14 @@ impl Millis {
     #[must_use]
     pub fn next(self) -> Millis {
         Millis(self.0 + 1).min(Millis::MAX)
+    }
+
+    /// The time in UTC to the millisecond, such as `2026-11-21T08:00:00.015Z`.
+    pub fn utc(self) -> String {
+        let nanoseconds = i128::from(self.0) * 1_000_000;
+        let at =
+            time::OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
+        at.format(MOMENT).unwrap_or_default()
     }
 
     /// The day in UTC, such as `2026-11-21`.

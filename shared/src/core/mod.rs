@@ -2,13 +2,15 @@
 //!
 //! Start with [`mirror`]: the rule that all writers obey. Then [`clerk`], Clerk's data. [`session`] authenticates
 //! callers, [`ensure`] decides about callers. [`reconcile`] decides about whole listings and tables, [`deletion`] about
-//! the effects of deletions, [`look`] which rows an operator is shown. [`controls`] lets the tests remove one check at a time.
+//! the effects of deletions, [`look`] which rows an operator is shown, [`explain`] tells why a row is as it is.
+//! [`controls`] lets the tests remove one check at a time.
 
 pub mod account;
 pub mod clerk;
 pub mod controls;
 pub mod deletion;
 pub mod ensure;
+pub mod explain;
 pub mod id;
 pub mod look;
 pub mod millis;

@@ -10,6 +10,7 @@ use crate::adapters::dynamo::directory::write::Put;
 use crate::adapters::dynamo::error::StoreError;
 use crate::adapters::lambda::metrics;
 use crate::core::clerk::objects::Entity;
+use crate::core::explain::reason::Reason;
 use crate::core::id::{EntityId, InstanceId};
 use crate::core::mirror::decide;
 use crate::core::mirror::decide::{Evidence, Next, Write};
@@ -78,6 +79,19 @@ pub enum ApplyError {
     /// Other writers have changed the row at every attempt.
     #[error("other writers changed the Directory row at every attempt")]
     Contended,
+}
+
+impl ApplyError {
+    /// The error in the log and in explanations.
+    pub fn reason(&self) -> Reason {
+        match self {
+            ApplyError::Store(error) => error.reason(),
+            ApplyError::Clerk(error) => error.reason(),
+            ApplyError::Behind => Reason::ClerkBehind,
+            ApplyError::Undated => Reason::Undated,
+            ApplyError::Contended => Reason::Contended,
+        }
+    }
 }
 
 impl Applied {

@@ -18,6 +18,7 @@ use crate::adapters::aws::event_bus::{Bus, BusError, MAX_EVENTS};
 use crate::adapters::dynamo::error::StoreError;
 use crate::adapters::lambda::metrics;
 use crate::core::controls::{Invariant, guards};
+use crate::core::explain::reason::Reason;
 use crate::core::id::{EntityId, Kind, UserId};
 use crate::core::millis::Clock;
 use crate::core::millis::Deadline;
@@ -119,6 +120,8 @@ impl Reactor {
             let key = record.old.as_ref().and_then(|old| old.key.made_here());
             tracing::warn!(
                 pk = key.map(|key| &key.pk),
+                sk = key.map(|key| &key.sk),
+                reason = Reason::RowRemoved.name(),
                 "a Directory row was deleted, by an undo under MIRROR=off or by another program"
             );
             return Ok(());
@@ -148,6 +151,7 @@ impl Reactor {
                 // tombstone has no mark, so reconcile finds it.
                 Remaining::Memberships => tracing::warn!(
                     pk = new.key.pk,
+                    reason = Reason::MembershipNotDeleted.name(),
                     "some memberships of the deleted entity were not deleted; the next run of reconcile deletes them"
                 ),
             }
@@ -193,7 +197,8 @@ impl Reactor {
                 match links.link(user).await {
                     Ok(_) => left -= 1,
                     Err(error) => {
-                        tracing::warn!(%error, "the write-back of dbId and role failed");
+                        let reason = Reason::WriteBackFailed.name();
+                        tracing::warn!(id = %user, reason, %error, "the write-back of dbId and role failed");
                         if !error.concerns_one() {
                             break;
                         }
@@ -215,6 +220,7 @@ fn unlinked_user(item: &Item) -> Option<UserId> {
     if link.conflicts {
         tracing::warn!(
             pk = item.key.pk,
+            reason = Reason::WriteBackConflict.name(),
             "the dbId in the user's metadata in Clerk is not the internal id; the metadata was not changed"
         );
         metrics::writeback_conflict();

@@ -3,9 +3,11 @@
 mod analyze;
 pub(crate) mod commands;
 mod every_command;
+mod explain;
 mod findings;
 mod look;
 mod look_operations;
 mod person;
 mod printing;
+mod tail;
 mod unknown_ids;

@@ -22,13 +22,7 @@ pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 impl Log {
     /// Listens until the guard is dropped.
     pub(crate) fn listen(&self) -> DefaultGuard {
-        // While a listener is the only one, a line that another thread reaches first counts as of no interest, for
-        // ever.
-        let _ = tracing::subscriber::set_global_default(rollcall::adapters::lambda::log::subscriber(
-            &FUNCTIONS,
-            std::io::sink,
-        ));
-        tracing::subscriber::set_default(rollcall::adapters::lambda::log::subscriber(&FUNCTIONS, self.clone()))
+        listen(self.clone())
     }
 
     /// What was logged, but for the lines of the engine, which is no part of a function.
@@ -37,6 +31,17 @@ impl Log {
         let ours: Vec<&str> = text.lines().filter(|line| !line.contains(r#""target":"dynoxide"#)).collect();
         ours.join("\n")
     }
+}
+
+/// Writes the lines that this thread logs, until the guard is dropped.
+pub(crate) fn listen<W>(writer: W) -> DefaultGuard
+where
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    use rollcall::adapters::lambda::log::subscriber;
+    // While a listener is the only one, a line that another thread reaches first counts as of no interest, for ever.
+    let _ = tracing::subscriber::set_global_default(subscriber(&FUNCTIONS, std::io::sink));
+    tracing::subscriber::set_default(subscriber(&FUNCTIONS, writer))
 }
 
 impl Write for Log {

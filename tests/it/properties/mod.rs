@@ -4,6 +4,7 @@ mod agreement;
 mod arrows;
 mod convergence;
 mod damaged_rows;
+mod explained;
 pub(crate) mod failures;
 mod invariants;
 mod peer_bugs;

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::core::explain::reason::Reason;
 use crate::core::id::InstanceId;
 
 /// Why a request to Clerk failed. "Not found" is a result, not an error.
@@ -28,6 +29,18 @@ pub enum ClerkError {
 }
 
 impl ClerkError {
+    /// The error in the log and in explanations.
+    pub fn reason(&self) -> Reason {
+        match self {
+            ClerkError::Unavailable(_) => Reason::ClerkUnavailable,
+            ClerkError::Unauthorized(_) => Reason::ClerkUnauthorized,
+            ClerkError::SwitchedOff => Reason::OrganizationsOff,
+            ClerkError::Rejected(_) => Reason::ClerkRejected,
+            ClerkError::Unreadable(_) => Reason::ClerkUnreadable,
+            ClerkError::Foreign(_) => Reason::ClerkForeign,
+        }
+    }
+
     /// Whether the error concerns only this entity, so that requests about others may succeed.
     #[must_use]
     pub fn concerns_one(&self) -> bool {

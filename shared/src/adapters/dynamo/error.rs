@@ -6,6 +6,8 @@ use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use thiserror::Error;
 
+use crate::core::explain::reason::Reason;
+
 /// The error code of a write that conflicts with another transaction.
 pub(super) const TRANSACTION_CONFLICT: &str = "TransactionConflictException";
 
@@ -51,6 +53,15 @@ const TRANSIENT: [&str; 9] = [
 ];
 
 impl StoreError {
+    /// The error in the log and in explanations.
+    pub fn reason(&self) -> Reason {
+        match self {
+            StoreError::Unavailable(..) => Reason::StoreUnavailable,
+            StoreError::Rejected(..) => Reason::StoreRejected,
+            StoreError::Unreadable(_) => Reason::StoreUnreadable,
+        }
+    }
+
     /// Converts an SDK error of any operation.
     pub(in crate::adapters) fn from_sdk<E>(error: SdkError<E, HttpResponse>) -> StoreError
     where

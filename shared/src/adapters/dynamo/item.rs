@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::error::StoreError;
 use crate::adapters::lambda::metrics;
+use crate::core::explain::reason::Reason;
 use crate::core::mirror::item::{Item, Whole};
 
 /// Reads a row, from DynamoDB's responses or from its stream. An attribute that is not as Rollcall writes it is counted
@@ -31,7 +32,12 @@ where
                 metrics::unreadable_row();
                 let key = item.key.made_here();
                 let (pk, sk) = (key.map(|key| &key.pk), key.map(|key| &key.sk));
-                tracing::warn!(pk, sk, "some attributes of a Directory row cannot be read");
+                tracing::warn!(
+                    pk,
+                    sk,
+                    reason = Reason::RowUnreadable.name(),
+                    "some attributes of a Directory row cannot be read"
+                );
             }
             Ok(item)
         }
@@ -39,7 +45,7 @@ where
             metrics::unreadable_row();
             let key = key.as_ref().and_then(|key| key.made_here());
             let (pk, sk) = (key.map(|key| &key.pk), key.map(|key| &key.sk));
-            tracing::error!(pk, sk, "a Directory row cannot be read");
+            tracing::error!(pk, sk, reason = Reason::RowUnreadable.name(), "a Directory row cannot be read");
             Err(StoreError::Unreadable("a row of the Directory".into()))
         }
     }

@@ -3,7 +3,8 @@
 use tracing::Subscriber;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::function::Function;
@@ -22,14 +23,25 @@ pub fn subscriber<W>(functions: &[Function], writer: W) -> impl Subscriber + Sen
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
+    tracing_subscriber::registry().with(levels(functions)).with(lines(writer))
+}
+
+/// The levels of [`subscriber`].
+pub fn levels(functions: &[Function]) -> Targets {
     let ours = functions.iter().map(|function| function.log_target).chain(["rollcall"]);
-    let levels =
-        Targets::new().with_default(LevelFilter::WARN).with_targets(ours.map(|target| (target, LevelFilter::INFO)));
-    let lines = tracing_subscriber::fmt::layer()
+    Targets::new().with_default(LevelFilter::WARN).with_targets(ours.map(|target| (target, LevelFilter::INFO)))
+}
+
+/// The lines of [`subscriber`].
+pub fn lines<S, W>(writer: W) -> impl Layer<S> + Send + Sync
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
         .with_current_span(true)
         .with_span_list(false)
-        .with_writer(writer);
-    tracing_subscriber::registry().with(levels).with(lines)
+        .with_writer(writer)
 }

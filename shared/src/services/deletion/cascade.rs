@@ -5,6 +5,7 @@
 use crate::adapters::dynamo::directory::Directory;
 use crate::adapters::dynamo::directory::write::{ClerkId, PutUnder};
 use crate::adapters::dynamo::error::StoreError;
+use crate::core::explain::reason::Reason;
 use crate::core::id::{InstanceId, Key, Kind};
 use crate::core::millis::Clock;
 use crate::core::millis::Deadline;
@@ -90,7 +91,8 @@ impl Cascade {
             for key in &page.unreadable {
                 let key = key.made_here();
                 let (pk, sk) = (key.map(|key| &key.pk), key.map(|key| &key.sk));
-                tracing::error!(pk, sk, "a membership cannot be read and was not deleted");
+                let reason = Reason::MembershipNotDeleted.name();
+                tracing::error!(pk, sk, reason, "a membership cannot be read and was not deleted");
                 is_whole = false;
             }
             let live: Vec<Item> = page.items.into_iter().filter(|item| !item.is_deleted()).collect();
@@ -174,7 +176,8 @@ impl Cascade {
             let Some(tombstone) = self.tombstone(&stored, &ended) else {
                 let key = stored.key.made_here();
                 let (pk, sk) = (key.map(|key| &key.pk), key.map(|key| &key.sk));
-                tracing::error!(pk, sk, "the ids of a membership cannot be read; it was not deleted");
+                let reason = Reason::MembershipNotDeleted.name();
+                tracing::error!(pk, sk, reason, "the ids of a membership cannot be read; it was not deleted");
                 return Ok(One::Busy);
             };
             let rank = tombstone.0.rank;

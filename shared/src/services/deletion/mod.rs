@@ -19,6 +19,7 @@ use crate::adapters::dynamo::owned::rows::DynamoOwned;
 use crate::adapters::dynamo::stores::Stores;
 use crate::core::deletion::pending::PurgeFailure;
 use crate::core::deletion::purge::{Due, partitions};
+use crate::core::explain::reason::Reason;
 use crate::core::id::{InstanceId, Key};
 use crate::core::millis::Clock;
 use crate::core::millis::{Deadline, Millis};
@@ -243,7 +244,12 @@ impl Deletions {
         let keys: Vec<Key> = due.iter().map(Due::tombstone).collect();
         let mut stored = self.cascade.directory.read(&keys).await?;
         for key in &stored.unreadable {
-            tracing::error!(pk = key.pk, "a tombstone cannot be read, so the data of its user were not removed");
+            let reason = Reason::RowUnreadable.name();
+            tracing::error!(
+                pk = key.pk,
+                reason,
+                "a tombstone cannot be read, so the data of its user were not removed"
+            );
             report.failed += 1;
         }
         let is_readable = |(_, key): &(&Due, &Key)| !stored.unreadable.contains(key);
@@ -295,6 +301,7 @@ impl Deletions {
                     if why == Remaining::Memberships {
                         tracing::warn!(
                             pk = tombstone.key.pk,
+                            reason = Reason::PurgeWaits.name(),
                             "the purge waits: a membership of the user is not deleted yet"
                         );
                         self.note_failure(due, UNDELETED_MEMBERSHIP.to_owned()).await;
@@ -342,13 +349,20 @@ impl Deletions {
 
 fn log_failure(tombstone: &Item, error: &PurgeError) {
     let cause = std::error::Error::source(error).map(ToString::to_string);
-    tracing::error!(pk = tombstone.key.pk, %error, cause, "a purge failed and will be retried");
+    let reason = Reason::PurgeFailed.name();
+    tracing::error!(pk = tombstone.key.pk, reason, %error, cause, "a purge failed and will be retried");
 }
 
 /// Logs one line for each table: counts, and no personal data.
 pub(in crate::services) fn log(tombstone: &Key, removed: &Removed) {
     for table in &removed.missing {
-        tracing::warn!(pk = tombstone.pk, table, "a table in OWNED_TABLES does not exist; the purge skipped it");
+        let reason = Reason::TableMissing.name();
+        tracing::warn!(
+            pk = tombstone.pk,
+            table,
+            reason,
+            "a table in OWNED_TABLES does not exist; the purge skipped it"
+        );
     }
     for (table, rows) in &removed.kept {
         tracing::info!(pk = tombstone.pk, table, rows, "rows that now belong to another user were kept");

@@ -1,7 +1,8 @@
-//! The operator's services: undo, erase, export, restore and analyze; [`look`] only reads.
+//! The operator's services: explain, undo, erase, export, restore and analyze; [`look`] only reads.
 
 pub mod analyze;
 pub mod erase;
+pub mod explain;
 pub mod export;
 pub mod look;
 pub mod restore;

@@ -9,6 +9,7 @@ use crate::adapters::clerk::lists::{ClerkRow, PAGE};
 use crate::adapters::dynamo::directory::write::Put;
 use crate::core::clerk::objects::Entity;
 use crate::core::deletion::subject::Subject;
+use crate::core::explain::reason::Reason;
 use crate::core::id::{EntityId, Key, Kind};
 use crate::core::millis::Millis;
 use crate::core::mirror::decide::AHEAD_AFTER;
@@ -252,7 +253,8 @@ impl Operator {
             Ok(_) => Ok(true),
             Err(OperatorError::Store(error)) => Err(error.into()),
             Err(error) => {
-                tracing::warn!(id = %id, %error, "the deletion of a membership cannot be undone");
+                let reason = Reason::UndoFailed.name();
+                tracing::warn!(id = %id, reason, %error, "the deletion of a membership cannot be undone");
                 Ok(false)
             }
         }

@@ -12,6 +12,7 @@ use crate::adapters::dynamo::directory::scan::Rows;
 use crate::adapters::dynamo::operations::runs::CandidatePage;
 use crate::core::clerk::objects::Entity;
 use crate::core::controls::{Invariant, guards};
+use crate::core::explain::reason::Reason;
 use crate::core::id::{EntityId, Key, Kind, UserId};
 use crate::core::mirror::decide;
 use crate::core::mirror::decide::Next;
@@ -114,7 +115,8 @@ impl RunExecutor<'_> {
                     proven.push(Candidate { entity: id, absent: true });
                 }
                 Err(error) if error.concerns_one() => {
-                    tracing::warn!(entity = kind.name(), id = %id, %error, "the absence cannot be confirmed");
+                    let reason = Reason::Unconfirmed.name();
+                    tracing::warn!(entity = kind.name(), id = %id, reason, %error, "the absence cannot be confirmed");
                     self.run.tally.get_mut(kind).drift.unproven += 1;
                 }
                 Err(error) => return Err(error.into()),

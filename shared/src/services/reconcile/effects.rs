@@ -8,6 +8,7 @@ use super::{ReconcileError, RunExecutor, count};
 use crate::adapters::clerk::error::ClerkError;
 use crate::adapters::dynamo::operations::runs::CandidatePage;
 use crate::adapters::lambda::metrics;
+use crate::core::explain::reason::Reason;
 use crate::core::id::{EntityId, Key, Kind, UserId};
 use crate::core::mirror::item::Item;
 use crate::core::reconcile::absence::Candidate;
@@ -167,6 +168,7 @@ impl RunExecutor<'_> {
             if link.conflicts {
                 tracing::warn!(
                     pk = item.key.pk,
+                    reason = Reason::WriteBackConflict.name(),
                     "the dbId in the user's metadata in Clerk is not the internal id; the metadata was not changed"
                 );
                 metrics::writeback_conflict();
@@ -232,7 +234,8 @@ impl RunExecutor<'_> {
                         return Err(error.into());
                     }
                     let id = &user;
-                    tracing::warn!(%id, %error, "the write-back of dbId and role failed; the next run tries again");
+                    let reason = Reason::WriteBackFailed.name();
+                    tracing::warn!(%id, reason, %error, "the write-back of dbId and role failed; the next run tries again");
                     left += 1;
                 }
             }

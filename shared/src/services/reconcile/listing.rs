@@ -9,6 +9,7 @@ use crate::adapters::clerk::error::ClerkError;
 use crate::adapters::clerk::lists::{ClerkRow, PAGE, Page};
 use crate::core::clerk::objects::Entity;
 use crate::core::controls::{Invariant, guards};
+use crate::core::explain::reason::Reason;
 use crate::core::id::{EntityId, Key, Kind};
 use crate::core::millis::Millis;
 use crate::core::mirror::decide;
@@ -155,7 +156,8 @@ impl RunExecutor<'_> {
                 Presence::Conflict => "the entity is deleted in the Directory and exists in Clerk",
                 _ => "the Directory row is newer than Clerk's state",
             };
-            tracing::warn!(entity = kind.name(), id = %entity, "{what}");
+            let reason = Reason::of_row(found).map(Reason::name);
+            tracing::warn!(entity = kind.name(), id = %entity, reason, "{what}");
         }
         if self.writes() {
             let writes = writes.into_iter().map(|change| {
@@ -202,7 +204,8 @@ impl RunExecutor<'_> {
                 }
                 ClerkRow::Unreadable(entity) => {
                     let id = entity.as_ref().map(ToString::to_string);
-                    tracing::error!(entity = kind.name(), id, "an entry of Clerk's list cannot be read");
+                    let reason = Reason::UnreadableInClerk.name();
+                    tracing::error!(entity = kind.name(), id, reason, "an entry of Clerk's list cannot be read");
                     nameless += u64::from(entity.is_none());
                     unreadable.extend(entity);
                 }

@@ -21,6 +21,7 @@ use crate::adapters::clerk::error::ClerkError;
 use crate::adapters::dynamo::error::StoreError;
 use crate::adapters::dynamo::operations::runs::{CandidatePage, Lease};
 use crate::adapters::dynamo::stores::Stores;
+use crate::core::explain::reason::Reason;
 use crate::core::id::{EntityId, InstanceId, Kind, PerKind};
 use crate::core::millis::Clock;
 use crate::core::millis::{Deadline, Millis};
@@ -378,15 +379,16 @@ impl RunExecutor<'_> {
         match failure {
             // DynamoDB rejects this row; the others are not affected.
             ApplyError::Store(StoreError::Rejected(code, _)) if code == "ValidationException" => {
-                tracing::error!(entity = kind.name(), %id, code, "DynamoDB rejected the row of an entity");
+                let reason = Reason::StoreRejected.name();
+                tracing::error!(entity = kind.name(), %id, reason, code, "DynamoDB rejected the row of an entity");
                 self.run.tally.get_mut(kind).drift.unreadable += 1;
                 Ok(None)
             }
             ApplyError::Store(error) => Err(error.into()),
             ApplyError::Clerk(error) if !error.concerns_one() => Err(error.into()),
             error => {
-                let entity = kind.name();
-                tracing::warn!(entity, %id, %error, "an entity cannot be processed; the next run tries again");
+                let (entity, reason) = (kind.name(), error.reason().name());
+                tracing::warn!(entity, %id, reason, %error, "an entity cannot be processed; the next run tries again");
                 self.run.tally.get_mut(kind).drift.unproven += 1;
                 Ok(None)
             }

@@ -3,6 +3,7 @@
 use super::confirm::TOGETHER;
 use super::{ReconcileError, RunExecutor};
 use crate::adapters::dynamo::operations::runs::CandidatePage;
+use crate::core::explain::reason::Reason;
 use crate::core::id::{EntityId, Key, Kind, PerKind};
 use crate::core::mirror::item::Item;
 use crate::core::reconcile::absence::{Candidate, candidate};
@@ -63,7 +64,12 @@ impl RunExecutor<'_> {
         let Some(entity) = entity else {
             let key = item.key.made_here();
             let (pk, sk) = (key.map(|key| &key.pk), key.map(|key| &key.sk));
-            tracing::warn!(pk, sk, "the key of a Directory row does not match its ids");
+            tracing::warn!(
+                pk,
+                sk,
+                reason = Reason::KeyMismatch.name(),
+                "the key of a Directory row does not match its ids"
+            );
             self.run.tally.get_mut(kind).drift.unreadable += 1;
             return None;
         };

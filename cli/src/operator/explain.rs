@@ -1,0 +1,180 @@
+//! `rollcall explain`: tells why a row is as it is, and what would change it.
+
+use clap::Args;
+use rollcall::core::deletion::subject::Subject;
+use rollcall::core::explain::facts::{Facts, InClerk, Log, Stored};
+use rollcall::core::explain::findings::{Finding, findings, side_by_side};
+use rollcall::core::id::Kind;
+use rollcall::core::mirror::item::Item;
+use rollcall::services::operator::OperatorError;
+use rollcall::services::operator::explain::Named;
+use serde_json::{Map, Value, json};
+
+use super::context::OperatorContext;
+use super::deployment::Environment;
+use super::logs::{Logs, Search};
+use super::say;
+use super::since::Since;
+use super::text::table;
+use crate::args::DeploymentArgs;
+use crate::{Clock, Status};
+
+/// `rollcall explain`.
+#[derive(Args, Debug)]
+pub struct ExplainArgs {
+    /// Clerk id of a user or an organization, internal id of a user, or a membership as org_…/user_… (as in logs)
+    pub id: Subject,
+    /// Read the log from this long ago, such as 10m, 24h or 7d
+    #[arg(long, value_name = "SPAN", default_value = "24h")]
+    pub since: Since,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// The deployment to work on.
+    #[command(flatten)]
+    pub deployment: DeploymentArgs,
+}
+
+/// Lines of the log of one function at most.
+const MOST_LINES: usize = 2000;
+/// Rejected requests at most: anybody can send them.
+const MOST_UNTRUSTED: usize = 200;
+
+/// Explains one row. Writes nothing.
+///
+/// # Errors
+///
+/// If nobody knows the id, or a table cannot be read. The error has advice.
+pub async fn run(args: ExplainArgs, environment: Environment, clock: Clock) -> anyhow::Result<Status> {
+    let context = OperatorContext::open(&args.deployment, environment, clock.clone()).await?;
+    let since = args.since.before(clock());
+    let (named, mut facts) = context.operator.facts(&args.id, since).await.map_err(|error| context.explain(error))?;
+    facts.log = read(&context, &named, facts.log, clock).await;
+    if is_unknown(&facts) {
+        return Err(context.explain(OperatorError::Unknown));
+    }
+    let id = facts.entity.as_ref().map_or_else(|| id_of(&facts), ToString::to_string);
+    let found = findings(&facts);
+    let options = &context.deployment.options;
+    if args.json {
+        say(to_json(&id, &facts, &found, options))?;
+    } else {
+        say(text(&id, &facts, &found, options))?;
+    }
+    Ok(if found.iter().any(Finding::is_left) { Status::Left } else { Status::Done })
+}
+
+/// What the log has about the entity. A log that cannot be read is told, and the rest is explained all the same.
+async fn read(context: &OperatorContext, named: &Named, mut log: Log, clock: Clock) -> Log {
+    let search = |terms: Vec<String>, function: Option<&str>, most: usize| Search {
+        since: log.since,
+        terms,
+        function: function.map(str::to_owned),
+        most,
+    };
+    let about = search(named.terms.clone(), None, MOST_LINES);
+    let rejected = search(vec!["untrusted".to_owned()], Some(webhook::FUNCTION.name), MOST_UNTRUSTED);
+    let logs = match Logs::of(&context.deployment, clock).await {
+        Ok(logs) => logs,
+        Err(error) => {
+            log.problems.push(format!("{error:#}"));
+            return log;
+        }
+    };
+    match logs.read(&about).await {
+        Ok(found) => {
+            let lines = found.entries.into_iter().map(|entry| entry.line);
+            log.lines = lines.filter(|line| line.is_about(named.entity.as_ref(), &named.key)).collect();
+            (log.is_cut, log.problems) = (found.is_cut, found.problems);
+        }
+        Err(error) => log.problems.push(format!("{error:#}")),
+    }
+    // The log of the webhook may be the only one that is missing.
+    if let Ok(found) = logs.read(&rejected).await {
+        let untrusted = found.entries.iter().filter(|entry| entry.line.outcome.as_deref() == Some("untrusted"));
+        log.untrusted = u64::try_from(untrusted.count()).unwrap_or(u64::MAX);
+    }
+    log
+}
+
+/// Whether neither the Directory nor Clerk nor a note nor the log has the entity.
+fn is_unknown(facts: &Facts) -> bool {
+    facts.row == Stored::Nothing
+        && facts.clerk == InClerk::Nothing
+        && facts.quarantine.is_empty()
+        && facts.log.lines.is_empty()
+}
+
+fn id_of(facts: &Facts) -> String {
+    facts.key.pk.split_once('#').map_or_else(String::new, |(_, id)| id.to_owned())
+}
+
+fn clerk(facts: &Facts) -> Option<&Item> {
+    match &facts.clerk {
+        InClerk::Has(row) => Some(row),
+        InClerk::Undated | InClerk::Nothing | InClerk::Silent(_) | InClerk::NotAsked => None,
+    }
+}
+
+fn text(id: &str, facts: &Facts, found: &[Finding], options: &str) -> String {
+    let kind = Kind::from_key(&facts.key).map(Kind::name).unwrap_or_default();
+    let mut parts = vec![format!("{kind} {id}")];
+    let both = side_by_side(facts.row.row(), clerk(facts));
+    if !both.is_empty() {
+        let rows: Vec<Vec<String>> = both
+            .iter()
+            .map(|(name, (row, clerk))| {
+                let mark = if row == clerk { "" } else { "*" };
+                vec![name.clone(), shown(row), shown(clerk), mark.to_owned()]
+            })
+            .collect();
+        parts.push(table(&["field", "Directory", "Clerk", "differs"], &rows, 4));
+    }
+    parts.push(
+        found.iter().map(|finding| format!("- {}", finding.sentence(id, options))).collect::<Vec<_>>().join("\n"),
+    );
+    parts.join("\n\n")
+}
+
+/// A value for the table; long ones are cut.
+fn shown(value: &Value) -> String {
+    const LONGEST: usize = 60;
+    let text = match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    // Clerk's texts are those of strangers: no control character reaches the terminal.
+    let text: String = text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect();
+    if text.chars().count() > LONGEST { text.chars().take(LONGEST - 1).chain(['…']).collect() } else { text }
+}
+
+fn to_json(id: &str, facts: &Facts, found: &[Finding], options: &str) -> Value {
+    let told = found.iter().map(|finding| {
+        let mut told = json!(finding);
+        told["text"] = finding.sentence(id, options).into();
+        told["left"] = finding.is_left().into();
+        told
+    });
+    let both = side_by_side(facts.row.row(), clerk(facts)).into_iter();
+    let fields: Map<String, Value> = both
+        .map(|(name, (row, clerk))| {
+            let differs = row != clerk;
+            (name, json!({ "row": row, "clerk": clerk, "differs": differs }))
+        })
+        .collect();
+    let row = facts.row.row().map(|row| {
+        json!({
+            "rank": row.rank, "generation": row.rank.generation, "deleted": row.is_deleted(), "version": row.rank.version,
+            "digest": row.digest, "applied_at": row.provenance.applied_at, "applied_by": row.provenance.applied_by.name(),
+            "svix_id": row.provenance.delivery_id, "deleted_at": row.deleted_at, "finished": row.is_finished(),
+            "purging": row.is_purging(),
+        })
+    });
+    let clerk = clerk(facts).map(|row| json!({ "rank": row.rank, "version": row.rank.version, "digest": row.digest }));
+    json!({
+        "id": id, "kind": Kind::from_key(&facts.key).map(Kind::name), "key": facts.key, "row": row, "clerk": clerk,
+        "fields": fields, "findings": told.collect::<Vec<_>>(), "quarantine": facts.quarantine,
+        "log": { "since": facts.log.since, "lines": facts.log.lines, "cut": facts.log.is_cut },
+    })
+}

@@ -1,0 +1,181 @@
+//! `rollcall explain`, with the real binary.
+
+use rollcall_tests::{World, deletion_event, event, user_event};
+use serde_json::{Value, json};
+
+use crate::operator::commands::{people, rollcall};
+use crate::operator::findings::machine_time;
+use crate::properties::failures::listen;
+use crate::user;
+
+/// Somebody whom the webhook has stored at the machine's time.
+async fn somebody(world: &World) -> (String, Value) {
+    world.set_now(machine_time());
+    let body = json!({ "first_name": "Ada", "email_address": ["ada@example.com"] });
+    let body = world.clerk("POST", "/users", body).await;
+    let told = event("user.created", &body, world.now().get());
+    assert_eq!(world.post(&told).await.brief(), (200, "applied"));
+    (body["id"].as_str().unwrap().to_owned(), told)
+}
+
+fn names(json: &Value) -> Vec<&str> {
+    json["findings"].as_array().unwrap().iter().map(|finding| finding["finding"].as_str().unwrap()).collect()
+}
+
+async fn everything(world: &World) -> String {
+    format!("{:?}", (world.directory().await, world.profiles().await, world.operations().await))
+}
+
+#[tokio::test]
+async fn e_a_row_in_sync_is_told_with_its_source() {
+    let world = World::start().await;
+    let (ada, _) = somebody(&world).await;
+    let before = everything(&world).await;
+    let said = rollcall(&world, &["explain", &ada], &[]).await;
+    assert_eq!((said.status, said.err.as_str()), (Some(0), ""), "{}", said.out);
+    for part in ["The row is live.", "The webhook stored it at ", "from message msg_", "the row is in sync", "Ada"] {
+        assert!(said.out.contains(part), "{part}: {}", said.out);
+    }
+    let said = rollcall(&world, &["explain", &ada, "--json"], &[]).await;
+    let json = said.json();
+    assert_eq!((said.status, names(&json)), (Some(0), vec!["live", "in_sync", "nothing_refused"]));
+    assert_eq!((&json["row"]["applied_by"], &json["fields"]["name"]["differs"]), (&json!("webhook"), &json!(false)));
+    // By the application's id, too.
+    let internal = world.internal(&ada).to_string();
+    assert_eq!(rollcall(&world, &["explain", &internal, "--json"], &[]).await.json()["id"], json!(ada));
+    assert_eq!(everything(&world).await, before, "nothing is written");
+}
+
+#[tokio::test]
+async fn e_an_older_row_is_told_with_what_repairs_it_and_a_run_that_did_not() {
+    let world = World::start().await;
+    let (ada, told) = somebody(&world).await;
+    let _listening = listen(world.log.clone());
+    world.set_now(machine_time());
+    world.clerk("PATCH", &format!("/users/{ada}"), json!({ "first_name": "Augusta" })).await;
+    // Two that change nothing.
+    assert_eq!(world.post(&told).await.brief(), (200, "duplicate"));
+    let mut earlier = told.clone();
+    earlier["data"]["updated_at"] = (told["data"]["updated_at"].as_u64().unwrap() - 5).into();
+    assert_eq!(world.post(&earlier).await.brief(), (200, "superseded"));
+    let said = rollcall(&world, &["explain", &ada], &[]).await;
+    assert_eq!(said.status, Some(2), "{}", said.out);
+    for part in [
+        "The row is older than Clerk: Clerk changed at ",
+        "Different fields: first_name, name.",
+        &format!("`rollcall sync {ada} --local --port "),
+        "1 event user.created had no effect (it offered a state of ",
+        "a later state was stored already",
+        "the same state was stored already",
+    ] {
+        assert!(said.out.contains(part), "{part}: {}", said.out);
+    }
+    let json = rollcall(&world, &["explain", &ada, "--json"], &[]).await.json();
+    assert_eq!(names(&json), ["live", "outdated", "event_on_its_way", "refused", "refused"]);
+    let lines = json["log"]["lines"].to_string();
+    assert!(!lines.contains("Ada") && !lines.contains('@'), "the log names nobody: {lines}");
+    // Runs that write nothing repair nothing.
+    let report = [("RECONCILE_POLICY", "report")];
+    assert!(names(&rollcall(&world, &["explain", &ada, "--json"], &report).await.json()).contains(&"report_only"));
+    // A run has repaired it, and an older state is put into the row again: nothing pending explains that.
+    let before = world.item(&user(&ada)).await.unwrap();
+    world.set_now(machine_time() + 60_000);
+    world.reconcile().await;
+    world.put(&world.stack.addresses.directory_table, &before).await;
+    let said = rollcall(&world, &["explain", &ada, "--json"], &[]).await;
+    assert!(names(&said.json()).contains(&"not_repaired"), "{}", said.out);
+}
+
+#[tokio::test]
+async fn e_a_deletion_is_told_with_its_term_and_the_way_back() {
+    let world = World::start().await;
+    let (ada, _) = somebody(&world).await;
+    let _listening = listen(world.log.clone());
+    world.set_now(machine_time());
+    world.post(&deletion_event("user.deleted", &ada, world.now().get())).await;
+    world.follow().await;
+    assert_eq!(world.ensure(&world.session(&ada, None)).await.status, 410);
+    world.post(&user_event("user.updated", &ada, "Ada", world.now().get() + 9)).await;
+    let said = rollcall(&world, &["explain", &ada], &[]).await;
+    assert_eq!(said.status, Some(0), "{}", said.out);
+    for part in [
+        "The row is deleted (a tombstone) as of ",
+        "Clerk still returned it",
+        "The data of the user are removed after ",
+        &format!("`rollcall undo {ada} --local --port "),
+        "with 410 `user_deleted`",
+        "A deletion is final",
+        "the user's requests are answered 410",
+    ] {
+        assert!(said.out.contains(part), "{part}: {}", said.out);
+    }
+    // Deleted in Clerk, too.
+    world.clerk("DELETE", &format!("/users/{ada}"), Value::Null).await;
+    let json = rollcall(&world, &["explain", &ada, "--json"], &[]).await.json();
+    assert!(names(&json).contains(&"both_gone"), "{json}");
+}
+
+#[tokio::test]
+async fn e_what_is_missing_on_either_side_is_told() {
+    let world = World::start().await;
+    let (users, acme) = people(&world, 2).await;
+    let of = async |id: &str, settings: &[(&str, &str)]| {
+        let said = rollcall(&world, &["explain", id, "--json"], settings).await;
+        let json = said.json();
+        (said.status, names(&json).iter().map(|name| (*name).to_owned()).collect::<Vec<_>>().join(" "))
+    };
+    let membership = format!("{acme}/{}", users[1]);
+    for id in [&users[1], &acme, &membership] {
+        assert_eq!(of(id, &[]).await, (Some(2), "no_row not_stored no_run_yet nothing_refused".to_owned()), "{id}");
+    }
+    let off = of(&users[1], &[("MIRROR", "off")]).await;
+    assert_eq!(off, (Some(0), "no_row not_mirrored nothing_refused".to_owned()));
+    world.reconcile().await;
+    assert_eq!(of(&membership, &[]).await, (Some(0), "live in_sync nothing_refused".to_owned()));
+    // Gone from Clerk without an event: no run has begun since, and then one that waits for an operator.
+    world.clerk("DELETE", &format!("/users/{}", users[1]), Value::Null).await;
+    assert!(of(&users[1], &[]).await.1.starts_with("live absent_in_clerk "));
+    world.clerk("DELETE", &format!("/users/{}", users[0]), Value::Null).await;
+    world.set_now(world.now().get() + 20 * 60_000);
+    let run = world.reconcile().await;
+    let found = of(&users[1], &[]).await;
+    assert!(found.0 == Some(2) && found.1.contains(" held "), "{run:?} {found:?}");
+    // A row that another program has damaged.
+    let mut row = world.item(&user(&users[0])).await.unwrap();
+    row["rank"] = "x".into();
+    world.put(&world.stack.addresses.directory_table, &row).await;
+    let said = rollcall(&world, &["explain", &users[0]], &[]).await;
+    assert!(said.status == Some(2) && said.out.contains("The row cannot be read"), "{} {}", said.out, said.err);
+}
+
+#[tokio::test]
+async fn e_an_event_in_quarantine_and_a_silent_clerk_are_told() {
+    let world = World::start().await;
+    let (ada, mut told) = somebody(&world).await;
+    told["data"]["updated_at"] = "yesterday".into();
+    assert_eq!(world.post(&told).await.status, 422);
+    let json = rollcall(&world, &["explain", &ada, "--json"], &[]).await.json();
+    assert_eq!(names(&json), ["live", "in_sync", "quarantined", "nothing_refused"]);
+    assert_eq!(json["quarantine"][0]["failed_at"], "data.updated_at");
+    world.set_faults(clerk_emulator::ApiFaults { server_error: 1.0, ..Default::default() });
+    let said = rollcall(&world, &["explain", &ada, "--json"], &[]).await;
+    assert_eq!((said.status, names(&said.json())[1]), (Some(2), "clerk_silent"));
+}
+
+#[tokio::test]
+async fn i19_an_unknown_id_is_not_explained() {
+    let world = World::start().await;
+    for id in ["user_doesnotexist", "org_1", "org_1/user_1", "1c1157ac-33d3-5114-bbd8-09b23e2ca922"] {
+        let said = rollcall(&world, &["explain", id], &[]).await;
+        assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{id}");
+        assert!(said.err.contains("has no row for this id"), "{}", said.err);
+    }
+    for id in ["sess_1", "ada", "user_1/org_1"] {
+        let said = rollcall(&world, &["explain", id, "--json"], &[]).await;
+        assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{id}");
+        assert!(said.err.contains("not an id of a user"), "{}", said.err);
+    }
+    let foreign = rollcall(&world, &["explain", "user_1"], &[("CLERK_INSTANCE_ID", "ins_other")]).await;
+    assert_eq!((foreign.status, foreign.out.as_str()), (Some(1), ""));
+    assert!(foreign.err.contains("belongs to another Clerk instance"), "{}", foreign.err);
+}
