@@ -322,7 +322,8 @@ async fn i16_a_command_that_nobody_can_be_asked_about_needs_yes() {
 #[tokio::test]
 async fn i16_a_full_disk_is_a_failure_and_a_closed_pipe_is_not() {
     let office = Office::open().await;
-    for call in CALLS.iter().filter(|call| !call.changes) {
+    // The log of this stack is empty.
+    for call in CALLS.iter().filter(|call| !call.changes && !call.needs.is_empty()) {
         let args = on(&office.world, &borrowed(&office.args(call)));
         let printed = |output: Stdio| {
             let mut command = command(binary().to_str().unwrap(), &[]);
