@@ -1,8 +1,13 @@
-//! The operator's services: undo, erase, export, restore and analyze.
+//! The operator's services: undo, erase, export, restore and analyze; [`fix_profiles`], [`cleanup`] and [`duplicates`],
+//! which work on whole tables.
 
 pub mod analyze;
+pub mod cleanup;
+pub mod duplicates;
 pub mod erase;
 pub mod export;
+pub mod fix_profiles;
+mod patience;
 pub mod restore;
 pub mod undo;
 
@@ -18,12 +23,15 @@ use crate::core::mirror::item::{Item, Provenance, Writer};
 use crate::core::reconcile::run::Mode;
 use crate::services::apply::Applier;
 use crate::services::deletion::Deletions;
+use crate::services::provision::Provision;
 
 /// The dependencies of the operator's services.
 pub struct Operator {
     pub stores: Stores,
     /// Applies states to the Directory and fetches entities from Clerk.
     pub applier: Applier,
+    /// Creates missing records.
+    pub provision: Provision,
     /// Completes the effects of deletions.
     pub deletions: Deletions,
     /// Whether live users and memberships are stored.
@@ -98,8 +106,12 @@ impl Operator {
         self.check_instance().await
     }
 
-    /// Whether the secret key belongs to the configured instance.
-    pub(super) async fn check_instance(&self) -> Result<(), OperatorError> {
+    /// Checks that the secret key belongs to the configured instance.
+    ///
+    /// # Errors
+    ///
+    /// [`OperatorError::Clerk`].
+    pub async fn check_instance(&self) -> Result<(), OperatorError> {
         self.applier.clerk.identify().await?;
         Ok(())
     }
