@@ -1,16 +1,21 @@
 //! The operator's commands, run by hand or from a script.
 //!
 //! [`deployment`] finds the deployment that a command works on. [`reconcile`], [`status`] and [`analyze`] compare the whole
-//! copy; [`undo`], [`erase`], [`restore`] and [`export`] work on one user; [`owned_tables`] stores a setting. Before a
-//! command writes, `checks` checks the tables. [`progress`] shows the progress of a run, [`report`] and [`text`]
+//! copy; [`fix_profiles`], [`cleanup`], [`fix_duplicates`] and [`full_sync`] repair whole tables; [`undo`], [`erase`],
+//! [`restore`] and [`export`] work on one user; [`owned_tables`] stores a setting. Before a command writes, `checks` checks the tables. [`progress`] shows the progress of a run, [`report`] and [`text`]
 //! format the results.
 
 pub mod analyze;
 mod checks;
+pub mod cleanup;
 mod context;
 pub mod deployment;
 pub mod erase;
 pub mod export;
+mod fix;
+pub mod fix_duplicates;
+pub mod fix_profiles;
+pub mod full_sync;
 pub mod owned_tables;
 pub mod progress;
 pub mod reconcile;
@@ -50,6 +55,16 @@ pub enum Command {
     Erase(erase::EraseArgs),
     /// Print all stored data of one user as JSON
     Export(export::ExportArgs),
+    /// Create the records in Profiles that live users and memberships lack. Existing records are not changed
+    FixProfiles(fix_profiles::FixProfilesArgs),
+    /// Remove rows of deleted users from Profiles and the owned tables that the purge did not remove. The deletion of
+    /// each user is proven by the Directory and by Clerk first
+    Cleanup(cleanup::CleanupArgs),
+    /// Remove rows of a table that have equal values of some attributes, and keep the oldest row of each group
+    FixDuplicates(fix_duplicates::FixDuplicatesArgs),
+    /// Analyze, then run all repairs in this order: reconcile, fix-profiles, cleanup, fix-duplicates. Shows one plan and
+    /// asks once
+    FullSync(full_sync::FullSyncArgs),
     /// Store a list of owned tables (tables of the application with rows of users) that is too long for OWNED_TABLES in
     /// the Operations table, and print the value to set in OWNED_TABLES instead
     OwnedTables(owned_tables::OwnedTablesArgs),
@@ -70,6 +85,10 @@ impl Command {
             Command::Restore(args) => Box::pin(restore::run(args, environment, screen)).await,
             Command::Erase(args) => Box::pin(erase::run(args, environment, clock, screen)).await,
             Command::Export(args) => Box::pin(export::run(args, environment, clock)).await,
+            Command::FixProfiles(args) => Box::pin(fix_profiles::run(args, environment, clock, screen)).await,
+            Command::Cleanup(args) => Box::pin(cleanup::run(args, environment, clock, screen)).await,
+            Command::FixDuplicates(args) => Box::pin(fix_duplicates::run(args, environment, clock, screen)).await,
+            Command::FullSync(args) => Box::pin(full_sync::run(args, environment, clock, screen)).await,
             Command::OwnedTables(args) => Box::pin(owned_tables::run(args, environment)).await,
         }
     }
@@ -85,6 +104,10 @@ impl Command {
             Command::Restore(args) => args.json,
             Command::Erase(args) => args.json,
             Command::Export(_) => true,
+            Command::FixProfiles(args) => args.fix.json,
+            Command::Cleanup(args) => args.fix.json,
+            Command::FixDuplicates(args) => args.fix.json,
+            Command::FullSync(args) => args.fix.json,
             Command::OwnedTables(args) => args.json,
         };
         if is_json { Log::Errors } else { Log::Warnings }

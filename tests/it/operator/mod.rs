@@ -5,4 +5,5 @@ pub(crate) mod commands;
 mod findings;
 mod person;
 mod printing;
+mod system_e;
 mod unknown_ids;
