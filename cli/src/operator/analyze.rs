@@ -2,7 +2,7 @@
 //! its run and writes nothing else.
 
 use ::reconcile::settings::Settings;
-use ::reconcile::{Order, Reconcile};
+use ::reconcile::{Order, Reconcile, Report};
 use clap::Args;
 use rollcall::adapters::aws::backups::Backups;
 use rollcall::adapters::dynamo::stores::Stores;
@@ -40,6 +40,41 @@ pub async fn run(args: AnalyzeArgs, environment: Environment, clock: Clock, scre
     let deployment = Deployment::find(&args.deployment, environment, true).await?.with_owned_tables().await?;
     let settings = deployment.settings(Settings::read)?;
     checks::all(&deployment, &settings).await?;
+    let Some(analyzed) = analyze(&deployment, settings, clock, screen, !args.json).await? else {
+        return Ok(Status::Left);
+    };
+    let options = &deployment.options;
+    match &analyzed {
+        Analyzed::Busy(report) if args.json => say(report::to_json(report))?,
+        Analyzed::Busy(report) => say(report::text(report, options))?,
+        Analyzed::Done(analysis, _) if args.json => say(serde_json::to_string(analysis)?)?,
+        Analyzed::Done(analysis, run) => say(text(analysis, run, options))?,
+    }
+    Ok(if analyzed.is_in_sync() { Status::Done } else { Status::Left })
+}
+
+/// The result of an analysis.
+pub(super) enum Analyzed {
+    Done(Box<Analysis>, Box<Run>),
+    /// Another run is active.
+    Busy(Box<Report>),
+}
+
+impl Analyzed {
+    /// Whether nothing is wrong.
+    pub(super) fn is_in_sync(&self) -> bool {
+        matches!(self, Analyzed::Done(analysis, _) if analysis.in_sync)
+    }
+}
+
+/// Compares Clerk, the Directory and Profiles; nothing if a signal stopped it.
+pub(super) async fn analyze(
+    deployment: &Deployment,
+    settings: Settings,
+    clock: Clock,
+    screen: &Screen,
+    shows: bool,
+) -> anyhow::Result<Option<Analyzed>> {
     let (mirror, dynamodb) = (settings.mirror.is_on, &deployment.dynamodb);
     let auditor = Auditor {
         stores: Stores::new(dynamodb, &settings.tables),
@@ -50,24 +85,12 @@ pub async fn run(args: AnalyzeArgs, environment: Environment, clock: Clock, scre
     };
     let backups = Backups::for_removal(&settings.removal, &deployment.aws);
     let reconcile = Reconcile::new(settings, dynamodb, backups, clock.clone());
-    let runs = Runs { reconcile, clock, screen, shows: !args.json, options: &deployment.options };
-    let Some(compared) = runs.carry_out(&Order::Run(Mode::Report)).await? else { return Ok(Status::Left) };
-    let Some(run) = &compared.run else {
-        if args.json {
-            say(report::to_json(&compared))?;
-        } else {
-            say(report::text(&compared, &deployment.options))?;
-        }
-        return Ok(Status::Left);
-    };
-    let Some(audit) = audit(&auditor, screen, &runs).await? else { return Ok(Status::Left) };
+    let runs = Runs { reconcile, clock, screen, shows, options: &deployment.options };
+    let Some(compared) = runs.carry_out(&Order::Run(Mode::Report)).await? else { return Ok(None) };
+    let Some(run) = &compared.run else { return Ok(Some(Analyzed::Busy(Box::new(compared)))) };
+    let Some(audit) = audit(&auditor, screen, &runs).await? else { return Ok(None) };
     let analysis = Analysis::new(run, mirror, &audit.findings, audit.profiles);
-    if args.json {
-        say(serde_json::to_string(&analysis)?)?;
-    } else {
-        say(text(&analysis, run, &deployment.options))?;
-    }
-    Ok(if analysis.in_sync { Status::Done } else { Status::Left })
+    Ok(Some(Analyzed::Done(Box::new(analysis), Box::new(run.clone()))))
 }
 
 async fn audit(auditor: &Auditor, screen: &Screen, runs: &Runs<'_>) -> anyhow::Result<Option<Audit>> {
@@ -94,8 +117,10 @@ fn meaning(name: &str) -> &'static str {
         "orphaned" => "memberships of a deleted user or organization: reconcile deletes them",
         "pending_approval" => "absent in Clerk, but so many that the deletions require approval",
         "unconfirmed" => "stored less than 15 minutes ago and not in Clerk's list: run analyze again later",
-        "without_profile" => "live, but without a record in Profiles: the next run of reconcile creates the record",
-        "without_owner" => "records in Profiles of a deleted or unknown owner; they are not removed automatically",
+        "without_profile" => {
+            "live, but without a record in Profiles: the next run of reconcile, or fix-profiles, creates the record"
+        }
+        "without_owner" => "records in Profiles of a deleted or unknown owner: cleanup removes those of deleted users",
         "tombstones" => "deleted, with pending effects: reconcile completes them",
         "links" => "users without dbId or role in their public metadata in Clerk: reconcile writes them back",
         "link_conflicts" => {
@@ -117,7 +142,7 @@ fn meaning(name: &str) -> &'static str {
     }
 }
 
-fn text(analysis: &Analysis, run: &Run, options: &str) -> String {
+pub(super) fn text(analysis: &Analysis, run: &Run, options: &str) -> String {
     let header =
         ["", "in sync", "missing", "outdated", "absent", "without profile", "without owner", "conflict", "other"];
     let row = |kind: Kind| {

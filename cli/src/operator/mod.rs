@@ -1,20 +1,26 @@
 //! The operator's commands, run by hand or from a script.
 //!
 //! [`deployment`] finds the deployment that a command works on. [`reconcile`], [`status`] and [`analyze`] compare the whole
-//! copy; [`look`], [`deletions`] and [`quarantine`] show what is stored; [`explain`] tells why one row is as it is, from
-//! the row, Clerk and the `logs`, which [`tail`] follows; [`undo`], [`erase`], [`restore`] and [`export`] work on one
-//! user; [`owned_tables`] stores a setting. Before a command writes, `checks` checks the tables. [`progress`] shows the
-//! progress of a run, [`report`] and [`text`]
+//! copy; [`fix_profiles`], [`cleanup`], [`fix_duplicates`] and [`full_sync`] repair whole tables; [`look`], [`deletions`]
+//! and [`quarantine`] show what is stored; [`explain`] tells why one row is as it is, from the row, Clerk and the `logs`,
+//! which [`tail`] follows; [`undo`], [`erase`], [`restore`] and [`export`] work on one user; [`owned_tables`] stores a
+//! setting. Before a command writes, `checks` checks the tables. [`progress`] shows the progress of a run, [`report`] and
+//! [`text`]
 //! format the results.
 
 pub mod analyze;
 mod checks;
+pub mod cleanup;
 mod context;
 pub mod deletions;
 pub mod deployment;
 pub mod erase;
 pub mod explain;
 pub mod export;
+mod fix;
+pub mod fix_duplicates;
+pub mod fix_profiles;
+pub mod full_sync;
 mod logs;
 pub mod look;
 pub mod owned_tables;
@@ -78,6 +84,16 @@ pub enum Command {
     Explain(explain::ExplainArgs),
     /// Follow the log of the functions. Ends on Ctrl-C
     Tail(tail::TailArgs),
+    /// Create the records in Profiles that live users and memberships lack. Existing records are not changed
+    FixProfiles(fix_profiles::FixProfilesArgs),
+    /// Remove rows of deleted users from Profiles and the owned tables that the purge did not remove. The deletion of
+    /// each user is proven by the Directory and by Clerk first
+    Cleanup(cleanup::CleanupArgs),
+    /// Remove rows of a table that have equal values of some attributes, and keep the oldest row of each group
+    FixDuplicates(fix_duplicates::FixDuplicatesArgs),
+    /// Analyze, then run all repairs in this order: reconcile, fix-profiles, cleanup, fix-duplicates. Shows one plan and
+    /// asks once
+    FullSync(full_sync::FullSyncArgs),
     /// Store a list of owned tables (tables of the application with rows of users) that is too long for OWNED_TABLES in
     /// the Operations table, and print the value to set in OWNED_TABLES instead
     OwnedTables(owned_tables::OwnedTablesArgs),
@@ -105,6 +121,10 @@ impl Command {
             Command::Export(args) => Box::pin(export::run(args, environment, clock)).await,
             Command::Explain(args) => Box::pin(explain::run(args, environment, clock)).await,
             Command::Tail(args) => Box::pin(tail::run(args, environment, clock)).await,
+            Command::FixProfiles(args) => Box::pin(fix_profiles::run(args, environment, clock, screen)).await,
+            Command::Cleanup(args) => Box::pin(cleanup::run(args, environment, clock, screen)).await,
+            Command::FixDuplicates(args) => Box::pin(fix_duplicates::run(args, environment, clock, screen)).await,
+            Command::FullSync(args) => Box::pin(full_sync::run(args, environment, clock, screen)).await,
             Command::OwnedTables(args) => Box::pin(owned_tables::run(args, environment)).await,
         }
     }
@@ -127,6 +147,10 @@ impl Command {
             Command::Export(_) => true,
             // Each finding says what the log would.
             Command::Explain(_) | Command::Tail(_) => true,
+            Command::FixProfiles(args) => args.fix.json,
+            Command::Cleanup(args) => args.fix.json,
+            Command::FixDuplicates(args) => args.fix.json,
+            Command::FullSync(args) => args.fix.json,
             Command::OwnedTables(args) => args.json,
         };
         if is_json { Log::Errors } else { Log::Warnings }

@@ -155,8 +155,8 @@ impl Reconcile {
 
     /// The service for commands about one user, with the same tables and the same Clerk instance.
     pub fn into_operator(self) -> Operator {
-        let Reconciler { stores, applier, deletions, mirror, policy, clock, .. } = self.reconciler;
-        Operator { stores, applier, deletions, mirror, policy, clock }
+        let Reconciler { stores, applier, provision, deletions, mirror, policy, clock, .. } = self.reconciler;
+        Operator { stores, applier, provision, deletions, mirror, policy, clock }
     }
 
     /// The Operations table.

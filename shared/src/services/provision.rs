@@ -1,5 +1,8 @@
 //! Provisioning: creates the records of new users and memberships, once, with default values.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::adapters::dynamo::directory::Directory;
 use crate::adapters::dynamo::error::StoreError;
 use crate::adapters::dynamo::profiles::Profiles;
 use crate::adapters::dynamo::profiles::write::OwnerState;
@@ -39,6 +42,41 @@ impl Provision {
     /// [`StoreError`]: created records stay.
     pub async fn create(&self, items: impl IntoIterator<Item = &Item>) -> Result<u64, StoreError> {
         self.profiles.create_all(items.into_iter().filter_map(|item| self.record(item)).collect()).await
+    }
+
+    /// The rows without a record, and the used read units; `consistent` for twice the price. An inconsistent answer may
+    /// also name rows whose record is new.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn missing<'a>(&self, live: &[&'a Item], consistent: bool) -> Result<(Vec<&'a Item>, f64), StoreError> {
+        let wanted: BTreeMap<Key, &Item> = live.iter().filter_map(|item| Some((self.key(item)?, *item))).collect();
+        let found = self.profiles.existing(&wanted.keys().cloned().collect::<Vec<_>>(), consistent).await?;
+        let missing = wanted.into_iter().filter(|(key, _)| !found.keys.contains(key)).map(|(_, item)| item);
+        Ok((missing.collect(), found.units))
+    }
+
+    /// Those of these rows that would get a record, and the used read units: memberships whose user or organization is
+    /// deleted get none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn owed<'a>(
+        &self,
+        missing: Vec<&'a Item>,
+        directory: &Directory,
+    ) -> Result<(Vec<&'a Item>, f64), StoreError> {
+        let parents = |item: &Item| -> Vec<Key> {
+            let parents = item.entity().map(|entity| entity.parents()).unwrap_or_default();
+            parents.iter().map(|parent| parent.key(&self.instance)).collect()
+        };
+        let of_all: BTreeSet<Key> = missing.iter().flat_map(|item| parents(item)).collect();
+        let found = directory.compare(&of_all.into_iter().collect::<Vec<_>>()).await?;
+        let has_ended = |key: &Key| found.items.get(key).is_some_and(Item::is_deleted);
+        let owed = missing.into_iter().filter(|item| !parents(item).iter().any(has_ended));
+        Ok((owed.collect(), found.units))
     }
 
     fn record(&self, item: &Item) -> Option<(Profile, Vec<(Key, OwnerState)>)> {

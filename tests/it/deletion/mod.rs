@@ -2,7 +2,7 @@
 
 mod backups;
 mod interrupted;
-mod large;
+pub(crate) mod large;
 mod memory;
 mod others;
 mod owned_lists;

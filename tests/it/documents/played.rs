@@ -10,7 +10,8 @@ use super::stack::{Played, Stack, first_line};
 use crate::operator::commands::binary;
 
 /// Sections whose commands are not for `rollcall dev`.
-const ELSEWHERE: [(&str, &str, &str); 2] = [
+const ELSEWHERE: [(&str, &str, &str); 3] = [
+    ("docs/operations.md", "rollcall fix-duplicates", "these read a table of the reader's application"),
     ("docs/local-development.md", "Deploy to a local AWS", "these are for the stack of `make cloud`"),
     ("docs/runbook.md", "Restore a table", "these read a table that AWS has restored"),
 ];

@@ -9,5 +9,6 @@ mod look;
 mod look_operations;
 mod person;
 mod printing;
+mod system_e;
 mod tail;
 mod unknown_ids;

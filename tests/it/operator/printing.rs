@@ -65,6 +65,10 @@ async fn fault_a9_a_result_that_cannot_be_written_is_a_failure_and_a_closed_pipe
         on(&world, &["members", "find", "--name", "somebody", "--json"]),
         on(&world, &["deletions"]),
         on(&world, &["quarantine", "get", "msg_1"]),
+        on(&world, &["fix-profiles", "--yes"]),
+        on(&world, &["cleanup", "--yes"]),
+        on(&world, &["cleanup", "--yes", "--json"]),
+        on(&world, &["full-sync", "--yes"]),
     ];
     for args in &printing {
         let full = File::options().write(true).open("/dev/full").unwrap();

@@ -18,7 +18,7 @@ use crate::adapters::dynamo::owned::removal::{PendingRemoval, remove};
 use crate::adapters::dynamo::owned::rows::{DynamoOwned, OwnedError, OwnedRow, Place};
 use crate::core::deletion::owned::Owner;
 use crate::core::deletion::purge::is_still;
-use crate::core::id::{EntityId, Kind};
+use crate::core::id::{EntityId, InternalId, Kind};
 use crate::core::millis::Clock;
 use crate::core::millis::Deadline;
 use crate::core::mirror::item::Item;
@@ -55,6 +55,15 @@ pub struct Removed {
     pub missing: Vec<String>,
     /// Backups written, by name.
     pub backups: Vec<String>,
+}
+
+/// Rows of a user that are to be removed.
+pub struct Rows<'a> {
+    pub user: InternalId,
+    /// The tables, each with the id, or the partition, of the user in it.
+    pub holdings: Vec<(&'a DynamoOwned, String)>,
+    /// Whether the rows are redacted and not removed: only rows of Profiles can be.
+    pub redacts: bool,
 }
 
 /// The result of a purge.
@@ -157,15 +166,32 @@ impl Purger {
         cascade: &Cascade,
         deadline: Deadline,
     ) -> Result<Option<Removed>, PurgeError> {
+        let holdings = self.tables(cascade).map(|table| (table, table.id_of(owner))).collect();
+        let redacts = cascade.deletion == DeletionPolicy::Redact;
+        self.remove_from(Rows { user: owner.internal, holdings, redacts }, tombstone, cascade, deadline).await
+    }
+
+    /// Removes these rows of a user, as [`Self::remove`] does.
+    ///
+    /// # Errors
+    ///
+    /// [`PurgeError`].
+    pub async fn remove_from(
+        &self,
+        of: Rows<'_>,
+        tombstone: &Item,
+        cascade: &Cascade,
+        deadline: Deadline,
+    ) -> Result<Option<Removed>, PurgeError> {
         let mut removed = Removed::default();
         let mut batches = VecDeque::from([Batch::default()]);
-        for table in self.tables(cascade) {
+        for (table, id) in &of.holdings {
             let mut from = None;
             loop {
                 if deadline.is_over((self.clock)()) {
                     return Ok(None);
                 }
-                let next = match self.collect(table, owner, from, cascade, &mut batches).await {
+                let next = match self.collect(table, id, from, of.redacts, &mut batches).await {
                     Ok(next) => next,
                     Err(PurgeError::Owned(OwnedError::Missing(table))) => {
                         removed.missing.push(table);
@@ -175,7 +201,7 @@ impl Purger {
                 };
                 while batches.len() > 1 || batches.front().is_some_and(Batch::is_full) {
                     let Some(batch) = batches.pop_front() else { break };
-                    if !self.flush(batch, owner, tombstone, cascade, &mut removed).await? {
+                    if !self.flush(batch, of.user, tombstone, cascade, &mut removed).await? {
                         return Ok(None);
                     }
                 }
@@ -186,7 +212,7 @@ impl Purger {
             }
         }
         while let Some(batch) = batches.pop_front() {
-            if !self.flush(batch, owner, tombstone, cascade, &mut removed).await? {
+            if !self.flush(batch, of.user, tombstone, cascade, &mut removed).await? {
                 return Ok(None);
             }
         }
@@ -197,15 +223,14 @@ impl Purger {
     async fn collect(
         &self,
         table: &DynamoOwned,
-        owner: &Owner,
+        id: &str,
         from: Option<Place>,
-        cascade: &Cascade,
+        redacts: bool,
         batches: &mut VecDeque<Batch>,
     ) -> Result<Option<Place>, PurgeError> {
-        let redacts = cascade.deletion == DeletionPolicy::Redact;
         // The semaphore is never closed, and a task never waits for a second permit.
         let _page = self.pages.acquire().await;
-        let (rows, next) = table.page(owner, from).await?;
+        let (rows, next) = table.page_of(id.to_owned(), from).await?;
         for row in rows {
             if batches.back().is_none_or(Batch::is_full) {
                 batches.push_back(Batch::default());
@@ -250,7 +275,7 @@ impl Purger {
     async fn flush(
         &self,
         batch: Batch,
-        owner: &Owner,
+        user: InternalId,
         tombstone: &Item,
         cascade: &Cascade,
         removed: &mut Removed,
@@ -263,12 +288,12 @@ impl Purger {
         let header = Header {
             rollcall_backup: FORMAT,
             instance: cascade.instance.clone(),
-            user: owner.internal,
+            user,
             rank: tombstone.rank,
             written_at: now,
         };
         let header = serde_json::to_string(&header).map_err(BackupError::Unwritable)?;
-        let name = format!("{}/{}/{}-{:08x}.ndjson", now.utc_date(), owner.internal, now.get(), fastrand::u32(..));
+        let name = format!("{}/{}/{}-{:08x}.ndjson", now.utc_date(), user, now.get(), fastrand::u32(..));
         lines.insert_str(0, &format!("{header}\n"));
         self.backups.keep(&name, lines).await?;
         if again(tombstone, cascade).await?.is_none() {

@@ -1,10 +1,15 @@
-//! The operator's services: explain, undo, erase, export, restore and analyze; [`look`] only reads.
+//! The operator's services: explain, undo, erase, export, restore and analyze; [`fix_profiles`], [`cleanup`] and
+//! [`duplicates`], which work on whole tables; [`look`] only reads.
 
 pub mod analyze;
+pub mod cleanup;
+pub mod duplicates;
 pub mod erase;
 pub mod explain;
 pub mod export;
+pub mod fix_profiles;
 pub mod look;
+mod patience;
 pub mod restore;
 pub mod undo;
 
@@ -20,12 +25,15 @@ use crate::core::mirror::item::{Item, Provenance, Writer};
 use crate::core::reconcile::run::Mode;
 use crate::services::apply::Applier;
 use crate::services::deletion::Deletions;
+use crate::services::provision::Provision;
 
 /// The dependencies of the operator's services.
 pub struct Operator {
     pub stores: Stores,
     /// Applies states to the Directory and fetches entities from Clerk.
     pub applier: Applier,
+    /// Creates missing records.
+    pub provision: Provision,
     /// Completes the effects of deletions.
     pub deletions: Deletions,
     /// Whether live users and memberships are stored.
@@ -100,8 +108,12 @@ impl Operator {
         self.check_instance().await
     }
 
-    /// Whether the secret key belongs to the configured instance.
-    pub(super) async fn check_instance(&self) -> Result<(), OperatorError> {
+    /// Checks that the secret key belongs to the configured instance.
+    ///
+    /// # Errors
+    ///
+    /// [`OperatorError::Clerk`].
+    pub async fn check_instance(&self) -> Result<(), OperatorError> {
         self.applier.clerk.identify().await?;
         Ok(())
     }

@@ -62,33 +62,17 @@ impl RunExecutor<'_> {
     /// Creates missing records.
     async fn provision(&mut self, live: &[&Item]) -> Result<(), ReconcileError> {
         let reconciler = self.reconciler;
-        let wanted: BTreeMap<Key, &Item> =
-            live.iter().filter_map(|item| Some((reconciler.provision.key(item)?, *item))).collect();
-        let found = reconciler.stores.profiles.existing(&wanted.keys().cloned().collect::<Vec<_>>(), false).await?;
-        self.run.cost.read_units += found.units;
-        let missing: Vec<&Item> =
-            wanted.into_iter().filter(|(key, _)| !found.keys.contains(key)).map(|(_, item)| item).collect();
+        let (missing, units) = reconciler.provision.missing(live, false).await?;
+        self.run.cost.read_units += units;
         if self.writes() {
             // Because of the eventually consistent read, some existed already.
             self.run.effects.profiles += reconciler.provision.create(missing).await?;
         } else {
-            self.run.effects.profiles += self.owed(missing).await?;
+            let (owed, units) = reconciler.provision.owed(missing, &reconciler.stores.directory).await?;
+            self.run.cost.read_units += units;
+            self.run.effects.profiles += count(owed.len());
         }
         Ok(())
-    }
-
-    /// How many of these would get a record: memberships whose user or organization is deleted get none.
-    async fn owed(&mut self, missing: Vec<&Item>) -> Result<u64, ReconcileError> {
-        let instance = &self.reconciler.applier.instance;
-        let parents = |item: &Item| -> Vec<Key> {
-            let parents = item.entity().map(|entity| entity.parents()).unwrap_or_default();
-            parents.iter().map(|parent| parent.key(instance)).collect()
-        };
-        let of_all: BTreeSet<Key> = missing.iter().flat_map(|item| parents(item)).collect();
-        let found = self.reconciler.stores.directory.compare(&of_all.into_iter().collect::<Vec<_>>()).await?;
-        self.run.cost.read_units += found.units;
-        let has_ended = |key: &Key| found.items.get(key).is_some_and(Item::is_deleted);
-        Ok(count(missing.into_iter().filter(|item| !parents(item).iter().any(has_ended)).count()))
     }
 
     /// Completes the effects of a deletion, unless the deadline is reached.

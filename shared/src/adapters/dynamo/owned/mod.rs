@@ -1,7 +1,9 @@
 //! Owned tables: tables of the application with rows of users.
 
 pub mod backup;
+pub mod duplicates;
 pub mod removal;
 pub mod restore;
 mod row_size;
 pub mod rows;
+pub mod scan;

@@ -22,7 +22,7 @@ use crate::core::deletion::purge::{REDACTED_AT, kept};
 use crate::core::millis::Millis;
 
 /// Maximum number of rows per index query: as many as one request can read whole.
-const MAX_FOUND: usize = 100;
+pub(super) const MAX_FOUND: usize = 100;
 /// The target size of a page in memory, in bytes.
 const PAGE: usize = 8 * 1024 * 1024;
 /// The assumed size of the largest row before the first page, in bytes: so the first page has ten rows.
@@ -31,11 +31,11 @@ const UNKNOWN: usize = PAGE / 10;
 /// A table with rows of users.
 #[derive(Debug)]
 pub struct DynamoOwned {
-    client: Client,
+    pub(super) client: Client,
     table: OwnedTable,
     /// Whether `key` contains the user's partition key instead of the id.
     by_partition: bool,
-    schema: OnceCell<Vec<String>>,
+    pub(super) schema: OnceCell<Vec<String>>,
     /// The size of the largest recent row, in bytes of memory. It limits the number of rows that are requested for a
     /// page.
     largest: AtomicUsize,
@@ -64,7 +64,7 @@ pub struct OwnedRow {
 
 /// A position between two pages.
 #[derive(Debug)]
-pub struct Place(Row);
+pub struct Place(pub(super) Row);
 
 /// Why a table's rows cannot be read.
 #[derive(Debug, Error)]
@@ -131,8 +131,16 @@ impl DynamoOwned {
     ///
     /// [`OwnedError`].
     pub async fn page(&self, owner: &Owner, from: Option<Place>) -> Result<(Vec<OwnedRow>, Option<Place>), OwnedError> {
+        self.page_of(self.id_of(owner), from).await
+    }
+
+    /// The same for a user by the id, or the partition, that the rows contain.
+    ///
+    /// # Errors
+    ///
+    /// [`OwnedError`].
+    pub async fn page_of(&self, id: String, from: Option<Place>) -> Result<(Vec<OwnedRow>, Option<Place>), OwnedError> {
         let key = self.schema.get_or_try_init(|| self.own_key()).await?;
-        let id = self.id_of(owner);
         let request = self.client.query().table_name(self.name()).set_index_name(self.table.index.clone());
         let mut request = request
             .limit(self.most())
@@ -164,13 +172,18 @@ impl DynamoOwned {
         Ok((rows.into_iter().map(of_table).collect(), next))
     }
 
+    /// Whether the rows are those of Profiles, whose partition key names the user.
+    pub fn is_by_partition(&self) -> bool {
+        self.by_partition
+    }
+
     /// The user's id as the rows contain it.
-    fn id_of(&self, owner: &Owner) -> String {
+    pub fn id_of(&self, owner: &Owner) -> String {
         if self.by_partition { owner.partition() } else { owner.id(self.table.id) }
     }
 
     /// The number of rows to request.
-    fn most(&self) -> i32 {
+    pub(super) fn most(&self) -> i32 {
         let most = (PAGE / self.largest.load(Ordering::Relaxed).max(1)).max(1);
         // Rows that an index shows are read whole in one request.
         let most = if self.table.index.is_some() { most.min(MAX_FOUND) } else { most };
@@ -179,7 +192,7 @@ impl DynamoOwned {
 
     /// Notes the size of the largest row. Each page halves the noted size, so that one large row does not slow down all
     /// later pages.
-    fn learn(&self, rows: &[Row]) {
+    pub(super) fn learn(&self, rows: &[Row]) {
         if let Some(largest) = rows.iter().map(in_memory).max() {
             let _ =
                 self.largest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |before| Some(largest.max(before / 2)));
@@ -187,7 +200,7 @@ impl DynamoOwned {
     }
 
     /// The rows that an index has found, read from the table.
-    async fn whole(&self, keys: Vec<Row>) -> Result<Vec<Row>, StoreError> {
+    pub(super) async fn whole(&self, keys: Vec<Row>) -> Result<Vec<Row>, StoreError> {
         let mut rows = Vec::new();
         for some in keys.chunks(batch::MAX_KEYS) {
             let wanted = KeysAndAttributes::builder().set_keys(Some(some.to_vec())).consistent_read(true).build();
@@ -199,7 +212,7 @@ impl DynamoOwned {
         Ok(rows)
     }
 
-    async fn own_key(&self) -> Result<Vec<String>, OwnedError> {
+    pub(super) async fn own_key(&self) -> Result<Vec<String>, OwnedError> {
         Ok(self.describe().await?.key)
     }
 
@@ -235,7 +248,7 @@ impl DynamoOwned {
         Ok(Schema { key: names, types })
     }
 
-    fn failure<E>(
+    pub(super) fn failure<E>(
         &self,
         error: aws_sdk_dynamodb::error::SdkError<E, aws_sdk_dynamodb::config::http::HttpResponse>,
     ) -> OwnedError

@@ -1,0 +1,96 @@
+//! The plan and the result of a clean-up as text.
+
+use super::super::context::OperatorContext;
+use super::super::text::{count, counted, table};
+use super::{Cleaned, Plan, TableCounts};
+
+/// So many ids of each kind are shown.
+const MAX_SHOWN: usize = 20;
+/// So many backups are named.
+const MAX_BACKUPS: usize = 20;
+
+/// The plan.
+pub(in super::super) fn plan(plan: &Plan<'_>, context: &OperatorContext) -> String {
+    let counts = &plan.counts;
+    let row = |(name, it): (&String, &TableCounts)| {
+        let numbers = [it.rows, it.live, it.due, it.kept, it.remove, it.redact, it.unknown, it.conflict, it.unproven];
+        let numbers = numbers.into_iter().chain([it.nameless]).map(count);
+        std::iter::once(name.clone()).chain(numbers).collect()
+    };
+    let rows: Vec<Vec<String>> = counts.tables.iter().map(row).collect();
+    let header = [
+        "table",
+        "rows",
+        "live",
+        "due",
+        "kept",
+        "to remove",
+        "to redact",
+        "unknown",
+        "conflict",
+        "unproven",
+        "no user",
+    ];
+    let mut parts = vec![table(&header, &rows, 1)];
+    for (name, number, meaning) in [
+        ("unknown", counts.unknown_users, "of whom the Directory knows nothing; their rows are not removed"),
+        ("conflict", counts.conflicts, "deleted in the Directory, but existing in Clerk; their rows are not removed"),
+        ("unproven", counts.unproven_users, "deleted, but not confirmed by Clerk; their rows are not removed"),
+    ] {
+        if number > 0 {
+            let ids = counts.ids.get(name).map(|ids| &ids[..ids.len().min(MAX_SHOWN)]).unwrap_or_default();
+            let more = if number > u64::try_from(ids.len()).unwrap_or_default() { "\n  …" } else { "" };
+            parts.push(format!("{} {meaning}:\n  {}{more}", counted(number, "user"), ids.join("\n  ")));
+        }
+    }
+    parts
+        .extend(counts.missing_tables.iter().map(|table| format!("Table {table} does not exist: check OWNED_TABLES.")));
+    parts.push(match (counts.users, &context.operator.deletions.purger) {
+        (_, None) => "DELETION_POLICY=retain: the rows of deleted users are kept.".to_owned(),
+        (0, Some(_)) => "There is nothing to remove.".to_owned(),
+        (users, Some(purger)) => format!(
+            "Removing concerns {} whose deletion is proven; backups go to {}.",
+            counted(users, "user"),
+            purger.backups.place()
+        ),
+    });
+    parts.join("\n\n")
+}
+
+/// Why a plan is not carried out without approval.
+pub(in super::super) fn held(plan: &Plan<'_>) -> String {
+    let (users, live) = (plan.counts.users, plan.counts.live_users);
+    format!(
+        "rollcall: the plan concerns {} of {} with rows, more than a clean-up removes without approval. If that is \
+         right, approve it with --approve {users}",
+        count(users),
+        counted(users + live, "user")
+    )
+}
+
+/// The result.
+pub(in super::super) fn done(done: &Cleaned, context: &OperatorContext) -> String {
+    let rows: Vec<Vec<String>> = done.removed.iter().map(|(table, rows)| vec![table.clone(), count(*rows)]).collect();
+    let mut lines = vec![if rows.is_empty() {
+        "Nothing was removed.".to_owned()
+    } else {
+        format!("Rows of {}:\n{}", counted(done.users, "user"), table(&["table", "removed or redacted"], &rows, 1))
+    }];
+    if let Some(purger) = &context.operator.deletions.purger {
+        let shown = done.backups.iter().take(MAX_BACKUPS);
+        lines.extend(shown.map(|backup| format!("Backup: {}/{backup}", purger.backups.place())));
+        if done.backups.len() > MAX_BACKUPS {
+            lines.push(format!("And {} more backups: see --json.", done.backups.len() - MAX_BACKUPS));
+        }
+    }
+    for (table, rows) in &done.kept {
+        lines.push(format!("{} of {table} stay: they belong to another user by now.", counted(*rows, "row")));
+    }
+    if done.changed > 0 {
+        lines.push(format!(
+            "The rows of {} stay: the deletion was not proven any more right before the removal.",
+            counted(done.changed, "user")
+        ));
+    }
+    lines.join("\n")
+}

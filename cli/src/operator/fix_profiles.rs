@@ -1,0 +1,129 @@
+//! `rollcall fix-profiles`: creates the missing records of live users and memberships in Profiles.
+
+use anyhow::bail;
+use clap::Args;
+use rollcall::services::operator::fix_profiles::Records;
+use serde_json::json;
+
+use super::context::{OperatorContext, lacks_confirmation};
+use super::deployment::Environment;
+use super::fix::{FixArgs, consents, until_stopped};
+use super::progress::Progress;
+use super::text::{count, counted};
+use super::{Screen, say};
+use crate::args::DeploymentArgs;
+use crate::{Clock, Status};
+
+/// `rollcall fix-profiles`.
+#[derive(Args, Debug)]
+pub struct FixProfilesArgs {
+    /// Whether the command asks, writes, and how it prints.
+    #[command(flatten)]
+    pub fix: FixArgs,
+    /// The deployment to work on.
+    #[command(flatten)]
+    pub deployment: DeploymentArgs,
+}
+
+/// Creates the missing records.
+///
+/// # Errors
+///
+/// If the command fails. The error has advice.
+pub async fn run(
+    args: FixProfilesArgs,
+    environment: Environment,
+    clock: Clock,
+    screen: &Screen,
+) -> anyhow::Result<Status> {
+    let fix = args.fix;
+    if lacks_confirmation(fix.yes, fix.dry_run, fix.json, screen) {
+        return Ok(Status::Usage);
+    }
+    let context = OperatorContext::open(&args.deployment, environment, clock).await?;
+    if !context.operator.mirror {
+        bail!(
+            "MIRROR=off: live users and memberships are not stored, so missing records cannot be found; the next \
+             request of each user creates them"
+        );
+    }
+    context.operator.check_instance().await.map_err(|error| context.explain(error))?;
+    let shows = !fix.json;
+    let Some(plan) = until_stopped(Box::pin(records(&context, screen, shows, false))).await? else {
+        return Ok(Status::Left);
+    };
+    if !fix.json {
+        say(plan_text(&plan))?;
+    }
+    let is_empty = plan.missing() == 0;
+    if is_empty || !consents(fix, &context.settings, screen, "Create these records?")? {
+        if fix.json {
+            say(json(&plan, true))?;
+        }
+        return Ok(if is_empty { Status::Done } else { Status::Left });
+    }
+    let Some(done) = until_stopped(Box::pin(records(&context, screen, shows, true))).await? else {
+        return Ok(Status::Left);
+    };
+    if fix.json {
+        say(json(&done, false))?;
+    } else {
+        say(done_text(&done))?;
+    }
+    Ok(Status::Done)
+}
+
+/// Reads the whole Directory and finds the missing records; creates them if `creates`.
+pub(super) async fn records(
+    context: &OperatorContext,
+    screen: &Screen,
+    shows: bool,
+    creates: bool,
+) -> anyhow::Result<Records> {
+    let progress = Progress::start(screen, shows);
+    let step = if creates { "creating records" } else { "looking for missing records" };
+    let (mut records, mut from) = (Records::default(), None);
+    loop {
+        let page = context.operator.fix_records(from.as_ref(), creates).await;
+        let page = page.map_err(|error| context.explain(error))?;
+        records.add(&page);
+        let so_far = if creates { records.created } else { records.missing() };
+        progress.say(step, &format!("{}, {} so far", counted(records.rows, "row"), count(so_far)));
+        from = page.next;
+        if from.is_none() {
+            return Ok(records);
+        }
+    }
+}
+
+/// The plan, or the result, as JSON.
+pub(super) fn json(records: &Records, is_plan: bool) -> serde_json::Value {
+    let mut json = json!(records);
+    json["dry_run"] = is_plan.into();
+    json
+}
+
+/// The plan as text.
+pub(super) fn plan_text(records: &Records) -> String {
+    match records.missing() {
+        0 => "No record is missing in Profiles.".to_owned(),
+        _ => format!(
+            "Live, but without a record in Profiles: {}, {}. Their records are created with your default values \
+             (PROFILE_DEFAULTS, MEMBERSHIP_PROFILE_DEFAULTS); existing records are not changed.",
+            counted(records.users, "user"),
+            counted(records.memberships, "membership"),
+        ),
+    }
+}
+
+/// The result as text.
+pub(super) fn done_text(records: &Records) -> String {
+    let created = counted(records.created, "record");
+    match records.missing().saturating_sub(records.created) {
+        0 => format!("Created {created} in Profiles."),
+        others => format!(
+            "Created {created} in Profiles. {} created meanwhile by other processes, or not needed any more.",
+            counted(others, "record"),
+        ),
+    }
+}

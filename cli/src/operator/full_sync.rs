@@ -1,0 +1,284 @@
+//! `rollcall full-sync`: analyzes, then runs all repairs, after one plan and one consent.
+
+use ::reconcile::{Order, Reconcile, Report};
+use clap::Args;
+use rollcall::adapters::aws::backups::Backups;
+use rollcall::adapters::dynamo::owned::rows::DynamoOwned;
+use rollcall::core::reconcile::run::{Mode, Run};
+use rollcall::services::operator::fix_profiles::Records;
+use serde_json::{Value, json};
+
+use super::analyze::{Analyzed, analyze};
+use super::cleanup::{self, Cleaned};
+use super::context::{OperatorContext, lacks_confirmation};
+use super::deployment::Environment;
+use super::fix::{FixArgs, consents, until_stopped};
+use super::fix_duplicates::rule::TableRule;
+use super::fix_duplicates::{self, Done};
+use super::reconcile::Runs;
+use super::{Screen, fix_profiles, note, report, say};
+use crate::args::DeploymentArgs;
+use crate::{Clock, Status};
+
+/// `rollcall full-sync`.
+#[derive(Args, Debug)]
+pub struct FullSyncArgs {
+    /// Also remove duplicates of a table, by this rule: TABLE:BY[,BY...]:OLDEST[:FORMAT], as the options of
+    /// fix-duplicates. May be repeated
+    #[arg(long, value_name = "RULE")]
+    pub duplicates: Vec<TableRule>,
+    /// Approve a clean-up that concerns many users: see `rollcall cleanup --help`
+    #[arg(long, value_name = "USERS")]
+    pub approve: Option<u64>,
+    /// Whether the command asks, writes, and how it prints.
+    #[command(flatten)]
+    pub fix: FixArgs,
+    /// The deployment to work on.
+    #[command(flatten)]
+    pub deployment: DeploymentArgs,
+}
+
+/// The plans of all steps.
+struct Plans<'a> {
+    analyzed: Analyzed,
+    /// Nothing under `MIRROR=off`.
+    records: Option<Records>,
+    cleanup: cleanup::Plan<'a>,
+    duplicates: Vec<fix_duplicates::Plan>,
+}
+
+/// The results of all steps.
+struct Results {
+    reconcile: Report,
+    records: Option<Records>,
+    /// Nothing if the plan was empty, or needs approval.
+    cleanup: Option<Cleaned>,
+    duplicates: Vec<Done>,
+}
+
+/// Analyzes and repairs everything.
+///
+/// # Errors
+///
+/// If a step fails. The error has advice.
+pub async fn run(
+    args: FullSyncArgs,
+    environment: Environment,
+    clock: Clock,
+    screen: &Screen,
+) -> anyhow::Result<Status> {
+    let fix = args.fix;
+    if lacks_confirmation(fix.yes, fix.dry_run, fix.json, screen) {
+        return Ok(Status::Usage);
+    }
+    let context = OperatorContext::open(&args.deployment, environment, clock.clone()).await?;
+    let work = FullSync { context: &context, clock, screen, shows: !fix.json };
+    let tables = cleanup::tables(&context);
+    // A wrong rule is found before anything is read.
+    let mut rules = Vec::new();
+    for TableRule { table, rule } in &args.duplicates {
+        rules.push(fix_duplicates::duplicates(&context, table, rule.clone()).await?);
+    }
+    let Some(plans) = Box::pin(work.plan(&tables, rules)).await? else { return Ok(Status::Left) };
+    if let Analyzed::Busy(busy) = &plans.analyzed {
+        say(if fix.json { report::to_json(busy).to_string() } else { report::text(busy, work.options()) })?;
+        return Ok(Status::Left);
+    }
+    let is_held = plans.cleanup.is_held(args.approve);
+    if !fix.json {
+        say(plans.text(&work))?;
+    }
+    if is_held {
+        note(cleanup::held(&plans.cleanup));
+    }
+    if !plans.has_work(is_held) || !consents(fix, &context.settings, screen, "Carry out this plan?")? {
+        if fix.json {
+            say(plans.json(None, is_held)?)?;
+        }
+        return Ok(if plans.is_in_sync() { Status::Done } else { Status::Left });
+    }
+    let Some(results) = Box::pin(work.carry_out(&plans, is_held)).await? else { return Ok(Status::Left) };
+    if fix.json {
+        say(plans.json(Some(&results), is_held)?)?;
+    } else {
+        say(results.text(&plans, &work))?;
+    }
+    Ok(if results.is_whole(&plans, is_held) { Status::Done } else { Status::Left })
+}
+
+struct FullSync<'a> {
+    context: &'a OperatorContext,
+    clock: Clock,
+    screen: &'a Screen,
+    shows: bool,
+}
+
+impl FullSync<'_> {
+    fn options(&self) -> &str {
+        &self.context.deployment.options
+    }
+
+    fn step(&self, number: usize, name: &str) {
+        if self.shows {
+            note(format_args!("step {number} of 5: {name}"));
+        }
+    }
+
+    /// Plans all steps; nothing if a signal stopped it, and only the analysis if another run is active.
+    async fn plan<'t>(
+        &self,
+        tables: &'t [DynamoOwned],
+        rules: Vec<rollcall::services::operator::duplicates::Duplicates>,
+    ) -> anyhow::Result<Option<Plans<'t>>> {
+        let (context, screen, shows) = (self.context, self.screen, self.shows);
+        let settings = context.settings.clone();
+        let analyzed = Box::pin(analyze(&context.deployment, settings, self.clock.clone(), screen, shows)).await?;
+        let Some(analyzed) = analyzed else { return Ok(None) };
+        let records = if context.operator.mirror {
+            let records = until_stopped(Box::pin(fix_profiles::records(context, screen, shows, false))).await?;
+            let Some(records) = records else { return Ok(None) };
+            Some(records)
+        } else {
+            None
+        };
+        let cleanup = until_stopped(Box::pin(cleanup::plan(context, tables, screen, shows))).await?;
+        let Some(cleanup) = cleanup else { return Ok(None) };
+        let mut duplicates = Vec::new();
+        for rule in rules {
+            let plan = until_stopped(Box::pin(fix_duplicates::plan(context, rule, screen, shows))).await?;
+            let Some(plan) = plan else { return Ok(None) };
+            duplicates.push(plan);
+        }
+        Ok(Some(Plans { analyzed, records, cleanup, duplicates }))
+    }
+
+    /// Carries out all steps; nothing if a signal stopped it.
+    async fn carry_out(&self, plans: &Plans<'_>, is_held: bool) -> anyhow::Result<Option<Results>> {
+        let (context, screen, shows) = (self.context, self.screen, self.shows);
+        self.step(2, "reconcile");
+        let backups = Backups::for_removal(&context.settings.removal, &context.deployment.aws);
+        let reconcile =
+            Reconcile::new(context.settings.clone(), &context.deployment.dynamodb, backups, self.clock.clone());
+        let reconcile = reconcile.by_hand();
+        let runs = Runs { reconcile, clock: self.clock.clone(), screen, shows, options: self.options() };
+        let reconcile = Box::pin(runs.carry_out(&Order::Run(Mode::Repair))).await?;
+        let Some(reconcile) = reconcile else { return Ok(None) };
+        self.step(3, "fix-profiles");
+        let records = if plans.records.is_some() {
+            let records = until_stopped(Box::pin(fix_profiles::records(context, screen, shows, true))).await?;
+            let Some(records) = records else { return Ok(None) };
+            Some(records)
+        } else {
+            None
+        };
+        self.step(4, "cleanup");
+        let cleanup = if plans.cleanup.counts.users > 0 && !is_held {
+            let cleaned = until_stopped(Box::pin(cleanup::carry_out(context, &plans.cleanup, screen, shows))).await?;
+            let Some(cleaned) = cleaned else { return Ok(None) };
+            Some(cleaned)
+        } else {
+            None
+        };
+        self.step(5, "fix-duplicates");
+        let mut duplicates = Vec::new();
+        for plan in &plans.duplicates {
+            let done = until_stopped(Box::pin(fix_duplicates::carry_out(context, plan, screen, shows))).await?;
+            let Some(done) = done else { return Ok(None) };
+            duplicates.push(done);
+        }
+        Ok(Some(Results { reconcile, records, cleanup, duplicates }))
+    }
+}
+
+impl Plans<'_> {
+    /// Whether a step would do anything.
+    fn has_work(&self, is_held: bool) -> bool {
+        let reconciles = match &self.analyzed {
+            Analyzed::Done(_, run) => is_worth_a_run(run),
+            Analyzed::Busy(_) => false,
+        };
+        reconciles
+            || self.records.is_some_and(|records| records.missing() > 0)
+            || (self.cleanup.counts.users > 0 && !is_held)
+            || self.duplicates.iter().any(|plan| plan.found.duplicates > 0)
+    }
+
+    /// Whether nothing at all is wrong.
+    fn is_in_sync(&self) -> bool {
+        let counts = &self.cleanup.counts;
+        self.analyzed.is_in_sync()
+            && counts.users == 0
+            && !counts.finds_more()
+            && self.duplicates.iter().all(|plan| plan.found.duplicates + plan.found.undecided == 0)
+    }
+
+    fn text(&self, work: &FullSync<'_>) -> String {
+        let mut parts = Vec::new();
+        if let Analyzed::Done(analysis, run) = &self.analyzed {
+            parts.push(format!("1. analyze\n\n{}", super::analyze::text(analysis, run, work.options())));
+            parts.push("2. reconcile repairs what the analysis names.".to_owned());
+        }
+        let records = self.records.map(|records| fix_profiles::plan_text(&records));
+        let records = records.unwrap_or_else(|| "MIRROR=off: missing records cannot be found.".to_owned());
+        parts.push(format!("3. fix-profiles\n\n{records}"));
+        parts.push(format!("4. cleanup\n\n{}", cleanup::plan_text(&self.cleanup, work.context)));
+        let duplicates: Vec<String> = self.duplicates.iter().map(fix_duplicates::plan_text).collect();
+        parts.push(match duplicates.as_slice() {
+            [] => "5. fix-duplicates: no rule was given (--duplicates).".to_owned(),
+            texts => format!("5. fix-duplicates\n\n{}", texts.join("\n\n")),
+        });
+        parts.join("\n\n")
+    }
+
+    fn json(&self, results: Option<&Results>, is_held: bool) -> anyhow::Result<Value> {
+        let analysis = match &self.analyzed {
+            Analyzed::Done(analysis, _) => serde_json::to_value(analysis)?,
+            Analyzed::Busy(_) => Value::Null,
+        };
+        let found: Vec<_> = self.duplicates.iter().map(|plan| &plan.found).collect();
+        let plan = json!({
+            "profiles": self.records, "cleanup": self.cleanup.counts, "cleanup_held": is_held, "duplicates": found,
+        });
+        let done = results.map(|results| {
+            json!({
+                "reconcile": report::to_json(&results.reconcile), "profiles": results.records,
+                "cleanup": results.cleanup, "duplicates": results.duplicates,
+            })
+        });
+        Ok(json!({ "dry_run": results.is_none(), "analysis": analysis, "plan": plan, "done": done }))
+    }
+}
+
+/// Whether a repair would change anything.
+fn is_worth_a_run(plan: &Run) -> bool {
+    let total = plan.total();
+    let effects = &plan.effects;
+    total.drift.repairable() + total.pending_approval + effects.tombstones + effects.links + effects.profiles > 0
+}
+
+impl Results {
+    /// Whether nothing is left to do.
+    fn is_whole(&self, plans: &Plans<'_>, is_held: bool) -> bool {
+        let found_more = plans.cleanup.counts.finds_more();
+        report::status(&self.reconcile) == Status::Done
+            && !is_held
+            && !found_more
+            && self.cleanup.as_ref().is_none_or(|cleaned| !cleaned.is_left())
+            && self.duplicates.iter().all(|done| !done.is_left())
+            && plans.duplicates.iter().all(|plan| plan.found.undecided == 0)
+    }
+
+    fn text(&self, plans: &Plans<'_>, work: &FullSync<'_>) -> String {
+        let mut parts = vec![format!("2. reconcile\n\n{}", report::text(&self.reconcile, work.options()))];
+        parts.extend(self.records.map(|records| format!("3. fix-profiles\n\n{}", fix_profiles::done_text(&records))));
+        if let Some(cleaned) = &self.cleanup {
+            parts.push(format!("4. cleanup\n\n{}", cleanup::done_text(cleaned, work.context)));
+        }
+        let duplicates = plans.duplicates.iter().zip(&self.duplicates);
+        let duplicates: Vec<String> = duplicates.map(|(plan, done)| fix_duplicates::done_text(plan, done)).collect();
+        if !duplicates.is_empty() {
+            parts.push(format!("5. fix-duplicates\n\n{}", duplicates.join("\n\n")));
+        }
+        parts.join("\n\n")
+    }
+}
