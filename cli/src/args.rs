@@ -34,6 +34,17 @@ pub struct Cli {
     /// The command to run.
     #[command(subcommand)]
     pub command: Command,
+    /// The options of every command.
+    #[command(flatten)]
+    pub manner: MannerArgs,
+}
+
+/// The options of every command.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct MannerArgs {
+    /// Print results and errors only: no progress and no notes
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
 }
 
 /// The commands.

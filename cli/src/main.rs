@@ -28,8 +28,8 @@ async fn main() -> ExitCode {
         };
         std::process::exit(status as i32);
     });
-    let screen = Screen::of_process();
-    log(levels(&cli.command), &screen);
+    let screen = Screen::of_process(cli.manner.quiet);
+    log(levels(&cli.command, &screen), &screen);
     let done = match cli.command {
         Command::Dev(args) => Box::pin(dev::run(args, environment, Arc::new(now))).await.map(|()| Status::Done),
         Command::Trigger(args) => trigger::run(args, environment, now()).await,
@@ -44,10 +44,11 @@ async fn main() -> ExitCode {
 }
 
 /// The log level of each part. An operator's command prints its result; the log adds the ids of the entities concerned.
-fn levels(command: &Command) -> Targets {
+fn levels(command: &Command, screen: &Screen) -> Targets {
     match command {
         Command::Operator(command) => {
             let level = match command.log() {
+                _ if screen.quiet => LevelFilter::ERROR,
                 Log::Errors => LevelFilter::ERROR,
                 Log::Warnings => LevelFilter::WARN,
                 Log::Entities => LevelFilter::INFO,

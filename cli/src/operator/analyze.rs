@@ -16,7 +16,7 @@ use super::deployment::{Deployment, Environment};
 use super::progress::Progress;
 use super::reconcile::Runs;
 use super::text::{count, counted, plural, seconds, table};
-use super::{Screen, checks, note, report, say};
+use super::{Screen, checks, report, say};
 use crate::args::DeploymentArgs;
 use crate::{Clock, Status, signals};
 
@@ -50,7 +50,7 @@ pub async fn run(args: AnalyzeArgs, environment: Environment, clock: Clock, scre
     };
     let backups = Backups::for_removal(&settings.removal, &deployment.aws);
     let reconcile = Reconcile::new(settings, dynamodb, backups, clock.clone());
-    let runs = Runs { reconcile, clock, screen, shows: !args.json, options: &deployment.options };
+    let runs = Runs { reconcile, clock, screen, shows: !args.json, verbose: false, options: &deployment.options };
     let Some(compared) = runs.carry_out(&Order::Run(Mode::Report)).await? else { return Ok(Status::Left) };
     let Some(run) = &compared.run else {
         if args.json {
@@ -77,7 +77,7 @@ async fn audit(auditor: &Auditor, screen: &Screen, runs: &Runs<'_>) -> anyhow::R
     tokio::select! {
         audit = auditor.audit(&watch) => audit.map(Some).map_err(|error| runs.explain(error.into())),
         () = stop => {
-            note("Interrupted. The Directory and Profiles were not changed.");
+            screen.note("Interrupted. The Directory and Profiles were not changed.");
             Ok(None)
         }
     }

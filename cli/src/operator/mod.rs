@@ -1,7 +1,7 @@
 //! The operator's commands, run by hand or from a script.
 //!
 //! [`deployment`] finds the deployment that a command works on. [`reconcile`], [`status`] and [`analyze`] compare the whole
-//! copy; [`undo`], [`erase`], [`restore`] and [`export`] work on one user; [`owned_tables`] stores a setting. Before a
+//! copy; [`sync`] and [`set_role`] work on single entities; [`undo`], [`erase`], [`restore`] and [`export`] on one user; [`owned_tables`] stores a setting. Before a
 //! command writes, `checks` checks the tables. [`progress`] shows the progress of a run, [`report`] and [`text`]
 //! format the results.
 
@@ -16,10 +16,14 @@ pub mod progress;
 pub mod reconcile;
 pub mod report;
 pub mod restore;
+pub mod set_role;
 pub mod status;
+pub mod sync;
 pub mod text;
 pub mod undo;
+mod undo_run;
 
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
 use clap::Subcommand;
@@ -39,6 +43,10 @@ pub enum Command {
     /// Compare Clerk, the Directory and Profiles and report all differences, also missing and ownerless records.
     /// Changes neither table; stores only the report of the run
     Analyze(analyze::AnalyzeArgs),
+    /// Compare single users, organizations or memberships with Clerk, show the differences and repair the rows
+    Sync(sync::SyncArgs),
+    /// Change the role of a user or of a membership in Clerk, and store it
+    SetRole(set_role::SetRoleArgs),
     /// Undo the deletion of a user, an organization or a membership that still exists in Clerk. If the row is live but
     /// its version is more than five minutes later than Clerk's, replace the row with Clerk's state
     Undo(undo::UndoArgs),
@@ -66,6 +74,8 @@ impl Command {
             Command::Reconcile(args) => Box::pin(reconcile::run(args, environment, clock, screen)).await,
             Command::Status(args) => Box::pin(status::run(args, environment, clock)).await,
             Command::Analyze(args) => Box::pin(analyze::run(args, environment, clock, screen)).await,
+            Command::Sync(args) => Box::pin(sync::run(args, environment, clock, screen)).await,
+            Command::SetRole(args) => Box::pin(set_role::run(args, environment, clock, screen)).await,
             Command::Undo(args) => Box::pin(undo::run(args, environment, clock, screen)).await,
             Command::Restore(args) => Box::pin(restore::run(args, environment, screen)).await,
             Command::Erase(args) => Box::pin(erase::run(args, environment, clock, screen)).await,
@@ -81,6 +91,8 @@ impl Command {
             Command::Reconcile(args) => args.json,
             Command::Status(args) => args.json,
             Command::Analyze(args) => args.json,
+            Command::Sync(args) => args.json,
+            Command::SetRole(args) => args.json,
             Command::Undo(args) => args.json,
             Command::Restore(args) => args.json,
             Command::Erase(args) => args.json,
@@ -109,13 +121,22 @@ pub struct Screen {
     pub shows: bool,
     /// Whether standard input is a terminal, so that a question can be answered.
     pub asks: bool,
+    /// Whether only results and errors are shown.
+    pub quiet: bool,
 }
 
 impl Screen {
     /// The screen of this process.
-    pub fn of_process() -> Screen {
+    pub fn of_process(quiet: bool) -> Screen {
         let (shows, asks) = (io::stderr().is_terminal(), io::stdin().is_terminal());
-        Screen { bars: MultiProgress::new(), shows, asks }
+        Screen { bars: MultiProgress::new(), shows, asks, quiet }
+    }
+
+    /// Prints a line that is no error to standard error, unless `--quiet` is given.
+    pub fn note(&self, text: impl fmt::Display) {
+        if !self.quiet {
+            self.bars.suspend(|| note(text));
+        }
     }
 
     /// Standard error, for lines that must not break a progress bar.

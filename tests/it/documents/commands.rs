@@ -257,7 +257,8 @@ fn every_command_in_a_document_exists() {
 fn every_option_in_a_document_exists() {
     let tree = super::tree();
     let cli = Cli::command();
-    let options = cli.get_subcommands().flat_map(clap::Command::get_arguments).filter_map(clap::Arg::get_long);
+    let commands = cli.get_subcommands().chain([&cli]);
+    let options = commands.flat_map(clap::Command::get_arguments).filter_map(clap::Arg::get_long);
     let options: BTreeSet<&str> = options.collect();
     let emulator = super::text("emulator/src/main.rs");
     let (mut found, mut problems) = (0, Vec::new());

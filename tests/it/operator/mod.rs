@@ -3,6 +3,7 @@
 mod analyze;
 pub(crate) mod commands;
 mod findings;
+mod mend;
 mod person;
 mod printing;
 mod unknown_ids;

@@ -1,10 +1,13 @@
-//! The operator's services: undo, erase, export, restore and analyze.
+//! The operator's services: sync, set-role, undo, erase, export, restore and analyze.
 
 pub mod analyze;
 pub mod erase;
 pub mod export;
 pub mod restore;
+pub mod set_role;
+pub mod sync;
 pub mod undo;
+pub mod undo_run;
 
 use thiserror::Error;
 
@@ -43,7 +46,7 @@ pub enum OperatorError {
     #[error(transparent)]
     Clerk(#[from] ClerkError),
     /// The settings allow no writes.
-    #[error("RECONCILE_POLICY=report allows no writes: set RECONCILE_POLICY=repair for this command")]
+    #[error("RECONCILE_POLICY=report allows no writes: pass --override RECONCILE_POLICY=repair for this command")]
     ReportOnly,
     /// The Directory has no row of the entity.
     #[error("the Directory has no row for this id: check the id and CLERK_INSTANCE_ID")]
@@ -92,10 +95,17 @@ pub enum OperatorError {
 impl Operator {
     /// Whether an operator may write with these settings and this secret key.
     pub(super) async fn check_operator(&self) -> Result<(), OperatorError> {
-        if self.policy == Mode::Report {
-            return Err(OperatorError::ReportOnly);
-        }
+        self.check_policy()?;
         self.check_instance().await
+    }
+
+    /// Whether the settings allow writes to the Directory.
+    ///
+    /// # Errors
+    ///
+    /// [`OperatorError::ReportOnly`].
+    pub fn check_policy(&self) -> Result<(), OperatorError> {
+        if self.policy == Mode::Report { Err(OperatorError::ReportOnly) } else { Ok(()) }
     }
 
     /// Whether the secret key belongs to the configured instance.
