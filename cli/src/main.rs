@@ -12,10 +12,8 @@ use rollcall::core::millis::Millis;
 use rollcall_cli::args::{Cli, Command};
 use rollcall_cli::functions::FUNCTIONS;
 use rollcall_cli::operator::{Log, Screen};
-use rollcall_cli::{Status, Usage, dev, settings, trigger};
+use rollcall_cli::{Status, Usage, completions, dev, log, manual, settings, trigger};
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -29,12 +27,18 @@ async fn main() -> ExitCode {
         std::process::exit(status as i32);
     });
     let screen = Screen::of_process(cli.manner.quiet);
-    log(levels(&cli.command, &screen), &screen);
+    if let Err(usage) = start_log(&cli.command, &screen) {
+        note(format_args!("rollcall: {usage}"));
+        return ExitCode::from(Status::Usage as u8);
+    }
     let done = match cli.command {
         Command::Dev(args) => Box::pin(dev::run(args, environment, Arc::new(now))).await.map(|()| Status::Done),
         Command::Trigger(args) => trigger::run(args, environment, now()).await,
         Command::Operator(command) => command.run(environment, Arc::new(now), &screen).await,
+        Command::Reset(args) => Box::pin(dev::reset::run(args, environment, &screen)).await,
         Command::Settings(args) => settings::run(&args).map(|()| Status::Done),
+        Command::Completions(args) => completions::run(&args).map(|()| Status::Done),
+        Command::Manual(args) => manual::run(&args).map(|()| Status::Done),
     };
     let status = done.unwrap_or_else(|error| {
         note(format_args!("rollcall: {error:#}"));
@@ -56,6 +60,7 @@ fn levels(command: &Command, screen: &Screen) -> Targets {
             // The function logs the report that the command shows, and the failure.
             Targets::new().with_target("rollcall", level).with_target("reconcile", LevelFilter::OFF)
         }
+        _ if screen.quiet => Targets::new().with_default(LevelFilter::ERROR),
         _ => Targets::new()
             .with_default(LevelFilter::WARN)
             .with_targets(FUNCTIONS.map(|function| (function.log_target, LevelFilter::INFO)))
@@ -66,10 +71,20 @@ fn levels(command: &Command, screen: &Screen) -> Targets {
 }
 
 /// Logs to standard error: standard output is for the command's result.
-fn log(levels: Targets, screen: &Screen) {
-    let (lines, shows) = (screen.clone(), screen.shows);
-    let lines = tracing_subscriber::fmt::layer().with_writer(move || lines.lines()).with_ansi(shows).compact();
-    tracing_subscriber::registry().with(levels).with(lines).init();
+fn start_log(command: &Command, screen: &Screen) -> Result<(), Usage> {
+    let colours = screen.shows && environment("NO_COLOR").is_none();
+    let levels = levels(command, screen);
+    let Command::Dev(args) = command else {
+        log::start(levels, screen, colours);
+        return Ok(());
+    };
+    let levels = match environment("RUST_LOG").filter(|_| !screen.quiet) {
+        Some(text) => log::parse_levels(&text).map_err(|error| Usage(format!("RUST_LOG={text}: {error}")))?,
+        None => levels,
+    };
+    log::hold();
+    log::start_events(levels, args.log, screen, colours);
+    Ok(())
 }
 
 fn environment(name: &str) -> Option<String> {

@@ -22,6 +22,9 @@ use crate::{Clock, Status, signals};
 
 /// `rollcall analyze`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  rollcall analyze --stack rollcall")]
 pub struct AnalyzeArgs {
     /// Print one JSON object
     #[arg(long)]

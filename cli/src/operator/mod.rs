@@ -7,7 +7,7 @@
 
 pub mod analyze;
 mod checks;
-mod context;
+pub(crate) mod context;
 pub mod deployment;
 pub mod erase;
 pub mod export;

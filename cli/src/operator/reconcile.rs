@@ -31,6 +31,10 @@ use crate::{Clock, Status, signals};
 
 /// `rollcall reconcile`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  rollcall reconcile --stack rollcall --dry-run
+  rollcall reconcile --stack rollcall --approve 2026-11-25T03:00:00.000Z")]
 pub struct ReconcileArgs {
     /// Show the plan without changing the Directory; only the report of the run is stored
     #[arg(long)]

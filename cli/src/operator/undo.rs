@@ -18,6 +18,10 @@ use crate::{Clock, Status, Usage};
 
 /// `rollcall undo`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  rollcall undo user_2nNG9rEYQoliquKw5eHQ9eFeurU --stack rollcall
+  rollcall undo --run 2026-11-25T03:00:00.000Z --stack rollcall --dry-run")]
 pub struct UndoArgs {
     /// Clerk id of a user or an organization, internal id of a user, or a membership as org_…/user_… (as in logs)
     #[arg(required_unless_present = "run", conflicts_with = "run")]

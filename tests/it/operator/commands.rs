@@ -86,12 +86,22 @@ pub(crate) async fn run(args: &[&str], environment: &[(&str, &str)]) -> Evidence
 
 /// Runs it as if somebody typed at a terminal.
 pub(crate) async fn typed(world: &World, args: &[&str], keys: &str) -> Evidence {
+    typed_with(world, args, keys, "").await
+}
+
+/// The same with a value of `NO_COLOR`.
+pub(crate) async fn typed_with(world: &World, args: &[&str], keys: &str, no_color: &str) -> Evidence {
     const TERMINAL: &str = "import os, pty, sys; os.environ.clear(); os.environ.update(TERM='xterm', \
-                            XDG_RUNTIME_DIR=sys.argv.pop(1)); \
+                            XDG_RUNTIME_DIR=sys.argv.pop(1), NO_COLOR=sys.argv.pop(1)); \
                             sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
     let mut command = Command::new("python3");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    command.args(["-c", TERMINAL]).arg(rollcall_tests::runtime_folder()).arg(binary()).args(on(world, args));
+    command
+        .args(["-c", TERMINAL])
+        .arg(rollcall_tests::runtime_folder())
+        .arg(no_color)
+        .arg(binary())
+        .args(on(world, args));
     let mut process = command.spawn().expect("Python is on the path");
     let mut stdin = process.stdin.take().unwrap();
     stdin.write_all(keys.as_bytes()).await.unwrap();
