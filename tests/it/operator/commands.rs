@@ -371,7 +371,7 @@ async fn the_local_stack_reconciles_at_night() {
     let mut config = Config::new(Arc::new(move || Millis::try_from(reading.load(Ordering::SeqCst)).unwrap()));
     config.clerk.users = 3;
     config.clerk.faults.webhooks.drop = 1.0;
-    let stack = Stack::start(config).await.unwrap();
+    let stack = Box::pin(Stack::start(config)).await.unwrap();
     assert!(stack.reconcile.operations().latest_runs(1).await.unwrap().is_empty());
     now.fetch_add(1_000, Ordering::SeqCst);
     let waited = async {
