@@ -156,6 +156,8 @@ async fn fault_c1_the_first_demo_works_again_and_again() {
     let play = async |banner: String| {
         let command = banner_commands(&banner).remove(0);
         let port = command.last().unwrap();
+        // The user of the samples stays deleted, whatever comes later.
+        assert_eq!(run(&["trigger", "user.deleted", "--port", port], &[]).await.status, Some(0));
         for _ in 0..2 {
             let said = run(&["trigger", "user.created", "--new", "--port", port], &[]).await;
             assert_eq!(said.status, Some(0), "{} {}", said.out, said.err);
