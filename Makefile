@@ -38,7 +38,7 @@ help:
 	@echo 'make test          run every test that needs no cloud'
 	@echo 'make check         the checks that find most errors, in two minutes: format, clippy, unit tests, the core alone'
 	@echo 'make lint          format, clippy, dependencies of core and functions, rustdoc'
-	@echo 'make docs          write docs/configuration.md, docs/openapi.json and the types of the client from the code'
+	@echo 'make docs          write docs/cli.md, docs/configuration.md, docs/openapi.json and the types of the client from the code'
 	@echo 'make template      check template.yaml and docs/openapi.json'
 	@echo 'make checkov       check it for what is insecure, which `make template` does, too'
 	@echo 'make frontend      lint docs/openapi.json, test the TypeScript client and its examples'
@@ -104,6 +104,8 @@ rustdoc:
 # A test of the cli fails while the page is another one.
 docs: clients/typescript/node_modules/.installed
 	$(CARGO) build --locked -q --workspace --bins
+	$(BUILD)/debug/rollcall manual > target/cli.md
+	mv target/cli.md docs/cli.md
 	$(BUILD)/debug/rollcall settings --markdown > target/configuration.md
 	mv target/configuration.md docs/configuration.md
 	ROLLCALL_WRITE_OPENAPI=1 $(CARGO) test --locked -q --workspace --test it -- account::openapi

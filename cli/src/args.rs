@@ -5,7 +5,10 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
+use crate::completions::CompletionsArgs;
 use crate::dev::DevArgs;
+use crate::dev::reset::ResetArgs;
+use crate::manual::ManualArgs;
 use crate::operator;
 use crate::operator::deployment::overrides::Override;
 use crate::settings::SettingsArgs;
@@ -34,6 +37,17 @@ pub struct Cli {
     /// The command to run.
     #[command(subcommand)]
     pub command: Command,
+    /// The options of every command.
+    #[command(flatten)]
+    pub manner: MannerArgs,
+}
+
+/// The options of every command.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct MannerArgs {
+    /// Print results and errors only: no progress and no notes
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
 }
 
 /// The commands.
@@ -43,11 +57,17 @@ pub enum Command {
     Dev(DevArgs),
     /// Send a signed sample event to the webhook and show the result
     Trigger(TriggerArgs),
+    /// Remove all data of a running local stack: its tables, the users of the emulator, events and backups
+    Reset(ResetArgs),
     /// The commands that work on a deployment.
     #[command(flatten)]
     Operator(operator::Command),
     /// List the environment variables of each function
     Settings(SettingsArgs),
+    /// Print the completion script of a shell
+    Completions(CompletionsArgs),
+    /// Print the help of all commands as Markdown (docs/cli.md)
+    Manual(ManualArgs),
 }
 
 /// The deployment that a command works on. The settings are those of the deployment, not those of the shell.

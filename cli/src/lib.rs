@@ -2,14 +2,17 @@
 //!
 //! [`args`] defines the command line, [`dev`] the local stack; [`trigger`] sends one sample event; [`operator`]
 //! contains the operator's commands; [`settings`] lists the variables of each function; [`functions`] is the registry
-//! of the functions. The local stack is a library because the tests start it, too.
+//! of the functions; [`log`] formats the log; [`completions`] and [`manual`] print what is derived from the command line. The local stack is a library because the tests start it, too.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod args;
+pub mod completions;
 pub mod dev;
 pub mod functions;
 pub mod invocation;
+pub mod log;
+pub mod manual;
 pub mod operator;
 pub mod presets;
 pub mod settings;

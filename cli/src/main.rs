@@ -8,16 +8,13 @@ use std::time::SystemTime;
 
 use clap::Parser;
 use clerk_emulator::output::{note, printed};
-use rollcall::adapters::lambda::log as lambda_log;
 use rollcall::core::millis::Millis;
 use rollcall_cli::args::{Cli, Command};
-use rollcall_cli::dev::log::LocalLog;
+use rollcall_cli::dev::local_log::LocalLog;
 use rollcall_cli::functions::FUNCTIONS;
 use rollcall_cli::operator::{Log, Screen};
-use rollcall_cli::{Status, Usage, dev, settings, trigger};
+use rollcall_cli::{Status, Usage, completions, dev, log, manual, settings, trigger};
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::{Layer, SubscriberExt};
-use tracing_subscriber::util::SubscriberInitExt;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -30,14 +27,20 @@ async fn main() -> ExitCode {
         };
         std::process::exit(status as i32);
     });
-    let screen = Screen::of_process();
+    let screen = Screen::of_process(cli.manner.quiet);
     let local = LocalLog::default();
-    log(levels(&cli.command), &screen, matches!(cli.command, Command::Dev(_)).then(|| local.clone()));
+    if let Err(usage) = start_log(&cli.command, &screen, local.clone()) {
+        note(format_args!("rollcall: {usage}"));
+        return ExitCode::from(Status::Usage as u8);
+    }
     let done = match cli.command {
         Command::Dev(args) => Box::pin(dev::run(args, environment, Arc::new(now), local)).await.map(|()| Status::Done),
         Command::Trigger(args) => trigger::run(args, environment, now()).await,
         Command::Operator(command) => command.run(environment, Arc::new(now), &screen).await,
+        Command::Reset(args) => Box::pin(dev::reset::run(args, environment, &screen)).await,
         Command::Settings(args) => settings::run(&args).map(|()| Status::Done),
+        Command::Completions(args) => completions::run(&args).map(|()| Status::Done),
+        Command::Manual(args) => manual::run(&args).map(|()| Status::Done),
     };
     let status = done.unwrap_or_else(|error| {
         note(format_args!("rollcall: {error:#}"));
@@ -47,10 +50,11 @@ async fn main() -> ExitCode {
 }
 
 /// The log level of each part. An operator's command prints its result; the log adds the ids of the entities concerned.
-fn levels(command: &Command) -> Targets {
+fn levels(command: &Command, screen: &Screen) -> Targets {
     match command {
         Command::Operator(command) => {
             let level = match command.log() {
+                _ if screen.quiet => LevelFilter::ERROR,
                 Log::Errors => LevelFilter::ERROR,
                 Log::Warnings => LevelFilter::WARN,
                 Log::Entities => LevelFilter::INFO,
@@ -58,6 +62,7 @@ fn levels(command: &Command) -> Targets {
             // The function logs the report that the command shows, and the failure.
             Targets::new().with_target("rollcall", level).with_target("reconcile", LevelFilter::OFF)
         }
+        _ if screen.quiet => Targets::new().with_default(LevelFilter::ERROR),
         _ => Targets::new()
             .with_default(LevelFilter::WARN)
             .with_targets(FUNCTIONS.map(|function| (function.log_target, LevelFilter::INFO)))
@@ -68,13 +73,20 @@ fn levels(command: &Command) -> Targets {
 }
 
 /// Logs to standard error: standard output is for the command's result. The local stack logs to a file, too.
-fn log(levels: Targets, screen: &Screen, local: Option<LocalLog>) {
-    let (lines, shows) = (screen.clone(), screen.shows);
-    let lines = tracing_subscriber::fmt::layer().with_writer(move || lines.lines()).with_ansi(shows).compact();
-    // The lines of the local stack's functions, as Lambda has them.
-    let functions = lambda_log::levels(&FUNCTIONS).with_target("dynoxide", LevelFilter::OFF);
-    let local = local.map(|log| lambda_log::lines(log).with_filter(functions));
-    tracing_subscriber::registry().with(lines.with_filter(levels)).with(local).init();
+fn start_log(command: &Command, screen: &Screen, local: LocalLog) -> Result<(), Usage> {
+    let colours = screen.shows && environment("NO_COLOR").is_none();
+    let levels = levels(command, screen);
+    let Command::Dev(args) = command else {
+        log::start(levels, screen, colours);
+        return Ok(());
+    };
+    let levels = match environment("RUST_LOG").filter(|_| !screen.quiet) {
+        Some(text) => log::parse_levels(&text).map_err(|error| Usage(format!("RUST_LOG={text}: {error}")))?,
+        None => levels,
+    };
+    log::hold();
+    log::start_events(levels, args.log, screen, colours, local);
+    Ok(())
 }
 
 fn environment(name: &str) -> Option<String> {

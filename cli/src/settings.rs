@@ -13,6 +13,9 @@ use crate::functions::FUNCTIONS;
 
 /// `rollcall settings`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  rollcall settings")]
 pub struct SettingsArgs {
     /// Print JSON
     #[arg(long)]

@@ -21,6 +21,10 @@ use crate::{Status, Usage};
 
 /// `rollcall trigger`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  rollcall trigger user.created --new
+  rollcall trigger user.updated --id user_2nNG9rEYQoliquKw5eHQ9eFeurU")]
 pub struct TriggerArgs {
     /// Event type, such as user.created, or a variant, such as user.updated.banned
     #[arg(required_unless_present = "list")]
@@ -42,19 +46,29 @@ pub struct TriggerArgs {
     /// Id of a user or an organization that replaces the id in the sample
     #[arg(long)]
     pub id: Option<String>,
+    /// Replace all ids in the sample by new ones, so that the event is about an entity that did not exist before
+    #[arg(long, conflicts_with = "id")]
+    pub new: bool,
+    /// Number of events to send, each about another new entity
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "new", conflicts_with = "print",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub count: u32,
     /// Keep the timestamps of the sample; default: the current time
     #[arg(long)]
     pub keep_times: bool,
     /// Print the API Gateway event for `cargo lambda invoke --data-file` and send nothing
     #[arg(long)]
     pub print: bool,
-    /// Print the response as JSON
+    /// Print the response as JSON, with --count one object a line
     #[arg(long)]
     pub json: bool,
     /// Which local stack.
     #[command(flatten)]
     pub which: LocalArgs,
 }
+
+/// The length of Clerk's ids after their prefix and the 2 with which they begin.
+const ID_LENGTH: usize = 26;
 
 static EVENTS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../events");
 
@@ -94,13 +108,20 @@ pub async fn run(args: TriggerArgs, environment: Environment, now: Millis) -> an
     let recorded: fn(&Record) -> &String = |record| &record.addresses.clerk_instance_id;
     let instance = choose(args.instance_id, "CLERK_INSTANCE_ID", recorded, clerk_emulator::INSTANCE_ID);
     let recorded: fn(&Record) -> &String = |record| &record.addresses.webhook_secret;
-    let secret = choose(args.secret, "CLERK_WEBHOOK_SECRET", recorded, clerk_emulator::WEBHOOK_SECRET);
+    let given = match (args.secret, &local) {
+        (None, None) => crate::dev::webhook_secret(environment)?,
+        (given, _) => given,
+    };
+    let secret = choose(given, "CLERK_WEBHOOK_SECRET", recorded, clerk_emulator::WEBHOOK_SECRET);
     payload["instance_id"] = instance.clone().into();
     if let Some(id) = &args.id {
         rename(&mut payload, id)?;
     }
-    let signed = sign(&payload, &secret, now)?;
+    if args.new {
+        renew(&mut payload);
+    }
     if args.print {
+        let signed = sign(&payload, &secret, now)?;
         say(serde_json::to_string_pretty(&gateway_event(&signed, now)?)?)?;
         return Ok(Status::Done);
     }
@@ -111,20 +132,40 @@ pub async fn run(args: TriggerArgs, environment: Environment, now: Millis) -> an
         }
         (None, None) => bail!(Usage("name the webhook with --url".to_owned())),
     };
-    let (status, answer) = send(&url, &signed).await.with_context(|| format!("no response from {url}: {advice}"))?;
-    let item = match &local {
-        Some(record) if (200..300).contains(&status) => stored(record, &signed.body, &instance).await,
-        _ => None,
-    };
-    if args.json {
-        say(json!({ "svix_id": signed.id, "status": status, "answer": answer, "item": item }))?;
-    } else {
+    let mut is_done = true;
+    for number in 0..args.count {
+        if number > 0 {
+            renew(&mut payload);
+        }
+        let signed = sign(&payload, &secret, now)?;
+        let sent = send(&url, &signed).await;
+        let (status, answer) = sent.with_context(|| format!("no response from {url}: {advice}"))?;
+        let is_accepted = (200..300).contains(&status);
+        is_done &= is_accepted;
+        let item = match &local {
+            Some(record) if is_accepted && args.count == 1 => stored(record, &signed.body, &instance).await,
+            _ => None,
+        };
+        if args.json {
+            say(json!({ "svix_id": signed.id, "status": status, "answer": answer, "item": item }))?;
+            continue;
+        }
         say(format_args!("{} {} → {status} {answer}", payload["type"].as_str().unwrap_or(event_type), signed.id))?;
         if let Some(item) = &item {
             say(format_args!("the Directory row is now\n{}", serde_json::to_string_pretty(item)?))?;
         }
     }
-    Ok(if (200..300).contains(&status) { Status::Done } else { Status::Failure })
+    Ok(if is_done { Status::Done } else { Status::Failure })
+}
+
+/// Replaces the ids of the entity in the event by new ones of the same kind.
+fn renew(payload: &mut Value) {
+    for path in ["/public_user_data/user_id", "/organization/id", "/id"] {
+        let Some(found) = payload["data"].pointer_mut(path) else { continue };
+        let Some((kind, _)) = found.as_str().and_then(|found| found.split_once('_')) else { continue };
+        let random: String = (0..ID_LENGTH).map(|_| fastrand::alphanumeric()).collect();
+        *found = format!("{kind}_2{random}").into();
+    }
 }
 
 /// The names of all samples, variants included.

@@ -1,6 +1,14 @@
 //! State shared by all handlers; applies a change and queues its events.
 
-use std::{collections::BTreeMap, convert::Infallible, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use axum::{
     extract::{FromRequestParts, MatchedPath},
@@ -10,12 +18,14 @@ use tokio::sync::Notify;
 
 use crate::{
     churn,
-    config::Clock,
+    config::{Clock, Generated},
+    emulator::StartError,
     errors::ApiError,
-    faults::{FaultDesk, Intrusion},
+    faults::{FaultDesk, Faults, Intrusion},
     instance::{Change, Instance, SnapshotError, snapshot},
     limits::Limiter,
     lock::Lock,
+    samples,
     tokens::KeyRing,
     webhooks::{Endpoint, EndpointError, Event, sender::Sender},
 };
@@ -43,11 +53,50 @@ pub(crate) struct App {
     pub(crate) limiter: Option<Limiter>,
     /// Requests by method and route template.
     pub(crate) requests: Lock<BTreeMap<String, u64>>,
+    /// The population at the start, for a reset.
+    pub(crate) population: Population,
     /// Notified when the instance differs from its snapshot.
     pub(crate) unsaved: Notify,
 }
 
+/// The population of a new instance.
+pub(crate) struct Population {
+    /// The seed of the next instance: a svix-id must not be issued twice.
+    pub(crate) seed: AtomicU64,
+    pub(crate) generated: Generated,
+    /// The number of sample users.
+    pub(crate) users: usize,
+    /// Whether webhooks are sent for the sample users.
+    pub(crate) announces: bool,
+}
+
+impl Population {
+    /// A new instance, and the events of its sample users.
+    pub(crate) fn instance(&self, now: i64) -> Result<(Instance, Vec<(i64, Event)>), StartError> {
+        let seed = self.seed.fetch_add(1, Ordering::Relaxed);
+        let mut instance = Instance::generated(seed, self.generated)?;
+        let mut announced = Vec::new();
+        let announce = |at, event| {
+            if self.announces {
+                announced.push((at, event));
+            }
+        };
+        samples::fill(&mut instance, self.users, now, announce).map_err(|_| StartError::Samples)?;
+        Ok((instance, announced))
+    }
+}
+
 impl App {
+    /// Replaces the instance by a new one with new sample users, and switches off all faults.
+    pub(crate) fn reset(&self) -> Result<(), StartError> {
+        let (instance, announced) = self.population.instance((self.clock)())?;
+        *self.instance.lock() = instance;
+        self.faults.lock().set(Faults::default());
+        self.announce(announced);
+        self.unsaved.notify_one();
+        Ok(())
+    }
+
     /// Makes one change and queues its events in the order of the changes: the instance stays locked until then.
     pub(crate) fn change<T>(
         &self,

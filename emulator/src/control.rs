@@ -30,6 +30,7 @@ pub(crate) fn router() -> Router<Arc<App>> {
         .route("/_emulator/keys/rotate", post(rotate_keys))
         .route("/_emulator/requests", get(requests))
         .route("/_emulator/settle", post(settle))
+        .route("/_emulator/reset", post(reset))
 }
 
 /// The error of a control route, in one sentence.
@@ -109,6 +110,11 @@ async fn rotate_keys(State(app): State<Arc<App>>, uri: Uri) -> Result<Json<Value
 
 async fn requests(State(app): State<Arc<App>>) -> Json<BTreeMap<String, u64>> {
     Json(app.requests.lock().clone())
+}
+
+async fn reset(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
+    app.reset().map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    Ok(Json(json!({"reset": true})))
 }
 
 async fn settle(State(app): State<Arc<App>>) -> Json<Value> {

@@ -1,6 +1,12 @@
 //! Starts, runs and stops the emulator: listener, background tasks, snapshot.
 
-use std::{collections::BTreeMap, fmt, io, net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt, io,
+    net::Ipv4Addr,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use tokio::{
     net::TcpListener,
@@ -10,7 +16,7 @@ use tokio::{
 
 use crate::{
     api::{self, JWKS_PATH},
-    app::App,
+    app::{App, Population},
     config::{Config, Generated},
     control,
     door::Door,
@@ -18,7 +24,6 @@ use crate::{
     instance::{GeneratedError, Instance, SnapshotError},
     limits::Limiter,
     lock::Lock,
-    samples,
     serve::serve,
     tokens::{KeyRing, MintError, TokenRequest},
     webhooks::{Delivery, Endpoint, EndpointError, queue::Queue, sender::Sender},
@@ -218,18 +223,15 @@ fn build(config: Config, url: &str) -> Result<Arc<App>, StartError> {
     }
     // Only an instance without a snapshot gets sample users: a snapshot without users was made on purpose.
     let saved = config.snapshot.as_deref().map(|path| Instance::load(path, config.seed));
-    let mut announced = Vec::new();
-    let instance = if let Some(instance) = saved.transpose()?.flatten() {
-        instance
-    } else {
-        let announce = |at, event| {
-            if config.announce_samples {
-                announced.push((at, event));
-            }
-        };
-        let mut instance = Instance::generated(config.seed, config.generated)?;
-        samples::fill(&mut instance, config.users, (config.clock)(), announce).map_err(|_| StartError::Samples)?;
-        instance
+    let population = Population {
+        seed: AtomicU64::new(config.seed),
+        generated: config.generated,
+        users: config.users,
+        announces: config.announce_samples,
+    };
+    let (instance, announced) = match saved.transpose()?.flatten() {
+        Some(instance) => (instance, Vec::new()),
+        None => population.instance((config.clock)())?,
     };
     let queue = Queue::new(config.retry_schedule, config.concurrency);
     let sender = Sender::new(queue, config.delivery_timeout, Arc::clone(&config.clock));
@@ -247,6 +249,7 @@ fn build(config: Config, url: &str) -> Result<Arc<App>, StartError> {
         sender: Arc::new(sender.map_err(|error| StartError::Client(error.into()))?),
         limiter: config.rate_limits.map(Limiter::new),
         requests: Lock::new(BTreeMap::new()),
+        population,
         unsaved: Notify::new(),
     };
     if let Some(url) = config.webhook_url {

@@ -22,7 +22,7 @@ use rollcall::core::millis::Millis;
 use rollcall::core::profile;
 use rollcall::core::reconcile::run::Run;
 use rollcall_cli::dev::gateway;
-use rollcall_cli::dev::log::LocalLog;
+use rollcall_cli::dev::local_log::LocalLog;
 use rollcall_cli::dev::stack::{self, Config, Stack};
 use rollcall_cli::dev::stream::Feed;
 use rollcall_cli::functions::Functions;

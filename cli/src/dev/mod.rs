@@ -4,9 +4,10 @@ mod database;
 mod engine;
 mod folder;
 pub mod gateway;
-pub mod log;
+pub mod local_log;
 pub mod places;
 pub mod record;
+pub mod reset;
 mod schedule;
 pub mod stack;
 pub mod stream;
@@ -20,14 +21,20 @@ use clap::Args;
 use clerk_emulator::Generated;
 use clerk_emulator::HostName;
 use clerk_emulator::output::say;
+use rollcall::settings::variables::{CLERK_WEBHOOK_SECRET, CLERK_WEBHOOK_SIGNING_SECRET};
 
-use self::log::LocalLog;
+use self::local_log::LocalLog;
 use self::stack::{Addresses, Config, Stack};
 use crate::args::{DEFAULT_CLERK_PORT, DEFAULT_DYNAMODB_PORT, DEFAULT_PORT};
+use crate::log::{self, LogFormat};
 use crate::{Clock, Usage, presets, signals};
 
 /// `rollcall dev`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  rollcall dev --users 25 --data .rollcall
+  rollcall dev --preset user-records")]
 pub struct DevArgs {
     /// Port of the functions' HTTP API; 0 selects a free port
     #[arg(long, default_value_t = DEFAULT_PORT)]
@@ -59,6 +66,9 @@ pub struct DevArgs {
     /// Print one JSON object with the addresses when the stack is ready
     #[arg(long)]
     pub json: bool,
+    /// Form of the log on standard error. RUST_LOG sets its levels
+    #[arg(long, value_enum, value_name = "FORM", default_value_t)]
+    pub log: LogFormat,
 }
 
 /// The number of sample users from which on they are generated on demand: sending a webhook for each would take
@@ -95,6 +105,7 @@ pub async fn run(
         } else {
             say(welcome(&stack.addresses, sample_user(&stack).as_deref(), generated))?;
         }
+        log::release();
         anyhow::Ok(())
     };
     tokio::select! {
@@ -128,10 +139,23 @@ fn config(args: DevArgs, environment: fn(&str) -> Option<String>, clock: Clock) 
     let set = |name, value: &mut String| environment(name).into_iter().for_each(|given| *value = given);
     set("CLERK_SECRET_KEY", &mut config.clerk.secret_key);
     set("CLERK_INSTANCE_ID", &mut config.clerk.instance_id);
-    set("CLERK_WEBHOOK_SECRET", &mut config.webhook_secrets);
+    config.webhook_secrets = webhook_secret(environment)?.unwrap_or(config.webhook_secrets);
     let preset = args.preset.as_deref().map(presets::read).transpose()?.unwrap_or_default();
     config.lookup = Arc::new(move |name| environment(name).or_else(|| preset.get(name).cloned()));
     Ok(config)
+}
+
+/// The signing secret in the environment, under Rollcall's or Clerk's name.
+///
+/// # Errors
+///
+/// If both are set to different values.
+pub(crate) fn webhook_secret(environment: fn(&str) -> Option<String>) -> anyhow::Result<Option<String>> {
+    let (ours, clerks) = (CLERK_WEBHOOK_SECRET.name, CLERK_WEBHOOK_SIGNING_SECRET);
+    match (environment(ours), environment(clerks)) {
+        (Some(one), Some(other)) if one != other => bail!(Usage(format!("{ours} differs from {clerks}: set only one"))),
+        (one, other) => Ok(one.or(other)),
+    }
 }
 
 /// A few sample users with webhooks, or a large generated instance without webhooks.
@@ -165,27 +189,44 @@ fn welcome(addresses: &Addresses, user: Option<&str>, generated: Generated) -> S
         )
     };
     let user = user.unwrap_or("user_…");
-    let Addresses { api, clerk, dynamodb, clerk_secret_key, webhook_secret, directory_table, .. } = addresses;
+    let Addresses { api, clerk, dynamodb, directory_table, clerk_publishable_key, .. } = addresses;
     let Addresses { profiles_table, operations_table, allowed_origins, event_bus, backups, .. } = addresses;
+    // Secrets of the developer's own are not shown.
+    let is_own = |value: &str, usual: &str| value != usual;
+    let key = if is_own(&addresses.clerk_secret_key, clerk_emulator::SECRET_KEY) {
+        "$CLERK_SECRET_KEY"
+    } else {
+        clerk_emulator::SECRET_KEY
+    };
+    let signing = if is_own(&addresses.webhook_secret, clerk_emulator::WEBHOOK_SECRET) {
+        "the secret in your environment"
+    } else {
+        clerk_emulator::WEBHOOK_SECRET
+    };
+    let rollcall = program();
+    let port = api.rsplit(':').next().unwrap_or_default();
+    let which = if port == DEFAULT_PORT.to_string() { String::new() } else { format!(" --port {port}") };
     format!(
         "
   Rollcall is running.
 
     functions   {api}
-    Clerk       {clerk}  (emulator; key {clerk_secret_key})
+    Clerk       {clerk}  (emulator)
+    keys        {key}
+                {clerk_publishable_key}
     DynamoDB    {dynamodb}  (tables {directory_table}, {profiles_table}, {operations_table})
-    webhooks    signed with {webhook_secret}
+    webhooks    signed with {signing}
     changes     {event_bus}  (change events, one per line)
     backups     {backups}  (backups of removed data)
     sessions    accepted from {allowed_origins}
 {generated}
   Try, in another terminal:
 
-    cargo run -q -p rollcall-cli -- trigger user.created
-    cargo run -q -p rollcall-cli -- reconcile --local
-    cargo run -q -p rollcall-cli -- status --local
+    {rollcall} trigger user.created --new{which}
+    {rollcall} reconcile --local{which}
+    {rollcall} status --local{which}
 
-    curl -X POST {clerk}/v1/users -H 'Authorization: Bearer {clerk_secret_key}' \\
+    curl -X POST {clerk}/v1/users -H \"Authorization: Bearer {key}\" \\
          -H 'Content-Type: application/json' -d '{{\"first_name\":\"Ada\",\"email_address\":[\"ada@example.com\"]}}'
 
     token=$(curl -s {clerk}/_emulator/tokens -H 'Content-Type: application/json' \\
@@ -195,9 +236,16 @@ fn welcome(addresses: &Addresses, user: Option<&str>, generated: Generated) -> S
     AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local aws dynamodb scan --region us-east-1 \\
          --endpoint-url {dynamodb} --table-name {directory_table}
 
-  Each event is logged below. The hourly purge runs every full hour, reconcile at 03:00 UTC. Stop with Ctrl-C.
+  Each event is logged below (--log json: with all fields). The hourly purge runs every full hour, reconcile at 03:00 UTC. Stop with Ctrl-C.
 "
     )
+}
+
+/// How the command was started: by cargo from the workspace, or installed.
+fn program() -> &'static str {
+    let path = std::env::current_exe().unwrap_or_default();
+    let is_built_here = path.components().any(|part| part.as_os_str() == "target");
+    if is_built_here { "cargo run -q -p rollcall-cli --" } else { "rollcall" }
 }
 
 #[cfg(test)]

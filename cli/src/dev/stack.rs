@@ -13,6 +13,8 @@ use aws_config::{Region, SdkConfig};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Credentials;
 use aws_sdk_dynamodbstreams::Client as Streams;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use clerk_emulator::claim::Claim;
 use clerk_emulator::{Door, Emulator, HostName};
 use react::React;
@@ -21,6 +23,7 @@ use rollcall::adapters::aws::backups::Backups;
 use rollcall::adapters::aws::event_bus::Bus;
 use rollcall::adapters::dynamo::operations::owned_lists;
 use rollcall::core::session::origins::Origins;
+use rollcall::settings::variables::CLERK_WEBHOOK_SIGNING_SECRET;
 use serde::{Deserialize, Serialize};
 use tempfile::TempPath;
 use tokio::net::TcpListener;
@@ -30,7 +33,7 @@ use tokio::task::JoinHandle;
 use super::database;
 use super::folder;
 use super::gateway;
-use super::log::{LocalLog, Removed};
+use super::local_log::{LocalLog, Removed};
 use super::places::{self, Folder};
 use super::record::{self, Published, Record};
 use super::schedule;
@@ -41,6 +44,9 @@ use crate::functions::{FUNCTIONS, Functions};
 
 /// How long requests in progress may take to finish after the stop signal.
 const STOP_GRACE: Duration = Duration::from_secs(2);
+
+/// Where Next.js serves. Pages of this origin are allowed besides those of Vite.
+const NEXT_JS: &str = "http://localhost:3000";
 
 /// Returns the value of a setting.
 pub type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -106,6 +112,8 @@ pub struct Addresses {
     pub dynamodb: String,
     /// The secret key of the Backend API.
     pub clerk_secret_key: String,
+    /// The publishable key with which Clerk's server-side SDKs work against the emulator.
+    pub clerk_publishable_key: String,
     /// The signing secret of the webhooks.
     pub webhook_secret: String,
     pub clerk_instance_id: String,
@@ -210,7 +218,8 @@ impl Stack {
         let listener = listen(config.port, "--port").await?;
         let api = format!("http://{}", listener.local_addr()?);
         let clock = config.clock.clone();
-        let allowed_origins = (config.lookup)("ALLOWED_ORIGINS").unwrap_or_else(|| config.clerk.front_end.clone());
+        let allowed_origins =
+            (config.lookup)("ALLOWED_ORIGINS").unwrap_or_else(|| format!("{} {NEXT_JS}", config.clerk.front_end));
         let front_end = Origins::parse(&allowed_origins).and_then(|origins| origins.home().map(str::to_owned));
         let clerk = Emulator::start(clerk_emulator::Config {
             port: config.clerk_port,
@@ -235,6 +244,7 @@ impl Stack {
             clerk: clerk.url().to_owned(),
             dynamodb: dynamodb_url,
             clerk_secret_key: clerk.secret_key().to_owned(),
+            clerk_publishable_key: publishable_key(clerk.url()),
             webhook_secret: clerk.webhook_secret().to_owned(),
             clerk_instance_id: clerk.instance_id().to_owned(),
             clerk_issuer: clerk.issuer().to_owned(),
@@ -247,6 +257,8 @@ impl Stack {
         let (secrets, ours, given) = (config.webhook_secrets.clone(), addresses.clone(), config.lookup.clone());
         let lookup = move |name: &str| match name {
             "CLERK_WEBHOOK_SECRET" => Some(secrets.clone()),
+            // Already taken into account.
+            CLERK_WEBHOOK_SIGNING_SECRET => None,
             name => setting(&ours, name).or_else(|| given(name)).or_else(|| usual(name)),
         };
         let data = config.data.as_deref().map(Path::canonicalize).transpose()?;
@@ -361,6 +373,12 @@ fn open_log(log: &LocalLog, record: &Record) -> anyhow::Result<Option<Removed>> 
         (None, None) => Ok(None),
     };
     opened.with_context(|| format!("opening the log {}", path.display()))
+}
+
+/// The publishable key of the emulator: `pk_test_` and the base64 of its host and `$`. Source: clerk/javascript,
+/// `packages/shared/src/keys.ts`.
+fn publishable_key(clerk: &str) -> String {
+    format!("pk_test_{}", STANDARD.encode(format!("{}$", clerk.trim_start_matches("http://"))))
 }
 
 /// Opens the Directory's stream at the saved position, if the table has a stream.

@@ -16,12 +16,15 @@ use super::deployment::{Deployment, Environment};
 use super::progress::Progress;
 use super::reconcile::Runs;
 use super::text::{count, counted, plural, seconds, table};
-use super::{Screen, checks, note, report, say};
+use super::{Screen, checks, report, say};
 use crate::args::DeploymentArgs;
 use crate::{Clock, Status, signals};
 
 /// `rollcall analyze`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  rollcall analyze --stack rollcall")]
 pub struct AnalyzeArgs {
     /// Print one JSON object
     #[arg(long)]
@@ -85,7 +88,7 @@ pub(super) async fn analyze(
     };
     let backups = Backups::for_removal(&settings.removal, &deployment.aws);
     let reconcile = Reconcile::new(settings, dynamodb, backups, clock.clone());
-    let runs = Runs { reconcile, clock, screen, shows, options: &deployment.options };
+    let runs = Runs { reconcile, clock, screen, shows, verbose: false, options: &deployment.options };
     let Some(compared) = runs.carry_out(&Order::Run(Mode::Report)).await? else { return Ok(None) };
     let Some(run) = &compared.run else { return Ok(Some(Analyzed::Busy(Box::new(compared)))) };
     let Some(audit) = audit(&auditor, screen, &runs).await? else { return Ok(None) };
@@ -100,7 +103,7 @@ async fn audit(auditor: &Auditor, screen: &Screen, runs: &Runs<'_>) -> anyhow::R
     tokio::select! {
         audit = auditor.audit(&watch) => audit.map(Some).map_err(|error| runs.explain(error.into())),
         () = stop => {
-            note("Interrupted. The Directory and Profiles were not changed.");
+            screen.note("Interrupted. The Directory and Profiles were not changed.");
             Ok(None)
         }
     }

@@ -64,7 +64,7 @@ impl OperatorContext {
 }
 
 /// Whether a command must stop because it needs a confirmation and cannot ask for it. Prints the reason.
-pub(super) fn lacks_confirmation(yes: bool, dry_run: bool, json: bool, screen: &Screen) -> bool {
+pub(crate) fn lacks_confirmation(yes: bool, dry_run: bool, json: bool, screen: &Screen) -> bool {
     let lacks = !yes && !dry_run && (json || !screen.asks);
     if lacks {
         note("rollcall: cannot ask for confirmation (--json, or no terminal): pass --yes or --dry-run");

@@ -19,6 +19,9 @@ use crate::{Clock, Status};
 
 /// `rollcall erase`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  rollcall erase user_2nNG9rEYQoliquKw5eHQ9eFeurU --stack rollcall")]
 pub struct EraseArgs {
     /// Clerk id or internal id of the user
     pub id: Subject,

@@ -13,6 +13,9 @@ use crate::{Clock, Status};
 
 /// `rollcall export`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  rollcall export user_2nNG9rEYQoliquKw5eHQ9eFeurU --stack rollcall > answer.json")]
 pub struct ExportArgs {
     /// Clerk id or internal id of the user
     pub id: Subject,

@@ -160,7 +160,8 @@ impl FullSync<'_> {
         let reconcile =
             Reconcile::new(context.settings.clone(), &context.deployment.dynamodb, backups, self.clock.clone());
         let reconcile = reconcile.by_hand();
-        let runs = Runs { reconcile, clock: self.clock.clone(), screen, shows, options: self.options() };
+        let runs =
+            Runs { reconcile, clock: self.clock.clone(), screen, shows, verbose: false, options: self.options() };
         let reconcile = Box::pin(runs.carry_out(&Order::Run(Mode::Repair))).await?;
         let Some(reconcile) = reconcile else { return Ok(None) };
         self.step(3, "fix-profiles");

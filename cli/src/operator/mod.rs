@@ -3,15 +3,15 @@
 //! [`deployment`] finds the deployment that a command works on. [`reconcile`], [`status`] and [`analyze`] compare the whole
 //! copy; [`fix_profiles`], [`cleanup`], [`fix_duplicates`] and [`full_sync`] repair whole tables; [`look`], [`deletions`]
 //! and [`quarantine`] show what is stored; [`explain`] tells why one row is as it is, from the row, Clerk and the `logs`,
-//! which [`tail`] follows; [`undo`], [`erase`], [`restore`] and [`export`] work on one user; [`owned_tables`] stores a
-//! setting. Before a command writes, `checks` checks the tables. [`progress`] shows the progress of a run, [`report`] and
-//! [`text`]
+//! which [`tail`] follows; [`sync`] and [`set_role`] work on single entities; [`undo`], [`erase`], [`restore`] and
+//! [`export`] on one user; [`owned_tables`] stores a setting. Before a command writes, `checks` checks the tables.
+//! [`progress`] shows the progress of a run, [`report`] and [`text`]
 //! format the results.
 
 pub mod analyze;
 mod checks;
 pub mod cleanup;
-mod context;
+pub(crate) mod context;
 pub mod deletions;
 pub mod deployment;
 pub mod erase;
@@ -29,12 +29,16 @@ pub mod quarantine;
 pub mod reconcile;
 pub mod report;
 pub mod restore;
+pub mod set_role;
 pub mod since;
 pub mod status;
+pub mod sync;
 pub mod tail;
 pub mod text;
 pub mod undo;
+mod undo_run;
 
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
 use clap::Subcommand;
@@ -68,6 +72,10 @@ pub enum Command {
     /// Show the notes of signed events that could not be processed
     #[command(subcommand)]
     Quarantine(quarantine::QuarantineCommand),
+    /// Compare single users, organizations or memberships with Clerk, show the differences and repair the rows
+    Sync(sync::SyncArgs),
+    /// Change the role of a user or of a membership in Clerk, and store it
+    SetRole(set_role::SetRoleArgs),
     /// Undo the deletion of a user, an organization or a membership that still exists in Clerk. If the row is live but
     /// its version is more than five minutes later than Clerk's, replace the row with Clerk's state
     Undo(undo::UndoArgs),
@@ -115,6 +123,8 @@ impl Command {
             Command::Members(command) => Box::pin(look::members(command, environment, screen)).await,
             Command::Deletions(args) => Box::pin(deletions::run(args, environment, clock)).await,
             Command::Quarantine(command) => Box::pin(quarantine::run(command, environment, clock)).await,
+            Command::Sync(args) => Box::pin(sync::run(args, environment, clock, screen)).await,
+            Command::SetRole(args) => Box::pin(set_role::run(args, environment, clock, screen)).await,
             Command::Undo(args) => Box::pin(undo::run(args, environment, clock, screen)).await,
             Command::Restore(args) => Box::pin(restore::run(args, environment, screen)).await,
             Command::Erase(args) => Box::pin(erase::run(args, environment, clock, screen)).await,
@@ -141,6 +151,8 @@ impl Command {
             Command::Members(command) => command.is_json(),
             Command::Deletions(args) => args.json,
             Command::Quarantine(command) => command.is_json(),
+            Command::Sync(args) => args.json,
+            Command::SetRole(args) => args.json,
             Command::Undo(args) => args.json,
             Command::Restore(args) => args.json,
             Command::Erase(args) => args.json,
@@ -175,13 +187,22 @@ pub struct Screen {
     pub shows: bool,
     /// Whether standard input is a terminal, so that a question can be answered.
     pub asks: bool,
+    /// Whether only results and errors are shown.
+    pub quiet: bool,
 }
 
 impl Screen {
     /// The screen of this process.
-    pub fn of_process() -> Screen {
+    pub fn of_process(quiet: bool) -> Screen {
         let (shows, asks) = (io::stderr().is_terminal(), io::stdin().is_terminal());
-        Screen { bars: MultiProgress::new(), shows, asks }
+        Screen { bars: MultiProgress::new(), shows, asks, quiet }
+    }
+
+    /// Prints a line that is no error to standard error, unless `--quiet` is given.
+    pub fn note(&self, text: impl fmt::Display) {
+        if !self.quiet {
+            self.bars.suspend(|| note(text));
+        }
     }
 
     /// Standard error, for lines that must not break a progress bar.

@@ -22,6 +22,9 @@ use crate::args::DeploymentArgs;
 
 /// `rollcall owned-tables`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  rollcall owned-tables owned.json --stack rollcall")]
 pub struct OwnedTablesArgs {
     /// File with the JSON list in the format of OWNED_TABLES; - reads standard input
     pub file: PathBuf,

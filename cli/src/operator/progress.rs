@@ -1,25 +1,33 @@
-//! Shows the progress of a run: a progress bar on a terminal, otherwise one line per step.
+//! Shows the progress of long work on standard error: one line with the time left on a terminal, otherwise a line from
+//! time to time. With `--verbose` each step has a line.
 
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use rollcall::core::id::Kind;
 use rollcall::core::reconcile::phase::Phase;
 use rollcall::core::reconcile::run::Run;
 
+use super::Screen;
 use super::text::{count, counted, plural};
-use super::{Screen, note};
 
 const TICK: Duration = Duration::from_millis(120);
 /// The progress bar, with and without a known number of entities.
 const BAR: &str = "{spinner} {msg} {wide_bar} {human_pos} of {human_len}, {eta} left · {prefix}";
 const SPINNER: &str = "{spinner} {msg} · {prefix}";
 
+/// Without a terminal a line is printed so often at most, in a log that somebody reads later.
+const BETWEEN_LINES: Duration = Duration::from_secs(30);
+
 /// Shows the progress of a run until it is dropped.
 pub struct Progress {
+    screen: Screen,
+    is_wanted: bool,
+    is_verbose: bool,
     bar: Option<ProgressBar>,
-    lines: Option<Mutex<String>>,
+    /// The step of the last line, and when it was printed.
+    last: Mutex<(String, Instant)>,
 }
 
 /// Without a bar, a long step prints another line for each thousand write-backs.
@@ -42,16 +50,24 @@ struct Step {
 }
 
 impl Progress {
-    /// Starts the display on this screen; without `is_wanted` nothing is shown.
+    /// Starts the display on this screen; without `is_wanted`, or with `--quiet`, nothing is shown.
     pub fn start(screen: &Screen, is_wanted: bool) -> Progress {
+        let is_wanted = is_wanted && !screen.quiet;
         let bar = (is_wanted && screen.shows).then(|| {
             let bar = screen.bars.add(ProgressBar::new_spinner().with_style(style(SPINNER)));
             bar.set_message("calling Clerk");
             bar.enable_steady_tick(TICK);
             bar
         });
-        let lines = (is_wanted && !screen.shows).then(Mutex::default);
-        Progress { bar, lines }
+        let last = Mutex::new((String::new(), Instant::now()));
+        Progress { screen: screen.clone(), is_wanted, is_verbose: false, bar, last }
+    }
+
+    /// The same with a line for each step.
+    #[must_use]
+    pub fn verbose(mut self, is_verbose: bool) -> Progress {
+        self.is_verbose = is_verbose && self.is_wanted;
+        self
     }
 
     /// Shows the current step of a run.
@@ -72,25 +88,37 @@ impl Progress {
         self.say(&name, &so_far(run));
     }
 
+    /// Shows a step with a known number of entities.
+    pub fn count(&self, step: &str, done: u64, all: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(all);
+            bar.set_position(done);
+            bar.set_style(style(BAR));
+        }
+        self.say(step, &format!("{} of {}", count(done), count(all)));
+    }
+
     /// Shows a step and its progress.
     pub fn say(&self, step: &str, so_far: &str) {
         if let Some(bar) = &self.bar {
             bar.set_message(step.to_owned());
             bar.set_prefix(so_far.to_owned());
         }
-        if let Some(lines) = &self.lines {
-            let mut last = lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if *last != step {
-                note(format_args!("{step}: {so_far}"));
-                step.clone_into(&mut last);
-            }
+        let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let is_new = self.is_verbose && last.0 != step;
+        let is_time = self.is_wanted && self.bar.is_none() && last.1.elapsed() >= BETWEEN_LINES;
+        if is_new || is_time {
+            self.screen.note(format_args!("{step}: {so_far}"));
+            *last = (step.to_owned(), Instant::now());
         }
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.bar.iter().for_each(ProgressBar::finish_and_clear);
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
     }
 }
 

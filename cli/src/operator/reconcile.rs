@@ -1,30 +1,40 @@
 //! `rollcall reconcile`: starts a run by hand; shows the plan, asks, then writes.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ::reconcile::settings::Settings;
 use ::reconcile::{Order, Outcome, Reconcile, Report};
 use anyhow::{anyhow, bail};
 use clap::Args;
+use indicatif::MultiProgress;
 use rollcall::adapters::aws::backups::Backups;
 use rollcall::adapters::clerk::error::ClerkError;
 use rollcall::adapters::dynamo::error::StoreError;
 use rollcall::adapters::dynamo::operations::runs::CandidatePage;
-use rollcall::core::id::Kind;
+use rollcall::core::id::{EntityId, Kind};
+use rollcall::core::reconcile::difference::Difference;
 use rollcall::core::reconcile::run::{Mode, Run, RunState};
 use rollcall::core::reconcile::run_id::RunId;
-use rollcall::services::reconcile::ReconcileError;
+use rollcall::services::reconcile::{ReconcileError, Tell};
+use serde_json::json;
 
+use super::context::lacks_confirmation;
 use super::deployment::{Deployment, Environment};
 use super::progress::Progress;
 use super::text::plural;
-use super::{Screen, checks, note, report, say};
+use super::{Screen, checks, report, say};
 use crate::args::DeploymentArgs;
 use crate::{Clock, Status, signals};
 
 /// `rollcall reconcile`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  rollcall reconcile --stack rollcall --dry-run
+  rollcall reconcile --stack rollcall --approve 2026-11-25T03:00:00.000Z")]
 pub struct ReconcileArgs {
     /// Show the plan without changing the Directory; only the report of the run is stored
     #[arg(long)]
@@ -36,10 +46,14 @@ pub struct ReconcileArgs {
     /// Skip the confirmation prompt
     #[arg(long, short)]
     pub yes: bool,
+    /// Print the id of each difference as it is found, before the report. With --json, one JSON object a line, and the
+    /// report as the last line
+    #[arg(long)]
+    pub ids: bool,
     /// Print one JSON object; requires --yes or --dry-run
     #[arg(long)]
     pub json: bool,
-    /// Also log each deleted entity (level INFO, on standard error)
+    /// Also show each step of the run, and log each deleted entity (level INFO), on standard error
     #[arg(long, short)]
     pub verbose: bool,
     /// The deployment to work on.
@@ -54,6 +68,8 @@ pub(super) struct Runs<'a> {
     pub(super) screen: &'a Screen,
     /// Whether progress is shown.
     pub(super) shows: bool,
+    /// Whether each step is shown.
+    pub(super) verbose: bool,
     /// The options that another command needs to work on the same deployment.
     pub(super) options: &'a str,
 }
@@ -74,8 +90,7 @@ pub async fn run(
     let policy = settings.mode;
     let writes = policy == Mode::Repair && !args.dry_run;
     let must_ask = writes && !args.yes;
-    if must_ask && (args.json || !screen.asks) {
-        note("rollcall: cannot ask for confirmation (--json, or no terminal): pass --yes or --dry-run");
+    if lacks_confirmation(!must_ask, false, args.json, screen) {
         return Ok(Status::Usage);
     }
     checks::all(&deployment, &settings).await?;
@@ -83,9 +98,18 @@ pub async fn run(
     let reconcile = Reconcile::new(settings, &deployment.dynamodb, backups, clock.clone());
     // An operator watches the run and may stop it at any time.
     let reconcile = reconcile.by_hand();
-    let runs = Runs { reconcile, clock, screen, shows: !args.json, options: &deployment.options };
-    let show = |report: &Report| {
-        if args.json { say(report::to_json(report)) } else { say(report::text(report, &deployment.options)) }
+    let ids = Arc::new(Ids::new(args.json, screen));
+    let reconcile = if args.ids { reconcile.telling(Ids::tell(&ids)) } else { reconcile };
+    let runs =
+        Runs { reconcile, clock, screen, shows: !args.json, verbose: args.verbose, options: &deployment.options };
+    let show = |report: &Report| -> anyhow::Result<()> {
+        ids.finish()?;
+        if args.json {
+            say(report::to_json(report))?;
+        } else {
+            say(report::text(report, &deployment.options))?;
+        }
+        Ok(())
     };
     let order = match args.approve {
         Some(run) => {
@@ -123,7 +147,7 @@ pub async fn run(
         }
         None => {
             if !args.dry_run && !writes && !args.json {
-                note("RECONCILE_POLICY=report: the run only reports and does not change the Directory");
+                screen.note("RECONCILE_POLICY=report: the run only reports and does not change the Directory");
             }
             Order::Run(if writes { Mode::Repair } else { Mode::Report })
         }
@@ -131,6 +155,46 @@ pub async fn run(
     let Some(report) = runs.carry_out(&order).await? else { return Ok(Status::Left) };
     show(&report)?;
     Ok(report::status(&report))
+}
+
+/// Prints the ids of the differences, one a line, until the first report: a run after a plan would name them again.
+struct Ids {
+    json: bool,
+    /// Hidden while a line is printed: both may be on one terminal.
+    bars: MultiProgress,
+    /// What has gone wrong; nothing is printed after it.
+    result: Mutex<io::Result<()>>,
+    is_over: AtomicBool,
+}
+
+impl Ids {
+    fn new(json: bool, screen: &Screen) -> Ids {
+        Ids { json, bars: screen.bars.clone(), result: Mutex::new(Ok(())), is_over: AtomicBool::new(false) }
+    }
+
+    fn tell(ids: &Arc<Ids>) -> Tell {
+        let ids = ids.clone();
+        Arc::new(move |entity, difference| ids.print(entity, difference))
+    }
+
+    fn print(&self, entity: &EntityId, difference: Difference) {
+        let mut result = self.result.lock().unwrap_or_else(PoisonError::into_inner);
+        if result.is_err() || self.is_over.load(Ordering::Relaxed) {
+            return;
+        }
+        let (kind, difference) = (entity.kind().name(), difference.name());
+        let line = if self.json {
+            json!({ "kind": kind, "id": entity.to_string(), "difference": difference }).to_string()
+        } else {
+            format!("{difference:<10}  {kind:<12}  {entity}")
+        };
+        *result = self.bars.suspend(|| say(line));
+    }
+
+    fn finish(&self) -> io::Result<()> {
+        self.is_over.store(true, Ordering::Relaxed);
+        std::mem::replace(&mut *self.result.lock().unwrap_or_else(PoisonError::into_inner), Ok(()))
+    }
 }
 
 /// Whether a repair would change anything after this plan. Storing deletions as pending approval counts as a change.
@@ -144,7 +208,7 @@ impl Runs<'_> {
     pub(super) async fn carry_out(&self, order: &Order) -> anyhow::Result<Option<Report>> {
         let stop = signals::stop_signal()?;
         tokio::pin!(stop);
-        let progress = Progress::start(self.screen, self.shows);
+        let progress = Progress::start(self.screen, self.shows).verbose(self.verbose);
         let has_begun = AtomicBool::new(false);
         let watch = |run: &Run| {
             has_begun.store(true, Ordering::Relaxed);
@@ -175,7 +239,7 @@ impl Runs<'_> {
                 let _ = operations.release_lease(&lease.holder).await;
             }
         }
-        note("Interrupted. Completed work is kept; run the command again to continue.");
+        self.screen.note("Interrupted. Completed work is kept; run the command again to continue.");
     }
 
     /// The number of deletions of each kind that are pending approval.
@@ -252,7 +316,7 @@ pub(super) fn explain(error: ReconcileError, options: &str) -> anyhow::Error {
         ReconcileError::Clerk(ClerkError::SwitchedOff) => {
             "enable organizations in Clerk's dashboard, or see docs/operations.md".to_owned()
         }
-        ReconcileError::Clerk(ClerkError::Rejected(_) | ClerkError::Unreadable(_)) => {
+        ReconcileError::Clerk(ClerkError::Rejected(..) | ClerkError::Unreadable(_)) => {
             "check that CLERK_API_URL is the URL of Clerk's Backend API".to_owned()
         }
         ReconcileError::Overtaken => format!("see the run with `rollcall status{options}`"),

@@ -24,6 +24,9 @@ use crate::args::DeploymentArgs;
 
 /// `rollcall restore`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  rollcall restore s3://backups/2026-11-25/2d649aef/1.ndjson --stack rollcall")]
 pub struct RestoreArgs {
     /// The backups.
     #[arg(required = true, value_name = "FILE", help = "Backups to restore: files or s3://bucket/name")]

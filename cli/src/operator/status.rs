@@ -19,6 +19,9 @@ use crate::{Clock, Status};
 
 /// `rollcall status`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  rollcall status --stack rollcall")]
 pub struct StatusArgs {
     /// Print one JSON object
     #[arg(long)]

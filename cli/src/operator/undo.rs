@@ -1,31 +1,41 @@
 //! `rollcall undo`: undoes the deletion of a user, an organization or a membership that still exists in Clerk, and
-//! replaces a live row whose version is later than Clerk's with Clerk's state.
+//! replaces a live row whose version is later than Clerk's with Clerk's state. `undo_run` undoes all conflicts of a run.
 
+use anyhow::bail;
 use clap::Args;
 use rollcall::core::deletion::subject::Subject;
 use rollcall::core::id::EntityId;
+use rollcall::core::reconcile::run_id::RunId;
 use rollcall::services::operator::undo::{Stands, Undo, UndoPlan};
 use serde_json::json;
 
 use super::context::{OperatorContext, lacks_confirmation};
 use super::deployment::Environment;
 use super::text::{count, counted, moment};
-use super::{Screen, say};
+use super::{Screen, say, undo_run};
 use crate::args::DeploymentArgs;
-use crate::{Clock, Status};
+use crate::{Clock, Status, Usage};
 
 /// `rollcall undo`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  rollcall undo user_2nNG9rEYQoliquKw5eHQ9eFeurU --stack rollcall
+  rollcall undo --run 2026-11-25T03:00:00.000Z --stack rollcall --dry-run")]
 pub struct UndoArgs {
     /// Clerk id of a user or an organization, internal id of a user, or a membership as org_…/user_… (as in logs)
-    pub id: Subject,
+    #[arg(required_unless_present = "run", conflicts_with = "run")]
+    pub id: Option<Subject>,
+    /// Undo all conflicts of this run: the entities that it found deleted in the Directory and existing in Clerk
+    #[arg(long, value_name = "RUN")]
+    pub run: Option<RunId>,
     /// Show what the undo would change and write nothing
     #[arg(long)]
     pub dry_run: bool,
     /// Skip the confirmation prompt
     #[arg(long, short)]
     pub yes: bool,
-    /// Print one JSON object; requires --yes or --dry-run
+    /// Print one JSON object, with --run one line for each conflict before it; requires --yes or --dry-run
     #[arg(long)]
     pub json: bool,
     /// The deployment to work on.
@@ -43,9 +53,14 @@ pub async fn run(args: UndoArgs, environment: Environment, clock: Clock, screen:
         return Ok(Status::Usage);
     }
     let context = OperatorContext::open(&args.deployment, environment, clock).await?;
+    let id = match (&args.id, &args.run) {
+        (Some(id), _) => id,
+        (None, Some(run)) => return Box::pin(undo_run::run(run, &args, &context, screen)).await,
+        (None, None) => bail!(Usage("name an id or a run".to_owned())),
+    };
     if args.dry_run || !args.yes {
         let UndoPlan { entity, stands } =
-            context.operator.can_undo(&args.id).await.map_err(|error| context.explain(error))?;
+            context.operator.can_undo(id).await.map_err(|error| context.explain(error))?;
         let does = stands != Stands::Alive;
         if args.json {
             let (was_purged, ahead) = match stands {
@@ -77,7 +92,7 @@ pub async fn run(args: UndoArgs, environment: Environment, clock: Clock, screen:
             return Ok(Status::Left);
         }
     }
-    let undo = context.operator.undo(&args.id).await.map_err(|error| context.explain(error))?;
+    let undo = context.operator.undo(id).await.map_err(|error| context.explain(error))?;
     if args.json {
         say(json!({
             "id": undo.entity.to_string(), "kind": undo.entity.kind().name(), "lived": undo.lived,

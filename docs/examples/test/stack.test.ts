@@ -13,7 +13,7 @@ let backend: ClerkClient;
 
 before(async () => {
   stack = await start(0, { ACCOUNT_DELETION: "on" });
-  const publishableKey = `pk_test_${Buffer.from("clerk.example.com$").toString("base64")}`;
+  const publishableKey = stack.clerk_publishable_key;
   const telemetry = { disabled: true };
   backend = createClerkClient({ apiUrl: stack.clerk, secretKey: stack.clerk_secret_key, publishableKey, telemetry });
 });

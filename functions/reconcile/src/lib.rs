@@ -28,7 +28,7 @@ use rollcall::services::apply::Applier;
 use rollcall::services::deletion::{Deletions, PurgeReport};
 use rollcall::services::operator::Operator;
 use rollcall::services::provision::Provision;
-use rollcall::services::reconcile::{MAX_LINKS, ReconcileError, Reconciler, Watch};
+use rollcall::services::reconcile::{MAX_LINKS, ReconcileError, Reconciler, Tell, Watch};
 pub use rollcall::services::reconcile::{Order, RunResult};
 use serde::Serialize;
 use serde_json::Value;
@@ -125,6 +125,7 @@ impl Reconcile {
                 max_links: Some(MAX_LINKS),
                 stores,
                 insists: false,
+                tell: None,
                 clock,
             },
         }
@@ -141,6 +142,12 @@ impl Reconcile {
     #[must_use]
     pub fn by_hand(self) -> Reconcile {
         Reconcile { reconciler: Reconciler { max_links: None, insists: true, ..self.reconciler } }
+    }
+
+    /// The same, and `tell` receives each difference that a run finds.
+    #[must_use]
+    pub fn telling(self, tell: Tell) -> Reconcile {
+        Reconcile { reconciler: Reconciler { tell: Some(tell), ..self.reconciler } }
     }
 
     /// Whether runs may write.

@@ -89,11 +89,14 @@ pub const CLERK_SECRET_KEY: Variable = variable(
 pub const CLERK_WEBHOOK_SECRET: Variable = variable(
     "CLERK_WEBHOOK_SECRET",
     "the endpoint's signing secret, or several separated by spaces during a \
-     [rotation](webhook-setup.md#rotating-the-secrets). Required unless `ROLLCALL_SECRET_ARN` is set",
+     [rotation](webhook-setup.md#rotating-the-secrets). Required unless `ROLLCALL_SECRET_ARN` is set. The name in Clerk's \
+     SDKs, `CLERK_WEBHOOK_SIGNING_SECRET`, is read, too; two different values are an error",
     "one or several signing secrets, separated by spaces, such as whsec_…; required unless ROLLCALL_SECRET_ARN is set",
 )
 .required_if(true)
 .secret();
+/// The name of `CLERK_WEBHOOK_SECRET` in Clerk's SDKs.
+pub const CLERK_WEBHOOK_SIGNING_SECRET: &str = "CLERK_WEBHOOK_SIGNING_SECRET";
 pub const ROLLCALL_SECRET_ARN: Variable = variable(
     "ROLLCALL_SECRET_ARN",
     "the ARN of a Secrets Manager secret, a JSON object with `CLERK_SECRET_KEY` and `CLERK_WEBHOOK_SECRET`. If set, \
@@ -261,6 +264,11 @@ pub struct Reader<'a> {
 }
 
 impl Variable {
+    /// The name of the same setting in Clerk's SDKs, if it is another one.
+    pub fn name_in_clerks_sdks(&self) -> Option<&'static str> {
+        (self.name == CLERK_WEBHOOK_SECRET.name).then_some(CLERK_WEBHOOK_SIGNING_SECRET)
+    }
+
     /// The same variable, required or not.
     #[must_use]
     pub const fn required_if(self, required: bool) -> Variable {
@@ -284,7 +292,15 @@ impl<'a> Reader<'a> {
 
     /// Reads and parses a variable; nothing if it is missing or invalid, which the reader notes.
     pub fn read<T>(&mut self, variable: &Variable, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
-        let value = (self.lookup)(variable.name).filter(|value| !value.trim().is_empty());
+        let look_up = |name: &str| (self.lookup)(name).filter(|value| !value.trim().is_empty());
+        let value = match (look_up(variable.name), variable.name_in_clerks_sdks().and_then(look_up)) {
+            (Some(ours), Some(clerks)) if ours.trim() != clerks.trim() => {
+                let other = variable.name_in_clerks_sdks().unwrap_or_default();
+                self.problems.0.push((variable.name, format!("differs from {other}: set only one of them")));
+                return None;
+            }
+            (ours, clerks) => ours.or(clerks),
+        };
         let Some(value) = value else {
             if variable.required {
                 self.problems.0.push((variable.name, format!("is missing: expected {}", variable.looks_like)));

@@ -2,6 +2,7 @@
 
 mod data_folder;
 mod main_job;
+mod manners;
 mod pages;
 mod routes;
 mod trigger;

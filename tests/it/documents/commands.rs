@@ -13,7 +13,7 @@ use super::tools::Repository;
 use crate::ADA;
 
 /// Languages of blocks that are no commands. A block without one is a picture.
-const OTHER_LANGUAGES: [&str; 9] = ["", "hcl", "http", "js", "json", "python", "rust", "ts", "yaml"];
+const OTHER_LANGUAGES: [&str; 10] = ["", "hcl", "http", "js", "json", "python", "rust", "ts", "yaml", "text"];
 
 /// Programs of which nothing is checked, and why.
 const OTHER: [(&str, &str); 17] = [
@@ -258,6 +258,7 @@ fn every_option_in_a_document_exists() {
     let tree = super::tree();
     let cli = Cli::command();
     let commands = cli.get_subcommands().flat_map(|command| std::iter::once(command).chain(command.get_subcommands()));
+    let commands = commands.chain([&cli]);
     let options = commands.flat_map(clap::Command::get_arguments).filter_map(clap::Arg::get_long);
     let options: BTreeSet<&str> = options.collect();
     let emulator = super::text("emulator/src/main.rs");

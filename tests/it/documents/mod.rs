@@ -1,5 +1,6 @@
 //! The documents say what is so: each command that they show works, each path, name and link that they give exists.
 
+mod cli;
 mod commands;
 mod links;
 mod markdown;

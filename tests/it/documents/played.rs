@@ -17,8 +17,18 @@ const ELSEWHERE: [(&str, &str, &str); 3] = [
 ];
 
 /// What must be so before a command does what its document shows.
-const BEFORE: [(&str, &str, &str); 3] = [
+const BEFORE: [(&str, &str, &str); 4] = [
     ("docs/operations.md", "rollcall undo user_2", "rollcall trigger user.deleted --id user_…"),
+    (
+        "docs/operations.md",
+        "rollcall sync user_2",
+        r#"to() { curl -X $1 $2 -H 'Content-Type: application/json' -H "Authorization: Bearer $CLERK_SECRET_KEY" -d "$3"; }
+        to PATCH $CLERK/v1/users/user_… '{"first_name":"Ada","last_name":"Example"}'
+        to POST $CLERK/_emulator/settle '{}'
+        to PUT $CLERK/_emulator/faults '{"webhooks":{"drop":1}}'
+        to PATCH $CLERK/v1/users/user_… '{"first_name":"Augusta"}'
+        to PUT $CLERK/_emulator/faults '{}'"#,
+    ),
     (
         "docs/operations.md",
         "rollcall reconcile",
@@ -109,7 +119,8 @@ fn missing(document: &Document, shown: &Shown, printed: &str) -> Vec<String> {
         }
         if let Some(question) = line.strip_suffix(" [y/N]") {
             // It is asked at a terminal alone.
-            let sources = ["reconcile.rs", "undo.rs"].map(|file| super::text(&format!("cli/src/operator/{file}")));
+            let sources = ["reconcile.rs", "undo.rs", "sync.rs", "set_role.rs"]
+                .map(|file| super::text(&format!("cli/src/operator/{file}")));
             // A long text is broken by a backslash.
             let joined = |source: &String| source.split_whitespace().collect::<Vec<_>>().join(" ").replace("\\ ", "");
             if !sources.iter().any(|source| joined(source).contains(question)) {

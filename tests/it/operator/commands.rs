@@ -86,12 +86,22 @@ pub(crate) async fn run(args: &[&str], environment: &[(&str, &str)]) -> Evidence
 
 /// Runs it as if somebody typed at a terminal.
 pub(crate) async fn typed(world: &World, args: &[&str], keys: &str) -> Evidence {
+    typed_with(world, args, keys, "").await
+}
+
+/// The same with a value of `NO_COLOR`.
+pub(crate) async fn typed_with(world: &World, args: &[&str], keys: &str, no_color: &str) -> Evidence {
     const TERMINAL: &str = "import os, pty, sys; os.environ.clear(); os.environ.update(TERM='xterm', \
-                            XDG_RUNTIME_DIR=sys.argv.pop(1)); \
+                            XDG_RUNTIME_DIR=sys.argv.pop(1), NO_COLOR=sys.argv.pop(1)); \
                             sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
     let mut command = Command::new("python3");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    command.args(["-c", TERMINAL]).arg(rollcall_tests::runtime_folder()).arg(binary()).args(on(world, args));
+    command
+        .args(["-c", TERMINAL])
+        .arg(rollcall_tests::runtime_folder())
+        .arg(no_color)
+        .arg(binary())
+        .args(on(world, args));
     let mut process = command.spawn().expect("Python is on the path");
     let mut stdin = process.stdin.take().unwrap();
     stdin.write_all(keys.as_bytes()).await.unwrap();
@@ -134,7 +144,7 @@ async fn b9_a_first_sync_is_shown_then_written_and_then_all_is_in_step() {
     for (kind, missing) in [("user", 3), ("organization", 1), ("membership", 3)] {
         assert_eq!(json["run"]["tally"][kind]["drift"]["missing"], missing, "{kind}");
     }
-    let plan = rollcall(&world, &["reconcile", "--dry-run"], &[]).await;
+    let plan = rollcall(&world, &["reconcile", "--dry-run", "--verbose"], &[]).await;
     assert_eq!((plan.status, row(&plan.out, "users")), (Some(2), vec!["3", "0", "3", "0", "0", "0", "0"]));
     assert!(
         plan.out.starts_with("Plan of run ")
@@ -143,7 +153,9 @@ async fn b9_a_first_sync_is_shown_then_written_and_then_all_is_in_step() {
                                                                        --local"
             )
     );
-    assert!(plan.err.contains("listing organizations: "), "steps are told where there is no terminal: {}", plan.err);
+    assert!(plan.err.contains("listing organizations: "), "each step is told: {}", plan.err);
+    let brief = rollcall(&world, &["reconcile", "--dry-run"], &[]).await;
+    assert_eq!((brief.status, brief.err.as_str()), (Some(2), ""), "nothing is told of so short a run");
     assert_eq!(world.directory().await, Vec::<Value>::new(), "a plan writes nothing");
     assert_eq!(rollcall(&world, &["status"], &[]).await.status, Some(2));
 

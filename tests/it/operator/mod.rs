@@ -7,6 +7,7 @@ mod explain;
 mod findings;
 mod look;
 mod look_operations;
+mod mend;
 mod person;
 mod printing;
 mod system_e;

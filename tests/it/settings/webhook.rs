@@ -110,7 +110,8 @@ fn the_function_reads_what_it_says_it_reads() {
     // `main.rs` follows ROLLCALL_SECRET_ARN before the settings are read.
     asked.borrow_mut().push("ROLLCALL_SECRET_ARN".to_owned());
     let mut asked = asked.into_inner();
-    let mut said: Vec<&str> = FUNCTION.variables().map(|variable| variable.name).collect();
+    let said = FUNCTION.variables().flat_map(|variable| [Some(variable.name), variable.name_in_clerks_sdks()]);
+    let mut said: Vec<&str> = said.flatten().collect();
     asked.sort();
     said.sort_unstable();
     assert_eq!(asked, said);

@@ -118,6 +118,15 @@ impl Deployment {
         (self.lookup)(name)
     }
 
+    /// The value of a setting that the reconcile function does not read: the local stack has the settings of all
+    /// functions, and a stack of the template has them as parameters. `None` if it is not set, or is unknown.
+    pub fn application_setting(&self, name: &str) -> Option<String> {
+        match &self.place {
+            Place::Stack(stack) => stack.parameter(name).map(str::to_owned),
+            Place::Local(_) | Place::Function(_) => self.setting(name),
+        }
+    }
+
     /// Reads the settings. The error has all problems, one per line.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use anyhow::{Context, anyhow, bail};
 use aws_config::SdkConfig;
 use aws_sdk_cloudformation::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use heck::ToUpperCamelCase;
 
 /// The outputs of template.yaml that name the reconcile function and the release.
 const FUNCTION: &str = "ReconcileFunction";
@@ -18,12 +19,20 @@ pub struct DeployedStack {
     pub status: String,
     /// The outputs by name.
     pub outputs: BTreeMap<String, String>,
+    /// The parameters by name.
+    pub parameters: BTreeMap<String, String>,
 }
 
 impl DeployedStack {
     /// The release of Rollcall that is deployed.
     pub fn version(&self) -> Option<&str> {
         self.outputs.get(VERSION).map(String::as_str)
+    }
+
+    /// The parameter that sets a variable, such as `RolePointer` for `ROLE_POINTER`.
+    pub(super) fn parameter(&self, variable: &str) -> Option<&str> {
+        let value = self.parameters.get(&variable.to_upper_camel_case()).map(String::as_str);
+        value.filter(|value| !value.is_empty())
     }
 
     /// The name of the reconcile function.
@@ -66,10 +75,12 @@ pub(super) async fn describe(aws: &SdkConfig, name: &str) -> anyhow::Result<Depl
         bail!("stack {name} does not exist: check --stack, AWS_REGION and AWS_PROFILE");
     };
     let outputs = stack.outputs.unwrap_or_default().into_iter();
+    let parameters = stack.parameters.unwrap_or_default().into_iter();
     Ok(DeployedStack {
         name: name.to_owned(),
         status: stack.stack_status.map(|status| status.as_str().to_owned()).unwrap_or_default(),
         outputs: outputs.filter_map(|output| Some((output.output_key?, output.output_value?))).collect(),
+        parameters: parameters.filter_map(|it| Some((it.parameter_key?, it.parameter_value?))).collect(),
     })
 }
 

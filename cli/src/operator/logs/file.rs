@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::Context;
 
 use super::{Entry, Found, Search, entry};
-use crate::dev::log::earlier;
+use crate::dev::local_log::earlier;
 
 /// Reads the two files of the log, line by line. Of too many lines the newest are kept.
 pub(super) fn read(path: &Path, search: &Search) -> anyhow::Result<Found> {

@@ -11,6 +11,7 @@ export interface Stack {
   api: string;
   clerk: string;
   clerk_secret_key: string;
+  clerk_publishable_key: string;
   allowed_origins: string;
   /** Ends it as an operator would, and says with which status. */
   stop: () => Promise<number | null>;

@@ -12,13 +12,13 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::error::ClerkError;
+use super::error::{self, ClerkError};
 use super::proof::{Proof, Proofs};
 use crate::adapters::clerk::secrets::Secret;
 use crate::adapters::lambda::metrics;
 use crate::adapters::tls::HttpsClient;
 use crate::core::clerk::objects::{Entity, Membership, Organization, User};
-use crate::core::id::{EntityId, InstanceId, UserId};
+use crate::core::id::{EntityId, InstanceId, OrganizationId, UserId};
 use crate::core::reconcile::rate_limiter::RateLimiter;
 
 /// The default URL of the Backend API.
@@ -227,15 +227,23 @@ impl ClerkApi {
         user: &UserId,
         keys: &Map<String, Value>,
     ) -> Result<Option<()>, ClerkError> {
-        if let Some(patience) = &self.patience {
-            patience.acquire().await;
-        }
-        let (url, body) = (self.url(&["users", user.as_str(), "metadata"]), json!({ "public_metadata": keys }));
-        let answer = self.send(Method::PATCH, url, Some(&body), true).await?.answer;
-        if let (Some(patience), Some(wait)) = (&self.patience, retry_after(&answer)) {
-            patience.pause(wait);
-        }
-        Ok(read::<IgnoredAny>(answer).await?.map(drop))
+        let body = json!({ "public_metadata": keys });
+        self.change(Method::PATCH, &["users", user.as_str(), "metadata"], Some(&body)).await
+    }
+
+    /// Changes the role of a membership; nothing if Clerk does not have the membership. Sent once.
+    ///
+    /// # Errors
+    ///
+    /// [`ClerkError`]; [`ClerkError::Rejected`] if the instance does not have the role.
+    pub async fn set_organization_role(
+        &self,
+        user: &UserId,
+        organization: &OrganizationId,
+        role: &str,
+    ) -> Result<Option<()>, ClerkError> {
+        let path = ["organizations", organization.as_str(), "memberships", user.as_str()];
+        self.change(Method::PATCH, &path, Some(&json!({ "role": role }))).await
     }
 
     /// Deletes a user; nothing if Clerk does not have the user. Sent once: after a failure the caller must ask Clerk
@@ -245,11 +253,15 @@ impl ClerkApi {
     ///
     /// [`ClerkError`].
     pub async fn delete_user(&self, user: &UserId) -> Result<Option<()>, ClerkError> {
+        self.change(Method::DELETE, &["users", user.as_str()], None).await
+    }
+
+    /// Sends a change once; nothing if Clerk's own error says that the entity does not exist.
+    async fn change(&self, method: Method, path: &[&str], body: Option<&Value>) -> Result<Option<()>, ClerkError> {
         if let Some(patience) = &self.patience {
             patience.acquire().await;
         }
-        let url = self.url(&["users", user.as_str()]);
-        let answer = self.send(Method::DELETE, url, None, true).await?.answer;
+        let answer = self.send(method, self.url(path), body, true).await?.answer;
         if let (Some(patience), Some(wait)) = (&self.patience, retry_after(&answer)) {
             patience.pause(wait);
         }
@@ -367,7 +379,10 @@ async fn read<T: DeserializeOwned>(answer: Response) -> Result<Option<T>, ClerkE
         }
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(ClerkError::Unauthorized(status.as_u16())),
         _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => Err(ClerkError::Unavailable(None)),
-        _ if status.is_client_error() && errors().is_some() => Err(ClerkError::Rejected(status.as_u16())),
+        _ if status.is_client_error() => match errors() {
+            Some(errors) => Err(ClerkError::Rejected(status.as_u16(), errors.code())),
+            None => Err(unreadable()),
+        },
         _ => Err(unreadable()),
     }
 }
@@ -394,6 +409,10 @@ struct ErrorCode {
 }
 
 impl Errors {
+    fn code(self) -> error::ErrorCode {
+        self.errors.into_iter().find_map(|error| error::ErrorCode::new(error.code?)).unwrap_or_default()
+    }
+
     fn says(&self, code: &str) -> bool {
         self.errors.iter().any(|error| error.code.as_deref() == Some(code))
     }

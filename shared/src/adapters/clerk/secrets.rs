@@ -19,7 +19,9 @@ use crate::adapters::clerk::signing_secrets;
 use crate::adapters::lambda::metrics;
 use crate::core::millis::Clock;
 use crate::core::millis::Millis;
-use crate::settings::variables::{CLERK_SECRET_KEY, CLERK_WEBHOOK_SECRET, ROLLCALL_SECRET_ARN, Variable, secret_key};
+use crate::settings::variables::{
+    CLERK_SECRET_KEY, CLERK_WEBHOOK_SECRET, CLERK_WEBHOOK_SIGNING_SECRET, ROLLCALL_SECRET_ARN, Variable, secret_key,
+};
 
 /// The secrets are read again after this many ms, so that a withdrawn secret expires.
 const LAST: u64 = 5 * 60_000;
@@ -38,6 +40,11 @@ pub enum SecretError {
     )]
     Unreadable(String),
     /// The secret is not a JSON object of strings. The cause is left out: it could quote the secret.
+    /// The secret has the signing secret under both names, with different values.
+    #[error(
+        "the secret ROLLCALL_SECRET_ARN has different values for CLERK_WEBHOOK_SECRET and CLERK_WEBHOOK_SIGNING_SECRET"
+    )]
+    Contradictory,
     #[error("the secret ROLLCALL_SECRET_ARN is not a JSON object with CLERK_SECRET_KEY and CLERK_WEBHOOK_SECRET")]
     Malformed,
     /// A value that was valid before is missing or invalid now.
@@ -151,7 +158,9 @@ fn arn(environment: &impl Fn(&str) -> Option<String>) -> Option<String> {
 
 fn over<E: Fn(&str) -> Option<String>>(environment: E, values: Option<Values>) -> impl Fn(&str) -> Option<String> {
     move |name: &str| match &values {
-        Some(values) if [CLERK_SECRET_KEY.name, CLERK_WEBHOOK_SECRET.name].contains(&name) => {
+        Some(values)
+            if [CLERK_SECRET_KEY.name, CLERK_WEBHOOK_SECRET.name, CLERK_WEBHOOK_SIGNING_SECRET].contains(&name) =>
+        {
             values.get(name).map(|secret| secret.expose_secret().to_owned())
         }
         _ => environment(name),
@@ -164,8 +173,13 @@ async fn read(client: &Client, arn: &str) -> Result<Values, SecretError> {
         let code = error.code().map_or_else(|| error.to_string(), str::to_owned);
         SecretError::Unreadable(code)
     })?;
-    let values: HashMap<String, String> =
+    let mut values: HashMap<String, String> =
         serde_json::from_str(answer.secret_string().unwrap_or_default()).map_err(|_| SecretError::Malformed)?;
+    if let Some(clerks) = values.remove(CLERK_WEBHOOK_SIGNING_SECRET)
+        && values.entry(CLERK_WEBHOOK_SECRET.name.to_owned()).or_insert_with(|| clerks.clone()) != &clerks
+    {
+        return Err(SecretError::Contradictory);
+    }
     Ok(values.into_iter().map(|(name, value)| (name, SecretString::from(value))).collect())
 }
 

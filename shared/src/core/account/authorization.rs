@@ -34,8 +34,14 @@ impl Pointer {
         self.0 == "/role"
     }
 
-    fn find<'a>(&self, metadata: &'a Value) -> Option<&'a Value> {
+    /// The value in the metadata.
+    pub fn find<'a>(&self, metadata: &'a Value) -> Option<&'a Value> {
         metadata.pointer(&self.0)
+    }
+
+    /// The names of the keys, from the outermost to the innermost. There is at least one.
+    pub fn names(&self) -> Vec<String> {
+        self.0.split('/').skip(1).map(|name| name.replace("~1", "/").replace("~0", "~")).collect()
     }
 }
 

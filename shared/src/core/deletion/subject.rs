@@ -1,6 +1,7 @@
 //! The entity that an operator names on the command line: a user by either id, an organization by its id, or a
 //! membership by both ids as in logs.
 
+use std::fmt;
 use std::str::FromStr;
 
 use crate::core::id::{EntityId, InternalId, InvalidId, OrganizationId, UserId};
@@ -26,6 +27,15 @@ impl Subject {
             Subject::Entity(EntityId::Membership { user, organization }) => {
                 is_user(user) && is_organization(organization)
             }
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Subject::Entity(entity) => entity.fmt(out),
+            Subject::Internal(id) => id.fmt(out),
         }
     }
 }

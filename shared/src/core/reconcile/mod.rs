@@ -4,6 +4,7 @@
 pub mod absence;
 pub mod analysis;
 pub mod basis;
+pub mod difference;
 pub mod listed;
 pub mod phase;
 pub mod plan;

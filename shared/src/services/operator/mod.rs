@@ -1,5 +1,5 @@
-//! The operator's services: explain, undo, erase, export, restore and analyze; [`fix_profiles`], [`cleanup`] and
-//! [`duplicates`], which work on whole tables; [`look`] only reads.
+//! The operator's services: explain, sync, set-role, undo, erase, export, restore and analyze; [`fix_profiles`],
+//! [`cleanup`] and [`duplicates`], which work on whole tables; [`look`] only reads.
 
 pub mod analyze;
 pub mod cleanup;
@@ -11,7 +11,10 @@ pub mod fix_profiles;
 pub mod look;
 mod patience;
 pub mod restore;
+pub mod set_role;
+pub mod sync;
 pub mod undo;
+pub mod undo_run;
 
 use thiserror::Error;
 
@@ -53,7 +56,7 @@ pub enum OperatorError {
     #[error(transparent)]
     Clerk(#[from] ClerkError),
     /// The settings allow no writes.
-    #[error("RECONCILE_POLICY=report allows no writes: set RECONCILE_POLICY=repair for this command")]
+    #[error("RECONCILE_POLICY=report allows no writes: pass --override RECONCILE_POLICY=repair for this command")]
     ReportOnly,
     /// The Directory has no row of the entity.
     #[error("the Directory has no row for this id: check the id and CLERK_INSTANCE_ID")]
@@ -102,10 +105,17 @@ pub enum OperatorError {
 impl Operator {
     /// Whether an operator may write with these settings and this secret key.
     pub(super) async fn check_operator(&self) -> Result<(), OperatorError> {
-        if self.policy == Mode::Report {
-            return Err(OperatorError::ReportOnly);
-        }
+        self.check_policy()?;
         self.check_instance().await
+    }
+
+    /// Whether the settings allow writes to the Directory.
+    ///
+    /// # Errors
+    ///
+    /// [`OperatorError::ReportOnly`].
+    pub fn check_policy(&self) -> Result<(), OperatorError> {
+        if self.policy == Mode::Report { Err(OperatorError::ReportOnly) } else { Ok(()) }
     }
 
     /// Checks that the secret key belongs to the configured instance.

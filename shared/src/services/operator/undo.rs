@@ -97,7 +97,7 @@ impl Operator {
     }
 
     /// Clerk's state as a row.
-    fn shown(&self, found: Entity) -> Result<Item, OperatorError> {
+    pub(super) fn shown(&self, found: Entity) -> Result<Item, OperatorError> {
         let provenance = self.provenance();
         let context = Context { instance: &self.applier.instance, roles: &self.applier.roles, provenance: &provenance };
         context.entity(found).ok_or(OperatorError::Undated)
@@ -115,7 +115,7 @@ impl Operator {
         self.mirror || Kind::from_key(&stored.key) == Some(Kind::Organization)
     }
 
-    fn was_purged(&self, tombstone: &Item) -> bool {
+    pub(super) fn was_purged(&self, tombstone: &Item) -> bool {
         Kind::from_key(&tombstone.key) == Some(Kind::User) && tombstone.is_finished() && self.removes()
     }
 

@@ -21,6 +21,7 @@ use crate::core::mirror::projection::Context;
 use crate::core::mirror::rule::Outcome;
 use crate::core::mirror::tombstone::Deletion;
 use crate::core::reconcile::absence::Candidate;
+use crate::core::reconcile::difference::Difference;
 use crate::core::reconcile::phase::Phase;
 use crate::core::reconcile::presence::{Presence, is_settled};
 use crate::core::reconcile::run::Run;
@@ -117,6 +118,7 @@ impl RunExecutor<'_> {
                 Err(error) if error.concerns_one() => {
                     let reason = Reason::Unconfirmed.name();
                     tracing::warn!(entity = kind.name(), id = %id, reason, %error, "the absence cannot be confirmed");
+                    self.tell(&id, Difference::Unproven);
                     self.run.tally.get_mut(kind).drift.unproven += 1;
                 }
                 Err(error) => return Err(error.into()),
@@ -210,7 +212,10 @@ impl RunExecutor<'_> {
             let would_delete = candidate.entity.parents().iter().any(|parent| would_delete.contains(parent));
             match ended {
                 Some(parent) => self.end_with(&candidate.entity, item, parent.clone()).await?,
-                None if would_delete => self.run.tally.membership.drift.orphaned += 1,
+                None if would_delete => {
+                    self.tell(&candidate.entity, Difference::Orphaned);
+                    self.run.tally.membership.drift.orphaned += 1;
+                }
                 None => others.push((candidate, item)),
             }
         }
@@ -219,6 +224,7 @@ impl RunExecutor<'_> {
 
     /// Deletes a membership because its parent is deleted.
     async fn end_with(&mut self, entity: &EntityId, item: Item, parent: Item) -> Result<(), ReconcileError> {
+        self.tell(entity, Difference::Orphaned);
         self.run.tally.membership.drift.orphaned += 1;
         if !self.writes() {
             return Ok(());
@@ -280,6 +286,7 @@ impl RunExecutor<'_> {
                 users = absent.len(),
                 "Clerk's response lacks the control users; the absence of these users was not confirmed"
             );
+            absent.iter().for_each(|(candidate, _)| self.tell(&candidate.entity, Difference::Unproven));
             self.run.tally.user.drift.unproven += count(absent.len());
             return Ok(Vec::new());
         }
@@ -300,9 +307,9 @@ impl RunExecutor<'_> {
         entity: Option<Entity>,
         stored: Item,
     ) -> Result<(), ReconcileError> {
-        let tally = self.run.tally.get_mut(id.kind());
         let Some(entity) = entity else {
-            tally.drift.unreadable += 1;
+            self.tell(id, Difference::Unreadable);
+            self.run.tally.get_mut(id.kind()).drift.unreadable += 1;
             return Ok(());
         };
         let reconciler = self.reconciler;
@@ -314,10 +321,11 @@ impl RunExecutor<'_> {
         };
         let next = decide::fetched(Some(entity), Some(&stored), &NO_EVIDENCE, &context);
         let Next::Again(_) = &next else {
-            tally.unchanged += 1;
+            self.run.tally.get_mut(id.kind()).unchanged += 1;
             return Ok(());
         };
-        tally.drift.outdated += 1;
+        self.tell(id, Difference::Outdated);
+        self.run.tally.get_mut(id.kind()).drift.outdated += 1;
         if self.writes() {
             let applied = reconciler.applier.apply(id, next, Some(stored), &NO_EVIDENCE, &context, None).await;
             let outcome = self.outcome_of(id, applied)?;
@@ -333,6 +341,7 @@ impl RunExecutor<'_> {
     /// Deletes an entity that Clerk does not have.
     async fn end(&mut self, id: &EntityId, stored: Item) -> Result<(), ReconcileError> {
         let kind = id.kind();
+        self.tell(id, Difference::Absent);
         self.run.tally.get_mut(kind).drift.absent += 1;
         if !self.writes() {
             return Ok(());

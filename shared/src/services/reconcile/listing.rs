@@ -7,6 +7,7 @@ use futures_util::{StreamExt, stream};
 use super::{CONCURRENCY, NO_EVIDENCE, ReconcileError, RunExecutor, count};
 use crate::adapters::clerk::error::ClerkError;
 use crate::adapters::clerk::lists::{ClerkRow, PAGE, Page};
+use crate::adapters::dynamo::operations::runs::CandidatePage;
 use crate::core::clerk::objects::Entity;
 use crate::core::controls::{Invariant, guards};
 use crate::core::explain::reason::Reason;
@@ -17,7 +18,8 @@ use crate::core::mirror::decide::{Next, Write};
 use crate::core::mirror::item::{Item, Writer};
 use crate::core::mirror::projection::Context;
 use crate::core::mirror::rule::Guard;
-use crate::core::reconcile::absence::Listing;
+use crate::core::reconcile::absence::{Candidate, Listing};
+use crate::core::reconcile::difference::Difference;
 use crate::core::reconcile::listed::{Here, ListedSet};
 use crate::core::reconcile::phase::{Cursor, Phase};
 use crate::core::reconcile::plan::{Offered, Plan, plan};
@@ -36,7 +38,7 @@ impl RunExecutor<'_> {
             self.run.listings.user = Listing { before: clerk.count_users().await?, ..Listing::default() };
         }
         let page = match clerk.users(after.as_ref(), since.map(Millis::get)).await {
-            Err(ClerkError::Rejected(_) | ClerkError::Unreadable(404))
+            Err(ClerkError::Rejected(..) | ClerkError::Unreadable(404))
                 if after.as_ref().is_some_and(|after| after.created_at.is_some()) =>
             {
                 // The user of the cursor is deleted: continue from the time of that user's creation.
@@ -151,6 +153,19 @@ impl RunExecutor<'_> {
         if let Some(user) = control_user {
             self.run.control_user(user);
         }
+        let conflicts = reports.iter().filter(|(_, found)| *found == Presence::Conflict);
+        let conflicts = conflicts.map(|(entity, _)| Candidate { entity: entity.clone(), absent: false });
+        let conflicts: Vec<Candidate> = conflicts.collect();
+        if !conflicts.is_empty() {
+            // For `rollcall undo --run`.
+            self.save_page(kind, CandidatePage::Conflict, &conflicts).await?;
+        }
+        let written = writes.iter().map(|change| (&change.entity, change.found));
+        let open = fetches.iter().map(|(entity, _)| (entity, Presence::Tied));
+        let reported = reports.iter().map(|(entity, found)| (entity, *found));
+        for (entity, found) in written.chain(open).chain(reported) {
+            Difference::listed(found).into_iter().for_each(|difference| self.tell(entity, difference));
+        }
         for (entity, found) in reports {
             let what = match found {
                 Presence::Conflict => "the entity is deleted in the Directory and exists in Clerk",
@@ -217,6 +232,7 @@ impl RunExecutor<'_> {
         self.run.listings.get_mut(kind).nameless += nameless;
         let left_alone = BTreeSet::from_iter(stored.unreadable);
         let mut plan = plan(offered, stored.items, &left_alone, self.run.started_at, salt);
+        unreadable.iter().for_each(|entity| self.tell(entity, Difference::Unreadable));
         plan.tally.drift.unreadable += nameless + count(unreadable.len());
         plan.entries.extend(unreadable.iter().map(|entity| ListedSet::entry(salt, entity, Here::Live)));
         Ok(plan)

@@ -10,6 +10,7 @@ mod listing;
 mod search;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 pub use effects::MAX_LINKS;
 use thiserror::Error;
@@ -29,11 +30,15 @@ use crate::core::mirror::decide::Evidence;
 use crate::core::mirror::item::{Provenance, Writer};
 use crate::core::mirror::rule::Outcome;
 use crate::core::reconcile::basis::Basis;
+use crate::core::reconcile::difference::Difference;
 use crate::core::reconcile::listed::ListedSet;
 use crate::core::reconcile::phase::Phase;
 use crate::core::reconcile::rate_limiter::RateLimiter;
 use crate::core::reconcile::run::{Mode, Run, RunState, TOO_OLD_TO_APPROVE};
 use crate::core::reconcile::run_id::RunId;
+
+/// Receives each difference that a run finds. A step that is repeated names its differences again.
+pub type Tell = Arc<dyn Fn(&EntityId, Difference) + Send + Sync>;
 
 /// Receives the run after each step.
 pub type Watch<'a> = &'a (dyn Fn(&Run) + Send + Sync);
@@ -70,6 +75,8 @@ pub struct Reconciler {
     pub policy: Mode,
     /// The share of Clerk's rate limit that may be used, in percent.
     pub rate_share: u8,
+    /// Who is told the differences, if anybody is.
+    pub tell: Option<Tell>,
     /// The clock.
     pub clock: Clock,
 }
@@ -381,6 +388,7 @@ impl RunExecutor<'_> {
             ApplyError::Store(StoreError::Rejected(code, _)) if code == "ValidationException" => {
                 let reason = Reason::StoreRejected.name();
                 tracing::error!(entity = kind.name(), %id, reason, code, "DynamoDB rejected the row of an entity");
+                self.tell(id, Difference::Unreadable);
                 self.run.tally.get_mut(kind).drift.unreadable += 1;
                 Ok(None)
             }
@@ -389,9 +397,16 @@ impl RunExecutor<'_> {
             error => {
                 let (entity, reason) = (kind.name(), error.reason().name());
                 tracing::warn!(entity, %id, reason, %error, "an entity cannot be processed; the next run tries again");
+                self.tell(id, Difference::Unproven);
                 self.run.tally.get_mut(kind).drift.unproven += 1;
                 Ok(None)
             }
+        }
+    }
+
+    fn tell(&self, entity: &EntityId, difference: Difference) {
+        if let Some(tell) = &self.reconciler.tell {
+            tell(entity, difference);
         }
     }
 

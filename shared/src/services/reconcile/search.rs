@@ -7,6 +7,7 @@ use crate::core::explain::reason::Reason;
 use crate::core::id::{EntityId, Key, Kind, PerKind};
 use crate::core::mirror::item::Item;
 use crate::core::reconcile::absence::{Candidate, candidate};
+use crate::core::reconcile::difference::Difference;
 use crate::core::reconcile::listed::Here;
 use crate::core::reconcile::phase::Phase;
 use crate::core::reconcile::presence::is_settled;
@@ -74,11 +75,13 @@ impl RunExecutor<'_> {
             return None;
         };
         if !self.run.mirror && kind != Kind::Organization {
+            self.tell(&entity, Difference::Unmirrored);
             self.run.tally.get_mut(kind).drift.unmirrored += 1;
             return None;
         }
         if self.run.listings.get(kind).is_off {
             // The kind is disabled in Clerk, so Clerk says nothing about its stored entities.
+            self.tell(&entity, Difference::Unproven);
             self.run.tally.get_mut(kind).drift.unproven += 1;
             return None;
         }

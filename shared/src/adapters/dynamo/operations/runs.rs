@@ -49,6 +49,8 @@ pub enum CandidatePage {
     Proven,
     /// Users whose metadata in Clerk lacks the id or the role.
     Unlinked,
+    /// Entities that are deleted in the Directory and exist in Clerk.
+    Conflict,
 }
 
 impl CandidatePage {
@@ -59,6 +61,7 @@ impl CandidatePage {
             CandidatePage::Approved => "APPROVED",
             CandidatePage::Proven => "PROVEN",
             CandidatePage::Unlinked => "UNLINKED",
+            CandidatePage::Conflict => "CONFLICT",
         }
     }
 }

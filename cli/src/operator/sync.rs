@@ -1,0 +1,173 @@
+//! `rollcall sync`: compares single entities with Clerk, shows the differences field by field, and repairs the rows.
+
+use anyhow::anyhow;
+use clap::Args;
+use rollcall::core::deletion::subject::Subject;
+use rollcall::core::mirror::rule::Outcome;
+use rollcall::core::reconcile::difference::Difference;
+use rollcall::services::operator::sync::{Compared, SyncError};
+use serde_json::{Value, json};
+
+use super::context::{OperatorContext, lacks_confirmation};
+use super::deployment::Environment;
+use super::text::{counted, table};
+use super::{Screen, say};
+use crate::args::DeploymentArgs;
+use crate::{Clock, Status};
+
+/// `rollcall sync`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  rollcall sync user_2nNG9rEYQoliquKw5eHQ9eFeurU --stack rollcall --dry-run")]
+pub struct SyncArgs {
+    /// Clerk id of a user or an organization, internal id of a user, or a membership as org_…/user_…
+    #[arg(required = true)]
+    pub id: Vec<Subject>,
+    /// Show the differences and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Skip the confirmation prompt
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Print one JSON object; requires --yes or --dry-run
+    #[arg(long)]
+    pub json: bool,
+    /// The deployment to work on.
+    #[command(flatten)]
+    pub deployment: DeploymentArgs,
+}
+
+/// The longest value that is shown, in characters.
+const LONGEST_VALUE: usize = 48;
+
+/// Compares the entities and repairs their rows.
+///
+/// # Errors
+///
+/// If an id is unknown, or the comparison or a repair fails. The error has advice.
+pub async fn run(args: SyncArgs, environment: Environment, clock: Clock, screen: &Screen) -> anyhow::Result<Status> {
+    if lacks_confirmation(args.yes, args.dry_run, args.json, screen) {
+        return Ok(Status::Usage);
+    }
+    let context = OperatorContext::open(&args.deployment, environment, clock).await?;
+    if !args.dry_run {
+        context.operator.check_policy().map_err(|error| context.explain(error))?;
+    }
+    let compared = context.operator.compare(&args.id).await.map_err(|error| match error {
+        SyncError::Operator(error) => context.explain(error),
+        error => anyhow!(error),
+    })?;
+    let options = &context.deployment.options;
+    if !args.json {
+        let texts: Vec<String> = compared.iter().map(|compared| text(compared, options)).collect();
+        say(texts.join("\n\n"))?;
+    }
+    let repairable = compared.iter().filter(|compared| compared.difference.is_some_and(Difference::is_repairable));
+    let repairable = u64::try_from(repairable.count())?;
+    let must_ask = !args.yes && !args.dry_run && repairable > 0;
+    let writes = !args.dry_run && repairable > 0 && (!must_ask || screen.ask("Write these rows?")?);
+    let (mut results, mut written, mut left) = (Vec::new(), 0, false);
+    for compared in compared {
+        let mut json = to_json(&compared);
+        let is_repaired = match compared.difference {
+            Some(found) if found.is_repairable() && writes => {
+                let outcome = context.operator.repair(compared).await.map_err(|error| context.explain(error))?;
+                written += u64::from(outcome == Outcome::Applied);
+                json["outcome"] = format!("{outcome:?}").to_lowercase().into();
+                true
+            }
+            found => found.is_none(),
+        };
+        left |= !is_repaired;
+        results.push(json);
+    }
+    if args.json {
+        say(json!({ "dry_run": args.dry_run, "entities": results, "written": written, "in_sync": !left }))?;
+    } else if writes {
+        say(format_args!("\n{} written.", counted(written, "row")))?;
+    } else if repairable > 0 {
+        say("\nNothing was written.")?;
+    }
+    Ok(if left { Status::Left } else { Status::Done })
+}
+
+/// Names and no values: only text for the operator's eyes has personal data.
+fn to_json(compared: &Compared) -> Value {
+    let fields: Vec<&str> = compared.fields.iter().map(|field| field.name).collect();
+    json!({
+        "id": compared.entity.to_string(), "kind": compared.entity.kind().name(),
+        "difference": compared.difference.map(Difference::name), "fields": fields,
+    })
+}
+
+fn text(compared: &Compared, options: &str) -> String {
+    let entity = &compared.entity;
+    let found = match compared.difference {
+        None if compared.stored.is_none() => "is not stored, as MIRROR=off requires.".to_owned(),
+        None => "agrees with Clerk.".to_owned(),
+        Some(found) => format!("{}: {}", found.name(), meaning(found, &entity.to_string(), options)),
+    };
+    let title = format!("{} {entity} {found}", entity.kind().name());
+    if compared.fields.is_empty() {
+        return title;
+    }
+    let rows =
+        compared.fields.iter().map(|field| vec![field.name.to_owned(), shown(&field.stored), shown(&field.clerk)]);
+    let rows: Vec<Vec<String>> = rows.collect();
+    format!("{title}\n{}", table(&["field", "in the Directory", "in Clerk"], &rows, usize::MAX))
+}
+
+/// A value of a field, on one line.
+fn shown(value: &Value) -> String {
+    let text = match value {
+        Value::Null => "–".to_owned(),
+        Value::String(text) => text.replace(char::is_control, " "),
+        other => other.to_string(),
+    };
+    if text.chars().count() <= LONGEST_VALUE {
+        return text;
+    }
+    text.chars().take(LONGEST_VALUE - 1).chain(['…']).collect()
+}
+
+/// What a difference means, and what to do if no write by the rule resolves it.
+fn meaning(found: Difference, id: &str, options: &str) -> String {
+    match found {
+        Difference::Missing => "in Clerk, but not in the Directory.".to_owned(),
+        Difference::Outdated => "older in the Directory than in Clerk.".to_owned(),
+        Difference::Behind => "equal contents, but an older version in the Directory.".to_owned(),
+        Difference::Tied => "different contents with the same version; Clerk's contents count.".to_owned(),
+        Difference::Absent => {
+            "live in the Directory, and Clerk confirms that it does not exist: the row becomes a tombstone.".to_owned()
+        }
+        Difference::Conflict => format!(
+            "deleted in the Directory, but existing in Clerk. A deletion is final: run `rollcall undo {id}{options}`."
+        ),
+        Difference::Ahead => format!(
+            "newer in the Directory than in Clerk. Run `rollcall undo {id}{options}` to replace the row with Clerk's \
+             state."
+        ),
+        Difference::Unmirrored => "stored before MIRROR=off. Rollcall does not remove such rows.".to_owned(),
+        Difference::Unconfirmed => {
+            "stored less than 15 minutes ago, and not what Clerk answers. Clerk may lag: run sync again later."
+                .to_owned()
+        }
+        // These occur in runs only.
+        Difference::Orphaned | Difference::Unproven | Difference::Unreadable => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_shown_on_one_short_line() {
+        assert_eq!((shown(&Value::Null), shown(&json!("a\nb")), shown(&json!({ "a": 1 }))), {
+            ("–".to_owned(), "a b".to_owned(), r#"{"a":1}"#.to_owned())
+        });
+        let long = shown(&json!("x".repeat(100)));
+        assert!(long.ends_with('…') && long.chars().count() == LONGEST_VALUE, "{long}");
+    }
+}
