@@ -11,8 +11,12 @@ use crate::errors::ApiError;
 
 impl Change<'_> {
     pub(crate) fn create_session(&mut self, user_id: String, organization: Option<&str>) -> Result<Value, ApiError> {
-        if self.existing_user(&user_id)?.banned {
+        let user = self.existing_user(&user_id)?;
+        if user.banned {
             return Err(ApiError::banned());
+        }
+        if self.variants.sign_in_updates_user {
+            self.store_user(user, "user.updated");
         }
         let organization_id = match organization {
             Some(key) => {
