@@ -1,14 +1,15 @@
 //! The operator's commands, run by hand or from a script.
 //!
 //! [`deployment`] finds the deployment that a command works on. [`reconcile`], [`status`] and [`analyze`] compare the whole
-//! copy; [`undo`], [`erase`], [`restore`] and [`export`] work on one user; [`owned_tables`] stores a setting. Before a
-//! command writes, `checks` checks the tables. [`progress`] shows the progress of a run, [`report`] and [`text`]
-//! format the results.
+//! copy; [`doctor`] checks the deployment; [`undo`], [`erase`], [`restore`] and [`export`] work on one user;
+//! [`owned_tables`] stores a setting. Before a command writes, `checks` checks the tables. [`progress`] shows the progress
+//! of a run, [`report`] and [`text`] format the results.
 
 pub mod analyze;
 mod checks;
 mod context;
 pub mod deployment;
+pub mod doctor;
 pub mod erase;
 pub mod export;
 pub mod owned_tables;
@@ -36,6 +37,9 @@ pub enum Command {
     Reconcile(reconcile::ReconcileArgs),
     /// Show the latest runs of reconcile and the deletions that are pending approval
     Status(status::StatusArgs),
+    /// Check the deployment: credentials, stack, tables, secret, settings, alarms, runs, events. Says of each finding what
+    /// causes it and how to mend it
+    Doctor(doctor::DoctorArgs),
     /// Compare Clerk, the Directory and Profiles and report all differences, also missing and ownerless records.
     /// Changes neither table; stores only the report of the run
     Analyze(analyze::AnalyzeArgs),
@@ -65,6 +69,7 @@ impl Command {
         match self {
             Command::Reconcile(args) => Box::pin(reconcile::run(args, environment, clock, screen)).await,
             Command::Status(args) => Box::pin(status::run(args, environment, clock)).await,
+            Command::Doctor(args) => Box::pin(doctor::run(args, environment, clock, screen)).await,
             Command::Analyze(args) => Box::pin(analyze::run(args, environment, clock, screen)).await,
             Command::Undo(args) => Box::pin(undo::run(args, environment, clock, screen)).await,
             Command::Restore(args) => Box::pin(restore::run(args, environment, screen)).await,
@@ -80,6 +85,8 @@ impl Command {
             Command::Reconcile(args) if args.verbose => return Log::Entities,
             Command::Reconcile(args) => args.json,
             Command::Status(args) => args.json,
+            // Its findings say what the log would.
+            Command::Doctor(_) => true,
             Command::Analyze(args) => args.json,
             Command::Undo(args) => args.json,
             Command::Restore(args) => args.json,

@@ -49,6 +49,9 @@ const CALLS: [Call; 8] = [
 /// Commands that work on no deployment, or on the local stack alone.
 const WITHOUT: [&str; 3] = ["dev", "trigger", "settings"];
 
+/// Commands that report what others fail at. Their own tests play these cases.
+const REPORTING: [&str; 1] = ["doctor"];
+
 /// A world with people, and files for the commands that read some.
 struct Office {
     world: World,
@@ -123,12 +126,14 @@ fn i16_every_command_is_played_here() {
         if WITHOUT.contains(&name) {
             continue;
         }
-        assert!(CALLS.iter().any(|call| call.args[0] == name), "{name} is missing in CALLS");
+        let reports = REPORTING.contains(&name);
+        assert!(reports || CALLS.iter().any(|call| call.args[0] == name), "{name} is missing in CALLS");
         let options: Vec<&str> = command.get_arguments().filter_map(|option| option.get_long()).collect();
         for option in ["stack", "function", "local", "port", "data", "override", "json"] {
             assert!(options.contains(&option), "{name} has no --{option}");
         }
-        let changes = CALLS.iter().any(|call| call.args[0] == name && call.changes);
+        // doctor changes something with --fix and --probe.
+        let changes = reports || CALLS.iter().any(|call| call.args[0] == name && call.changes);
         assert_eq!((options.contains(&"yes"), options.contains(&"dry-run") || !changes), (changes, true), "{name}");
     }
 }

@@ -18,6 +18,8 @@ pub struct DeployedStack {
     pub status: String,
     /// The outputs by name.
     pub outputs: BTreeMap<String, String>,
+    /// The parameters by name.
+    pub parameters: BTreeMap<String, String>,
 }
 
 impl DeployedStack {
@@ -66,10 +68,14 @@ pub(super) async fn describe(aws: &SdkConfig, name: &str) -> anyhow::Result<Depl
         bail!("stack {name} does not exist: check --stack, AWS_REGION and AWS_PROFILE");
     };
     let outputs = stack.outputs.unwrap_or_default().into_iter();
+    let parameters = stack.parameters.unwrap_or_default().into_iter();
     Ok(DeployedStack {
         name: name.to_owned(),
         status: stack.stack_status.map(|status| status.as_str().to_owned()).unwrap_or_default(),
         outputs: outputs.filter_map(|output| Some((output.output_key?, output.output_value?))).collect(),
+        parameters: parameters
+            .filter_map(|parameter| Some((parameter.parameter_key?, parameter.parameter_value?)))
+            .collect(),
     })
 }
 
@@ -99,7 +105,13 @@ pub(super) async fn environment(aws: &SdkConfig, function: &str) -> anyhow::Resu
     Ok(environment.variables.unwrap_or_default())
 }
 
-fn failed<E, R>(kind: &str, name: &str, permission: &str, error: &SdkError<E, R>) -> anyhow::Error
+/// The error of a request to AWS, with the permission that it needs.
+pub(in crate::operator) fn failed<E, R>(
+    kind: &str,
+    name: &str,
+    permission: &str,
+    error: &SdkError<E, R>,
+) -> anyhow::Error
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
     R: std::fmt::Debug,

@@ -227,15 +227,9 @@ impl ClerkApi {
         user: &UserId,
         keys: &Map<String, Value>,
     ) -> Result<Option<()>, ClerkError> {
-        if let Some(patience) = &self.patience {
-            patience.acquire().await;
-        }
-        let (url, body) = (self.url(&["users", user.as_str(), "metadata"]), json!({ "public_metadata": keys }));
-        let answer = self.send(Method::PATCH, url, Some(&body), true).await?.answer;
-        if let (Some(patience), Some(wait)) = (&self.patience, retry_after(&answer)) {
-            patience.pause(wait);
-        }
-        Ok(read::<IgnoredAny>(answer).await?.map(drop))
+        let body = json!({ "public_metadata": keys });
+        let path = ["users", user.as_str(), "metadata"];
+        Ok(self.write::<IgnoredAny>(Method::PATCH, &path, Some(&body)).await?.map(drop))
     }
 
     /// Deletes a user; nothing if Clerk does not have the user. Sent once: after a failure the caller must ask Clerk
@@ -245,15 +239,25 @@ impl ClerkApi {
     ///
     /// [`ClerkError`].
     pub async fn delete_user(&self, user: &UserId) -> Result<Option<()>, ClerkError> {
+        let path = ["users", user.as_str()];
+        Ok(self.write::<IgnoredAny>(Method::DELETE, &path, None).await?.map(drop))
+    }
+
+    /// Sends a request that changes something, once; nothing if Clerk does not have the entity.
+    pub(in crate::adapters) async fn write<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &[&str],
+        body: Option<&Value>,
+    ) -> Result<Option<T>, ClerkError> {
         if let Some(patience) = &self.patience {
             patience.acquire().await;
         }
-        let url = self.url(&["users", user.as_str()]);
-        let answer = self.send(Method::DELETE, url, None, true).await?.answer;
+        let answer = self.send(method, self.url(path), body, true).await?.answer;
         if let (Some(patience), Some(wait)) = (&self.patience, retry_after(&answer)) {
             patience.pause(wait);
         }
-        Ok(read::<IgnoredAny>(answer).await?.map(drop))
+        read(answer).await
     }
 
     fn url(&self, path: &[&str]) -> Url {

@@ -1,8 +1,9 @@
-//! The operator's services: undo, erase, export, restore and analyze.
+//! The operator's services: undo, erase, export, restore, analyze, and the probe of an instance of Clerk.
 
 pub mod analyze;
 pub mod erase;
 pub mod export;
+pub mod probe;
 pub mod restore;
 pub mod undo;
 

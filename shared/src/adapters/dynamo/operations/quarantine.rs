@@ -105,7 +105,7 @@ impl Operations {
 }
 
 /// The partitions of all days that notes stay, the latest first: fewer than one request may name.
-fn partitions(now: Millis) -> impl Iterator<Item = String> {
+pub(super) fn partitions(now: Millis) -> impl Iterator<Item = String> {
     (0..=QUARANTINE_SECONDS / DAY_SECONDS).map(move |days| {
         let day = now.get().saturating_sub(days * DAY_SECONDS * 1000);
         let day = Millis::try_from(i64::try_from(day).unwrap_or_default()).unwrap_or(Millis::ZERO).utc_date();
