@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     Change,
-    model::{Session, SessionStatus},
+    model::{Session, SessionStatus, User},
     render,
 };
 use crate::errors::ApiError;
@@ -16,7 +16,9 @@ impl Change<'_> {
             return Err(ApiError::banned());
         }
         if self.variants.sign_in_updates_user {
-            self.store_user(user, "user.updated");
+            // A new time, so that it is no change of nothing.
+            let updated_at = self.later(user.updated_at);
+            self.store_user(User { updated_at, ..user }, "user.updated");
         }
         let organization_id = match organization {
             Some(key) => {
