@@ -106,7 +106,9 @@ impl App {
         let mut instance = self.instance.lock();
         let mut faults = self.faults.lock();
         let now = (self.clock)();
-        let mut change = Change::at(now, &mut instance, faults.faults().webhooks.cascade_membership_events);
+        let settings = faults.faults();
+        let (cascades, variants) = (settings.webhooks.cascade_membership_events, settings.variants.clone());
+        let mut change = Change::at(now, &mut instance, cascades, variants);
         let answer = make(&mut change)?;
         let events = change.into_events();
         for event in events {

@@ -56,7 +56,7 @@ pub use config::{
 };
 pub use door::{Door, HostName, InvalidHostName};
 pub use emulator::{Emulator, StartError};
-pub use faults::{ApiFaults, Faults, InvalidFaultSetting, WebhookFaults};
+pub use faults::{ApiFaults, Faults, InvalidFaultSetting, Variants, WebhookFaults};
 pub use instance::{GeneratedError, SnapshotError};
 pub use serve::STOP_GRACE;
 pub use tokens::{MintError, TOKEN_LIFETIME_SECONDS, Tamper, TokenAlgorithm, TokenKey, TokenRequest, TokenVersion};

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     errors::ApiError,
+    faults::Variants,
     instance::{
         Change, Instance, NewMembership, NewOrganization, NewUser,
         model::{Metadata, Proof, User},
@@ -48,7 +49,7 @@ pub(crate) fn fill(
     for index in 0..count {
         let minutes = i64::try_from(count - index).unwrap_or(i64::MAX / MINUTE_MS);
         let at = now - minutes * MINUTE_MS;
-        let mut change = Change::at(at, instance, false);
+        let mut change = Change::at(at, instance, false, Variants::default());
         let user_id = id_of(&change.create_user(sample_user(index))?);
         if let Some(name) = ORGANIZATIONS.get(index).filter(|_| index < organizations) {
             let new = NewOrganization {

@@ -11,6 +11,7 @@ OWNED = '[{"table":"tasks","key":"user_id"}]'
 COMMANDS = [
     ["reconcile", "--dry-run"],
     ["status"],
+    ["doctor"],
     ["analyze"],
     ["undo", "{user}", "--dry-run"],
     ["erase", "{user}", "--dry-run"],

@@ -21,7 +21,7 @@ pub(super) async fn all(deployment: &Deployment, settings: &Settings) -> anyhow:
 }
 
 /// The release of this command.
-const OURS: &str = env!("CARGO_PKG_VERSION");
+pub(super) const OURS: &str = env!("CARGO_PKG_VERSION");
 
 /// Checks that this command knows the deployed release. A release with another first number, or before 1.0 with another
 /// second number, may store other rows.
@@ -35,7 +35,8 @@ fn release(deployment: &Deployment) -> anyhow::Result<()> {
     }
 }
 
-fn is_known(deployed: &str) -> bool {
+/// Whether this command knows a release.
+pub(super) fn is_known(deployed: &str) -> bool {
     let series = |version: &str| {
         let mut numbers = version.split('.').map(str::to_owned);
         let first = numbers.next().unwrap_or_default();
@@ -52,17 +53,26 @@ fn is_known(deployed: &str) -> bool {
 /// As [`all`].
 pub(super) async fn named(deployment: &Deployment, tables: &Tables) -> anyhow::Result<()> {
     release(deployment)?;
+    let problems = shapes(deployment, tables).await?;
+    if problems.is_empty() {
+        return Ok(());
+    }
+    bail!("nothing was written: the tables do not match the settings\n  {}", problems.join("\n  "))
+}
+
+/// What is wrong with the three tables, each with the variable that names it.
+///
+/// # Errors
+///
+/// If DynamoDB cannot describe the tables.
+pub(super) async fn shapes(deployment: &Deployment, tables: &Tables) -> anyhow::Result<Vec<String>> {
     let [directory, profiles, operations] = tables.names().map(String::as_str);
     let tables = [
         (DIRECTORY_TABLE.name, Role::Directory, directory),
         (PROFILES_TABLE.name, Role::Profiles, profiles),
         (OPERATIONS_TABLE.name, Role::Operations, operations),
     ];
-    let problems = problems(deployment, &tables).await?;
-    if problems.is_empty() {
-        return Ok(());
-    }
-    bail!("nothing was written: the tables do not match the settings\n  {}", problems.join("\n  "))
+    problems(deployment, &tables).await
 }
 
 /// Checks that the table is an Operations table, for a command that reads no other one.

@@ -1,7 +1,7 @@
 //! The operator's commands, run by hand or from a script.
 //!
 //! [`deployment`] finds the deployment that a command works on. [`reconcile`], [`status`] and [`analyze`] compare the whole
-//! copy; [`fix_profiles`], [`cleanup`], [`fix_duplicates`] and [`full_sync`] repair whole tables; [`look`], [`deletions`]
+//! copy; [`doctor`] checks the deployment; [`fix_profiles`], [`cleanup`], [`fix_duplicates`] and [`full_sync`] repair whole tables; [`look`], [`deletions`]
 //! and [`quarantine`] show what is stored; [`explain`] tells why one row is as it is, from the row, Clerk and the `logs`,
 //! which [`tail`] follows; [`sync`] and [`set_role`] work on single entities; [`undo`], [`erase`], [`restore`] and
 //! [`export`] on one user; [`owned_tables`] stores a setting. Before a command writes, `checks` checks the tables.
@@ -14,6 +14,7 @@ pub mod cleanup;
 pub(crate) mod context;
 pub mod deletions;
 pub mod deployment;
+pub mod doctor;
 pub mod erase;
 pub mod explain;
 pub mod export;
@@ -55,6 +56,9 @@ pub enum Command {
     Reconcile(reconcile::ReconcileArgs),
     /// Show the latest runs of reconcile and the deletions that are pending approval
     Status(status::StatusArgs),
+    /// Check the deployment: credentials, stack, tables, secret, settings, alarms, runs, events. Says of each finding what
+    /// causes it and how to mend it
+    Doctor(doctor::DoctorArgs),
     /// Compare Clerk, the Directory and Profiles and report all differences, also missing and ownerless records.
     /// Changes neither table; stores only the report of the run
     Analyze(analyze::AnalyzeArgs),
@@ -117,6 +121,7 @@ impl Command {
         match self {
             Command::Reconcile(args) => Box::pin(reconcile::run(args, environment, clock, screen)).await,
             Command::Status(args) => Box::pin(status::run(args, environment, clock)).await,
+            Command::Doctor(args) => Box::pin(doctor::run(args, environment, clock, screen)).await,
             Command::Analyze(args) => Box::pin(analyze::run(args, environment, clock, screen)).await,
             Command::Users(command) => Box::pin(look::users(command, environment, screen)).await,
             Command::Organizations(command) => Box::pin(look::organizations(command, environment, screen)).await,
@@ -145,6 +150,8 @@ impl Command {
             Command::Reconcile(args) if args.verbose => return Log::Entities,
             Command::Reconcile(args) => args.json,
             Command::Status(args) => args.json,
+            // Its findings say what the log would.
+            Command::Doctor(_) => true,
             Command::Analyze(args) => args.json,
             Command::Users(command) => command.is_json(),
             Command::Organizations(command) => command.is_json(),

@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use crate::{
     app::{App, Call},
     errors::ApiError,
+    faults::Variants,
     instance::Instance,
 };
 
@@ -119,6 +120,14 @@ impl Listing {
 }
 
 impl Call {
+    /// The latest creation that lists show, by a variant that delays it.
+    fn latest_of(&self, lag: impl FnOnce(&Variants) -> u64) -> i64 {
+        match lag(&self.app.faults.lock().faults().variants) {
+            0 => i64::MAX,
+            lag => (self.app.clock)().saturating_sub_unsigned(lag),
+        }
+    }
+
     fn read<T>(&self, look: impl FnOnce(&Instance) -> Result<T, ApiError>) -> Result<T, ApiError> {
         look(&self.app.instance.lock())
     }

@@ -15,7 +15,7 @@ use crate::{
     app::Call,
     errors::ApiError,
     instance::{
-        NewUser, UserEdit,
+        Direction, NewUser, UserEdit, Window,
         model::{Proof, User},
         render,
     },
@@ -57,7 +57,8 @@ pub(super) async fn list(call: Call, params: Params) -> Answer {
             let user = instance.user(id).ok_or_else(gone)?;
             window = window.behind((user.created_at, user.id.clone()), direction);
         }
-        let matching = filter.matching(instance, direction, &window);
+        let latest = call.latest_of(|variants| variants.list_lag_ms);
+        let matching = filter.matching(instance, direction, &window).filter(|user| user.created_at <= latest);
         let shape = |user: Cow<'_, User>| render::user(&user);
         if key == "created_at" {
             return Ok(page.select(matching).map(shape).collect());
@@ -71,7 +72,12 @@ pub(super) async fn list(call: Call, params: Params) -> Answer {
 
 pub(super) async fn count(call: Call, params: Params) -> Answer {
     let filter = Filter::from_params(&params)?;
-    let total = call.read(|instance| Ok(filter.count(instance)))?;
+    let latest = call.latest_of(|variants| variants.list_lag_ms.max(variants.count_lag_ms));
+    let total = call.read(|instance| {
+        let newest = instance.users(Direction::Descending, &Window::default());
+        let hidden = newest.take_while(|user| user.created_at > latest).count();
+        Ok(filter.count(instance).saturating_sub(hidden))
+    })?;
     Ok(Json(json!({"object": "total_count", "total_count": total})))
 }
 

@@ -18,6 +18,25 @@ pub struct Faults {
     pub webhooks: WebhookFaults,
     /// Faults of requests to the Backend API.
     pub api: ApiFaults,
+    /// What Clerk does not document, the other way.
+    pub variants: Variants,
+}
+
+/// Behaviour that Clerk does not document, each the other way than by default. They are no faults: a client must cope
+/// with both.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Variants {
+    /// Whether changes leave `updated_at` as it was.
+    pub frozen_updated_at: bool,
+    /// Whether a change that changes nothing leaves `updated_at` as it was and sends no event.
+    pub quiet_unchanged: bool,
+    /// Whether creating a session moves `updated_at` of its user and sends `user.updated`.
+    pub sign_in_updates_user: bool,
+    /// How long a new user is missing in the list and in the count of users, in ms.
+    pub list_lag_ms: u64,
+    /// How long a new user is missing in the count of users, in ms.
+    pub count_lag_ms: u64,
 }
 
 /// Faults on the way from a change to its webhook.

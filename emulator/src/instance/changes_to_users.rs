@@ -164,7 +164,10 @@ impl Change<'_> {
         Ok(deleted)
     }
 
-    fn store_user(&mut self, mut user: User, event_type: &'static str) -> Value {
+    pub(super) fn store_user(&mut self, mut user: User, event_type: &'static str) -> Value {
+        if self.variants.quiet_unchanged && self.instance.user(&user.id).is_some_and(|stored| *stored == user) {
+            return render::user(&user);
+        }
         user.updated_at = self.later(user.updated_at);
         let shape = render::user(&user);
         let id = user.id.clone();

@@ -28,7 +28,7 @@ use model::{Membership, Organization, Session, User};
 use serde_json::Value;
 pub use snapshot::SnapshotError;
 
-use crate::{config::Generated, errors::ApiError, webhooks::Event};
+use crate::{config::Generated, errors::ApiError, faults::Variants, webhooks::Event};
 
 /// All entities with the indexes for lists and unique attributes. The indexes contain the stored entities only: the
 /// positions of generated entities are computed.
@@ -263,12 +263,18 @@ pub(crate) struct Change<'a> {
     now: i64,
     /// Whether events are sent for the memberships of a deleted user or organization.
     cascade_membership_events: bool,
+    variants: Variants,
     events: Vec<Event>,
 }
 
 impl<'a> Change<'a> {
-    pub(crate) fn at(now: i64, instance: &'a mut Instance, cascade_membership_events: bool) -> Self {
-        Self { instance, now, cascade_membership_events, events: Vec::new() }
+    pub(crate) fn at(
+        now: i64,
+        instance: &'a mut Instance,
+        cascade_membership_events: bool,
+        variants: Variants,
+    ) -> Self {
+        Self { instance, now, cascade_membership_events, variants, events: Vec::new() }
     }
 
     pub(crate) fn instance(&self) -> &Instance {
@@ -288,9 +294,10 @@ impl<'a> Change<'a> {
         self.events.push(Event { kind, entity_id: entity_id.to_owned(), data });
     }
 
-    /// A change never moves `updated_at` back, but two within one millisecond share it.
+    /// A change never moves `updated_at` back, but two within one millisecond share it. An entity that is created has
+    /// the time of its creation.
     fn later(&self, updated_at: i64) -> i64 {
-        self.now.max(updated_at)
+        if self.variants.frozen_updated_at { updated_at } else { self.now.max(updated_at) }
     }
 
     fn existing_user(&self, id: &str) -> Result<User, ApiError> {

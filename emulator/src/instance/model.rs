@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 pub(crate) type Metadata = Map<String, Value>;
 
 /// An e-mail address or a phone number, verified or reserved.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Contact {
     pub(crate) id: String,
     /// The address or the number.
@@ -29,7 +29,7 @@ pub(crate) enum Proof {
     Reserved,
 }
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct User {
     pub(crate) id: String,
     pub(crate) external_id: Option<String>,

@@ -4,15 +4,21 @@ use serde_json::Value;
 
 use super::{
     Change,
-    model::{Session, SessionStatus},
+    model::{Session, SessionStatus, User},
     render,
 };
 use crate::errors::ApiError;
 
 impl Change<'_> {
     pub(crate) fn create_session(&mut self, user_id: String, organization: Option<&str>) -> Result<Value, ApiError> {
-        if self.existing_user(&user_id)?.banned {
+        let user = self.existing_user(&user_id)?;
+        if user.banned {
             return Err(ApiError::banned());
+        }
+        if self.variants.sign_in_updates_user {
+            // A new time, so that it is no change of nothing.
+            let updated_at = self.later(user.updated_at);
+            self.store_user(User { updated_at, ..user }, "user.updated");
         }
         let organization_id = match organization {
             Some(key) => {

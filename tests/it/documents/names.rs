@@ -33,7 +33,7 @@ const OTHER_PATHS: [(&str, &str, &str); 15] = [
 ];
 
 /// Names that no source has.
-const OTHER_NAMES: [(&str, &str, &str); 8] = [
+const OTHER_NAMES: [(&str, &str, &str); 7] = [
     ("CHANGELOG.md", "OutOfStep", "a former name"),
     ("CHANGELOG.md", "in_step", "a former name"),
     ("CHANGELOG.md", "only_in_clerk", "a former name"),
@@ -41,7 +41,6 @@ const OTHER_NAMES: [(&str, &str, &str); 8] = [
     ("docs/examples/README.md", "NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY", "read by Clerk's SDK"),
     ("docs/operations.md", "credential_process", "a setting of AWS's SDK"),
     ("docs/runbook.md", "TIMED_OUT", "a state of Step Functions"),
-    ("docs/runbook.md", "UPDATE_ROLLBACK_FAILED", "a state of CloudFormation"),
 ];
 
 /// A path, if the span is one of this repository.

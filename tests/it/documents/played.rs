@@ -141,7 +141,8 @@ fn statuses(shown: &Shown) -> &'static [i32] {
     let answer = shown.output.iter().find_map(|line| line.split("→ ").nth(1));
     let call = shown.statement.calls.last().unwrap();
     let command = of_rollcall(call).unwrap_or_default();
-    let may_leave = ["reconcile", "status", "analyze"].iter().any(|name| command.first().is_some_and(|it| it == name));
+    let may_leave =
+        ["reconcile", "status", "analyze", "doctor"].iter().any(|name| command.first().is_some_and(|it| it == name));
     match answer {
         Some(answer) if !answer.starts_with('2') => &[1],
         // Drift is left, or would be.

@@ -78,6 +78,9 @@ const CALLS: [Call; 22] = [
 /// Commands that work on no deployment, or on the local stack alone.
 const WITHOUT: [&str; 3] = ["dev", "trigger", "settings"];
 
+/// Commands that report what others fail at. Their own tests play these cases.
+const REPORTING: [&str; 1] = ["doctor"];
+
 /// A world with people, and files for the commands that read some.
 struct Office {
     world: World,
@@ -173,12 +176,14 @@ fn i16_every_command_is_played_here() {
         }
         let name = words.join(" ");
         let calls: Vec<&Call> = CALLS.iter().filter(|call| call.args.starts_with(&words)).collect();
-        assert!(!calls.is_empty(), "{name} is missing in CALLS");
+        let reports = REPORTING.contains(&name.as_str());
+        assert!(reports || !calls.is_empty(), "{name} is missing in CALLS");
         let options: Vec<&str> = command.get_arguments().filter_map(|option| option.get_long()).collect();
         for option in ["stack", "function", "local", "port", "data", "override", "json"] {
             assert!(options.contains(&option), "{name} has no --{option}");
         }
-        let changes = calls.iter().any(|call| call.changes);
+        // doctor changes something with --fix and --probe.
+        let changes = reports || calls.iter().any(|call| call.changes);
         assert_eq!((options.contains(&"yes"), options.contains(&"dry-run") || !changes), (changes, true), "{name}");
     }
 }

@@ -14,7 +14,7 @@ use crate::{ADA, user};
 
 /// The machine's time, by which the binary goes, in Unix ms.
 #[expect(clippy::disallowed_methods, reason = "the binary reads the same clock")]
-pub(super) fn machine_time() -> u64 {
+pub(crate) fn machine_time() -> u64 {
     u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
 }
 

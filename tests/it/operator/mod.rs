@@ -2,6 +2,7 @@
 
 mod analyze;
 pub(crate) mod commands;
+mod doctor;
 mod every_command;
 mod explain;
 mod findings;
@@ -10,6 +11,7 @@ mod look_operations;
 mod mend;
 mod person;
 mod printing;
+mod probe;
 mod system_e;
 mod tail;
 mod unknown_ids;

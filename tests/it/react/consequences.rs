@@ -1,7 +1,7 @@
 //! What follows from a change, end to end: Clerk's own API, its signed webhook, the table, its stream, react.
 //! Everything runs by itself here; the tests only wait until it is quiet.
 
-use clerk_emulator::{ApiFaults, Config, Faults, WebhookFaults};
+use clerk_emulator::{Config, Faults, WebhookFaults};
 use rollcall::core::id::InstanceId;
 use rollcall_tests::World;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ const PATCH: &str = "PATCH /v1/users/{user_id}/metadata";
 /// A world whose Clerk sends every message twice and many of them too early.
 async fn clumsy(settings: &[(&str, &str)]) -> World {
     let webhooks = WebhookFaults { duplicate: 1.0, reorder: 0.5, ..WebhookFaults::default() };
-    let faults = Faults { webhooks, api: ApiFaults::default(), seed: Some(7) };
+    let faults = Faults { webhooks, seed: Some(7), ..Faults::default() };
     World::live(Config { faults, ..Config::default() }, settings).await
 }
 

@@ -6,7 +6,7 @@
 
 pub(crate) mod local;
 pub mod overrides;
-mod stack;
+pub(super) mod stack;
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use anyhow::{anyhow, bail};
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use rollcall::adapters::aws::config;
-use rollcall::adapters::clerk::secrets;
+use rollcall::adapters::clerk::secrets::{self, SecretError};
 use rollcall::adapters::dynamo::client::client;
 use rollcall::adapters::dynamo::operations::owned_lists;
 use rollcall::settings::variables::{CLERK_SECRET_KEY, InvalidSettings, ROLLCALL_SECRET_ARN};
@@ -125,6 +125,19 @@ impl Deployment {
             Place::Stack(stack) => stack.parameter(name).map(str::to_owned),
             Place::Local(_) | Place::Function(_) => self.setting(name),
         }
+    }
+
+    /// The same deployment with the secret of `ROLLCALL_SECRET_ARN`, which [`Deployment::find`] reads only if it is asked
+    /// to.
+    ///
+    /// # Errors
+    ///
+    /// If the secret cannot be read.
+    pub(super) async fn with_secret(&self) -> Result<Deployment, SecretError> {
+        let settings = self.lookup.clone();
+        let lookup = Arc::new(secrets::lookup(move |name: &str| settings(name), &self.aws).await?);
+        let (dynamodb, aws) = (self.dynamodb.clone(), self.aws.clone());
+        Ok(Deployment { dynamodb, aws, place: self.place.clone(), options: self.options.clone(), lookup })
     }
 
     /// Reads the settings. The error has all problems, one per line.

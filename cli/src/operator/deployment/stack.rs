@@ -110,7 +110,13 @@ pub(super) async fn environment(aws: &SdkConfig, function: &str) -> anyhow::Resu
     Ok(environment.variables.unwrap_or_default())
 }
 
-fn failed<E, R>(kind: &str, name: &str, permission: &str, error: &SdkError<E, R>) -> anyhow::Error
+/// The error of a request to AWS, with the permission that it needs.
+pub(in crate::operator) fn failed<E, R>(
+    kind: &str,
+    name: &str,
+    permission: &str,
+    error: &SdkError<E, R>,
+) -> anyhow::Error
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
     R: std::fmt::Debug,

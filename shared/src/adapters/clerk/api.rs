@@ -228,7 +228,8 @@ impl ClerkApi {
         keys: &Map<String, Value>,
     ) -> Result<Option<()>, ClerkError> {
         let body = json!({ "public_metadata": keys });
-        self.change(Method::PATCH, &["users", user.as_str(), "metadata"], Some(&body)).await
+        let path = ["users", user.as_str(), "metadata"];
+        Ok(self.write::<IgnoredAny>(Method::PATCH, &path, Some(&body)).await?.map(drop))
     }
 
     /// Changes the role of a membership; nothing if Clerk does not have the membership. Sent once.
@@ -243,7 +244,8 @@ impl ClerkApi {
         role: &str,
     ) -> Result<Option<()>, ClerkError> {
         let path = ["organizations", organization.as_str(), "memberships", user.as_str()];
-        self.change(Method::PATCH, &path, Some(&json!({ "role": role }))).await
+        let body = json!({ "role": role });
+        Ok(self.write::<IgnoredAny>(Method::PATCH, &path, Some(&body)).await?.map(drop))
     }
 
     /// Deletes a user; nothing if Clerk does not have the user. Sent once: after a failure the caller must ask Clerk
@@ -253,11 +255,17 @@ impl ClerkApi {
     ///
     /// [`ClerkError`].
     pub async fn delete_user(&self, user: &UserId) -> Result<Option<()>, ClerkError> {
-        self.change(Method::DELETE, &["users", user.as_str()], None).await
+        let path = ["users", user.as_str()];
+        Ok(self.write::<IgnoredAny>(Method::DELETE, &path, None).await?.map(drop))
     }
 
-    /// Sends a change once; nothing if Clerk's own error says that the entity does not exist.
-    async fn change(&self, method: Method, path: &[&str], body: Option<&Value>) -> Result<Option<()>, ClerkError> {
+    /// Sends a request that changes something, once; nothing if Clerk does not have the entity.
+    pub(in crate::adapters) async fn write<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &[&str],
+        body: Option<&Value>,
+    ) -> Result<Option<T>, ClerkError> {
         if let Some(patience) = &self.patience {
             patience.acquire().await;
         }
@@ -265,7 +273,7 @@ impl ClerkApi {
         if let (Some(patience), Some(wait)) = (&self.patience, retry_after(&answer)) {
             patience.pause(wait);
         }
-        Ok(read::<IgnoredAny>(answer).await?.map(drop))
+        read(answer).await
     }
 
     fn url(&self, path: &[&str]) -> Url {

@@ -8,6 +8,7 @@ pub mod api;
 pub mod error;
 mod identity;
 pub mod lists;
+pub mod probe;
 pub mod proof;
 pub mod secrets;
 pub mod session_tokens;

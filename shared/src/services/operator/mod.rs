@@ -1,5 +1,5 @@
 //! The operator's services: explain, sync, set-role, undo, erase, export, restore and analyze; [`fix_profiles`],
-//! [`cleanup`] and [`duplicates`], which work on whole tables; [`look`] only reads.
+//! [`cleanup`] and [`duplicates`], which work on whole tables; the probe of an instance of Clerk; [`look`] only reads.
 
 pub mod analyze;
 pub mod cleanup;
@@ -10,6 +10,7 @@ pub mod export;
 pub mod fix_profiles;
 pub mod look;
 mod patience;
+pub mod probe;
 pub mod restore;
 pub mod set_role;
 pub mod sync;

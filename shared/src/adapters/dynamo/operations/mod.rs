@@ -1,5 +1,6 @@
 //! The Operations table: runs, lease, quarantine, due purges, limits.
 
+pub mod health;
 pub mod owned_lists;
 pub mod purges;
 pub mod quarantine;

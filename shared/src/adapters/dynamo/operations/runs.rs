@@ -295,10 +295,10 @@ impl Operations {
 }
 
 /// The error code of a failed condition.
-const REFUSED: &str = "ConditionalCheckFailedException";
+pub(super) const REFUSED: &str = "ConditionalCheckFailedException";
 const SEEN: &str = "SEEN";
 
-fn lease_key() -> Key {
+pub(super) fn lease_key() -> Key {
     Key { pk: "LEASE".to_owned(), sk: "reconcile".to_owned() }
 }
 

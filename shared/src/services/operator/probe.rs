@@ -1,0 +1,492 @@
+//! Finds out what an instance of Clerk does that Clerk does not document: changes test entities, and watches what follows
+//! in Clerk's answers, in the Directory, and among an emulator's deliveries.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use reqwest::Url;
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use super::{Operator, OperatorError};
+use crate::adapters::clerk::error::ClerkError;
+use crate::adapters::clerk::probe::{Delivered, deliveries};
+use crate::core::id::EntityId;
+use crate::core::mirror::item::{Item, Writer};
+use crate::core::probe::{self, Answer, Change, Entry, ProbeName, Question, Seen};
+
+/// Between two looks at the same thing.
+const LOOK: Duration = Duration::from_millis(250);
+/// An emulator queues the events of a change before it answers.
+const QUEUED: Duration = Duration::from_secs(1);
+/// Test entities in one page of a search.
+const PAGE: usize = 100;
+/// Pages of a search. A run creates five entities, so this many pages are many killed runs.
+const MOST_PAGES: usize = 20;
+/// Users who are listed to compare their number with Clerk's count.
+const LISTED: usize = 500;
+
+/// What a probe works with.
+pub struct Probe<'a> {
+    pub operator: &'a Operator,
+    pub run: ProbeName,
+    /// How long an event or a list is waited for.
+    pub wait: Duration,
+    /// The emulator whose deliveries can be read.
+    pub emulator: Option<Url>,
+    /// Whether react adds keys to the metadata of new users, which moves `updated_at`, too.
+    pub writes_back: bool,
+    /// Is told each answer.
+    pub tell: &'a (dyn Fn(&Entry) + Sync),
+    /// The answers so far, and the entities that were created: what is known of a run that is stopped.
+    pub transcript: Mutex<Transcript>,
+}
+
+/// What a run has found and created so far.
+#[derive(Clone, Debug, Default)]
+pub struct Transcript {
+    pub entries: Vec<Entry>,
+    /// The ids of the test entities that may exist.
+    pub created: Vec<String>,
+}
+
+/// The result of a removal of test entities.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    pub removed: u64,
+    /// The ids of those that are left.
+    pub left: Vec<String>,
+}
+
+/// A test user.
+struct Person {
+    id: String,
+    updated_at: Option<i64>,
+    second_address: Option<String>,
+}
+
+impl Person {
+    fn read(user: &Value) -> Option<Person> {
+        let id = user["id"].as_str()?.to_owned();
+        let second_address = user["email_addresses"][1]["id"].as_str().map(str::to_owned);
+        Some(Person { id, updated_at: user["updated_at"].as_i64(), second_address })
+    }
+}
+
+impl Operator {
+    /// The ids of the test entities of all runs, or of one, organizations first: their deletion ends the memberships.
+    ///
+    /// # Errors
+    ///
+    /// [`OperatorError`].
+    pub async fn find_test_entities(&self, of: Option<&ProbeName>) -> Result<Vec<String>, OperatorError> {
+        let is_wanted = |run: Option<&str>| run.is_some_and(|run| of.is_none_or(|of| of.as_str() == run));
+        let clerk = &self.applier.clerk;
+        let organizations = match clerk.probe(&probe::organizations(PAGE)).await {
+            Ok(found) => found.map(|found| found["data"].clone()).unwrap_or_default(),
+            Err(ClerkError::SwitchedOff) => Value::Null,
+            Err(error) => return Err(error.into()),
+        };
+        let users = clerk.probe(&probe::users(true, PAGE)).await?.unwrap_or_default();
+        let ids = |found: &Value, run_of: fn(&Value) -> Option<&str>| {
+            let rows = found.as_array().into_iter().flatten().filter(|row| is_wanted(run_of(row)));
+            rows.filter_map(|row| row["id"].as_str().map(str::to_owned)).collect::<Vec<_>>()
+        };
+        Ok([ids(&organizations, probe::run_of_organization), ids(&users, probe::run_of_user)].concat())
+    }
+
+    /// Removes the test entities of all runs, or of one.
+    ///
+    /// # Errors
+    ///
+    /// [`OperatorError`], if they cannot be searched.
+    pub async fn sweep(&self, of: Option<&ProbeName>) -> Result<Swept, OperatorError> {
+        let mut swept = Swept::default();
+        for _ in 0..MOST_PAGES {
+            let mut found = self.find_test_entities(of).await?;
+            found.retain(|id| !swept.left.contains(id));
+            if found.is_empty() {
+                break;
+            }
+            for id in found {
+                match self.remove_test_entity(&id).await {
+                    Ok(()) => swept.removed += 1,
+                    Err(_) => swept.left.push(id),
+                }
+            }
+        }
+        Ok(swept)
+    }
+
+    async fn remove_test_entity(&self, id: &str) -> Result<(), ClerkError> {
+        let question = if id.starts_with("org_") { probe::delete_organization(id) } else { probe::delete_user(id) };
+        self.applier.clerk.probe(&question).await.map(drop)
+    }
+}
+
+impl Probe<'_> {
+    /// Asks all questions. A question that Clerk rejects is answered "not known".
+    ///
+    /// # Errors
+    ///
+    /// [`OperatorError`] if Clerk or DynamoDB cannot be reached. What was created then is in the transcript.
+    pub async fn run(&self) -> Result<(), OperatorError> {
+        let before = self.count().await?;
+        let (Some(ada), Some(bob)) = (self.person(1).await?, self.person(2).await?) else { return Ok(()) };
+        self.list_lag(&ada).await?;
+        self.counts(before).await?;
+        let mut is_connected = false;
+        if self.operator.mirror {
+            is_connected = self.connection(&EntityId::User(id(&ada.id)?), "webhook_connected").await?;
+            self.settle(&ada.id, is_connected).await?;
+        }
+        self.changes_of_users(&ada, is_connected).await?;
+        self.organizations(&ada, &bob, is_connected).await
+    }
+
+    /// Removes what this run has created: those found by their marks, and those whose ids are known.
+    pub async fn clean(&self) -> Swept {
+        let mut swept = self.operator.sweep(Some(&self.run)).await.unwrap_or_default();
+        let mut known = self.lock().created.clone();
+        known.sort_by_key(|id| !id.starts_with("org_"));
+        for id in known {
+            match self.operator.remove_test_entity(&id).await {
+                Ok(()) => swept.left.retain(|left| *left != id),
+                Err(_) if swept.left.contains(&id) => {}
+                Err(_) => swept.left.push(id),
+            }
+        }
+        self.lock().created.clone_from(&swept.left);
+        swept
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Transcript> {
+        self.transcript.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answer(&self, question: &'static str, (answer, detail): (Answer, String)) {
+        let entry = Entry { at: (self.operator.clock)(), question, answer, detail };
+        (self.tell)(&entry);
+        self.lock().entries.push(entry);
+    }
+
+    /// Sends a request; nothing, with the reason as the answer to `question`, if Clerk rejects it.
+    async fn ask(&self, question: &'static str, request: &Question) -> Result<Option<Value>, OperatorError> {
+        let reason = match self.operator.applier.clerk.probe(request).await {
+            Ok(Some(answer)) => return Ok(Some(answer)),
+            Ok(None) => "Clerk does not have the entity".to_owned(),
+            Err(error @ (ClerkError::Rejected(..) | ClerkError::SwitchedOff | ClerkError::Unreadable(_))) => {
+                error.to_string()
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.answer(question, (Answer::NotKnown, reason));
+        Ok(None)
+    }
+
+    /// Creates a test user.
+    async fn person(&self, number: u32) -> Result<Option<Person>, OperatorError> {
+        let created = self.ask("user_created", &probe::create_user(&self.run, number)).await?;
+        let person = created.as_ref().and_then(Person::read);
+        self.lock().created.extend(person.as_ref().map(|person| person.id.clone()));
+        Ok(person)
+    }
+
+    async fn count(&self) -> Result<Option<u64>, OperatorError> {
+        let found = self.operator.applier.clerk.probe(&probe::count_users()).await?;
+        Ok(found.and_then(|found| found["total_count"].as_u64()))
+    }
+
+    async fn list_lag(&self, person: &Person) -> Result<(), OperatorError> {
+        const QUESTION: &str = "user_is_listed_at_once";
+        let begun = Instant::now();
+        let mut looks = 0;
+        loop {
+            let Some(newest) = self.ask(QUESTION, &probe::users(false, PAGE)).await? else { return Ok(()) };
+            if newest.as_array().into_iter().flatten().any(|user| user["id"] == person.id.as_str()) {
+                let milliseconds = begun.elapsed().as_millis();
+                self.answer(QUESTION, (Answer::from(looks == 0), format!("listed within {milliseconds} ms")));
+                return Ok(());
+            }
+            looks += 1;
+            if begun.elapsed() > self.wait {
+                let detail = format!("not listed after {} s", self.wait.as_secs());
+                self.answer(QUESTION, (Answer::No, detail));
+                return Ok(());
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    async fn counts(&self, before: Option<u64>) -> Result<(), OperatorError> {
+        let after = self.count().await?;
+        let listed = match after {
+            Some(count) if count <= LISTED as u64 => {
+                let listed = self.operator.applier.clerk.probe(&probe::users(false, LISTED)).await?;
+                listed.and_then(|listed| listed.as_array().map(|listed| listed.len() as u64))
+            }
+            _ => None,
+        };
+        self.answer("users_are_counted_exactly", probe::counted(before, after, 2, listed));
+        Ok(())
+    }
+
+    /// Whether an event brings a new entity into the Directory.
+    async fn connection(&self, entity: &EntityId, question: &'static str) -> Result<bool, OperatorError> {
+        let begun = Instant::now();
+        while begun.elapsed() <= self.wait {
+            if self.row(entity).await?.is_some_and(|row| row.provenance.applied_by == Writer::Webhook) {
+                let detail = format!("a new entity was in the Directory within {} ms", begun.elapsed().as_millis());
+                self.answer(question, (Answer::Yes, detail));
+                return Ok(true);
+            }
+            sleep(LOOK).await;
+        }
+        let detail = format!(
+            "no event arrived within {} s: connect the webhook of this instance to the deployment to settle the \
+             questions about events",
+            self.wait.as_secs()
+        );
+        self.answer(question, (Answer::No, detail));
+        Ok(false)
+    }
+
+    /// Waits until the write-back to a new user is done, so that no later change is taken for it.
+    async fn settle(&self, user: &str, is_connected: bool) -> Result<(), OperatorError> {
+        let begun = Instant::now();
+        while self.writes_back && is_connected && begun.elapsed() <= self.wait {
+            let found = self.operator.applier.clerk.probe(&probe::user(user)).await?.unwrap_or_default();
+            let metadata = &found["public_metadata"];
+            if !metadata["dbId"].is_null() && !metadata["role"].is_null() {
+                break;
+            }
+            sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
+    async fn changes_of_users(&self, ada: &Person, is_connected: bool) -> Result<(), OperatorError> {
+        let user = ada.id.as_str();
+        let mut changes = vec![
+            ("profile_change_moves_updated_at", Change::LastName { user, name: "changed" }),
+            ("public_metadata_moves_updated_at", Change::PublicMetadata { user }),
+            ("private_metadata_moves_updated_at", Change::PrivateMetadata { user }),
+        ];
+        let address = ada.second_address.as_deref();
+        changes.extend(
+            address.map(|address| ("primary_email_moves_updated_at", Change::PrimaryAddress { user, address })),
+        );
+        let now = self.operator.applier.clerk.probe(&probe::user(user)).await?;
+        let mut updated_at = now.and_then(|now| now["updated_at"].as_i64()).or(ada.updated_at);
+        for (question, change) in changes {
+            updated_at = self.change(question, change, updated_at).await?;
+        }
+        for (moves, emits, change) in [
+            (
+                "unchanged_patch_moves_updated_at",
+                "unchanged_patch_emits_event",
+                Change::LastName { user, name: "changed" },
+            ),
+            ("ban_moves_updated_at", "ban_emits_event", Change::Ban { user }),
+            ("unban_moves_updated_at", "unban_emits_event", Change::Unban { user }),
+        ] {
+            let sent = self.deliveries().await?.map(|sent| number(&sent, "user.updated", user));
+            let changed = self.change(moves, change, updated_at).await?;
+            self.event(emits, user, (updated_at, changed), sent, is_connected).await?;
+            updated_at = changed;
+        }
+        const MOVES: &str = "sign_in_moves_updated_at";
+        let sent = self.deliveries().await?.map(|sent| number(&sent, "user.updated", user));
+        if self.ask(MOVES, &probe::sign_in(user)).await?.is_some()
+            && let Some(found) = self.ask(MOVES, &probe::user(user)).await?
+        {
+            let signed_in = found["updated_at"].as_i64();
+            self.answer(MOVES, probe::moved(updated_at, signed_in));
+            self.event("sign_in_emits_event", user, (updated_at, signed_in), sent, is_connected).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes a change and compares `updated_at`. Returns the new value, or the old one if Clerk rejects the change.
+    async fn change(
+        &self,
+        question: &'static str,
+        change: Change<'_>,
+        before: Option<i64>,
+    ) -> Result<Option<i64>, OperatorError> {
+        // Two changes in one millisecond may share their time.
+        sleep(Duration::from_millis(2)).await;
+        let Some(changed) = self.ask(question, &change.request()).await? else { return Ok(before) };
+        let after = changed["updated_at"].as_i64();
+        self.answer(question, probe::moved(before, after));
+        Ok(after.or(before))
+    }
+
+    /// Whether a change of a user emitted `user.updated`. `sent` is the number of such deliveries before.
+    async fn event(
+        &self,
+        question: &'static str,
+        user: &str,
+        (before, after): (Option<i64>, Option<i64>),
+        sent: Option<usize>,
+        is_connected: bool,
+    ) -> Result<(), OperatorError> {
+        if sent.is_none() && !is_connected {
+            self.answer(question, (Answer::NotKnown, "no event arrives at this deployment".to_owned()));
+            return Ok(());
+        }
+        let entity = EntityId::User(id(user)?);
+        let would_show = is_connected && after > before;
+        let begun = Instant::now();
+        let seen = loop {
+            let in_deliveries = match sent {
+                Some(before) => self.deliveries().await?.map(|sent| number(&sent, "user.updated", user) > before),
+                None => None,
+            };
+            let is_newer = |row: &Item| i64::try_from(row.rank.version.get()).ok() >= after;
+            let in_directory = would_show
+                && self
+                    .row(&entity)
+                    .await?
+                    .is_some_and(|row| row.provenance.applied_by == Writer::Webhook && is_newer(&row));
+            let seen = Seen { in_directory, in_deliveries, would_show };
+            let patience = if sent.is_some() { QUEUED.min(self.wait) } else { self.wait };
+            // Without a way to see it, waiting is of no use.
+            let is_over = begun.elapsed() > patience || (sent.is_none() && !would_show);
+            if in_directory || in_deliveries == Some(true) || is_over {
+                break seen;
+            }
+            sleep(LOOK).await;
+        };
+        self.answer(question, probe::emitted(seen));
+        Ok(())
+    }
+
+    async fn organizations(&self, ada: &Person, bob: &Person, is_connected: bool) -> Result<(), OperatorError> {
+        let (Some(first), Some(second)) =
+            (self.organization(1, ada, bob).await?, self.organization(2, ada, bob).await?)
+        else {
+            return Ok(());
+        };
+        let (organization, user) = (first.id.as_str(), bob.id.as_str());
+        let mut is_connected = is_connected;
+        if !self.operator.mirror {
+            let entity = EntityId::Organization(id(organization)?);
+            is_connected = self.connection(&entity, "webhook_connected").await?;
+        }
+        let name = format!("{}-1-renamed", self.run.as_str());
+        let renamed = Change::OrganizationName { organization, name: &name };
+        let updated_at = self.change("organization_name_moves_updated_at", renamed, first.updated_at).await?;
+        let metadata = Change::OrganizationMetadata { organization };
+        self.change("organization_metadata_moves_updated_at", metadata, updated_at).await?;
+        let role = Change::Role { organization, user };
+        let updated_at = self.change("membership_role_moves_updated_at", role, first.member_updated_at).await?;
+        let metadata = Change::MembershipMetadata { organization, user };
+        self.change("membership_metadata_moves_updated_at", metadata, updated_at).await?;
+
+        const OF_ORGANIZATION: &str = "organization_delete_emits_membership_deletes";
+        // The memberships must be there before, so that a tombstone of the webhook is the event's.
+        self.arrived(user, &second.id, is_connected).await?;
+        if self.ask(OF_ORGANIZATION, &probe::delete_organization(&second.id)).await?.is_some() {
+            self.ended(OF_ORGANIZATION, user, &second, is_connected).await?;
+        }
+        const OF_USER: &str = "user_delete_emits_membership_deletes";
+        self.arrived(user, organization, is_connected).await?;
+        if self.ask(OF_USER, &probe::delete_user(user)).await?.is_some() {
+            self.ended(OF_USER, user, &first, is_connected).await?;
+        }
+        Ok(())
+    }
+
+    async fn organization(&self, number: u32, ada: &Person, bob: &Person) -> Result<Option<Group>, OperatorError> {
+        let request = probe::create_organization(&self.run, number, &ada.id);
+        let Some(created) = self.ask("organization_created", &request).await? else { return Ok(None) };
+        let Some(organization) = created["id"].as_str().map(str::to_owned) else { return Ok(None) };
+        self.lock().created.push(organization.clone());
+        let member = self.ask("membership_created", &probe::add_member(&organization, &bob.id)).await?;
+        Ok(member.map(|member| Group {
+            id: organization,
+            updated_at: created["updated_at"].as_i64(),
+            member: member["id"].as_str().unwrap_or_default().to_owned(),
+            member_updated_at: member["updated_at"].as_i64(),
+        }))
+    }
+
+    /// Waits until the membership is in the Directory.
+    async fn arrived(&self, user: &str, organization: &str, is_connected: bool) -> Result<(), OperatorError> {
+        let entity = EntityId::Membership { user: id(user)?, organization: id(organization)? };
+        let begun = Instant::now();
+        while is_connected && self.operator.mirror && begun.elapsed() <= self.wait {
+            if self.row(&entity).await?.is_some() {
+                break;
+            }
+            sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
+    /// Whether the deletion of a parent emitted the deletion of the membership.
+    async fn ended(
+        &self,
+        question: &'static str,
+        user: &str,
+        group: &Group,
+        is_connected: bool,
+    ) -> Result<(), OperatorError> {
+        const DELETED: &str = "organizationMembership.deleted";
+        let entity = EntityId::Membership { user: id(user)?, organization: id(&group.id)? };
+        let begun = Instant::now();
+        let seen = loop {
+            let sent = self.deliveries().await?;
+            let in_deliveries = sent.as_ref().map(|sent| number(sent, DELETED, &group.member) > 0);
+            let in_directory = is_connected
+                && self
+                    .row(&entity)
+                    .await?
+                    .is_some_and(|row| row.deleted_at.is_some() && row.provenance.applied_by == Writer::Webhook);
+            let patience = if in_deliveries.is_some() { QUEUED.min(self.wait) } else { self.wait };
+            let is_over = begun.elapsed() > patience || (in_deliveries.is_none() && !is_connected);
+            if in_directory || in_deliveries == Some(true) || is_over {
+                // A cascade may have been faster than the event, so its absence proves nothing.
+                break Seen { in_directory, in_deliveries, would_show: false };
+            }
+            sleep(LOOK).await;
+        };
+        self.answer(question, probe::emitted(seen));
+        Ok(())
+    }
+
+    async fn row(&self, entity: &EntityId) -> Result<Option<Item>, OperatorError> {
+        Ok(self.operator.stores.directory.get(&entity.key(&self.operator.applier.instance)).await?)
+    }
+
+    /// The number of each event of each entity; nothing without an emulator.
+    async fn deliveries(&self) -> Result<Option<Sent>, OperatorError> {
+        let Some(emulator) = &self.emulator else { return Ok(None) };
+        let mut sent = Sent::new();
+        for Delivered { kind, entity_id } in deliveries(emulator).await? {
+            *sent.entry((kind, entity_id)).or_default() += 1;
+        }
+        Ok(Some(sent))
+    }
+}
+
+/// A test organization with its second member.
+struct Group {
+    id: String,
+    updated_at: Option<i64>,
+    /// The id of the membership.
+    member: String,
+    member_updated_at: Option<i64>,
+}
+
+type Sent = BTreeMap<(String, String), usize>;
+
+fn number(sent: &Sent, kind: &str, entity: &str) -> usize {
+    sent.get(&(kind.to_owned(), entity.to_owned())).copied().unwrap_or_default()
+}
+
+fn id<T: std::str::FromStr>(text: &str) -> Result<T, OperatorError> {
+    text.parse().map_err(|_| OperatorError::Clerk(ClerkError::Unreadable(200)))
+}
