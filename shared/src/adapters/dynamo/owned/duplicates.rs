@@ -170,7 +170,7 @@ mod tests {
             parts(&keeper, rows).iter().map(Vec::len).collect::<Vec<_>>()
         };
         assert_eq!(sizes(200, "x"), [99, 99, 2]);
-        assert_eq!(sizes(4, &"x".repeat(1_500_000)), [1, 1, 1, 1]);
+        assert_eq!(sizes(4, &"x".repeat(1_600_000)), [1, 1, 1, 1]);
         assert_eq!(sizes(5, &"x".repeat(1_400_000)), [2, 2, 1]);
         assert_eq!(sizes(0, "x"), [0; 0]);
     }
