@@ -49,7 +49,7 @@ pub async fn run(args: ExplainArgs, environment: Environment, clock: Clock) -> a
     let context = OperatorContext::open(&args.deployment, environment, clock.clone()).await?;
     let since = args.since.before(clock());
     let (named, mut facts) = context.operator.facts(&args.id, since).await.map_err(|error| context.explain(error))?;
-    facts.log = read(&context, &named, facts.log, clock).await;
+    facts.log = read(&context, &named, facts.log).await;
     if is_unknown(&facts) {
         return Err(context.explain(OperatorError::Unknown));
     }
@@ -65,7 +65,7 @@ pub async fn run(args: ExplainArgs, environment: Environment, clock: Clock) -> a
 }
 
 /// What the log has about the entity. A log that cannot be read is told, and the rest is explained all the same.
-async fn read(context: &OperatorContext, named: &Named, mut log: Log, clock: Clock) -> Log {
+async fn read(context: &OperatorContext, named: &Named, mut log: Log) -> Log {
     let search = |terms: Vec<String>, function: Option<&str>, most: usize| Search {
         since: log.since,
         terms,
@@ -74,7 +74,7 @@ async fn read(context: &OperatorContext, named: &Named, mut log: Log, clock: Clo
     };
     let about = search(named.terms.clone(), None, MOST_LINES);
     let rejected = search(vec!["untrusted".to_owned()], Some(webhook::FUNCTION.name), MOST_UNTRUSTED);
-    let logs = match Logs::of(&context.deployment, clock).await {
+    let logs = match Logs::of(&context.deployment).await {
         Ok(logs) => logs,
         Err(error) => {
             log.problems.push(format!("{error:#}"));

@@ -65,7 +65,7 @@ pub async fn run(args: TailArgs, environment: Environment, clock: Clock) -> anyh
     tokio::pin!(stop);
     let deployment = Deployment::find(&args.deployment, environment, false).await?;
     let wanted = args.id.as_ref().map(|id| Wanted::new(id, &deployment)).transpose()?;
-    let logs = Logs::of(&deployment, clock.clone()).await?;
+    let logs = Logs::of(&deployment).await?;
     let mut search = Search {
         since: args.since.before(clock()),
         terms: wanted.as_ref().map(|wanted| wanted.terms.clone()).unwrap_or_default(),

@@ -15,7 +15,6 @@ use serde_json::{Map, Value};
 
 use self::cloudwatch::Groups;
 use super::deployment::{Deployment, Place};
-use crate::Clock;
 
 /// The logs of a deployment.
 pub(super) enum Logs {
@@ -63,18 +62,16 @@ impl Logs {
     /// # Errors
     ///
     /// If the stack's log groups cannot be listed, or the local stack has no log.
-    pub(super) async fn of(deployment: &Deployment, clock: Clock) -> anyhow::Result<Logs> {
+    pub(super) async fn of(deployment: &Deployment) -> anyhow::Result<Logs> {
         Ok(match &deployment.place {
             Place::Local(record) => Logs::File(record.log.clone().ok_or_else(|| {
                 anyhow::anyhow!(
                     "the local stack has no log: it was started by another release, or without a home folder"
                 )
             })?),
-            Place::Stack(stack) => {
-                Logs::CloudWatch(Box::new(Groups::of_stack(&deployment.aws, &stack.name, clock).await?))
-            }
+            Place::Stack(stack) => Logs::CloudWatch(Box::new(Groups::of_stack(&deployment.aws, &stack.name).await?)),
             Place::Function(function) => {
-                Logs::CloudWatch(Box::new(Groups::of_function(&deployment.aws, function, clock).await?))
+                Logs::CloudWatch(Box::new(Groups::of_function(&deployment.aws, function).await?))
             }
         })
     }
