@@ -37,10 +37,24 @@ pub fn markdown() -> String {
     let mut cli = Cli::command().term_width(WIDTH);
     cli.build();
     let mut page = format!("{HEAD}\n{}", block(cli.clone()));
-    for command in cli.get_subcommands().filter(|command| command.get_name() != "help") {
-        page.push_str(&format!("\n## `rollcall {}`\n\n{}", command.get_name(), block(command.clone())));
+    for (words, command) in leaves(&cli) {
+        page.push_str(&format!("\n## `rollcall {}`\n\n{}", words.join(" "), block(command.clone())));
     }
     page
+}
+
+/// Each command without commands of its own, with the words that call it.
+pub fn leaves(command: &Command) -> Vec<(Vec<&str>, &Command)> {
+    let mut found = Vec::new();
+    for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
+        if below.has_subcommands() {
+            let nested = leaves(below).into_iter();
+            found.extend(nested.map(|(words, leaf)| ([vec![below.get_name()], words].concat(), leaf)));
+        } else {
+            found.push((vec![below.get_name()], below));
+        }
+    }
+    found
 }
 
 fn block(mut command: Command) -> String {
@@ -58,8 +72,8 @@ mod tests {
     #[test]
     fn the_help_of_every_command_ends_with_examples_that_are_right() {
         let cli = Cli::command();
-        for command in cli.get_subcommands() {
-            let name = command.get_name();
+        for (words, command) in leaves(&cli) {
+            let name = words.join(" ");
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             let (head, examples) = help.split_once('\n').unwrap_or_default();
             assert!(matches!(head, "Example:" | "Examples:"), "the help of {name} has no example");

@@ -21,6 +21,10 @@ use crate::{Clock, Status};
 
 /// `rollcall explain`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  rollcall explain user_2nNG9rEYQoliquKw5eHQ9eFeurU --stack rollcall
+  rollcall explain user_2nNG9rEYQoliquKw5eHQ9eFeurU --since 7d --json --stack rollcall")]
 pub struct ExplainArgs {
     /// Clerk id of a user or an organization, internal id of a user, or a membership as org_…/user_… (as in logs)
     pub id: Subject,

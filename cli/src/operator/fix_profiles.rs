@@ -16,6 +16,9 @@ use crate::{Clock, Status};
 
 /// `rollcall fix-profiles`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  rollcall fix-profiles --dry-run --stack rollcall")]
 pub struct FixProfilesArgs {
     /// Whether the command asks, writes, and how it prints.
     #[command(flatten)]

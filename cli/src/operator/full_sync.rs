@@ -22,6 +22,9 @@ use crate::{Clock, Status};
 
 /// `rollcall full-sync`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  rollcall full-sync --dry-run --stack rollcall")]
 pub struct FullSyncArgs {
     /// Also remove duplicates of a table, by this rule: TABLE:BY[,BY...]:OLDEST[:FORMAT], as the options of
     /// fix-duplicates. May be repeated

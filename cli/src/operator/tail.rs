@@ -23,6 +23,10 @@ use crate::{Clock, Status, signals};
 
 /// `rollcall tail`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  rollcall tail --stack rollcall
+  rollcall tail --once --since 1h --errors --stack rollcall")]
 pub struct TailArgs {
     /// Begin this long ago, such as 10m, 24h or 7d
     #[arg(long, value_name = "SPAN", default_value = "10m")]

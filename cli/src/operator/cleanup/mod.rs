@@ -1,6 +1,6 @@
 //! `rollcall cleanup`: removes rows of deleted users from Profiles and the owned tables.
 //!
-//! [`plan`] reads all tables, judges the owners of their rows, and asks Clerk; [`carry_out`] asks Clerk again and
+//! `plan` reads all tables, judges the owners of their rows, and asks Clerk; `carry_out` asks Clerk again and
 //! removes. `owners` stores the owners meanwhile, `texts` formats the results.
 
 mod owners;
@@ -31,6 +31,10 @@ const JUDGED_TOGETHER: i64 = 100;
 
 /// `rollcall cleanup`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  rollcall cleanup --dry-run --stack rollcall
+  rollcall cleanup --yes --json --stack rollcall")]
 pub struct CleanupArgs {
     /// Approve a plan that concerns more than 25 users and more than one in a hundred, or more than half of all users
     /// with rows: the number of users in that plan

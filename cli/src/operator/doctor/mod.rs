@@ -24,6 +24,11 @@ use crate::{Clock, Status};
 
 /// `rollcall doctor`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  rollcall doctor --stack rollcall
+  rollcall doctor --fix --stack rollcall
+  rollcall doctor --probe --dry-run --local")]
 pub struct DoctorArgs {
     /// Make the mends that are safe: release a lease that no run renews
     #[arg(long, conflicts_with = "probe")]

@@ -1,6 +1,6 @@
 //! `rollcall fix-duplicates`: removes rows of a table that mean the same, and keeps the oldest.
 //!
-//! [`plan`] reads the table and decides, [`carry_out`] removes. `groups` stores the rows meanwhile, `rule` reads the rule
+//! `plan` reads the table and decides, `carry_out` removes. `groups` stores the rows meanwhile, `rule` reads the rule
 //! from the command line, `texts` formats the results.
 
 mod groups;
@@ -33,6 +33,9 @@ use crate::{Clock, Status};
 
 /// `rollcall fix-duplicates`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  rollcall fix-duplicates --table tasks --by user_id title --oldest created_at --dry-run --stack rollcall")]
 pub struct FixDuplicatesArgs {
     /// The table: Profiles, or a table of OWNED_TABLES
     #[arg(long, value_name = "NAME")]
