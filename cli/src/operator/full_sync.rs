@@ -26,7 +26,7 @@ use crate::{Clock, Status};
 Example:
   rollcall full-sync --dry-run --stack rollcall")]
 pub struct FullSyncArgs {
-    /// Also remove duplicates of a table, by this rule: TABLE:BY[,BY...]:OLDEST[:FORMAT], as the options of
+    /// Also remove duplicates of a table, by a rule TABLE:BY,BY:OLDEST or TABLE:BY,BY:OLDEST:FORMAT, as the options of
     /// fix-duplicates. May be repeated
     #[arg(long, value_name = "RULE")]
     pub duplicates: Vec<TableRule>,
