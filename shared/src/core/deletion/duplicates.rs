@@ -194,7 +194,7 @@ pub fn order<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Differences {
     names: BTreeMap<String, u64>,
-    /// Differences of attributes beyond [`MAX_NAMES`].
+    /// Differences of attributes beyond `MAX_NAMES`.
     pub others: u64,
 }
 
