@@ -134,9 +134,21 @@ fn text(id: &str, facts: &Facts, found: &[Finding], options: &str) -> String {
             .collect();
         parts.push(table(&["field", "Directory", "Clerk", "differs"], &rows, 4));
     }
-    parts.push(
-        found.iter().map(|finding| format!("- {}", finding.sentence(id, options))).collect::<Vec<_>>().join("\n"),
+    // What somebody has to look at is marked, and said first.
+    let left = found.iter().filter(|finding| finding.is_left()).count();
+    parts.insert(
+        1,
+        match left {
+            0 => "Nothing is left to do.".to_owned(),
+            1 => "One finding needs attention; it is marked with !".to_owned(),
+            several => format!("{several} findings need attention; they are marked with !"),
+        },
     );
+    let line = |finding: &Finding| {
+        let mark = if finding.is_left() { '!' } else { '-' };
+        format!("{mark} {}", finding.sentence(id, options))
+    };
+    parts.push(found.iter().map(line).collect::<Vec<_>>().join("\n"));
     parts.join("\n\n")
 }
 

@@ -183,7 +183,12 @@ fn text_to_play(stack: &Stack, shown: &Shown, user: &str) -> String {
 
 /// Plays a document; how many statements there were, and what was wrong with them.
 async fn play(document: &Document) -> (usize, Vec<String>) {
-    let (mut played, mut problems, mut stack) = (0, Vec::new(), None);
+    play_on(&mut None, document).await
+}
+
+/// Plays a document on a stack, which is started when the first statement needs one.
+async fn play_on(stack: &mut Option<Stack>, document: &Document) -> (usize, Vec<String>) {
+    let (mut played, mut problems) = (0, Vec::new());
     for (number, block) in document.blocks.iter().enumerate() {
         let mut statements: Vec<Shown> = Vec::new();
         for shown in shown(block).into_iter().flatten() {
@@ -197,7 +202,7 @@ async fn play(document: &Document) -> (usize, Vec<String>) {
             continue;
         }
         if stack.is_none() {
-            stack = Some(Stack::start(document).await);
+            *stack = Some(Stack::start(document).await);
         }
         let stack = stack.as_ref().unwrap();
         // What one block does to its user is no matter of the next one.
@@ -232,6 +237,20 @@ async fn play(document: &Document) -> (usize, Vec<String>) {
         }
     }
     (played, problems)
+}
+
+#[tokio::test]
+async fn fault_c1_the_first_commands_of_the_readme_work_twice_on_free_ports_and_on_the_usual_ones() {
+    rollcall::adapters::tls::use_ring();
+    let documents = super::documents(&super::tree());
+    let readme = documents.iter().find(|document| document.path == "README.md").unwrap();
+    for ports in [&["--port", "0", "--clerk-port", "0", "--dynamodb-port", "0"][..], &[]] {
+        let mut stack = Some(Stack::with_ports(readme, ports).await);
+        for time in ["first", "second"] {
+            let (played, problems) = play_on(&mut stack, readme).await;
+            assert!(played > 0 && problems.is_empty(), "the {time} time, {ports:?}: {problems:#?}");
+        }
+    }
 }
 
 #[tokio::test]

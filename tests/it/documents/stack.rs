@@ -44,6 +44,11 @@ pub(super) struct Played {
 impl Stack {
     /// Starts it with the settings that the document exports before `rollcall dev`.
     pub(super) async fn start(document: &Document) -> Stack {
+        Stack::with_ports(document, &["--port", "0", "--clerk-port", "0", "--dynamodb-port", "0"]).await
+    }
+
+    /// The same on these ports; without an option on the usual ones.
+    pub(super) async fn with_ports(document: &Document, ports: &[&str]) -> Stack {
         let home = tempfile::tempdir().unwrap();
         let mut command = Command::new(binary());
         command.env_clear().env("HOME", home.path()).env("TMPDIR", home.path());
@@ -52,7 +57,7 @@ impl Stack {
             let dev = calls.iter().position(|call| call.words == ["rollcall", "dev"]).unwrap_or_default();
             command.envs(calls[..dev].iter().flat_map(|call| call.variables.clone()));
         }
-        command.args(["dev", "--port", "0", "--clerk-port", "0", "--dynamodb-port", "0", "--json"]);
+        command.args(["dev", "--json"]).args(ports);
         let (process, line) = first_line(command).await;
         let addresses: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{}: {error}", document.path));
         let clerk = reqwest::Client::new().get(format!("{}/v1/users", addresses["clerk"].as_str().unwrap()));

@@ -61,10 +61,10 @@ async fn e_an_older_row_is_told_with_what_repairs_it_and_a_run_that_did_not() {
     let said = rollcall(&world, &["explain", &ada], &[]).await;
     assert_eq!(said.status, Some(2), "{}", said.out);
     for part in [
-        "The row is older than Clerk: Clerk changed at ",
+        "The row is out of date: it changed in Clerk at ",
         "Different fields: first_name, name.",
         &format!("`rollcall sync {ada} --local --port "),
-        "1 event user.created had no effect (it offered a state of ",
+        "an event user.created was not applied (the event had the state of ",
         "a later state was stored already",
         "the same state was stored already",
     ] {
@@ -99,13 +99,13 @@ async fn e_a_deletion_is_told_with_its_term_and_the_way_back() {
     let said = rollcall(&world, &["explain", &ada], &[]).await;
     assert_eq!(said.status, Some(0), "{}", said.out);
     for part in [
-        "The row is deleted (a tombstone) as of ",
+        "The row is a tombstone, deleted as of ",
         "Clerk still returned it",
-        "The data of the user are removed after ",
+        "The data of the user in Profiles and the owned tables are removed after ",
         &format!("`rollcall undo {ada} --local --port "),
         "with 410 `user_deleted`",
-        "A deletion is final",
-        "the user's requests are answered 410",
+        "An event about a live state never replaces a tombstone",
+        "the user's requests are answered with 410",
     ] {
         assert!(said.out.contains(part), "{part}: {}", said.out);
     }

@@ -120,6 +120,8 @@ pub enum Finding {
         since: Millis,
     },
     NextRun,
+    /// Clerk does not have the entity: the next run asks once more, and marks the row as deleted.
+    NextRunDeletes,
     /// Runs write nothing.
     ReportOnly,
     /// A run began after the change and did not repair the row.
@@ -141,6 +143,8 @@ pub enum Finding {
     },
     PurgeDue {
         at: Millis,
+        /// Whether Clerk has the user, without whom nothing can be undone; `None` if Clerk was not asked or is silent.
+        is_in_clerk: Option<bool>,
     },
     PurgeOverdue {
         since: Millis,
@@ -163,7 +167,12 @@ pub enum Finding {
         code: &'static str,
     },
 
-    Quarantined(Note),
+    Quarantined {
+        #[serde(flatten)]
+        note: Note,
+        /// Whether the row does not differ from Clerk any more.
+        is_repaired: bool,
+    },
 
     // The log.
     Refused(Box<Refused>),
@@ -220,7 +229,8 @@ pub fn findings(facts: &Facts) -> Vec<Finding> {
     found.extend(facts.held_by.clone().map(|run| Finding::Held { run }));
     found.extend(effects(facts));
     found.extend(turned_away(facts));
-    found.extend(facts.quarantine.iter().cloned().map(Finding::Quarantined));
+    let noted = facts.quarantine.iter().cloned();
+    found.extend(noted.map(|note| Finding::Quarantined { note, is_repaired: !differs }));
     found.extend(log(facts));
     found
 }
@@ -343,6 +353,7 @@ fn remedy(facts: &Facts) -> Finding {
             Finding::EventOnItsWay { since: changed }
         }
         None if repairs.count() == 0 => Finding::NoRunYet,
+        None | Some(_) if matches!(facts.clerk, InClerk::Nothing) => Finding::NextRunDeletes,
         None | Some(_) => Finding::NextRun,
     }
 }
@@ -375,10 +386,18 @@ fn effects(facts: &Facts) -> Option<Finding> {
         Kind::User if row.is_finished() => Finding::Purged { at: mark(CONSEQUENCES_AT) },
         Kind::User if row.is_purging() => Finding::Purging { since: mark(PURGING_AT) },
         Kind::User => match due_at(row, grace_hours) {
-            due if due > facts.now => Finding::PurgeDue { at: due },
+            due if due > facts.now => Finding::PurgeDue { at: due, is_in_clerk: is_in_clerk(&facts.clerk) },
             due => Finding::PurgeOverdue { since: due },
         },
     })
+}
+
+fn is_in_clerk(clerk: &InClerk) -> Option<bool> {
+    match clerk {
+        InClerk::Has(_) | InClerk::Undated => Some(true),
+        InClerk::Nothing => Some(false),
+        InClerk::Silent(_) | InClerk::NotAsked => None,
+    }
 }
 
 /// What callers are told who are this user.
@@ -467,6 +486,7 @@ impl Finding {
             | Finding::NotMirrored
             | Finding::EventOnItsWay { .. }
             | Finding::NextRun
+            | Finding::NextRunDeletes
             | Finding::NoRunYet
             | Finding::PurgeDue { .. }
             | Finding::Purging { .. }
@@ -474,7 +494,7 @@ impl Finding {
             | Finding::Retained
             | Finding::EffectsComplete { .. }
             | Finding::TurnedAway { .. }
-            | Finding::Quarantined(_)
+            | Finding::Quarantined { .. }
             | Finding::Refused(_)
             | Finding::NothingRefused { .. }
             | Finding::UntrustedRequests { .. }

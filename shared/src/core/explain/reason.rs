@@ -154,18 +154,18 @@ impl Reason {
             Reason::Duplicate => "the same state was stored already, so there was nothing to write.",
             Reason::LaterState => "a later state was stored already, so the older one was not written.",
             Reason::AlreadyDeleted => {
-                "the entity was deleted already. A deletion is final: no event about a live state changes the row."
+                "the row was a tombstone already. An event about a live state never replaces a tombstone."
             }
             Reason::LaterMembership => {
                 "the user has left and joined again, and a later membership was stored already, so the event about \
                  the earlier membership was not applied."
             }
             Reason::Final => {
-                "the deletion was complete, or the removal of the data had begun. From then on no event changes the row."
+                "the deletion was final by then: no event changes such a tombstone, not even another deletion."
             }
             Reason::Gone => {
-                "Clerk was asked, because the event alone does not prove that the entity exists, and Clerk did not have \
-                 it. Nothing was written."
+                "an event of this age does not prove that the entity exists, so Rollcall asked Clerk. Clerk did not have \
+                 the entity, so nothing was written."
             }
             Reason::NothingNewer => "Clerk was asked, and had no later state than the stored one. Nothing was written.",
             Reason::Tie => "two different states have the same time, and Clerk was not asked which is right.",
@@ -182,22 +182,23 @@ impl Reason {
                  endpoint from the other instance."
             }
             Reason::Quarantined => {
-                "the event was signed, but could not be read. It is noted in quarantine. The next run of reconcile \
-                 fetches the entity from Clerk."
+                "the event had a valid signature, but its contents were not valid. The event is noted in quarantine. The \
+                 next run of reconcile compares the entity with Clerk."
             }
             Reason::StoreUnavailable => {
-                "DynamoDB was unavailable or throttled. The event is delivered again; nothing was lost."
+                "DynamoDB did not answer. Nothing was lost: the event is delivered again, or the step is repeated."
             }
             Reason::StoreRejected => {
-                "DynamoDB rejected the write (the line has the error code). Check the tables and the permissions of the \
-                 function; then the next delivery or run succeeds."
+                "DynamoDB rejected the request. If this goes on, check that the table exists and that the function has the \
+                 permission; then the next delivery or run of reconcile succeeds."
             }
             Reason::StoreUnreadable => {
                 "a stored row could not be read: another program, or another release, wrote it. See \
                  docs/runbook.md, \"Rows that cannot be read\"."
             }
             Reason::ClerkUnavailable => {
-                "Clerk had to be asked and did not answer. The event is delivered again, or the next run tries again."
+                "Rollcall had to ask Clerk, and Clerk did not answer. The event is delivered again, or the next run of \
+                 reconcile tries again."
             }
             Reason::ClerkUnauthorized => {
                 "Clerk had to be asked and rejected the secret key. Correct CLERK_SECRET_KEY; then the next delivery or \
@@ -227,32 +228,31 @@ impl Reason {
                 "other writers changed the row at every attempt. The event is delivered again, or the next run tries \
                  again."
             }
-            Reason::UserDeleted => "the user is deleted in the Directory, so the user's requests are answered 410.",
+            Reason::UserDeleted => {
+                "the user is deleted in the Directory, so the user's requests are answered with 410."
+            }
             Reason::UserBanned => {
-                "the user is banned, so the user's requests are answered 403. Unban the user in Clerk to change this."
+                "the user is banned, so the user's requests are answered with 403. Unban the user in Clerk to change this."
             }
             Reason::UserDeprovisioned => {
-                "the organization's directory has removed the user, so the user's requests are answered 403. Add the \
+                "the organization's directory has removed the user, so the user's requests are answered with 403. Add the \
                  user in that directory again to change this."
             }
-            Reason::UserNotFound => "Clerk did not have the user, so the user's request was answered 404.",
+            Reason::UserNotFound => "Clerk did not have the user, so the user's request was answered with 404.",
             Reason::UserNotSynced => {
-                "the Directory had no row of the user, so the user's request was answered 404. An event, \
-                 `rollcall sync` or the next run stores the user."
+                "the Directory had no row of the user at that time, so the user's request was answered with 404."
             }
             Reason::UserNotAsked => {
                 "the Directory had no row of the user, and Clerk had been asked about the user too often in the last ten \
-                 seconds, so the request was answered 503. A request ten seconds later is answered."
+                 seconds, so the request was answered with 503. A request ten seconds later is answered."
             }
             Reason::OrganizationNotSynced => {
                 "the Directory had no row of the organization, so the caller was answered without it. An event, \
                  `rollcall sync` or the next run stores the organization."
             }
             Reason::Unauthenticated => "a request had no valid session, so it is unknown who sent it.",
-            Reason::RequestRejected => {
-                "a request of the user was wrong in itself (the line has the code). The row has no part in it."
-            }
-            Reason::RequestFailed => "a request of the user failed (the line has the cause). The row was not changed.",
+            Reason::RequestRejected => "a request of the user was not valid. The row has no part in it.",
+            Reason::RequestFailed => "a request of the user failed. The row was not changed.",
             Reason::ServedFromCopy => "Clerk could not be asked about the user, who was answered from what is stored.",
             Reason::Conflict => {
                 "a run found that the entity is deleted in the Directory and exists in Clerk. No run changes this: an \
@@ -283,8 +283,8 @@ impl Reason {
                  cannot be read or was changing. The next run of reconcile tries again."
             }
             Reason::PurgeFailed => {
-                "the removal of the data failed (the line has the error). It is tried again every hour; nothing is \
-                 removed without a backup."
+                "the removal of the data failed. The removal is tried again every hour; nothing is removed without a \
+                 backup."
             }
             Reason::PurgeWaits => "the removal of the data waits, because a membership of the user is not deleted yet.",
             Reason::TableMissing => {

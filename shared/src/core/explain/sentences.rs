@@ -35,17 +35,17 @@ impl Finding {
             }
             Finding::Deleted { version, by, applied_at, svix_id, policy } => {
                 let keeps = match policy {
-                    Kept::Fields => "It keeps the stored fields.",
-                    Kept::Ids => "It keeps no personal data.",
+                    Kept::Fields => "The row keeps the stored fields.",
+                    Kept::Ids => "The row has no personal data any more.",
                 };
                 let why = match by {
-                    Writer::Reconcile => "a run found at that time that Clerk does not have it",
+                    Writer::Reconcile => "a run of reconcile found then that Clerk did not have it",
                     Writer::Cascade => "its user or its organization was deleted at that time",
                     Writer::Operator => "an operator erased it at that time",
-                    Writer::Webhook | Writer::Ensure | Writer::Unknown => "Clerk's event says that it was deleted then",
+                    Writer::Webhook | Writer::Ensure | Writer::Unknown => "Clerk reported the deletion",
                 };
                 format!(
-                    "The row is deleted (a tombstone) as of {}: {why}. {} {keeps}",
+                    "The row is a tombstone, deleted as of {}: {why}. {} {keeps}",
                     version.utc(),
                     stored(*by, *applied_at, svix_id.as_deref())
                 )
@@ -70,15 +70,15 @@ impl Finding {
                  event lacked it, and the next change in Clerk corrects it.",
                 times.join(" and ")
             ),
-            Finding::BothGone => "Clerk does not have it either: the row is in sync.".to_owned(),
-            Finding::NeverKnown => "Clerk does not have it either.".to_owned(),
+            Finding::BothGone => "Clerk does not have it, so the tombstone is right: the row is in sync.".to_owned(),
+            Finding::NeverKnown => "Clerk does not have it.".to_owned(),
             Finding::NotStored { clerk } => format!(
                 "Clerk has it, with a state of {}. The event that should have stored it has not arrived or was not \
                  applied.",
                 clerk.utc()
             ),
             Finding::Outdated { stored, clerk, fields } => format!(
-                "The row is older than Clerk: Clerk changed at {}, the stored state is of {}. {}",
+                "The row is out of date: it changed in Clerk at {}, and the row holds the state of {}. {}",
                 clerk.utc(),
                 stored.utc(),
                 differ(fields)
@@ -156,14 +156,19 @@ impl Finding {
             }
 
             Finding::EventOnItsWay { since } => format!(
-                "The event of the change at {} may still be on its way. Otherwise the next run of reconcile repairs the \
-                 row; to repair it now, run {}.",
+                "The event of the change at {} may still be on its way: it normally arrives within two minutes. Otherwise \
+                 the next run of reconcile repairs the row; to repair the row now, run {}.",
                 since.utc(),
                 on("sync")
             ),
             Finding::NextRun => {
-                format!("The next run of reconcile repairs the row; to repair it now, run {}.", on("sync"))
+                format!("The next run of reconcile repairs the row; to repair the row now, run {}.", on("sync"))
             }
+            Finding::NextRunDeletes => format!(
+                "The next run of reconcile asks Clerk again and, if Clerk still does not have it, marks the row as deleted, \
+                 with all effects of a deletion; to do this now, run {}.",
+                on("sync")
+            ),
             Finding::NoRunYet => format!(
                 "No run of reconcile has finished yet. A run repairs the row: {}; or run {} for this row alone.",
                 run("reconcile"),
@@ -194,19 +199,27 @@ impl Finding {
             ),
 
             Finding::ParentDeleted { parent } => format!(
-                "{parent} is deleted, so readers treat the membership as deleted, too. react deletes the row within \
-                 seconds, or else the next run of reconcile."
+                "{parent} is deleted, so readers treat the membership as deleted, too. react normally marks the row as \
+                 deleted within seconds; the next run of reconcile does what is left."
             ),
             Finding::ParentMissing { parent } => format!(
                 "{parent} has no readable row, so readers treat the membership as if it did not exist. To store \
                  {parent}, run `rollcall sync {parent}{options}`."
             ),
-            Finding::PurgeDue { at } => format!(
-                "The data of the user are removed after {}. Until then a deletion by mistake can be undone without loss, \
-                 if Clerk still has the user: {}.",
-                at.utc(),
-                on("undo")
+            Finding::PurgeDue { at, is_in_clerk: Some(false) } => format!(
+                "The data of the user in Profiles and the owned tables are removed after {}, as DELETION_POLICY says. Clerk \
+                 does not have the user, so the deletion cannot be undone.",
+                at.utc()
             ),
+            Finding::PurgeDue { at, is_in_clerk } => {
+                let condition = if is_in_clerk.is_none() { ", if Clerk still has the user" } else { "" };
+                format!(
+                    "The data of the user in Profiles and the owned tables are removed after {}, as DELETION_POLICY says. \
+                     Until then a deletion by mistake can be undone without loss{condition}: {}.",
+                    at.utc(),
+                    on("undo")
+                )
+            }
             Finding::PurgeOverdue { since } => format!(
                 "The data of the user were to be removed after {}, and are still there. The hourly purge or the next run \
                  removes them. If this stays so for hours, see the alarm PurgesLeft and the log of reconcile.",
@@ -223,8 +236,8 @@ impl Finding {
             ),
             Finding::Retained => "DELETION_POLICY=retain: all data of the user are kept.".to_owned(),
             Finding::EffectsPending => {
-                "Its memberships are not all deleted yet. react does this within seconds, or else the next run of \
-                 reconcile."
+                "Its memberships are not all deleted yet. react normally does this within seconds; the next run of \
+                 reconcile does what is left."
                     .to_owned()
             }
             Finding::EffectsComplete { at: when } => {
@@ -232,18 +245,29 @@ impl Finding {
             }
 
             Finding::TurnedAway { status, code } => {
-                format!("Every function turns this user away, with {status} `{code}`.")
+                let change = match *code {
+                    "user_banned" => " To allow the user again, unban the user in Clerk.",
+                    "user_deprovisioned" => " To allow the user again, add the user in the organization's directory.",
+                    _ => "",
+                };
+                format!("Every function rejects the user's requests with {status} `{code}`.{change}")
             }
 
-            Finding::Quarantined(note) => format!(
-                "An event about it ({}, message {}) was signed but could not be read at {} (at {}). It was not applied; \
-                 Clerk's present state counts: run {}.",
-                note.kind.as_deref().unwrap_or("of unknown type"),
-                note.svix_id,
-                note.received_at.utc(),
-                note.failed_at,
-                on("sync")
-            ),
+            Finding::Quarantined { note, is_repaired } => {
+                let now = if *is_repaired {
+                    "The row does not differ from Clerk, so there is nothing to repair.".to_owned()
+                } else {
+                    format!("To repair the row now, run {}.", on("sync"))
+                };
+                format!(
+                    "An event about it ({}, message {}), received at {}, had a valid signature, but its field {} was not \
+                     valid. The event was not applied. {now}",
+                    note.kind.as_deref().unwrap_or("of unknown type"),
+                    note.svix_id,
+                    note.received_at.utc(),
+                    note.failed_at
+                )
+            }
 
             Finding::Refused(refused) => refused_sentence(refused),
             Finding::NothingRefused { since } => {
@@ -294,27 +318,32 @@ fn at(word: &str, at: Option<Millis>) -> String {
 fn refused_sentence(refused: &Refused) -> String {
     let Refused { reason, count, first, last, line } = refused;
     let what = match (&line.kind, line.function.as_str()) {
-        (Some(kind), _) => format!("event {kind}"),
-        (None, "") => "step".to_owned(),
-        (None, function) => format!("step of {function}"),
-    };
-    let when = if *count == 1 {
-        format!("At {}, 1 {what} had no effect", last.utc())
-    } else {
-        format!("{count} times from {} to {} there was no effect, the last time for 1 {what}", first.utc(), last.utc())
+        (Some(kind), _) if *count == 1 => format!("At {}, an event {kind} was not applied", last.utc()),
+        (Some(kind), _) => format!(
+            "{count} events from {} to {} were not applied, the last one an event {kind}",
+            first.utc(),
+            last.utc()
+        ),
+        (None, function) => {
+            let of = if function.is_empty() { String::new() } else { format!(" of {function}") };
+            let log = if *count == 1 { "a line".to_owned() } else { format!("{count} lines") };
+            let from = if *count == 1 { String::new() } else { format!("from {} ", first.utc()) };
+            let to = if *count == 1 { "at" } else { "to" };
+            format!("The log{of} has {log} about it, {from}{to} {}", last.utc())
+        }
     };
     let versions = line
         .rank
         .zip(line.stored)
-        .map(|(offered, stored)| format!(" (it offered {}, stored was {})", state(offered), state(stored)));
-    let error = line.error.as_ref().map(|error| format!(" ({error})"));
-    format!("{when}{}: {}{}", versions.unwrap_or_default(), reason.sentence(), error.unwrap_or_default())
+        .map(|(offered, stored)| format!(" (the event had {}, the row had {})", state(offered), state(stored)));
+    let error = line.error.as_ref().map(|error| format!(" Error: {error}."));
+    format!("{what}{}: {}{}", versions.unwrap_or_default(), reason.sentence(), error.unwrap_or_default())
 }
 
 fn state(rank: Rank) -> String {
-    let word = if rank.is_deleted() { "a deletion" } else { "a state" };
+    let word = if rank.is_deleted() { "the deletion" } else { "the state" };
     let of = if rank.generation > Millis::ZERO {
-        format!(" of the membership of {}", rank.generation.utc())
+        format!(" in the membership that began at {}", rank.generation.utc())
     } else {
         String::new()
     };
