@@ -8,7 +8,7 @@ use rollcall::core::tables::{Role, problem};
 use rollcall::settings::tables::Tables;
 use rollcall::settings::variables::{DIRECTORY_TABLE, OPERATIONS_TABLE, PROFILES_TABLE};
 
-use super::deployment::Deployment;
+use super::deployment::{Deployment, Place};
 use super::reconcile::store;
 
 /// Checks the tables in the settings.
@@ -26,6 +26,16 @@ pub(super) const OURS: &str = env!("CARGO_PKG_VERSION");
 /// Checks that this command knows the deployed release. A release with another first number, or before 1.0 with another
 /// second number, may store other rows.
 fn release(deployment: &Deployment) -> anyhow::Result<()> {
+    if let Place::Stack(stack) = &deployment.place
+        && (stack.status.ends_with("_IN_PROGRESS") || stack.status.ends_with("_FAILED"))
+    {
+        bail!(
+            "nothing was written: stack {} is in the state {}, so its functions may have different settings. Wait until \
+             the deployment has ended, or repair the stack",
+            stack.name,
+            stack.status
+        );
+    }
     match deployment.version() {
         Some(deployed) if !is_known(deployed) => bail!(
             "nothing was written: Rollcall {deployed} is deployed, and this command is release {OURS}. Use the command of \

@@ -79,7 +79,7 @@ pub async fn run(args: EraseArgs, environment: Environment, clock: Clock, screen
         }
         return Ok(Status::Left);
     }
-    if !args.yes && !screen.ask("Delete the user in Clerk and in the tables?")? {
+    if !args.yes && !screen.ask_on(&context.deployment, "Delete the user in Clerk and in the tables?")? {
         say("Nothing was deleted.")?;
         return Ok(Status::Left);
     }

@@ -1,6 +1,5 @@
 //! Shared code of the commands that repair whole tables: the options, the consent, the interruption.
 
-use ::reconcile::settings::Settings;
 use clap::Args;
 use rollcall::adapters::dynamo::owned::rows::OwnedError;
 use rollcall::core::reconcile::run::Mode;
@@ -41,11 +40,17 @@ pub(super) async fn until_stopped<T>(work: impl Future<Output = anyhow::Result<T
 }
 
 /// Whether a plan may be carried out. Asks if that is necessary, and says why if nothing is done.
-pub(super) fn consents(args: FixArgs, settings: &Settings, screen: &Screen, question: &str) -> anyhow::Result<bool> {
+pub(super) fn consents(
+    args: FixArgs,
+    context: &OperatorContext,
+    screen: &Screen,
+    question: &str,
+) -> anyhow::Result<bool> {
+    let settings = &context.settings;
     if settings.mode == Mode::Report && !args.dry_run {
-        note("RECONCILE_POLICY=report: nothing is written; set RECONCILE_POLICY=repair for this command");
+        note("RECONCILE_POLICY=report: nothing is written; pass --override RECONCILE_POLICY=repair for this command");
     }
-    if !args.dry_run && settings.mode == Mode::Repair && (args.yes || screen.ask(question)?) {
+    if !args.dry_run && settings.mode == Mode::Repair && (args.yes || screen.ask_on(&context.deployment, question)?) {
         return Ok(true);
     }
     if !args.json {

@@ -59,7 +59,7 @@ pub async fn run(
         say(plan_text(&plan))?;
     }
     let is_empty = plan.missing() == 0;
-    if is_empty || !consents(fix, &context.settings, screen, "Create these records?")? {
+    if is_empty || !consents(fix, &context, screen, "Create these records?")? {
         if fix.json {
             say(json(&plan, true))?;
         }

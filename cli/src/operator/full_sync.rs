@@ -94,7 +94,7 @@ pub async fn run(
     if is_held {
         note(cleanup::held(&plans.cleanup));
     }
-    if !plans.has_work(is_held) || !consents(fix, &context.settings, screen, "Carry out this plan?")? {
+    if !plans.has_work(is_held) || !consents(fix, &context, screen, "Carry out this plan?")? {
         if fix.json {
             say(plans.json(None, is_held)?)?;
         }

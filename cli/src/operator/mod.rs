@@ -46,7 +46,7 @@ use clap::Subcommand;
 use clerk_emulator::output::{note, say};
 use indicatif::MultiProgress;
 
-use self::deployment::Environment;
+use self::deployment::{Deployment, Environment};
 use crate::{Clock, Status};
 
 /// The commands that work on a deployment. Each has its options and its code in a module of its own.
@@ -215,6 +215,16 @@ impl Screen {
     /// Standard error, for lines that must not break a progress bar.
     pub fn lines(&self) -> impl Write + use<> {
         Lines(self.bars.clone())
+    }
+
+    /// Asks whether to act, after it has said on which deployment.
+    ///
+    /// # Errors
+    ///
+    /// As [`Screen::ask`].
+    pub fn ask_on(&self, deployment: &Deployment, question: &str) -> anyhow::Result<bool> {
+        note(format_args!("On {}:", deployment.place_in_words()));
+        self.ask(question)
     }
 
     /// Asks a yes-or-no question. Every other answer counts as no.

@@ -127,7 +127,7 @@ pub async fn run(
                 runs.list(&run, args.json).await?;
                 return Ok(Status::Left);
             }
-            if must_ask && !screen.ask("Delete these entities?")? {
+            if must_ask && !screen.ask_on(&deployment, "Delete these entities?")? {
                 say("Nothing was deleted.")?;
                 return Ok(Status::Left);
             }
@@ -139,7 +139,7 @@ pub async fn run(
             if !plan.run.as_ref().is_some_and(is_worth_a_run) {
                 return Ok(report::status(&plan));
             }
-            if !screen.ask("Apply this plan?")? {
+            if !screen.ask_on(&deployment, "Apply this plan?")? {
                 say("Nothing was written.")?;
                 return Ok(Status::Left);
             }

@@ -94,7 +94,7 @@ pub async fn run(args: RestoreArgs, environment: Environment, screen: &Screen) -
         }
         return Ok(Status::Left);
     }
-    if !args.yes && !screen.ask("Restore these rows?")? {
+    if !args.yes && !screen.ask_on(&deployment, "Restore these rows?")? {
         say("Nothing was restored.")?;
         return Ok(Status::Left);
     }

@@ -5,6 +5,7 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use rollcall::core::account::authorization::Pointer;
 use rollcall::core::deletion::subject::Subject;
+use rollcall::core::mirror::item::Item;
 use rollcall::services::operator::set_role::RoleError;
 use rollcall::settings::account::ROLE_POINTER;
 use serde_json::{Value, json};
@@ -60,7 +61,7 @@ pub async fn run(args: SetRoleArgs, environment: Environment, clock: Clock, scre
     let plan = context.operator.can_set_role(&args.id, &args.role, &place).await.map_err(explain)?;
     let (kind, entity) = (plan.entity.kind().name(), &plan.entity);
     let is_new = plan.before.as_ref() != Some(&plan.after);
-    let json = json!({
+    let mut json = json!({
         "dry_run": args.dry_run, "id": entity.to_string(), "kind": kind, "before": plan.before, "after": plan.after,
     });
     if !args.json {
@@ -72,21 +73,30 @@ pub async fn run(args: SetRoleArgs, environment: Environment, clock: Clock, scre
         say(if args.json { json.to_string() } else { "Nothing was changed.".to_owned() })?;
         return Ok(if is_new { Status::Left } else { Status::Done });
     }
-    if is_new && !args.yes && !screen.ask("Change the role in Clerk?")? {
+    if is_new && !args.yes && !screen.ask_on(&context.deployment, "Change the role in Clerk?")? {
         say("Nothing was changed.")?;
         return Ok(Status::Left);
     }
     let row = context.operator.set_role(&plan, &place).await.map_err(explain)?;
+    // Clerk has the role, but a deletion is final: the tombstone has none.
+    let is_deleted = row.as_ref().is_some_and(Item::is_deleted);
+    let status = if is_deleted { Status::Left } else { Status::Done };
     if args.json {
+        json["followed"] = (!is_deleted).into();
         say(json)?;
-        return Ok(Status::Done);
+        return Ok(status);
     }
     match row {
+        Some(_) if is_deleted => say(format_args!(
+            "The role is changed in Clerk. The Directory has a tombstone of {kind} {entity}, so the row did not follow: see \
+             `rollcall explain {entity}{}`.",
+            context.deployment.options
+        ))?,
         Some(row) => {
             let row = serde_json::to_string_pretty(&Value::Object(row.to_attributes()))?;
             say(format_args!("The Directory row is now\n{row}"))?;
         }
         None => say("The role is changed in Clerk. MIRROR=off keeps no row.")?,
     }
-    Ok(Status::Done)
+    Ok(status)
 }

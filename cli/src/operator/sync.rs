@@ -66,7 +66,8 @@ pub async fn run(args: SyncArgs, environment: Environment, clock: Clock, screen:
     let repairable = compared.iter().filter(|compared| compared.difference.is_some_and(Difference::is_repairable));
     let repairable = u64::try_from(repairable.count())?;
     let must_ask = !args.yes && !args.dry_run && repairable > 0;
-    let writes = !args.dry_run && repairable > 0 && (!must_ask || screen.ask("Write these rows?")?);
+    let writes =
+        !args.dry_run && repairable > 0 && (!must_ask || screen.ask_on(&context.deployment, "Write these rows?")?);
     let (mut results, mut written, mut left) = (Vec::new(), 0, false);
     for compared in compared {
         let mut json = to_json(&compared);
@@ -108,7 +109,11 @@ fn text(compared: &Compared, options: &str) -> String {
         None => "agrees with Clerk.".to_owned(),
         Some(found) => format!("{}: {}", found.name(), meaning(found, &entity.to_string(), options)),
     };
-    let title = format!("{} {entity} {found}", entity.kind().name());
+    // Who is about to be deleted is shown by name.
+    let stored = compared.stored.as_ref().filter(|_| compared.difference == Some(Difference::Absent));
+    let name = stored.and_then(|stored| stored.fields.get("name"));
+    let name = name.map(|name| format!(" Its name in the Directory: {}.", shown(name))).unwrap_or_default();
+    let title = format!("{} {entity} {found}{name}", entity.kind().name());
     if compared.fields.is_empty() {
         return title;
     }
@@ -139,7 +144,9 @@ fn meaning(found: Difference, id: &str, options: &str) -> String {
         Difference::Behind => "equal contents, but an older version in the Directory.".to_owned(),
         Difference::Tied => "different contents with the same version; Clerk's contents count.".to_owned(),
         Difference::Absent => {
-            "live in the Directory, and Clerk confirms that it does not exist: the row becomes a tombstone.".to_owned()
+            "live in the Directory, and Clerk confirms that it does not exist: the row becomes a tombstone, and the effects \
+             of a deletion begin, as DELETION_POLICY says."
+                .to_owned()
         }
         Difference::Conflict => format!(
             "deleted in the Directory, but existing in Clerk. A deletion is final: run `rollcall undo {id}{options}`."

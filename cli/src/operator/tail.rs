@@ -17,6 +17,7 @@ use super::deployment::{Deployment, Environment};
 use super::logs::{Entry, Found, Logs, Search};
 use super::note;
 use super::since::Since;
+use super::text::printable;
 use crate::args::DeploymentArgs;
 use crate::functions::FUNCTIONS;
 use crate::{Clock, Status, signals};
@@ -161,7 +162,8 @@ fn text(entry: &Entry) -> String {
     let level = if line.level == "INFO" { "" } else { &line.level };
     let parts = [Some(outcome), id, what, why, line.error.as_deref(), Some(level)];
     let rest: Vec<&str> = parts.into_iter().flatten().filter(|part| !part.is_empty()).collect();
-    format!("{}  {:<14}  {}", line.at.utc(), line.function, rest.join("  "))
+    // A type of event is the sender's text.
+    format!("{}  {:<14}  {}", line.at.utc(), line.function, printable(&rest.join("  ")))
 }
 
 /// Prints a line at once; no if nobody reads any more.

@@ -87,7 +87,7 @@ pub async fn run(args: UndoArgs, environment: Environment, clock: Clock, screen:
                 "Undo the deletion, including the memberships deleted by the cascade?"
             }
         };
-        if !screen.ask(question)? {
+        if !screen.ask_on(&context.deployment, question)? {
             say("Nothing was written.")?;
             return Ok(Status::Left);
         }

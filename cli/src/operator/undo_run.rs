@@ -83,7 +83,7 @@ pub(super) async fn run(
         return Ok(stop(if is_nothing { Status::Done } else { Status::Left })?);
     }
     let question = format!("Undo {}, including the memberships deleted by the cascade?", counted(deleted, "deletion"));
-    if !args.yes && !screen.ask(&question)? {
+    if !args.yes && !screen.ask_on(&context.deployment, &question)? {
         return Ok(stop(Status::Left)?);
     }
     let progress = Progress::start(screen, !args.json);

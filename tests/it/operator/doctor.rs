@@ -212,11 +212,11 @@ async fn e6_a_lease_that_nobody_renews_is_released_by_fix_after_the_plan_and_con
     assert!(asked.status == Some(2) && asked.out.contains("Nothing was changed."), "{} {}", asked.out, asked.err);
     assert_eq!(leases(&world.operations().await), 1);
     let before = (world.directory().await, world.profiles().await);
-    let said = rollcall(&world, &["doctor", "--fix", "--yes", "--json"], &[]).await;
+    let said = rollcall(&world, &["doctor", "--fix", "--watch", "5", "--yes", "--json"], &[]).await;
     assert_eq!((said.status, &said.json()["fixes"][0]["done"]), (Some(0), &json!(true)), "{}", said.out);
     assert_eq!(leases(&world.operations().await), 0);
     assert_eq!((world.directory().await, world.profiles().await), before);
-    let again = rollcall(&world, &["doctor", "--fix", "--yes"], &[]).await;
+    let again = rollcall(&world, &["doctor", "--fix", "--watch", "5", "--yes"], &[]).await;
     assert!(again.status == Some(0) && again.out.contains("Nothing can be mended by --fix"), "{}", again.out);
 }
 
@@ -226,7 +226,7 @@ async fn e6_a_lease_that_a_run_renews_is_not_released() {
     left_behind(&world).await;
     let reconciler = world.reconciler().await;
     let mut fix = command(binary().to_str().unwrap(), &[]);
-    fix.args(on(&world, &["doctor", "--fix", "--yes", "--json"]));
+    fix.args(on(&world, &["doctor", "--fix", "--watch", "5", "--yes", "--json"]));
     let renews = async {
         for step in 1..40 {
             tokio::time::sleep(std::time::Duration::from_millis(500)).await;

@@ -71,7 +71,7 @@ pub async fn run(args: CleanupArgs, environment: Environment, clock: Clock, scre
         note(texts::held(&plan));
     }
     let is_empty = plan.counts.users == 0;
-    if is_empty || is_held || !consents(fix, &context.settings, screen, "Remove these rows?")? {
+    if is_empty || is_held || !consents(fix, &context, screen, "Remove these rows?")? {
         if fix.json {
             say(serde_json::to_string(&Report { dry_run: true, held: is_held, counts: &plan.counts, done: None })?)?;
         }

@@ -17,7 +17,7 @@ use rollcall::adapters::aws::config;
 use rollcall::adapters::clerk::secrets::{self, SecretError};
 use rollcall::adapters::dynamo::client::client;
 use rollcall::adapters::dynamo::operations::owned_lists;
-use rollcall::settings::variables::{CLERK_SECRET_KEY, InvalidSettings, ROLLCALL_SECRET_ARN};
+use rollcall::settings::variables::{CLERK_INSTANCE_ID, CLERK_SECRET_KEY, InvalidSettings, ROLLCALL_SECRET_ARN};
 
 pub use self::stack::DeployedStack;
 use crate::Usage;
@@ -46,6 +46,8 @@ pub struct Deployment {
     pub place: Place,
     /// The options that another command needs to work on the same deployment, after a space.
     pub options: String,
+    /// The deployment in words, such as `stack production`.
+    name: String,
     lookup: Lookup,
 }
 
@@ -85,7 +87,8 @@ impl Deployment {
                 lines.concat()
             )));
         }
-        Ok(Deployment { dynamodb: place.dynamodb, aws, place: place.place, options: options(args), lookup })
+        let (dynamodb, name, place) = (place.dynamodb, place.name, place.place);
+        Ok(Deployment { dynamodb, aws, place, options: options(args), name, lookup })
     }
 
     /// The same deployment with the list of owned tables, which `OWNED_TABLES` may only name.
@@ -97,6 +100,14 @@ impl Deployment {
         let settings = self.lookup.clone();
         let lookup = owned_lists::lookup(move |name: &str| settings(name), &self.dynamodb).await?;
         Ok(Deployment { lookup: Arc::new(lookup), ..self })
+    }
+
+    /// Where a command is about to act, for the person who is asked for consent.
+    pub fn place_in_words(&self) -> String {
+        let region = self.aws.region().filter(|_| !self.is_local());
+        let region = region.map(|region| format!(" in region {region}")).unwrap_or_default();
+        let instance = self.setting(CLERK_INSTANCE_ID.name).unwrap_or_else(|| "unknown".to_owned());
+        format!("{}{region}, Clerk instance {instance}", self.name)
     }
 
     /// Whether the deployment is the local stack.
@@ -137,7 +148,8 @@ impl Deployment {
         let settings = self.lookup.clone();
         let lookup = Arc::new(secrets::lookup(move |name: &str| settings(name), &self.aws).await?);
         let (dynamodb, aws) = (self.dynamodb.clone(), self.aws.clone());
-        Ok(Deployment { dynamodb, aws, place: self.place.clone(), options: self.options.clone(), lookup })
+        let (place, options, name) = (self.place.clone(), self.options.clone(), self.name.clone());
+        Ok(Deployment { dynamodb, aws, place, options, name, lookup })
     }
 
     /// Reads the settings. The error has all problems, one per line.
@@ -192,8 +204,40 @@ async fn place(args: &DeploymentArgs, shell: Environment) -> anyhow::Result<Foun
         (None, None) => bail!(Usage("name the deployment with --stack, --function or --local".to_owned())),
     };
     let settings = stack::environment(&aws, &function).await?;
+    endpoints(&aws, shell, settings.get(ENDPOINT).map(String::as_str), &name)?;
+    let missing: Vec<&str> = ALWAYS_SET.into_iter().filter(|variable| !settings.contains_key(*variable)).collect();
+    if !missing.is_empty() {
+        bail!(
+            "function {function} is not a reconcile function of Rollcall: {} not set. Name the reconcile function; if it is \
+             one, set these variables of it",
+            missing.join(", ")
+        );
+    }
     let lookup: Lookup = Arc::new(move |name| settings.get(name).filter(|value| !value.is_empty()).cloned());
     Ok(Found { place, name, dynamodb: client(&aws), aws, lookup })
+}
+
+/// Which no other function has all of. Their defaults must not stand for those of another function.
+const ALWAYS_SET: [&str; 4] = ["RECONCILE_POLICY", "DELETION_POLICY", "MIRROR", "ROLES"];
+const ENDPOINT: &str = "AWS_ENDPOINT_URL";
+/// The services whose endpoints a developer may have set for a local program.
+const SERVICES: [&str; 8] =
+    ["DYNAMODB", "CLOUDFORMATION", "LAMBDA", "SECRETS_MANAGER", "S3", "CLOUDWATCH", "CLOUDWATCH_LOGS", "STS"];
+
+/// Refuses an endpoint that is not the deployment's own: settings would come from one place, and rows from another one.
+fn endpoints(aws: &SdkConfig, shell: Environment, deployed: Option<&str>, place: &str) -> anyhow::Result<()> {
+    let of_services = SERVICES.map(|service| format!("{ENDPOINT}_{service}"));
+    let mut found: Vec<String> = of_services.iter().filter(|name| shell(name).is_some()).cloned().collect();
+    if aws.endpoint_url() != deployed {
+        found.push(format!("{ENDPOINT} (or endpoint_url in the AWS configuration)"));
+    }
+    if found.is_empty() {
+        return Ok(());
+    }
+    bail!(Usage(format!(
+        "nothing was done: {place} is not at the endpoint that this shell sets. Unset {}",
+        found.join(", ")
+    )))
 }
 
 /// The options of the deployment, as they were given.

@@ -26,6 +26,12 @@ impl FromStr for Override {
         let variable = variable.ok_or_else(|| {
             format!("{name} is no setting of the reconcile function: see the names with `rollcall settings`")
         })?;
+        if variable.source == Source::Secret && value.is_some() {
+            return Err(format!(
+                "a secret in the arguments can be read in the list of processes: set the variable {name} in the shell, and \
+                 pass --override {name}"
+            ));
+        }
         if value.as_deref() == Some("") {
             return Err(format!("--override {name}= has no value"));
         }
@@ -152,8 +158,10 @@ mod tests {
         let text = of(wrong, true)[0].to_string();
         assert!(text.starts_with("CLERK_SECRET_KEY: ") && !text.contains("sk_test"), "{text}");
         assert!(of(wrong, false).is_empty() && of(&[("CLERK_SECRET_KEY", "sk_test_right")], true).is_empty());
-        let given: Override = "CLERK_SECRET_KEY=sk_test_other".parse().unwrap();
+        let given: Override = "CLERK_SECRET_KEY".parse().unwrap();
         assert_eq!(given.to_string(), "--override CLERK_SECRET_KEY");
+        let refused = "CLERK_SECRET_KEY=sk_test_other".parse::<Override>().unwrap_err();
+        assert!(refused.contains("--override CLERK_SECRET_KEY") && !refused.contains("sk_test"), "{refused}");
     }
 
     #[test]

@@ -11,9 +11,6 @@ use crate::operator::deployment::Deployment;
 use crate::operator::reconcile::store;
 use crate::operator::text::moment;
 
-/// How long a lease is watched before it is released. A live run renews it at least as often.
-const WATCH: Duration = Duration::from_secs(10);
-
 /// A fix that `--fix` makes.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Fix {
@@ -34,11 +31,17 @@ pub(super) fn plan(lease: Option<Lease>) -> Vec<Fix> {
     fix.into_iter().collect()
 }
 
-/// Makes the fixes. Each is made only if what it is about is still as it was read.
-pub(super) async fn make(fixes: &mut [Fix], deployment: &Deployment, table: String) -> anyhow::Result<()> {
+/// Makes the fixes. A lease is watched first, and released only if it is still as it was read: a live run renews its
+/// lease every minute, between two steps.
+pub(super) async fn make(
+    fixes: &mut [Fix],
+    deployment: &Deployment,
+    table: String,
+    watch: Duration,
+) -> anyhow::Result<()> {
     let operations = Operations::new(deployment.dynamodb.clone(), table);
     for fix in fixes {
-        tokio::time::sleep(WATCH).await;
+        tokio::time::sleep(watch).await;
         let released = operations.remove_lease(&fix.lease).await;
         fix.done = released.map_err(|error| store(&error, &deployment.options))?;
     }

@@ -9,6 +9,8 @@ mod fix;
 mod probe;
 mod stack;
 
+use std::time::Duration;
+
 use clap::Args;
 use rollcall::core::doctor::{Conclusion, Finding, Verdict, conclusion};
 use rollcall::settings::variables::OPERATIONS_TABLE;
@@ -40,6 +42,9 @@ pub struct DoctorArgs {
     /// How long the probe waits for an event or a list, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30, requires = "probe", value_parser = clap::value_parser!(u64).range(1..=600))]
     pub wait: u64,
+    /// How long --fix watches a lease before it releases the lease, in seconds. A live run renews its lease every minute
+    #[arg(long, value_name = "SECONDS", default_value_t = 180, requires = "fix", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub watch: u64,
     /// With --fix or --probe: show what would be done and do nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -83,13 +88,13 @@ pub async fn run(args: DoctorArgs, environment: Environment, clock: Clock, scree
         say(format_args!("{}\n\n{}", text(&findings), plan(&fixes)))?;
     }
     let asks = !args.dry_run && !args.yes && !fixes.is_empty();
-    if asks && !screen.ask("Make these changes?")? {
+    if asks && !screen.ask_on(&deployment, "Make these changes?")? {
         say("Nothing was changed.")?;
         return Ok(Status::Left);
     }
     if !args.dry_run && !fixes.is_empty() {
         let operations = deployment.setting(OPERATIONS_TABLE.name).unwrap_or_default();
-        fix::make(&mut fixes, &deployment, operations).await?;
+        fix::make(&mut fixes, &deployment, operations, Duration::from_secs(args.watch)).await?;
         if fixes.iter().all(|fix| fix.done) {
             // The lease is the only thing that is mended.
             findings.retain(|finding| finding.check != "lease");

@@ -59,7 +59,7 @@ pub(super) async fn run(
         }
         return Ok(Status::Left);
     }
-    if !args.yes && !screen.ask("Create and remove these test entities?")? {
+    if !args.yes && !screen.ask_on(deployment, "Create and remove these test entities?")? {
         say("Nothing was done.")?;
         return Ok(Status::Left);
     }

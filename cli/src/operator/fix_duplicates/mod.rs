@@ -27,7 +27,7 @@ use super::deployment::Environment;
 use super::fix::{FixArgs, consents, until_stopped};
 use super::progress::Progress;
 use super::text::{count, counted};
-use super::{Screen, say};
+use super::{Screen, note, say};
 use crate::args::DeploymentArgs;
 use crate::{Clock, Status};
 
@@ -83,7 +83,7 @@ pub async fn run(
         say(texts::plan(&plan))?;
     }
     let is_empty = plan.found.duplicates == 0;
-    if is_empty || !consents(fix, &context.settings, screen, "Remove these duplicates?")? {
+    if is_empty || !consents(fix, &context, screen, "Remove these duplicates?")? {
         if fix.json {
             say(serde_json::to_string(&Report { dry_run: true, found: &plan.found, done: None })?)?;
         }
@@ -276,16 +276,27 @@ pub(super) async fn carry_out(
     let Plan { found, duplicates, groups } = plan;
     let (mut done, mut after) = (Done::default(), Position::default());
     let run = format!("{:08x}", fastrand::u32(..));
+    let pattern = format!("{}/*/*/*-{run}-*.ndjson", duplicates.backups.place());
+    if shows {
+        // Said before the first row is removed: an interruption leaves the backups.
+        note(format_args!("The backups of this run are {pattern}"));
+    }
     loop {
         let (pairs, last) = groups.pairs(&after, duplicates.together())?;
         let Some(last) = last else { break };
-        let cleared = duplicates.clear(&pairs, &run).await.map_err(|error| context.explain_duplicates(error))?;
+        let cleared = duplicates.clear(&pairs, &run).await.map_err(|error| {
+            let error = context.explain_duplicates(error);
+            match done.removed {
+                0 => error,
+                removed => error.context(format!("{} rows were removed before; backups: {pattern}", count(removed))),
+            }
+        })?;
         done.add(&cleared);
         progress.say("removing duplicates", &format!("{} of {}", count(done.removed), count(found.duplicates)));
         after = last;
     }
     if done.backups > 0 {
-        done.backup_pattern = Some(format!("{}/*/*/*-{run}-*.ndjson", duplicates.backups.place()));
+        done.backup_pattern = Some(pattern);
     }
     Ok(done)
 }
