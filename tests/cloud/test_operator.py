@@ -80,9 +80,18 @@ def test_i16_the_reconcile_function_is_enough_without_a_stack(stack):
     ran = run(stack, "status", "--json", deployment=["--function", "nothing"])
     assert (ran.returncode, ran.stdout) == (1, "")
     assert "function nothing does not exist" in ran.stderr
-    other = stack.resources["WebhookFunction"]
-    ran = run(stack, "analyze", deployment=["--function", other])
-    assert (ran.returncode, ran.stdout) == (1, "") and "incomplete" in ran.stderr, ran.stderr
+    # react has all that the commands require, but not all policies: their defaults would count.
+    for other in ["WebhookFunction", "ReactFunction"]:
+        ran = run(stack, "analyze", deployment=["--function", stack.resources[other]])
+        assert (ran.returncode, ran.stdout) == (1, ""), ran.stderr
+        assert "is not a reconcile function of Rollcall" in ran.stderr, ran.stderr
+
+
+def test_i16_an_endpoint_for_a_local_program_does_not_lead_to_other_tables(stack):
+    for name in ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_S3"]:
+        ran = run(stack, "users", "list", settings={name: "http://127.0.0.1:1"})
+        assert (ran.returncode, ran.stdout) == (64, ""), ran.stderr
+        assert name in ran.stderr and f"stack {stack.name}" in ran.stderr, ran.stderr
 
 
 def test_i16_a_stack_that_does_not_exist_or_is_another_one_is_named(stack):

@@ -208,8 +208,8 @@ async fn place(args: &DeploymentArgs, shell: Environment) -> anyhow::Result<Foun
     let missing: Vec<&str> = ALWAYS_SET.into_iter().filter(|variable| !settings.contains_key(*variable)).collect();
     if !missing.is_empty() {
         bail!(
-            "function {function} is not a reconcile function of Rollcall: {} not set. Name the reconcile function; if it is \
-             one, set these variables of it",
+            "function {function} is not a reconcile function of Rollcall: it has no {}. Name the reconcile function; if it \
+             is one, set these variables of the function",
             missing.join(", ")
         );
     }
