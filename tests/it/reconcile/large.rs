@@ -5,9 +5,13 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use clerk_emulator::Generated;
+use rollcall_cli::dev::record::{self, Published};
 use rollcall_tests::{Call, World};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::process::Command;
+
+use crate::operator::commands::{binary, record};
 
 const GENERATED: Generated = Generated { users: 100_000, organizations: 20, memberships: 2_000 };
 const ALL: u64 = GENERATED.users + GENERATED.organizations + GENERATED.memberships;
@@ -27,33 +31,16 @@ struct ListedSet {
     writes: u64,
 }
 
-fn binary() -> std::path::PathBuf {
-    // Cargo puts the binaries of the workspace beside the tests' folder.
-    std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("rollcall")
-}
-
-/// What an operator's machine would have set, but that all of it is here.
-fn command(world: &World) -> Command {
-    let addresses = &world.stack.addresses;
+/// `rollcall reconcile` on the world's stack, with a DynamoDB whose requests are counted, and what must live as long.
+fn command(world: &World) -> (Command, TempDir, Published) {
+    let mut record = record(world);
+    world.wire.url().clone_into(&mut record.addresses.dynamodb);
+    let folder = tempfile::tempdir().unwrap();
+    let published = record::publish(&folder.path().join("rollcall"), &record).unwrap();
     let mut command = Command::new(binary());
-    command.args(["reconcile", "--yes", "--json"]).env_clear().envs([
-        ("DIRECTORY_TABLE", addresses.directory_table.as_str()),
-        ("PROFILES_TABLE", &addresses.profiles_table),
-        ("OPERATIONS_TABLE", &addresses.operations_table),
-        ("BACKUP_BUCKET", &addresses.backups),
-        // Two requests for each user: that is another budget.
-        ("METADATA_WRITEBACK", "off"),
-        ("CLERK_INSTANCE_ID", &addresses.clerk_instance_id),
-        ("CLERK_API_URL", &addresses.clerk),
-        ("CLERK_SECRET_KEY", &addresses.clerk_secret_key),
-        ("CLERK_RATE_SHARE", "100"),
-        ("AWS_ENDPOINT_URL_DYNAMODB", world.wire.url()),
-        ("AWS_REGION", "us-east-1"),
-        ("AWS_ACCESS_KEY_ID", "local"),
-        ("AWS_SECRET_ACCESS_KEY", "local"),
-    ]);
+    command.args(["reconcile", "--yes", "--json", "--local"]).env_clear().env("XDG_RUNTIME_DIR", folder.path());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    command
+    (command, folder, published)
 }
 
 /// The most memory that a process has ever had, in KiB; nothing once it has ended, or where there is no Linux.
@@ -77,7 +64,8 @@ fn writes(world: &World) -> u64 {
 async fn reconcile(world: &World, name: &str) -> ListedSet {
     let (before, began) = (world.clerk_calls(), Instant::now());
     let _ = world.wire.take();
-    let process = command(world).spawn().expect("the rollcall binary is built by `make test` before this runs");
+    let (mut command, _folder, _published) = command(world);
+    let process = command.spawn().expect("the rollcall binary is built by `make test` before this runs");
     let pid = process.id().unwrap();
     let output = tokio::time::timeout(PATIENCE, process.wait_with_output());
     tokio::pin!(output);
