@@ -7,14 +7,14 @@ from waits import until
 
 
 def test_a_row_is_explained_and_the_log_is_shown(stack):
-    user = stack.clerk.create_user("Sophie", "Wilson")
+    user = stack.clerk.create_user("Adele", "Goldstine")
     stack.clerk.delivered(user["id"], "user.created")
 
     status, explained = rollcall(stack, "explain", user["id"])
     found = {it["finding"]: it for it in explained["findings"]}
     assert "live" in found, explained
     assert explained["row"]["applied_by"] == "webhook"
-    assert explained["fields"]["name"]["clerk"] == "Sophie Wilson"
+    assert explained["fields"]["name"]["clerk"] == "Adele Goldstine"
     assert "log_missing" not in found, found["log_missing"]
     assert status in (0, 2)
 
@@ -23,7 +23,7 @@ def test_a_row_is_explained_and_the_log_is_shown(stack):
     events = [it for it in lines if it["message"] == "event"]
     assert [it["outcome"] for it in events][0] == "applied"
     assert {it["function"] for it in events} == {"webhook"}
-    assert "Wilson" not in json.dumps(lines)
+    assert "Goldstine" not in json.dumps(lines)
 
 
 def told(stack, id):
