@@ -56,7 +56,7 @@ async fn handle(State(functions): State<Functions>, request: Request) -> Respons
         Err(error) if error.source().is_some_and(|source| source.is::<LengthLimitError>()) => {
             return refuse(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
         }
-        // The client has ended too early, or its chunks are malformed.
+        // The client closed the connection too early, or its chunks are malformed.
         Err(_) => return refuse(StatusCode::BAD_REQUEST, "Bad Request"),
     };
     let event = event(&parts, &body, (functions.clock)());

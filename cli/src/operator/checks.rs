@@ -31,7 +31,7 @@ fn release(deployment: &Deployment) -> anyhow::Result<()> {
     {
         bail!(
             "nothing was written: stack {} is in the state {}, so its functions may have different settings. Wait until \
-             the deployment has ended, or repair the stack",
+             the deployment is complete, or repair the stack",
             stack.name,
             stack.status
         );

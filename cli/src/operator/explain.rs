@@ -68,7 +68,7 @@ pub async fn run(args: ExplainArgs, environment: Environment, clock: Clock) -> a
     Ok(if found.iter().any(Finding::is_left) { Status::Left } else { Status::Done })
 }
 
-/// What the log has about the entity. A log that cannot be read is told, and the rest is explained all the same.
+/// What the log has about the entity. If a log cannot be read, the output says so, and the command explains the rest.
 async fn read(context: &OperatorContext, named: &Named, mut log: Log) -> Log {
     let search = |terms: Vec<String>, function: Option<&str>, most: usize| Search {
         since: log.since,

@@ -118,7 +118,7 @@ pub(super) struct Plan<'a> {
 /// The counts of a plan.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Counts {
-    /// Users whose rows are to be removed or redacted.
+    /// Users whose rows the command removes or redacts.
     pub(super) users: u64,
     /// Live users with rows.
     pub(super) live_users: u64,

@@ -35,7 +35,7 @@ pub(super) enum State {
 
 pub(super) struct Owners(Connection);
 
-/// An owner whose rows are to be removed.
+/// An owner whose rows the command removes.
 #[derive(Clone, Debug)]
 pub(super) struct Owner {
     pub(super) user: InternalId,

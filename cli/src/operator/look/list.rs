@@ -232,7 +232,7 @@ fn user_of(key: &Key) -> Option<rollcall::core::id::InternalId> {
     key.pk.split_once('#').and_then(|(_, id)| id.parse().ok())
 }
 
-/// What is said if there is no row. Who looks for somebody in vain is told so by the exit status, too.
+/// The text if there is no row. A search without a result also has its own exit status.
 async fn nothing(context: &LookContext, filter: &Filter, json: bool, read: u64) -> anyhow::Result<Status> {
     if !context.look.knows_parents(filter).await.map_err(|error| context.store(&error))? {
         return Err(context.explain(LookError::Unknown));
