@@ -16,8 +16,9 @@ use crate::ADA;
 const OTHER_LANGUAGES: [&str; 10] = ["", "hcl", "http", "js", "json", "python", "rust", "ts", "yaml", "text"];
 
 /// Programs of which nothing is checked, and why.
-const OTHER: [(&str, &str); 17] = [
+const OTHER: [(&str, &str); 18] = [
     (".", "sets the variables that `make cloud` has written, which are checked"),
+    ("alias", "gives another command a name"),
     ("cd", "leads to a folder that the command before it makes"),
     ("cloudflared", "is the reader's: a tunnel"),
     ("cut", "is every machine's"),

@@ -6,6 +6,7 @@ mod links;
 mod markdown;
 mod names;
 mod played;
+mod session;
 mod shell;
 mod stack;
 mod tools;

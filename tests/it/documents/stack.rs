@@ -96,6 +96,13 @@ impl Stack {
         replaced.iter().fold(text.to_owned(), |text, (shown, fitted)| text.replace(shown, fitted))
     }
 
+    /// The program finds `$ROLLCALL` and the record of this stack, and nothing of the test's own environment.
+    pub(super) fn surround(&self, program: &mut Command) {
+        program.env_clear().env("HOME", self.home.path()).env("TMPDIR", self.home.path()).env("ROLLCALL", binary());
+        #[expect(clippy::disallowed_methods, reason = "the test plays the part of a shell here")]
+        program.env("PATH", std::env::var_os("PATH").unwrap()).current_dir(&self.home);
+    }
+
     /// Plays statements in one shell.
     pub(super) async fn play(&self, statements: &[String]) -> Vec<Played> {
         let mut script = PRELUDE.to_owned();
@@ -103,13 +110,11 @@ impl Stack {
             script.push_str(&format!("{{ {statement}\n}} 2>&1; printf '\\036%s\\036' $?\n"));
         }
         let mut shell = Command::new("sh");
-        shell.env_clear().env("HOME", self.home.path()).env("TMPDIR", self.home.path()).env("ROLLCALL", binary());
-        #[expect(clippy::disallowed_methods, reason = "the test plays the part of a shell here")]
-        shell.env("PATH", std::env::var_os("PATH").unwrap());
+        self.surround(&mut shell);
         let names = ["api", "clerk", "dynamodb"].map(|name| (name.to_uppercase(), self.address(name)));
         shell.envs(names).env("CLERK_API_URL", self.address("clerk"));
         shell.env("CLERK_SECRET_KEY", self.address("clerk_secret_key"));
-        shell.args(["-c", &script]).current_dir(&self.home).stdin(Stdio::null()).kill_on_drop(true);
+        shell.args(["-c", &script]).stdin(Stdio::null()).kill_on_drop(true);
         let output = tokio::time::timeout(Duration::from_mins(1), shell.output()).await.expect("it ends").unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         let parts: Vec<&str> = text.split('\u{1e}').collect();
