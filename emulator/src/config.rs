@@ -115,6 +115,11 @@ impl RateLimits {
     pub const DEVELOPMENT: Self = Self { requests: 100, changes_per_entity: 10, window: Duration::from_secs(10) };
     /// A production instance: 1,000 requests in 10 s, 10 changes of one entity.
     pub const PRODUCTION: Self = Self { requests: 1000, ..Self::DEVELOPMENT };
+
+    /// The limits of an instance of this kind.
+    pub fn of(production: bool) -> Self {
+        if production { Self::PRODUCTION } else { Self::DEVELOPMENT }
+    }
 }
 
 impl Default for Config {

@@ -109,6 +109,13 @@ impl ApiError {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "form_param_value_invalid", "is invalid", long).about(name)
     }
 
+    /// Clerk publishes the code; the text is the emulator's.
+    pub(crate) fn too_large(name: &str, limit_bytes: usize) -> Self {
+        let (message, long) =
+            ("exceeds allowed size", format!("{name} exceeds the allowed size of {limit_bytes} bytes."));
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "form_param_exceeds_allowed_size", message, long).about(name)
+    }
+
     pub(crate) fn taken(name: &str) -> Self {
         let long = format!("That {} is taken. Please try another.", name.replace('_', " "));
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "form_identifier_exists", "is taken", long).about(name)

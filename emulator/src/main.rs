@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::Parser;
 use clerk_emulator::claim::Claim;
 use clerk_emulator::output::{note, printed, say};
-use clerk_emulator::{Config, Emulator, FRONT_END, HostName, INSTANCE_ID, SECRET_KEY, WEBHOOK_SECRET};
+use clerk_emulator::{Config, Emulator, FRONT_END, HostName, INSTANCE_ID, RateLimits, SECRET_KEY, WEBHOOK_SECRET};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -47,6 +47,9 @@ struct Args {
     /// Answer GET /v1/instance with environment_type "production" instead of "development"
     #[arg(long)]
     production: bool,
+    /// Enforce Clerk's rate limits: 100 requests in 10 seconds (1,000 with --production), and 10 changes of one entity
+    #[arg(long)]
+    rate_limits: bool,
     /// Issuer (iss) of session tokens; default: the emulator's URL
     #[arg(long, value_name = "URL")]
     issuer: Option<String>,
@@ -141,6 +144,7 @@ fn config(args: Args) -> Config {
         secret_key: key.to_owned(),
         instance_id: args.instance_id,
         production: args.production,
+        rate_limits: args.rate_limits.then(|| RateLimits::of(args.production)),
         issuer: args.issuer,
         front_end: args.front_end,
         snapshot: args.snapshot,

@@ -19,8 +19,8 @@ use std::sync::Arc;
 use anyhow::bail;
 use clap::Args;
 use clerk_emulator::Generated;
-use clerk_emulator::HostName;
 use clerk_emulator::output::say;
+use clerk_emulator::{HostName, RateLimits};
 use rollcall::settings::variables::{CLERK_WEBHOOK_SECRET, CLERK_WEBHOOK_SIGNING_SECRET};
 
 use self::local_log::LocalLog;
@@ -59,6 +59,9 @@ pub struct DevArgs {
     /// --data
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub users: usize,
+    /// Let the Clerk emulator enforce Clerk's rate limits: 100 requests in 10 seconds, and 10 changes of one entity
+    #[arg(long)]
+    pub rate_limits: bool,
     /// Preset of settings (DELETION_POLICY, MIRROR, ROLES …), a file of presets/: clerk-only, org-profiles,
     /// progress-and-purge, read-only-copy or user-records. An environment variable takes precedence over the preset
     #[arg(long, value_name = "NAME")]
@@ -127,6 +130,7 @@ fn config(args: DevArgs, environment: fn(&str) -> Option<String>, clock: Clock) 
     config.dynamodb_port = args.dynamodb_port;
     config.allow_hosts = args.allow_host;
     populate(&mut config.clerk, args.users);
+    config.clerk.rate_limits = args.rate_limits.then(|| RateLimits::of(config.clerk.production));
     if args.data.is_some() && config.clerk.generated != Generated::default() {
         let users = args.users;
         bail!(Usage(format!(

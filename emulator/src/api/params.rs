@@ -102,7 +102,8 @@ impl Params {
     }
 }
 
-/// A filter whose values may carry `+` (included, as without a sign) or `-` (excluded).
+/// A filter whose values may carry one sign: `+` (included, as without a sign) or `-` (excluded). A value that begins with
+/// a sign itself, as ids of other systems may, needs a `+` before it: `+-Nx1` includes `-Nx1`.
 pub(crate) struct Selection<'a> {
     included: Vec<&'a str>,
     excluded: Vec<&'a str>,
@@ -110,10 +111,14 @@ pub(crate) struct Selection<'a> {
 
 impl<'a> Selection<'a> {
     pub(crate) fn new(values: Vec<&'a str>) -> Self {
-        let (excluded, included) = values.into_iter().partition::<Vec<_>, _>(|value| value.starts_with('-'));
-        let bare =
-            |values: Vec<&'a str>| values.into_iter().map(|value| value.trim_start_matches(['+', '-'])).collect();
-        Self { included: bare(included), excluded: bare(excluded) }
+        let (mut included, mut excluded) = (Vec::new(), Vec::new());
+        for value in values {
+            match value.strip_prefix('-') {
+                Some(bare) => excluded.push(bare),
+                None => included.push(value.strip_prefix('+').unwrap_or(value)),
+            }
+        }
+        Self { included, excluded }
     }
 
     /// Whether the filter excludes nothing.

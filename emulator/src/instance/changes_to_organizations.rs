@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{
     Change, Direction, MetadataEdit,
+    changes_to_users::limited,
     model::{Membership, Metadata, Organization},
     render,
 };
@@ -49,6 +50,8 @@ impl Change<'_> {
         if let Some(creator) = &new.created_by {
             self.existing_user(creator)?;
         }
+        limited("public_metadata", &new.public_metadata)?;
+        limited("private_metadata", &new.private_metadata)?;
         let slug = match new.slug {
             Some(slug) => self.free_slug(slug, "")?,
             None => self.derived_slug(&new.name),
@@ -100,8 +103,8 @@ impl Change<'_> {
 
     pub(crate) fn edit_organization_metadata(&mut self, key: &str, edit: &MetadataEdit) -> Result<Value, ApiError> {
         let mut organization = self.existing_organization(key)?;
-        edit.apply(&mut organization.public_metadata, edit.public.as_ref());
-        edit.apply(&mut organization.private_metadata, edit.private.as_ref());
+        edit.apply("public_metadata", &mut organization.public_metadata, edit.public.as_ref())?;
+        edit.apply("private_metadata", &mut organization.private_metadata, edit.private.as_ref())?;
         Ok(self.store_organization(organization, "organization.updated"))
     }
 
@@ -129,6 +132,8 @@ impl Change<'_> {
         if limit > 0 && i64::try_from(members).is_ok_and(|members| members >= limit) {
             return Err(ApiError::membership_quota(limit));
         }
+        limited("public_metadata", &new.public_metadata)?;
+        limited("private_metadata", &new.private_metadata)?;
         let membership = Membership {
             id: self.instance.issue("orgmem"),
             organization_id: organization.id,
@@ -156,8 +161,8 @@ impl Change<'_> {
     ) -> Result<Value, ApiError> {
         let organization = self.existing_organization(key)?;
         let mut membership = self.existing_membership(&organization.id, user_id)?;
-        edit.apply(&mut membership.public_metadata, edit.public.as_ref());
-        edit.apply(&mut membership.private_metadata, edit.private.as_ref());
+        edit.apply("public_metadata", &mut membership.public_metadata, edit.public.as_ref())?;
+        edit.apply("private_metadata", &mut membership.private_metadata, edit.private.as_ref())?;
         Ok(self.store_membership(membership, "organizationMembership.updated"))
     }
 

@@ -73,13 +73,24 @@ pub(crate) struct MetadataEdit {
 }
 
 impl MetadataEdit {
-    pub(super) fn apply(&self, field: &mut Metadata, given: Option<&Metadata>) {
+    /// Changes one field, which is called `name`; an error if the field becomes too large.
+    pub(super) fn apply(&self, name: &str, field: &mut Metadata, given: Option<&Metadata>) -> Result<(), ApiError> {
         match given {
-            None => {}
+            None => return Ok(()),
             Some(given) if self.replace => field.clone_from(given),
             Some(given) => merge(field, given.clone()),
         }
+        limited(name, field)
     }
+}
+
+/// The size up to which Clerk stores one field of metadata, in bytes of its JSON.
+const METADATA_BYTES: usize = 8 * 1024;
+
+/// Rejects a field of metadata that is larger than Clerk stores.
+pub(super) fn limited(name: &str, field: &Metadata) -> Result<(), ApiError> {
+    let size = serde_json::to_vec(field).map_or(usize::MAX, |text| text.len());
+    if size > METADATA_BYTES { Err(ApiError::too_large(name, METADATA_BYTES)) } else { Ok(()) }
 }
 
 impl Change<'_> {
@@ -89,6 +100,9 @@ impl Change<'_> {
         if nameless && !new.skip_user_requirement {
             return Err(ApiError::no_identifier());
         }
+        limited("public_metadata", &user.public_metadata)?;
+        limited("private_metadata", &user.private_metadata)?;
+        limited("unsafe_metadata", &user.unsafe_metadata)?;
         let now = self.now;
         user.id = self.instance.issue("user");
         user.created_at = new.created_at.unwrap_or(now);
@@ -129,9 +143,9 @@ impl Change<'_> {
 
     pub(crate) fn edit_user_metadata(&mut self, id: &str, edit: &MetadataEdit) -> Result<Value, ApiError> {
         let mut user = self.existing_user(id)?;
-        edit.apply(&mut user.public_metadata, edit.public.as_ref());
-        edit.apply(&mut user.private_metadata, edit.private.as_ref());
-        edit.apply(&mut user.unsafe_metadata, edit.unsafe_.as_ref());
+        edit.apply("public_metadata", &mut user.public_metadata, edit.public.as_ref())?;
+        edit.apply("private_metadata", &mut user.private_metadata, edit.private.as_ref())?;
+        edit.apply("unsafe_metadata", &mut user.unsafe_metadata, edit.unsafe_.as_ref())?;
         Ok(self.store_user(user, "user.updated"))
     }
 

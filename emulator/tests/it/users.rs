@@ -168,3 +168,48 @@ async fn what_a_deleted_user_had_is_free_again() {
     let next = clerk.post("/v1/users", body).await.ok();
     assert_ne!(next["id"], ada["id"], "an id never comes again");
 }
+
+#[tokio::test]
+async fn a_field_of_metadata_has_at_most_8_kb_after_each_change() {
+    let clerk = Clerk::start(Config::default()).await;
+    let text = |bytes: usize| json!({ "t": "x".repeat(bytes - r#"{"t":""}"#.len()) });
+    for field in ["public_metadata", "private_metadata", "unsafe_metadata"] {
+        let body = |bytes: usize| json!({ "skip_user_requirement": true, field: text(bytes) });
+        let refused = clerk.post("/v1/users", body(8193)).await;
+        assert_eq!(refused.refusal(), (422, "form_param_exceeds_allowed_size"), "{field}");
+        assert_eq!(refused.body["errors"][0]["meta"]["param_name"], *field);
+        let user = clerk.post("/v1/users", body(8192)).await.ok();
+        // The size of the result counts, and not that of the change.
+        let path = format!("/v1/users/{}/metadata", id(&user));
+        let refused = clerk.patch(&path, json!({ field: { "a": 1 } })).await;
+        assert_eq!(refused.refusal(), (422, "form_param_exceeds_allowed_size"), "{field}");
+        assert_eq!(clerk.get(&format!("/v1/users/{}", id(&user))).await.ok(), user, "nothing is changed");
+        clerk.patch(&path, json!({ field: { "t": null, "a": 1 } })).await.ok();
+        assert_eq!(clerk.call("PUT", &path, Some(json!({ field: text(8193) }))).await.status, 422);
+        clerk.call("PUT", &path, Some(json!({ field: text(8192) }))).await.ok();
+    }
+    let refused = clerk.post("/v1/organizations", json!({ "name": "Acme", "public_metadata": text(8193) })).await;
+    assert_eq!(refused.refusal(), (422, "form_param_exceeds_allowed_size"));
+}
+
+#[tokio::test]
+async fn one_sign_before_an_id_includes_or_excludes_and_the_next_one_belongs_to_the_id() {
+    let clerk = Clerk::start(Config::default()).await;
+    for external in ["-Nx1", "+Nx1", "Nx1"] {
+        clerk.post("/v1/users", json!({ "skip_user_requirement": true, "external_id": external })).await.ok();
+    }
+    for (filter, found) in [
+        ("Nx1", &["Nx1"][..]),
+        ("%2BNx1", &["Nx1"]),
+        ("%2B-Nx1", &["-Nx1"]),
+        ("%2B%2BNx1", &["+Nx1"]),
+        ("-Nx1", &["+Nx1", "-Nx1"]),
+        ("--Nx1", &["+Nx1", "Nx1"]),
+        ("-%2BNx1", &["-Nx1", "Nx1"]),
+    ] {
+        let rows = clerk.get(&format!("/v1/users?external_id={filter}")).await.rows();
+        let mut ids: Vec<&str> = rows.iter().map(|user| user["external_id"].as_str().unwrap()).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, found, "{filter}");
+    }
+}
