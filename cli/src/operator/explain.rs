@@ -2,8 +2,10 @@
 
 use clap::Args;
 use rollcall::core::deletion::subject::Subject;
+use rollcall::core::explain::comparison::side_by_side;
 use rollcall::core::explain::facts::{Facts, InClerk, Log, Stored};
-use rollcall::core::explain::findings::{Finding, findings, side_by_side};
+use rollcall::core::explain::finding::Finding;
+use rollcall::core::explain::findings::findings;
 use rollcall::core::id::Kind;
 use rollcall::core::mirror::item::Item;
 use rollcall::services::operator::OperatorError;

@@ -1,6 +1,6 @@
 //! Words findings for a person on call.
 
-use super::findings::{Finding, Kept, Refused};
+use super::finding::{Finding, Kept, Refused};
 use crate::core::millis::Millis;
 use crate::core::mirror::item::Writer;
 use crate::core::mirror::rank::Rank;
