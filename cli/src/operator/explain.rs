@@ -122,7 +122,9 @@ fn clerk(facts: &Facts) -> Option<&Item> {
     }
 }
 
-fn text(id: &str, facts: &Facts, found: &[Finding], options: &str) -> String {
+/// The explanation for people. `id` is the id by which commands know the entity, `options` are the options that a
+/// command needs to work on the same deployment, after a space.
+pub fn text(id: &str, facts: &Facts, found: &[Finding], options: &str) -> String {
     let kind = Kind::from_key(&facts.key).map(Kind::name).unwrap_or_default();
     let mut parts = vec![format!("{kind} {id}")];
     let both = side_by_side(facts.row.row(), clerk(facts));
