@@ -7,10 +7,10 @@ use serde_json::Value;
 use super::facts::{Facts, InClerk};
 use super::finding::Finding;
 use crate::core::id::Kind;
-use crate::core::millis::Millis;
 use crate::core::mirror::decide::AHEAD_AFTER;
 use crate::core::mirror::item::Item;
-use crate::core::reconcile::presence::{Presence, SETTLED_AFTER, is_settled, presence};
+use crate::core::mirror::tombstone::DeletionPolicy;
+use crate::core::reconcile::presence::{Presence, is_settled, presence};
 use crate::core::reconcile::run::{Mode, RunState};
 
 /// How long an event needs to arrive at most while nothing fails, in ms.
@@ -37,7 +37,11 @@ pub(super) fn compared(facts: &Facts) -> Finding {
             return match stored {
                 None => Finding::NeverKnown,
                 Some(stored) if stored.is_deleted() => Finding::BothGone,
-                Some(stored) => Finding::AbsentInClerk { is_settled: is_settled(stored, facts.now) },
+                Some(stored) => {
+                    let is_deleted = |row: &Item| row.is_deleted();
+                    let with_parent = facts.parents.iter().any(|(_, parent)| parent.row().is_some_and(is_deleted));
+                    Finding::AbsentInClerk { is_settled: is_settled(stored, facts.now), with_parent }
+                }
             };
         }
         InClerk::Has(clerk) => clerk,
@@ -59,7 +63,7 @@ pub(super) fn compared(facts: &Facts) -> Finding {
         Presence::Outdated => Finding::Outdated { stored: was, clerk: version, fields: fields() },
         Presence::Behind => Finding::Behind { stored: was, clerk: version },
         Presence::Tied => Finding::Tied { version, fields: fields() },
-        Presence::Conflict => Finding::Conflict { deleted_at: was, is_final: is_final(stored) },
+        Presence::Conflict => Finding::Conflict { deleted_at: was, is_purged: is_purged(facts, stored) },
         Presence::Unchanged if stored.is_deleted() => Finding::JustDeleted { deleted_at: was },
         Presence::Ahead if was.since(version) > AHEAD_AFTER => {
             Finding::Ahead { stored: was, clerk: version, fields: fields() }
@@ -70,8 +74,10 @@ pub(super) fn compared(facts: &Facts) -> Finding {
     }
 }
 
-fn is_final(row: &Item) -> bool {
-    row.is_finished() || row.is_purging()
+/// Whether data of a deleted user were removed, or are being removed.
+fn is_purged(facts: &Facts, row: &Item) -> bool {
+    let is_kept = facts.policies.deletion == DeletionPolicy::Retain;
+    Kind::from_key(&row.key) == Some(Kind::User) && !is_kept && (row.is_finished() || row.is_purging())
 }
 
 /// The names of the fields that differ: of the contents, or of Clerk's times.
@@ -96,25 +102,26 @@ pub(super) fn is_difference(clerk: &Finding) -> bool {
     )
 }
 
+/// Whether the comparison found that there is nothing to repair.
+pub(super) fn is_agreement(clerk: &Finding) -> bool {
+    matches!(clerk, Finding::InSync { .. } | Finding::BothGone | Finding::NeverKnown | Finding::NotMirrored)
+}
+
 /// What repairs a difference, or that nothing has.
 pub(super) fn remedy(facts: &Facts) -> Finding {
+    // The time of a deletion in Clerk is unknown, so no run is known to have missed it.
     let changed = match &facts.clerk {
-        InClerk::Has(clerk) => clerk.rank.version,
-        // The time of a deletion in Clerk is unknown; the row was live when it was stored.
-        _ => facts.row.row().map_or(Millis::ZERO, |row| row.provenance.applied_at),
+        InClerk::Has(clerk) => Some(clerk.rank.version),
+        InClerk::Undated | InClerk::Nothing | InClerk::Silent(_) | InClerk::NotAsked => None,
     };
     let repairs = facts.runs.iter().filter(|run| run.mode == Mode::Repair && run.state != RunState::Running);
-    // A run that began within the settling time has not looked at an absence.
-    let settling = if matches!(facts.clerk, InClerk::Has(_)) { 0 } else { SETTLED_AFTER };
-    let missed = repairs.clone().find(|run| run.started_at.since(changed) > settling);
-    match missed {
+    let missed = changed.and_then(|changed| repairs.clone().find(|run| run.started_at > changed));
+    match (missed, changed) {
         _ if facts.policies.reconcile == Mode::Report => Finding::ReportOnly,
-        Some(run) if facts.held_by.is_none() => Finding::NotRepaired { run: run.run.clone(), state: run.state },
-        _ if matches!(facts.clerk, InClerk::Has(_)) && facts.now.since(changed) <= ON_ITS_WAY => {
-            Finding::EventOnItsWay { since: changed }
-        }
-        None if repairs.count() == 0 => Finding::NoRunYet,
-        None | Some(_) if matches!(facts.clerk, InClerk::Nothing) => Finding::NextRunDeletes,
-        None | Some(_) => Finding::NextRun,
+        (Some(run), _) if facts.held_by.is_none() => Finding::NotRepaired { run: run.run.clone(), state: run.state },
+        (_, Some(since)) if facts.now.since(since) <= ON_ITS_WAY => Finding::EventOnItsWay { since },
+        (_, None) => Finding::NextRunDeletes,
+        (None, _) if repairs.count() == 0 => Finding::NoRunYet,
+        (_, Some(_)) => Finding::NextRun,
     }
 }

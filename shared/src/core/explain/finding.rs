@@ -87,7 +87,8 @@ pub enum Finding {
     },
     Conflict {
         deleted_at: Millis,
-        is_final: bool,
+        /// Whether data of a user were removed, or are being removed.
+        is_purged: bool,
     },
     /// Deleted here a moment ago, and still in Clerk.
     JustDeleted {
@@ -95,6 +96,8 @@ pub enum Finding {
     },
     AbsentInClerk {
         is_settled: bool,
+        /// Whether the user or the organization of a membership is deleted here.
+        with_parent: bool,
     },
     UndatedInClerk,
     /// `MIRROR=off` keeps entities of this kind out.
@@ -132,9 +135,11 @@ pub enum Finding {
         at: Millis,
         /// Whether Clerk has the user, without whom nothing can be undone; `None` if Clerk was not asked or is silent.
         is_in_clerk: Option<bool>,
+        removal: Removal,
     },
     PurgeOverdue {
         since: Millis,
+        removal: Removal,
     },
     Purging {
         since: Option<Millis>,
@@ -157,7 +162,7 @@ pub enum Finding {
     Quarantined {
         #[serde(flatten)]
         note: Note,
-        /// Whether the row does not differ from Clerk any more.
+        /// Whether the row is known not to differ from Clerk any more.
         is_repaired: bool,
     },
 
@@ -186,6 +191,18 @@ pub enum Kept {
     Fields,
     /// The ids, and fields that say nothing about the person.
     Ids,
+}
+
+/// What happens to the data of a deleted user after the grace period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Removal {
+    /// Personal data in Profiles are replaced.
+    Redacted,
+    /// Rows are removed.
+    Removed,
+    /// Nothing, because of `RECONCILE_POLICY=report`.
+    Off,
 }
 
 /// Lines of the log with the same reason.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::comparison::{compared, is_difference, remedy};
+use super::comparison::{compared, is_agreement, is_difference, remedy};
 use super::facts::{Facts, InClerk, Policies, Stored};
-use super::finding::{Finding, Kept, Refused};
+use super::finding::{Finding, Kept, Refused, Removal};
 use super::reason::Reason;
 use crate::core::deletion::purge::due_at;
 use crate::core::ensure::admission::{Refusal, admit};
@@ -15,6 +15,7 @@ use crate::core::millis::Millis;
 use crate::core::mirror::item::{CONSEQUENCES_AT, PURGING_AT, Writer};
 use crate::core::mirror::rank::Rank;
 use crate::core::mirror::tombstone::DeletionPolicy;
+use crate::core::reconcile::run::Mode;
 
 /// What the facts mean, in the order in which it is told.
 pub fn findings(facts: &Facts) -> Vec<Finding> {
@@ -23,17 +24,20 @@ pub fn findings(facts: &Facts) -> Vec<Finding> {
         found.push(Finding::Incomplete);
     }
     let clerk = compared(facts);
-    let differs = is_difference(&clerk);
+    let (differs, is_repaired) = (is_difference(&clerk), is_agreement(&clerk));
     found.push(clerk);
-    found.extend(parents(facts));
-    if differs {
+    let parents: Vec<Finding> = parents(facts).collect();
+    // The deletion of a parent has its own remedy.
+    let is_cascade = parents.iter().any(|parent| matches!(parent, Finding::ParentDeleted { .. }));
+    found.extend(parents);
+    if differs && !is_cascade {
         found.push(remedy(facts));
     }
     found.extend(facts.held_by.clone().map(|run| Finding::Held { run }));
     found.extend(effects(facts));
     found.extend(turned_away(facts));
     let noted = facts.quarantine.iter().cloned();
-    found.extend(noted.map(|note| Finding::Quarantined { note, is_repaired: !differs }));
+    found.extend(noted.map(|note| Finding::Quarantined { note, is_repaired }));
     found.extend(log(facts));
     found
 }
@@ -76,7 +80,12 @@ fn parents(facts: &Facts) -> impl Iterator<Item = Finding> + '_ {
 fn effects(facts: &Facts) -> Option<Finding> {
     let row = facts.row.row().filter(|row| row.is_deleted())?;
     let mark = |name: &str| row.fields.get(name).and_then(Value::as_i64).and_then(|at| Millis::try_from(at).ok());
-    let Policies { deletion, grace_hours, .. } = facts.policies;
+    let Policies { deletion, grace_hours, reconcile, .. } = facts.policies;
+    let removal = match deletion {
+        _ if reconcile == Mode::Report => Removal::Off,
+        DeletionPolicy::Redact => Removal::Redacted,
+        DeletionPolicy::Purge | DeletionPolicy::Retain => Removal::Removed,
+    };
     Some(match Kind::from_key(&row.key)? {
         Kind::Membership => return None,
         Kind::Organization if row.is_finished() => Finding::EffectsComplete { at: mark(CONSEQUENCES_AT) },
@@ -86,8 +95,8 @@ fn effects(facts: &Facts) -> Option<Finding> {
         Kind::User if row.is_finished() => Finding::Purged { at: mark(CONSEQUENCES_AT) },
         Kind::User if row.is_purging() => Finding::Purging { since: mark(PURGING_AT) },
         Kind::User => match due_at(row, grace_hours) {
-            due if due > facts.now => Finding::PurgeDue { at: due, is_in_clerk: is_in_clerk(&facts.clerk) },
-            due => Finding::PurgeOverdue { since: due },
+            due if due > facts.now => Finding::PurgeDue { at: due, is_in_clerk: is_in_clerk(&facts.clerk), removal },
+            due => Finding::PurgeOverdue { since: due, removal },
         },
     })
 }

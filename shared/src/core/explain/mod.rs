@@ -2,7 +2,7 @@
 //!
 //! [`facts`] are what is known of one entity: the row, Clerk's state, the notes in Operations, the lines of the log.
 //! [`findings`] decides what they mean, [`comparison`] for the row and Clerk; a [`finding`] is one thing that they mean,
-//! `sentences` words it. `line` reads the log, [`reason`] says why something was not applied.
+//! `sentences` and `refusals` word it. `line` reads the log, [`reason`] says why something was not applied.
 
 pub mod comparison;
 pub mod facts;
@@ -10,4 +10,5 @@ pub mod finding;
 pub mod findings;
 pub mod line;
 pub mod reason;
+mod refusals;
 mod sentences;
