@@ -177,9 +177,12 @@ async fn e_an_event_in_quarantine_and_a_silent_clerk_are_told() {
     let json = rollcall(&world, &["explain", &ada, "--json"], &[]).await.json();
     assert_eq!(names(&json), ["live", "in_sync", "quarantined", "nothing_refused"]);
     assert_eq!(json["quarantine"][0]["failed_at"], "data.updated_at");
+    let is_repaired = |json: &Value| json["findings"][2]["is_repaired"].clone();
+    assert_eq!(is_repaired(&json), json!(true));
     world.set_faults(clerk_emulator::ApiFaults { server_error: 1.0, ..Default::default() });
     let said = rollcall(&world, &["explain", &ada, "--json"], &[]).await;
     assert_eq!((said.status, names(&said.json())[1]), (Some(2), "clerk_silent"));
+    assert_eq!(is_repaired(&said.json()), json!(false), "nobody knows");
 }
 
 #[tokio::test]
