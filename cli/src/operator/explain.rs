@@ -169,7 +169,7 @@ fn shown(name: &str, value: &Value) -> String {
     const LONGEST: usize = 60;
     let time = value.as_i64().filter(|_| name.ends_with("_at")).and_then(|at| Millis::try_from(at).ok());
     let text = match (time, value) {
-        (Some(at), _) => at.utc().to_string(),
+        (Some(at), _) => at.utc(),
         (None, Value::Null) => String::new(),
         (None, Value::String(text)) => text.clone(),
         (None, other) => other.to_string(),

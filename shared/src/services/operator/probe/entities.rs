@@ -16,6 +16,8 @@ pub struct Swept {
     pub removed: u64,
     /// The ids of those that are left.
     pub left: Vec<String>,
+    /// Why Clerk could not be searched, so that others may be left.
+    pub unsearched: Option<String>,
 }
 
 impl Operator {
@@ -41,14 +43,16 @@ impl Operator {
     }
 
     /// Removes the test entities of all runs, or of one.
-    ///
-    /// # Errors
-    ///
-    /// [`OperatorError`], if they cannot be searched.
-    pub async fn sweep(&self, of: Option<&ProbeName>) -> Result<Swept, OperatorError> {
+    pub async fn sweep(&self, of: Option<&ProbeName>) -> Swept {
         let mut swept = Swept::default();
         for _ in 0..MOST_PAGES {
-            let mut found = self.find_test_entities(of).await?;
+            let mut found = match self.find_test_entities(of).await {
+                Ok(found) => found,
+                Err(error) => {
+                    swept.unsearched = Some(error.to_string());
+                    break;
+                }
+            };
             found.retain(|id| !swept.left.contains(id));
             if found.is_empty() {
                 break;
@@ -60,7 +64,7 @@ impl Operator {
                 }
             }
         }
-        Ok(swept)
+        swept
     }
 
     async fn remove_test_entity(&self, id: &str) -> Result<(), ClerkError> {
@@ -72,7 +76,7 @@ impl Operator {
 impl Probe<'_> {
     /// Removes what this run has created: those found by their marks, and those whose ids are known.
     pub async fn clean(&self) -> Swept {
-        let mut swept = self.operator.sweep(Some(&self.run)).await.unwrap_or_default();
+        let mut swept = self.operator.sweep(Some(&self.run)).await;
         let mut known = self.lock().created.clone();
         known.sort_by_key(|id| !id.starts_with("org_"));
         for id in known {

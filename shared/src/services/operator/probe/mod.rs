@@ -6,6 +6,7 @@
 mod entities;
 mod watch;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -41,6 +42,8 @@ pub struct Probe<'a> {
     pub tell: &'a (dyn Fn(&Entry) + Sync),
     /// The answers so far, and the entities that were created: what is known of a run that is stopped.
     pub transcript: Mutex<Transcript>,
+    /// No further request is sent, but the one under way is waited for: it may create an entity.
+    pub stopping: AtomicBool,
 }
 
 /// What a run has found and created so far.
@@ -86,18 +89,35 @@ impl Probe<'_> {
         self.organizations(&ada, &bob, is_connected).await
     }
 
+    /// Ends [`Probe::run`] after the request under way.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Transcript> {
         self.transcript.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn answer(&self, question: &'static str, (answer, detail): (Answer, String)) {
+        // What was waited for did not have its time.
+        if self.is_stopping() {
+            return;
+        }
         let entry = Entry { at: (self.operator.clock)(), question, answer, detail };
         (self.tell)(&entry);
         self.lock().entries.push(entry);
     }
 
-    /// Sends a request; nothing, with the reason as the answer to `question`, if Clerk rejects it.
+    /// Sends a request; nothing, with the reason as the answer to `question`, if Clerk rejects it, and nothing after
+    /// [`Probe::stop`].
     async fn ask(&self, question: &'static str, request: &Question) -> Result<Option<Value>, OperatorError> {
+        if self.is_stopping() {
+            return Ok(None);
+        }
         let reason = match self.operator.applier.clerk.probe(request).await {
             Ok(Some(answer)) => return Ok(Some(answer)),
             Ok(None) => "Clerk does not have the entity".to_owned(),

@@ -19,7 +19,7 @@ impl Probe<'_> {
     /// Whether an event brings a new entity into the Directory.
     pub(super) async fn connection(&self, entity: &EntityId, question: &'static str) -> Result<bool, OperatorError> {
         let begun = Instant::now();
-        while begun.elapsed() <= self.wait {
+        while begun.elapsed() <= self.wait && !self.is_stopping() {
             if self.row(entity).await?.is_some_and(|row| row.provenance.applied_by == Writer::Webhook) {
                 let detail = format!("a new entity was in the Directory within {} ms", begun.elapsed().as_millis());
                 self.answer(question, (Answer::Yes, detail));
@@ -39,7 +39,7 @@ impl Probe<'_> {
     /// Waits until the write-back to a new user is done, so that no later change is taken for it.
     pub(super) async fn settle(&self, user: &str, is_connected: bool) -> Result<(), OperatorError> {
         let begun = Instant::now();
-        while self.writes_back && is_connected && begun.elapsed() <= self.wait {
+        while self.writes_back && is_connected && begun.elapsed() <= self.wait && !self.is_stopping() {
             let found = self.operator.applier.clerk.probe(&probe::user(user)).await?.unwrap_or_default();
             let metadata = &found["public_metadata"];
             if !metadata["dbId"].is_null() && !metadata["role"].is_null() {
@@ -80,7 +80,7 @@ impl Probe<'_> {
             let seen = Seen { in_directory, in_deliveries, would_show };
             let patience = if sent.is_some() { QUEUED.min(self.wait) } else { self.wait };
             // Without a way to see it, waiting is of no use.
-            let is_over = begun.elapsed() > patience || (sent.is_none() && !would_show);
+            let is_over = begun.elapsed() > patience || (sent.is_none() && !would_show) || self.is_stopping();
             if in_directory || in_deliveries == Some(true) || is_over {
                 break seen;
             }
@@ -99,7 +99,7 @@ impl Probe<'_> {
     ) -> Result<(), OperatorError> {
         let entity = EntityId::Membership { user: id(user)?, organization: id(organization)? };
         let begun = Instant::now();
-        while is_connected && self.operator.mirror && begun.elapsed() <= self.wait {
+        while is_connected && self.operator.mirror && begun.elapsed() <= self.wait && !self.is_stopping() {
             if self.row(&entity).await?.is_some() {
                 break;
             }
@@ -128,7 +128,8 @@ impl Probe<'_> {
                     .await?
                     .is_some_and(|row| row.deleted_at.is_some() && row.provenance.applied_by == Writer::Webhook);
             let patience = if in_deliveries.is_some() { QUEUED.min(self.wait) } else { self.wait };
-            let is_over = begun.elapsed() > patience || (in_deliveries.is_none() && !is_connected);
+            let is_over =
+                begun.elapsed() > patience || (in_deliveries.is_none() && !is_connected) || self.is_stopping();
             if in_directory || in_deliveries == Some(true) || is_over {
                 // A cascade may have been faster than the event, so its absence proves nothing.
                 break Seen { in_directory, in_deliveries, would_show: false };
