@@ -119,7 +119,7 @@ impl Reason {
                  the other instance."
             }
             Reason::Quarantined => {
-                "the event had a valid signature, but its contents were not valid. `rollcall quarantine` shows the event. \
+                "the event had a valid signature, but its contents were not valid. `rollcall quarantine list` shows the event. \
                  The next run of reconcile compares the {noun} with Clerk."
             }
             Reason::StoreUnavailable => "DynamoDB did not answer, or throttled the request.",
@@ -151,7 +151,7 @@ impl Reason {
             }
             Reason::Undated => {
                 "neither the event nor Clerk says when the membership began (created_at), so it is unknown which \
-                 membership was deleted. `rollcall quarantine` shows the event. The next run of reconcile compares the \
+                 membership was deleted. `rollcall quarantine list` shows the event. The next run of reconcile compares the \
                  membership with Clerk."
             }
             Reason::Contended => "other writers changed the row at every attempt.",
