@@ -160,6 +160,7 @@ async fn e_what_is_missing_on_either_side_is_told() {
     let run = world.reconcile().await;
     let found = of(&users[1], &[]).await;
     assert!(found.0 == Some(2) && found.1.contains(" held "), "{run:?} {found:?}");
+    assert!(!found.1.contains("next_run"), "no run deletes it without the approval: {found:?}");
     // A row that another program has damaged.
     let mut row = world.item(&user(&users[0])).await.unwrap();
     row["rank"] = "x".into();

@@ -118,7 +118,7 @@ pub(super) fn remedy(facts: &Facts) -> Finding {
     let missed = changed.and_then(|changed| repairs.clone().find(|run| run.started_at > changed));
     match (missed, changed) {
         _ if facts.policies.reconcile == Mode::Report => Finding::ReportOnly,
-        (Some(run), _) if facts.held_by.is_none() => Finding::NotRepaired { run: run.run.clone(), state: run.state },
+        (Some(run), _) => Finding::NotRepaired { run: run.run.clone(), state: run.state },
         (_, Some(since)) if facts.now.since(since) <= ON_ITS_WAY => Finding::EventOnItsWay { since },
         (_, None) => Finding::NextRunDeletes,
         (None, _) if repairs.count() == 0 => Finding::NoRunYet,

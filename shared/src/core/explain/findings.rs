@@ -27,10 +27,10 @@ pub fn findings(facts: &Facts) -> Vec<Finding> {
     let (differs, is_repaired) = (is_difference(&clerk), is_agreement(&clerk));
     found.push(clerk);
     let parents: Vec<Finding> = parents(facts).collect();
-    // The deletion of a parent has its own remedy.
+    // The deletion of a parent and an approval are remedies of their own.
     let is_cascade = parents.iter().any(|parent| matches!(parent, Finding::ParentDeleted { .. }));
     found.extend(parents);
-    if differs && !is_cascade {
+    if differs && !is_cascade && facts.held_by.is_none() {
         found.push(remedy(facts));
     }
     found.extend(facts.held_by.clone().map(|run| Finding::Held { run }));

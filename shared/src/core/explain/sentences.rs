@@ -276,7 +276,7 @@ impl Finding {
                  the log of reconcile for the id."
             ),
             Finding::EffectsComplete { at: when } => {
-                format!("All effects of the deletion are complete{}.", at(" since ", *when))
+                format!("All effects of the deletion are complete{}.", at("; the last one was at ", *when))
             }
 
             Finding::TurnedAway { status, code } => {
