@@ -1,5 +1,6 @@
 //! `rollcall dev`: starts the local stack and prints its addresses and commands to try.
 
+mod addresses;
 mod database;
 mod engine;
 mod folder;
@@ -9,6 +10,7 @@ pub mod places;
 pub mod record;
 pub mod reset;
 mod schedule;
+mod server;
 pub mod stack;
 pub mod stream;
 pub mod tables;

@@ -2,19 +2,15 @@
 //! process.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use aws_config::{Region, SdkConfig};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Credentials;
 use aws_sdk_dynamodbstreams::Client as Streams;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use clerk_emulator::claim::Claim;
 use clerk_emulator::{Door, Emulator, HostName};
 use react::React;
@@ -24,12 +20,12 @@ use rollcall::adapters::aws::event_bus::Bus;
 use rollcall::adapters::dynamo::operations::owned_lists;
 use rollcall::core::session::origins::Origins;
 use rollcall::settings::variables::CLERK_WEBHOOK_SIGNING_SECRET;
-use serde::{Deserialize, Serialize};
 use tempfile::TempPath;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
+use super::addresses::publishable_key;
+pub use super::addresses::{Addresses, setting};
 use super::database;
 use super::folder;
 use super::gateway;
@@ -37,13 +33,11 @@ use super::local_log::{LocalLog, Removed};
 use super::places::{self, Folder};
 use super::record::{self, Published, Record};
 use super::schedule;
+use super::server::Server;
 use super::stream::{Feed, Looks};
 use super::tables::{self, Tables};
 use crate::Clock;
 use crate::functions::{FUNCTIONS, Functions};
-
-/// How long requests in progress may take to finish after the stop signal.
-const STOP_GRACE: Duration = Duration::from_secs(2);
 
 /// Where Next.js serves. Pages of this origin are allowed besides those of Vite.
 const NEXT_JS: &str = "http://localhost:3000";
@@ -102,36 +96,6 @@ impl Config {
     }
 }
 
-/// The addresses, as `rollcall dev --json` prints them.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Addresses {
-    /// The functions' HTTP API.
-    pub api: String,
-    /// Clerk's Backend API, without `/v1`.
-    pub clerk: String,
-    pub dynamodb: String,
-    /// The secret key of the Backend API.
-    pub clerk_secret_key: String,
-    /// The publishable key with which Clerk's server-side SDKs work against the emulator.
-    pub clerk_publishable_key: String,
-    /// The signing secret of the webhooks.
-    pub webhook_secret: String,
-    pub clerk_instance_id: String,
-    /// The issuer of session tokens.
-    pub clerk_issuer: String,
-    /// The JWKS URL of session tokens.
-    pub clerk_jwks_url: String,
-    /// The allowed origins, separated by spaces.
-    pub allowed_origins: String,
-    pub directory_table: String,
-    pub profiles_table: String,
-    pub operations_table: String,
-    /// The file that replaces the event bus.
-    pub event_bus: String,
-    /// The folder of the backups.
-    pub backups: String,
-}
-
 /// A running stack. Dropping it stops it at once; [`Stack::stop`] stops it cleanly.
 pub struct Stack {
     pub addresses: Addresses,
@@ -154,40 +118,6 @@ pub struct Stack {
     /// Removes the temporary files of the bus, the backups and the log when the stack is dropped.
     _left: (Option<TempPath>, Option<Folder>, Option<Removed>),
 }
-
-/// A task that ends after [`Server::stop`], or when its `Server` is dropped.
-struct Server {
-    stopping: watch::Sender<bool>,
-    task: JoinHandle<()>,
-}
-
-impl Server {
-    fn spawn<F: Future<Output = ()> + Send + 'static>(serve: impl FnOnce(StopSignal) -> F) -> Server {
-        let (stopping, mut stopped) = watch::channel(false);
-        let stop = Box::pin(async move { drop(stopped.wait_for(|stop| *stop).await) });
-        Server { stopping, task: tokio::spawn(serve(stop)) }
-    }
-
-    /// Runs `work` until the stop.
-    fn spawn_forever(work: impl Future<Output = Infallible> + Send + 'static) -> Server {
-        Server::spawn(|stop| async move {
-            tokio::select! {
-                () = stop => {}
-                never = work => match never {},
-            }
-        })
-    }
-
-    async fn stop(mut self) {
-        self.stopping.send_replace(true);
-        // A client that never finishes its request must not prevent the stop.
-        if tokio::time::timeout(STOP_GRACE, &mut self.task).await.is_err() {
-            self.task.abort();
-        }
-    }
-}
-
-type StopSignal = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Stack {
     /// Starts all parts and returns when all of them answer.
@@ -375,36 +305,11 @@ fn open_log(log: &LocalLog, record: &Record) -> anyhow::Result<Option<Removed>> 
     opened.with_context(|| format!("opening the log {}", path.display()))
 }
 
-/// The publishable key of the emulator: `pk_test_` and the base64 of its host and `$`. Source: clerk/javascript,
-/// `packages/shared/src/keys.ts`.
-fn publishable_key(clerk: &str) -> String {
-    format!("pk_test_{}", STANDARD.encode(format!("{}$", clerk.trim_start_matches("http://"))))
-}
-
 /// Opens the Directory's stream at the saved position, if the table has a stream.
 async fn feed(dynamodb: &Client, addresses: &Addresses, data: Option<&Path>) -> anyhow::Result<Option<Feed>> {
     let file = data.map(|data| data.join("stream.json"));
     let streams = streams(&addresses.dynamodb).await;
     Feed::open(dynamodb, streams, &addresses.directory_table, file).await
-}
-
-/// A setting that the stack itself sets; `None` for every other name.
-pub fn setting(addresses: &Addresses, name: &str) -> Option<String> {
-    let value = match name {
-        "DIRECTORY_TABLE" => &addresses.directory_table,
-        "PROFILES_TABLE" => &addresses.profiles_table,
-        "OPERATIONS_TABLE" => &addresses.operations_table,
-        "ALLOWED_ORIGINS" => &addresses.allowed_origins,
-        "CLERK_INSTANCE_ID" => &addresses.clerk_instance_id,
-        "CLERK_API_URL" => &addresses.clerk,
-        "CLERK_ISSUER" => &addresses.clerk_issuer,
-        "CLERK_JWKS_URL" => &addresses.clerk_jwks_url,
-        "CLERK_SECRET_KEY" => &addresses.clerk_secret_key,
-        "CLERK_WEBHOOK_SECRET" => &addresses.webhook_secret,
-        "BACKUP_BUCKET" => &addresses.backups,
-        _ => return None,
-    };
-    Some(value.clone())
 }
 
 /// The settings of all functions that are set, by name.

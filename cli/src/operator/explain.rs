@@ -2,9 +2,12 @@
 
 use clap::Args;
 use rollcall::core::deletion::subject::Subject;
+use rollcall::core::explain::comparison::side_by_side;
 use rollcall::core::explain::facts::{Facts, InClerk, Log, Stored};
-use rollcall::core::explain::findings::{Finding, findings, side_by_side};
+use rollcall::core::explain::finding::Finding;
+use rollcall::core::explain::findings::findings;
 use rollcall::core::id::Kind;
+use rollcall::core::millis::Millis;
 use rollcall::core::mirror::item::Item;
 use rollcall::services::operator::OperatorError;
 use rollcall::services::operator::explain::Named;
@@ -120,30 +123,19 @@ fn clerk(facts: &Facts) -> Option<&Item> {
     }
 }
 
-fn text(id: &str, facts: &Facts, found: &[Finding], options: &str) -> String {
+/// The explanation for people. `id` is the id by which commands know the entity, `options` are the options that a
+/// command needs to work on the same deployment, after a space.
+pub fn text(id: &str, facts: &Facts, found: &[Finding], options: &str) -> String {
     let kind = Kind::from_key(&facts.key).map(Kind::name).unwrap_or_default();
     let mut parts = vec![format!("{kind} {id}")];
-    let both = side_by_side(facts.row.row(), clerk(facts));
-    if !both.is_empty() {
-        let rows: Vec<Vec<String>> = both
-            .iter()
-            .map(|(name, (row, clerk))| {
-                let mark = if row == clerk { "" } else { "*" };
-                vec![name.clone(), shown(row), shown(clerk), mark.to_owned()]
-            })
-            .collect();
-        parts.push(table(&["field", "Directory", "Clerk", "differs"], &rows, 4));
-    }
-    // What somebody has to look at is marked, and said first.
+    // What an operator has to look at is marked, and said first.
     let left = found.iter().filter(|finding| finding.is_left()).count();
-    parts.insert(
-        1,
-        match left {
-            0 => "Nothing is left to do.".to_owned(),
-            1 => "One finding needs attention; it is marked with !".to_owned(),
-            several => format!("{several} findings need attention; they are marked with !"),
-        },
-    );
+    parts.push(match left {
+        0 => "Nothing needs your attention now.".to_owned(),
+        1 => "One finding needs your attention; it is marked with !".to_owned(),
+        several => format!("{several} findings need your attention; they are marked with !"),
+    });
+    parts.extend(fields(facts.row.row(), clerk(facts)));
     let line = |finding: &Finding| {
         let mark = if finding.is_left() { '!' } else { '-' };
         format!("{mark} {}", finding.sentence(id, options))
@@ -152,13 +144,35 @@ fn text(id: &str, facts: &Facts, found: &[Finding], options: &str) -> String {
     parts.join("\n\n")
 }
 
-/// A value for the table; long ones are cut.
-fn shown(value: &Value) -> String {
+/// The fields of the row and of Clerk side by side, or those of the one that exists.
+fn fields(row: Option<&Item>, clerk: Option<&Item>) -> Option<String> {
+    let both = side_by_side(row, clerk);
+    let cells = |(name, (row_value, clerk_value)): (&String, &(Value, Value))| match (row, clerk) {
+        (Some(_), None) => vec![name.clone(), shown(name, row_value)],
+        (None, _) => vec![name.clone(), shown(name, clerk_value)],
+        (Some(_), Some(_)) => {
+            let mark = if row_value == clerk_value { "" } else { "*" };
+            vec![name.clone(), shown(name, row_value), shown(name, clerk_value), mark.to_owned()]
+        }
+    };
+    let header: &[&str] = match (row, clerk) {
+        (None, None) => return None,
+        (Some(_), None) => &["field", "Directory"],
+        (None, Some(_)) => &["field", "Clerk"],
+        (Some(_), Some(_)) => &["field", "Directory", "Clerk", "differs"],
+    };
+    Some(table(header, &both.iter().map(cells).collect::<Vec<_>>(), header.len()))
+}
+
+/// A value for the table; long ones are cut. Times are in UTC, as in the sentences.
+fn shown(name: &str, value: &Value) -> String {
     const LONGEST: usize = 60;
-    let text = match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+    let time = value.as_i64().filter(|_| name.ends_with("_at")).and_then(|at| Millis::try_from(at).ok());
+    let text = match (time, value) {
+        (Some(at), _) => at.utc(),
+        (None, Value::Null) => String::new(),
+        (None, Value::String(text)) => text.clone(),
+        (None, other) => other.to_string(),
     };
     // Clerk's texts are those of strangers: no control character reaches the terminal.
     let text: String = text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect();

@@ -1,6 +1,5 @@
 //! `rollcall tail`: follows the log of the functions.
 
-use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Write};
 use std::time::Duration;
 
@@ -10,11 +9,10 @@ use clap::builder::PossibleValuesParser;
 use rollcall::core::deletion::subject::Subject;
 use rollcall::core::explain::line::terms;
 use rollcall::core::id::{EntityId, InstanceId, Key};
-use rollcall::core::millis::Millis;
 use rollcall::settings::variables::CLERK_INSTANCE_ID;
 
 use super::deployment::{Deployment, Environment};
-use super::logs::{Entry, Found, Logs, Search};
+use super::logs::{Entry, Follow, Logs, Search};
 use super::note;
 use super::since::Since;
 use super::text::printable;
@@ -55,10 +53,10 @@ pub struct TailArgs {
 
 /// How often the log is read.
 const EVERY: Duration = Duration::from_secs(2);
-/// A line may reach the log this long after its time, in ms: CloudWatch takes some seconds.
-const LATE: u64 = 60 * 1000;
 /// Lines of one function at most, each time.
 const MOST: usize = 10_000;
+/// Reads without a line after which `--once` ends, although the log has more.
+const MOST_WITHOUT_LINES: u32 = 10;
 
 /// Follows the log until SIGINT or SIGTERM, or until nobody reads the output any more.
 ///
@@ -71,31 +69,30 @@ pub async fn run(args: TailArgs, environment: Environment, clock: Clock) -> anyh
     let deployment = Deployment::find(&args.deployment, environment, false).await?;
     let wanted = args.id.as_ref().map(|id| Wanted::new(id, &deployment)).transpose()?;
     let logs = Logs::of(&deployment).await?;
-    let mut search = Search {
+    let search = Search {
         since: args.since.before(clock()),
         terms: wanted.as_ref().map(|wanted| wanted.terms.clone()).unwrap_or_default(),
         function: args.only.clone(),
         most: MOST,
     };
-    let (mut shown, mut lines) = (BTreeSet::new(), 0_u64);
+    let (mut follow, mut lines, begun) = (Follow::new(logs, search), 0_u64, clock());
+    let mut reads_without_lines = 0;
     loop {
         let read = tokio::select! {
             () = &mut stop => return Ok(Status::Done),
-            read = logs.read(&search) => read?,
+            read = follow.read(clock()) => read?,
         };
-        let Found { entries, is_cut, problems } = read;
-        for problem in problems.iter().filter(|problem| shown.insert((Millis::ZERO, (*problem).clone()))) {
+        for problem in read.problems {
             note(format_args!("rollcall: {problem}"));
         }
-        if is_cut {
-            note("rollcall: there are more lines than are shown: use a shorter --since, --id or --only");
-        }
-        let newest = entries.iter().map(|entry| entry.line.at).max().unwrap_or(search.since);
-        for entry in entries {
-            let is_new = shown.insert((entry.line.at, entry.key.clone()));
+        // With --once, a busy log is shown until the time of the start, and a search without an answer ends.
+        let is_later = read.entries.last().is_some_and(|entry| entry.line.at > begun);
+        reads_without_lines = if read.entries.is_empty() { reads_without_lines + 1 } else { 0 };
+        let is_over = args.once && (is_later || reads_without_lines > MOST_WITHOUT_LINES);
+        for entry in read.entries {
             let is_error = matches!(entry.line.level.as_str(), "WARN" | "ERROR");
             let fits = wanted.as_ref().is_none_or(|wanted| wanted.is_in(&entry));
-            if is_new && fits && (is_error || !args.errors) {
+            if fits && (is_error || !args.errors) {
                 let text = if args.json { serde_json::to_string(&entry.fields)? } else { text(&entry) };
                 if !out(&text)? {
                     return Ok(Status::Done);
@@ -103,17 +100,15 @@ pub async fn run(args: TailArgs, environment: Environment, clock: Clock) -> anyh
                 lines += 1;
             }
         }
+        if read.is_behind && !is_over {
+            continue;
+        }
         if args.once {
             if let (Some(id), 0) = (&wanted, lines) {
                 bail!("no line of the log is about {} in this time: check the id, or use a longer --since", id.named);
             }
             return Ok(Status::Done);
         }
-        // Older lines cannot come any more; their keys are not needed.
-        let since = newest.get().saturating_sub(LATE);
-        let since = i64::try_from(since).ok().and_then(|since| Millis::try_from(since).ok()).unwrap_or(search.since);
-        search.since = search.since.max(since);
-        shown.retain(|(at, _)| *at >= search.since || *at == Millis::ZERO);
         tokio::select! {
             () = &mut stop => return Ok(Status::Done),
             () = tokio::time::sleep(EVERY) => {}

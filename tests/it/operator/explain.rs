@@ -33,7 +33,13 @@ async fn e_a_row_in_sync_is_told_with_its_source() {
     let before = everything(&world).await;
     let said = rollcall(&world, &["explain", &ada], &[]).await;
     assert_eq!((said.status, said.err.as_str()), (Some(0), ""), "{}", said.out);
-    for part in ["The row is live.", "The webhook stored it at ", "from message msg_", "the row is in sync", "Ada"] {
+    for part in [
+        "The row is live (not deleted).",
+        "The webhook stored this state at ",
+        "(message msg_",
+        "The row is in sync",
+        "Ada",
+    ] {
         assert!(said.out.contains(part), "{part}: {}", said.out);
     }
     let said = rollcall(&world, &["explain", &ada, "--json"], &[]).await;
@@ -61,12 +67,12 @@ async fn e_an_older_row_is_told_with_what_repairs_it_and_a_run_that_did_not() {
     let said = rollcall(&world, &["explain", &ada], &[]).await;
     assert_eq!(said.status, Some(2), "{}", said.out);
     for part in [
-        "The row is out of date: it changed in Clerk at ",
+        "The row is out of date: the user changed in Clerk at ",
         "Different fields: first_name, name.",
         &format!("`rollcall sync {ada} --local --port "),
-        "an event user.created was not applied (the event had the state of ",
-        "a later state was stored already",
-        "the same state was stored already",
+        "an event user.created was not applied: the row had ",
+        "a later state already, so the older state was not written. The event reported the state of ",
+        "the row had the same state already",
     ] {
         assert!(said.out.contains(part), "{part}: {}", said.out);
     }
@@ -99,14 +105,22 @@ async fn e_a_deletion_is_told_with_its_term_and_the_way_back() {
     let said = rollcall(&world, &["explain", &ada], &[]).await;
     assert_eq!(said.status, Some(0), "{}", said.out);
     for part in [
-        "The row is a tombstone, deleted as of ",
-        "Clerk still returned it",
-        "The data of the user in Profiles and the owned tables are removed after ",
+        "The row is a tombstone: the user was deleted at ",
+        "Clerk still returns the user",
+        "The personal data in the user's records in Profiles are replaced after ",
         &format!("`rollcall undo {ada} --local --port "),
         "with 410 `user_deleted`",
-        "An event about a live state never replaces a tombstone",
-        "the user's requests are answered with 410",
+        "An event about a live user never replaces a tombstone",
+        "the user's request was answered with 410",
     ] {
+        assert!(said.out.contains(part), "{part}: {}", said.out);
+    }
+    // The data stay under `report`, and their rows under `redact`.
+    for (setting, part) in [
+        (("DELETION_POLICY", "purge"), "The user's rows in Profiles and in OWNED_TABLES are removed after "),
+        (("RECONCILE_POLICY", "report"), "but are not removed while RECONCILE_POLICY is report"),
+    ] {
+        let said = rollcall(&world, &["explain", &ada], &[setting]).await;
         assert!(said.out.contains(part), "{part}: {}", said.out);
     }
     // Deleted in Clerk, too.
@@ -128,18 +142,25 @@ async fn e_what_is_missing_on_either_side_is_told() {
     for id in [&users[1], &acme, &membership] {
         assert_eq!(of(id, &[]).await, (Some(2), "no_row not_stored no_run_yet nothing_refused".to_owned()), "{id}");
     }
+    let said = rollcall(&world, &["explain", &users[1]], &[]).await;
+    let row = |name: &str| said.out.lines().find(|line| line.trim_start().starts_with(name)).unwrap().to_owned();
+    assert_eq!(row("field").split_whitespace().collect::<Vec<_>>(), ["field", "Clerk"], "{}", said.out);
+    assert!(row("created_at").ends_with('Z'), "times are as in the sentences: {}", said.out);
     let off = of(&users[1], &[("MIRROR", "off")]).await;
     assert_eq!(off, (Some(0), "no_row not_mirrored nothing_refused".to_owned()));
     world.reconcile().await;
     assert_eq!(of(&membership, &[]).await, (Some(0), "live in_sync nothing_refused".to_owned()));
-    // Gone from Clerk without an event: no run has begun since, and then one that waits for an operator.
+    // Gone from Clerk without an event: the runs before have not missed it, and the next one waits for an operator.
+    world.set_now(world.now().get() + 20 * 60_000);
+    world.reconcile().await;
     world.clerk("DELETE", &format!("/users/{}", users[1]), Value::Null).await;
-    assert!(of(&users[1], &[]).await.1.starts_with("live absent_in_clerk "));
+    assert_eq!(of(&users[1], &[]).await.1, "live absent_in_clerk next_run_deletes nothing_refused");
     world.clerk("DELETE", &format!("/users/{}", users[0]), Value::Null).await;
     world.set_now(world.now().get() + 20 * 60_000);
     let run = world.reconcile().await;
     let found = of(&users[1], &[]).await;
     assert!(found.0 == Some(2) && found.1.contains(" held "), "{run:?} {found:?}");
+    assert!(!found.1.contains("next_run"), "no run deletes it without the approval: {found:?}");
     // A row that another program has damaged.
     let mut row = world.item(&user(&users[0])).await.unwrap();
     row["rank"] = "x".into();
@@ -157,9 +178,12 @@ async fn e_an_event_in_quarantine_and_a_silent_clerk_are_told() {
     let json = rollcall(&world, &["explain", &ada, "--json"], &[]).await.json();
     assert_eq!(names(&json), ["live", "in_sync", "quarantined", "nothing_refused"]);
     assert_eq!(json["quarantine"][0]["failed_at"], "data.updated_at");
+    let is_repaired = |json: &Value| json["findings"][2]["is_repaired"].clone();
+    assert_eq!(is_repaired(&json), json!(true));
     world.set_faults(clerk_emulator::ApiFaults { server_error: 1.0, ..Default::default() });
     let said = rollcall(&world, &["explain", &ada, "--json"], &[]).await;
     assert_eq!((said.status, names(&said.json())[1]), (Some(2), "clerk_silent"));
+    assert_eq!(is_repaired(&said.json()), json!(false), "nobody knows");
 }
 
 #[tokio::test]

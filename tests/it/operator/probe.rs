@@ -232,3 +232,63 @@ async fn e6_an_interrupted_probe_removes_its_entities() {
     );
     assert_eq!(instance.names().await, [""; 0]);
 }
+
+#[tokio::test]
+async fn e6_an_entity_whose_creation_is_under_way_at_the_interruption_is_removed() {
+    // No search finds it yet: only the answer to the request has its id.
+    let variants = Variants { list_lag_ms: 4_000, ..Variants::default() };
+    let instance = Instance::start(Faults { variants, ..Faults::default() }).await;
+    let created = Arc::new(tokio::sync::Notify::new());
+    let url = slow_creation(&instance, Arc::clone(&created)).await;
+    let process =
+        instance.command(&["--yes", "--json", "--override", &format!("CLERK_API_URL={url}")]).spawn().unwrap();
+    tokio::time::timeout(Duration::from_secs(20), created.notified()).await.expect("it creates a user");
+    signal(&process, "INT");
+    let output = tokio::time::timeout(Duration::from_secs(20), process.wait_with_output()).await.unwrap().unwrap();
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &json["interrupted"]), (Some(2), &json!(true)), "{json}");
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(instance.names().await, [""; 0]);
+}
+
+/// A proxy that answers two seconds after Clerk has created a user. Returns its URL.
+async fn slow_creation(instance: &Instance, created: Arc<tokio::sync::Notify>) -> String {
+    let (clerk, http) = (instance.stack.addresses.clerk.clone(), instance.http.clone());
+    let answer = move |request: axum::extract::Request| {
+        let (clerk, http, created) = (clerk.clone(), http.clone(), Arc::clone(&created));
+        async move {
+            let (parts, body) = request.into_parts();
+            let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+            let creates = parts.method == axum::http::Method::POST && parts.uri.path() == "/v1/users";
+            let mut forwarded = http.request(parts.method, format!("{clerk}{}", parts.uri)).body(body);
+            for name in ["authorization", "content-type", "clerk-api-version"] {
+                forwarded =
+                    parts.headers.get(name).cloned().into_iter().fold(forwarded, |it, value| it.header(name, value));
+            }
+            let answer = forwarded.send().await.unwrap();
+            if creates {
+                created.notify_one();
+                tokio::time::sleep(Duration::from_secs(2)).await;
+            }
+            (answer.status(), [("content-type", "application/json")], answer.bytes().await.unwrap())
+        }
+    };
+    rollcall_tests::serve(axum::Router::new().fallback(answer)).await
+}
+
+#[tokio::test]
+async fn e6_a_probe_that_cannot_search_afterwards_removes_what_it_knows_and_says_so() {
+    let instance = Instance::start(Faults::default()).await;
+    let process = instance.command(&["--yes", "--json", "--wait", "8"]).spawn().unwrap();
+    instance.has_begun().await;
+    // Only the search for test entities lists organizations.
+    let lists = vec!["GET /v1/organizations".to_owned()];
+    let api = clerk_emulator::ApiFaults { server_error: 1.0, requests: lists, ..Default::default() };
+    instance.stack.clerk.set_faults(Faults { api, ..Faults::default() }).unwrap();
+    let output = tokio::time::timeout(Duration::from_secs(50), process.wait_with_output()).await.unwrap().unwrap();
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &json["left"]), (Some(2), &json!([])), "{json}");
+    assert!(json["unsearched"].as_str().is_some_and(|why| why.contains("Clerk")), "{json}");
+    instance.stack.clerk.set_faults(Faults::default()).unwrap();
+    assert_eq!(instance.names().await, [""; 0]);
+}

@@ -7,12 +7,15 @@ use std::path::Path;
 use clerk_emulator::ApiFaults;
 use proptest::prelude::*;
 use rollcall::core::deletion::subject::Subject;
+use rollcall::core::explain::comparison::side_by_side;
 use rollcall::core::explain::facts::{Facts, InClerk};
-use rollcall::core::explain::findings::{Finding, findings, side_by_side};
+use rollcall::core::explain::finding::Finding;
+use rollcall::core::explain::findings::findings;
 use rollcall::core::explain::line::Line;
 use rollcall::core::explain::reason::Reason;
 use rollcall::core::millis::Millis;
-use rollcall_tests::{ATTEMPTS, Action, Fault, Land, World, event};
+use rollcall_cli::operator::explain;
+use rollcall_tests::{ATTEMPTS, Action, Fault, Land, World, deletion_event, event};
 use serde_json::json;
 
 use crate::properties::failures::Log;
@@ -30,6 +33,10 @@ enum Trouble {
     Unreadable,
     Foreign,
     Unsigned,
+    /// A signed deletion of what Clerk still has.
+    FalseDeletion,
+    /// A caller whom nobody knows yet, while Clerk is silent.
+    Stranger,
     /// A caller.
     Calls,
     /// The stream is processed.
@@ -77,6 +84,8 @@ fn step() -> impl Strategy<Value = Step> {
         Trouble::Unreadable,
         Trouble::Foreign,
         Trouble::Unsigned,
+        Trouble::FalseDeletion,
+        Trouble::Stranger,
         Trouble::Calls,
         Trouble::Follow,
         Trouble::Run,
@@ -140,6 +149,18 @@ async fn go_wrong(land: &Land<'_>, trouble: Trouble, which: usize) {
         Trouble::Unsigned => {
             world.send(&world.sign(&told).with("svix-signature", Some("v1,AAAA"))).await;
         }
+        Trouble::FalseDeletion => {
+            let Some(id) = land.users.iter().chain(&land.organizations).nth(which) else { return };
+            let kind = if id.starts_with("org_") { "organization.deleted" } else { "user.deleted" };
+            world.post(&deletion_event(kind, id, world.now().get())).await;
+        }
+        Trouble::Stranger => {
+            let Some(user) = land.users.get(which % land.users.len().max(1)) else { return };
+            let session = world.session(user, None);
+            world.set_faults(clerk(1.0, 0.0));
+            world.ensure(&session).await;
+            world.set_faults(ApiFaults::default());
+        }
         Trouble::Calls => {
             let Some(user) = land.users.get(which % land.users.len().max(1)) else { return };
             let session = world.session(user, None);
@@ -160,8 +181,35 @@ async fn go_wrong(land: &Land<'_>, trouble: Trouble, which: usize) {
 struct Shown {
     refusals: usize,
     by_reason: BTreeMap<Reason, usize>,
-    /// Sentences about entities.
-    explanations: Vec<String>,
+    explanations: Vec<Explanation>,
+}
+
+/// What the command prints about one entity, at the end of a history.
+struct Explanation {
+    /// The names of its findings and of the reasons of its refusals.
+    kinds: BTreeSet<String>,
+    text: String,
+}
+
+impl Shown {
+    /// So many explanations, each chosen for another kind, the rarest kinds first; of several the shortest one. No two
+    /// have the same kinds.
+    fn sample(&self, size: usize) -> Vec<&Explanation> {
+        let mut number: BTreeMap<&String, usize> = BTreeMap::new();
+        self.explanations.iter().flat_map(|one| &one.kinds).for_each(|kind| *number.entry(kind).or_default() += 1);
+        let mut kinds: Vec<&String> = number.keys().copied().collect();
+        kinds.sort_by_key(|kind| number[kind]);
+        let mut shortest: Vec<&Explanation> = self.explanations.iter().collect();
+        shortest.sort_by_key(|one| one.text.len());
+        let mut sample: Vec<&Explanation> = Vec::new();
+        for kind in kinds {
+            let is_new = |one: &&&Explanation| sample.iter().all(|other| other.kinds != one.kinds);
+            let chosen = shortest.iter().find(|one| one.kinds.contains(kind) && is_new(one)).copied();
+            sample.extend(chosen);
+        }
+        sample.truncate(size);
+        sample
+    }
 }
 
 /// Everybody and everything that a history was about, as an operator names it.
@@ -179,16 +227,20 @@ async fn play(world: &World, history: &[Step], shown: &mut Shown) -> Result<(), 
     // The rows of the history before are removed, which is no part of this one.
     world.follow().await;
     let listening = log.listen();
+    let mut lines: Vec<(Line, bool)> = Vec::new();
+    let mut texts = Vec::new();
     for step in history {
         match step {
             Step::Is(action, ticks) => land.happen(*action, *ticks).await,
             Step::Goes(trouble, which) => go_wrong(&land, *trouble, *which).await,
         }
+        // The lines have the machine's time; what is explained has the world's.
+        let new = log.text().lines().skip(texts.len()).map(|text| (world.now(), text.to_owned())).collect::<Vec<_>>();
+        texts.extend(new);
     }
     drop(listening);
-    let mut lines = Vec::new();
-    for text in log.text().lines() {
-        let line = Line::read(text, None);
+    for (at, text) in &texts {
+        let line = Line::read(text, Some(*at));
         let line = line.ok_or_else(|| TestCaseError::fail(format!("not a line: {text}")))?;
         prop_assert!(line.reason != Some(Reason::Unknown), "unknown: {}", text);
         let is_about_one = line.id.is_some() || line.pk.is_some();
@@ -206,7 +258,7 @@ async fn play(world: &World, history: &[Step], shown: &mut Shown) -> Result<(), 
         if !lines.iter().any(|(line, _)| line.is_about(Some(entity), &key)) {
             continue;
         }
-        let (named, mut facts) = operator.facts(&subject, Millis::ZERO).await.unwrap();
+        let (named, mut facts) = operator.facts(&subject, a_day_before(world.now())).await.unwrap();
         for (line, is_explained) in &mut lines {
             if line.is_about(named.entity.as_ref(), &named.key) {
                 facts.log.lines.push(line.clone());
@@ -221,6 +273,10 @@ async fn play(world: &World, history: &[Step], shown: &mut Shown) -> Result<(), 
         shown.refusals += usize::from(line.reason.is_some());
     }
     Ok(())
+}
+
+fn a_day_before(now: Millis) -> Millis {
+    i64::try_from(now.get().saturating_sub(24 * 60 * 60_000)).ok().and_then(|at| at.try_into().ok()).unwrap_or(now)
 }
 
 /// Whether a line about a refused event has the reason that its ranks prove.
@@ -262,53 +318,67 @@ fn explain(subject: &Subject, facts: &Facts, shown: &mut Shown) -> Result<(), Te
     let is_time = |name: &String| name == "created_at" || name == "updated_at";
     let are_equal = side_by_side(live, clerk).iter().all(|(name, (row, clerk))| row == clerk || is_time(name))
         && live.map(|row| row.rank) == clerk.map(|clerk| clerk.rank);
-    let is_in_sync = found.iter().any(|finding| {
-        matches!(finding, Finding::InSync { .. } | Finding::BothGone | Finding::NeverKnown | Finding::NotMirrored)
-    });
+    let is_in_sync =
+        found.iter().any(|finding| matches!(finding, Finding::InSync { .. } | Finding::BothGone | Finding::NeverKnown));
     prop_assert_eq!(is_in_sync, are_equal, "{:?}", &found);
     let sentences: Vec<String> = found.iter().map(|finding| finding.sentence("ID", " --local")).collect();
     prop_assert!(sentences.iter().all(|sentence| sentence.ends_with(['.', ')'])), "{:?}", &sentences);
-    if row.is_some() && reasons.len() > 1 {
-        shown.explanations.push(format!("{subject:?}\n- {}", sentences.join("\n- ")));
-    }
+    let Subject::Entity(entity) = subject else { return Ok(()) };
+    let names = found.iter().map(|finding| json!(finding)["finding"].as_str().unwrap_or_default().to_owned());
+    let kinds = names.chain(reasons.iter().map(|reason| reason.name().to_owned())).collect();
+    let text = explain::text(&entity.to_string(), facts, &found, " --stack rollcall");
+    shown.explanations.push(Explanation { kinds, text });
     Ok(())
 }
 
-/// Plays histories under each policy.
-fn explains(histories: u32) -> Shown {
+/// Plays histories under each of these settings.
+fn explains(histories: u32, settings: &[(&'static str, &'static str)]) -> Shown {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let shown = std::cell::RefCell::new(Shown::default());
-    for policy in ["redact", "purge", "retain"] {
-        let world = runtime.block_on(World::with(&[("DELETION_POLICY", policy)]));
+    for setting in settings {
+        let world = runtime.block_on(World::with(&[*setting]));
         let (mut runner, seed) = rollcall_tests::runner(histories);
         let result =
             runner.run(&history(), |history| runtime.block_on(play(&world, &history, &mut shown.borrow_mut())));
-        result.unwrap_or_else(|failure| panic!("under {policy}: {failure}\n{seed}"));
+        result.unwrap_or_else(|failure| panic!("with {setting:?}: {failure}\n{seed}"));
     }
     shown.into_inner()
 }
 
+const POLICIES: [(&str, &str); 3] =
+    [("DELETION_POLICY", "redact"), ("DELETION_POLICY", "purge"), ("DELETION_POLICY", "retain")];
+
 #[test]
 fn every_refusal_of_a_history_is_explained() {
-    let shown = explains(2);
+    let shown = explains(2, &POLICIES);
     assert!(shown.refusals > 100, "{} {:?}", shown.refusals, shown.by_reason);
     for reason in [Reason::Duplicate, Reason::LaterState, Reason::AlreadyDeleted] {
         assert!(shown.by_reason.contains_key(&reason), "{reason:?} in {:?}", shown.by_reason);
     }
 }
 
-/// `cargo test --test it -- --ignored ten_thousand`. Writes thirty of the explanations into the file that
-/// `ROLLCALL_EXPLANATIONS` names.
+/// `cargo test --test it -- --ignored thirty_explanations`. Writes the explanations, as the command prints them, into the
+/// file that `ROLLCALL_EXPLANATIONS` names, for a reader who does not know the code.
+#[test]
+#[ignore = "takes some minutes"]
+fn thirty_explanations_are_of_thirty_kinds() {
+    let shown = explains(20, &[&POLICIES[..], &[("MIRROR", "off"), ("RECONCILE_POLICY", "report")]].concat());
+    let sample = shown.sample(30);
+    #[expect(clippy::disallowed_methods, reason = "the test is run by hand, with a file for its reader")]
+    if let Some(file) = std::env::var_os("ROLLCALL_EXPLANATIONS") {
+        let number = |(index, one): (usize, &&Explanation)| format!("{}.\n\n{}\n", index + 1, one.text);
+        let texts: Vec<String> = sample.iter().enumerate().map(number).collect();
+        std::fs::write(Path::new(&file), texts.join("\n\n")).unwrap();
+    }
+    let kinds: BTreeSet<&String> = sample.iter().flat_map(|one| &one.kinds).collect();
+    assert!(sample.len() == 30 && kinds.len() >= 30, "{} of {kinds:?}", sample.len());
+}
+
+/// `cargo test --test it -- --ignored ten_thousand`.
 #[test]
 #[ignore = "takes some minutes"]
 fn ten_thousand_refusals_are_explained() {
-    let shown = explains(70);
+    let shown = explains(70, &POLICIES);
     println!("{} refusals: {:?}", shown.refusals, shown.by_reason);
-    #[expect(clippy::disallowed_methods, reason = "the test is run by hand, with a file for its reader")]
-    if let Some(file) = std::env::var_os("ROLLCALL_EXPLANATIONS") {
-        let step = (shown.explanations.len() / 30).max(1);
-        let some: Vec<String> = shown.explanations.into_iter().step_by(step).take(30).collect();
-        std::fs::write(Path::new(&file), some.join("\n\n")).unwrap();
-    }
     assert!(shown.refusals >= 10_000, "{}", shown.refusals);
 }

@@ -32,7 +32,10 @@ pub(super) async fn all(deployment: &Deployment, now: Millis) -> (Vec<Finding>, 
     let lookup = |name: &str| deployment.setting(name);
     // Only the names: other settings may be wrong, and were judged already.
     let Some(tables) = Tables::read(&mut Reader::new(&lookup)) else {
-        findings.push(Finding::not_checked("tables", "the settings do not name the three tables"));
+        findings.push(
+            Finding::not_checked("tables", "the settings do not name the three tables")
+                .mend("set DIRECTORY_TABLE, PROFILES_TABLE and OPERATIONS_TABLE, as the check `functions` says"),
+        );
         return (findings, None);
     };
     match checks::shapes(deployment, &tables).await {

@@ -75,6 +75,9 @@ pub async fn run(args: DoctorArgs, environment: Environment, clock: Clock, scree
     let (mut findings, _) = Box::pin(stack::all(&deployment)).await;
     let (of_copy, lease) = Box::pin(copy::all(&deployment, clock())).await;
     findings.extend(of_copy);
+    for mend in findings.iter_mut().filter_map(|finding| finding.mend.as_mut()) {
+        *mend = with_options(mend, &deployment.options);
+    }
     if !args.fix {
         if args.json {
             say(to_json(&findings, None))?;
@@ -109,6 +112,15 @@ pub async fn run(args: DoctorArgs, environment: Environment, clock: Clock, scree
         }
     }
     Ok(status(&findings))
+}
+
+/// A mend whose commands work on this deployment: `options` follow each command of Rollcall.
+fn with_options(mend: &str, options: &str) -> String {
+    let complete = |(place, part): (usize, &str)| {
+        let is_command = place % 2 == 1 && part.starts_with("rollcall ");
+        if is_command { format!("{part}{options}") } else { part.to_owned() }
+    };
+    mend.split('`').enumerate().map(complete).collect::<Vec<_>>().join("`")
 }
 
 /// The exit status: findings count more than checks that could not look.
@@ -172,4 +184,17 @@ fn plan(fixes: &[Fix]) -> String {
     }
     let lines = fixes.iter().map(|fix| format!("\n  {}", fix.fix));
     format!("--fix would:{}", lines.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_of_a_mend_name_the_deployment() {
+        let mend = "`aws s3 ls` first, then `rollcall reconcile`, as under `report`; `rollcall status`";
+        let expected =
+            "`aws s3 ls` first, then `rollcall reconcile --stack x`, as under `report`; `rollcall status --stack x`";
+        assert_eq!(with_options(mend, " --stack x"), expected);
+    }
 }

@@ -1,6 +1,7 @@
 //! `rollcall doctor --probe`: settles what Clerk does not document, on a development instance, with test entities.
 
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -17,6 +18,8 @@ use crate::operator::text::{count, moment, table};
 use crate::operator::{Screen, note, say};
 use crate::{Clock, Status, signals};
 
+/// How long the request under way is waited for after a signal: it may create an entity.
+const LAST_REQUEST: Duration = Duration::from_secs(15);
 /// The prefix of the secret keys of development instances.
 const DEVELOPMENT: &str = "sk_test_";
 
@@ -65,7 +68,16 @@ pub(super) async fn run(
     }
     let stop = signals::stop_signal()?;
     tokio::pin!(stop);
-    let earlier = operator.sweep(None).await.map_err(|error| context.explain(error))?;
+    let earlier = operator.sweep(None).await;
+    if let Some(error) = &earlier.unsearched {
+        let left = if earlier.left.is_empty() { String::new() } else { format!(": {}", earlier.left.join(", ")) };
+        bail!(
+            "nothing was created. Test entities of earlier runs may be left, because Clerk's lists cannot be read \
+             ({error}). Removed: {}. Not removed: {}{left}",
+            earlier.removed,
+            earlier.left.len()
+        );
+    }
     let started_at = clock();
     let tell = |entry: &Entry| {
         if shows {
@@ -84,11 +96,17 @@ pub(super) async fn run(
         writes_back: context.settings.writes_back,
         tell: &tell,
         transcript: Mutex::default(),
+        stopping: AtomicBool::new(false),
     };
+    let mut running = Box::pin(probe.run());
     let (ran, is_interrupted) = tokio::select! {
-        ran = Box::pin(probe.run()) => (ran, false),
-        () = &mut stop => (Ok(()), true),
+        ran = &mut running => (ran, false),
+        () = &mut stop => {
+            probe.stop();
+            (tokio::time::timeout(LAST_REQUEST, &mut running).await.unwrap_or(Ok(())), true)
+        }
     };
+    drop(running);
     let swept = probe.clean().await;
     let transcript = probe.transcript.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     let report = Report {
@@ -97,13 +115,11 @@ pub(super) async fn run(
         started_at,
         transcript: &transcript,
         earlier: &earlier,
-        left: swept.left,
+        swept: &swept,
         is_interrupted,
     };
     if let Err(error) = ran {
-        if !report.all_left().is_empty() {
-            note(report.names_left());
-        }
+        note(report.leftovers());
         return Err(context.explain(error));
     }
     if args.json { say(report.to_json()) } else { say(report.text()) }?;
@@ -117,7 +133,7 @@ struct Report<'a> {
     started_at: Millis,
     transcript: &'a Transcript,
     earlier: &'a Swept,
-    left: Vec<String>,
+    swept: &'a Swept,
     is_interrupted: bool,
 }
 
@@ -125,7 +141,8 @@ impl Report<'_> {
     fn status(&self) -> Status {
         let entries = &self.transcript.entries;
         let is_open = entries.is_empty() || entries.iter().any(|entry| entry.answer == Answer::NotKnown);
-        if is_open || !self.all_left().is_empty() || self.is_interrupted { Status::Left } else { Status::Done }
+        let may_be_left = !self.all_left().is_empty() || self.swept.unsearched.is_some();
+        if is_open || may_be_left || self.is_interrupted { Status::Left } else { Status::Done }
     }
 
     fn to_json(&self) -> serde_json::Value {
@@ -133,7 +150,7 @@ impl Report<'_> {
         json!({
             "run": self.run, "instance": self.instance, "started_at": self.started_at,
             "interrupted": self.is_interrupted, "leftovers_removed": self.earlier.removed,
-            "answers": self.transcript.entries, "left": left,
+            "answers": self.transcript.entries, "left": left, "unsearched": self.swept.unsearched,
         })
     }
 
@@ -151,20 +168,34 @@ impl Report<'_> {
         if self.is_interrupted {
             parts.push("Interrupted: the other questions were not asked.".to_owned());
         }
-        parts.push(if self.all_left().is_empty() {
-            "All test entities were removed.".to_owned()
-        } else {
-            self.names_left()
-        });
+        parts.push(self.leftovers());
         parts.join("\n\n")
     }
 
     /// The ids of the test entities that could not be removed.
     fn all_left(&self) -> Vec<String> {
-        [&self.earlier.left[..], &self.left].concat()
+        [&self.earlier.left[..], &self.swept.left].concat()
     }
 
-    fn names_left(&self) -> String {
-        format!("These test entities could not be removed; the next run tries again: {}", self.all_left().join(", "))
+    /// What is left of the test entities, in sentences.
+    fn leftovers(&self) -> String {
+        let left = self.all_left();
+        let mut parts = Vec::new();
+        if !left.is_empty() {
+            parts.push(format!(
+                "These test entities could not be removed; the next run tries again: {}.",
+                left.join(", ")
+            ));
+        }
+        if let Some(error) = &self.swept.unsearched {
+            parts.push(format!(
+                "Clerk's lists could not be read after the run ({error}), so a test entity may be left whose id Clerk did \
+                 not return; the next run removes it."
+            ));
+        }
+        if parts.is_empty() {
+            parts.push("All test entities were removed.".to_owned());
+        }
+        parts.join("\n")
     }
 }

@@ -123,7 +123,7 @@ impl Groups {
         search: &Search,
         found: &mut Found,
     ) -> anyhow::Result<()> {
-        let (mut token, before) = (None::<String>, found.entries.len());
+        let (mut token, before, mut until) = (None::<String>, found.entries.len(), None);
         for _ in 0..MAX_PAGES {
             let request = self.logs.filter_log_events().log_group_name(&group.name).set_next_token(token.take());
             let request = request.start_time(i64::try_from(search.since.get()).unwrap_or(i64::MAX));
@@ -132,7 +132,7 @@ impl Groups {
             let page = request.send().await.map_err(|error| unread(&group.name, error.code()))?;
             for event in page.events.unwrap_or_default() {
                 if found.entries.len() - before >= search.most {
-                    found.is_cut = true;
+                    found.cut(until);
                     return Ok(());
                 }
                 let (timestamp, message) = (event.timestamp.unwrap_or_default(), event.message.unwrap_or_default());
@@ -140,6 +140,8 @@ impl Groups {
                     format!("{} {} {timestamp} {message}", group.name, event.log_stream_name.unwrap_or_default())
                 });
                 let at = Millis::try_from(timestamp).ok();
+                // The oldest lines come first.
+                until = at.or(until);
                 found.entries.extend(entry(&message, at, Some(&group.function), key));
             }
             token = page.next_token.filter(|token| !token.is_empty());
@@ -147,7 +149,7 @@ impl Groups {
                 return Ok(());
             }
         }
-        found.is_cut = true;
+        found.cut(until);
         Ok(())
     }
 }

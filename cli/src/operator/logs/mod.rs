@@ -1,10 +1,12 @@
 //! The logs of a deployment's functions: CloudWatch Logs of a deployed stack, the file of a local one.
 //!
 //! [`cloudwatch`] finds the log groups and reads them, [`file`](mod@file) reads the file. What is read is bounded in time and in
-//! number.
+//! number. [`follow`] reads on from there, [`window`] decides from where.
 
 mod cloudwatch;
 mod file;
+mod follow;
+mod window;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -14,6 +16,7 @@ use rollcall::core::millis::Millis;
 use serde_json::{Map, Value};
 
 use self::cloudwatch::Groups;
+pub(super) use self::follow::Follow;
 use super::deployment::{Deployment, Place};
 
 /// The logs of a deployment.
@@ -52,6 +55,8 @@ pub(super) struct Found {
     pub(super) entries: Vec<Entry>,
     /// Whether there were more lines.
     pub(super) is_cut: bool,
+    /// After a cut of CloudWatch's log: all lines before this time were read, in Unix ms; `None` if no line was read.
+    until: Option<Millis>,
     /// Why the log of a function was not read, a sentence without a full stop each.
     pub(super) problems: Vec<String>,
 }
@@ -90,6 +95,14 @@ impl Logs {
         found.entries.retain(|entry| seen.insert(entry.key.clone()));
         found.entries.sort_by_key(|entry| entry.line.at);
         Ok(found)
+    }
+}
+
+impl Found {
+    /// Notes that a search ended before the end of its log, after a line of this time.
+    fn cut(&mut self, until: Option<Millis>) {
+        self.until = if self.is_cut { self.until.min(until) } else { until };
+        self.is_cut = true;
     }
 }
 

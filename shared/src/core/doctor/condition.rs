@@ -41,7 +41,7 @@ pub fn last_run(runs: &[Run], is_active: bool, now: Millis) -> Vec<Finding> {
         None => found.push(
             Finding::problem(RUN, "no run of reconcile has finished yet")
                 .cause("the deployment is new, or the schedule does not start runs")
-                .mend("run `rollcall reconcile`; then check ReconcileState and the state machine's executions"),
+                .mend("run `rollcall reconcile`; then check the parameter ReconcileState of the stack and the executions of its state machine"),
         ),
         Some((run, at)) => {
             let age = now.since(at);
@@ -49,13 +49,13 @@ pub fn last_run(runs: &[Run], is_active: bool, now: Millis) -> Vec<Finding> {
                 found.push(
                     Finding::problem(RUN, format!("the last run finished {}", ago(age)))
                         .cause("the schedule is disabled, or the state machine does not start reconcile")
-                        .mend("check ReconcileState and the state machine's executions; run `rollcall reconcile` now"),
+                        .mend("run `rollcall reconcile` now; check the parameter ReconcileState of the stack and the executions of its state machine"),
                 );
             }
             if run.state == RunState::PendingApproval {
                 found.push(
                     Finding::problem(RUN, "deletions are pending approval")
-                        .cause("a run found more absences than it may delete by itself")
+                        .cause("a run found more rows whose entities Clerk does not have than it may delete without approval")
                         .mend(format!(
                             "check them with `rollcall status`, then `rollcall reconcile --approve {}`",
                             run.run
@@ -65,7 +65,7 @@ pub fn last_run(runs: &[Run], is_active: bool, now: Millis) -> Vec<Finding> {
                 found.push(
                     Finding::problem(RUN, format!("effects that failed in the last run: {}", run.effects.left))
                         .cause("records or deletions could not be completed; the log of reconcile says why")
-                        .mend("correct the cause, then run `rollcall reconcile`"),
+                        .mend("see `rollcall tail --once --since 48h --only reconcile --errors`, correct the cause, then run `rollcall reconcile`"),
                 );
             } else if run.mode == Mode::Repair && !run.is_in_sync() {
                 found.push(
@@ -73,14 +73,14 @@ pub fn last_run(runs: &[Run], is_active: bool, now: Millis) -> Vec<Finding> {
                         RUN,
                         format!("the last run was not in sync; differences that are left: {}", run.differences()),
                     )
-                    .cause("differences that need an operator, or a listing that was incomplete")
-                    .mend("`rollcall reconcile --dry-run` shows them; see docs/operations.md"),
+                    .cause("an operator has to decide about these differences, or a list of Clerk was incomplete")
+                    .mend("`rollcall reconcile --dry-run` shows them; docs/operations.md, Kinds of drift, says what to do about each"),
                 );
             } else if !run.is_in_sync() {
                 found.push(
                     Finding::warning(RUN, format!("differences that the last report found: {}", run.differences()))
                         .cause("a run that only reports repairs nothing")
-                        .mend("run `rollcall reconcile`"),
+                        .mend("run `rollcall reconcile --override RECONCILE_POLICY=repair`"),
                 );
             }
             if found.is_empty() {
@@ -92,7 +92,7 @@ pub fn last_run(runs: &[Run], is_active: bool, now: Millis) -> Vec<Finding> {
         found.retain(Finding::is_found);
         found.push(
             Finding::warning(RUN, format!("run {} was interrupted", run.run))
-                .cause("its process was killed, or its invocations failed; no run is lost, and no work is done twice")
+                .cause("its process was killed, or its invocations failed; nothing is lost, and no work is done twice")
                 .mend("`rollcall reconcile` continues the run; so does the next scheduled run"),
         );
     }
@@ -182,8 +182,8 @@ pub fn quarantine(notes: u64) -> Finding {
         return Finding::ok(QUARANTINE, "the quarantine is empty");
     }
     Finding::warning(QUARANTINE, format!("events in quarantine: {notes}"))
-        .cause("Clerk sent signed events that this release cannot read; `failed_at` of a note says where")
-        .mend("run `rollcall reconcile`, which fetches the entities; see docs/runbook.md, Quarantine")
+        .cause("Clerk sent signed events with fields that this release cannot read")
+        .mend("`rollcall quarantine list` shows the events and the fields; run `rollcall reconcile`, which fetches the entities from Clerk")
 }
 
 /// Judges the number of notes of purges that were due more than two hours ago, at most a day.

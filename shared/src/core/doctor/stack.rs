@@ -29,7 +29,7 @@ pub fn status(stack: &str, status: &str) -> Finding {
         status if status.ends_with("_IN_PROGRESS") => {
             Finding::warning(STACK, format!("stack {stack} is being changed ({status})"))
                 .cause("the functions may have different settings meanwhile")
-                .mend("wait until the deployment has ended, then run doctor again")
+                .mend("wait until the deployment is complete, then run `rollcall doctor` again")
         }
         "UPDATE_ROLLBACK_FAILED" => Finding::problem(STACK, format!("the rollback of stack {stack} failed ({status})"))
             .cause("some resources are new and others old; no deployment is possible in this state")
@@ -147,15 +147,15 @@ pub fn alarms(alarms: &[Alarm]) -> Vec<Finding> {
     if alarms.is_empty() {
         found.push(
             Finding::problem(ALARMS, "the stack has no alarms")
-                .cause("they were deleted by hand, or the stack is not template.yaml's")
+                .cause("the alarms were deleted by hand, or another template than template.yaml was deployed")
                 .mend("deploy template.yaml again"),
         );
     }
     if !on.is_empty() {
         found.push(
             Finding::problem(ALARMS, format!("{} of {} alarms are on: {}", on.len(), alarms.len(), named(&on)))
-                .cause("see the alarm's section in docs/runbook.md")
-                .mend("do what that section says"),
+                .cause("each alarm has a section in docs/runbook.md, which lists its causes")
+                .mend("do what the section of the alarm says"),
         );
     }
     if !mute.is_empty() {
@@ -171,7 +171,10 @@ pub fn alarms(alarms: &[Alarm]) -> Vec<Finding> {
     if found.is_empty() {
         found.push(Finding::ok(
             ALARMS,
-            format!("{} alarms are off and notify a topic; who subscribes to the topic is not checked", alarms.len()),
+            format!(
+                "{} alarms are off and notify a topic; whether the topic has a subscriber is not checked",
+                alarms.len()
+            ),
         ));
     }
     found

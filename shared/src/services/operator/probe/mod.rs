@@ -1,7 +1,12 @@
 //! Finds out what an instance of Clerk does that Clerk does not document: changes test entities, and watches what follows
 //! in Clerk's answers, in the Directory, and among an emulator's deliveries.
+//!
+//! `entities` finds and removes test entities, `watch` waits for events.
 
-use std::collections::BTreeMap;
+mod entities;
+mod watch;
+
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,21 +14,17 @@ use reqwest::Url;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
+pub use self::entities::Swept;
+use self::watch::number;
 use super::{Operator, OperatorError};
 use crate::adapters::clerk::error::ClerkError;
-use crate::adapters::clerk::probe::{Delivered, deliveries};
 use crate::core::id::EntityId;
-use crate::core::mirror::item::{Item, Writer};
-use crate::core::probe::{self, Answer, Change, Entry, ProbeName, Question, Seen};
+use crate::core::probe::{self, Answer, Change, Entry, ProbeName, Question};
 
 /// Between two looks at the same thing.
 const LOOK: Duration = Duration::from_millis(250);
-/// An emulator queues the events of a change before it answers.
-const QUEUED: Duration = Duration::from_secs(1);
 /// Test entities in one page of a search.
 const PAGE: usize = 100;
-/// Pages of a search. A run creates five entities, so this many pages are many killed runs.
-const MOST_PAGES: usize = 20;
 /// Users who are listed to compare their number with Clerk's count.
 const LISTED: usize = 500;
 
@@ -41,6 +42,8 @@ pub struct Probe<'a> {
     pub tell: &'a (dyn Fn(&Entry) + Sync),
     /// The answers so far, and the entities that were created: what is known of a run that is stopped.
     pub transcript: Mutex<Transcript>,
+    /// No further request is sent, but the one under way is waited for: it may create an entity.
+    pub stopping: AtomicBool,
 }
 
 /// What a run has found and created so far.
@@ -49,14 +52,6 @@ pub struct Transcript {
     pub entries: Vec<Entry>,
     /// The ids of the test entities that may exist.
     pub created: Vec<String>,
-}
-
-/// The result of a removal of test entities.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Swept {
-    pub removed: u64,
-    /// The ids of those that are left.
-    pub left: Vec<String>,
 }
 
 /// A test user.
@@ -71,57 +66,6 @@ impl Person {
         let id = user["id"].as_str()?.to_owned();
         let second_address = user["email_addresses"][1]["id"].as_str().map(str::to_owned);
         Some(Person { id, updated_at: user["updated_at"].as_i64(), second_address })
-    }
-}
-
-impl Operator {
-    /// The ids of the test entities of all runs, or of one, organizations first: their deletion ends the memberships.
-    ///
-    /// # Errors
-    ///
-    /// [`OperatorError`].
-    pub async fn find_test_entities(&self, of: Option<&ProbeName>) -> Result<Vec<String>, OperatorError> {
-        let is_wanted = |run: Option<&str>| run.is_some_and(|run| of.is_none_or(|of| of.as_str() == run));
-        let clerk = &self.applier.clerk;
-        let organizations = match clerk.probe(&probe::organizations(PAGE)).await {
-            Ok(found) => found.map(|found| found["data"].clone()).unwrap_or_default(),
-            Err(ClerkError::SwitchedOff) => Value::Null,
-            Err(error) => return Err(error.into()),
-        };
-        let users = clerk.probe(&probe::users(true, PAGE)).await?.unwrap_or_default();
-        let ids = |found: &Value, run_of: fn(&Value) -> Option<&str>| {
-            let rows = found.as_array().into_iter().flatten().filter(|row| is_wanted(run_of(row)));
-            rows.filter_map(|row| row["id"].as_str().map(str::to_owned)).collect::<Vec<_>>()
-        };
-        Ok([ids(&organizations, probe::run_of_organization), ids(&users, probe::run_of_user)].concat())
-    }
-
-    /// Removes the test entities of all runs, or of one.
-    ///
-    /// # Errors
-    ///
-    /// [`OperatorError`], if they cannot be searched.
-    pub async fn sweep(&self, of: Option<&ProbeName>) -> Result<Swept, OperatorError> {
-        let mut swept = Swept::default();
-        for _ in 0..MOST_PAGES {
-            let mut found = self.find_test_entities(of).await?;
-            found.retain(|id| !swept.left.contains(id));
-            if found.is_empty() {
-                break;
-            }
-            for id in found {
-                match self.remove_test_entity(&id).await {
-                    Ok(()) => swept.removed += 1,
-                    Err(_) => swept.left.push(id),
-                }
-            }
-        }
-        Ok(swept)
-    }
-
-    async fn remove_test_entity(&self, id: &str) -> Result<(), ClerkError> {
-        let question = if id.starts_with("org_") { probe::delete_organization(id) } else { probe::delete_user(id) };
-        self.applier.clerk.probe(&question).await.map(drop)
     }
 }
 
@@ -145,20 +89,13 @@ impl Probe<'_> {
         self.organizations(&ada, &bob, is_connected).await
     }
 
-    /// Removes what this run has created: those found by their marks, and those whose ids are known.
-    pub async fn clean(&self) -> Swept {
-        let mut swept = self.operator.sweep(Some(&self.run)).await.unwrap_or_default();
-        let mut known = self.lock().created.clone();
-        known.sort_by_key(|id| !id.starts_with("org_"));
-        for id in known {
-            match self.operator.remove_test_entity(&id).await {
-                Ok(()) => swept.left.retain(|left| *left != id),
-                Err(_) if swept.left.contains(&id) => {}
-                Err(_) => swept.left.push(id),
-            }
-        }
-        self.lock().created.clone_from(&swept.left);
-        swept
+    /// Ends [`Probe::run`] after the request under way.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Transcript> {
@@ -166,13 +103,21 @@ impl Probe<'_> {
     }
 
     fn answer(&self, question: &'static str, (answer, detail): (Answer, String)) {
+        // What was waited for did not have its time.
+        if self.is_stopping() {
+            return;
+        }
         let entry = Entry { at: (self.operator.clock)(), question, answer, detail };
         (self.tell)(&entry);
         self.lock().entries.push(entry);
     }
 
-    /// Sends a request; nothing, with the reason as the answer to `question`, if Clerk rejects it.
+    /// Sends a request; nothing, with the reason as the answer to `question`, if Clerk rejects it, and nothing after
+    /// [`Probe::stop`].
     async fn ask(&self, question: &'static str, request: &Question) -> Result<Option<Value>, OperatorError> {
+        if self.is_stopping() {
+            return Ok(None);
+        }
         let reason = match self.operator.applier.clerk.probe(request).await {
             Ok(Some(answer)) => return Ok(Some(answer)),
             Ok(None) => "Clerk does not have the entity".to_owned(),
@@ -229,40 +174,6 @@ impl Probe<'_> {
             _ => None,
         };
         self.answer("users_are_counted_exactly", probe::counted(before, after, 2, listed));
-        Ok(())
-    }
-
-    /// Whether an event brings a new entity into the Directory.
-    async fn connection(&self, entity: &EntityId, question: &'static str) -> Result<bool, OperatorError> {
-        let begun = Instant::now();
-        while begun.elapsed() <= self.wait {
-            if self.row(entity).await?.is_some_and(|row| row.provenance.applied_by == Writer::Webhook) {
-                let detail = format!("a new entity was in the Directory within {} ms", begun.elapsed().as_millis());
-                self.answer(question, (Answer::Yes, detail));
-                return Ok(true);
-            }
-            sleep(LOOK).await;
-        }
-        let detail = format!(
-            "no event arrived within {} s: connect the webhook of this instance to the deployment to settle the \
-             questions about events",
-            self.wait.as_secs()
-        );
-        self.answer(question, (Answer::No, detail));
-        Ok(false)
-    }
-
-    /// Waits until the write-back to a new user is done, so that no later change is taken for it.
-    async fn settle(&self, user: &str, is_connected: bool) -> Result<(), OperatorError> {
-        let begun = Instant::now();
-        while self.writes_back && is_connected && begun.elapsed() <= self.wait {
-            let found = self.operator.applier.clerk.probe(&probe::user(user)).await?.unwrap_or_default();
-            let metadata = &found["public_metadata"];
-            if !metadata["dbId"].is_null() && !metadata["role"].is_null() {
-                break;
-            }
-            sleep(LOOK).await;
-        }
         Ok(())
     }
 
@@ -323,46 +234,6 @@ impl Probe<'_> {
         Ok(after.or(before))
     }
 
-    /// Whether a change of a user emitted `user.updated`. `sent` is the number of such deliveries before.
-    async fn event(
-        &self,
-        question: &'static str,
-        user: &str,
-        (before, after): (Option<i64>, Option<i64>),
-        sent: Option<usize>,
-        is_connected: bool,
-    ) -> Result<(), OperatorError> {
-        if sent.is_none() && !is_connected {
-            self.answer(question, (Answer::NotKnown, "no event arrives at this deployment".to_owned()));
-            return Ok(());
-        }
-        let entity = EntityId::User(id(user)?);
-        let would_show = is_connected && after > before;
-        let begun = Instant::now();
-        let seen = loop {
-            let in_deliveries = match sent {
-                Some(before) => self.deliveries().await?.map(|sent| number(&sent, "user.updated", user) > before),
-                None => None,
-            };
-            let is_newer = |row: &Item| i64::try_from(row.rank.version.get()).ok() >= after;
-            let in_directory = would_show
-                && self
-                    .row(&entity)
-                    .await?
-                    .is_some_and(|row| row.provenance.applied_by == Writer::Webhook && is_newer(&row));
-            let seen = Seen { in_directory, in_deliveries, would_show };
-            let patience = if sent.is_some() { QUEUED.min(self.wait) } else { self.wait };
-            // Without a way to see it, waiting is of no use.
-            let is_over = begun.elapsed() > patience || (sent.is_none() && !would_show);
-            if in_directory || in_deliveries == Some(true) || is_over {
-                break seen;
-            }
-            sleep(LOOK).await;
-        };
-        self.answer(question, probe::emitted(seen));
-        Ok(())
-    }
-
     async fn organizations(&self, ada: &Person, bob: &Person, is_connected: bool) -> Result<(), OperatorError> {
         let (Some(first), Some(second)) =
             (self.organization(1, ada, bob).await?, self.organization(2, ada, bob).await?)
@@ -412,64 +283,6 @@ impl Probe<'_> {
             member_updated_at: member["updated_at"].as_i64(),
         }))
     }
-
-    /// Waits until the membership is in the Directory.
-    async fn arrived(&self, user: &str, organization: &str, is_connected: bool) -> Result<(), OperatorError> {
-        let entity = EntityId::Membership { user: id(user)?, organization: id(organization)? };
-        let begun = Instant::now();
-        while is_connected && self.operator.mirror && begun.elapsed() <= self.wait {
-            if self.row(&entity).await?.is_some() {
-                break;
-            }
-            sleep(LOOK).await;
-        }
-        Ok(())
-    }
-
-    /// Whether the deletion of a parent emitted the deletion of the membership.
-    async fn ended(
-        &self,
-        question: &'static str,
-        user: &str,
-        group: &Group,
-        is_connected: bool,
-    ) -> Result<(), OperatorError> {
-        const DELETED: &str = "organizationMembership.deleted";
-        let entity = EntityId::Membership { user: id(user)?, organization: id(&group.id)? };
-        let begun = Instant::now();
-        let seen = loop {
-            let sent = self.deliveries().await?;
-            let in_deliveries = sent.as_ref().map(|sent| number(sent, DELETED, &group.member) > 0);
-            let in_directory = is_connected
-                && self
-                    .row(&entity)
-                    .await?
-                    .is_some_and(|row| row.deleted_at.is_some() && row.provenance.applied_by == Writer::Webhook);
-            let patience = if in_deliveries.is_some() { QUEUED.min(self.wait) } else { self.wait };
-            let is_over = begun.elapsed() > patience || (in_deliveries.is_none() && !is_connected);
-            if in_directory || in_deliveries == Some(true) || is_over {
-                // A cascade may have been faster than the event, so its absence proves nothing.
-                break Seen { in_directory, in_deliveries, would_show: false };
-            }
-            sleep(LOOK).await;
-        };
-        self.answer(question, probe::emitted(seen));
-        Ok(())
-    }
-
-    async fn row(&self, entity: &EntityId) -> Result<Option<Item>, OperatorError> {
-        Ok(self.operator.stores.directory.get(&entity.key(&self.operator.applier.instance)).await?)
-    }
-
-    /// The number of each event of each entity; nothing without an emulator.
-    async fn deliveries(&self) -> Result<Option<Sent>, OperatorError> {
-        let Some(emulator) = &self.emulator else { return Ok(None) };
-        let mut sent = Sent::new();
-        for Delivered { kind, entity_id } in deliveries(emulator).await? {
-            *sent.entry((kind, entity_id)).or_default() += 1;
-        }
-        Ok(Some(sent))
-    }
 }
 
 /// A test organization with its second member.
@@ -479,12 +292,6 @@ struct Group {
     /// The id of the membership.
     member: String,
     member_updated_at: Option<i64>,
-}
-
-type Sent = BTreeMap<(String, String), usize>;
-
-fn number(sent: &Sent, kind: &str, entity: &str) -> usize {
-    sent.get(&(kind.to_owned(), entity.to_owned())).copied().unwrap_or_default()
 }
 
 fn id<T: std::str::FromStr>(text: &str) -> Result<T, OperatorError> {
