@@ -7,7 +7,7 @@ use rollcall_tests::{Fault, World};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use super::{deleted, office, ran, rows, text_row};
+use super::{deleted, office, over_the_wire, ran, rows, text_row};
 use crate::operator::commands::{self, binary};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,10 +111,41 @@ async fn e7_a_full_sync_that_ends_in_the_middle_says_which_steps_are_done() {
     for user in &users[1..4] {
         deleted(&world, user).await;
     }
+    world.follow().await;
+    world.wait_hours(25);
+    assert_eq!(world.purge_due().await.purges.unwrap().purged, 3);
+    for user in &users[1..4] {
+        world.give_rows(user, 1, "late").await;
+    }
     let output = ended_at(&world, &["full-sync", "--yes", "--json"], 1, End::Refused).await;
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(1), "{out} {err}");
     let json: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out} {err}"));
-    assert_eq!(json["done"]["complete"], false, "{json}");
-    assert!(json["done"]["reconcile"].is_object() || json["done"]["reconcile"].is_null());
+    let done = &json["done"];
+    assert_eq!((&done["complete"], &done["reconcile"]["state"]), (&json!(false), &json!("done")), "{json}");
+    assert!(done["profiles"].is_object(), "{json}");
+    assert_eq!((&done["cleanup"]["complete"], &done["cleanup"]["users"]), (&json!(false), &json!(1)), "{json}");
+    world.wire.fail([]);
+    let rest = ran(&world, &["full-sync", "--yes"], 0).await;
+    assert_eq!(rest["done"]["cleanup"]["users"], 2, "{rest}");
+}
+
+#[tokio::test]
+async fn a_restoration_that_fails_in_the_middle_says_what_is_done_and_goes_on() {
+    let (world, users, _) = office(9).await;
+    for user in &users[1..4] {
+        deleted(&world, user).await;
+    }
+    let before = rows(&world).await.len();
+    let run = ran(&world, &["cleanup", "--yes"], 0).await["done"]["run"].as_str().unwrap().to_owned();
+    let args = ["restore", "--run", &run, "--yes", "--json"];
+    let removed = rows(&world).await.len();
+    world.wire.fail_after(25, [Fault::AccessDenied; 99]);
+    let said = over_the_wire(&world, &args).await;
+    world.wire.fail([]);
+    let json: Value = serde_json::from_str(&said.out).unwrap_or_else(|_| panic!("{} {}", said.out, said.err));
+    assert_eq!((said.status, &json["complete"]), (Some(1), &json!(false)), "{json}");
+    assert!((removed..before).contains(&rows(&world).await.len()), "{json}");
+    let again = ran(&world, &args[..args.len() - 1], 0).await;
+    assert_eq!((&again["complete"], rows(&world).await.len()), (&json!(true), before), "{again}");
 }
