@@ -166,6 +166,43 @@ async fn i3_an_undo_or_a_restoration_between_backup_and_removal_loses_nothing() 
 }
 
 #[tokio::test]
+async fn i4_another_deletion_after_the_plan_is_proven_anew() {
+    let Purged { world, users, .. } = purged().await;
+    late_note(&world, &users[0]).await;
+    let before = rows(&world).await;
+    // The plan rests on the finished tombstone. Another one, not finished, takes its place: Clerk, which still has the
+    // user, was not asked about this deletion.
+    let mut another = world.item(&user(&users[0])).await.unwrap();
+    let fields = another.as_object_mut().unwrap();
+    drop(fields.remove("consequences_at"));
+    fields.insert("clerk_user_id".to_owned(), users[0].as_str().into());
+    fields.insert("applied_at".to_owned(), world.now().get().into());
+    let directory = world.stack.addresses.directory_table.clone();
+    let mut held = world.wire.hold();
+    let racing = async {
+        // The plan reads the Directory and the notes of restorations; the third one reads the tombstone again.
+        let mut reads = 0;
+        while let Some(request) = held.recv().await {
+            reads += u32::from(request.operation == "BatchGetItem");
+            if request.operation == "BatchGetItem" && reads == 3 {
+                world.put(&directory, &another).await;
+            }
+            request.release();
+        }
+        unreachable!("the wire goes on")
+    };
+    let said = tokio::select! {
+        said = over_the_wire(&world, &["cleanup", "--yes", "--json"]) => said,
+        () = racing => unreachable!(),
+    };
+    let json = said.json();
+    assert_eq!((&json["users"], &json["done"]["changed"]), (&json!(1), &json!(1)), "{json}");
+    assert_eq!(json["done"]["removed"], json!({}), "{json}");
+    let after = rows(&world).await;
+    assert!(before.iter().all(|row| after.contains(row)));
+}
+
+#[tokio::test]
 async fn i23_a_row_that_changes_between_backup_and_removal_stays() {
     let Purged { world, users, .. } = purged().await;
     late_note(&world, &users[0]).await;
