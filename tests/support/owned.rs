@@ -8,9 +8,11 @@ use aws_sdk_dynamodb::types::{
     ProjectionType, PutRequest, ScalarAttributeType, WriteRequest,
 };
 use reconcile::Report;
+use rollcall::adapters::dynamo::directory::Directory;
+use rollcall::adapters::dynamo::operations::Operations;
 use rollcall::adapters::dynamo::owned::rows::DynamoOwned;
 use rollcall::core::id::{InstanceId, InternalId, UserId};
-use rollcall::services::operator::restore::{Backup, Places, Restored};
+use rollcall::services::operator::restore::{Backup, Places, Restored, Restorer};
 
 use crate::world::World;
 
@@ -178,7 +180,16 @@ impl World {
         let instance = self.stack.addresses.clerk_instance_id.parse().unwrap();
         let places = Places::new(instance, &profiles, &owned).await.unwrap();
         let checked = Backup::parse(text).unwrap().check(&places).unwrap();
-        checked.restore(&self.stack.dynamodb, replaces).await.unwrap()
+        let addresses = &self.stack.addresses;
+        let restorer = Restorer {
+            dynamodb: client(),
+            directory: Directory::new(client(), addresses.directory_table.clone()),
+            operations: Operations::new(client(), addresses.operations_table.clone()),
+            clock: self.clock(),
+        };
+        let mut restored = Restored::default();
+        checked.restore(&restorer, "backup", replaces, &mut restored).await.unwrap();
+        restored
     }
 
     /// All backups, by their paths.

@@ -10,6 +10,7 @@ use rollcall::services::operator::duplicates::DuplicatesError;
 
 use super::context::OperatorContext;
 use super::reconcile::store;
+use super::text::count;
 use super::{Screen, note, say};
 use crate::signals;
 
@@ -39,6 +40,51 @@ pub(super) async fn until_stopped<T>(work: impl Future<Output = anyhow::Result<T
     }
 }
 
+/// Ends the result of work that failed or was interrupted. A request on its way at that moment may be done and not be
+/// counted.
+pub(super) const INCOMPLETE: &str = "Not complete: this is what was done so far. Run the command again to continue.";
+
+/// The option that approves a plan.
+pub(super) const APPROVE: &str = "--approve";
+
+/// Why a plan is not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// It concerns more than a command does without approval.
+    TooMany,
+    /// The approved number is not that of the plan.
+    Other(u64),
+}
+
+impl Hold {
+    /// Why a plan for so many is not carried out; nothing if it may be. An approval counts for exactly its number: if
+    /// the plan has changed since the operator read it, the operator must read it again.
+    pub(super) fn of(planned: u64, is_too_many: bool, approved: Option<u64>) -> Option<Hold> {
+        match approved {
+            _ if planned == 0 => None,
+            None => is_too_many.then_some(Hold::TooMany),
+            Some(approved) => (approved != planned).then_some(Hold::Other(approved)),
+        }
+    }
+
+    /// The reason, for people. `what` is the plural of what the plan concerns, `option` is the option that approves it.
+    pub(super) fn text(self, what: &str, planned: u64, option: &str) -> String {
+        match self {
+            Hold::TooMany => format!(
+                "rollcall: the plan concerns {} {what}, more than this command changes without approval. If that is \
+                 right, approve it with {option} {planned}",
+                count(planned)
+            ),
+            Hold::Other(approved) => format!(
+                "rollcall: the plan concerns {} {what}, and {option} says {}. Look at the plan, and approve it with \
+                 {option} {planned}",
+                count(planned),
+                count(approved)
+            ),
+        }
+    }
+}
+
 /// Whether a plan may be carried out. Asks if that is necessary, and says why if nothing is done.
 pub(super) fn consents(
     args: FixArgs,
@@ -47,7 +93,8 @@ pub(super) fn consents(
     question: &str,
 ) -> anyhow::Result<bool> {
     let settings = &context.settings;
-    if settings.mode == Mode::Report && !args.dry_run {
+    if context.is_forbidden() && !args.json {
+        // A dry run says it, too: it shows what the command would do.
         note("RECONCILE_POLICY=report: nothing is written; pass --override RECONCILE_POLICY=repair for this command");
     }
     if !args.dry_run && settings.mode == Mode::Repair && (args.yes || screen.ask_on(&context.deployment, question)?) {
@@ -60,6 +107,11 @@ pub(super) fn consents(
 }
 
 impl OperatorContext {
+    /// Whether the policy forbids what a plan says. In JSON `forbidden_by_policy` says so.
+    pub(super) fn is_forbidden(&self) -> bool {
+        self.settings.mode == Mode::Report
+    }
+
     /// The error of a clean-up with advice.
     pub(super) fn explain_cleanup(&self, error: CleanupError) -> anyhow::Error {
         match error {
@@ -90,5 +142,28 @@ impl OperatorContext {
                 anyhow::Error::from(error).context("without a backup nothing is removed; run the command again")
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_approval_counts_for_exactly_its_number() {
+        for (planned, is_too_many, approved, expected) in [
+            (0, false, Some(5), None),
+            (3, false, None, None),
+            (412, true, None, Some(Hold::TooMany)),
+            (412, true, Some(412), None),
+            (412, true, Some(500), Some(Hold::Other(500))),
+            (412, true, Some(411), Some(Hold::Other(411))),
+            (3, false, Some(3), None),
+            (3, false, Some(412), Some(Hold::Other(412))),
+        ] {
+            assert_eq!(Hold::of(planned, is_too_many, approved), expected, "{planned} {approved:?}");
+        }
+        let text = Hold::Other(500).text("users", 412, APPROVE);
+        assert!(text.contains("412 users") && text.contains("says 500") && text.contains("--approve 412"), "{text}");
     }
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::context::{OperatorContext, lacks_confirmation};
 use super::deployment::Environment;
-use super::fix::{FixArgs, consents, until_stopped};
+use super::fix::{FixArgs, INCOMPLETE, consents, until_stopped};
 use super::progress::Progress;
 use super::text::{count, counted};
 use super::{Screen, say};
@@ -52,40 +52,50 @@ pub async fn run(
     }
     context.operator.check_instance().await.map_err(|error| context.explain(error))?;
     let shows = !fix.json;
-    let Some(plan) = until_stopped(Box::pin(records(&context, screen, shows, false))).await? else {
+    let mut plan = Records::default();
+    if until_stopped(Box::pin(records(&context, &mut plan, screen, shows, false))).await?.is_none() {
         return Ok(Status::Left);
-    };
+    }
     if !fix.json {
         say(plan_text(&plan))?;
     }
     let is_empty = plan.missing() == 0;
     if is_empty || !consents(fix, &context, screen, "Create these records?")? {
         if fix.json {
-            say(json(&plan, true))?;
+            let mut json = json(&plan, true, true);
+            if context.is_forbidden() {
+                json["forbidden_by_policy"] = true.into();
+            }
+            say(json)?;
         }
         return Ok(if is_empty { Status::Done } else { Status::Left });
     }
-    let Some(done) = until_stopped(Box::pin(records(&context, screen, shows, true))).await? else {
-        return Ok(Status::Left);
-    };
+    let mut done = Records::default();
+    let ended = until_stopped(Box::pin(records(&context, &mut done, screen, shows, true))).await;
+    let is_complete = matches!(ended, Ok(Some(())));
     if fix.json {
-        say(json(&done, false))?;
+        say(json(&done, false, is_complete))?;
     } else {
         say(done_text(&done))?;
+        if !is_complete {
+            say(INCOMPLETE)?;
+        }
     }
-    Ok(Status::Done)
+    ended?;
+    Ok(if is_complete { Status::Done } else { Status::Left })
 }
 
-/// Reads the whole Directory and finds the missing records; creates them if `creates`.
+/// Reads the whole Directory and finds the missing records; creates them if `creates`. Adds to `records` what is done.
 pub(super) async fn records(
     context: &OperatorContext,
+    records: &mut Records,
     screen: &Screen,
     shows: bool,
     creates: bool,
-) -> anyhow::Result<Records> {
+) -> anyhow::Result<()> {
     let progress = Progress::start(screen, shows);
     let step = if creates { "creating records" } else { "looking for missing records" };
-    let (mut records, mut from) = (Records::default(), None);
+    let mut from = None;
     loop {
         let page = context.operator.fix_records(from.as_ref(), creates).await;
         let page = page.map_err(|error| context.explain(error))?;
@@ -94,15 +104,18 @@ pub(super) async fn records(
         progress.say(step, &format!("{}, {} so far", counted(records.rows, "row"), count(so_far)));
         from = page.next;
         if from.is_none() {
-            return Ok(records);
+            return Ok(());
         }
     }
 }
 
 /// The plan, or the result, as JSON.
-pub(super) fn json(records: &Records, is_plan: bool) -> serde_json::Value {
+fn json(records: &Records, is_plan: bool, is_complete: bool) -> serde_json::Value {
     let mut json = json!(records);
     json["dry_run"] = is_plan.into();
+    if !is_plan {
+        json["complete"] = is_complete.into();
+    }
     json
 }
 

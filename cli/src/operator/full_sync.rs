@@ -1,9 +1,10 @@
 //! `rollcall full-sync`: analyzes, then runs all repairs, after one plan and one consent.
 
-use ::reconcile::{Order, Reconcile, Report};
+use ::reconcile::{Order, Outcome, Reconcile, Report};
 use clap::Args;
 use rollcall::adapters::aws::backups::Backups;
 use rollcall::adapters::dynamo::owned::rows::DynamoOwned;
+use rollcall::core::deletion::backup_run::BackupRun;
 use rollcall::core::reconcile::run::{Mode, Run};
 use rollcall::services::operator::fix_profiles::Records;
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use super::analyze::{Analyzed, analyze};
 use super::cleanup::{self, Cleaned};
 use super::context::{OperatorContext, lacks_confirmation};
 use super::deployment::Environment;
-use super::fix::{FixArgs, consents, until_stopped};
+use super::fix::{APPROVE, FixArgs, Hold, INCOMPLETE, consents, until_stopped};
 use super::fix_duplicates::rule::TableRule;
 use super::fix_duplicates::{self, Done};
 use super::reconcile::Runs;
@@ -33,6 +34,12 @@ pub struct FullSyncArgs {
     /// Approve a clean-up that concerns many users: see `rollcall cleanup --help`
     #[arg(long, value_name = "USERS")]
     pub approve: Option<u64>,
+    /// Approve the removal of many duplicates from the tables of all rules: see `rollcall fix-duplicates --help`
+    #[arg(long, value_name = "ROWS")]
+    pub approve_duplicates: Option<u64>,
+    /// Also remove rows that `rollcall restore` has brought back: see `rollcall cleanup --help`
+    #[arg(long)]
+    pub restored: bool,
     /// Whether the command asks, writes, and how it prints.
     #[command(flatten)]
     pub fix: FixArgs,
@@ -50,9 +57,19 @@ struct Plans<'a> {
     duplicates: Vec<fix_duplicates::Plan>,
 }
 
-/// The results of all steps.
+/// Which steps need an approval.
+#[derive(Clone, Copy, Debug)]
+struct Holds {
+    cleanup: Option<Hold>,
+    duplicates: Option<Hold>,
+}
+
+/// The results of the steps that began, also if one of them did not end.
+#[derive(Default)]
 struct Results {
-    reconcile: Report,
+    /// Whether all steps ended.
+    complete: bool,
+    reconcile: Option<Report>,
     records: Option<Records>,
     /// Nothing if the plan was empty, or needs approval.
     cleanup: Option<Cleaned>,
@@ -75,7 +92,7 @@ pub async fn run(
         return Ok(Status::Usage);
     }
     let context = OperatorContext::open(&args.deployment, environment, clock.clone()).await?;
-    let work = FullSync { context: &context, clock, screen, shows: !fix.json };
+    let work = FullSync { context: &context, with_restored: args.restored, clock, screen, shows: !fix.json };
     let tables = cleanup::tables(&context);
     // A wrong rule is found before anything is read.
     let mut rules = Vec::new();
@@ -87,30 +104,42 @@ pub async fn run(
         say(if fix.json { report::to_json(busy).to_string() } else { report::text(busy, work.options()) })?;
         return Ok(Status::Left);
     }
-    let is_held = plans.cleanup.is_held(args.approve);
+    let holds = plans.holds(&args);
     if !fix.json {
-        say(plans.text(&work))?;
+        say(plans.text(&work)?)?;
     }
-    if is_held {
-        note(cleanup::held(&plans.cleanup));
+    let users = plans.cleanup.counts.users;
+    for (hold, what, planned, option) in [
+        (holds.cleanup, "users", users, APPROVE),
+        (holds.duplicates, "duplicates", plans.duplicates(), "--approve-duplicates"),
+    ] {
+        if let Some(hold) = hold.filter(|_| !fix.json) {
+            note(hold.text(what, planned, option));
+        }
     }
-    if !plans.has_work(is_held) || !consents(fix, &context, screen, "Carry out this plan?")? {
+    // An approval of another number is of another plan: then no step is carried out.
+    let is_other = [holds.cleanup, holds.duplicates].iter().any(|hold| matches!(hold, Some(Hold::Other(_))));
+    if is_other || !plans.has_work(holds) || !consents(fix, &context, screen, "Carry out this plan?")? {
         if fix.json {
-            say(plans.json(None, is_held)?)?;
+            say(plans.json(None, holds, &context)?)?;
         }
         return Ok(if plans.is_in_sync() { Status::Done } else { Status::Left });
     }
-    let Some(results) = Box::pin(work.carry_out(&plans, is_held)).await? else { return Ok(Status::Left) };
+    let mut results = Results::default();
+    let ended = Box::pin(work.carry_out(&plans, holds, &mut results)).await;
     if fix.json {
-        say(plans.json(Some(&results), is_held)?)?;
+        say(plans.json(Some(&results), holds, &context)?)?;
     } else {
-        say(results.text(&plans, &work))?;
+        say(results.text(&plans, &work)?)?;
     }
-    Ok(if results.is_whole(&plans, is_held) { Status::Done } else { Status::Left })
+    ended?;
+    Ok(if results.is_whole(&plans, holds) { Status::Done } else { Status::Left })
 }
 
 struct FullSync<'a> {
     context: &'a OperatorContext,
+    /// Whether restored rows are removed, too.
+    with_restored: bool,
     clock: Clock,
     screen: &'a Screen,
     shows: bool,
@@ -138,13 +167,17 @@ impl FullSync<'_> {
         let analyzed = Box::pin(analyze(&context.deployment, settings, self.clock.clone(), screen, shows)).await?;
         let Some(analyzed) = analyzed else { return Ok(None) };
         let records = if context.operator.mirror {
-            let records = until_stopped(Box::pin(fix_profiles::records(context, screen, shows, false))).await?;
-            let Some(records) = records else { return Ok(None) };
+            let mut records = Records::default();
+            let found = until_stopped(Box::pin(fix_profiles::records(context, &mut records, screen, shows, false)));
+            if found.await?.is_none() {
+                return Ok(None);
+            }
             Some(records)
         } else {
             None
         };
-        let cleanup = until_stopped(Box::pin(cleanup::plan(context, tables, screen, shows))).await?;
+        let cleanup =
+            until_stopped(Box::pin(cleanup::plan(context, tables, self.with_restored, screen, shows))).await?;
         let Some(cleanup) = cleanup else { return Ok(None) };
         let mut duplicates = Vec::new();
         for rule in rules {
@@ -155,9 +188,10 @@ impl FullSync<'_> {
         Ok(Some(Plans { analyzed, records, cleanup, duplicates }))
     }
 
-    /// Carries out all steps; nothing if a signal stopped it.
-    async fn carry_out(&self, plans: &Plans<'_>, is_held: bool) -> anyhow::Result<Option<Results>> {
+    /// Carries out all steps until one fails, a signal stops it, or another run is active. Adds to `results` what is done.
+    async fn carry_out(&self, plans: &Plans<'_>, holds: Holds, results: &mut Results) -> anyhow::Result<()> {
         let (context, screen, shows) = (self.context, self.screen, self.shows);
+        let run = BackupRun::new(fastrand::u32(..));
         self.step(2, "reconcile");
         let backups = Backups::for_removal(&context.settings.removal, &context.deployment.aws);
         let reconcile =
@@ -165,46 +199,72 @@ impl FullSync<'_> {
         let reconcile = reconcile.by_hand();
         let runs =
             Runs { reconcile, clock: self.clock.clone(), screen, shows, verbose: false, options: self.options() };
-        let reconcile = Box::pin(runs.carry_out(&Order::Run(Mode::Repair))).await?;
-        let Some(reconcile) = reconcile else { return Ok(None) };
-        self.step(3, "fix-profiles");
-        let records = if plans.records.is_some() {
-            let records = until_stopped(Box::pin(fix_profiles::records(context, screen, shows, true))).await?;
-            let Some(records) = records else { return Ok(None) };
-            Some(records)
-        } else {
-            None
-        };
-        self.step(4, "cleanup");
-        let cleanup = if plans.cleanup.counts.users > 0 && !is_held {
-            let cleaned = until_stopped(Box::pin(cleanup::carry_out(context, &plans.cleanup, screen, shows))).await?;
-            let Some(cleaned) = cleaned else { return Ok(None) };
-            Some(cleaned)
-        } else {
-            None
-        };
-        self.step(5, "fix-duplicates");
-        let mut duplicates = Vec::new();
-        for plan in &plans.duplicates {
-            let done = until_stopped(Box::pin(fix_duplicates::carry_out(context, plan, screen, shows))).await?;
-            let Some(done) = done else { return Ok(None) };
-            duplicates.push(done);
+        let Some(report) = Box::pin(runs.carry_out(&Order::Run(Mode::Repair))).await? else { return Ok(()) };
+        let is_busy = report.state == Outcome::Busy;
+        results.reconcile = Some(report);
+        if is_busy {
+            // The plan is of a moment ago: the other run changes what the further steps rest on.
+            if shows {
+                note("another run has begun since the plan: the further steps were not carried out");
+            }
+            return Ok(());
         }
-        Ok(Some(Results { reconcile, records, cleanup, duplicates }))
+        self.step(3, "fix-profiles");
+        if plans.records.is_some() {
+            let records = results.records.insert(Records::default());
+            let ended = until_stopped(Box::pin(fix_profiles::records(context, records, screen, shows, true)));
+            if ended.await?.is_none() {
+                return Ok(());
+            }
+        }
+        self.step(4, "cleanup");
+        if plans.cleanup.counts.users > 0 && holds.cleanup.is_none() {
+            let cleaned = results.cleanup.insert(Cleaned::default());
+            let ended =
+                until_stopped(Box::pin(cleanup::carry_out(context, &plans.cleanup, run, cleaned, screen, shows)));
+            if ended.await?.is_none() {
+                return Ok(());
+            }
+        }
+        self.step(5, "fix-duplicates");
+        let plans = plans.duplicates.iter().enumerate();
+        for (at, plan) in plans.filter(|(_, plan)| holds.duplicates.is_none() && plan.found.duplicates > 0) {
+            results.duplicates.push(Done { plan: at, ..Done::default() });
+            let Some(done) = results.duplicates.last_mut() else { continue };
+            let ended = until_stopped(Box::pin(fix_duplicates::carry_out(context, plan, run, done, screen, shows)));
+            if ended.await?.is_none() {
+                return Ok(());
+            }
+        }
+        results.complete = true;
+        Ok(())
     }
 }
 
 impl Plans<'_> {
+    /// The duplicates of all tables.
+    fn duplicates(&self) -> u64 {
+        self.duplicates.iter().map(|plan| plan.found.duplicates).sum()
+    }
+
+    fn holds(&self, args: &FullSyncArgs) -> Holds {
+        let is_too_many = self.duplicates.iter().any(|plan| plan.hold(None).is_some());
+        Holds {
+            cleanup: self.cleanup.hold(args.approve),
+            duplicates: Hold::of(self.duplicates(), is_too_many, args.approve_duplicates),
+        }
+    }
+
     /// Whether a step would do anything.
-    fn has_work(&self, is_held: bool) -> bool {
+    fn has_work(&self, holds: Holds) -> bool {
         let reconciles = match &self.analyzed {
             Analyzed::Done(_, run) => is_worth_a_run(run),
             Analyzed::Busy(_) => false,
         };
         reconciles
             || self.records.is_some_and(|records| records.missing() > 0)
-            || (self.cleanup.counts.users > 0 && !is_held)
-            || self.duplicates.iter().any(|plan| plan.found.duplicates > 0)
+            || (self.cleanup.counts.users > 0 && holds.cleanup.is_none())
+            || (self.duplicates() > 0 && holds.duplicates.is_none())
     }
 
     /// Whether nothing at all is wrong.
@@ -216,7 +276,7 @@ impl Plans<'_> {
             && self.duplicates.iter().all(|plan| plan.found.duplicates + plan.found.undecided == 0)
     }
 
-    fn text(&self, work: &FullSync<'_>) -> String {
+    fn text(&self, work: &FullSync<'_>) -> anyhow::Result<String> {
         let mut parts = Vec::new();
         if let Analyzed::Done(analysis, run) = &self.analyzed {
             parts.push(format!("1. analyze\n\n{}", super::analyze::text(analysis, run, work.options())));
@@ -226,30 +286,35 @@ impl Plans<'_> {
         let records = records.unwrap_or_else(|| "MIRROR=off: missing records cannot be found.".to_owned());
         parts.push(format!("3. fix-profiles\n\n{records}"));
         parts.push(format!("4. cleanup\n\n{}", cleanup::plan_text(&self.cleanup, work.context)));
-        let duplicates: Vec<String> = self.duplicates.iter().map(fix_duplicates::plan_text).collect();
+        let duplicates = self.duplicates.iter().map(fix_duplicates::plan_text).collect::<anyhow::Result<Vec<_>>>()?;
         parts.push(match duplicates.as_slice() {
             [] => "5. fix-duplicates: no rule was given (--duplicates).".to_owned(),
             texts => format!("5. fix-duplicates\n\n{}", texts.join("\n\n")),
         });
-        parts.join("\n\n")
+        Ok(parts.join("\n\n"))
     }
 
-    fn json(&self, results: Option<&Results>, is_held: bool) -> anyhow::Result<Value> {
+    fn json(&self, results: Option<&Results>, holds: Holds, context: &OperatorContext) -> anyhow::Result<Value> {
         let analysis = match &self.analyzed {
             Analyzed::Done(analysis, _) => serde_json::to_value(analysis)?,
             Analyzed::Busy(_) => Value::Null,
         };
-        let found: Vec<_> = self.duplicates.iter().map(|plan| &plan.found).collect();
+        let found: Vec<_> = self.duplicates.iter().map(fix_duplicates::Plan::json).collect();
         let plan = json!({
-            "profiles": self.records, "cleanup": self.cleanup.counts, "cleanup_held": is_held, "duplicates": found,
+            "profiles": self.records, "cleanup": self.cleanup.counts, "cleanup_held": holds.cleanup.is_some(),
+            "duplicates_held": holds.duplicates.is_some(), "duplicates": found,
         });
         let done = results.map(|results| {
             json!({
-                "reconcile": report::to_json(&results.reconcile), "profiles": results.records,
-                "cleanup": results.cleanup, "duplicates": results.duplicates,
+                "complete": results.complete, "reconcile": results.reconcile.as_ref().map(report::to_json),
+                "profiles": results.records, "cleanup": results.cleanup, "duplicates": results.duplicates,
             })
         });
-        Ok(json!({ "dry_run": results.is_none(), "analysis": analysis, "plan": plan, "done": done }))
+        let mut json = json!({ "dry_run": results.is_none(), "analysis": analysis, "plan": plan, "done": done });
+        if context.is_forbidden() {
+            json["forbidden_by_policy"] = true.into();
+        }
+        Ok(json)
     }
 }
 
@@ -262,27 +327,36 @@ fn is_worth_a_run(plan: &Run) -> bool {
 
 impl Results {
     /// Whether nothing is left to do.
-    fn is_whole(&self, plans: &Plans<'_>, is_held: bool) -> bool {
+    fn is_whole(&self, plans: &Plans<'_>, holds: Holds) -> bool {
         let found_more = plans.cleanup.counts.finds_more();
-        report::status(&self.reconcile) == Status::Done
-            && !is_held
+        self.complete
+            && self.reconcile.as_ref().is_some_and(|report| report::status(report) == Status::Done)
+            && holds.cleanup.is_none()
+            && holds.duplicates.is_none()
             && !found_more
             && self.cleanup.as_ref().is_none_or(|cleaned| !cleaned.is_left())
             && self.duplicates.iter().all(|done| !done.is_left())
             && plans.duplicates.iter().all(|plan| plan.found.undecided == 0)
     }
 
-    fn text(&self, plans: &Plans<'_>, work: &FullSync<'_>) -> String {
-        let mut parts = vec![format!("2. reconcile\n\n{}", report::text(&self.reconcile, work.options()))];
+    fn text(&self, plans: &Plans<'_>, work: &FullSync<'_>) -> anyhow::Result<String> {
+        let mut parts = Vec::new();
+        if let Some(report) = &self.reconcile {
+            parts.push(format!("2. reconcile\n\n{}", report::text(report, work.options())));
+        }
         parts.extend(self.records.map(|records| format!("3. fix-profiles\n\n{}", fix_profiles::done_text(&records))));
         if let Some(cleaned) = &self.cleanup {
             parts.push(format!("4. cleanup\n\n{}", cleanup::done_text(cleaned, work.context)));
         }
-        let duplicates = plans.duplicates.iter().zip(&self.duplicates);
-        let duplicates: Vec<String> = duplicates.map(|(plan, done)| fix_duplicates::done_text(plan, done)).collect();
+        let duplicates = self.duplicates.iter().filter_map(|done| Some((plans.duplicates.get(done.plan)?, done)));
+        let duplicates = duplicates.map(|(plan, done)| fix_duplicates::done_text(plan, done, work.options()));
+        let duplicates = duplicates.collect::<anyhow::Result<Vec<String>>>()?;
         if !duplicates.is_empty() {
             parts.push(format!("5. fix-duplicates\n\n{}", duplicates.join("\n\n")));
         }
-        parts.join("\n\n")
+        if !self.complete {
+            parts.push(INCOMPLETE.to_owned());
+        }
+        Ok(parts.join("\n\n"))
     }
 }

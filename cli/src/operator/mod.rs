@@ -131,7 +131,7 @@ impl Command {
             Command::Sync(args) => Box::pin(sync::run(args, environment, clock, screen)).await,
             Command::SetRole(args) => Box::pin(set_role::run(args, environment, clock, screen)).await,
             Command::Undo(args) => Box::pin(undo::run(args, environment, clock, screen)).await,
-            Command::Restore(args) => Box::pin(restore::run(args, environment, screen)).await,
+            Command::Restore(args) => Box::pin(restore::run(args, environment, clock, screen)).await,
             Command::Erase(args) => Box::pin(erase::run(args, environment, clock, screen)).await,
             Command::Export(args) => Box::pin(export::run(args, environment, clock)).await,
             Command::Explain(args) => Box::pin(explain::run(args, environment, clock)).await,

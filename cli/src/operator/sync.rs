@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::context::{OperatorContext, lacks_confirmation};
 use super::deployment::Environment;
+use super::fix::{INCOMPLETE, until_stopped};
 use super::text::{counted, table};
 use super::{Screen, say};
 use crate::args::DeploymentArgs;
@@ -68,29 +69,57 @@ pub async fn run(args: SyncArgs, environment: Environment, clock: Clock, screen:
     let must_ask = !args.yes && !args.dry_run && repairable > 0;
     let writes =
         !args.dry_run && repairable > 0 && (!must_ask || screen.ask_on(&context.deployment, "Write these rows?")?);
-    let (mut results, mut written, mut left) = (Vec::new(), 0, false);
-    for compared in compared {
-        let mut json = to_json(&compared);
-        let is_repaired = match compared.difference {
-            Some(found) if found.is_repairable() && writes => {
-                let outcome = context.operator.repair(compared).await.map_err(|error| context.explain(error))?;
-                written += u64::from(outcome == Outcome::Applied);
-                json["outcome"] = format!("{outcome:?}").to_lowercase().into();
-                true
-            }
-            found => found.is_none(),
-        };
-        left |= !is_repaired;
-        results.push(json);
-    }
+    let mut done = Done::default();
+    let ended = if writes {
+        until_stopped(Box::pin(repair(&context, compared, &mut done))).await
+    } else {
+        done.left = compared.iter().any(|compared| compared.difference.is_some());
+        done.results = compared.iter().map(to_json).collect();
+        Ok(Some(()))
+    };
+    let is_complete = matches!(ended, Ok(Some(())));
+    let Done { results, written, left } = done;
+    let left = left || !is_complete;
     if args.json {
-        say(json!({ "dry_run": args.dry_run, "entities": results, "written": written, "in_sync": !left }))?;
+        say(json!({
+            "dry_run": args.dry_run, "complete": is_complete, "entities": results, "written": written, "in_sync": !left,
+        }))?;
     } else if writes {
         say(format_args!("\n{} written.", counted(written, "row")))?;
+        if !is_complete {
+            say(INCOMPLETE)?;
+        }
     } else if repairable > 0 {
         say("\nNothing was written.")?;
     }
+    ended?;
     Ok(if left { Status::Left } else { Status::Done })
+}
+
+/// The result, also of repairs that did not end.
+#[derive(Default)]
+struct Done {
+    results: Vec<Value>,
+    written: u64,
+    /// Whether differences are left.
+    left: bool,
+}
+
+/// Repairs the rows, and adds to `done` what is done.
+async fn repair(context: &OperatorContext, compared: Vec<Compared>, done: &mut Done) -> anyhow::Result<()> {
+    for compared in compared {
+        let mut json = to_json(&compared);
+        match compared.difference {
+            Some(found) if found.is_repairable() => {
+                let outcome = context.operator.repair(compared).await.map_err(|error| context.explain(error))?;
+                done.written += u64::from(outcome == Outcome::Applied);
+                json["outcome"] = format!("{outcome:?}").to_lowercase().into();
+            }
+            found => done.left |= found.is_some(),
+        }
+        done.results.push(json);
+    }
+    Ok(())
 }
 
 /// Names and no values: only text for the operator's eyes has personal data.

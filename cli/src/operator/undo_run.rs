@@ -7,6 +7,7 @@ use rollcall::services::operator::undo_run::{ConflictNow, RunConflict, UndoRunEr
 use serde_json::json;
 
 use super::context::OperatorContext;
+use super::fix::{INCOMPLETE, until_stopped};
 use super::progress::Progress;
 use super::text::{count, counted};
 use super::undo::UndoArgs;
@@ -19,6 +20,15 @@ struct Counts {
     deleted: u64,
     purged: u64,
     resolved: u64,
+    unreadable: u64,
+}
+
+/// The result, also of an undo that did not end.
+#[derive(Clone, Copy, Debug, Default)]
+struct Done {
+    undone: u64,
+    memberships: u64,
+    left: u64,
 }
 
 /// Undoes the conflicts of a run, a page at a time. An interrupted undo continues where it stopped, because resolved
@@ -47,15 +57,16 @@ pub(super) async fn run(
             ConflictNow::Deleted => counts.deleted += 1,
             ConflictNow::Purged => counts.purged += 1,
             ConflictNow::Resolved => counts.resolved += 1,
+            ConflictNow::Unreadable => counts.unreadable += 1,
         }
         if args.json && !args.dry_run {
             return Ok(());
         }
-        show(&conflict.entity, planned(conflict.now), args.json)
+        show(&conflict.entity, planned_state(conflict.now), args.json)
     })
     .await?;
-    let Counts { deleted, purged, resolved } = counts;
-    let is_nothing = deleted + purged == 0;
+    let Counts { deleted, purged, resolved, unreadable } = counts;
+    let is_nothing = deleted + purged + unreadable == 0;
     if !args.json {
         say(format_args!(
             "Run {run}: {} to undo, {} whose data were removed, {} resolved. Clerk is asked about each before the undo.",
@@ -63,6 +74,12 @@ pub(super) async fn run(
             count(purged),
             count(resolved)
         ))?;
+        if unreadable > 0 {
+            say(format_args!(
+                "{} cannot be read, so their deletions are not undone: see `rollcall explain ID{options}`.",
+                counted(unreadable, "row")
+            ))?;
+        }
         if purged > 0 {
             say(format_args!(
                 "If the data were removed, restore all backups of the user first, then run `rollcall undo ID{options}`."
@@ -73,6 +90,7 @@ pub(super) async fn run(
         if args.json {
             say(json!({
                 "dry_run": args.dry_run, "run": run, "to_undo": deleted, "purged": purged, "resolved": resolved,
+                "unreadable": unreadable,
             }))
         } else {
             say("Nothing was written.")
@@ -86,34 +104,14 @@ pub(super) async fn run(
     if !args.yes && !screen.ask_on(&context.deployment, &question)? {
         return Ok(stop(Status::Left)?);
     }
-    let progress = Progress::start(screen, !args.json);
-    let (mut undone, mut memberships, mut left) = (0, 0, purged);
-    for_each(run, context, async |conflict| {
-        let RunConflict { entity, now } = conflict;
-        if now != ConflictNow::Deleted {
-            return if args.json && now == ConflictNow::Purged { show(&entity, "purged", true) } else { Ok(()) };
-        }
-        let result = match context.operator.undo_conflict(&entity).await.map_err(|error| context.explain(error))? {
-            // The undo of a user or an organization brings memberships of this list back, too.
-            Ok(one) => {
-                undone += u64::from(!one.lived);
-                memberships += one.memberships;
-                left += one.left;
-                if one.lived { "resolved" } else { "undone" }
-            }
-            Err(error) => {
-                tracing::warn!(id = %entity, %error, "the deletion cannot be undone");
-                left += 1;
-                "refused"
-            }
-        };
-        progress.count("undoing deletions", undone, deleted);
-        if args.json { show(&entity, result, true) } else { Ok(()) }
-    })
-    .await?;
-    drop(progress);
+    let mut done = Done { left: purged + unreadable, ..Done::default() };
+    let ended = until_stopped(Box::pin(carry_out(run, args, context, screen, deleted, &mut done))).await;
+    let is_complete = matches!(ended, Ok(Some(())));
+    let Done { undone, memberships, left } = done;
     if args.json {
-        say(json!({ "run": run, "undone": undone, "memberships": memberships, "left": left }))?;
+        say(json!({
+            "run": run, "undone": undone, "memberships": memberships, "left": left, "complete": is_complete,
+        }))?;
     } else {
         say(format_args!(
             "{} undone, {} live again, {} left.",
@@ -121,8 +119,50 @@ pub(super) async fn run(
             counted(memberships, "membership"),
             count(left)
         ))?;
+        if !is_complete {
+            say(INCOMPLETE)?;
+        }
     }
-    Ok(if left > 0 { Status::Left } else { Status::Done })
+    ended?;
+    Ok(if left > 0 || !is_complete { Status::Left } else { Status::Done })
+}
+
+/// Undoes the conflicts, and adds to `done` what is done.
+async fn carry_out(
+    run: &RunId,
+    args: &UndoArgs,
+    context: &OperatorContext,
+    screen: &Screen,
+    planned: u64,
+    done: &mut Done,
+) -> anyhow::Result<()> {
+    let progress = Progress::start(screen, !args.json);
+    for_each(run, context, async |conflict| {
+        let RunConflict { entity, now } = conflict;
+        match now {
+            ConflictNow::Deleted => {}
+            ConflictNow::Resolved => return Ok(()),
+            now if args.json => return show(&entity, planned_state(now), true),
+            _ => return Ok(()),
+        }
+        let result = match context.operator.undo_conflict(&entity).await.map_err(|error| context.explain(error))? {
+            // The undo of a user or an organization brings memberships of this list back, too.
+            Ok(one) => {
+                done.undone += u64::from(!one.lived);
+                done.memberships += one.memberships;
+                done.left += one.left;
+                if one.lived { "resolved" } else { "undone" }
+            }
+            Err(error) => {
+                tracing::warn!(id = %entity, %error, "the deletion cannot be undone");
+                done.left += 1;
+                "refused"
+            }
+        };
+        progress.count("undoing deletions", done.undone, planned);
+        if args.json { show(&entity, result, true) } else { Ok(()) }
+    })
+    .await
 }
 
 /// Users and organizations come before their memberships, whose deletions cannot be undone before theirs.
@@ -145,11 +185,12 @@ async fn for_each(
     Ok(())
 }
 
-fn planned(now: ConflictNow) -> &'static str {
+fn planned_state(now: ConflictNow) -> &'static str {
     match now {
         ConflictNow::Deleted => "to undo",
         ConflictNow::Purged => "purged",
         ConflictNow::Resolved => "resolved",
+        ConflictNow::Unreadable => "unreadable",
     }
 }
 

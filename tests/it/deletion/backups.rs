@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use rollcall::adapters::aws::backup_names::BackupNames;
 use rollcall::adapters::aws::backups::{BackupError, Backups};
 use rollcall::settings::deletion::BackupPlace;
 use rollcall_cli::dev::stack;
@@ -98,4 +99,39 @@ async fn e10_a_bad_moment_of_s3_is_waited_out_and_a_refusal_is_not() {
         matches!(error, BackupError::Unreachable(Some(_))) && !format!("{error:?}").contains("Signature"),
         "{error:?}"
     );
+}
+
+#[tokio::test]
+async fn the_backups_of_a_run_are_listed_page_by_page() {
+    // The second page has none of the run, and the token needs an escape.
+    let pages = |uri: &Uri| {
+        let query = uri.query().unwrap_or_default();
+        assert!(uri.path() == "/rollcall-backups/" && query.contains("list-type=2"), "{uri}");
+        let page = if query.contains("continuation-token=a%2B%2F%3D") {
+            ["d/u/4-0000000a-00000004.ndjson", "d/u/5-0000000b-00000005.ndjson"].map(str::to_owned).to_vec()
+        } else if query.contains("continuation-token=second") {
+            vec!["d/u/3-0000000b-00000003.ndjson".to_owned()]
+        } else {
+            vec!["d/u/1-0000000a-00000001.ndjson".to_owned(), "other".to_owned()]
+        };
+        let next = match page.len() {
+            2 if page[1] == "other" => "<NextContinuationToken>second</NextContinuationToken>",
+            1 => "<NextContinuationToken>a+/=</NextContinuationToken>",
+            _ => "",
+        };
+        let contents: String = page.iter().map(|key| format!("<Contents><Key>{key}</Key></Contents>")).collect();
+        format!("<ListBucketResult>{contents}{next}</ListBucketResult>")
+    };
+    let answer = move |uri: Uri| async move { pages(&uri) };
+    let url = serve(axum::Router::new().fallback(answer)).await;
+    let aws = stack::local_config(&url).await;
+    let backups = Backups::at(BackupPlace::Bucket("rollcall-backups".to_owned()), &aws);
+    let mut names = BackupNames::of(&backups, "0000000a".parse().unwrap());
+    let mut found = Vec::new();
+    while let Some(page) = names.next_page().await.unwrap() {
+        found.push(page);
+    }
+    let one = |name: &str| vec![name.to_owned()];
+    assert_eq!(found, [one("d/u/1-0000000a-00000001.ndjson"), one("d/u/4-0000000a-00000004.ndjson")]);
+    assert_eq!(names.next_page().await.unwrap(), None);
 }

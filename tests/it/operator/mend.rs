@@ -1,10 +1,10 @@
 //! The commands that mend single entities, with the real binary: sync, set-role, the ids of a run, the undo of its
 //! conflicts.
 
-use rollcall_tests::{World, deletion_event};
+use rollcall_tests::{Fault, World, deletion_event};
 use serde_json::{Value, json};
 
-use crate::operator::commands::{people, rollcall, typed};
+use crate::operator::commands::{Evidence, elsewhere, people, rollcall, typed};
 use crate::{membership, organization, user};
 
 const NOBODY: &str = "user_2nNG9rEYQoliquKw5eHQ9eFeurX";
@@ -347,6 +347,75 @@ async fn undo_run_leaves_whom_clerk_does_not_have_and_whose_data_were_removed() 
     );
     assert!(world.item(&user(&users[1])).await.unwrap()["deleted_at"].is_null());
     assert!(world.item(&user(&users[0])).await.unwrap()["deleted_at"].is_u64());
+}
+
+#[tokio::test]
+async fn undo_run_reports_rows_that_cannot_be_read() {
+    let (world, users, _) = office().await;
+    delete(&world, "user", &users[0]).await;
+    delete(&world, "user", &users[1]).await;
+    let run = rollcall(&world, &["reconcile", "--dry-run", "--json"], &[]).await.json();
+    let run = run["run"]["run"].as_str().unwrap().to_owned();
+    let mut row = world.item(&user(&users[0])).await.unwrap();
+    row["rank"] = "never".into();
+    world.put(&world.stack.addresses.directory_table, &row).await;
+    let plan = rollcall(&world, &["undo", "--run", &run, "--dry-run"], &[]).await;
+    assert!(plan.out.contains(&format!("user {} unreadable", users[0])), "{}", plan.out);
+    assert!(plan.status == Some(2) && plan.out.contains("1 row cannot be read"), "{} {}", plan.out, plan.err);
+    let done = rollcall(&world, &["undo", "--run", &run, "--yes", "--json"], &[]).await;
+    let last: Value = serde_json::from_str(done.out.lines().last().unwrap()).unwrap();
+    assert_eq!((done.status, &last["left"], &last["complete"]), (Some(2), &json!(1), &json!(true)), "{}", done.out);
+    assert!(world.item(&user(&users[1])).await.unwrap()["deleted_at"].is_null());
+    // Nothing else is left, and still it is not resolved.
+    let again = rollcall(&world, &["undo", "--run", &run, "--yes", "--json"], &[]).await;
+    let last: Value = serde_json::from_str(again.out.lines().last().unwrap()).unwrap();
+    assert_eq!((again.status, &last["unreadable"]), (Some(2), &json!(1)), "{}", again.out);
+}
+
+#[tokio::test]
+async fn sync_and_undo_run_that_fail_in_the_middle_say_what_is_done() {
+    let (world, users, _) = office().await;
+    world.set_now(world.now().get() + 60_000);
+    for user in &users[..2] {
+        world.clerk("PATCH", &format!("/users/{user}"), json!({ "first_name": "Ada" })).await;
+    }
+    let said = refused_at(&world, &["sync", &users[0], &users[1], "--yes", "--json"], "PutItem", 1).await;
+    let json: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!((said.status, &json["complete"], &json["written"]), (Some(1), &json!(false), &json!(1)), "{json}");
+    assert_eq!(json["entities"][0]["outcome"], "applied", "{json}");
+    delete(&world, "user", &users[0]).await;
+    delete(&world, "user", &users[1]).await;
+    let run = rollcall(&world, &["reconcile", "--dry-run", "--json"], &[]).await.json();
+    let run = run["run"]["run"].as_str().unwrap().to_owned();
+    let said = refused_at(&world, &["undo", "--run", &run, "--yes", "--json"], "DeleteItem", 1).await;
+    let last: Value = serde_json::from_str(said.out.lines().last().unwrap()).unwrap();
+    assert_eq!((said.status, &last["complete"], &last["undone"]), (Some(1), &json!(false), &json!(1)), "{}", said.out);
+    assert_eq!(rollcall(&world, &["undo", "--run", &run, "--yes"], &[]).await.status, Some(0));
+}
+
+/// Runs a command whose requests of this kind DynamoDB refuses, but for the first ones.
+async fn refused_at(world: &World, args: &[&str], operation: &str, good: usize) -> Evidence {
+    let mut held = world.wire.hold();
+    let refusing = async {
+        let mut seen = 0;
+        while let Some(request) = held.recv().await {
+            if request.operation == operation {
+                seen += 1;
+                if seen == good {
+                    world.wire.fail_after(1, [Fault::AccessDenied; 99]);
+                }
+            }
+            request.release();
+        }
+        unreachable!("the wire goes on")
+    };
+    let url = world.wire.url().to_owned();
+    let said = tokio::select! {
+        said = elsewhere(world, args, move |record| record.addresses.dynamodb = url) => said,
+        () = refusing => unreachable!(),
+    };
+    world.wire.fail([]);
+    said
 }
 
 #[tokio::test]

@@ -151,8 +151,8 @@ async fn after_the_deadline_the_rows_come_back_from_the_backup_and_the_user_by_a
     assert!(world.profiles().await == before.0 && world.owned().await == before.1);
     assert!(world.item(&user(&ada)).await.unwrap()["deleted_at"].is_u64(), "who lives is Clerk's to say");
     // Rows that are there are left as they are, unless they are to be replaced.
-    let again = rollcall(&world, &["restore", file, "--yes"], &PURGE).await;
-    assert_eq!((again.status, again.out.contains("--replace")), (Some(2), true), "{}", again.out);
+    let again = rollcall(&world, &["restore", file, "--yes", "--json"], &PURGE).await;
+    assert_eq!((again.status, &again.json()["unchanged"]["tasks"]), (Some(0), &json!(4)), "{}", again.out);
     assert_eq!(rollcall(&world, &["restore", file, "--yes", "--replace"], &PURGE).await.status, Some(0));
     // The internal id leads to nobody any more; Clerk's does.
     let nameless = rollcall(&world, &["undo", &world.internal(&ada).to_string(), "--yes"], &PURGE).await;

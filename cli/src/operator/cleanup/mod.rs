@@ -10,16 +10,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 use rollcall::adapters::dynamo::owned::rows::DynamoOwned;
+use rollcall::core::deletion::backup_run::BackupRun;
 use rollcall::core::id::UserId;
 use rollcall::core::reconcile::absence::is_too_many;
+use rollcall::services::deletion::purge::Removed;
 use rollcall::services::operator::cleanup::{Absence, PROVEN_TOGETHER, ToClean};
 use serde::Serialize;
 
 use self::owners::{Owner, Owners, State};
-pub(super) use self::texts::{done as done_text, held, plan as plan_text};
+pub(super) use self::texts::{done as done_text, plan as plan_text};
 use super::context::{OperatorContext, lacks_confirmation};
 use super::deployment::Environment;
-use super::fix::{FixArgs, consents, until_stopped};
+use super::fix::{APPROVE, FixArgs, Hold, consents, until_stopped};
 use super::progress::Progress;
 use super::text::{count, counted};
 use super::{Screen, note, say};
@@ -40,6 +42,9 @@ pub struct CleanupArgs {
     /// with rows: the number of users in that plan
     #[arg(long, value_name = "USERS")]
     pub approve: Option<u64>,
+    /// Also remove rows that `rollcall restore` has brought back, and whose user is still deleted
+    #[arg(long)]
+    pub restored: bool,
     /// Whether the command asks, writes, and how it prints.
     #[command(flatten)]
     pub fix: FixArgs,
@@ -60,32 +65,42 @@ pub async fn run(args: CleanupArgs, environment: Environment, clock: Clock, scre
     }
     let context = OperatorContext::open(&args.deployment, environment, clock).await?;
     let tables = tables(&context);
-    let Some(plan) = until_stopped(Box::pin(plan(&context, &tables, screen, !fix.json))).await? else {
+    let run = BackupRun::new(fastrand::u32(..));
+    let Some(plan) = until_stopped(Box::pin(plan(&context, &tables, args.restored, screen, !fix.json))).await? else {
         return Ok(Status::Left);
     };
     if !fix.json {
         say(texts::plan(&plan, &context))?;
     }
-    let is_held = plan.is_held(args.approve);
-    if is_held {
-        note(texts::held(&plan));
+    let hold = plan.hold(args.approve);
+    if let Some(hold) = hold.filter(|_| !fix.json) {
+        note(hold.text("users", plan.counts.users, APPROVE));
     }
     let is_empty = plan.counts.users == 0;
-    if is_empty || is_held || !consents(fix, &context, screen, "Remove these rows?")? {
+    let report = |done: Option<&Cleaned>| -> anyhow::Result<()> {
+        let report = Report {
+            dry_run: done.is_none(),
+            held: hold.is_some(),
+            forbidden_by_policy: context.is_forbidden(),
+            counts: &plan.counts,
+            done,
+        };
+        Ok(say(serde_json::to_string(&report)?)?)
+    };
+    if is_empty || hold.is_some() || !consents(fix, &context, screen, "Remove these rows?")? {
         if fix.json {
-            say(serde_json::to_string(&Report { dry_run: true, held: is_held, counts: &plan.counts, done: None })?)?;
+            report(None)?;
         }
         return Ok(if is_empty && !plan.counts.finds_more() { Status::Done } else { Status::Left });
     }
-    let Some(done) = until_stopped(Box::pin(carry_out(&context, &plan, screen, !fix.json))).await? else {
-        return Ok(Status::Left);
-    };
+    let mut done = Cleaned::default();
+    let ended = until_stopped(Box::pin(carry_out(&context, &plan, run, &mut done, screen, !fix.json))).await;
     if fix.json {
-        let report = Report { dry_run: false, held: false, counts: &plan.counts, done: Some(&done) };
-        say(serde_json::to_string(&report)?)?;
+        report(Some(&done))?;
     } else {
         say(texts::done(&done, &context))?;
     }
+    ended?;
     Ok(if plan.counts.finds_more() || done.is_left() { Status::Left } else { Status::Done })
 }
 
@@ -95,6 +110,9 @@ struct Report<'a> {
     dry_run: bool,
     /// Whether the plan needs `--approve`.
     held: bool,
+    /// Whether RECONCILE_POLICY forbids the plan.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    forbidden_by_policy: bool,
     #[serde(flatten)]
     counts: &'a Counts,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -113,6 +131,8 @@ pub(super) struct Plan<'a> {
     tables: &'a [DynamoOwned],
     owners: Owners,
     control: Option<UserId>,
+    /// Whether restored rows are removed, too.
+    with_restored: bool,
 }
 
 /// The counts of a plan.
@@ -129,10 +149,25 @@ pub(super) struct Counts {
     pub(super) conflicts: u64,
     /// Deleted users whose absence Clerk did not confirm.
     pub(super) unproven_users: u64,
-    /// The ids of some of these users.
+    /// Deleted users whose rows an operator has restored. They stay.
+    pub(super) restored_users: u64,
+    /// Some of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) restored: Vec<RestoredUser>,
+    /// The ids of some of the unknown, conflicting and unproven users.
     pub(super) ids: BTreeMap<&'static str, Vec<String>>,
     /// Tables of `OWNED_TABLES` that do not exist.
     pub(super) missing_tables: Vec<String>,
+}
+
+/// A deleted user whose rows an operator has restored.
+#[derive(Debug, Serialize)]
+pub(super) struct RestoredUser {
+    pub(super) id: String,
+    /// When the rows were restored, in Unix ms.
+    pub(super) restored_at: u64,
+    /// The file from which they were restored.
+    pub(super) backup: String,
 }
 
 /// The rows of one table, by the state of their owners.
@@ -156,6 +191,8 @@ pub(super) struct TableCounts {
     pub(super) conflict: u64,
     /// Of deleted users whose absence Clerk did not confirm.
     pub(super) unproven: u64,
+    /// Of deleted users, restored by an operator.
+    pub(super) restored: u64,
     /// Rows that name no user.
     pub(super) nameless: u64,
 }
@@ -167,15 +204,15 @@ impl Counts {
     /// Whether there are rows that only an operator can judge.
     pub(super) fn finds_more(&self) -> bool {
         let nameless = self.tables.values().any(|table| table.nameless > 0);
-        nameless || self.unknown_users + self.conflicts + self.unproven_users > 0 || !self.missing_tables.is_empty()
+        let users = self.unknown_users + self.conflicts + self.unproven_users + self.restored_users;
+        nameless || users > 0 || !self.missing_tables.is_empty()
     }
 }
 
 impl Plan<'_> {
-    /// Whether the plan concerns so many users that it must be approved, and it is not.
-    pub(super) fn is_held(&self, approved: Option<u64>) -> bool {
-        let users = self.counts.users;
-        users > 0 && is_too_many(users, self.counts.live_users) && approved.is_none_or(|approved| approved < users)
+    /// Why the plan may not be carried out; nothing if it may.
+    pub(super) fn hold(&self, approved: Option<u64>) -> Option<Hold> {
+        Hold::of(self.counts.users, is_too_many(self.counts.users, self.counts.live_users), approved)
     }
 }
 
@@ -183,6 +220,7 @@ impl Plan<'_> {
 pub(super) async fn plan<'a>(
     context: &OperatorContext,
     tables: &'a [DynamoOwned],
+    with_restored: bool,
     screen: &Screen,
     shows: bool,
 ) -> anyhow::Result<Plan<'a>> {
@@ -207,7 +245,7 @@ pub(super) async fn plan<'a>(
         }
     }
     counts.missing_tables = missing;
-    let controls = judge(context, &owners, &progress).await?;
+    let controls = judge(context, &owners, with_restored, &progress).await?;
     // Clerk is asked only if there is something to prove.
     let control = if owners.count(State::Asked)? > 0 {
         operator.control_user(&controls).await.map_err(|error| context.explain(error))?
@@ -216,17 +254,23 @@ pub(super) async fn plan<'a>(
     };
     prove(context, &owners, control.as_ref(), &progress).await?;
     sum(&owners, tables, &mut counts)?;
-    Ok(Plan { counts, tables, owners, control })
+    Ok(Plan { counts, tables, owners, control, with_restored })
 }
 
 /// Judges all owners by the Directory. Returns some live users.
-async fn judge(context: &OperatorContext, owners: &Owners, progress: &Progress) -> anyhow::Result<Vec<UserId>> {
+async fn judge(
+    context: &OperatorContext,
+    owners: &Owners,
+    with_restored: bool,
+    progress: &Progress,
+) -> anyhow::Result<Vec<UserId>> {
     let (mut after, mut judged, mut controls) = (String::new(), 0, Vec::new());
     loop {
         let page = owners.page(&after, JUDGED_TOGETHER)?;
         let Some((last, _)) = page.last() else { return Ok(controls) };
         after = last.to_string();
-        let found = context.operator.standings(&page).await.map_err(|error| context.explain(error))?;
+        let found = context.operator.standings(&page, with_restored).await;
+        let found = found.map_err(|error| context.explain(error))?;
         for ((user, _), standing) in page.iter().zip(&found.0) {
             owners.judge(*user, standing)?;
         }
@@ -282,6 +326,7 @@ fn sum(owners: &Owners, tables: &[DynamoOwned], counts: &mut Counts) -> anyhow::
             it if it == State::Due as i64 => &mut of_table.due,
             it if it == State::Kept as i64 => &mut of_table.kept,
             it if it == State::Unknown as i64 => &mut of_table.unknown,
+            it if it == State::Restored as i64 => &mut of_table.restored,
             it if it == State::Exists as i64 => &mut of_table.conflict,
             it if it == State::Proven as i64 && !sum.redacts => &mut of_table.remove,
             it if it == State::Proven as i64 && sum.source == 0 => {
@@ -299,6 +344,9 @@ fn sum(owners: &Owners, tables: &[DynamoOwned], counts: &mut Counts) -> anyhow::
     counts.unknown_users = owners.count(State::Unknown)?;
     counts.conflicts = owners.count(State::Exists)?;
     counts.unproven_users = owners.count(State::Unproven)?;
+    counts.restored_users = owners.count(State::Restored)?;
+    let restored = owners.restored(MAX_IDS)?.into_iter();
+    counts.restored = restored.map(|(id, restored_at, backup)| RestoredUser { id, restored_at, backup }).collect();
     for (name, state) in [("unknown", State::Unknown), ("conflict", State::Exists), ("unproven", State::Unproven)] {
         let ids = owners.ids(state, MAX_IDS)?;
         if !ids.is_empty() {
@@ -308,16 +356,20 @@ fn sum(owners: &Owners, tables: &[DynamoOwned], counts: &mut Counts) -> anyhow::
     Ok(())
 }
 
-/// The result of a clean-up.
+/// The result of a clean-up, also of one that did not end.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Cleaned {
+    /// Whether all users of the plan were processed.
+    pub(super) complete: bool,
+    /// The run: `rollcall restore --run` restores its backups.
+    pub(super) run: Option<String>,
     /// Rows that were removed or redacted, by table.
     pub(super) removed: BTreeMap<String, u64>,
     /// Users whose rows were removed or redacted.
     pub(super) users: u64,
     /// Users whose deletion was not proven any more right before the removal. Their rows stay.
     pub(super) changed: u64,
-    /// Rows that the application has given to another user meanwhile, by table. They stay.
+    /// Rows that have changed since their backup, by table. They stay.
     pub(super) kept: BTreeMap<String, u64>,
     /// The names of the backups.
     pub(super) backups: Vec<String>,
@@ -326,47 +378,72 @@ pub(super) struct Cleaned {
 
 impl Cleaned {
     pub(super) fn is_left(&self) -> bool {
-        self.changed > 0
+        self.changed > 0 || !self.kept.is_empty() || !self.complete
+    }
+
+    /// Takes over what was removed so far.
+    fn update(&mut self, removed: &Removed) {
+        self.removed.clone_from(&removed.rows);
+        self.kept.clone_from(&removed.kept);
+        self.missing_tables.extend(removed.missing.iter().cloned());
+        let known = self.backups.len().min(removed.backups.len());
+        self.backups.extend(removed.backups[known..].iter().cloned());
     }
 }
 
-/// Removes the rows of the plan. Clerk is asked about each user again right before.
+/// Carries the counts over, also if the work is dropped in the middle.
+struct Counting<'a> {
+    cleaned: &'a mut Cleaned,
+    removed: Removed,
+}
+
+impl Drop for Counting<'_> {
+    fn drop(&mut self) {
+        self.cleaned.update(&self.removed);
+    }
+}
+
+/// Removes the rows of the plan, and adds to `cleaned` what is done. Clerk is asked about each user again right before.
 pub(super) async fn carry_out(
     context: &OperatorContext,
     plan: &Plan<'_>,
+    run: BackupRun,
+    cleaned: &mut Cleaned,
     screen: &Screen,
     shows: bool,
-) -> anyhow::Result<Cleaned> {
+) -> anyhow::Result<()> {
     let progress = Progress::start(screen, shows);
-    let (mut cleaned, mut after) = (Cleaned::default(), String::new());
+    let run = run.to_string();
+    cleaned.run = Some(run.clone());
+    let mut counting = Counting { cleaned, removed: Removed::default() };
+    let mut after = String::new();
     loop {
         let some = plan.owners.in_state(State::Proven, &after, PROVEN_TOGETHER)?;
-        let Some(last) = some.last() else { return Ok(cleaned) };
+        let Some(last) = some.last() else { break };
         after = last.user.to_string();
         let absences = absences(context, &some, plan.control.as_ref()).await?;
         for owner in some {
             let is_absent = |id: &UserId| absences.get(id) == Some(&Absence::Proven);
-            let removed = if owner.asks.as_ref().is_none_or(is_absent) {
+            let before = rows(&counting.removed);
+            let is_done = if owner.asks.as_ref().is_none_or(is_absent) {
                 let tables = owner.sources.iter().filter_map(|source| plan.tables.get(*source)).collect();
-                let of = ToClean { user: owner.user, clerk: owner.asks, redacts: owner.redacts, tables };
-                context.operator.clean(&of).await.map_err(|error| context.explain_cleanup(error))?
+                let Owner { user, asks: clerk, redacts, .. } = owner;
+                let of = ToClean { user, clerk, redacts, tables, with_restored: plan.with_restored, run: &run };
+                let cleaned = context.operator.clean(&of, &mut counting.removed).await;
+                cleaned.map_err(|error| context.explain_cleanup(error))?
             } else {
-                None
+                false
             };
-            let Some(removed) = removed else {
-                cleaned.changed += 1;
-                continue;
-            };
-            cleaned.users += u64::from(!removed.rows.is_empty());
-            for (all, more) in [(&mut cleaned.removed, removed.rows), (&mut cleaned.kept, removed.kept)] {
-                for (table, rows) in more {
-                    *all.entry(table).or_default() += rows;
-                }
-            }
-            cleaned.backups.extend(removed.backups);
-            cleaned.missing_tables.extend(removed.missing);
+            counting.cleaned.changed += u64::from(!is_done);
+            counting.cleaned.users += u64::from(rows(&counting.removed) > before);
         }
-        let users = format!("{} of {} users", count(cleaned.users), count(plan.counts.users));
+        let users = format!("{} of {} users", count(counting.cleaned.users), count(plan.counts.users));
         progress.say("removing rows", &users);
     }
+    counting.cleaned.complete = true;
+    Ok(())
+}
+
+fn rows(removed: &Removed) -> u64 {
+    removed.rows.values().sum()
 }

@@ -8,7 +8,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 const TABLES: &str = "
     CREATE TABLE owners (
-        user TEXT PRIMARY KEY, clerk TEXT, asks TEXT, state INTEGER NOT NULL DEFAULT 0, redacts INTEGER NOT NULL DEFAULT 0
+        user TEXT PRIMARY KEY, clerk TEXT, asks TEXT, state INTEGER NOT NULL DEFAULT 0, redacts INTEGER NOT NULL DEFAULT 0,
+        restored_at INTEGER, backup TEXT
     ) WITHOUT ROWID;
     CREATE TABLE held (
         user TEXT NOT NULL, source INTEGER NOT NULL, rows INTEGER NOT NULL, redacted INTEGER NOT NULL,
@@ -31,6 +32,8 @@ pub(super) enum State {
     /// Deleted in the Directory, but Clerk has the user.
     Exists = 7,
     Unproven = 8,
+    /// An operator has restored the rows.
+    Restored = 9,
 }
 
 pub(super) struct Owners(Connection);
@@ -103,6 +106,13 @@ impl Owners {
             Standing::Unknown => (State::Unknown, None, false),
             Standing::Due => (State::Due, None, false),
             Standing::Kept => (State::Kept, None, false),
+            Standing::Restored(restoration) => {
+                let mut note =
+                    self.0.prepare_cached("UPDATE owners SET restored_at = ?2, backup = ?3 WHERE user = ?1")?;
+                let restored_at = signed(restoration.restored_at.get());
+                note.execute(params![user.to_string(), restored_at, restoration.backup])?;
+                (State::Restored, None, false)
+            }
             // Only unredacted rows of Profiles can be redacted.
             Standing::Orphaned(Orphaned { redacts: true, .. }) if !self.has_unredacted(user)? => {
                 (State::Kept, None, false)
@@ -163,6 +173,17 @@ impl Owners {
             .0
             .prepare_cached("SELECT coalesce(clerk, asks, user) FROM owners WHERE state = ?1 ORDER BY user LIMIT ?2")?;
         let found = found.query_map(params![state as i64, i64::try_from(most)?], |row| row.get(0))?;
+        Ok(found.collect::<Result<_, _>>()?)
+    }
+
+    /// Some of the owners whose rows were restored: the Clerk id, or else the internal id, when, and from which backup.
+    pub(super) fn restored(&self, most: usize) -> anyhow::Result<Vec<(String, u64, String)>> {
+        let mut found = self.0.prepare_cached(
+            "SELECT coalesce(clerk, user), restored_at, backup FROM owners WHERE state = ?1 ORDER BY user LIMIT ?2",
+        )?;
+        let found = found.query_map(params![State::Restored as i64, i64::try_from(most)?], |row| {
+            Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs(), row.get(2)?))
+        })?;
         Ok(found.collect::<Result<_, _>>()?)
     }
 

@@ -1,8 +1,11 @@
 //! The plan and the result of a clean-up as text.
 
+use rollcall::core::millis::Millis;
+
 use super::super::context::OperatorContext;
-use super::super::text::{count, counted, table};
-use super::{Cleaned, Plan, TableCounts};
+use super::super::fix::INCOMPLETE;
+use super::super::text::{count, counted, moment, table};
+use super::{Cleaned, Plan, RestoredUser, TableCounts};
 
 /// So many ids of each kind are shown.
 const MAX_SHOWN: usize = 20;
@@ -13,8 +16,8 @@ const MAX_BACKUPS: usize = 20;
 pub(in super::super) fn plan(plan: &Plan<'_>, context: &OperatorContext) -> String {
     let counts = &plan.counts;
     let row = |(name, it): (&String, &TableCounts)| {
-        let numbers = [it.rows, it.live, it.due, it.kept, it.remove, it.redact, it.unknown, it.conflict, it.unproven];
-        let numbers = numbers.into_iter().chain([it.nameless]).map(count);
+        let owners = [it.rows, it.live, it.due, it.kept, it.remove, it.redact, it.unknown, it.conflict, it.unproven];
+        let numbers = owners.into_iter().chain([it.restored, it.nameless]).map(count);
         std::iter::once(name.clone()).chain(numbers).collect()
     };
     let rows: Vec<Vec<String>> = counts.tables.iter().map(row).collect();
@@ -29,6 +32,7 @@ pub(in super::super) fn plan(plan: &Plan<'_>, context: &OperatorContext) -> Stri
         "unknown",
         "conflict",
         "unproven",
+        "restored",
         "no user",
     ];
     let mut parts = vec![table(&header, &rows, 1)];
@@ -43,6 +47,20 @@ pub(in super::super) fn plan(plan: &Plan<'_>, context: &OperatorContext) -> Stri
             parts.push(format!("{} {meaning}:\n  {}{more}", counted(number, "user"), ids.join("\n  ")));
         }
     }
+    if counts.restored_users > 0 {
+        let user = |it: &RestoredUser| {
+            let at =
+                i64::try_from(it.restored_at).ok().and_then(|at| Millis::try_from(at).ok()).unwrap_or(Millis::ZERO);
+            format!("  {} restored at {} from {}", it.id, moment(at), it.backup)
+        };
+        let users: Vec<String> = counts.restored.iter().take(MAX_SHOWN).map(user).collect();
+        let more = if counts.restored_users > u64::try_from(users.len()).unwrap_or_default() { "\n  …" } else { "" };
+        parts.push(format!(
+            "{} whose rows were restored, and who are still deleted; their rows are removed only with --restored:\n{}{more}",
+            counted(counts.restored_users, "user"),
+            users.join("\n")
+        ));
+    }
     parts
         .extend(counts.missing_tables.iter().map(|table| format!("Table {table} does not exist: check OWNED_TABLES.")));
     parts.push(match (counts.users, &context.operator.deletions.purger) {
@@ -55,17 +73,6 @@ pub(in super::super) fn plan(plan: &Plan<'_>, context: &OperatorContext) -> Stri
         ),
     });
     parts.join("\n\n")
-}
-
-/// Why a plan is not carried out without approval.
-pub(in super::super) fn held(plan: &Plan<'_>) -> String {
-    let (users, live) = (plan.counts.users, plan.counts.live_users);
-    format!(
-        "rollcall: the plan concerns {} of {} with rows, more than a clean-up removes without approval. If that is \
-         right, approve it with --approve {users}",
-        count(users),
-        counted(users + live, "user")
-    )
 }
 
 /// The result.
@@ -82,15 +89,25 @@ pub(in super::super) fn done(done: &Cleaned, context: &OperatorContext) -> Strin
         if done.backups.len() > MAX_BACKUPS {
             lines.push(format!("And {} more backups: see --json.", done.backups.len() - MAX_BACKUPS));
         }
+        if let Some(run) = done.run.as_ref().filter(|_| !done.backups.is_empty()) {
+            let options = &context.deployment.options;
+            lines.push(format!("`rollcall restore --run {run}{options}` restores the rows of all of them."));
+        }
     }
     for (table, rows) in &done.kept {
-        lines.push(format!("{} of {table} stay: they belong to another user by now.", counted(*rows, "row")));
+        lines.push(format!(
+            "{} of {table} stay: they have changed since their backup. Run the command again.",
+            counted(*rows, "row")
+        ));
     }
     if done.changed > 0 {
         lines.push(format!(
             "The rows of {} stay: the deletion was not proven any more right before the removal.",
             counted(done.changed, "user")
         ));
+    }
+    if !done.complete {
+        lines.push(INCOMPLETE.to_owned());
     }
     lines.join("\n")
 }

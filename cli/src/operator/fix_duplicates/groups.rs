@@ -7,7 +7,8 @@ use rusqlite::{Connection, params};
 
 const TABLES: &str = "
     CREATE TABLE rows (
-        grp BLOB NOT NULL, ord BLOB NOT NULL, key TEXT NOT NULL, at INTEGER, owner TEXT, PRIMARY KEY (grp, ord)
+        grp BLOB NOT NULL, ord BLOB NOT NULL, key TEXT NOT NULL, at INTEGER, owner TEXT,
+        gone INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (grp, ord)
     ) WITHOUT ROWID;
     CREATE TABLE keepers (grp BLOB PRIMARY KEY, ord BLOB NOT NULL) WITHOUT ROWID;
     CREATE TABLE undecided (grp BLOB PRIMARY KEY, why TEXT NOT NULL, rows INTEGER NOT NULL) WITHOUT ROWID;
@@ -44,7 +45,8 @@ impl Groups {
         let transaction = self.0.transaction()?;
         {
             // A row that moves while the table is scanned may be found twice.
-            let mut row = transaction.prepare_cached("INSERT OR REPLACE INTO rows VALUES (?1, ?2, ?3, ?4, ?5)")?;
+            let mut row = transaction
+                .prepare_cached("INSERT OR REPLACE INTO rows (grp, ord, key, at, owner) VALUES (?1, ?2, ?3, ?4, ?5)")?;
             for found in &page.found {
                 let Seen { order, at, owner } = &found.seen;
                 row.execute(params![found.group, order, found.key, at, owner])?;
@@ -103,8 +105,8 @@ impl Groups {
         Ok(())
     }
 
-    /// Duplicates behind a position, each with the row that stays, and the position of the last one.
-    pub(super) fn pairs(&self, after: &Position, most: usize) -> anyhow::Result<(Vec<Pair>, Option<Position>)> {
+    /// Duplicates behind a position, each with the row that stays and its own position.
+    pub(super) fn pairs(&self, after: &Position, most: usize) -> anyhow::Result<Vec<(Pair, Position)>> {
         let mut pairs = self.0.prepare_cached(
             "SELECT rows.grp, rows.ord, stays.key, rows.key, stays.at, rows.at
              FROM rows JOIN keepers USING (grp) JOIN rows stays ON stays.grp = rows.grp AND stays.ord = keepers.ord
@@ -117,8 +119,34 @@ impl Groups {
                 Pair { group, keeper: row.get(2)?, duplicate: row.get(3)?, keeper_at: row.get(4)?, at: row.get(5)? };
             Ok((pair, (group.to_vec(), row.get(1)?)))
         })?;
-        let (pairs, positions): (Vec<Pair>, Vec<Position>) = pairs.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
-        Ok((pairs, positions.into_iter().next_back()))
+        Ok(pairs.collect::<Result<_, _>>()?)
+    }
+
+    /// Notes that the duplicate at this position is removed.
+    pub(super) fn remove(&self, at: &Position) -> anyhow::Result<()> {
+        let mut remove = self.0.prepare_cached("UPDATE rows SET gone = 1 WHERE grp = ?1 AND ord = ?2")?;
+        remove.execute(params![at.0, at.1])?;
+        Ok(())
+    }
+
+    /// Calls `with` for each duplicate until it returns false: the keys of the row that stays and of the duplicate, and
+    /// whether the duplicate is removed.
+    pub(super) fn each(
+        &self,
+        mut with: impl FnMut(String, String, bool) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<()> {
+        let mut pairs = self.0.prepare_cached(
+            "SELECT stays.key, rows.key, rows.gone
+             FROM rows JOIN keepers USING (grp) JOIN rows stays ON stays.grp = rows.grp AND stays.ord = keepers.ord
+             WHERE rows.ord <> keepers.ord ORDER BY rows.grp, rows.ord",
+        )?;
+        let mut pairs = pairs.query([])?;
+        while let Some(row) = pairs.next()? {
+            if !with(row.get(0)?, row.get(1)?, row.get(2)?)? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Some of the groups that are undecided: why, how many rows, and the keys of some of them.
@@ -187,11 +215,21 @@ mod tests {
         assert_eq!(decided, Decided { groups: 2, duplicates: 2_500, undecided: 2 });
         let (mut pairs, mut after) = (Vec::new(), Position::default());
         loop {
-            let (some, last) = groups.pairs(&after, 7).unwrap();
-            let Some(last) = last else { break };
+            let some = groups.pairs(&after, 7).unwrap();
+            let Some((_, last)) = some.last().cloned() else { break };
             pairs.extend(some);
             after = last;
         }
+        groups.remove(&pairs[0].1).unwrap();
+        let mut removed = Vec::new();
+        groups
+            .each(|keeper, key, is_gone| {
+                removed.extend(is_gone.then_some((keeper, key)));
+                Ok(true)
+            })
+            .unwrap();
+        assert_eq!(removed, [("a".to_owned(), "b".to_owned())]);
+        let pairs: Vec<Pair> = pairs.into_iter().map(|(pair, _)| pair).collect();
         assert_eq!(pairs.len(), 2_500);
         assert_eq!((pairs[0].keeper.as_str(), pairs[0].duplicate.as_str()), ("a", "b"));
         assert!(pairs[1..].iter().all(|pair| pair.keeper == "m02499" && pair.keeper_at == 1));

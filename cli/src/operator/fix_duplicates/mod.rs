@@ -1,30 +1,36 @@
 //! `rollcall fix-duplicates`: removes rows of a table that mean the same, and keeps the oldest.
 //!
-//! `plan` reads the table and decides, `carry_out` removes. `groups` stores the rows meanwhile, `rule` reads the rule
+//! `plan` reads the table and decides, `carry_out` removes. `groups` stores the rows meanwhile,
+//! `pairs` shows them as JSON, `rule` reads the rule
 //! from the command line, `texts` formats the results.
 
 mod groups;
+mod pairs;
 pub(super) mod rule;
 mod texts;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use rollcall::adapters::aws::backups::Backups;
 use rollcall::adapters::dynamo::owned::rows::OwnedError;
+use rollcall::core::deletion::backup_run::BackupRun;
 use rollcall::core::deletion::duplicates::Differences;
+use rollcall::core::reconcile::absence::is_too_many;
 use rollcall::core::tables::bare_table_name;
-use rollcall::services::operator::duplicates::{Cleared, DuplicateRule, Duplicates};
+use rollcall::services::operator::duplicates::{Cleared, DuplicateRule, Duplicates, Pair};
 use serde::Serialize;
 
 use self::groups::{Decided, Groups, Position};
+use self::pairs::Pairs;
 use self::rule::Format;
 pub(super) use self::texts::{done as done_text, plan as plan_text};
 use super::cleanup::tables;
 use super::context::{OperatorContext, lacks_confirmation};
 use super::deployment::Environment;
-use super::fix::{FixArgs, consents, until_stopped};
+use super::fix::{APPROVE, FixArgs, Hold, consents, until_stopped};
 use super::progress::Progress;
 use super::text::{count, counted};
 use super::{Screen, note, say};
@@ -41,14 +47,21 @@ pub struct FixDuplicatesArgs {
     #[arg(long, value_name = "NAME")]
     pub table: String,
     /// Rows with equal values of these attributes are duplicates
-    #[arg(long, value_name = "ATTRIBUTE", num_args = 1.., value_delimiter = ',', required = true)]
+    #[arg(
+        long, value_name = "ATTRIBUTE", num_args = 1.., value_delimiter = ',', required = true,
+        value_parser = NonEmptyStringValueParser::new()
+    )]
     pub by: Vec<String>,
     /// The attribute that says when a row was created. The oldest row of each group stays
-    #[arg(long, value_name = "ATTRIBUTE")]
+    #[arg(long, value_name = "ATTRIBUTE", value_parser = NonEmptyStringValueParser::new())]
     pub oldest: String,
     /// What the attribute contains
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+    /// Approve a plan that removes more than 25 rows and more than one in a hundred, or more than half of all rows: the
+    /// number of duplicates in that plan
+    #[arg(long, value_name = "ROWS")]
+    pub approve: Option<u64>,
     /// Whether the command asks, writes, and how it prints.
     #[command(flatten)]
     pub fix: FixArgs,
@@ -80,23 +93,38 @@ pub async fn run(
         return Ok(Status::Left);
     };
     if !fix.json {
-        say(texts::plan(&plan))?;
+        say(texts::plan(&plan)?)?;
+    }
+    let hold = plan.hold(args.approve);
+    if let Some(hold) = hold.filter(|_| !fix.json) {
+        note(hold.text("duplicates", plan.found.duplicates, APPROVE));
     }
     let is_empty = plan.found.duplicates == 0;
-    if is_empty || !consents(fix, &context, screen, "Remove these duplicates?")? {
+    let report = |done: Option<&Done>| -> anyhow::Result<()> {
+        let report = Report {
+            dry_run: done.is_none(),
+            held: hold.is_some(),
+            forbidden_by_policy: context.is_forbidden(),
+            plan: plan.json(),
+            done,
+        };
+        Ok(say(serde_json::to_string(&report)?)?)
+    };
+    if is_empty || hold.is_some() || !consents(fix, &context, screen, "Remove these duplicates?")? {
         if fix.json {
-            say(serde_json::to_string(&Report { dry_run: true, found: &plan.found, done: None })?)?;
+            report(None)?;
         }
         return Ok(if is_empty && plan.found.undecided == 0 { Status::Done } else { Status::Left });
     }
-    let Some(done) = until_stopped(Box::pin(carry_out(&context, &plan, screen, !fix.json))).await? else {
-        return Ok(Status::Left);
-    };
+    let run = BackupRun::new(fastrand::u32(..));
+    let mut done = Done::default();
+    let ended = until_stopped(Box::pin(carry_out(&context, &plan, run, &mut done, screen, !fix.json))).await;
     if fix.json {
-        say(serde_json::to_string(&Report { dry_run: false, found: &plan.found, done: Some(&done) })?)?;
+        report(Some(&done))?;
     } else {
-        say(texts::done(&plan, &done))?;
+        say(texts::done(&plan, &done, &context.deployment.options)?)?;
     }
+    ended?;
     Ok(if plan.found.undecided > 0 || done.is_left() { Status::Left } else { Status::Done })
 }
 
@@ -104,10 +132,23 @@ pub async fn run(
 #[derive(Serialize)]
 struct Report<'a> {
     dry_run: bool,
+    /// Whether the plan needs `--approve`.
+    held: bool,
+    /// Whether RECONCILE_POLICY forbids the plan.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    forbidden_by_policy: bool,
     #[serde(flatten)]
-    found: &'a Found,
+    plan: PlanJson<'a>,
     #[serde(flatten)]
     done: Option<&'a Done>,
+}
+
+/// A plan as JSON.
+#[derive(Serialize)]
+pub(super) struct PlanJson<'a> {
+    #[serde(flatten)]
+    found: &'a Found,
+    pairs: Pairs<'a>,
 }
 
 /// A search for duplicates in a table of the settings.
@@ -151,6 +192,19 @@ pub(super) struct Plan {
     pub(super) found: Found,
     duplicates: Duplicates,
     groups: Groups,
+}
+
+impl Plan {
+    /// The plan as JSON. After the removal it says of each duplicate whether it is removed.
+    pub(super) fn json(&self) -> PlanJson<'_> {
+        PlanJson { found: &self.found, pairs: Pairs(&self.groups) }
+    }
+
+    /// Why the plan may not be carried out; nothing if it may.
+    pub(super) fn hold(&self, approved: Option<u64>) -> Option<Hold> {
+        let duplicates = self.found.duplicates;
+        Hold::of(duplicates, is_too_many(duplicates, self.found.rows.saturating_sub(duplicates)), approved)
+    }
 }
 
 /// The counts of a plan.
@@ -201,7 +255,7 @@ pub(super) async fn plan(
     shows: bool,
 ) -> anyhow::Result<Plan> {
     let progress = Progress::start(screen, shows);
-    let (mut groups, mut from) = (Groups::new()?, None);
+    let (mut groups, mut from, mut attributes) = (Groups::new()?, None, BTreeSet::new());
     let mut found = Found { table: duplicates.table.name().to_owned(), ..Found::default() };
     loop {
         let page = duplicates.page(from.as_ref()).await.map_err(|error| context.explain_owned(error))?;
@@ -209,11 +263,15 @@ pub(super) async fn plan(
         found.rows += page.rows;
         found.ungrouped += page.ungrouped;
         found.records += page.records;
+        attributes.extend(page.attributes);
         progress.say(&format!("reading {}", found.table), &counted(found.rows, "row"));
         from = page.next;
         if from.is_none() {
             break;
         }
+    }
+    if found.rows > found.records {
+        check_attributes(context, &duplicates, &attributes).await?;
     }
     let Decided { groups: decided, duplicates: number, undecided } = groups.decide()?;
     (found.groups, found.duplicates, found.undecided) = (decided, number, undecided);
@@ -224,8 +282,8 @@ pub(super) async fn plan(
     }
     let (mut differences, mut after, mut compared) = (Differences::default(), Position::default(), 0);
     loop {
-        let (pairs, last) = groups.pairs(&after, duplicates.together())?;
-        let Some(last) = last else { break };
+        let (pairs, positions): (Vec<_>, Vec<_>) = groups.pairs(&after, duplicates.together())?.into_iter().unzip();
+        let Some(last) = positions.into_iter().next_back() else { break };
         let differing = duplicates.differences(&pairs).await;
         differing.map_err(|error| context.explain_duplicates(error))?.iter().for_each(|names| differences.add(names));
         compared += u64::try_from(pairs.len())?;
@@ -237,9 +295,39 @@ pub(super) async fn plan(
     Ok(Plan { found, duplicates, groups })
 }
 
-/// The result of a removal.
+/// So many names of attributes are shown.
+const MAX_NAMES: usize = 30;
+
+/// Whether at least one row has each attribute of the rule: otherwise the name is probably misspelt.
+async fn check_attributes(
+    context: &OperatorContext,
+    duplicates: &Duplicates,
+    found: &BTreeSet<String>,
+) -> anyhow::Result<()> {
+    let DuplicateRule { by, oldest, .. } = &duplicates.rule;
+    let missing: Vec<&str> =
+        by.iter().chain([oldest]).filter(|name| !found.contains(*name)).map(String::as_str).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names = duplicates.attribute_names().await.map_err(|error| context.explain_owned(error))?;
+    let names: Vec<String> = names.into_iter().take(MAX_NAMES).collect();
+    bail!(
+        "no row of {} has the attribute {}: check --by and --oldest. Some attributes of this table are {}",
+        duplicates.table.name(),
+        missing.join(", "),
+        names.join(", ")
+    )
+}
+
+/// The result of a removal, also of one that did not end.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Done {
+    /// The position of the plan, if there are several.
+    #[serde(skip)]
+    pub(super) plan: usize,
+    /// Whether all duplicates of the plan were processed.
+    pub(super) complete: bool,
     pub(super) removed: u64,
     /// Rows that have changed since the plan, or whose oldest row has. They stay.
     pub(super) changed: u64,
@@ -247,6 +335,8 @@ pub(super) struct Done {
     pub(super) too_wide: u64,
     /// The number of backups.
     pub(super) backups: u64,
+    /// The run: `rollcall restore --run` restores its backups.
+    pub(super) run: Option<String>,
     /// The names of all backups of this run, as a pattern of the shell.
     pub(super) backup_pattern: Option<String>,
 }
@@ -254,49 +344,68 @@ pub(super) struct Done {
 impl Done {
     /// Whether duplicates are left.
     pub(super) fn is_left(&self) -> bool {
-        self.changed + self.too_wide > 0
-    }
-
-    fn add(&mut self, cleared: &Cleared) {
-        self.removed += cleared.removed;
-        self.changed += cleared.changed;
-        self.too_wide += cleared.too_wide;
-        self.backups += u64::try_from(cleared.backups.len()).unwrap_or(u64::MAX);
+        self.changed + self.too_wide > 0 || !self.complete
     }
 }
 
-/// Removes the duplicates of the plan.
+/// Some removals, whose counts are carried over also if the work is dropped in the middle.
+struct Clearing<'a> {
+    plan: &'a Plan,
+    done: &'a mut Done,
+    cleared: Cleared,
+    /// The positions of the duplicates, by their keys.
+    positions: HashMap<String, Position>,
+    pattern: &'a str,
+}
+
+impl Drop for Clearing<'_> {
+    fn drop(&mut self) {
+        let Cleared { removed, changed, too_wide, backups, keys } = std::mem::take(&mut self.cleared);
+        self.done.removed += removed;
+        self.done.changed += changed;
+        self.done.too_wide += too_wide;
+        self.done.backups += u64::try_from(backups.len()).unwrap_or(u64::MAX);
+        if self.done.backups > 0 {
+            self.done.backup_pattern = Some(self.pattern.to_owned());
+        }
+        for position in keys.iter().filter_map(|key| self.positions.get(key)) {
+            if let Err(error) = self.plan.groups.remove(position) {
+                tracing::error!(%error, "the result names a removed duplicate as not removed");
+            }
+        }
+    }
+}
+
+/// Removes the duplicates of the plan, and adds to `done` what is done.
 pub(super) async fn carry_out(
     context: &OperatorContext,
     plan: &Plan,
+    run: BackupRun,
+    done: &mut Done,
     screen: &Screen,
     shows: bool,
-) -> anyhow::Result<Done> {
+) -> anyhow::Result<()> {
     let progress = Progress::start(screen, shows);
     let Plan { found, duplicates, groups } = plan;
-    let (mut done, mut after) = (Done::default(), Position::default());
-    let run = format!("{:08x}", fastrand::u32(..));
-    let pattern = format!("{}/*/*/*-{run}-*.ndjson", duplicates.backups.place());
+    let mut after = Position::default();
+    let pattern = run.pattern(&duplicates.backups.place());
+    done.run = Some(run.to_string());
     if shows {
         // Said before the first row is removed: an interruption leaves the backups.
         note(format_args!("The backups of this run are {pattern}"));
     }
     loop {
-        let (pairs, last) = groups.pairs(&after, duplicates.together())?;
-        let Some(last) = last else { break };
-        let cleared = duplicates.clear(&pairs, &run).await.map_err(|error| {
-            let error = context.explain_duplicates(error);
-            match done.removed {
-                0 => error,
-                removed => error.context(format!("{} rows were removed before; backups: {pattern}", count(removed))),
-            }
-        })?;
-        done.add(&cleared);
+        let some = groups.pairs(&after, duplicates.together())?;
+        let Some((_, last)) = some.last().cloned() else { break };
+        let positions = some.iter().map(|(pair, at)| (pair.duplicate.clone(), at.clone())).collect();
+        let pairs: Vec<Pair> = some.into_iter().map(|(pair, _)| pair).collect();
+        let mut clearing = Clearing { plan, done, cleared: Cleared::default(), positions, pattern: &pattern };
+        let cleared = duplicates.clear(&pairs, run, &mut clearing.cleared).await;
+        drop(clearing);
+        cleared.map_err(|error| context.explain_duplicates(error))?;
         progress.say("removing duplicates", &format!("{} of {}", count(done.removed), count(found.duplicates)));
         after = last;
     }
-    if done.backups > 0 {
-        done.backup_pattern = Some(pattern);
-    }
-    Ok(done)
+    done.complete = true;
+    Ok(())
 }

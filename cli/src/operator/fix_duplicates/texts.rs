@@ -1,16 +1,19 @@
 //! The plan and the result of a removal of duplicates as text.
 
+use super::super::fix::INCOMPLETE;
 use super::super::text::{count, counted, table};
 use super::groups::meaning;
 use super::{Done, Plan};
 
 /// So many undecided groups are shown,
 const MAX_GROUPS: usize = 10;
-/// and so many attributes.
+/// so many attributes,
 const MAX_ATTRIBUTES: usize = 20;
+/// and the keys of so many duplicates.
+const MAX_KEYS: usize = 10;
 
 /// The plan.
-pub(in super::super) fn plan(plan: &Plan) -> String {
+pub(in super::super) fn plan(plan: &Plan) -> anyhow::Result<String> {
     let found = &plan.found;
     let mut parts = vec![format!("{} of {} read.", counted(found.rows, "row"), found.table)];
     if found.ungrouped > 0 {
@@ -47,6 +50,9 @@ pub(in super::super) fn plan(plan: &Plan) -> String {
             keys.join("\n")
         ));
     }
+    if found.duplicates > 0 {
+        parts.push(keys(plan, false)?);
+    }
     parts.push(match found.duplicates {
         0 => "There is nothing to remove.".to_owned(),
         duplicates => format!(
@@ -56,14 +62,36 @@ pub(in super::super) fn plan(plan: &Plan) -> String {
             plan.duplicates.backups.place()
         ),
     });
-    parts.join("\n\n")
+    Ok(parts.join("\n\n"))
+}
+
+/// Some of the keys of the rows that stay and of the duplicates; only of the removed ones if `removed`.
+fn keys(plan: &Plan, removed: bool) -> anyhow::Result<String> {
+    let (mut lines, mut is_cut) = (Vec::new(), false);
+    plan.groups.each(|keeps, duplicate, is_gone| {
+        is_cut = lines.len() == MAX_KEYS;
+        if !is_cut && (is_gone || !removed) {
+            lines.push(format!("  {duplicate}, keeps {keeps}"));
+        }
+        Ok(!is_cut)
+    })?;
+    if is_cut {
+        lines.push("  …: --json has all keys".to_owned());
+    }
+    Ok(format!("{}:\n{}", if removed { "Removed" } else { "Removes" }, lines.join("\n")))
 }
 
 /// The result.
-pub(in super::super) fn done(plan: &Plan, done: &Done) -> String {
+pub(in super::super) fn done(plan: &Plan, done: &Done, options: &str) -> anyhow::Result<String> {
     let mut lines = vec![format!("Removed {} from {}.", counted(done.removed, "duplicate"), plan.found.table)];
     if let Some(pattern) = &done.backup_pattern {
         lines.push(format!("Backups ({}): {pattern}", counted(done.backups, "file")));
+    }
+    if let Some(run) = done.run.as_ref().filter(|_| done.backups > 0) {
+        lines.push(format!("`rollcall restore --run {run}{options}` restores the rows of all of them."));
+    }
+    if done.removed > 0 {
+        lines.push(keys(plan, true)?);
     }
     if done.changed > 0 {
         let rows = counted(done.changed, "row");
@@ -73,5 +101,8 @@ pub(in super::super) fn done(plan: &Plan, done: &Done) -> String {
         let rows = counted(done.too_wide, "row");
         lines.push(format!("{rows} with more than 140 attributes stay: one condition cannot compare them."));
     }
-    lines.join("\n")
+    if !done.complete {
+        lines.push(INCOMPLETE.to_owned());
+    }
+    Ok(lines.join("\n"))
 }

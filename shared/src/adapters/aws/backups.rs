@@ -45,6 +45,14 @@ pub enum BackupError {
     /// S3 rejected the request with this status.
     #[error("S3 rejected the backup with status {0}: check BACKUP_BUCKET and the permission to write to the bucket")]
     Rejected(u16),
+    /// S3 rejected a request for the names of the backups with this status.
+    #[error(
+        "S3 rejected the list of the backups with status {0}: check BACKUP_BUCKET and the permission s3:ListBucket"
+    )]
+    Unlistable(u16),
+    /// S3's list of the backups cannot be read.
+    #[error("S3's list of the backups cannot be read")]
+    Unlisted(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// There are no AWS credentials, no region, or no valid URL.
     #[error("S3 cannot be used without {0}")]
     Without(&'static str),
@@ -113,6 +121,29 @@ impl Backups {
                     (status, _) => Err(BackupError::Rejected(status.as_u16())),
                 }
             }
+        }
+    }
+
+    /// The bucket or the folder.
+    pub(super) fn backup_place(&self) -> &BackupPlace {
+        &self.place
+    }
+
+    /// S3's list of a thousand objects of the bucket behind `token`, as XML; empty for a folder.
+    pub(super) async fn list(&self, token: Option<&str>) -> Result<String, BackupError> {
+        let BackupPlace::Bucket(bucket) = &self.place else { return Ok(String::new()) };
+        let (bucket, credentials) = self.bucket(bucket).await?;
+        // A request for the bucket itself with this parameter is `ListObjectsV2`.
+        let mut action = GetObject::new(&bucket, Some(&credentials), "");
+        action.query_mut().insert("list-type", "2");
+        if let Some(token) = token {
+            action.query_mut().insert("continuation-token", token);
+        }
+        match self.send(self.client()?.get(action.sign(SIGNED_FOR))).await? {
+            (status, bytes) if status.is_success() => {
+                String::from_utf8(bytes).map_err(|error| BackupError::Unlisted(error.into()))
+            }
+            (status, _) => Err(BackupError::Unlistable(status.as_u16())),
         }
     }
 

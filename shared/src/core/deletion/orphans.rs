@@ -2,6 +2,7 @@
 //! proof of the deletion it needs.
 
 use super::owned::IdKind;
+use super::restore::Restoration;
 use crate::core::id::{AnyUserId, EntityId, InternalId, UserId};
 use crate::core::mirror::item::{Item, NOBODY};
 use crate::core::mirror::tombstone::DeletionPolicy;
@@ -17,6 +18,8 @@ pub enum Standing {
     Due,
     /// The owner is deleted, and the rows are kept on purpose by a deletion policy.
     Kept,
+    /// The owner is deleted, and an operator has restored the rows on purpose: only an operator removes them again.
+    Restored(Restoration),
     /// The owner is deleted, and the rows remained.
     Orphaned(Orphaned),
 }
@@ -53,6 +56,8 @@ pub struct Circumstances<'a> {
     pub waits: bool,
     /// Whether live users are stored.
     pub mirror: bool,
+    /// The note of a restoration of rows of the user, if such rows stay.
+    pub restored: Option<&'a Restoration>,
 }
 
 /// The user whom a row names; nothing for another text.
@@ -84,6 +89,9 @@ pub fn standing(about: Circumstances<'_>) -> Standing {
     let policy = effective(about.policy, stored);
     if policy == DeletionPolicy::Retain {
         return Standing::Kept;
+    }
+    if let Some(restoration) = about.restored.filter(|it| it.is_under(stored)) {
+        return Standing::Restored(restoration.clone());
     }
     let clerk = match stored.entity() {
         Some(EntityId::User(user)) => Some(user),
@@ -175,7 +183,36 @@ mod tests {
         .into_iter()
         .enumerate()
         {
-            assert_eq!(standing(Circumstances { stored, named, policy, waits, mirror }), expected, "{at}");
+            let about = Circumstances { stored, named, policy, waits, mirror, restored: None };
+            assert_eq!(standing(about), expected, "{at}");
+        }
+    }
+
+    #[test]
+    fn e5_rows_that_were_restored_under_this_tombstone_are_no_orphans() {
+        let at = |ms| Millis::try_from(ms).unwrap();
+        let purged = row(true, &json!({ CONSEQUENCES_AT: 9 }));
+        let note = Restoration { rank: purged.rank, applied_at: at(5), restored_at: at(7), backup: String::new() };
+        let judged = |stored: &Item, policy, note: &Restoration| {
+            let about = Circumstances {
+                stored: Some(stored),
+                named: None,
+                policy,
+                waits: false,
+                mirror: true,
+                restored: Some(note),
+            };
+            standing(about)
+        };
+        let purge = DeletionPolicy::Purge;
+        assert_eq!(judged(&purged, purge, &note), Standing::Restored(note.clone()));
+        assert_eq!(judged(&purged, DeletionPolicy::Retain, &note), Standing::Kept);
+        assert_eq!(judged(&row(false, &json!({})), purge, &note), Standing::Live);
+        // The user has lived since, and was deleted again: by another event, or by the same one a second time.
+        let later = Restoration { rank: Rank::deleted(Millis::ZERO, at(4)), ..note.clone() };
+        let again = Restoration { applied_at: at(4), ..note };
+        for note in [later, again] {
+            assert!(matches!(judged(&purged, purge, &note), Standing::Orphaned(_)));
         }
     }
 

@@ -1,11 +1,36 @@
 //! Which rows of a backup may be restored: rows of the user in its first line, in Profiles and in the tables of
 //! `OWNED_TABLES`, under the key of the table itself. A backup is an external file, so every part of it is checked.
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::owned::IdKind;
 use crate::core::id::{InstanceId, InternalId, UserId};
+use crate::core::millis::Millis;
+use crate::core::mirror::item::Item;
+use crate::core::mirror::rank::Rank;
 use crate::core::tables::bare_table_name;
+
+/// The note of a restoration: rows of this deleted user are stored again on purpose, so a clean-up leaves them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restoration {
+    /// The rank of the tombstone under which the rows were restored.
+    pub rank: Rank,
+    /// When that tombstone was stored, in Unix ms.
+    pub applied_at: Millis,
+    /// When the latest restoration began, in Unix ms.
+    pub restored_at: Millis,
+    /// The file of the latest restoration.
+    pub backup: String,
+}
+
+impl Restoration {
+    /// Whether the rows were restored under this tombstone. A user who lived again and was deleted again has another
+    /// one, and that deletion concerns the restored rows, too.
+    pub fn is_under(&self, tombstone: &Item) -> bool {
+        tombstone.is_deleted() && (tombstone.rank, tombstone.provenance.applied_at) == (self.rank, self.applied_at)
+    }
+}
 
 /// A table into which rows may be restored.
 #[derive(Clone, Debug, PartialEq, Eq)]

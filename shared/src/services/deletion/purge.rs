@@ -13,7 +13,9 @@ use super::cascade::{Cascade, Remaining};
 use crate::adapters::aws::backups::{BackupError, Backups};
 use crate::adapters::dynamo::directory::write::ClerkId;
 use crate::adapters::dynamo::error::StoreError;
+use crate::adapters::dynamo::operations::Operations;
 use crate::adapters::dynamo::owned::backup::{FORMAT, Header, Line};
+use crate::adapters::dynamo::owned::proven::{Proven, ProvenRemoval, remove_proven};
 use crate::adapters::dynamo::owned::removal::{PendingRemoval, remove};
 use crate::adapters::dynamo::owned::rows::{DynamoOwned, OwnedError, OwnedRow, Place};
 use crate::core::deletion::owned::Owner;
@@ -64,6 +66,18 @@ pub struct Rows<'a> {
     pub holdings: Vec<(&'a DynamoOwned, String)>,
     /// Whether the rows are redacted and not removed: only rows of Profiles can be.
     pub redacts: bool,
+    /// The conditions of a clean-up; nothing for a purge, whose mark on the tombstone prevents an undo.
+    pub clean_up: Option<CleanUp<'a>>,
+}
+
+/// The conditions of a clean-up: it removes a row only while the row is as the backup has it, and while the tombstone
+/// is the one that was read.
+#[derive(Clone, Copy, Debug)]
+pub struct CleanUp<'a> {
+    /// The run, which is part of the names of its backups.
+    pub run: &'a str,
+    /// The table with the notes of restorations, if restored rows stay.
+    pub unless_restored: Option<&'a Operations>,
 }
 
 /// The result of a purge.
@@ -168,10 +182,14 @@ impl Purger {
     ) -> Result<Option<Removed>, PurgeError> {
         let holdings = self.tables(cascade).map(|table| (table, table.id_of(owner))).collect();
         let redacts = cascade.deletion == DeletionPolicy::Redact;
-        self.remove_from(Rows { user: owner.internal, holdings, redacts }, tombstone, cascade, deadline).await
+        let rows = Rows { user: owner.internal, holdings, redacts, clean_up: None };
+        let mut removed = Removed::default();
+        let is_done = self.remove_from(rows, tombstone, cascade, deadline, &mut removed).await?;
+        Ok(is_done.then_some(removed))
     }
 
-    /// Removes these rows of a user, as [`Self::remove`] does.
+    /// Removes these rows of a user, as [`Self::remove`] does, and adds to `removed` what is done, also if it fails or is
+    /// interrupted. Returns whether all is done.
     ///
     /// # Errors
     ///
@@ -182,16 +200,16 @@ impl Purger {
         tombstone: &Item,
         cascade: &Cascade,
         deadline: Deadline,
-    ) -> Result<Option<Removed>, PurgeError> {
-        let mut removed = Removed::default();
+        removed: &mut Removed,
+    ) -> Result<bool, PurgeError> {
         let mut batches = VecDeque::from([Batch::default()]);
         for (table, id) in &of.holdings {
             let mut from = None;
             loop {
                 if deadline.is_over((self.clock)()) {
-                    return Ok(None);
+                    return Ok(false);
                 }
-                let next = match self.collect(table, id, from, of.redacts, &mut batches).await {
+                let next = match self.collect(table, id, from, &of, &mut batches).await {
                     Ok(next) => next,
                     Err(PurgeError::Owned(OwnedError::Missing(table))) => {
                         removed.missing.push(table);
@@ -201,8 +219,8 @@ impl Purger {
                 };
                 while batches.len() > 1 || batches.front().is_some_and(Batch::is_full) {
                     let Some(batch) = batches.pop_front() else { break };
-                    if !self.flush(batch, of.user, tombstone, cascade, &mut removed).await? {
-                        return Ok(None);
+                    if !self.flush(batch, &of, tombstone, cascade, removed).await? {
+                        return Ok(false);
                     }
                 }
                 from = next;
@@ -212,11 +230,11 @@ impl Purger {
             }
         }
         while let Some(batch) = batches.pop_front() {
-            if !self.flush(batch, of.user, tombstone, cascade, &mut removed).await? {
-                return Ok(None);
+            if !self.flush(batch, &of, tombstone, cascade, removed).await? {
+                return Ok(false);
             }
         }
-        Ok(Some(removed))
+        Ok(true)
     }
 
     /// Reads a page, and keeps only the parts for the backup and the removal, which are much smaller than the page.
@@ -225,7 +243,7 @@ impl Purger {
         table: &DynamoOwned,
         id: &str,
         from: Option<Place>,
-        redacts: bool,
+        of: &Rows<'_>,
         batches: &mut VecDeque<Batch>,
     ) -> Result<Option<Place>, PurgeError> {
         // The semaphore is never closed, and a task never waits for a second permit.
@@ -236,13 +254,13 @@ impl Purger {
                 batches.push_back(Batch::default());
             }
             if let Some(batch) = batches.back_mut() {
-                self.add(batch, row, redacts)?;
+                self.add(batch, row, of)?;
             }
         }
         Ok(next)
     }
 
-    fn add(&self, batch: &mut Batch, row: OwnedRow, redacts: bool) -> Result<(), BackupError> {
+    fn add(&self, batch: &mut Batch, row: OwnedRow, of: &Rows<'_>) -> Result<(), BackupError> {
         let key = (row.table.clone(), row.key_text());
         if let Some(at) = batch.keys.get(&key) {
             // A row that was found in two ways is removed if it still belongs to the user in one of them.
@@ -255,13 +273,16 @@ impl Purger {
             return Ok(());
         }
         let now = (self.clock)();
-        let left = redacts.then(|| row.redacted(now));
+        let left = of.redacts.then(|| row.redacted(now));
         if left == Some(None) {
             // A redacted row stays as it is.
             return Ok(());
         }
-        let pending = PendingRemoval::new(&row, left.flatten());
-        let line = Line::new(row, redacts.then_some(now));
+        let pending = match of.clean_up {
+            None => PendingRemoval::new(&row, left.flatten()),
+            Some(_) => PendingRemoval::as_read(&row, left.flatten()),
+        };
+        let line = Line::new(row, of.redacts.then_some(now));
         batch.lines += &serde_json::to_string(&line).map_err(BackupError::Unwritable)?;
         batch.lines.push('\n');
         batch.size += pending.size();
@@ -275,7 +296,7 @@ impl Purger {
     async fn flush(
         &self,
         batch: Batch,
-        user: InternalId,
+        of: &Rows<'_>,
         tombstone: &Item,
         cascade: &Cascade,
         removed: &mut Removed,
@@ -288,18 +309,26 @@ impl Purger {
         let header = Header {
             rollcall_backup: FORMAT,
             instance: cascade.instance.clone(),
-            user,
+            user: of.user,
             rank: tombstone.rank,
             written_at: now,
         };
         let header = serde_json::to_string(&header).map_err(BackupError::Unwritable)?;
-        let name = format!("{}/{}/{}-{:08x}.ndjson", now.utc_date(), user, now.get(), fastrand::u32(..));
+        let run = of.clean_up.map(|it| format!("-{}", it.run)).unwrap_or_default();
+        let name = format!("{}/{}/{}{run}-{:08x}.ndjson", now.utc_date(), of.user, now.get(), fastrand::u32(..));
         lines.insert_str(0, &format!("{header}\n"));
         self.backups.keep(&name, lines).await?;
         if again(tombstone, cascade).await?.is_none() {
             return Ok(false);
         }
         removed.backups.push(name);
+        if let Some(CleanUp { unless_restored, .. }) = of.clean_up {
+            let proven = Proven { directory: &cascade.directory, unless_restored, user: of.user, tombstone };
+            let (gone, kept) = (&mut removed.rows, &mut removed.kept);
+            let mut result = ProvenRemoval { removed: gone, kept, is_disproven: false };
+            remove_proven(&self.dynamodb, &proven, rows, &mut result).await.map_err(OwnedError::Store)?;
+            return Ok(!result.is_disproven);
+        }
         let mut gone: BTreeMap<String, u64> = BTreeMap::new();
         for pending in &rows {
             *gone.entry(pending.table.clone()).or_default() += 1;

@@ -12,14 +12,14 @@ use super::patience::patient;
 use super::{Operator, OperatorError};
 use crate::adapters::clerk::lists::ClerkRow;
 use crate::adapters::dynamo::owned::rows::{DynamoOwned, OwnedError, Place};
-use crate::core::deletion::orphans::{Circumstances, Standing, owner, owner_of_partition, standing};
+use crate::core::deletion::orphans::{Circumstances, Proof, Standing, owner, owner_of_partition, standing};
 use crate::core::deletion::owned::IdKind;
 use crate::core::deletion::purge::REDACTED_AT;
 use crate::core::id::{AnyUserId, EntityId, InternalId, Key, UserId};
 use crate::core::millis::Deadline;
 use crate::core::mirror::item::Item;
 use crate::core::mirror::tombstone::DeletionPolicy;
-use crate::services::deletion::purge::{PurgeError, Removed, Rows};
+use crate::services::deletion::purge::{CleanUp, PurgeError, Removed, Rows};
 
 /// Users about whom Clerk is asked before an answer about the control user confirms the key.
 pub const PROVEN_TOGETHER: usize = 20;
@@ -72,6 +72,10 @@ pub struct ToClean<'a> {
     pub redacts: bool,
     /// The tables with rows of the user.
     pub tables: Vec<&'a DynamoOwned>,
+    /// Whether rows that an operator has restored are removed, too.
+    pub with_restored: bool,
+    /// The run, which is part of the names of its backups.
+    pub run: &'a str,
 }
 
 impl Operator {
@@ -132,11 +136,19 @@ impl Operator {
     /// # Errors
     ///
     /// [`OperatorError`].
-    pub async fn standings(&self, owners: &[OwnerIds]) -> Result<(Vec<Standing>, Vec<UserId>), OperatorError> {
+    pub async fn standings(
+        &self,
+        owners: &[OwnerIds],
+        with_restored: bool,
+    ) -> Result<(Vec<Standing>, Vec<UserId>), OperatorError> {
         let keys: Vec<Key> = owners.iter().map(|(user, _)| user.user_key()).collect();
         let rows = patient(|| self.stores.directory.read(&keys)).await?;
+        let is_deleted = |key: &Key| rows.items.get(key).is_some_and(Item::is_deleted);
+        let deleted = owners.iter().zip(&keys).filter(|(_, key)| !with_restored && is_deleted(key));
+        let deleted: Vec<InternalId> = deleted.map(|((user, _), _)| *user).collect();
+        let restored = patient(|| self.stores.operations.restorations(&deleted)).await?;
         let mut controls = Vec::new();
-        let judge = |((_, named), key): (&OwnerIds, &Key)| {
+        let judge = |((user, named), key): (&OwnerIds, &Key)| {
             let stored = rows.items.get(key);
             if let Some(EntityId::User(user)) = stored.filter(|it| !it.is_deleted()).and_then(Item::entity)
                 && controls.len() < MAX_CONTROLS
@@ -149,6 +161,7 @@ impl Operator {
                 policy: self.removal_policy(),
                 waits: stored.is_some_and(|stored| self.deletions.waits(stored)),
                 mirror: self.mirror,
+                restored: restored.get(user),
             })
         };
         let standings = owners.iter().zip(&keys).map(judge).collect();
@@ -237,16 +250,21 @@ impl Operator {
         Ok(absences)
     }
 
-    /// Removes the rows of an owner whose absence was just proven; nothing if the tombstone is not there any more, or
-    /// does not allow it any more.
+    /// Removes the rows of an owner whose absence was just proven, and adds to `removed` what is done, also if it fails or
+    /// is interrupted. Returns false if the deletion is not proven any more; then the remaining rows stay.
+    ///
+    /// Each row is removed in one transaction with a check of the tombstone, and only while the row is as its backup has
+    /// it: an undo, a restoration and a change of the row in between lose nothing.
     ///
     /// # Errors
     ///
     /// [`CleanupError`]: what is removed stays removed.
-    pub async fn clean(&self, of: &ToClean<'_>) -> Result<Option<Removed>, CleanupError> {
-        let Some(purger) = &self.deletions.purger else { return Ok(None) };
+    pub async fn clean(&self, of: &ToClean<'_>, removed: &mut Removed) -> Result<bool, CleanupError> {
+        let Some(purger) = &self.deletions.purger else { return Ok(false) };
         let key = of.user.user_key();
         let stored = patient(|| self.stores.directory.get(&key)).await.map_err(OperatorError::from)?;
+        let noted = if of.with_restored { &[][..] } else { &[of.user] };
+        let noted = patient(|| self.stores.operations.restorations(noted)).await.map_err(OperatorError::from)?;
         let by_clerk = |table: &&DynamoOwned| !table.is_by_partition() && table.setting().id == IdKind::Clerk;
         let about = Circumstances {
             stored: stored.as_ref(),
@@ -254,9 +272,19 @@ impl Operator {
             policy: self.removal_policy(),
             waits: stored.as_ref().is_some_and(|stored| self.deletions.waits(stored)),
             mirror: self.mirror,
+            restored: noted.get(&of.user),
         };
-        // An undo, or another policy, may have been faster.
-        let (Standing::Orphaned(found), Some(tombstone)) = (standing(about), &stored) else { return Ok(None) };
+        // An undo, a restoration, or another policy, may have been faster.
+        let (Standing::Orphaned(found), Some(tombstone)) = (standing(about), &stored) else { return Ok(false) };
+        let is_proven = match &found.proof {
+            Proof::Tombstone => true,
+            // Clerk was asked about exactly this user.
+            Proof::Clerk(user) => of.clerk.as_ref() == Some(user),
+            Proof::Impossible => false,
+        };
+        if !is_proven {
+            return Ok(false);
+        }
         let mut holdings = Vec::new();
         for table in of.tables.iter().filter(|table| table.is_by_partition() || !found.redacts) {
             let id = match (&of.clerk, by_clerk(table)) {
@@ -267,8 +295,16 @@ impl Operator {
             };
             holdings.push((*table, id));
         }
-        let rows = Rows { user: of.user, holdings, redacts: found.redacts };
-        Ok(purger.remove_from(rows, tombstone, &self.deletions.cascade, Deadline::NONE).await?)
+        let unless_restored = (!of.with_restored).then_some(&self.stores.operations);
+        let clean_up = Some(CleanUp { run: of.run, unless_restored });
+        let rows = Rows { user: of.user, holdings, redacts: found.redacts, clean_up };
+        let cascade = &self.deletions.cascade;
+        let is_done = purger.remove_from(rows, tombstone, cascade, Deadline::NONE, removed).await?;
+        if is_done && of.with_restored {
+            let forget = || self.stores.operations.forget_restoration(of.user);
+            patient(forget).await.map_err(OperatorError::from)?;
+        }
+        Ok(is_done)
     }
 }
 

@@ -13,6 +13,7 @@ use crate::adapters::dynamo::owned::backup::{FORMAT, Header, Line};
 use crate::adapters::dynamo::owned::duplicates::{Removal, differing, is_comparable, parts, remove};
 use crate::adapters::dynamo::owned::rows::{DynamoOwned, OwnedError, OwnedRow, Place, Schema};
 use crate::adapters::dynamo::owned::scan::{SomeAttributes, ValuesHash, key_json};
+use crate::core::deletion::backup_run::BackupRun;
 use crate::core::deletion::duplicates::{Instant, Seen, TimeFormat, instant};
 use crate::core::deletion::orphans::{owner, owner_of_partition};
 use crate::core::id::{InstanceId, InternalId};
@@ -65,6 +66,8 @@ pub struct FoundPage {
     pub ungrouped: u64,
     /// Rollcall's own records in Profiles, which have no duplicates either: their keys are unique by themselves.
     pub records: u64,
+    /// The attributes of the rule that occur in a row.
+    pub attributes: BTreeSet<String>,
     /// The start of the next page; nothing after the last page.
     pub next: Option<Place>,
 }
@@ -93,6 +96,8 @@ pub struct Cleared {
     pub too_wide: u64,
     /// The names of the backups.
     pub backups: Vec<String>,
+    /// The keys of the removed rows, in DynamoDB's JSON.
+    pub keys: Vec<String>,
 }
 
 /// Why a removal stopped. What is removed stays removed.
@@ -131,12 +136,23 @@ impl Duplicates {
                 found.records += 1;
                 continue;
             }
+            let named = self.rule.by.iter().chain([&self.rule.oldest]);
+            found.attributes.extend(named.filter(|name| row.has(name)).cloned());
             match self.found(&row) {
                 Some(row) => found.found.push(row),
                 None => found.ungrouped += 1,
             }
         }
         Ok(found)
+    }
+
+    /// The names of attributes of some rows, for the message about a name that no row has.
+    ///
+    /// # Errors
+    ///
+    /// [`OwnedError`].
+    pub async fn attribute_names(&self) -> Result<BTreeSet<String>, OwnedError> {
+        patient(|| self.table.attribute_names()).await
     }
 
     /// Whether this is a record of Rollcall in Profiles.
@@ -188,14 +204,14 @@ impl Duplicates {
     }
 
     /// Removes duplicates: reads both rows of each pair again, writes a backup for each user, and removes what is still
-    /// as it was read. `run` distinguishes the backups of one run.
+    /// as it was read. Adds to `cleared` what is done, also if it fails or is interrupted. `run` distinguishes the backups
+    /// of one run.
     ///
     /// # Errors
     ///
     /// [`DuplicatesError`].
-    pub async fn clear(&self, pairs: &[Pair], run: &str) -> Result<Cleared, DuplicatesError> {
+    pub async fn clear(&self, pairs: &[Pair], run: BackupRun, cleared: &mut Cleared) -> Result<(), DuplicatesError> {
         let rows = self.read(pairs).await?;
-        let mut cleared = Cleared::default();
         let mut by_keeper: BTreeMap<&String, Vec<Whole>> = BTreeMap::new();
         for pair in pairs {
             // An earlier attempt, or somebody else, may have removed the duplicate.
@@ -220,7 +236,7 @@ impl Duplicates {
             let whole = Whole { keeper: keeper.clone(), duplicate: duplicate.clone(), user };
             by_keeper.entry(&pair.keeper).or_default().push(whole);
         }
-        cleared.backups = self.back_up(by_keeper.values().flatten(), run).await?;
+        cleared.backups.extend(self.back_up(by_keeper.values().flatten(), run).await?);
         let mut work = Vec::new();
         for wholes in by_keeper.into_values() {
             let Some(keeper) = wholes.first().map(|whole| whole.keeper.clone()) else { continue };
@@ -228,12 +244,13 @@ impl Duplicates {
                 work.push(self.remove(keeper.clone(), part));
             }
         }
-        let done: Vec<(u64, u64)> = stream::iter(work).buffer_unordered(CONCURRENCY).try_collect().await?;
-        for (removed, changed) in done {
-            cleared.removed += removed;
+        let mut done = stream::iter(work).buffer_unordered(CONCURRENCY);
+        while let Some((removed, changed)) = done.try_next().await? {
+            cleared.removed += count(removed.len());
             cleared.changed += changed;
+            cleared.keys.extend(removed);
         }
-        Ok(cleared)
+        Ok(())
     }
 
     /// The user of a row, if the row has still the values by which it was found.
@@ -244,7 +261,11 @@ impl Duplicates {
     }
 
     /// Writes a backup for each user, in the format of a purge: `rollcall restore` reads it.
-    async fn back_up(&self, wholes: impl Iterator<Item = &Whole>, run: &str) -> Result<Vec<String>, DuplicatesError> {
+    async fn back_up(
+        &self,
+        wholes: impl Iterator<Item = &Whole>,
+        run: BackupRun,
+    ) -> Result<Vec<String>, DuplicatesError> {
         let mut texts = BTreeMap::<InternalId, String>::new();
         let now = (self.clock)();
         let unwritable = BackupError::Unwritable;
@@ -276,19 +297,22 @@ impl Duplicates {
         Ok(names)
     }
 
-    /// Removes some duplicates of one row; one by one if one of them has changed. Returns how many were removed, and
+    /// Removes some duplicates of one row; one by one if one of them has changed. Returns the keys of the removed rows, and
     /// how many stay.
-    async fn remove(&self, keeper: OwnedRow, duplicates: Vec<OwnedRow>) -> Result<(u64, u64), DuplicatesError> {
+    async fn remove(&self, keeper: OwnedRow, duplicates: Vec<OwnedRow>) -> Result<(Vec<String>, u64), DuplicatesError> {
         let together = patient(|| remove(&self.dynamodb, &keeper, &duplicates)).await?;
         if together == Removal::Done {
-            return Ok((count(duplicates.len()), 0));
+            return Ok((duplicates.iter().filter_map(key_json).collect(), 0));
         }
-        let (mut removed, mut changed) = (0, 0);
+        let (mut removed, mut changed) = (Vec::new(), 0);
         for row in duplicates {
             let alone = patient(|| remove(&self.dynamodb, &keeper, std::slice::from_ref(&row))).await?;
             // After a lost answer the row is gone already.
-            let is_gone = alone == Removal::Done || self.is_gone(&row).await?;
-            (removed, changed) = (removed + u64::from(is_gone), changed + u64::from(!is_gone));
+            if alone == Removal::Done || self.is_gone(&row).await? {
+                removed.extend(key_json(&row));
+            } else {
+                changed += 1;
+            }
         }
         Ok((removed, changed))
     }

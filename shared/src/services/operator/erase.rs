@@ -117,6 +117,11 @@ impl Operator {
         }
         let tombstone = self.end_erased(&entity).await?;
         let own = self.remove_erased(user, &tombstone, at_once).await?;
+        if let Own::Removed(_) = own {
+            // Restored rows are removed, too.
+            let internal = self.applier.instance.internal_id(user);
+            self.stores.operations.forget_restoration(internal).await.map_err(OperatorError::from)?;
+        }
         // Another purge may have been faster: then nothing remains.
         let is_left = self.deletions.purger.is_some() && own == Own::Nothing && !self.is_finished(&tombstone).await?;
         Ok(Erasure { user: user.clone(), was_in_clerk: deleted.is_some(), own, is_left })

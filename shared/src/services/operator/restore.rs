@@ -1,6 +1,6 @@
 //! The restoration of a backup: writes each row if no row has its key, or if only its redacted rest is stored. The
 //! Directory is never changed: only Clerk decides which users are live. All rows are checked before the first one is
-//! written.
+//! written. Before the first row of a deleted user a note is stored, so that a clean-up leaves the rows.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -9,12 +9,17 @@ use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use thiserror::Error;
 
+use super::patience::patient;
+use crate::adapters::dynamo::directory::Directory;
 use crate::adapters::dynamo::error::StoreError;
+use crate::adapters::dynamo::operations::Operations;
 use crate::adapters::dynamo::owned::backup::{FORMAT, Header, Line};
 use crate::adapters::dynamo::owned::restore::{PutBack, Returning, is_storable, key_text, place_of, put_back, scalar};
 use crate::adapters::dynamo::owned::rows::{DynamoOwned, OwnedError};
-use crate::core::deletion::restore::{Misplaced, OwnerOf, Place, places};
-use crate::core::id::InstanceId;
+use crate::core::deletion::restore::{Misplaced, OwnerOf, Place, Restoration, places};
+use crate::core::id::{InstanceId, InternalId};
+use crate::core::millis::Clock;
+use crate::core::mirror::item::Item;
 use crate::core::tables::bare_table_name;
 
 /// Maximum number of concurrent writes.
@@ -35,9 +40,22 @@ pub struct Places {
     missing: Vec<String>,
 }
 
+/// The tables that a restoration reads and writes beside those of the rows.
+pub struct Restorer {
+    /// The DynamoDB client.
+    pub dynamodb: Client,
+    /// The rows of the users. They are only read.
+    pub directory: Directory,
+    /// The notes of restorations.
+    pub operations: Operations,
+    /// The clock.
+    pub clock: Clock,
+}
+
 /// A backup whose rows may all be restored.
 #[derive(Debug)]
 pub struct Checked {
+    user: InternalId,
     rows: Vec<Returning>,
     without_table: BTreeMap<String, u64>,
 }
@@ -79,10 +97,32 @@ pub enum NoBackup {
 pub struct Restored {
     /// Restored rows, by table.
     pub restored: BTreeMap<String, u64>,
-    /// Rows whose key already exists, by table.
+    /// Rows that are stored already as the backup has them, by table.
+    pub unchanged: BTreeMap<String, u64>,
+    /// Other rows whose key already exists, by table.
     pub taken: BTreeMap<String, u64>,
     /// Rows whose table does not exist, by table.
     pub without_table: BTreeMap<String, u64>,
+    /// Backups of users who are deleted in the Directory: their rows stay until an operator decides.
+    pub of_deleted_users: u64,
+}
+
+impl Restored {
+    /// Adds another result.
+    pub fn add(&mut self, more: Restored) {
+        let Restored { restored, unchanged, taken, without_table, of_deleted_users } = more;
+        self.of_deleted_users += of_deleted_users;
+        for (all, more) in [
+            (&mut self.restored, restored),
+            (&mut self.unchanged, unchanged),
+            (&mut self.taken, taken),
+            (&mut self.without_table, without_table),
+        ] {
+            for (table, rows) in more {
+                *all.entry(table).or_default() += rows;
+            }
+        }
+    }
 }
 
 impl Backup {
@@ -123,7 +163,7 @@ impl Backup {
         if self.header.instance != places.instance {
             return Err(NoBackup::Foreign(self.header.instance));
         }
-        let mut checked = Checked { rows: Vec::new(), without_table: BTreeMap::new() };
+        let mut checked = Checked { user: self.header.user, rows: Vec::new(), without_table: BTreeMap::new() };
         let mut keys = HashSet::new();
         // The first line is the header.
         for (number, line) in (2..).zip(self.lines) {
@@ -191,16 +231,29 @@ impl Places {
 }
 
 impl Checked {
-    /// Restores the rows; with `replaces` also over existing rows, unless those belong to another user by now.
+    /// Restores the rows, and adds to `restored` what is done; with `replaces` also over existing rows, unless those belong
+    /// to another user by now. `file` is the name of the backup.
     ///
     /// # Errors
     ///
     /// [`StoreError`]: restored rows stay, and a repetition continues.
-    pub async fn restore(self, dynamodb: &Client, replaces: bool) -> Result<Restored, StoreError> {
-        let mut restored = Restored { without_table: self.without_table, ..Restored::default() };
+    pub async fn restore(
+        self,
+        restorer: &Restorer,
+        file: &str,
+        replaces: bool,
+        restored: &mut Restored,
+    ) -> Result<(), StoreError> {
+        for (table, rows) in self.without_table {
+            *restored.without_table.entry(table).or_default() += rows;
+        }
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        restored.of_deleted_users += u64::from(restorer.note(self.user, file).await?);
         let one = |row: Returning| async move {
             let table = row.table().to_owned();
-            put_back(dynamodb, row, replaces).await.map(|put| (table, put))
+            patient(|| put_back(&restorer.dynamodb, row.clone(), replaces)).await.map(|put| (table, put))
         };
         let work: Vec<_> = self.rows.into_iter().map(one).collect();
         let mut done = stream::iter(work).buffer_unordered(CONCURRENCY);
@@ -208,11 +261,42 @@ impl Checked {
             let (table, put) = one?;
             let rows = match put {
                 PutBack::Done => &mut restored.restored,
+                PutBack::Same => &mut restored.unchanged,
                 PutBack::Taken => &mut restored.taken,
                 PutBack::NoTable => &mut restored.without_table,
             };
             *rows.entry(table).or_default() += 1;
         }
-        Ok(restored)
+        Ok(())
+    }
+}
+
+impl Restorer {
+    /// Whether the user is deleted.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn is_deleted(&self, user: InternalId) -> Result<bool, StoreError> {
+        let key = user.user_key();
+        Ok(patient(|| self.directory.get(&key)).await?.is_some_and(|row| row.is_deleted()))
+    }
+
+    /// Notes that rows of the user are restored, if the user is deleted. Returns whether that is so.
+    ///
+    /// The note comes before the first row: otherwise a clean-up could remove the row in between. A live user needs none,
+    /// because a later deletion concerns all rows.
+    async fn note(&self, user: InternalId, file: &str) -> Result<bool, StoreError> {
+        let key = user.user_key();
+        let stored = patient(|| self.directory.get(&key)).await?;
+        let Some(tombstone) = stored.filter(Item::is_deleted) else { return Ok(false) };
+        let note = Restoration {
+            rank: tombstone.rank,
+            applied_at: tombstone.provenance.applied_at,
+            restored_at: (self.clock)(),
+            backup: file.to_owned(),
+        };
+        patient(|| self.operations.note_restoration(user, &note)).await?;
+        Ok(true)
     }
 }

@@ -144,8 +144,10 @@ impl Operator {
         if self.mirror && entity_has_members(&undo.entity) {
             self.revive_members(&mut undo).await?;
         }
-        if let EntityId::User(_) = &undo.entity {
+        if let EntityId::User(user) = &undo.entity {
             self.reopen_members(&undo.entity).await?;
+            // The user is live, so the restored rows are as all other rows.
+            self.stores.operations.forget_restoration(self.applier.instance.internal_id(user)).await?;
         }
         Ok(undo)
     }

@@ -28,6 +28,8 @@ pub enum ConflictNow {
     Purged,
     /// Live, or the row is missing: the conflict is resolved.
     Resolved,
+    /// The row cannot be read, so it is not known whether the conflict is resolved.
+    Unreadable,
 }
 
 /// A page of conflicts.
@@ -92,9 +94,13 @@ impl Operator {
         let page = self.stores.operations.candidates(run, kind, CandidatePage::Conflict, after).await?;
         let Some((place, candidates)) = page else { return Ok(None) };
         let keys: Vec<Key> = candidates.iter().map(|found| found.entity.key(&self.applier.instance)).collect();
-        let stored = self.stores.directory.read(&keys).await?.items;
+        let stored = self.stores.directory.read(&keys).await?;
         let conflicts = candidates.into_iter().zip(&keys).map(|(found, key)| {
-            let now = self.conflict_now(kind, stored.get(key));
+            let now = if stored.unreadable.contains(key) {
+                ConflictNow::Unreadable
+            } else {
+                self.conflict_now(kind, stored.items.get(key))
+            };
             RunConflict { entity: found.entity, now }
         });
         Ok(Some(ConflictPage { conflicts: conflicts.collect(), place }))

@@ -66,6 +66,8 @@ async fn e6_the_oldest_row_of_each_group_stays_and_the_others_come_back_from_the
         "{plan}"
     );
     assert_eq!(plan["differing"], json!({ "made_at": 2, "text": 1 }));
+    let pair = |id: &str, removed: bool| json!({ "keeps": { "mood_id": { "S": "a" } }, "duplicate": { "mood_id": { "S": id } }, "removed": removed });
+    assert_eq!(plan["pairs"], json!([pair("b", false), pair("c", false)]), "{plan}");
     let keys = json!([{ "mood_id": { "S": "d" } }, { "mood_id": { "S": "e" } }]);
     assert_eq!(plan["undecided_groups"], json!([{ "why": "no_time", "rows": 2, "keys": keys }]));
     let text = rollcall(&world, &with(&["--dry-run"]), &[]).await;
@@ -75,6 +77,7 @@ async fn e6_the_oldest_row_of_each_group_stays_and_the_others_come_back_from_the
         text.out
     );
     assert!(!text.out.contains("fuller"), "no contents: {}", text.out);
+    assert!(text.out.contains(r#"{"mood_id":{"S":"c"}}, keeps {"mood_id":{"S":"a"}}"#), "{}", text.out);
     let asked = typed(&world, &FIX, "n\r").await;
     assert!(asked.status == Some(2) && asked.out.contains("Nothing was written."), "{}", asked.out);
     let said = rollcall(&world, &with(&["--yes"]), &[("RECONCILE_POLICY", "report")]).await;
@@ -84,6 +87,7 @@ async fn e6_the_oldest_row_of_each_group_stays_and_the_others_come_back_from_the
 
     let done = ran(&world, &with(&["--yes"]), 2).await;
     assert_eq!((&done["removed"], &done["changed"], &done["backups"]), (&json!(2), &json!(0), &json!(1)), "{done}");
+    assert_eq!(done["pairs"], json!([pair("b", true), pair("c", true)]), "{done}");
     assert_eq!(ids(&world).await, "adefghi");
     let again = ran(&world, &with(&["--yes"]), 2).await;
     assert_eq!((&again["duplicates"], &again["removed"], &again["undecided"]), (&json!(0), &Value::Null, &json!(1)));
@@ -160,6 +164,8 @@ async fn e6_a_row_or_its_oldest_that_changes_meanwhile_keeps_the_group() {
             _ => (0, 2, "bcdefghi"),
         };
         assert_eq!((&json["removed"], &json["changed"]), (&json!(removed), &json!(changed_rows)), "{changed} {json}");
+        let gone = json["pairs"].as_array().unwrap().iter().filter(|pair| pair["removed"] == true).count();
+        assert_eq!(gone, removed, "{changed} {json}");
         assert_eq!((said.status, ids(&world).await.as_str()), (Some(2), left), "{changed}");
     }
 }
@@ -189,4 +195,50 @@ async fn e6_killed_before_any_request_or_throttled_it_is_gone_on_with() {
         let json = said.json();
         assert_eq!((said.status, ids(&world).await.as_str()), (Some(2), "adefghi"), "{json}");
     }
+}
+
+#[tokio::test]
+async fn e6_many_duplicates_need_an_approval_of_their_number() {
+    let world = scene().await;
+    let rows_of_a_day = (0..26).map(|at| mood(&format!("m{at:02}"), "user_eve", "1", s("2024-01-01T00:00:00Z"), "x"));
+    world.put_rows(rows_of_a_day.map(|row| ("moods", row)).collect()).await;
+    let before = rows(&world).await;
+    for (more, says) in [(&[][..], "more than this command changes"), (&["--approve", "26"], "says 26")] {
+        let said = rollcall(&world, &[with(&["--yes"]).as_slice(), more].concat(), &[]).await;
+        assert!(said.status == Some(2) && said.err.contains(says), "{} {}", said.out, said.err);
+        assert!(said.err.contains("--approve 27") && said.out.contains("--json has all keys"), "{}", said.err);
+        assert_eq!(rows(&world).await, before);
+    }
+    let said =
+        rollcall(&world, &["full-sync", "--duplicates", "moods:user_id,day:made_at", "--yes", "--json"], &[]).await;
+    let json = said.json();
+    assert_eq!((said.status, &json["plan"]["duplicates_held"]), (Some(2), &json!(true)), "{json}");
+    assert_eq!(ids(&world).await.matches('m').count(), 26);
+    let done = ran(&world, &with(&["--yes", "--approve", "27"]), 2).await;
+    assert_eq!((&done["removed"], &done["held"]), (&json!(27), &json!(false)), "{done}");
+    assert_eq!(ids(&world).await, "adefghim00");
+}
+
+#[tokio::test]
+async fn e6_an_attribute_that_no_row_has_is_an_error() {
+    let world = scene().await;
+    let before = rows(&world).await;
+    let args = |by, oldest| ["fix-duplicates", "--table", "moods", "--by", by, "--oldest", oldest, "--yes", "--json"];
+    for (by, oldest, status, says) in [
+        ("user_id,dya", "made_at", 1, "no row of moods has the attribute dya"),
+        ("user_id,day", "made", 1, "no row of moods has the attribute made"),
+        ("", "made_at", 64, "a value is required"),
+        ("user_id", "", 64, "a value is required"),
+    ] {
+        let said = rollcall(&world, &args(by, oldest), &[]).await;
+        assert_eq!((said.status, said.out.as_str()), (Some(status), ""), "{by} {oldest} {}", said.err);
+        assert!(said.err.contains(says), "{by} {oldest} {}", said.err);
+        if status == 1 {
+            assert!(said.err.contains("made_at") && said.err.contains("mood_id"), "it names others: {}", said.err);
+            assert!(!said.err.contains("user_ada") && !said.err.contains("2024"), "names only: {}", said.err);
+        }
+    }
+    let said = rollcall(&world, &["full-sync", "--duplicates", "moods:dya:made_at", "--yes"], &[]).await;
+    assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{}", said.err);
+    assert_eq!(rows(&world).await, before);
 }

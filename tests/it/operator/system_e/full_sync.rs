@@ -1,8 +1,9 @@
 //! `rollcall full-sync`.
 
+use rollcall::adapters::dynamo::operations::Operations;
 use serde_json::{Value, json};
 
-use super::{deleted, office, ran, rows, stored, text_row};
+use super::{deleted, office, over_the_wire, ran, rows, stored, text_row};
 use crate::operator::commands::{rollcall, typed};
 
 #[tokio::test]
@@ -54,4 +55,73 @@ async fn e7_everything_is_repaired_after_one_plan_and_one_consent() {
     );
     let said = rollcall(&world, &[&args[..], &["--yes"]].concat(), &[]).await;
     assert!(said.out.contains("All in sync.") && said.out.contains("nothing to remove"), "{}", said.out);
+}
+
+#[tokio::test]
+async fn e7_another_run_that_begins_after_the_plan_stops_the_further_steps() {
+    let (world, users, _) = office(6).await;
+    deleted(&world, &users[0]).await;
+    world.clerk("POST", "/users", json!({ "email_address": ["new@example.com"] })).await;
+    let before = stored(&world).await;
+    // Not over the wire, whose requests are held.
+    let table = world.stack.addresses.operations_table.clone();
+    let operations = Operations::new(world.stack.dynamodb.clone(), table);
+    let mut held = world.wire.hold();
+    let late = rollcall::core::millis::Millis::try_from(9_999_000_000_000).unwrap();
+    let racing = async {
+        while let Some(request) = held.recv().await {
+            // As soon as the analysis has given its lease back.
+            if request.operation == "Scan" {
+                let _ = operations.acquire_lease("somebody", late).await.unwrap();
+            }
+            request.release();
+        }
+        unreachable!("the wire goes on")
+    };
+    let said = tokio::select! {
+        said = over_the_wire(&world, &["full-sync", "--yes", "--json"]) => said,
+        () = racing => unreachable!(),
+    };
+    let json = said.json();
+    assert_eq!((said.status, &json["done"]["reconcile"]["state"]), (Some(2), &json!("busy")), "{json}");
+    assert_eq!((&json["done"]["complete"], &json["done"]["cleanup"]), (&json!(false), &Value::Null), "{json}");
+    assert!(json["plan"]["cleanup"]["users"] == 1, "{json}");
+    assert_eq!(stored(&world).await, before);
+}
+
+#[tokio::test]
+async fn a_policy_that_only_reports_plans_the_same_and_says_what_it_forbids() {
+    let (world, users, _) = office(6).await;
+    deleted(&world, &users[0]).await;
+    let row = |id: &str, at: &str| text_row(&[("mood_id", id), ("user_id", &users[2]), ("day", "1"), ("at", at)]);
+    let twice = [row("x", "2024-01-01T00:00:00Z"), row("y", "2024-01-01T00:00:01Z")];
+    world.put_rows(twice.into_iter().map(|row| ("moods", row)).collect()).await;
+    let record = world.profiles().await.into_iter().find(|row| row["sk"] == "PROFILE").unwrap();
+    let text = |name: &str| aws_sdk_dynamodb::types::AttributeValue::S(record[name].as_str().unwrap().to_owned());
+    let delete = world.stack.dynamodb.delete_item().table_name(&world.stack.addresses.profiles_table);
+    delete.key("pk", text("pk")).key("sk", text("sk")).send().await.unwrap();
+    let before = stored(&world).await;
+    for args in [
+        &["fix-profiles"][..],
+        &["cleanup"],
+        &["fix-duplicates", "--table", "moods", "--by", "user_id,day", "--oldest", "at"],
+        &["full-sync", "--duplicates", "moods:user_id,day:at"],
+    ] {
+        let mut plans = Vec::new();
+        for (how, policy) in [("--dry-run", "repair"), ("--dry-run", "report"), ("--yes", "report")] {
+            let settings = [("RECONCILE_POLICY", policy)];
+            let said = rollcall(&world, &[args, &[how]].concat(), &settings).await;
+            let is_said = said.err.contains("RECONCILE_POLICY=report");
+            assert_eq!(is_said, policy == "report", "{args:?} {how} {policy} {}", said.err);
+            let said = rollcall(&world, &[args, &[how, "--json"]].concat(), &settings).await;
+            let mut plan = said.json();
+            // The analysis is a run of its own.
+            let fields = plan.as_object_mut().unwrap();
+            drop(fields.remove("analysis"));
+            assert_eq!(fields.remove("forbidden_by_policy").is_some(), policy == "report", "{args:?} {how} {policy}");
+            plans.push((said.status, plan));
+        }
+        assert!(plans[0] == plans[1] && plans[1] == plans[2], "{args:?} {plans:?}");
+    }
+    assert_eq!(stored(&world).await, before);
 }

@@ -1,5 +1,5 @@
 //! Large tables in bounded memory. CI runs a small table; the large one is run by hand:
-//! `cargo test --workspace --test it -- --ignored --nocapture e6_a_hundred_thousand_rows`.
+//! `cargo test --workspace --test it -- --ignored --nocapture a_hundred_thousand_rows`.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -73,37 +73,57 @@ async fn table(world: &World, rows: usize) {
     }
 }
 
-async fn play(rows: usize) {
+async fn play_duplicates(rows: usize) {
     let world = World::with(&PURGE).await;
     table(&world, rows).await;
     let args = ["fix-duplicates", "--table", "tasks", "--by", "day", "--oldest", "made_at", "--yes", "--json"];
-    let done = measured(&world, &args).await;
+    let approve = format!("{}", rows - rows / GROUP);
+    let done = measured(&world, &[&args[..], &["--approve", &approve]].concat()).await;
     assert_eq!((done["rows"].as_u64(), done["groups"].as_u64()), (Some(rows as u64), Some((rows / GROUP) as u64)));
-    assert_eq!(done["removed"].as_u64(), Some((rows - rows / GROUP) as u64), "{done}");
+    assert_eq!(done["removed"].as_u64(), Some((rows - rows / GROUP) as u64), "{}", done["complete"]);
     let again = measured(&world, &args).await;
     assert_eq!((again["duplicates"].as_u64(), again["rows"].as_u64()), (Some(0), Some((rows / GROUP) as u64)));
+}
 
-    // Everybody is deleted, and the purge never came.
-    let users = (0..rows / OF_USER).map(|at| format!("user_{at}"));
-    for user in users {
+/// A clean-up of so many rows of users whose purge never came, a second one, and the restoration of its run.
+async fn play_cleanup(rows: usize) {
+    let world = World::with(&PURGE).await;
+    table(&world, rows).await;
+    for user in (0..rows / OF_USER).map(|at| format!("user_{at}")) {
         world.put_rows(crate::deletion::large::ended(&world, &user).into()).await;
     }
     // Clerk has somebody, so that an absence can be proven.
     world.clerk("POST", "/users", serde_json::json!({ "email_address": ["control@example.com"] })).await;
     let approve = format!("{}", rows / OF_USER);
-    let args = ["cleanup", "--approve", &approve, "--yes", "--json", "--override", "CLERK_RATE_SHARE=100"];
-    let done = measured(&world, &args).await;
-    assert_eq!(done["done"]["users"].as_u64(), Some((rows / OF_USER) as u64), "{done}");
+    let args = ["cleanup", "--yes", "--json", "--override", "CLERK_RATE_SHARE=100"];
+    let done = measured(&world, &[&args[..], &["--approve", &approve]].concat()).await;
+    let users = Some((rows / OF_USER) as u64);
+    assert_eq!((done["done"]["users"].as_u64(), done["done"]["removed"]["tasks"].as_u64()), (users, Some(rows as u64)));
     assert!(world.owned().await.is_empty());
+    let again = measured(&world, &args).await;
+    assert_eq!((again["users"].as_u64(), &again["done"]), (Some(0), &Value::Null));
+    let back = measured(&world, &["restore", "--run", done["done"]["run"].as_str().unwrap(), "--yes", "--json"]).await;
+    assert_eq!((back["restored"]["tasks"].as_u64(), &back["complete"]), (Some(rows as u64), &Value::Bool(true)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn e6_two_thousand_rows_in_bounded_memory() {
-    play(2_000).await;
+    play_duplicates(2_000).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes minutes: run by hand"]
 async fn e6_a_hundred_thousand_rows_in_bounded_memory() {
-    play(100_000).await;
+    play_duplicates(100_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e5_two_thousand_rows_in_bounded_memory() {
+    play_cleanup(2_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes: run by hand"]
+async fn e5_a_hundred_thousand_rows_in_bounded_memory() {
+    play_cleanup(100_000).await;
 }

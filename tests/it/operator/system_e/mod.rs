@@ -4,7 +4,9 @@ mod cleanup;
 mod duplicates;
 mod full_sync;
 mod large;
+mod partial;
 mod profiles;
+mod restored;
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -32,8 +34,11 @@ pub(super) async fn office(users: usize) -> (World, Vec<String>, String) {
     (world, users, acme)
 }
 
+/// Rows with their tables.
+pub(super) type Rows = Vec<(String, Row)>;
+
 /// All rows of Profiles and the four tables.
-pub(super) async fn rows(world: &World) -> Vec<(String, Row)> {
+pub(super) async fn rows(world: &World) -> Rows {
     let profiles = world.stack.addresses.profiles_table.as_str();
     world.exactly(&[&TABLES[..], &[profiles]].concat()).await
 }

@@ -108,15 +108,7 @@ impl Directory {
     /// [`StoreError`], never for a failed condition.
     pub async fn put_under(&self, items: &[(Item, Guard)], parent: &Item) -> Result<PutUnder, StoreError> {
         let unreadable = |error: aws_sdk_dynamodb::error::BuildError| StoreError::Unreadable(error.into());
-        let (condition, names, values) = exactly(parent);
-        let check = ConditionCheck::builder()
-            .table_name(&self.table)
-            .set_key(Some(attributes(&parent.key)))
-            .condition_expression(condition)
-            .set_expression_attribute_names(Some(names))
-            .set_expression_attribute_values(Some(values));
-        let mut actions =
-            vec![TransactWriteItem::builder().condition_check(check.build().map_err(unreadable)?).build()];
+        let mut actions = vec![self.is_still_exactly(parent)?];
         for (item, guard) in items {
             let condition = guard.condition(&Stamp::from(item));
             let row =
@@ -140,6 +132,19 @@ impl Directory {
             Transacted::Done { units } => PutUnder::Applied { units },
             Transacted::ConditionFailed(_) => PutUnder::ConditionFailed,
         })
+    }
+
+    /// A check that the stored row is still exactly this one, for a transaction.
+    pub(in crate::adapters) fn is_still_exactly(&self, read: &Item) -> Result<TransactWriteItem, StoreError> {
+        let (condition, names, values) = exactly(read);
+        let check = ConditionCheck::builder()
+            .table_name(&self.table)
+            .set_key(Some(attributes(&read.key)))
+            .condition_expression(condition)
+            .set_expression_attribute_names(Some(names))
+            .set_expression_attribute_values(Some(values));
+        let check = check.build().map_err(|error| StoreError::Unreadable(error.into()))?;
+        Ok(TransactWriteItem::builder().condition_check(check).build())
     }
 
     /// Marks a tombstone as finished (`consequences_at`), if the stored row is still exactly this one and has no mark

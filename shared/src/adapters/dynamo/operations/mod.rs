@@ -1,10 +1,11 @@
-//! The Operations table: runs, lease, quarantine, due purges, limits.
+//! The Operations table: runs, lease, quarantine, due purges, restorations, limits.
 
 pub mod health;
 pub mod owned_lists;
 pub mod purges;
 pub mod quarantine;
 pub mod questions;
+pub mod restorations;
 pub mod runs;
 
 use aws_sdk_dynamodb::Client;

@@ -1,11 +1,12 @@
 //! Removes duplicates in one transaction with a check of the row that stays: if that row is gone or has changed,
 //! nothing is removed.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Delete, TransactWriteItem};
 
+use super::as_read::{AsRead, MAX_ATTRIBUTES, as_read};
 use super::row_size::in_memory;
 use super::rows::OwnedRow;
 use crate::adapters::dynamo::error::StoreError;
@@ -18,23 +19,12 @@ pub const MAX_TOGETHER: usize = 99;
 /// So many bytes of memory the rows of one transaction take at most. Source: as above: 4 MB in all; a row takes less in
 /// a request than in memory.
 const MAX_BYTES: usize = 3 * 1024 * 1024;
-/// The maximum number of attributes that one condition can compare. Source: AWS, "Quotas in Amazon DynamoDB": 300
-/// operators, of which each attribute needs two, and 4 KB of text.
-const MAX_ATTRIBUTES: usize = 140;
-
 /// The result of a removal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removal {
     Done,
     /// One of the rows is gone or differs from the one that was read. Nothing was removed.
     Changed,
-}
-
-/// A condition on a whole row.
-struct AsRead {
-    condition: String,
-    names: HashMap<String, String>,
-    values: HashMap<String, AttributeValue>,
 }
 
 /// Whether a condition can compare the whole row.
@@ -68,7 +58,7 @@ pub fn parts(keeper: &OwnedRow, duplicates: Vec<OwnedRow>) -> Vec<Vec<OwnedRow>>
 /// [`StoreError`].
 pub async fn remove(client: &Client, keeper: &OwnedRow, duplicates: &[OwnedRow]) -> Result<Removal, StoreError> {
     let unreadable = |error: aws_sdk_dynamodb::error::BuildError| StoreError::Unreadable(error.into());
-    let AsRead { condition, names, values } = as_read(keeper);
+    let AsRead { condition, names, values } = as_read(&keeper.row);
     let check = ConditionCheck::builder()
         .table_name(&keeper.table)
         .set_key(Some(keeper.key()))
@@ -78,7 +68,7 @@ pub async fn remove(client: &Client, keeper: &OwnedRow, duplicates: &[OwnedRow])
     let check = check.build().map_err(unreadable)?;
     let mut items = vec![TransactWriteItem::builder().condition_check(check).build()];
     for row in duplicates {
-        let AsRead { condition, names, values } = as_read(row);
+        let AsRead { condition, names, values } = as_read(&row.row);
         let delete = Delete::builder()
             .table_name(&row.table)
             .set_key(Some(row.key()))
@@ -91,17 +81,6 @@ pub async fn remove(client: &Client, keeper: &OwnedRow, duplicates: &[OwnedRow])
         Transacted::Done { .. } => Removal::Done,
         Transacted::ConditionFailed(_) => Removal::Changed,
     })
-}
-
-fn as_read(row: &OwnedRow) -> AsRead {
-    let mut conditions = Vec::new();
-    let (mut names, mut values) = (HashMap::new(), HashMap::new());
-    for (at, (name, value)) in row.row.iter().enumerate() {
-        conditions.push(format!("#a{at} = :a{at}"));
-        names.insert(format!("#a{at}"), name.clone());
-        values.insert(format!(":a{at}"), value.clone());
-    }
-    AsRead { condition: conditions.join(" AND "), names, values }
 }
 
 /// The attributes in which a duplicate differs from the row that stays, without the key.
@@ -136,7 +115,8 @@ fn is_same(one: &AttributeValue, other: &AttributeValue) -> bool {
     }
 }
 
-fn is_same_row(one: &Row, other: &Row) -> bool {
+/// Whether two rows have equal attributes; the elements of a set have no order.
+pub(super) fn is_same_row(one: &Row, other: &Row) -> bool {
     let is_same = |(name, value): (&String, &AttributeValue)| other.get(name).is_some_and(|it| is_same(value, it));
     one.len() == other.len() && one.iter().all(is_same)
 }

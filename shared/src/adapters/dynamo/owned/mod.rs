@@ -1,7 +1,9 @@
 //! Owned tables: tables of the application with rows of users.
 
+mod as_read;
 pub mod backup;
 pub mod duplicates;
+pub mod proven;
 pub mod removal;
 pub mod restore;
 mod row_size;

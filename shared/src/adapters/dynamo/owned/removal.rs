@@ -36,18 +36,25 @@ pub struct PendingRemoval {
     /// The redacted row that replaces it; nothing if the row is removed. Only rows of Profiles are redacted, and their
     /// key names the owner.
     pub left: Option<Row>,
+    /// The row as it was read, if it is removed only while it is still so; otherwise empty.
+    pub as_read: Row,
 }
 
 impl PendingRemoval {
     /// The removal of a row.
     pub fn new(owned: &OwnedRow, left: Option<Row>) -> PendingRemoval {
         let owners = owned.owner.iter().cloned().collect();
-        PendingRemoval { table: owned.table.clone(), key: owned.key(), owners, left }
+        PendingRemoval { table: owned.table.clone(), key: owned.key(), owners, left, as_read: Row::new() }
+    }
+
+    /// The removal of a row while the row is as it was read.
+    pub fn as_read(owned: &OwnedRow, left: Option<Row>) -> PendingRemoval {
+        PendingRemoval { as_read: owned.row.clone(), ..PendingRemoval::new(owned, left) }
     }
 
     /// The size in memory, in bytes.
     pub fn size(&self) -> usize {
-        in_memory(&self.key) + self.left.as_ref().map_or(0, in_memory)
+        in_memory(&self.key) + self.left.as_ref().map_or(0, in_memory) + in_memory(&self.as_read)
     }
 
     fn write(self) -> Result<(String, WriteRequest), StoreError> {

@@ -2,9 +2,11 @@
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
-use aws_sdk_dynamodb::types::{AttributeValue, ScalarAttributeType};
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure, ScalarAttributeType};
 use serde_dynamo::AttributeValue as Value;
 
+use super::duplicates::is_same_row;
 use super::rows::{DynamoOwned, Schema};
 use crate::adapters::dynamo::error::StoreError;
 use crate::adapters::dynamo::owned::backup::Line;
@@ -19,7 +21,7 @@ const DEEPEST: usize = 32;
 const MAX_DIGITS: usize = 38;
 
 /// A row that may be restored.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Returning {
     line: Line,
     /// The attribute that names the owner, and the user's id in it; nothing if the key names the owner.
@@ -31,6 +33,8 @@ pub struct Returning {
 pub enum PutBack {
     /// The row is restored.
     Done,
+    /// The row is stored already as the backup has it.
+    Same,
     /// Another row with this key exists.
     Taken,
     /// Its table does not exist.
@@ -171,10 +175,22 @@ pub async fn put_back(client: &Client, row: Returning, replaces: bool) -> Result
     if condition.is_some() {
         request = request.expression_attribute_names("#key", key);
     }
-    match request.set_condition_expression(condition).set_item(Some(line.row())).send().await {
+    let row = line.row();
+    let request = request
+        .set_condition_expression(condition)
+        .set_item(Some(row.clone()))
+        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+    match request.send().await {
         Ok(_) => Ok(PutBack::Done),
         Err(error) => match error.code() {
-            Some("ConditionalCheckFailedException") => Ok(PutBack::Taken),
+            Some("ConditionalCheckFailedException") => {
+                let refusal = match error.as_service_error() {
+                    Some(PutItemError::ConditionalCheckFailedException(refusal)) => refusal.item(),
+                    _ => None,
+                };
+                let is_same = refusal.is_some_and(|stored| is_same_row(stored, &row));
+                Ok(if is_same { PutBack::Same } else { PutBack::Taken })
+            }
             Some("ResourceNotFoundException") => Ok(PutBack::NoTable),
             _ => Err(StoreError::from_sdk(error)),
         },

@@ -10,6 +10,9 @@ use crate::adapters::dynamo::directory::scan::SEARCH_PAGE;
 use crate::adapters::dynamo::row::Row;
 use crate::core::deletion::duplicates::order;
 
+/// Rows whose attributes are named if a rule names an attribute that no row has. A row may have 400 KB.
+const SAMPLE: i32 = 10;
+
 /// A page of a table.
 #[derive(Debug)]
 pub struct Page {
@@ -43,6 +46,17 @@ impl DynamoOwned {
         let page = page.map_err(|error| self.failure(error))?;
         let next = page.last_evaluated_key.filter(|key| !key.is_empty()).map(Place);
         Ok(Page { rows: page.items.unwrap_or_default().into_iter().map(SomeAttributes).collect(), next })
+    }
+
+    /// The names of the attributes of the first rows, [`SAMPLE`] at most.
+    ///
+    /// # Errors
+    ///
+    /// [`OwnedError`].
+    pub async fn attribute_names(&self) -> Result<BTreeSet<String>, OwnedError> {
+        let page = self.client.scan().table_name(self.name()).limit(SAMPLE).send().await;
+        let page = page.map_err(|error| self.failure(error))?;
+        Ok(page.items.unwrap_or_default().into_iter().flat_map(Row::into_keys).collect())
     }
 
     /// The rows with these keys, whole and strongly consistent, each by its key in DynamoDB's JSON; missing rows are

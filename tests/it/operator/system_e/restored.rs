@@ -1,0 +1,271 @@
+//! `rollcall restore` beside the repairs: whole runs, rows of users who are still deleted, and the order of restore and
+//! undo.
+
+use rollcall_tests::World;
+use serde_json::{Value, json};
+
+use super::{office, over_the_wire, ran, restored, rows, tombstoned};
+use crate::operator::commands::{rollcall, typed};
+use crate::user;
+
+/// A user whom Clerk still has, and whose data were purged. Only rows with the internal id were written since, so the
+/// tombstone alone is the proof.
+struct Purged {
+    world: World,
+    users: Vec<String>,
+    /// Everything before the purge.
+    before: super::Rows,
+}
+
+async fn purged() -> Purged {
+    let (world, users, _) = office(7).await;
+    let before = rows(&world).await;
+    tombstoned(&world, &users[0]).await;
+    world.follow().await;
+    world.wait_hours(25);
+    assert_eq!(world.purge_due().await.purges.unwrap().purged, 1);
+    assert!(rows(&world).await.len() < before.len());
+    Purged { world, users, before }
+}
+
+async fn notes(world: &World) -> usize {
+    world.operations().await.iter().filter(|row| row["pk"].as_str().unwrap().starts_with("RESTORED#")).count()
+}
+
+/// Rows of the internal id alone, written after the purge.
+async fn late_note(world: &World, user: &str) {
+    let profiles = world.stack.addresses.profiles_table.clone();
+    let note = json!({ "pk": format!("USER#{}", world.internal(user)), "sk": "NOTE#1", "text": "late" });
+    world.put(&profiles, &note).await;
+}
+
+#[tokio::test]
+async fn e5_restored_rows_of_a_deleted_user_stay_until_an_operator_says_otherwise() {
+    let Purged { world, users, before } = purged().await;
+    let file = world.backups().into_keys().next().unwrap();
+    let plan = rollcall(&world, &["restore", &file, "--dry-run"], &[]).await;
+    assert!(plan.out.contains("still deleted") && plan.out.contains("rollcall undo ID"), "{}", plan.out);
+    assert_eq!(notes(&world).await, 0, "a plan notes nothing");
+    let back = restored(&world).await;
+    assert_eq!((&back["of_deleted_users"], &back["complete"]), (&json!(1), &json!(true)), "{back}");
+    assert_eq!((rows(&world).await, notes(&world).await), (before.clone(), 1));
+    for command in ["cleanup", "full-sync"] {
+        let said = rollcall(&world, &[command, "--yes"], &[]).await;
+        assert!(said.status == Some(2) && said.out.contains("whose rows were restored"), "{} {}", said.out, said.err);
+        assert!(said.out.contains(&file), "the backup is named: {}", said.out);
+        assert_eq!(rows(&world).await, before, "{command}");
+    }
+    let plan = ran(&world, &["cleanup", "--dry-run"], 2).await;
+    let (one, tasks) = (&plan["restored"][0], &plan["tables"]["tasks"]);
+    assert_eq!(
+        (&plan["users"], &plan["restored_users"], &tasks["restored"]),
+        (&json!(0), &json!(1), &json!(2)),
+        "{plan}"
+    );
+    assert_eq!((&one["id"], &one["backup"]), (&json!(users[0]), &json!(file)), "{plan}");
+    assert!(one["restored_at"].as_u64().is_some_and(|at| at > 0), "{plan}");
+    // A redelivered event changes nothing, and neither does a second restoration.
+    let again = restored(&world).await;
+    assert_eq!((&again["restored"], &again["unchanged"]["tasks"]), (&json!({}), &json!(2)), "{again}");
+    assert_eq!(notes(&world).await, 1);
+    // Clerk must not have the user before the rows are removed again.
+    world.clerk("DELETE", &format!("/users/{}", users[0]), Value::Null).await;
+    let done = ran(&world, &["cleanup", "--restored", "--yes"], 0).await;
+    assert_eq!((&done["done"]["users"], &done["done"]["complete"]), (&json!(1), &json!(true)), "{done}");
+    assert_eq!(notes(&world).await, 0);
+    assert!(!format!("{:?}", rows(&world).await).contains(&users[0]));
+    ran(&world, &["cleanup", "--yes"], 0).await;
+}
+
+#[tokio::test]
+async fn e5_restore_then_undo_and_undo_then_restore_lose_nothing() {
+    for undo_first in [false, true] {
+        let Purged { world, users, before } = purged().await;
+        let undo = || async { assert_eq!(rollcall(&world, &["undo", &users[0], "--yes"], &[]).await.status, Some(0)) };
+        let file = world.backups().into_keys().next().unwrap();
+        let clean = || async { ran(&world, &["cleanup", "--yes"], if undo_first { 0 } else { 2 }).await };
+        if undo_first {
+            undo().await;
+            world.follow().await;
+            clean().await;
+            assert_eq!(rollcall(&world, &["restore", &file, "--replace", "--yes"], &[]).await.status, Some(0));
+        } else {
+            restored(&world).await;
+            clean().await;
+            assert_eq!(rows(&world).await, before, "between restore and undo");
+            undo().await;
+            world.follow().await;
+        }
+        ran(&world, &["cleanup", "--yes"], 0).await;
+        assert_eq!((rows(&world).await, notes(&world).await), (before, 0), "undo first: {undo_first}");
+        assert!(world.item(&user(&users[0])).await.unwrap()["deleted_at"].is_null());
+    }
+}
+
+#[tokio::test]
+async fn e5_a_later_deletion_of_a_restored_user_is_cleaned_up() {
+    let Purged { world, users, .. } = purged().await;
+    restored(&world).await;
+    // Another undo and deletion write another tombstone; the note is of the first one.
+    let note = world.operations().await.into_iter().find(|row| row["pk"].as_str().unwrap().starts_with("RESTORED#"));
+    assert_eq!(rollcall(&world, &["undo", &users[0], "--yes"], &[]).await.status, Some(0));
+    world.put(&world.stack.addresses.operations_table, &note.unwrap()).await;
+    super::deleted(&world, &users[0]).await;
+    world.follow().await;
+    world.wait_hours(25);
+    assert_eq!(world.purge_due().await.purges.unwrap().purged, 1);
+    late_note(&world, &users[0]).await;
+    let done = ran(&world, &["cleanup", "--yes"], 0).await;
+    assert_eq!(done["done"]["users"], 1, "{done}");
+}
+
+/// Runs a clean-up, and does something else after its backup and before its first removal.
+async fn between<F: Future<Output = ()>>(world: &World, meanwhile: impl Fn() -> F) -> Value {
+    let mut held = world.wire.hold();
+    let racing = async {
+        let mut is_first = true;
+        while let Some(request) = held.recv().await {
+            if request.operation == "TransactWriteItems" && is_first {
+                is_first = false;
+                meanwhile().await;
+            }
+            request.release();
+        }
+        unreachable!("the wire goes on")
+    };
+    let said = tokio::select! {
+        said = over_the_wire(world, &["cleanup", "--yes", "--json"]) => said,
+        () = racing => unreachable!(),
+    };
+    assert_eq!(said.status, Some(2), "{} {}", said.out, said.err);
+    said.json()
+}
+
+#[tokio::test]
+async fn i3_an_undo_or_a_restoration_between_backup_and_removal_loses_nothing() {
+    // By its internal id alone: Clerk is not asked, and the tombstone is the proof.
+    let Purged { world, users, .. } = purged().await;
+    late_note(&world, &users[0]).await;
+    let before = rows(&world).await;
+    let undone = || async {
+        assert_eq!(rollcall(&world, &["undo", &users[0], "--yes"], &[]).await.status, Some(0));
+    };
+    let json = between(&world, undone).await;
+    assert_eq!((&json["done"]["changed"], &json["done"]["removed"]), (&json!(1), &json!({})), "{json}");
+    assert!(before.iter().any(|(_, row)| row.contains_key("text")));
+    let after = rows(&world).await;
+    assert!(before.iter().all(|row| after.contains(row)), "the row of a live user stays");
+
+    let Purged { world, users, before } = purged().await;
+    late_note(&world, &users[0]).await;
+    let back = || async { assert!(restored(&world).await["of_deleted_users"].as_u64() > Some(0)) };
+    let json = between(&world, back).await;
+    assert_eq!((&json["done"]["changed"], &json["done"]["removed"]), (&json!(1), &json!({})), "{json}");
+    let after = rows(&world).await;
+    assert!(before.iter().all(|row| after.contains(row)), "restored rows stay");
+}
+
+#[tokio::test]
+async fn i4_another_deletion_after_the_plan_is_proven_anew() {
+    let Purged { world, users, .. } = purged().await;
+    late_note(&world, &users[0]).await;
+    let before = rows(&world).await;
+    // The plan rests on the finished tombstone. Another one, not finished, takes its place: Clerk, which still has the
+    // user, was not asked about this deletion.
+    let mut another = world.item(&user(&users[0])).await.unwrap();
+    let fields = another.as_object_mut().unwrap();
+    drop(fields.remove("consequences_at"));
+    fields.insert("clerk_user_id".to_owned(), users[0].as_str().into());
+    fields.insert("applied_at".to_owned(), world.now().get().into());
+    let directory = world.stack.addresses.directory_table.clone();
+    let mut held = world.wire.hold();
+    let racing = async {
+        // The plan reads the Directory and the notes of restorations; the third one reads the tombstone again.
+        let mut reads = 0;
+        while let Some(request) = held.recv().await {
+            reads += u32::from(request.operation == "BatchGetItem");
+            if request.operation == "BatchGetItem" && reads == 3 {
+                world.put(&directory, &another).await;
+            }
+            request.release();
+        }
+        unreachable!("the wire goes on")
+    };
+    let said = tokio::select! {
+        said = over_the_wire(&world, &["cleanup", "--yes", "--json"]) => said,
+        () = racing => unreachable!(),
+    };
+    let json = said.json();
+    assert_eq!((&json["users"], &json["done"]["changed"]), (&json!(1), &json!(1)), "{json}");
+    assert_eq!(json["done"]["removed"], json!({}), "{json}");
+    let after = rows(&world).await;
+    assert!(before.iter().all(|row| after.contains(row)));
+}
+
+#[tokio::test]
+async fn i23_a_row_that_changes_between_backup_and_removal_stays() {
+    let Purged { world, users, .. } = purged().await;
+    late_note(&world, &users[0]).await;
+    let profiles = world.stack.addresses.profiles_table.clone();
+    let changed = json!({ "pk": format!("USER#{}", world.internal(&users[0])), "sk": "NOTE#1", "text": "changed" });
+    let change = || async { world.put(&profiles, &changed).await };
+    let json = between(&world, change).await;
+    assert_eq!(
+        (&json["done"]["kept"], &json["done"]["removed"]),
+        (&json!({ profiles.clone(): 1 }), &json!({})),
+        "{json}"
+    );
+    assert!(world.profiles().await.contains(&changed));
+    // The next one backs up the new contents.
+    ran(&world, &["cleanup", "--yes"], 0).await;
+    assert!(world.backups().into_values().any(|text| text.contains("changed")));
+}
+
+#[tokio::test]
+async fn all_backups_of_a_run_are_restored_together_and_a_second_time_without_harm() {
+    let (world, users, _) = office(9).await;
+    let before = rows(&world).await;
+    for user in &users[1..4] {
+        super::deleted(&world, user).await;
+    }
+    let done = ran(&world, &["cleanup", "--yes"], 0).await;
+    let run = done["done"]["run"].as_str().unwrap();
+    let removed = done["done"]["removed"].clone();
+    assert!(world.backups().keys().all(|file| file.contains(&format!("-{run}-"))), "{run}");
+    // Another run, and files that are no backups.
+    super::deleted(&world, &users[4]).await;
+    let other = ran(&world, &["cleanup", "--yes"], 0).await;
+    assert_ne!(other["done"]["run"], run);
+    let folder = std::path::PathBuf::from(world.backups().into_keys().next().unwrap());
+    std::fs::write(folder.with_file_name("1-x.ndjson"), "not a backup").unwrap();
+    std::fs::write(folder.parent().unwrap().parent().unwrap().parent().unwrap().join("stray"), "x").unwrap();
+
+    let plan = ran(&world, &["restore", "--run", run, "--dry-run"], 2).await;
+    assert_eq!(
+        (&plan["rows"], &plan["backups"], &plan["of_deleted_users"]),
+        (&removed, &json!(3), &json!(3)),
+        "{plan}"
+    );
+    let asked = typed(&world, &["restore", "--run", run], "n\r").await;
+    assert!(asked.status == Some(2) && asked.out.contains("3 backups") && asked.out.contains("Nothing was restored."));
+    let back = ran(&world, &["restore", "--run", run, "--yes"], 0).await;
+    assert_eq!((&back["restored"], &back["complete"], &back["of_deleted_users"]), (&removed, &json!(true), &json!(3)));
+    let again = ran(&world, &["restore", "--run", run, "--yes"], 0).await;
+    assert_eq!((&again["restored"], &again["unchanged"]), (&json!({}), &removed), "{again}");
+    ran(&world, &["restore", "--run", other["done"]["run"].as_str().unwrap(), "--yes"], 0).await;
+    assert_eq!(rows(&world).await, before);
+    // One bad backup: nothing is written, and no other run is touched.
+    let bad = world.backups().into_keys().find(|file| file.contains(&format!("-{run}-"))).unwrap();
+    std::fs::write(&bad, "not a backup").unwrap();
+    for (args, status, says) in [
+        (&["restore", "--run", run, "--yes"][..], 1, "not a Rollcall backup"),
+        (&["restore", "--run", "00000000", "--yes"], 1, "no backups of run 00000000"),
+        (&["restore", "--run", "*", "--yes"], 64, "eight hexadecimal digits"),
+        (&["restore", "--run", run, &bad, "--yes"], 64, "cannot be used with"),
+        (&["restore", "--yes"], 64, "<FILE>..."),
+    ] {
+        let said = rollcall(&world, args, &[]).await;
+        assert_eq!((said.status, said.out.as_str()), (Some(status), ""), "{args:?} {}", said.err);
+        assert!(said.err.contains(says), "{args:?} {}", said.err);
+    }
+}
