@@ -19,15 +19,15 @@ use tempfile::TempDir;
 use crate::operator::commands::{Evidence, binary, command, elsewhere, finish, on, people, rollcall};
 
 /// The deployment of these tests.
-const SETTINGS: [(&str, &str); 2] = [("DELETION_POLICY", "purge"), ("OWNED_TABLES", OWNED_TABLES)];
+pub(super) const SETTINGS: [(&str, &str); 2] = [("DELETION_POLICY", "purge"), ("OWNED_TABLES", OWNED_TABLES)];
 
 /// How a command is called, and what it needs.
-struct Call {
+pub(super) struct Call {
     /// `{user}` and `{organization}` are ids, `{backup}` and `{list}` are files.
-    args: &'static [&'static str],
+    pub(super) args: &'static [&'static str],
     asks_clerk: bool,
     /// It asks for consent before it changes something.
-    changes: bool,
+    pub(super) changes: bool,
     /// The settings without which it cannot work; it names each.
     needs: &'static [&'static str],
 }
@@ -49,7 +49,7 @@ const fn acts(args: &'static [&'static str]) -> Call {
     Call { args, asks_clerk: true, changes: true, needs: ALL }
 }
 
-const CALLS: [Call; 28] = [
+pub(super) const CALLS: [Call; 28] = [
     acts(&["reconcile"]),
     Call { args: &["status"], asks_clerk: false, changes: false, needs: &["OPERATIONS_TABLE"] },
     Call { args: &["analyze"], asks_clerk: true, changes: false, needs: ALL },

@@ -1,11 +1,13 @@
 //! The operator's commands, with the real binary.
 
 mod analyze;
+mod at_every_request;
 pub(crate) mod commands;
 mod doctor;
 mod every_command;
 mod explain;
 mod findings;
+mod interrupted;
 mod look;
 mod look_operations;
 mod mend;
