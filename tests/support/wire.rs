@@ -90,6 +90,7 @@ struct Log {
     faults: VecDeque<Option<Fault>>,
     holding: Option<(Point, mpsc::UnboundedSender<Held>)>,
     lagging: Option<Lagging>,
+    delay: Duration,
 }
 
 /// A lagging index: the table, and the first response to each query.
@@ -151,6 +152,15 @@ impl Wire {
     pub fn fail_after(&self, good: usize, faults: impl IntoIterator<Item = Fault>) {
         let faults = std::iter::repeat_n(None, good).chain(faults.into_iter().map(Some));
         self.log.lock().unwrap().faults = faults.collect();
+    }
+
+    /// Delays every answer from now on by this long.
+    ///
+    /// # Panics
+    ///
+    /// If another thread panicked while it had locked the log.
+    pub fn slow(&self, delay: Duration) {
+        self.log.lock().unwrap().delay = delay;
     }
 
     /// Makes the indexes of a table lag: a repeated query returns its earlier response.
@@ -234,6 +244,8 @@ async fn forward(State((upstream, log, client)): State<Shared>, request: Request
     };
     let held = |going| Held { operation: operation.clone(), writes, table: table.clone(), going };
     wait(&log, Point::Answer, held).await;
+    let delay = log.lock().unwrap().delay;
+    tokio::time::sleep(delay).await;
     if let Some(lagging) = &mut log.lock().unwrap().lagging
         && asked["IndexName"].is_string()
         && asked["TableName"] == lagging.table.as_str()

@@ -1,14 +1,15 @@
 //! A world whose DynamoDB and Clerk are behind wires, and commands that are stopped at one of their requests.
 
 use std::pin::pin;
+use std::process::Stdio;
 use std::time::Duration;
 
 use rollcall_cli::dev::record::{self, Published};
 use rollcall_tests::owned::Row;
 use rollcall_tests::{Point, Wire, World};
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use super::every_command::SETTINGS;
 use super::system_e::{of, rows, text_row};
@@ -105,6 +106,16 @@ impl Office {
         let mut command = commands::command(binary().to_str().unwrap(), &[]);
         command.args(args).arg("--local").env("XDG_RUNTIME_DIR", self.folder.path());
         command
+    }
+
+    /// A command on a terminal.
+    pub(super) fn on_a_terminal(&self, args: &[String]) -> Child {
+        const TERMINAL: &str = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+        let mut command = Command::new("python3");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command.args(["-c", TERMINAL]).arg(binary()).args(args).arg("--local");
+        command.env_clear().env("TERM", "xterm").env("XDG_RUNTIME_DIR", self.folder.path());
+        command.spawn().expect("Python is on the path")
     }
 
     pub(super) async fn run(&self, args: &[String]) -> Evidence {

@@ -2,7 +2,6 @@
 //! request or not, holds no lease, and the same command completes the work afterwards.
 
 use std::collections::BTreeSet;
-use std::process::Stdio;
 use std::time::Duration;
 
 use rollcall_tests::{Point, alive, projected};
@@ -14,11 +13,11 @@ use super::at_every_request::{Office, Stopped};
 use super::every_command::CALLS;
 use super::look_operations::machine_time;
 use super::system_e::{deleted, of, rows, tombstoned};
-use crate::operator::commands::{Evidence, binary};
+use crate::operator::commands::Evidence;
 use crate::user;
 
 /// The commands of which each has a test here.
-const PLAYED: [&str; 12] = [
+pub(super) const PLAYED: [&str; 12] = [
     "reconcile",
     "analyze",
     "fix-profiles",
@@ -41,8 +40,8 @@ const MOST: usize = 400;
 const EACH: (usize, usize) = (1, 1);
 
 /// What a command has to do in one round.
-struct Work {
-    args: Vec<String>,
+pub(super) struct Work {
+    pub(super) args: Vec<String>,
     /// The user concerned.
     user: String,
     round: usize,
@@ -52,7 +51,7 @@ struct Work {
 
 impl Office {
     /// Makes work for a command.
-    async fn work(&self, command: &str, round: usize) -> Work {
+    pub(super) async fn work(&self, command: &str, round: usize) -> Work {
         let (world, name) = (&self.world, format!("newcomer{round}"));
         let rename = async |user: &str| {
             world.clerk("PATCH", &format!("/users/{user}"), json!({ "first_name": format!("Renamed{round}") })).await;
@@ -122,7 +121,7 @@ impl Office {
     }
 
     /// The state that the command reaches when nothing stops it.
-    async fn is_done(&self, work: &Work) {
+    pub(super) async fn is_done(&self, work: &Work) {
         let (world, command, at) = (&self.world, work.args[0].as_str(), work.round);
         let stored = rows(world).await;
         let of_user = of(world, &stored, &work.user);
@@ -295,12 +294,7 @@ async fn i19_a_signal_at_any_request_of_a_command_that_looks_ends_it_without_an_
 
 /// Runs a command on a terminal, and types Ctrl-C, or sends a signal, at its question.
 async fn at_the_question(office: &Office, args: &[String], signal: Option<&str>) -> Evidence {
-    const TERMINAL: &str = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
-    let mut command = Command::new("python3");
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    command.args(["-c", TERMINAL]).arg(binary()).args(args).arg("--local");
-    command.env_clear().env("TERM", "xterm").env("XDG_RUNTIME_DIR", office.folder.path());
-    let mut process = command.spawn().unwrap();
+    let mut process = office.on_a_terminal(args);
     let (mut stdin, mut stdout) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
     let mut shown = Vec::new();
     let asked = async {
@@ -314,8 +308,7 @@ async fn at_the_question(office: &Office, args: &[String], signal: Option<&str>)
         Some(signal) => {
             // The terminal has one child, which is the command.
             let parent = process.id().unwrap().to_string();
-            let sent = Command::new("pkill").args([signal, "-P", &parent]).status().await.unwrap();
-            assert!(sent.success());
+            assert!(Command::new("pkill").args([signal, "-P", &parent]).status().await.unwrap().success());
         }
     }
     let ended = tokio::time::timeout(Duration::from_secs(30), async {

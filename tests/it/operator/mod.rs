@@ -14,6 +14,7 @@ mod mend;
 mod person;
 mod printing;
 mod probe;
+mod slow;
 mod system_e;
 mod tail;
 mod unknown_ids;
