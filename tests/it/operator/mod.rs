@@ -3,6 +3,7 @@
 mod analyze;
 mod at_every_request;
 pub(crate) mod commands;
+mod deployed;
 mod doctor;
 mod every_command;
 mod explain;
