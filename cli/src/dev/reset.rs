@@ -69,15 +69,25 @@ async fn reset(args: ResetArgs, environment: Environment, screen: &Screen) -> an
     let Record { addresses, data, .. } = &record;
     let place = data.as_ref().map_or_else(|| "in memory".to_owned(), |data| format!("in {}", data.display()));
     let plan = format!(
-        "The local stack on port {} ({place}) loses all rows of its three tables, all users of the emulator, events and \
-         backups. It gets new sample users. Owned tables stay.",
-        record.port().unwrap_or_default()
+        "The local stack on port {} ({place}) loses:\n  all rows of the tables {}, {} and {}\n  all users, \
+         organizations and sessions of the Clerk emulator\n  all events in {}\n  all backups of removed rows, in {}\nThe \
+         emulator gets new sample users. Owned tables stay.",
+        record.port().unwrap_or_default(),
+        addresses.directory_table,
+        addresses.profiles_table,
+        addresses.operations_table,
+        addresses.event_bus,
+        addresses.backups
     );
     if !args.json {
         say(&plan)?;
     }
     if args.dry_run || (!args.yes && !screen.ask("Remove these data?")?) {
-        say(if args.json { json!({ "dry_run": true }).to_string() } else { "Nothing was removed.".to_owned() })?;
+        say(if args.json {
+            json!({ "dry_run": true, "events": addresses.event_bus, "backups": addresses.backups }).to_string()
+        } else {
+            "Nothing was removed.".to_owned()
+        })?;
         return Ok(Status::Left);
     }
     rollcall::adapters::tls::use_ring();
