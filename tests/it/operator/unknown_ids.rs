@@ -126,6 +126,27 @@ async fn i19_every_command_refuses_every_id_that_is_unknown_malformed_or_of_anot
     assert_eq!(stored(&world).await, before);
 }
 
+#[tokio::test]
+async fn i19_an_error_is_said_once_and_too_many_ids_are_refused() {
+    let (world, ada) = office().await;
+    for command in ["sync", "undo", "erase", "export", "set-role", "explain"] {
+        let role = if command == "set-role" { &["org:nobody"][..] } else { &[] };
+        let yes = if ["export", "explain"].contains(&command) { &[][..] } else { &["--yes"] };
+        let said = rollcall(&world, &[&[command, "foo"], role, yes].concat(), &PURGE).await;
+        assert_eq!(said.status, Some(1), "{command}: {}", said.err);
+        assert!(said.err.matches("not an id of").count() <= 1, "{command}: {}", said.err);
+    }
+    let ids: Vec<String> = (0..1_001).map(|number| format!("user_{number}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let said = rollcall(&world, &[&["sync", "--dry-run"], &ids[..]].concat(), &PURGE).await;
+    assert_eq!((said.status, said.out.as_str()), (Some(64), ""), "{}", said.err);
+    assert!(said.err.contains("1,001 ids are too many") && said.err.contains("rollcall reconcile"), "{}", said.err);
+    // The same id is compared once, over all parts of the list.
+    let many = [ada.as_str(); 120];
+    let said = rollcall(&world, &[&["sync", "--dry-run", "--json"], &many[..]].concat(), &PURGE).await;
+    assert_eq!((said.status, said.json()["entities"].as_array().map(Vec::len)), (Some(0), Some(1)), "{}", said.err);
+}
+
 #[test]
 fn i19_every_value_that_names_something_is_played_here() {
     let cli = Cli::command();
