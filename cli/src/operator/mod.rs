@@ -79,15 +79,16 @@ pub enum Command {
     /// Show the notes of signed events that could not be processed
     #[command(subcommand)]
     Quarantine(quarantine::QuarantineCommand),
-    /// Compare single users, organizations or memberships with Clerk, show the differences and repair the rows
+    /// Compare single users, organizations or memberships with Clerk, show how their rows in the Directory differ, and
+    /// store Clerk's state after your confirmation
     Sync(sync::SyncArgs),
     /// Change the role of a user or of a membership in Clerk, and store it
     SetRole(set_role::SetRoleArgs),
     /// Undo the deletion of a user, an organization or a membership that still exists in Clerk. If the row is live but
     /// its version is more than five minutes later than Clerk's, replace the row with Clerk's state
     Undo(undo::UndoArgs),
-    /// Write the rows of a purge's or an erasure's backup back into Profiles and the owned tables. Does not change the
-    /// Directory (see undo)
+    /// Write rows that a purge, erase, cleanup or fix-duplicates has removed back from its backups, into Profiles and the
+    /// owned tables (tables of the application with rows of users). The user stays deleted in the Directory: see undo
     Restore(restore::RestoreArgs),
     /// Delete a user in Clerk and remove the user's data from the tables (GDPR article 17). DELETION_POLICY says which
     /// data are removed
@@ -101,13 +102,14 @@ pub enum Command {
     Tail(tail::TailArgs),
     /// Create the records in Profiles that live users and memberships lack. Existing records are not changed
     FixProfiles(fix_profiles::FixProfilesArgs),
-    /// Remove rows of deleted users from Profiles and the owned tables that the purge did not remove. The deletion of
-    /// each user is proven by the Directory and by Clerk first
+    /// Remove rows of deleted users that are still in Profiles and the owned tables, for example because they were written
+    /// after the purge. A user counts as deleted if the Directory says so and Clerk does not have the user. Each row is in a
+    /// backup first
     Cleanup(cleanup::CleanupArgs),
     /// Remove rows of a table that have equal values of some attributes, and keep the oldest row of each group
     FixDuplicates(fix_duplicates::FixDuplicatesArgs),
-    /// Analyze, then run all repairs in this order: reconcile, fix-profiles, cleanup, fix-duplicates. Shows one plan and
-    /// asks once
+    /// Compare everything as analyze does, show one plan, ask once, then run all repairs: reconcile, fix-profiles, cleanup,
+    /// and fix-duplicates for the tables of --duplicates
     FullSync(full_sync::FullSyncArgs),
     /// Store a list of owned tables (tables of the application with rows of users) that is too long for OWNED_TABLES in
     /// the Operations table, and print the value to set in OWNED_TABLES instead

@@ -29,12 +29,16 @@ Example:
   rollcall restore s3://backups/2026-11-25/2d649aef/1.ndjson --stack rollcall")]
 pub struct RestoreArgs {
     /// The backups.
-    #[arg(required = true, value_name = "FILE", help = "Backups to restore: files or s3://bucket/name")]
+    #[arg(
+        required = true,
+        value_name = "FILE",
+        help = "All backups of the user: local files, or s3://bucket/name as the command printed it"
+    )]
     pub files: Vec<String>,
-    /// Overwrite rows that exist already
+    /// Overwrite rows whose key exists already. Without this option they stay as they are and are counted
     #[arg(long)]
     pub replace: bool,
-    /// Show the contents of the backups and write nothing
+    /// Check the backups, show the number of rows for each table, and write nothing
     #[arg(long)]
     pub dry_run: bool,
     /// Skip the confirmation prompt
