@@ -156,7 +156,7 @@ async fn trigger(args: TriggerArgs, environment: Environment, now: Millis, scree
         if lacks_confirmation(args.yes, false, args.json, screen) {
             return Ok(Status::Usage);
         }
-        let question = format!("Send {} to {url}? The webhook stores the invented entity.", event_type);
+        let question = format!("Send {event_type} to {url}? The webhook stores the invented entity.");
         if !args.yes && !screen.ask(&question)? {
             say("Nothing was sent.")?;
             return Ok(Status::Left);

@@ -196,14 +196,14 @@ async fn at_every_request(command: &str, at_least: usize, (first, step): (usize,
     let office = Office::open(4).await;
     let mut round = 0;
     for request in (1..first).chain((first..MOST).step_by(step)) {
-        let stopped = office.play(command, round, request, Point::Request).await;
+        let stopped = Box::pin(office.play(command, round, request, Point::Request)).await;
         round += 1;
         if !stopped.is_reached {
             assert!(request > at_least, "{command} made fewer than {request} requests");
             return;
         }
         if stopped.writes {
-            assert!(office.play(command, round, request, Point::Answer).await.is_reached);
+            assert!(Box::pin(office.play(command, round, request, Point::Answer)).await.is_reached);
             round += 1;
         }
     }
