@@ -57,7 +57,8 @@ pub enum Command {
     Dev(DevArgs),
     /// Send a signed sample event to the webhook and show the result
     Trigger(TriggerArgs),
-    /// Remove all data of a running local stack: its tables, the users of the emulator, events and backups
+    /// Remove all data of a running local stack: the rows of its tables, the users of the emulator, the events and the
+    /// backups of removed rows
     Reset(ResetArgs),
     /// The commands that work on a deployment.
     #[command(flatten)]

@@ -33,7 +33,7 @@ pub enum Status {
     /// Done, or in sync.
     Done = 0,
     Failure = 1,
-    /// Drift was found, work is not completed, or the confirmation was declined.
+    /// Drift was found, work is not completed, a question was declined, or a signal stopped the command.
     Left = 2,
     /// Wrong usage.
     Usage = 64,

@@ -35,7 +35,7 @@ async fn main() -> ExitCode {
     }
     let done = match cli.command {
         Command::Dev(args) => Box::pin(dev::run(args, environment, Arc::new(now), local)).await.map(|()| Status::Done),
-        Command::Trigger(args) => trigger::run(args, environment, now()).await,
+        Command::Trigger(args) => Box::pin(trigger::run(args, environment, now(), &screen)).await,
         Command::Operator(command) => command.run(environment, Arc::new(now), &screen).await,
         Command::Reset(args) => Box::pin(dev::reset::run(args, environment, &screen)).await,
         Command::Settings(args) => settings::run(&args).map(|()| Status::Done),

@@ -1,10 +1,13 @@
 //! `rollcall trigger`: signs a sample event as Svix does and sends it to the webhook.
 
+use std::net::IpAddr;
+
 use anyhow::{Context, bail};
 use aws_sdk_dynamodb::types::AttributeValue;
 use clap::Args;
-use clerk_emulator::output::say;
+use clerk_emulator::output::{note, say};
 use include_dir::{Dir, include_dir};
+use reqwest::Url;
 use rollcall::adapters::dynamo::row::plain;
 use rollcall::core::clerk::event::Envelope;
 use rollcall::core::id::{InstanceId, Key, UserId};
@@ -16,7 +19,10 @@ use crate::args::LocalArgs;
 use crate::dev::gateway;
 use crate::dev::record::{self, Record};
 use crate::dev::stack;
+use crate::operator::Screen;
+use crate::operator::context::lacks_confirmation;
 use crate::operator::deployment::{Environment, local};
+use crate::signals::{self, Ended};
 use crate::{Status, Usage};
 
 /// `rollcall trigger`.
@@ -32,12 +38,16 @@ pub struct TriggerArgs {
     /// List the available sample events
     #[arg(long)]
     pub list: bool,
-    /// URL of another webhook than that of the local stack
+    /// URL of another webhook than that of the local stack. On another machine the webhook stores the invented entity, so
+    /// the command asks first
     #[arg(long, conflicts_with_all = ["port", "data"])]
     pub url: Option<String>,
-    /// Signing secret. Without this option: the secret of the local stack; with --url or --print the variable
-    /// CLERK_WEBHOOK_SECRET
-    #[arg(long)]
+    /// Skip the confirmation prompt of --url
+    #[arg(long, short, requires = "url")]
+    pub yes: bool,
+    /// Name of the environment variable with the signing secret. Without this option: the secret of the local stack; with
+    /// --url or --print the variable CLERK_WEBHOOK_SECRET
+    #[arg(long, value_name = "VARIABLE")]
     pub secret: Option<String>,
     /// Clerk instance of the event. Without this option: the instance of the local stack; with --url or --print the
     /// variable CLERK_INSTANCE_ID
@@ -88,7 +98,16 @@ pub struct Signed {
 /// # Errors
 ///
 /// If the sample does not exist, or the webhook does not respond.
-pub async fn run(args: TriggerArgs, environment: Environment, now: Millis) -> anyhow::Result<Status> {
+pub async fn run(args: TriggerArgs, environment: Environment, now: Millis, screen: &Screen) -> anyhow::Result<Status> {
+    match signals::interruptible(Box::pin(trigger(args, environment, now, screen))).await? {
+        Ended::Done(status) => return Ok(status),
+        Ended::Asking => note("Interrupted. Nothing was sent."),
+        Ended::Working => note("Interrupted. The last event may have been received."),
+    }
+    Ok(Status::Left)
+}
+
+async fn trigger(args: TriggerArgs, environment: Environment, now: Millis, screen: &Screen) -> anyhow::Result<Status> {
     let Some(event_type) = args.event_type.as_deref().filter(|_| !args.list) else {
         say(names().join("\n"))?;
         return Ok(Status::Done);
@@ -108,9 +127,10 @@ pub async fn run(args: TriggerArgs, environment: Environment, now: Millis) -> an
     let recorded: fn(&Record) -> &String = |record| &record.addresses.clerk_instance_id;
     let instance = choose(args.instance_id, "CLERK_INSTANCE_ID", recorded, clerk_emulator::INSTANCE_ID);
     let recorded: fn(&Record) -> &String = |record| &record.addresses.webhook_secret;
-    let given = match (args.secret, &local) {
+    let given = match (&args.secret, &local) {
         (None, None) => crate::dev::webhook_secret(environment)?,
-        (given, _) => given,
+        (None, Some(_)) => None,
+        (Some(name), _) => Some(secret_in(name, environment)?),
     };
     let secret = choose(given, "CLERK_WEBHOOK_SECRET", recorded, clerk_emulator::WEBHOOK_SECRET);
     payload["instance_id"] = instance.clone().into();
@@ -132,6 +152,16 @@ pub async fn run(args: TriggerArgs, environment: Environment, now: Millis) -> an
         }
         (None, None) => bail!(Usage("name the webhook with --url".to_owned())),
     };
+    if args.url.is_some() && !is_this_machine(&url)? {
+        if lacks_confirmation(args.yes, false, args.json, screen) {
+            return Ok(Status::Usage);
+        }
+        let question = format!("Send {event_type} to {url}? The webhook stores the invented entity.");
+        if !args.yes && !screen.ask(&question)? {
+            say("Nothing was sent.")?;
+            return Ok(Status::Left);
+        }
+    }
     let mut is_done = true;
     for number in 0..args.count {
         if number > 0 {
@@ -156,6 +186,27 @@ pub async fn run(args: TriggerArgs, environment: Environment, now: Millis) -> an
         }
     }
     Ok(if is_done { Status::Done } else { Status::Failure })
+}
+
+/// The secret in the variable of this name. A text that is no name is not repeated: it may be the secret.
+fn secret_in(name: &str, environment: Environment) -> Result<String, Usage> {
+    let is_name = |it: char| it.is_ascii_uppercase() || it.is_ascii_digit() || it == '_';
+    if name.is_empty() || !name.chars().all(is_name) {
+        return Err(Usage(
+            "--secret names a variable, such as CLERK_WEBHOOK_SECRET: a secret in the arguments can be read in the list \
+             of processes. Set the variable in the shell, and pass its name"
+                .to_owned(),
+        ));
+    }
+    environment(name).ok_or_else(|| Usage(format!("--secret {name}: the shell has no variable {name}")))
+}
+
+/// Whether the URL names this machine.
+fn is_this_machine(url: &str) -> anyhow::Result<bool> {
+    let url: Url = url.parse().with_context(|| format!("--url {url} is no URL"))?;
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    Ok(host == "localhost" || address.is_ok_and(|address| address.is_loopback()))
 }
 
 /// Replaces the ids of the entity in the event by new ones of the same kind.
@@ -245,8 +296,9 @@ fn rename(payload: &mut Value, id: &str) -> anyhow::Result<()> {
 /// If the secret is not `whsec_` followed by base64.
 pub fn sign(payload: &Value, secret: &str, now: Millis) -> anyhow::Result<Signed> {
     let secret = secret.split_whitespace().next().unwrap_or_default();
-    let webhook = Webhook::new(secret)
-        .context("the signing secret (--secret, CLERK_WEBHOOK_SECRET) must be whsec_ followed by base64")?;
+    let webhook = Webhook::new(secret).context(
+        "the signing secret (the variable of --secret, or CLERK_WEBHOOK_SECRET) must be whsec_ followed by base64",
+    )?;
     let id = format!("msg_{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
     let timestamp = i64::try_from(now.get() / 1000)?;
     let body = payload.to_string();

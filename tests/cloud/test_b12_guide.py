@@ -57,14 +57,14 @@ def test_b12_the_dashboards_example_is_answered_403_which_shows_that_the_secret_
 
 
 def test_b12_another_secret_is_answered_400(guided):
-    status, problem = trigger(guided, "user.created", "--secret", "whsec_c3RhbmQtaW4=")
+    status, problem = trigger(guided, "user.created", secret="whsec_c3RhbmQtaW4=")
     assert (status, problem["code"]) == (400, "signature_invalid")
 
 
-def trigger(stack, event, *arguments):
+def trigger(stack, event, *arguments, secret=None):
     """Sends a sample event to the deployed webhook as the guide says. Answers with the answer's status and body."""
-    settings = {"CLERK_WEBHOOK_SECRET": stack.clerk.webhook_secret, "CLERK_INSTANCE_ID": stack.clerk.instance_id}
-    _, report = rollcall(stack, "trigger", event, "--url", stack.webhook_url, *arguments, settings=settings)
+    settings = {"CLERK_WEBHOOK_SECRET": secret or stack.clerk.webhook_secret, "CLERK_INSTANCE_ID": stack.clerk.instance_id}
+    _, report = rollcall(stack, "trigger", event, "--url", stack.webhook_url, "--yes", *arguments, settings=settings)
     return report["status"], report["answer"]
 
 

@@ -21,5 +21,5 @@ pub use killed::killed_after;
 pub use land::{Action, Land, alive, projected};
 pub use owned::{OWNED_TABLES, TABLES};
 pub use random::runner;
-pub use wire::{ATTEMPTS, Call, Fault, Held, Wire};
+pub use wire::{ATTEMPTS, Call, Fault, Held, Point, Wire};
 pub use world::{World, runtime_folder, serve};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -55,11 +55,22 @@ pub enum Fault {
     Unprocessed,
 }
 
+/// Where a wire delays requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    /// Before the request is forwarded: a sender that gives up has done nothing.
+    Request,
+    /// After the request was carried out, before its sender knows.
+    Answer,
+}
+
 /// A delayed request. Dropping it releases it, too.
 #[derive(Debug)]
 pub struct Held {
     /// The operation, as in [`Call`].
     pub operation: String,
+    /// Whether the request may change something.
+    pub writes: bool,
     /// The table, as in [`Call`].
     pub table: Option<String>,
     going: oneshot::Sender<()>,
@@ -77,8 +88,9 @@ impl Held {
 struct Log {
     calls: Vec<Call>,
     faults: VecDeque<Option<Fault>>,
-    holding: Option<mpsc::UnboundedSender<Held>>,
+    holding: Option<(Point, mpsc::UnboundedSender<Held>)>,
     lagging: Option<Lagging>,
+    delay: Duration,
 }
 
 /// A lagging index: the table, and the first response to each query.
@@ -142,6 +154,15 @@ impl Wire {
         self.log.lock().unwrap().faults = faults.collect();
     }
 
+    /// Delays every answer from now on by this long.
+    ///
+    /// # Panics
+    ///
+    /// If another thread panicked while it had locked the log.
+    pub fn slow(&self, delay: Duration) {
+        self.log.lock().unwrap().delay = delay;
+    }
+
     /// Makes the indexes of a table lag: a repeated query returns its earlier response.
     ///
     /// # Panics
@@ -157,8 +178,17 @@ impl Wire {
     ///
     /// If another thread panicked while it had locked the log.
     pub fn hold(&self) -> mpsc::UnboundedReceiver<Held> {
+        self.hold_at(Point::Request)
+    }
+
+    /// The same at a point of choice.
+    ///
+    /// # Panics
+    ///
+    /// If another thread panicked while it had locked the log.
+    pub fn hold_at(&self, point: Point) -> mpsc::UnboundedReceiver<Held> {
         let (sender, receiver) = mpsc::unbounded_channel();
-        self.log.lock().unwrap().holding = Some(sender);
+        self.log.lock().unwrap().holding = Some((point, sender));
         receiver
     }
 }
@@ -175,13 +205,12 @@ async fn forward(State((upstream, log, client)): State<Shared>, request: Request
     };
     let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
     let table = table(&asked);
-    let holding = log.lock().unwrap().holding.clone();
-    if let Some(holding) = holding {
-        let (going, gone) = oneshot::channel();
-        if holding.send(Held { operation: operation.clone(), table: table.clone(), going }).is_ok() {
-            let _ = gone.await;
-        }
-    }
+    let writes = match target.rsplit_once('.') {
+        Some((_, operation)) => !["GetItem", "BatchGetItem", "Query", "Scan", "DescribeTable"].contains(&operation),
+        None => parts.method != Method::GET,
+    };
+    let held = |going| Held { operation: operation.clone(), writes, table: table.clone(), going };
+    wait(&log, Point::Request, held).await;
     let fault = log.lock().unwrap().faults.pop_front().flatten();
     let stale = log.lock().unwrap().lagging.as_ref().and_then(|lagging| {
         lagging.answers.iter().find(|(before, _)| *before == asked).map(|(_, answer)| answer.clone())
@@ -213,6 +242,10 @@ async fn forward(State((upstream, log, client)): State<Shared>, request: Request
             refusal(500, "InternalServerError")
         }
     };
+    let held = |going| Held { operation: operation.clone(), writes, table: table.clone(), going };
+    wait(&log, Point::Answer, held).await;
+    let delay = log.lock().unwrap().delay;
+    tokio::time::sleep(delay).await;
     if let Some(lagging) = &mut log.lock().unwrap().lagging
         && asked["IndexName"].is_string()
         && asked["TableName"] == lagging.table.as_str()
@@ -231,6 +264,16 @@ async fn forward(State((upstream, log, client)): State<Shared>, request: Request
     let call = Call { operation, table, status: status.as_u16(), units };
     log.lock().unwrap().calls.push(call);
     (status, headers, answer).into_response()
+}
+
+/// Waits until a delayed request is released.
+async fn wait(log: &Mutex<Log>, point: Point, held: impl FnOnce(oneshot::Sender<()>) -> Held) {
+    let holding = log.lock().unwrap().holding.clone();
+    let Some((_, holding)) = holding.filter(|(at, _)| *at == point) else { return };
+    let (going, gone) = oneshot::channel();
+    if holding.send(held(going)).is_ok() {
+        let _ = gone.await;
+    }
 }
 
 /// The table of a request, if it names exactly one. Condition checks of a transaction do not count.

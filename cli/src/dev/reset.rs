@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
 use clap::Args;
-use clerk_emulator::output::say;
+use clerk_emulator::output::{note, say};
 use serde_json::json;
 
 use super::record::{self, Record};
@@ -17,6 +17,7 @@ use crate::operator::Screen;
 use crate::operator::context::lacks_confirmation;
 use crate::operator::deployment::{Environment, local};
 use crate::operator::text::counted;
+use crate::signals::{self, Ended};
 
 /// `rollcall reset`.
 #[derive(Args, Debug)]
@@ -52,6 +53,15 @@ const PAUSE: Duration = Duration::from_millis(300);
 ///
 /// If no stack runs, or one of its parts does not answer.
 pub async fn run(args: ResetArgs, environment: Environment, screen: &Screen) -> anyhow::Result<Status> {
+    match signals::interruptible(Box::pin(reset(args, environment, screen))).await? {
+        Ended::Done(status) => return Ok(status),
+        Ended::Asking => note("Interrupted. Nothing was removed."),
+        Ended::Working => note("Interrupted. Some data may be removed already; run the command again to continue."),
+    }
+    Ok(Status::Left)
+}
+
+async fn reset(args: ResetArgs, environment: Environment, screen: &Screen) -> anyhow::Result<Status> {
     if lacks_confirmation(args.yes, args.dry_run, args.json, screen) {
         return Ok(Status::Usage);
     }
@@ -59,15 +69,25 @@ pub async fn run(args: ResetArgs, environment: Environment, screen: &Screen) -> 
     let Record { addresses, data, .. } = &record;
     let place = data.as_ref().map_or_else(|| "in memory".to_owned(), |data| format!("in {}", data.display()));
     let plan = format!(
-        "The local stack on port {} ({place}) loses all rows of its three tables, all users of the emulator, events and \
-         backups. It gets new sample users. Owned tables stay.",
-        record.port().unwrap_or_default()
+        "The local stack on port {} ({place}) loses:\n  all rows of the tables {}, {} and {}\n  all users, \
+         organizations and sessions of the Clerk emulator\n  all events in {}\n  all backups of removed rows, in {}\nThe \
+         emulator gets new sample users. Owned tables stay.",
+        record.port().unwrap_or_default(),
+        addresses.directory_table,
+        addresses.profiles_table,
+        addresses.operations_table,
+        addresses.event_bus,
+        addresses.backups
     );
     if !args.json {
         say(&plan)?;
     }
     if args.dry_run || (!args.yes && !screen.ask("Remove these data?")?) {
-        say(if args.json { json!({ "dry_run": true }).to_string() } else { "Nothing was removed.".to_owned() })?;
+        say(if args.json {
+            json!({ "dry_run": true, "events": addresses.event_bus, "backups": addresses.backups }).to_string()
+        } else {
+            "Nothing was removed.".to_owned()
+        })?;
         return Ok(Status::Left);
     }
     rollcall::adapters::tls::use_ring();

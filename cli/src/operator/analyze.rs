@@ -16,7 +16,7 @@ use super::deployment::{Deployment, Environment};
 use super::progress::Progress;
 use super::reconcile::Runs;
 use super::text::{count, counted, plural, seconds, table};
-use super::{Screen, checks, report, say};
+use super::{Screen, checks, note, report, say};
 use crate::args::DeploymentArgs;
 use crate::{Clock, Status, signals};
 
@@ -103,7 +103,7 @@ async fn audit(auditor: &Auditor, screen: &Screen, runs: &Runs<'_>) -> anyhow::R
     tokio::select! {
         audit = auditor.audit(&watch) => audit.map(Some).map_err(|error| runs.explain(error.into())),
         () = stop => {
-            screen.note("Interrupted. The Directory and Profiles were not changed.");
+            note("Interrupted. The Directory and Profiles were not changed.");
             Ok(None)
         }
     }

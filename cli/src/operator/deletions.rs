@@ -228,20 +228,12 @@ fn line(purge: &PendingPurge, rules: &Rules) -> Value {
         "deleted_at": purge.deleted_at,
         "due_at": purge.due_at,
         "can_undo": can_undo,
-        "policy": policy(rules.removal.policy),
+        "policy": rules.removal.policy.name(),
         "tables": tables(rules),
         "error": purge.failure.as_ref().map(|failure| &failure.error),
         "failed_at": purge.failure.as_ref().map(|failure| failure.failed_at),
         "position": said(&purge.note),
     })
-}
-
-fn policy(policy: DeletionPolicy) -> &'static str {
-    match policy {
-        DeletionPolicy::Redact => "redact",
-        DeletionPolicy::Purge => "purge",
-        DeletionPolicy::Retain => "retain",
-    }
 }
 
 /// The owned tables whose rows are removed.
@@ -273,7 +265,7 @@ fn removes(rules: &Rules) -> String {
     };
     format!(
         "DELETION_POLICY={}, PURGE_AFTER_HOURS={}: {what} within an hour after the grace period.{backup}",
-        policy(removal.policy),
+        removal.policy.name(),
         removal.grace_hours
     )
 }

@@ -4,6 +4,7 @@ use anyhow::anyhow;
 use clap::Args;
 use rollcall::adapters::dynamo::owned::rows::OwnedError;
 use rollcall::core::deletion::subject::Subject;
+use rollcall::core::mirror::tombstone::DeletionPolicy;
 use rollcall::services::deletion::Own;
 use rollcall::services::deletion::purge::{PurgeError, Removed};
 use rollcall::services::operator::erase::{EraseError, ToErase};
@@ -73,7 +74,10 @@ pub async fn run(args: EraseArgs, environment: Environment, clock: Clock, screen
     if args.dry_run {
         if args.json {
             let lives = stored.is_some_and(|stored| !stored.is_deleted());
-            say(json!({ "dry_run": true, "clerk_user_id": user, "lives": lives }))?;
+            let plan = plan_json(&context, args.now);
+            say(json!({
+                "dry_run": true, "clerk_user_id": user, "lives": lives, "unknown": is_unknown, "removal": plan,
+            }))?;
         } else {
             say("Nothing was deleted.")?;
         }
@@ -120,7 +124,7 @@ fn plan(context: &OperatorContext, now: bool) -> String {
         return "All stored data are kept (DELETION_POLICY=retain).".to_owned();
     };
     let tables = match removal.policy {
-        rollcall::core::mirror::tombstone::DeletionPolicy::Purge => {
+        DeletionPolicy::Purge => {
             format!("the record in Profiles and all rows in {}", counted(count_of(removal.owned.len()), "owned table"))
         }
         _ => "the personal data in Profiles".to_owned(),
@@ -131,6 +135,19 @@ fn plan(context: &OperatorContext, now: bool) -> String {
         format!("in {} hours", removal.grace_hours)
     };
     format!("Erasing removes {tables} {when}; backups go to {}.", deletions.backups.place())
+}
+
+/// What the erasure removes, after how many hours; null if all data are kept.
+fn plan_json(context: &OperatorContext, now: bool) -> serde_json::Value {
+    let removal = &context.settings.removal;
+    let Some(deletions) = &context.operator.deletions.purger else { return serde_json::Value::Null };
+    let profiles = &context.settings.tables.profiles;
+    let owned: &[_] = if removal.policy == DeletionPolicy::Purge { &removal.owned } else { &[] };
+    let tables: Vec<&String> = std::iter::once(profiles).chain(owned.iter().map(|table| &table.table)).collect();
+    json!({
+        "policy": removal.policy.name(), "tables": tables, "after_hours": if now { 0 } else { removal.grace_hours },
+        "backups": deletions.backups.place(),
+    })
 }
 
 fn count_of(tables: usize) -> u64 {

@@ -11,7 +11,7 @@ use rollcall::services::operator::duplicates::DuplicatesError;
 use super::context::OperatorContext;
 use super::reconcile::store;
 use super::text::count;
-use super::{Screen, note, say};
+use super::{KEPT, Screen, note, say};
 use crate::signals;
 
 /// Whether a command asks, writes, and how it prints.
@@ -34,7 +34,7 @@ pub(super) async fn until_stopped<T>(work: impl Future<Output = anyhow::Result<T
     tokio::select! {
         done = work => done.map(Some),
         () = stop => {
-            note("Interrupted. Completed work is kept; run the command again to continue.");
+            note(KEPT);
             Ok(None)
         }
     }

@@ -27,11 +27,13 @@ use crate::{Clock, Status};
 Example:
   rollcall full-sync --dry-run --stack rollcall")]
 pub struct FullSyncArgs {
-    /// Also remove duplicates of a table, by a rule TABLE:BY,BY:OLDEST or TABLE:BY,BY:OLDEST:FORMAT, as the options of
-    /// fix-duplicates. May be repeated
+    /// Also remove duplicates of this table. The rule is TABLE:BY,BY:OLDEST or TABLE:BY,BY:OLDEST:FORMAT: rows with equal
+    /// values of the attributes BY are duplicates, and the row with the earliest time in the attribute OLDEST stays.
+    /// Example: tasks:user_id,date:created_at. May be repeated
     #[arg(long, value_name = "RULE")]
     pub duplicates: Vec<TableRule>,
-    /// Approve a clean-up that concerns many users: see `rollcall cleanup --help`
+    /// Approve a clean-up of many users: the number of users in the plan of the step cleanup. Without this option such a
+    /// clean-up is left out, and the other steps run
     #[arg(long, value_name = "USERS")]
     pub approve: Option<u64>,
     /// Approve the removal of many duplicates from the tables of all rules: see `rollcall fix-duplicates --help`

@@ -44,9 +44,12 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::Subcommand;
 use clerk_emulator::output::{note, say};
+use dialoguer::console::Term;
 use indicatif::MultiProgress;
+use tokio::runtime::Handle;
 
 use self::deployment::{Deployment, Environment};
+use crate::signals::{self, Ended, Interrupted};
 use crate::{Clock, Status};
 
 /// The commands that work on a deployment. Each has its options and its code in a module of its own.
@@ -76,15 +79,16 @@ pub enum Command {
     /// Show the notes of signed events that could not be processed
     #[command(subcommand)]
     Quarantine(quarantine::QuarantineCommand),
-    /// Compare single users, organizations or memberships with Clerk, show the differences and repair the rows
+    /// Compare single users, organizations or memberships with Clerk, show how their rows in the Directory differ, and
+    /// store Clerk's state after your confirmation
     Sync(sync::SyncArgs),
     /// Change the role of a user or of a membership in Clerk, and store it
     SetRole(set_role::SetRoleArgs),
     /// Undo the deletion of a user, an organization or a membership that still exists in Clerk. If the row is live but
     /// its version is more than five minutes later than Clerk's, replace the row with Clerk's state
     Undo(undo::UndoArgs),
-    /// Write the rows of a purge's or an erasure's backup back into Profiles and the owned tables. Does not change the
-    /// Directory (see undo)
+    /// Write rows that a purge, erase, cleanup or fix-duplicates has removed back from its backups, into Profiles and the
+    /// owned tables (tables of the application with rows of users). The user stays deleted in the Directory: see undo
     Restore(restore::RestoreArgs),
     /// Delete a user in Clerk and remove the user's data from the tables (GDPR article 17). DELETION_POLICY says which
     /// data are removed
@@ -98,13 +102,14 @@ pub enum Command {
     Tail(tail::TailArgs),
     /// Create the records in Profiles that live users and memberships lack. Existing records are not changed
     FixProfiles(fix_profiles::FixProfilesArgs),
-    /// Remove rows of deleted users from Profiles and the owned tables that the purge did not remove. The deletion of
-    /// each user is proven by the Directory and by Clerk first
+    /// Remove rows of deleted users that are still in Profiles and the owned tables, for example because they were written
+    /// after the purge. A user counts as deleted if the Directory says so and Clerk does not have the user. Each row is in a
+    /// backup first
     Cleanup(cleanup::CleanupArgs),
     /// Remove rows of a table that have equal values of some attributes, and keep the oldest row of each group
     FixDuplicates(fix_duplicates::FixDuplicatesArgs),
-    /// Analyze, then run all repairs in this order: reconcile, fix-profiles, cleanup, fix-duplicates. Shows one plan and
-    /// asks once
+    /// Compare everything as analyze does, show one plan, ask once, then run all repairs: reconcile, fix-profiles, cleanup,
+    /// and fix-duplicates for the tables of --duplicates
     FullSync(full_sync::FullSyncArgs),
     /// Store a list of owned tables (tables of the application with rows of users) that is too long for OWNED_TABLES in
     /// the Operations table, and print the value to set in OWNED_TABLES instead
@@ -112,12 +117,22 @@ pub enum Command {
 }
 
 impl Command {
-    /// Runs the command.
+    /// Runs the command to its end, or until SIGINT or SIGTERM stops it.
     ///
     /// # Errors
     ///
     /// If the command fails. The error has advice.
     pub async fn run(self, environment: Environment, clock: Clock, screen: &Screen) -> anyhow::Result<Status> {
+        let changes = self.changes();
+        match signals::interruptible(self.work(environment, clock, screen)).await? {
+            Ended::Done(status) => return Ok(status),
+            Ended::Working if changes => note(KEPT),
+            Ended::Working | Ended::Asking => note("Interrupted. Nothing was written."),
+        }
+        Ok(Status::Left)
+    }
+
+    async fn work(self, environment: Environment, clock: Clock, screen: &Screen) -> anyhow::Result<Status> {
         match self {
             Command::Reconcile(args) => Box::pin(reconcile::run(args, environment, clock, screen)).await,
             Command::Status(args) => Box::pin(status::run(args, environment, clock)).await,
@@ -141,6 +156,34 @@ impl Command {
             Command::FixDuplicates(args) => Box::pin(fix_duplicates::run(args, environment, clock, screen)).await,
             Command::FullSync(args) => Box::pin(full_sync::run(args, environment, clock, screen)).await,
             Command::OwnedTables(args) => Box::pin(owned_tables::run(args, environment)).await,
+        }
+    }
+
+    /// Whether the command may write rows, or change something in Clerk.
+    fn changes(&self) -> bool {
+        match self {
+            Command::Status(_)
+            | Command::Users(_)
+            | Command::Organizations(_)
+            | Command::Members(_)
+            | Command::Deletions(_)
+            | Command::Quarantine(_)
+            | Command::Export(_)
+            | Command::Explain(_)
+            | Command::Tail(_) => false,
+            Command::Doctor(args) => args.fix || args.probe,
+            // It stores its report.
+            Command::Analyze(_) | Command::Reconcile(_) => true,
+            Command::Sync(args) => !args.dry_run,
+            Command::SetRole(args) => !args.dry_run,
+            Command::Undo(args) => !args.dry_run,
+            Command::Restore(args) => !args.dry_run,
+            Command::Erase(args) => !args.dry_run,
+            Command::FixProfiles(args) => !args.fix.dry_run,
+            Command::Cleanup(args) => !args.fix.dry_run,
+            Command::FixDuplicates(args) => !args.fix.dry_run,
+            Command::FullSync(_) => true,
+            Command::OwnedTables(args) => !args.dry_run,
         }
     }
 
@@ -175,6 +218,9 @@ impl Command {
         if is_json { Log::Errors } else { Log::Warnings }
     }
 }
+
+/// What a command says that was stopped and may have written something.
+pub(crate) const KEPT: &str = "Interrupted. Completed work is kept; run the command again to continue.";
 
 /// How much of the log a command shows on standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,18 +277,20 @@ impl Screen {
     ///
     /// # Errors
     ///
-    /// If the terminal cannot be read.
+    /// If the terminal cannot be read, or a signal comes before the answer.
     pub fn ask(&self, question: &str) -> anyhow::Result<bool> {
-        let asked = dialoguer::Confirm::new().with_prompt(question).default(false).wait_for_newline(true);
-        match asked.interact_opt() {
-            Ok(answer) => Ok(answer == Some(true)),
-            Err(dialoguer::Error::IO(error)) if error.kind() == io::ErrorKind::Interrupted => {
-                // The question has hidden the cursor.
-                dialoguer::console::Term::stderr().show_cursor()?;
-                Ok(false)
-            }
-            Err(error) => Err(error.into()),
+        Term::stderr().write_str(&format!("{question} [y/N] "))?;
+        let line = signals::read(|| {
+            let mut line = String::new();
+            io::stdin().read_line(&mut line).map(|_| line)
+        });
+        // The answer comes in another thread: a signal must end the command while this one waits.
+        let line = tokio::task::block_in_place(|| Handle::current().block_on(line));
+        if line.as_ref().is_err_and(|error| error.is::<Interrupted>()) {
+            Term::stderr().write_line("")?;
         }
+        let line = line??;
+        Ok(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
     }
 }
 

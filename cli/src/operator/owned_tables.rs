@@ -1,7 +1,6 @@
 //! `rollcall owned-tables`: stores a list of owned tables that is too long for a function's environment,
 //! and prints the value to set in its place.
 
-use std::io::Read;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -17,8 +16,8 @@ use super::deployment::{Deployment, Environment};
 use super::reconcile::store;
 use super::text::counted;
 use super::{checks, say};
-use crate::Status;
 use crate::args::DeploymentArgs;
+use crate::{Status, signals};
 
 /// `rollcall owned-tables`.
 #[derive(Args, Debug)]
@@ -47,9 +46,8 @@ pub struct OwnedTablesArgs {
 pub async fn run(args: OwnedTablesArgs, environment: Environment) -> anyhow::Result<Status> {
     let text = match args.file.to_str() {
         Some("-") => {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).context("reading the list from standard input")?;
-            text
+            let text = signals::read(|| std::io::read_to_string(std::io::stdin())).await?;
+            text.context("reading the list from standard input")?
         }
         _ => std::fs::read_to_string(&args.file).with_context(|| format!("reading {}", args.file.display()))?,
     };

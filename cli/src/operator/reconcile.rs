@@ -18,14 +18,14 @@ use rollcall::core::id::{EntityId, Kind};
 use rollcall::core::reconcile::difference::Difference;
 use rollcall::core::reconcile::run::{Mode, Run, RunState};
 use rollcall::core::reconcile::run_id::RunId;
-use rollcall::services::reconcile::{ReconcileError, Tell};
+use rollcall::services::reconcile::{ReconcileError, Reconciler, Tell};
 use serde_json::json;
 
 use super::context::lacks_confirmation;
 use super::deployment::{Deployment, Environment};
 use super::progress::Progress;
 use super::text::plural;
-use super::{Screen, checks, report, say};
+use super::{KEPT, Screen, checks, note, report, say};
 use crate::args::DeploymentArgs;
 use crate::{Clock, Status, signals};
 
@@ -209,17 +209,14 @@ impl Runs<'_> {
         let stop = signals::stop_signal()?;
         tokio::pin!(stop);
         let progress = Progress::start(self.screen, self.shows).verbose(self.verbose);
-        let has_begun = AtomicBool::new(false);
-        let watch = |run: &Run| {
-            has_begun.store(true, Ordering::Relaxed);
-            progress.show(run);
-        };
+        let holder = Reconciler::new_holder();
+        let watch = |run: &Run| progress.show(run);
         loop {
             let ran = tokio::select! {
-                ran = self.reconcile.run(order, None, &watch) => ran,
+                ran = self.reconcile.run_as(&holder, order, None, &watch) => ran,
                 () = &mut stop => {
                     drop(progress);
-                    self.give_up(has_begun.into_inner()).await;
+                    self.give_up(&holder).await;
                     return Ok(None);
                 }
             };
@@ -230,16 +227,16 @@ impl Runs<'_> {
         }
     }
 
-    /// Releases the lease of an interrupted run, so that the next run need not wait until the lease ends.
-    async fn give_up(&self, has_begun: bool) {
-        if has_begun {
-            let operations = self.reconcile.operations();
-            // A run that has begun has the lease, so the stored lease is its own.
-            if let Ok(Some(lease)) = operations.lease((self.clock)()).await {
-                let _ = operations.release_lease(&lease.holder).await;
-            }
+    /// Releases the lease of an interrupted run, if it had one, so that the next run need not wait until the lease ends.
+    async fn give_up(&self, holder: &str) {
+        match self.reconcile.operations().release_lease(holder).await {
+            Ok(()) => note(KEPT),
+            Err(error) => note(format_args!(
+                "{KEPT} The lease of this run cannot be released ({error}): wait five minutes, or run `rollcall doctor \
+                 --fix{}`.",
+                self.options
+            )),
         }
-        self.screen.note("Interrupted. Completed work is kept; run the command again to continue.");
     }
 
     /// The number of deletions of each kind that are pending approval.

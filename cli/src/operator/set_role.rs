@@ -5,6 +5,7 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use rollcall::core::account::authorization::Pointer;
 use rollcall::core::deletion::subject::Subject;
+use rollcall::core::id::EntityId;
 use rollcall::core::mirror::item::Item;
 use rollcall::services::operator::set_role::RoleError;
 use rollcall::settings::account::ROLE_POINTER;
@@ -14,7 +15,7 @@ use super::context::{OperatorContext, lacks_confirmation};
 use super::deployment::Environment;
 use super::{Screen, say};
 use crate::args::DeploymentArgs;
-use crate::{Clock, Status};
+use crate::{Clock, Status, Usage};
 
 /// `rollcall set-role`.
 #[derive(Args, Debug)]
@@ -51,8 +52,18 @@ pub async fn run(args: SetRoleArgs, environment: Environment, clock: Clock, scre
     if lacks_confirmation(args.yes, args.dry_run, args.json, screen) {
         return Ok(Status::Usage);
     }
+    let is_user = !matches!(args.id, Subject::Entity(EntityId::Membership { .. }));
+    let mut overrides = args.deployment.overrides.iter();
+    if let (Some(function), true) = (&args.deployment.function, is_user)
+        && overrides.all(|given| given.name() != ROLE_POINTER.name)
+    {
+        bail!(Usage(format!(
+            "function {function} does not know where your application reads the role of a user: pass --override \
+             ROLE_POINTER=/role, or the pointer that your application uses"
+        )));
+    }
     let context = OperatorContext::open(&args.deployment, environment, clock).await?;
-    let place = context.deployment.application_setting(ROLE_POINTER.name).unwrap_or_else(|| "/role".to_owned());
+    let place = context.deployment.setting(ROLE_POINTER.name).unwrap_or_else(|| "/role".to_owned());
     let Some(place) = Pointer::parse(&place) else { bail!("ROLE_POINTER={place} is no JSON pointer") };
     let explain = |error| match error {
         RoleError::Operator(error) => context.explain(error),

@@ -1,6 +1,8 @@
 //! `rollcall sync`: compares single entities with Clerk, shows the differences field by field, and repairs the rows.
 
-use anyhow::anyhow;
+use std::collections::HashSet;
+
+use anyhow::{anyhow, bail};
 use clap::Args;
 use rollcall::core::deletion::subject::Subject;
 use rollcall::core::mirror::rule::Outcome;
@@ -11,10 +13,11 @@ use serde_json::{Value, json};
 use super::context::{OperatorContext, lacks_confirmation};
 use super::deployment::Environment;
 use super::fix::{INCOMPLETE, until_stopped};
-use super::text::{counted, table};
+use super::progress::Progress;
+use super::text::{count, counted, table};
 use super::{Screen, say};
 use crate::args::DeploymentArgs;
-use crate::{Clock, Status};
+use crate::{Clock, Status, Usage};
 
 /// `rollcall sync`.
 #[derive(Args, Debug)]
@@ -22,10 +25,10 @@ use crate::{Clock, Status};
 Example:
   rollcall sync user_2nNG9rEYQoliquKw5eHQ9eFeurU --stack rollcall --dry-run")]
 pub struct SyncArgs {
-    /// Clerk id of a user or an organization, internal id of a user, or a membership as org_…/user_…
+    /// Clerk id of a user or an organization, internal id of a user, or a membership as org_…/user_…; 1,000 ids at most
     #[arg(required = true)]
     pub id: Vec<Subject>,
-    /// Show the differences and write nothing
+    /// Show how each row differs from Clerk, and write nothing
     #[arg(long)]
     pub dry_run: bool,
     /// Skip the confirmation prompt
@@ -39,6 +42,10 @@ pub struct SyncArgs {
     pub deployment: DeploymentArgs,
 }
 
+/// So many ids at most: their rows are in memory until the plan is shown.
+const MOST_IDS: usize = 1_000;
+/// So many ids are compared before the progress is shown.
+const TOGETHER: usize = 50;
 /// The longest value that is shown, in characters.
 const LONGEST_VALUE: usize = 48;
 
@@ -51,14 +58,19 @@ pub async fn run(args: SyncArgs, environment: Environment, clock: Clock, screen:
     if lacks_confirmation(args.yes, args.dry_run, args.json, screen) {
         return Ok(Status::Usage);
     }
+    if args.id.len() > MOST_IDS {
+        bail!(Usage(format!(
+            "{} ids are too many for one command, which compares {} at most: run `rollcall reconcile`, which \
+             compares all entities, or sync several times",
+            count(u64::try_from(args.id.len())?),
+            count(u64::try_from(MOST_IDS)?)
+        )));
+    }
     let context = OperatorContext::open(&args.deployment, environment, clock).await?;
     if !args.dry_run {
         context.operator.check_policy().map_err(|error| context.explain(error))?;
     }
-    let compared = context.operator.compare(&args.id).await.map_err(|error| match error {
-        SyncError::Operator(error) => context.explain(error),
-        error => anyhow!(error),
-    })?;
+    let compared = compare(&context, &args.id, &Progress::start(screen, !args.json)).await?;
     let options = &context.deployment.options;
     if !args.json {
         let texts: Vec<String> = compared.iter().map(|compared| text(compared, options)).collect();
@@ -120,6 +132,21 @@ async fn repair(context: &OperatorContext, compared: Vec<Compared>, done: &mut D
         done.results.push(json);
     }
     Ok(())
+}
+
+/// Compares the entities, each once.
+async fn compare(context: &OperatorContext, ids: &[Subject], progress: &Progress) -> anyhow::Result<Vec<Compared>> {
+    let (mut all, mut seen) = (Vec::new(), HashSet::new());
+    for some in ids.chunks(TOGETHER) {
+        let compared = context.operator.compare(some).await.map_err(|error| match error {
+            SyncError::Operator(error) => context.explain(error),
+            SyncError::One(id, error) => context.explain(error).context(id),
+            error @ SyncError::Unknown(_) => anyhow!(error),
+        })?;
+        all.extend(compared.into_iter().filter(|compared| seen.insert(compared.entity.clone())));
+        progress.count("comparing with Clerk", u64::try_from(all.len())?, u64::try_from(ids.len())?);
+    }
+    Ok(all)
 }
 
 /// Names and no values: only text for the operator's eyes has personal data.

@@ -177,8 +177,24 @@ impl Reconcile {
     ///
     /// [`ReconcileError`]: the same order continues from where it stopped.
     pub async fn run(&self, order: &Order, until: Option<Millis>, watch: Watch<'_>) -> Result<Report, ReconcileError> {
+        self.run_as(&Reconciler::new_holder(), order, until, watch).await
+    }
+
+    /// The same with a holder of the lease that the caller knows: after it has dropped this future it can release the
+    /// lease.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reconcile::run`].
+    pub async fn run_as(
+        &self,
+        holder: &str,
+        order: &Order,
+        until: Option<Millis>,
+        watch: Watch<'_>,
+    ) -> Result<Report, ReconcileError> {
         // Boxed: the future contains a whole page and is too large to be moved.
-        let ran = Box::pin(self.reconciler.run(order, until.into(), watch)).await.map(Report::from);
+        let ran = Box::pin(self.reconciler.run(order, holder, until.into(), watch)).await.map(Report::from);
         match &ran {
             Ok(report) => {
                 log(report);

@@ -235,9 +235,9 @@ async fn the_instance_and_several_secrets_come_from_the_environment() {
     assert_eq!(stack.rows().await.iter().filter(|row| row["sk"] == "USER").count(), 2, "signed with the first");
     let url = format!("{}/webhooks/clerk", stack.address("api"));
     for (secret, expected) in [(old, 0), (new, 0), ("whsec_MQ==", 1)] {
-        let (status, out, _) =
-            output(&["trigger", "user.created", "--url", &url, "--instance-id", "ins_mine", "--secret", secret]).await;
-        assert_eq!(status, Some(expected), "{out}");
+        let args = ["trigger", "user.created", "--url", &url, "--instance-id", "ins_mine", "--secret", "OLD_SECRET"];
+        let sent = rollcall().args(args).env("OLD_SECRET", secret).spawn().unwrap().wait_with_output().await.unwrap();
+        assert_eq!(sent.status.code(), Some(expected), "{sent:?}");
     }
     assert!(stack.stop("-INT").await.success());
 }
@@ -319,9 +319,19 @@ async fn wrong_usage_and_failures_say_what_to_do() {
     let (status, _, err) = output(&["trigger", "user.created", "--url", &url]).await;
     assert_eq!(status, Some(1));
     assert!(err.contains(&url) && err.contains("check --url"), "{err}");
-    let (status, _, err) = output(&["trigger", "user.created", "--url", &url, "--secret", "nonsense!"]).await;
-    assert_eq!(status, Some(1));
-    assert!(err.contains("--secret") && !err.contains("nonsense"), "{err}");
+    for secret in ["whsec_MQ==", "nonsense!", "NOT_SET", ""] {
+        let (status, _, err) = output(&["trigger", "user.created", "--url", &url, "--secret", secret]).await;
+        assert_eq!(status, Some(64), "{err}");
+        assert!(err.contains("--secret") && !err.contains("whsec_MQ") && !err.contains("nonsense"), "{err}");
+    }
+    // A webhook on another machine stores the invented user.
+    for url in ["https://api.example.com/webhooks/clerk", "http://127.0.0.1.example.com", "http://192.0.2.1:1/"] {
+        let (status, _, err) = output(&["trigger", "user.created", "--url", url]).await;
+        assert_eq!(status, Some(64), "{err}");
+        assert!(err.contains("pass --yes"), "{err}");
+    }
+    let (status, _, err) = output(&["trigger", "user.created", "--url", "http://localhost:1/", "--yes"]).await;
+    assert!(status == Some(1) && err.contains("check --url"), "{err}");
     assert_eq!(output(&["--help"]).await.0, Some(0));
 }
 

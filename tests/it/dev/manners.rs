@@ -200,6 +200,12 @@ async fn fault_c1_reset_brings_a_local_stack_back_to_its_start_and_no_other() {
     }
     let asked = typed(&world, &["reset"], "n\n").await;
     assert!(asked.status == Some(2) && asked.out.contains("Remove these data?"), "{}", asked.out);
+    let addresses = &world.stack.addresses;
+    for place in [&addresses.backups, &addresses.event_bus, &addresses.directory_table] {
+        assert!(asked.out.contains(place.as_str()), "{place}: {}", asked.out);
+    }
+    let plan = run(&[&reset[..], &["--dry-run", "--json"]].concat(), &[]).await;
+    assert_eq!(plan.json()["backups"], addresses.backups.as_str());
     assert_eq!(world.directory().await.len(), before);
     let said = run(&[&reset[..], &["--yes", "--json"]].concat(), &[]).await;
     assert_eq!(said.status, Some(0), "{}", said.err);

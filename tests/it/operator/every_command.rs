@@ -7,6 +7,7 @@ use std::io;
 use std::path::Path;
 use std::process::Stdio;
 
+use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
 use axum::http::StatusCode;
 use clap::CommandFactory;
 use rollcall_cli::args::Cli;
@@ -19,17 +20,17 @@ use tempfile::TempDir;
 use crate::operator::commands::{Evidence, binary, command, elsewhere, finish, on, people, rollcall};
 
 /// The deployment of these tests.
-const SETTINGS: [(&str, &str); 2] = [("DELETION_POLICY", "purge"), ("OWNED_TABLES", OWNED_TABLES)];
+pub(super) const SETTINGS: [(&str, &str); 2] = [("DELETION_POLICY", "purge"), ("OWNED_TABLES", OWNED_TABLES)];
 
 /// How a command is called, and what it needs.
-struct Call {
+pub(super) struct Call {
     /// `{user}` and `{organization}` are ids, `{backup}` and `{list}` are files.
-    args: &'static [&'static str],
+    pub(super) args: &'static [&'static str],
     asks_clerk: bool,
     /// It asks for consent before it changes something.
-    changes: bool,
+    pub(super) changes: bool,
     /// The settings without which it cannot work; it names each.
-    needs: &'static [&'static str],
+    pub(super) needs: &'static [&'static str],
 }
 
 const TABLES: &[&str] = &["DIRECTORY_TABLE", "PROFILES_TABLE", "OPERATIONS_TABLE"];
@@ -49,7 +50,7 @@ const fn acts(args: &'static [&'static str]) -> Call {
     Call { args, asks_clerk: true, changes: true, needs: ALL }
 }
 
-const CALLS: [Call; 28] = [
+pub(super) const CALLS: [Call; 28] = [
     acts(&["reconcile"]),
     Call { args: &["status"], asks_clerk: false, changes: false, needs: &["OPERATIONS_TABLE"] },
     Call { args: &["analyze"], asks_clerk: true, changes: false, needs: ALL },
@@ -89,15 +90,15 @@ const WITHOUT: [&str; 6] = ["dev", "trigger", "reset", "settings", "completions"
 const REPORTING: [&str; 1] = ["doctor"];
 
 /// A world with people, and files for the commands that read some.
-struct Office {
-    world: World,
+pub(super) struct Office {
+    pub(super) world: World,
     user: String,
     organization: String,
     folder: TempDir,
 }
 
 impl Office {
-    async fn open() -> Office {
+    pub(super) async fn open() -> Office {
         let world = World::with(&SETTINGS).await;
         world.make_owned_tables().await;
         let (users, organization) = people(&world, 3).await;
@@ -121,7 +122,7 @@ impl Office {
         Office { world, user: users[0].clone(), organization, folder }
     }
 
-    fn args(&self, call: &Call) -> Vec<String> {
+    pub(super) fn args(&self, call: &Call) -> Vec<String> {
         let file = |name: &str| self.folder.path().join(name).to_string_lossy().into_owned();
         let fill = |arg: &&str| {
             let arg = arg.replace("{user}", &self.user).replace("{organization}", &self.organization);
@@ -139,7 +140,7 @@ impl Office {
     }
 
     /// A digest of everything that is stored about users, in Clerk, too. The reports of runs are not part of it.
-    async fn stored(&self) -> u64 {
+    pub(super) async fn stored(&self) -> u64 {
         let world = &self.world;
         let users = world.clerk("GET", "/users?limit=100", Value::Null).await;
         let tables = (world.directory().await, world.profiles().await, world.owned().await);
@@ -149,12 +150,21 @@ impl Office {
     }
 }
 
+/// A table whose keys are those of no table of Rollcall.
+async fn strange_table(world: &World, name: &str) {
+    let id = AttributeDefinition::builder().attribute_name("id").attribute_type(ScalarAttributeType::S);
+    let key = KeySchemaElement::builder().attribute_name("id").key_type(KeyType::Hash);
+    let table = world.stack.dynamodb.create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);
+    let table = table.attribute_definitions(id.build().unwrap()).key_schema(key.build().unwrap());
+    table.send().await.unwrap();
+}
+
 fn borrowed(args: &[String]) -> Vec<&str> {
     args.iter().map(String::as_str).collect()
 }
 
 /// The command did nothing and printed nothing that looks like a result.
-fn failed(call: &Call, said: &Evidence, status: i32, reason: &str) {
+pub(super) fn failed(call: &Call, said: &Evidence, status: i32, reason: &str) {
     assert_eq!((said.status, said.out.as_str()), (Some(status), ""), "{:?}: {}", call.args, said.err);
     assert!(said.err.contains(reason), "{:?}: no {reason:?} in {}", call.args, said.err);
     assert!(!said.err.contains("panicked"), "{:?}: {}", call.args, said.err);
@@ -244,6 +254,9 @@ async fn i16_settings_that_are_missing_or_wrong_are_named_before_anything_is_wri
     let office = Office::open().await;
     let before = office.stored().await;
     let (directory, profiles) = ("rollcall-directory", "rollcall-profiles");
+    for table in ["notes", "photos"] {
+        strange_table(&office.world, table).await;
+    }
     for call in CALLS.iter().filter(|call| !call.needs.is_empty()) {
         let said = office.elsewhere(call, |record| record.settings.clear()).await;
         failed(call, &said, 1, "settings of the deployment are incomplete");
@@ -254,9 +267,15 @@ async fn i16_settings_that_are_missing_or_wrong_are_named_before_anything_is_wri
         failed(call, &said, 1, "OPERATIONS_TABLE names rollcall-typo: the table does not exist");
         let said = office.run(call, &[("OPERATIONS_TABLE", directory)]).await;
         failed(call, &said, 1, "OPERATIONS_TABLE names");
+        // A table of the application, with other keys.
+        let said = office.run(call, &[("OPERATIONS_TABLE", "notes")]).await;
+        failed(call, &said, 1, "OPERATIONS_TABLE names notes: ");
         if call.needs.len() > 1 {
             let said = office.run(call, &[("DIRECTORY_TABLE", profiles), ("PROFILES_TABLE", directory)]).await;
             failed(call, &said, 1, "DIRECTORY_TABLE names rollcall-profiles");
+            let said = office.run(call, &[("DIRECTORY_TABLE", "notes"), ("PROFILES_TABLE", "photos")]).await;
+            failed(call, &said, 1, "DIRECTORY_TABLE names notes: ");
+            assert!(said.err.contains("PROFILES_TABLE names photos: "), "{}", said.err);
         }
         if call.changes {
             let said = office.elsewhere(call, |record| "9.0.0".clone_into(&mut record.version)).await;

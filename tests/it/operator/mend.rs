@@ -4,7 +4,7 @@
 use rollcall_tests::{Fault, World, deletion_event};
 use serde_json::{Value, json};
 
-use crate::operator::commands::{Evidence, elsewhere, people, rollcall, typed};
+use crate::operator::commands::{Evidence, binary, command, elsewhere, finish, on, people, rollcall, typed};
 use crate::{membership, organization, user};
 
 const NOBODY: &str = "user_2nNG9rEYQoliquKw5eHQ9eFeurX";
@@ -234,6 +234,22 @@ async fn d3_set_role_writes_where_the_application_reads() {
     assert!(done.out.contains("MIRROR=off keeps no row"), "{}", done.out);
     let found = world.clerk("GET", &format!("/users/{}", users[0]), Value::Null).await;
     assert_eq!(found["public_metadata"], json!({ "primary_role": "owner" }));
+    // The shell does not choose the place, and of a function alone the place is not known.
+    let change = ["set-role", &users[0], "guest", "--yes"];
+    for (place, reason) in [
+        (&on(&world, &[])[..], "ROLE_POINTER: the shell says /role, the deployment says /primary_role"),
+        (&["--function".to_owned(), "reconcile".to_owned()], "pass --override ROLE_POINTER=/role"),
+    ] {
+        let mut command = command(binary().to_str().unwrap(), &[("ROLE_POINTER", "/role")]);
+        command.args(change).args(place);
+        let said = finish(command).await;
+        assert_eq!((said.status, said.out.as_str()), (Some(64), ""), "{}", said.err);
+        assert!(said.err.contains(reason), "{}", said.err);
+    }
+    let done = rollcall(&world, &change, &[("ROLE_POINTER", "/app/role")]).await;
+    assert_eq!(done.status, Some(0), "{}", done.err);
+    let found = world.clerk("GET", &format!("/users/{}", users[0]), Value::Null).await;
+    assert_eq!(found["public_metadata"], json!({ "primary_role": "owner", "app": { "role": "guest" } }));
 }
 
 #[tokio::test]

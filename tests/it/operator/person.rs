@@ -309,7 +309,20 @@ async fn an_erasure_deletes_in_clerk_and_here_and_now_if_it_is_told_so() {
     let unasked = rollcall(&world, &["erase", &ada], &PURGE).await;
     assert_eq!((unasked.status, unasked.err.contains("pass --yes")), (Some(64), true), "{}", unasked.err);
     let plan = rollcall(&world, &["erase", &ada, "--dry-run", "--json"], &PURGE).await;
-    assert_eq!((plan.status, plan.json()), (Some(2), json!({ "dry_run": true, "clerk_user_id": ada, "lives": true })));
+    let tables = ["rollcall-profiles", "tasks", "user_progress", "daily_checkins", "moods"];
+    let removal = json!({
+        "policy": "purge", "tables": tables, "after_hours": 24, "backups": world.stack.addresses.backups,
+    });
+    let expected = json!({
+        "dry_run": true, "clerk_user_id": ada, "lives": true, "unknown": false, "removal": removal,
+    });
+    assert_eq!((plan.status, plan.json()), (Some(2), expected));
+    for (policy, tables) in [("redact", Some(1)), ("retain", None)] {
+        let settings = [("DELETION_POLICY", policy)];
+        let plan = rollcall(&world, &["erase", &ada, "--now", "--dry-run", "--json"], &settings).await.json();
+        let named = plan["removal"]["tables"].as_array().map(Vec::len);
+        assert_eq!((named, plan["removal"].is_null()), (tables, tables.is_none()), "{plan}");
+    }
     let refused = typed(&world, &["erase", &ada], "n\r").await;
     assert_eq!((refused.status, refused.out.contains("Nothing was deleted")), (Some(2), true), "{}", refused.out);
     assert!(clerk_has(&ada).await && of(&ada).await == 13);

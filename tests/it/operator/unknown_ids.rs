@@ -1,6 +1,9 @@
 //! I19: an id that nobody knows, or of something else, is an error: nothing is written for it, and nothing is printed
 //! that looks like an answer.
 
+use clap::CommandFactory;
+use rollcall_cli::args::Cli;
+use rollcall_cli::manual::leaves;
 use rollcall_tests::{OWNED_TABLES, World};
 use serde_json::{Value, json};
 
@@ -74,6 +77,93 @@ async fn i19_an_id_of_something_else_is_an_error_for_every_command_about_one_per
         assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{args:?} {}", said.err);
     }
     assert_eq!(stored(&world).await, before);
+}
+
+const USER: &str = "user_2nNG9rEYQoliquKw5eHQ9eFeurX";
+const ORGANIZATION: &str = "org_2nyiGxAxOOuSJqJjeif62e4qZfX";
+const MEMBERSHIP: &str = "org_2nyiGxAxOOuSJqJjeif62e4qZfX/user_2nNG9rEYQoliquKw5eHQ9eFeurX";
+const INTERNAL: &str = "1c1157ac-33d3-5114-bbd8-09b23e2ca922";
+const RUN: &str = "2026-01-01T00:00:00.123Z";
+
+/// What an option or a value of a command may name. `{}` is the id.
+const NAMES: [(&[&str], &[&str]); 17] = [
+    (&["users", "get", "{}"], &[USER, INTERNAL]),
+    (&["organizations", "get", "{}"], &[ORGANIZATION]),
+    (&["members", "get", "{}"], &[MEMBERSHIP]),
+    (&["members", "list", "--user", "{}"], &[USER, INTERNAL]),
+    (&["members", "list", "--organization", "{}"], &[ORGANIZATION]),
+    (&["members", "find", "--name", "somebody", "--organization", "{}"], &[ORGANIZATION]),
+    (&["quarantine", "get", "{}"], &["msg_unknown"]),
+    (&["explain", "{}"], &[USER, INTERNAL, ORGANIZATION, MEMBERSHIP]),
+    (&["tail", "--once", "--id", "{}"], &[USER, INTERNAL, ORGANIZATION, MEMBERSHIP, "msg_unknown"]),
+    (&["sync", "{}", "--yes"], &[USER, INTERNAL, ORGANIZATION, MEMBERSHIP]),
+    (&["set-role", "{}", "admin", "--yes"], &[USER, INTERNAL, MEMBERSHIP]),
+    (&["undo", "{}", "--yes"], &[USER, INTERNAL, ORGANIZATION, MEMBERSHIP]),
+    (&["undo", "--run", "{}", "--yes"], &[RUN]),
+    (&["erase", "{}", "--yes"], &[USER, INTERNAL]),
+    (&["export", "{}"], &[USER, INTERNAL]),
+    (&["reconcile", "--approve", "{}", "--yes"], &[RUN]),
+    (&["restore", "{}", "--yes"], &["/nowhere.ndjson", "s3://Not A Bucket/x", "s3://bucket"]),
+];
+
+#[tokio::test]
+async fn i19_every_command_refuses_every_id_that_is_unknown_malformed_or_of_another_kind() {
+    let (world, _) = office().await;
+    let before = stored(&world).await;
+    let kinds = [USER, INTERNAL, ORGANIZATION, MEMBERSHIP, RUN, "msg_unknown", "sess_2nNG9rEYQoliquKw5eHQ9eFeurX"];
+    let malformed =
+        ["", " ", "ada", "user_", "org_", "org_/user_", "user_1/org_1", "a b", "user_\u{7f}", "user_ä", "--", "-x"];
+    for (args, named) in NAMES {
+        for id in kinds.into_iter().chain(malformed).chain(named.iter().copied()) {
+            let args: Vec<&str> = args.iter().map(|arg| if *arg == "{}" { id } else { arg }).collect();
+            let said = rollcall(&world, &args, &PURGE).await;
+            // Only a text that is no id at all may be wrong usage.
+            let is_right = said.status == Some(1) || (said.status == Some(64) && !named.contains(&id));
+            assert!(is_right && said.out.is_empty(), "{args:?}: {:?} {} {}", said.status, said.out, said.err);
+            assert!(!said.err.is_empty() && !said.err.contains("panicked"), "{args:?}: {}", said.err);
+        }
+    }
+    assert_eq!(stored(&world).await, before);
+}
+
+#[tokio::test]
+async fn i19_an_error_is_said_once_and_too_many_ids_are_refused() {
+    let (world, ada) = office().await;
+    for command in ["sync", "undo", "erase", "export", "set-role", "explain"] {
+        let role = if command == "set-role" { &["org:nobody"][..] } else { &[] };
+        let yes = if ["export", "explain"].contains(&command) { &[][..] } else { &["--yes"] };
+        let said = rollcall(&world, &[&[command, "foo"], role, yes].concat(), &PURGE).await;
+        assert_eq!(said.status, Some(1), "{command}: {}", said.err);
+        assert!(said.err.matches("not an id of").count() <= 1, "{command}: {}", said.err);
+    }
+    let ids: Vec<String> = (0..1_001).map(|number| format!("user_{number}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let said = rollcall(&world, &[&["sync", "--dry-run"], &ids[..]].concat(), &PURGE).await;
+    assert_eq!((said.status, said.out.as_str()), (Some(64), ""), "{}", said.err);
+    assert!(said.err.contains("1,001 ids are too many") && said.err.contains("rollcall reconcile"), "{}", said.err);
+    // The same id is compared once, over all parts of the list.
+    let many = [ada.as_str(); 120];
+    let said = rollcall(&world, &[&["sync", "--dry-run", "--json"], &many[..]].concat(), &PURGE).await;
+    assert_eq!((said.status, said.json()["entities"].as_array().map(Vec::len)), (Some(0), Some(1)), "{}", said.err);
+}
+
+#[test]
+fn i19_every_value_that_names_something_is_played_here() {
+    let cli = Cli::command();
+    for (words, command) in leaves(&cli) {
+        for argument in command.get_arguments() {
+            let id = argument.get_id().as_str();
+            if ["id", "run", "approve", "user", "organization", "message", "files"].contains(&id) {
+                let option = argument.get_long().map(|long| format!("--{long}"));
+                let plays = |args: &[&str]| {
+                    args.starts_with(&words) && option.as_ref().is_none_or(|option| args.contains(&option.as_str()))
+                };
+                // `trigger` is played below; the approvals of a clean-up are numbers.
+                let is_other = ["trigger", "cleanup", "full-sync"].contains(&words[0]);
+                assert!(is_other || NAMES.iter().any(|(args, _)| plays(args)), "{words:?} {id}");
+            }
+        }
+    }
 }
 
 #[tokio::test]

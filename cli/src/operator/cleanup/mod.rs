@@ -38,8 +38,8 @@ Examples:
   rollcall cleanup --dry-run --stack rollcall
   rollcall cleanup --yes --json --stack rollcall")]
 pub struct CleanupArgs {
-    /// Approve a plan that concerns more than 25 users and more than one in a hundred, or more than half of all users
-    /// with rows: the number of users in that plan
+    /// Approve a plan that concerns many users: the number of users in that plan. It is necessary if the plan concerns
+    /// more than 25 users who are also more than 1% of all users with rows, or more than half of all users with rows
     #[arg(long, value_name = "USERS")]
     pub approve: Option<u64>,
     /// Also remove rows that `rollcall restore` has brought back, and whose user is still deleted

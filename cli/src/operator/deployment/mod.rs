@@ -17,6 +17,7 @@ use rollcall::adapters::aws::config;
 use rollcall::adapters::clerk::secrets::{self, SecretError};
 use rollcall::adapters::dynamo::client::client;
 use rollcall::adapters::dynamo::operations::owned_lists;
+use rollcall::settings::account::ROLE_POINTER;
 use rollcall::settings::variables::{CLERK_INSTANCE_ID, CLERK_SECRET_KEY, InvalidSettings, ROLLCALL_SECRET_ARN};
 
 pub use self::stack::DeployedStack;
@@ -77,7 +78,9 @@ impl Deployment {
         };
         let lookup: Lookup = if asks_clerk { Arc::new(secrets::lookup(base, &aws).await?) } else { Arc::new(base) };
         let effective = lookup.clone();
-        let found = overrides::contradictions(shell, move |name| effective(name), &args.overrides, asks_clerk);
+        let knows_pointer = !matches!(place.place, Place::Function(_));
+        let found =
+            overrides::contradictions(shell, move |name| effective(name), &args.overrides, asks_clerk, knows_pointer);
         if !found.is_empty() {
             let lines: Vec<String> = found.iter().map(|contradiction| format!("\n  {contradiction}")).collect();
             bail!(Usage(format!(
@@ -127,15 +130,6 @@ impl Deployment {
     /// The value of a setting.
     pub fn setting(&self, name: &str) -> Option<String> {
         (self.lookup)(name)
-    }
-
-    /// The value of a setting that the reconcile function does not read: the local stack has the settings of all
-    /// functions, and a stack of the template has them as parameters. `None` if it is not set, or is unknown.
-    pub fn application_setting(&self, name: &str) -> Option<String> {
-        match &self.place {
-            Place::Stack(stack) => stack.parameter(name).map(str::to_owned),
-            Place::Local(_) | Place::Function(_) => self.setting(name),
-        }
     }
 
     /// The same deployment with the secret of `ROLLCALL_SECRET_ARN`, which [`Deployment::find`] reads only if it is asked
@@ -213,7 +207,15 @@ async fn place(args: &DeploymentArgs, shell: Environment) -> anyhow::Result<Foun
             missing.join(", ")
         );
     }
-    let lookup: Lookup = Arc::new(move |name| settings.get(name).filter(|value| !value.is_empty()).cloned());
+    let pointer = match &place {
+        Place::Stack(stack) => stack.parameter(ROLE_POINTER.name).map(str::to_owned),
+        Place::Function(_) | Place::Local(_) => None,
+    };
+    let lookup: Lookup = Arc::new(move |name| {
+        let set = settings.get(name).filter(|value| !value.is_empty());
+        // The reconcile function does not read it.
+        set.or(pointer.as_ref().filter(|_| name == ROLE_POINTER.name)).cloned()
+    });
     Ok(Found { place, name, dynamodb: client(&aws), aws, lookup })
 }
 

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use rollcall::settings::account::ROLE_POINTER;
 use rollcall::settings::variables::{Source, Variable};
 
 /// One `--override`.
@@ -40,7 +41,7 @@ impl FromStr for Override {
 }
 
 impl Override {
-    pub(super) fn name(&self) -> &'static str {
+    pub(in crate::operator) fn name(&self) -> &'static str {
         self.variable.name
     }
 
@@ -69,9 +70,11 @@ impl fmt::Display for Override {
     }
 }
 
-/// The settings of the operator's commands are those of the reconcile function.
+/// The settings of the operator's commands: those of the reconcile function, and the place of a user's role, which
+/// set-role writes.
 pub(super) fn variables() -> impl Iterator<Item = &'static Variable> {
-    reconcile::FUNCTION.variables()
+    static POINTER: Variable = ROLE_POINTER;
+    reconcile::FUNCTION.variables().chain([&POINTER])
 }
 
 /// A variable in the shell that contradicts the deployment.
@@ -98,14 +101,17 @@ impl fmt::Display for Contradiction {
 }
 
 /// The variables in the shell that contradict the deployment and are not overridden. A secret that the command does not
-/// read (`knows_secrets`) cannot be compared.
+/// read (`knows_secrets`) cannot be compared, nor can the place of the role if only the reconcile function is known
+/// (`knows_pointer`).
 pub(super) fn contradictions(
     shell: impl Fn(&str) -> Option<String>,
     deployed: impl Fn(&str) -> Option<String>,
     overrides: &[Override],
     knows_secrets: bool,
+    knows_pointer: bool,
 ) -> Vec<Contradiction> {
     let considered = variables().filter(|variable| knows_secrets || variable.source == Source::Environment);
+    let considered = considered.filter(|variable| knows_pointer || variable.name != ROLE_POINTER.name);
     let considered = considered.filter(|variable| overrides.iter().all(|given| given.name() != variable.name));
     let contradicts = |variable: &'static Variable| {
         let (shell, deployed) = (shell(variable.name)?, deployed(variable.name));
@@ -127,7 +133,7 @@ mod tests {
 
     fn found(shell: Values, deployed: Values, overrides: &[&str]) -> Vec<String> {
         let overrides: Vec<Override> = overrides.iter().map(|text| text.parse().unwrap()).collect();
-        let found = contradictions(lookup(shell), lookup(deployed), &overrides, true);
+        let found = contradictions(lookup(shell), lookup(deployed), &overrides, true, true);
         found.iter().map(ToString::to_string).collect()
     }
 
@@ -147,13 +153,18 @@ mod tests {
             of(&[("RECONCILE_POLICY", "report")]),
             ["RECONCILE_POLICY: the shell says report, the deployment says repair (the default)"]
         );
+        assert_eq!(
+            of(&[("ROLE_POINTER", "/app/role")]),
+            ["ROLE_POINTER: the shell says /app/role, the deployment says /role (the default)"]
+        );
         assert_eq!(of(&[("BACKUP_BUCKET", "b")]), ["BACKUP_BUCKET: the shell says b, the deployment says not set"]);
     }
 
     #[test]
     fn a_secret_is_compared_but_not_shown() {
-        let of =
-            |shell, knows| contradictions(lookup(shell), lookup(&[("CLERK_SECRET_KEY", "sk_test_right")]), &[], knows);
+        let of = |shell, knows| {
+            contradictions(lookup(shell), lookup(&[("CLERK_SECRET_KEY", "sk_test_right")]), &[], knows, true)
+        };
         let wrong: Values = &[("CLERK_SECRET_KEY", "sk_test_wrong")];
         let text = of(wrong, true)[0].to_string();
         assert!(text.starts_with("CLERK_SECRET_KEY: ") && !text.contains("sk_test"), "{text}");

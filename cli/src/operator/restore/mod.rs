@@ -41,17 +41,18 @@ pub struct RestoreArgs {
         required_unless_present = "run",
         conflicts_with = "run",
         value_name = "FILE",
-        help = "Backups to restore: files or s3://bucket/name"
+        help = "All backups of the user: local files, or s3://bucket/name as the command printed it"
     )]
     pub files: Vec<String>,
     /// Restore all backups of one run of cleanup, full-sync or fix-duplicates, from the place in BACKUP_BUCKET. The
     /// command that removed the rows prints RUN, which is part of the names of its backups
     #[arg(long, value_name = "RUN")]
     pub run: Option<BackupRun>,
-    /// Overwrite rows that exist already
+    /// Overwrite rows whose key exists already with other values. Without this option they stay as they are and are
+    /// counted
     #[arg(long)]
     pub replace: bool,
-    /// Show the contents of the backups and write nothing
+    /// Check the backups, show the number of rows for each table, and write nothing
     #[arg(long)]
     pub dry_run: bool,
     /// Skip the confirmation prompt

@@ -22,6 +22,17 @@ pub enum DeletionPolicy {
     Retain,
 }
 
+impl DeletionPolicy {
+    /// The value of `DELETION_POLICY`.
+    pub fn name(self) -> &'static str {
+        match self {
+            DeletionPolicy::Redact => "redact",
+            DeletionPolicy::Purge => "purge",
+            DeletionPolicy::Retain => "retain",
+        }
+    }
+}
+
 /// The deletion of one entity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deletion {

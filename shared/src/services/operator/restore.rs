@@ -76,7 +76,7 @@ pub enum NoBackup {
     #[error("the backup belongs to another Clerk instance ({0}): check CLERK_INSTANCE_ID")]
     Foreign(InstanceId),
     /// A row does not belong into the table that its line names.
-    #[error("nothing was restored: line {0} of the backup is not allowed: {1}")]
+    #[error("nothing was restored: line {0} of the backup is not allowed")]
     Misplaced(usize, #[source] Misplaced),
     /// DynamoDB would reject a row.
     #[error("nothing was restored: line {0} of the backup contains a value that DynamoDB does not accept")]

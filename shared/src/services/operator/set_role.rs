@@ -38,7 +38,7 @@ pub enum RoleError {
     #[error("{0} is not one of the roles in ROLES ({1}); such a user would count as user")]
     NotListed(String, String),
     /// Clerk does not accept the role, or no write at all.
-    #[error("Clerk refused the role {0}; nothing was changed: {1}")]
+    #[error("Clerk refused the role {0}; nothing was changed")]
     Refused(String, #[source] ClerkError),
 }
 

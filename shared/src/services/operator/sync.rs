@@ -39,7 +39,7 @@ pub enum SyncError {
     #[error(transparent)]
     Operator(#[from] OperatorError),
     /// One id is wrong, and the error says why.
-    #[error("{0}: {1}")]
+    #[error("{0}")]
     One(String, #[source] OperatorError),
     /// These ids exist neither in Clerk nor in the Directory.
     #[error("{0}: neither Clerk nor the Directory has this id: check the id and CLERK_INSTANCE_ID")]

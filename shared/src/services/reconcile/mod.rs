@@ -142,12 +142,23 @@ struct RunExecutor<'a> {
 }
 
 impl Reconciler {
-    /// Carries out the order, until the deadline by this machine's clock.
+    /// A new holder of the lease: no two runs have the same.
+    pub fn new_holder() -> String {
+        format!("{:016x}", fastrand::u64(..))
+    }
+
+    /// Carries out the order as this holder of the lease, until the deadline by this machine's clock.
     ///
     /// # Errors
     ///
     /// [`ReconcileError`].
-    pub async fn run(&self, order: &Order, deadline: Deadline, watch: Watch<'_>) -> Result<RunResult, ReconcileError> {
+    pub async fn run(
+        &self,
+        order: &Order,
+        holder: &str,
+        deadline: Deadline,
+        watch: Watch<'_>,
+    ) -> Result<RunResult, ReconcileError> {
         let clerk = &self.applier.clerk;
         let (began, calls) = ((self.clock)(), clerk.calls());
         // First of all, because with the key of another instance all entities would look absent. If Clerk does not
@@ -162,13 +173,12 @@ impl Reconciler {
             Err(error @ ClerkError::Foreign(_)) => return Err(error.into()),
             Err(error) => Some(error),
         };
-        let holder = format!("{:016x}", fastrand::u64(..));
-        if let Some(lease) = self.stores.operations.acquire_lease(&holder, (self.clock)()).await? {
+        if let Some(lease) = self.stores.operations.acquire_lease(holder, (self.clock)()).await? {
             return Ok(RunResult::Busy(lease));
         }
-        let ran = self.run_alone(order, deadline, watch, &holder, (began, calls), clerk_error).await;
+        let ran = self.run_alone(order, deadline, watch, holder, (began, calls), clerk_error).await;
         // The next run need not wait until the lease expires.
-        if let Err(error) = self.stores.operations.release_lease(&holder).await {
+        if let Err(error) = self.stores.operations.release_lease(holder).await {
             tracing::warn!(%error, "the lease cannot be released and stays until it expires");
         }
         Ok(RunResult::Ran(Box::new(ran?)))

@@ -1,0 +1,367 @@
+//! I19: SIGINT at every request of every command. The command stops with exit status 2 and a sentence, has done each
+//! request or not, holds no lease, and the same command completes the work afterwards.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rollcall_tests::{Point, alive, projected};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::Command;
+
+use super::at_every_request::{Office, Stopped};
+use super::every_command::CALLS;
+use super::look_operations::machine_time;
+use super::system_e::{deleted, of, rows, tombstoned};
+use crate::operator::commands::Evidence;
+use crate::user;
+
+/// The commands of which each has a test here.
+pub(super) const PLAYED: [&str; 12] = [
+    "reconcile",
+    "analyze",
+    "fix-profiles",
+    "cleanup",
+    "fix-duplicates",
+    "full-sync",
+    "sync",
+    "set-role",
+    "undo",
+    "restore",
+    "erase",
+    "owned-tables",
+];
+
+const DUPLICATES: &str = "moods:user_id,day:made_at";
+
+/// No command of these tests makes so many requests.
+const MOST: usize = 400;
+
+const EACH: (usize, usize) = (1, 1);
+
+/// What a command has to do in one round.
+pub(super) struct Work {
+    pub(super) args: Vec<String>,
+    /// The user concerned.
+    user: String,
+    round: usize,
+    /// The keys of the rows that belong to somebody, before the command.
+    keys: Vec<String>,
+}
+
+impl Office {
+    /// Makes work for a command.
+    pub(super) async fn work(&self, command: &str, round: usize) -> Work {
+        let (world, name) = (&self.world, format!("newcomer{round}"));
+        let rename = async |user: &str| {
+            world.clerk("PATCH", &format!("/users/{user}"), json!({ "first_name": format!("Renamed{round}") })).await;
+        };
+        let mut user = self.users[1].clone();
+        let mut args = vec![command.to_owned()];
+        match command {
+            "reconcile" | "full-sync" => {
+                let gone = self.newcomer(&name).await;
+                if command == "full-sync" {
+                    let lost = self.newcomer(&format!("lost{round}")).await;
+                    deleted(world, &lost).await;
+                    self.lose_records(&user).await;
+                    self.give_duplicates(round).await;
+                    args.extend(["--duplicates".to_owned(), DUPLICATES.to_owned()]);
+                }
+                // Each further run asks about every tombstone.
+                if round.is_multiple_of(3) {
+                    world.clerk("DELETE", &format!("/users/{gone}"), Value::Null).await;
+                }
+                rename(&user).await;
+                user = self.stranger(&format!("stranger{round}")).await;
+            }
+            "analyze" => {}
+            "fix-profiles" => self.lose_records(&user).await,
+            "cleanup" => {
+                user = self.newcomer(&name).await;
+                deleted(world, &user).await;
+            }
+            "fix-duplicates" => {
+                self.give_duplicates(round).await;
+                let rule = ["--table", "moods", "--by", "user_id,day", "--oldest", "made_at"];
+                args.extend(rule.map(str::to_owned));
+            }
+            "sync" => {
+                rename(&user).await;
+                args.push(user.clone());
+            }
+            "set-role" => args.extend([user.clone(), ["admin", "user"][round % 2].to_owned()]),
+            "undo" => {
+                user = self.newcomer(&name).await;
+                tombstoned(world, &user).await;
+                args.push(user.clone());
+            }
+            "restore" => {
+                user = self.newcomer(&name).await;
+                let erased = ["erase", &user, "--now", "--yes", "--json"].map(str::to_owned);
+                let erased: Value = serde_json::from_str(&self.run(&erased).await.out).unwrap();
+                let backup = erased["backups"][0].as_str().unwrap();
+                args.push(format!("{}/{backup}", world.stack.addresses.backups));
+            }
+            "erase" => {
+                user = self.newcomer(&name).await;
+                args.extend([user.clone(), "--now".to_owned()]);
+            }
+            "owned-tables" => {
+                let file = self.folder.path().join("owned.json");
+                std::fs::write(&file, r#"[{"table":"tasks","key":"user_id"}]"#).unwrap();
+                args.push(file.to_string_lossy().into_owned());
+            }
+            other => unreachable!("{other}"),
+        }
+        if !["analyze", "owned-tables"].contains(&command) {
+            args.push("--yes".to_owned());
+        }
+        Work { args, user, round, keys: self.keys().await }
+    }
+
+    /// The state that the command reaches when nothing stops it.
+    pub(super) async fn is_done(&self, work: &Work) {
+        let (world, command, at) = (&self.world, work.args[0].as_str(), work.round);
+        let stored = rows(world).await;
+        let of_user = of(world, &stored, &work.user);
+        if ["reconcile", "full-sync", "sync", "undo", "erase", "set-role"].contains(&command) {
+            assert_eq!(alive(world).await, projected(world).await, "{command} {at}");
+        }
+        match command {
+            "fix-profiles" => assert!(of_user.iter().any(|(table, _)| table.contains("profiles")), "{at}"),
+            "cleanup" | "erase" => assert_eq!(of_user, Vec::<&_>::new(), "{command} {at}"),
+            "restore" => assert!(of_user.len() >= 6, "{at}: {of_user:?}"),
+            "set-role" => {
+                let clerk = world.clerk("GET", &format!("/users/{}", work.user), Value::Null).await;
+                assert_eq!(clerk["public_metadata"]["role"], work.args[2], "{at}");
+                assert_eq!(world.item(&user(&work.user)).await.unwrap()["role"], work.args[2], "{at}");
+            }
+            _ => {}
+        }
+        if ["full-sync", "fix-duplicates"].contains(&command) {
+            let ids = stored.iter().filter_map(|(_, row)| row.get("mood_id")?.as_s().ok());
+            let ids: Vec<_> = ids.filter(|id| id.starts_with(&format!("{at}-"))).collect();
+            assert_eq!(ids, [&format!("{at}-1")], "{command}");
+        }
+    }
+
+    /// Whether each row is in its table or in a backup.
+    async fn nothing_is_lost(&self, work: &Work, at: usize) {
+        let now: BTreeSet<String> = self.keys().await.into_iter().collect();
+        let backups: Vec<String> = self.world.backups().into_values().collect();
+        for key in work.keys.iter().filter(|key| !now.contains(*key)) {
+            let (table, parts) = key.split_once(' ').unwrap();
+            let parts: Vec<Value> = serde_json::from_str(parts).unwrap();
+            let is_kept = |line: &str| {
+                line.contains(&format!("\"{table}\""))
+                    && parts.iter().filter(|part| !part.is_null()).all(|part| line.contains(&part.to_string()))
+            };
+            let is_kept = backups.iter().any(|backup| backup.lines().any(is_kept));
+            assert!(is_kept, "{} at request {at}: {key} is in no table and no backup", work.args[0]);
+        }
+    }
+
+    /// Stops the command at one request, and runs it again.
+    async fn play(&self, command: &str, round: usize, request: usize, point: Point) -> Stopped {
+        let work = self.work(command, round).await;
+        let stopped = self.stopped(&work.args, request, point).await;
+        let Stopped { said, is_reached, .. } = &stopped;
+        assert!(!said.err.contains("panicked"), "{command} at request {request}: {}", said.err);
+        if *is_reached {
+            assert_eq!(said.status, Some(2), "{command} at request {request}, {point:?}: {}", said.err);
+            assert_eq!(said.err.matches("Interrupted. ").count(), 1, "{command} at request {request}: {}", said.err);
+        } else {
+            assert_eq!(said.status, Some(0), "{command} of {request} requests: {} {}", said.out, said.err);
+        }
+        self.nothing_is_lost(&work, request).await;
+        let now = i64::try_from(machine_time()).unwrap().try_into().unwrap();
+        let lease = self.world.reconciler().await.operations().lease(now).await.unwrap();
+        assert_eq!(lease, None, "{command} at request {request}, {point:?}");
+        if *is_reached {
+            let again = self.run(&work.args).await;
+            // A row that a restoration had written is there already.
+            let is_right = again.status == Some(0) || (command == "restore" && again.status == Some(2));
+            assert!(is_right, "{command} after request {request}, {point:?}: {} {}", again.out, again.err);
+            self.nothing_is_lost(&work, request).await;
+        }
+        self.is_done(&work).await;
+        stopped
+    }
+}
+
+/// Stops a command at each of its requests, and at the answer to each that writes. A long command is
+/// stopped at its first requests and then at every `step`th.
+async fn at_every_request(command: &str, at_least: usize, (first, step): (usize, usize)) {
+    let office = Office::open(4).await;
+    let mut round = 0;
+    for request in (1..first).chain((first..MOST).step_by(step)) {
+        let stopped = Box::pin(office.play(command, round, request, Point::Request)).await;
+        round += 1;
+        if !stopped.is_reached {
+            assert!(request > at_least, "{command} made fewer than {request} requests");
+            return;
+        }
+        if stopped.writes {
+            assert!(Box::pin(office.play(command, round, request, Point::Answer)).await.is_reached);
+            round += 1;
+        }
+    }
+    panic!("{command} made {MOST} requests");
+}
+
+#[test]
+fn i19_every_command_that_changes_something_is_stopped_here() {
+    for call in CALLS.iter().filter(|call| call.changes) {
+        assert!(PLAYED.contains(&call.args[0]), "{} is missing in PLAYED", call.args[0]);
+    }
+}
+
+#[tokio::test]
+async fn i19_a_signal_at_any_request_of_reconcile_leaves_a_run_that_continues() {
+    at_every_request("reconcile", 50, (30, 3)).await;
+}
+
+#[tokio::test]
+async fn i19_a_signal_at_any_request_of_analyze_changes_nothing() {
+    at_every_request("analyze", 10, EACH).await;
+}
+
+#[tokio::test]
+async fn i19_a_signal_at_any_request_of_fix_profiles_leaves_whole_records() {
+    at_every_request("fix-profiles", 5, EACH).await;
+}
+
+#[tokio::test]
+async fn i19_a_signal_at_any_request_of_cleanup_leaves_each_row_or_its_backup() {
+    at_every_request("cleanup", 10, EACH).await;
+}
+
+#[tokio::test]
+async fn i19_a_signal_at_any_request_of_fix_duplicates_leaves_each_row_or_its_backup() {
+    at_every_request("fix-duplicates", 5, EACH).await;
+}
+
+#[tokio::test]
+async fn i19_a_signal_at_any_request_of_full_sync_leaves_whole_steps() {
+    at_every_request("full-sync", 100, (1, 9)).await;
+}
+
+#[tokio::test]
+async fn i19_a_signal_at_any_request_of_sync_or_set_role_leaves_a_row_that_follows() {
+    at_every_request("sync", 5, EACH).await;
+    at_every_request("set-role", 5, EACH).await;
+}
+
+#[tokio::test]
+async fn i19_a_signal_at_any_request_of_undo_leaves_a_deletion_that_can_be_undone() {
+    at_every_request("undo", 5, EACH).await;
+}
+
+#[tokio::test]
+async fn i19_a_signal_at_any_request_of_erase_or_restore_leaves_each_row_or_its_backup() {
+    at_every_request("erase", 10, EACH).await;
+    at_every_request("restore", 5, EACH).await;
+}
+
+#[tokio::test]
+async fn i19_a_signal_at_any_request_of_owned_tables_leaves_a_list_or_none() {
+    at_every_request("owned-tables", 2, EACH).await;
+}
+
+#[tokio::test]
+async fn i19_a_signal_at_any_request_of_a_command_that_looks_ends_it_without_an_answer() {
+    let office = Office::open(2).await;
+    let before = (rows(&office.world).await, office.world.directory().await, office.world.operations().await);
+    let doctor = ["doctor"];
+    let looks = CALLS.iter().filter(|call| !call.changes && !PLAYED.contains(&call.args[0])).map(|call| call.args);
+    for args in looks.chain([&doctor[..]]) {
+        let fill = |arg: &&str| arg.replace("{user}", &office.users[0]).replace("{organization}", &office.organization);
+        let args: Vec<String> = args.iter().map(fill).collect();
+        for request in 1..MOST {
+            let Stopped { said, is_reached, .. } = office.stopped(&args, request, Point::Request).await;
+            if !is_reached {
+                // The log is not in DynamoDB. The note does not exist.
+                assert!(request > 1 || args[0] == "tail", "{args:?} makes no request");
+                break;
+            }
+            let expected = (Some(2), "", "Interrupted. Nothing was written.\n");
+            assert_eq!((said.status, said.out.as_str(), said.err.as_str()), expected, "{args:?} at request {request}");
+        }
+    }
+    assert_eq!((rows(&office.world).await, office.world.directory().await, office.world.operations().await), before);
+}
+
+/// Runs a command on a terminal, and types Ctrl-C, or sends a signal, at its question.
+async fn at_the_question(office: &Office, args: &[String], signal: Option<&str>) -> Evidence {
+    let mut process = office.on_a_terminal(args);
+    let (mut stdin, mut stdout) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
+    let mut shown = Vec::new();
+    let asked = async {
+        while !String::from_utf8_lossy(&shown).contains("[y/N] ") {
+            assert_ne!(stdout.read_buf(&mut shown).await.unwrap(), 0, "{args:?}: {}", String::from_utf8_lossy(&shown));
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), asked).await.expect("it asks");
+    match signal {
+        None => stdin.write_all(b"\x03").await.unwrap(),
+        Some(signal) => {
+            // The terminal has one child, which is the command.
+            let parent = process.id().unwrap().to_string();
+            assert!(Command::new("pkill").args([signal, "-P", &parent]).status().await.unwrap().success());
+        }
+    }
+    let ended = tokio::time::timeout(Duration::from_secs(30), async {
+        stdout.read_to_end(&mut shown).await.unwrap();
+        process.wait().await.unwrap()
+    });
+    let status = ended.await.unwrap_or_else(|_| panic!("{args:?} goes on")).code();
+    Evidence { status, out: String::from_utf8_lossy(&shown).into_owned(), err: String::new() }
+}
+
+#[tokio::test]
+async fn i19_a_signal_at_the_question_is_no_consent_in_any_command() {
+    for command in PLAYED.iter().filter(|command| !["analyze", "owned-tables"].contains(*command)) {
+        let office = Office::open(4).await;
+        let mut work = office.work(command, 0).await;
+        work.args.retain(|arg| arg != "--yes");
+        let before = (rows(&office.world).await, office.world.directory().await);
+        for signal in [None, Some("-TERM")] {
+            let said = at_the_question(&office, &work.args, signal).await;
+            assert_eq!(said.status, Some(2), "{command} {signal:?}: {}", said.out);
+            assert!(said.out.ends_with("Interrupted. Nothing was written.\r\n"), "{command} {signal:?}: {}", said.out);
+            assert_eq!((rows(&office.world).await, office.world.directory().await), before, "{command} {signal:?}");
+        }
+        work.args.push("--yes".to_owned());
+        let again = office.run(&work.args).await;
+        assert_eq!(again.status, Some(0), "{command}: {} {}", again.out, again.err);
+        office.is_done(&work).await;
+    }
+}
+
+#[tokio::test]
+async fn i19_a_second_signal_ends_a_command_that_still_cleans_up() {
+    let office = Office::open(1).await;
+    office.stranger("stranger").await;
+    let mut held = office.world.wire.hold();
+    let process = office.command(&["reconcile", "--yes"].map(str::to_owned)).spawn().unwrap();
+    let id = process.id().unwrap().to_string();
+    let signal = || assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    let mut kept = Vec::new();
+    loop {
+        let one = held.recv().await.unwrap();
+        let is_lease = one.operation == "PutItem";
+        one.release();
+        if is_lease {
+            break;
+        }
+    }
+    kept.push(held.recv().await.unwrap());
+    signal();
+    let release = held.recv().await.unwrap();
+    assert_eq!(release.operation, "DeleteItem");
+    kept.push(release);
+    signal();
+    let output = tokio::time::timeout(Duration::from_secs(10), process.wait_with_output()).await.expect("it ends");
+    assert_eq!(output.unwrap().status.code(), Some(130));
+}
