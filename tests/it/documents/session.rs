@@ -21,7 +21,7 @@ const COLUMNS: NonZero<u16> = NonZero::new(240).unwrap();
 
 /// Runs a shell at a terminal, and answers a question with yes.
 const TERMINAL: &str = r#"
-import fcntl, os, pty, struct, sys, termios, time
+import fcntl, os, pty, struct, sys, termios
 process, terminal = pty.fork()
 if process == 0:
     os.execvp("sh", ["sh", "-c", sys.argv[1]])
@@ -35,10 +35,7 @@ while True:
     sys.stdout.buffer.write(read)
     seen += read
     if not answered and b"[y/N]" in seen:
-        # The program reads keys from now on, and not lines.
-        while termios.tcgetattr(terminal)[3] & termios.ICANON:
-            time.sleep(0.01)
-        os.write(terminal, b"y\r")
+        os.write(terminal, b"y\n")
         answered = True
 sys.stdout.buffer.flush()
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
