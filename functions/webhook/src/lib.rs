@@ -20,13 +20,13 @@ use rollcall::adapters::lambda::function::Function;
 use rollcall::adapters::lambda::{http, metrics};
 use rollcall::core::clerk::event;
 use rollcall::core::clerk::event::{Envelope, Unprocessable};
-use rollcall::core::explain::reason::{Met, Reason};
+use rollcall::core::explain::reason::{Asked, Met, Reason};
 use rollcall::core::id::DeliveryId;
 use rollcall::core::millis::Millis;
 use rollcall::core::mirror::decide::Policy;
 use rollcall::core::mirror::rule::Outcome;
 use rollcall::services::apply::{Applied, Applier, ApplyError};
-use rollcall::services::receive::{Receipt, Receiver};
+use rollcall::services::receive::{NotReceived, Receipt, Receiver};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
@@ -145,10 +145,10 @@ impl Webhook {
                 count(kind, &receipt, now, begun.elapsed());
                 WebhookResponse::Done(receipt.applied.map(|applied| applied.outcome))
             }
-            Err(ApplyError::Undated) => {
+            Err(NotReceived { error: ApplyError::Undated, .. }) => {
                 self.quarantine(&envelope.failed("data.created_at".to_owned()), &delivery, now).await
             }
-            Err(failure) => {
+            Err(NotReceived { error: failure, rank, asked }) => {
                 let cause = std::error::Error::source(&failure).map(ToString::to_string);
                 error!(
                     svix_id = %delivery,
@@ -157,6 +157,8 @@ impl Webhook {
                     reason = failure.reason().name(),
                     entity = entity.kind().name(),
                     id = %entity,
+                    rank = rank.map(|rank| rank.to_string()),
+                    asked = asked.map(Asked::name),
                     error = %failure,
                     cause,
                     "the event could not be applied; Svix delivers it again"
@@ -207,18 +209,19 @@ fn foreign(delivery: &DeliveryId) -> WebhookResponse {
 }
 
 fn log(delivery: &DeliveryId, kind: &str, receipt: &Receipt) {
-    let Receipt { entity, applied } = receipt;
+    let Receipt { entity, applied, asked } = receipt;
     let outcome = answers::name(applied.as_ref().map(|applied| applied.outcome));
     let rank = applied.as_ref().and_then(|applied| applied.rank).map(|rank| rank.to_string());
     let reason = Reason::of_event(&Met {
         outcome: applied.as_ref().map(|applied| applied.outcome),
         offered: applied.as_ref().and_then(|applied| applied.rank),
         stored: applied.as_ref().and_then(|applied| applied.item.as_ref()),
-        asked: applied.as_ref().is_some_and(|applied| applied.clerk_calls > 0),
+        in_clerk: applied.as_ref().and_then(|applied| applied.in_clerk),
     });
     // Of an event that was applied, the row is the one of the event.
     let stored = applied.as_ref().filter(|_| reason.is_some()).and_then(|applied| applied.item.as_ref());
     let stored = stored.map(|stored| stored.rank.to_string());
+    let asked = asked.filter(|_| reason.is_some()).map(Asked::name);
     let reason = reason.map(Reason::name);
     let (units, clerk_calls) = applied.as_ref().map(|applied| (applied.units, applied.clerk_calls)).unwrap_or_default();
     info!(
@@ -228,6 +231,7 @@ fn log(delivery: &DeliveryId, kind: &str, receipt: &Receipt) {
         id = %entity,
         outcome,
         reason,
+        asked,
         rank,
         stored,
         units,

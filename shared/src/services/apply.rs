@@ -49,6 +49,8 @@ pub struct Applied {
     pub units: f64,
     /// Requests to Clerk.
     pub clerk_calls: u32,
+    /// Whether Clerk has the entity; nothing if Clerk was not asked.
+    pub in_clerk: Option<bool>,
 }
 
 /// Why a state was not applied, with what is known.
@@ -58,6 +60,8 @@ pub struct NotApplied {
     pub error: ApplyError,
     /// The stored row that was read last.
     pub stored: Option<Item>,
+    /// The rank that was offered last.
+    pub rank: Option<Rank>,
     /// Requests to Clerk.
     pub clerk_calls: u32,
 }
@@ -96,7 +100,7 @@ impl ApplyError {
 
 impl Applied {
     fn failed(self, error: ApplyError) -> NotApplied {
-        NotApplied { error, stored: self.item, clerk_calls: self.clerk_calls }
+        NotApplied { error, stored: self.item, rank: self.rank, clerk_calls: self.clerk_calls }
     }
 }
 
@@ -116,7 +120,14 @@ impl Applier {
         context: &Context<'_>,
         until: Option<Instant>,
     ) -> Result<Applied, NotApplied> {
-        let mut so_far = Applied { outcome: Outcome::Superseded, item: stored, rank: None, units: 0.0, clerk_calls: 0 };
+        let mut so_far = Applied {
+            outcome: Outcome::Superseded,
+            item: stored,
+            rank: None,
+            units: 0.0,
+            clerk_calls: 0,
+            in_clerk: None,
+        };
         for _ in 0..MAX_ROUNDS {
             let step = match next {
                 Next::Settled(outcome) => return Ok(Applied { outcome, ..so_far }),
@@ -124,6 +135,7 @@ impl Applier {
                 Next::Fetch => {
                     so_far.clerk_calls += 1;
                     let found = self.ask(entity, until).await;
+                    so_far.in_clerk = found.as_ref().ok().map(Option::is_some);
                     found.map(|found| decide::fetched(found, so_far.item.as_ref(), said, context)).map_err(Into::into)
                 }
                 Next::Wait => Err(ApplyError::Behind),

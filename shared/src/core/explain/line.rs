@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::reason::Reason;
+use super::reason::{Asked, Reason};
 use crate::core::id::{EntityId, InstanceId, Key, Kind};
 use crate::core::millis::Millis;
 use crate::core::mirror::rank::Rank;
@@ -48,6 +48,9 @@ pub struct Line {
     /// Why something was not applied, answered or done; nothing for a line about something that was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
+    /// Why Clerk was asked about an event that was not applied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
 }
 
 impl Line {
@@ -76,6 +79,7 @@ impl Line {
             stored: rank("stored"),
             error: text("error"),
             reason: None,
+            asked: text("asked").and_then(|asked| asked.parse().ok()),
         };
         let reason = line.reason(text("reason").as_deref(), text("code").as_deref());
         Some(Line { reason, ..line })

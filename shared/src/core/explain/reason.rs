@@ -1,5 +1,6 @@
-//! Why something was not applied, answered or done. Functions log a [`Reason`] by its name; `refusals` says what it means. The conversions match every outcome of the core, so that an outcome without a reason does not compile; the
-//! errors of adapters and services have their own, `reason()`.
+//! Why something was not applied, answered or done. Functions log a [`Reason`] by its name; `reasons` says what it means.
+//! The conversions match every outcome of the core, so that an outcome without a reason does not compile; the errors of
+//! adapters and services have their own, `reason()`.
 
 use serde::Serialize;
 use strum::{EnumString, IntoStaticStr, VariantArray};
@@ -30,7 +31,7 @@ pub enum Reason {
     Final,
     /// Clerk was asked and did not have the entity.
     Gone,
-    /// Clerk was asked and had no later state than the stored one.
+    /// Clerk was asked and had the entity, in no later state than the stored one.
     NothingNewer,
     /// Only Clerk's state decides, and the event was answered without it. Never logged.
     Tie,
@@ -116,8 +117,40 @@ pub struct Met<'a> {
     pub offered: Option<Rank>,
     /// The stored row, as far as it was read.
     pub stored: Option<&'a Item>,
-    /// Whether Clerk was asked.
-    pub asked: bool,
+    /// Whether Clerk has the entity; nothing if Clerk was not asked.
+    pub in_clerk: Option<bool>,
+}
+
+/// Why Clerk was asked about an event.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EnumString, IntoStaticStr, VariantArray, Serialize,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
+pub enum Asked {
+    /// The event was late, and its entity or generation was not stored.
+    Late,
+    /// The event lacked a time, or its time was later than its own envelope.
+    Untimed,
+    /// The event left open whether the user may be admitted.
+    Unclear,
+    /// Another state with the same time was stored.
+    Tie,
+}
+
+impl Asked {
+    /// The name in logs.
+    pub const fn name(self) -> &'static str {
+        self.into_str()
+    }
+
+    /// Why Clerk was asked after a write with the rank `offered`, which met the rank `stored`.
+    pub fn after(offered: Option<Rank>, stored: Option<Rank>) -> Asked {
+        match offered.zip(stored) {
+            Some((offered, stored)) if stored.generation >= offered.generation => Asked::Tie,
+            Some(_) | None => Asked::Late,
+        }
+    }
 }
 
 impl Reason {
@@ -166,12 +199,15 @@ fn superseded(met: &Met<'_>) -> Reason {
     if stored.is_finished() || stored.is_purging() {
         return Reason::Final;
     }
+    if met.in_clerk == Some(false) {
+        return Reason::Gone;
+    }
     match met.offered {
         Some(offered) if stored.rank.generation > offered.generation => Reason::LaterMembership,
         Some(offered) if stored.rank > offered && stored.is_deleted() && !offered.is_deleted() => {
             Reason::AlreadyDeleted
         }
-        Some(offered) if stored.rank > offered || !met.asked => Reason::LaterState,
+        Some(offered) if stored.rank > offered || met.in_clerk.is_none() => Reason::LaterState,
         Some(_) | None => Reason::NothingNewer,
     }
 }
@@ -211,19 +247,35 @@ mod tests {
             row.fields.insert(CONSEQUENCES_AT.to_owned(), 9.into());
             row
         };
-        for (stored, offered, asked, expected) in [
-            (Some(row(live(0, 5))), Some(live(0, 4)), false, Reason::LaterState),
-            (Some(row(dead(0, 5))), Some(live(0, 9)), false, Reason::AlreadyDeleted),
-            (Some(row(dead(0, 5))), Some(dead(0, 4)), false, Reason::LaterState),
-            (Some(row(live(7, 8))), Some(dead(6, 9)), false, Reason::LaterMembership),
-            (Some(finished), Some(dead(0, 9)), false, Reason::Final),
-            (None, Some(live(0, 4)), true, Reason::Gone),
-            (None, None, true, Reason::Gone),
-            (Some(row(live(0, 4))), Some(live(0, 4)), true, Reason::NothingNewer),
-            (Some(row(live(0, 4))), None, true, Reason::NothingNewer),
+        for (stored, offered, in_clerk, expected) in [
+            (Some(row(live(0, 5))), Some(live(0, 4)), None, Reason::LaterState),
+            (Some(row(dead(0, 5))), Some(live(0, 9)), None, Reason::AlreadyDeleted),
+            (Some(row(dead(0, 5))), Some(dead(0, 4)), None, Reason::LaterState),
+            (Some(row(live(7, 8))), Some(dead(6, 9)), None, Reason::LaterMembership),
+            (Some(finished), Some(dead(0, 9)), None, Reason::Final),
+            (None, Some(live(0, 4)), Some(false), Reason::Gone),
+            (None, None, Some(false), Reason::Gone),
+            (Some(row(live(0, 4))), Some(live(0, 4)), Some(true), Reason::NothingNewer),
+            (Some(row(live(0, 4))), None, Some(true), Reason::NothingNewer),
+            (Some(row(dead(0, 4))), None, Some(false), Reason::Gone),
         ] {
-            let met = Met { outcome: Some(Outcome::Superseded), offered, stored: stored.as_ref(), asked };
+            let met = Met { outcome: Some(Outcome::Superseded), offered, stored: stored.as_ref(), in_clerk };
             assert_eq!(Reason::of_event(&met), Some(expected), "{met:?}");
+        }
+    }
+
+    #[test]
+    fn clerk_is_asked_about_a_late_event_or_about_a_tie() {
+        let live = |g, v| Rank::live(millis(g), millis(v));
+        for (offered, stored, expected) in [
+            (Some(live(0, 4)), None, Asked::Late),
+            (Some(live(5, 6)), Some(live(3, 4)), Asked::Late),
+            (Some(live(3, 4)), Some(live(3, 4)), Asked::Tie),
+        ] {
+            assert_eq!(Asked::after(offered, stored), expected, "{offered:?} {stored:?}");
+        }
+        for asked in Asked::VARIANTS {
+            assert_eq!(asked.name().parse::<Asked>().unwrap(), *asked);
         }
     }
 

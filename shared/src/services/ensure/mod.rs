@@ -366,7 +366,7 @@ impl Ensurer {
             }
             Err(NotApplied { error: ApplyError::Store(error), .. }) => Err(error),
             // A request to Clerk was necessary and failed: the stored row is used.
-            Err(NotApplied { error, stored, clerk_calls }) => {
+            Err(NotApplied { error, stored, clerk_calls, .. }) => {
                 let unasked = if let ApplyError::Clerk(error) = error { Some(error) } else { None };
                 Ok(Brought { item: stored, created: false, unsettled: true, clerk_calls, unasked })
             }
