@@ -6,6 +6,7 @@ use rollcall::core::explain::comparison::side_by_side;
 use rollcall::core::explain::facts::{Facts, InClerk, Log, Stored};
 use rollcall::core::explain::finding::Finding;
 use rollcall::core::explain::findings::findings;
+use rollcall::core::explain::need::{Need, headline};
 use rollcall::core::id::Kind;
 use rollcall::core::millis::Millis;
 use rollcall::core::mirror::item::Item;
@@ -127,17 +128,11 @@ fn clerk(facts: &Facts) -> Option<&Item> {
 /// command needs to work on the same deployment, after a space.
 pub fn text(id: &str, facts: &Facts, found: &[Finding], options: &str) -> String {
     let kind = Kind::from_key(&facts.key).map(Kind::name).unwrap_or_default();
-    let mut parts = vec![format!("{kind} {id}")];
-    // What an operator has to look at is marked, and said first.
-    let left = found.iter().filter(|finding| finding.is_left()).count();
-    parts.push(match left {
-        0 => "Nothing needs your attention now.".to_owned(),
-        1 => "One finding needs your attention; it is marked with !".to_owned(),
-        several => format!("{several} findings need your attention; they are marked with !"),
-    });
+    // The sentences name times, so a reader needs the time of the output.
+    let mut parts = vec![format!("{kind} {id}\nLooked up at {}", facts.now.utc()), headline(found)];
     parts.extend(fields(facts.row.row(), clerk(facts)));
     let line = |finding: &Finding| {
-        let mark = if finding.is_left() { '!' } else { '-' };
+        let mark = if finding.need() == Need::Act { '!' } else { '-' };
         format!("{mark} {}", finding.sentence(id, options))
     };
     parts.push(found.iter().map(line).collect::<Vec<_>>().join("\n"));
@@ -184,6 +179,7 @@ fn to_json(id: &str, facts: &Facts, found: &[Finding], options: &str) -> Value {
         let mut told = json!(finding);
         told["text"] = finding.sentence(id, options).into();
         told["left"] = finding.is_left().into();
+        told["act"] = (finding.need() == Need::Act).into();
         told
     });
     let both = side_by_side(facts.row.row(), clerk(facts)).into_iter();
@@ -203,7 +199,7 @@ fn to_json(id: &str, facts: &Facts, found: &[Finding], options: &str) -> Value {
     });
     let clerk = clerk(facts).map(|row| json!({ "rank": row.rank, "version": row.rank.version, "digest": row.digest }));
     json!({
-        "id": id, "kind": Kind::from_key(&facts.key).map(Kind::name), "key": facts.key, "row": row, "clerk": clerk,
+        "now": facts.now, "headline": headline(found), "id": id, "kind": Kind::from_key(&facts.key).map(Kind::name), "key": facts.key, "row": row, "clerk": clerk,
         "fields": fields, "findings": told.collect::<Vec<_>>(), "quarantine": facts.quarantine,
         "log": { "since": facts.log.since, "lines": facts.log.lines, "cut": facts.log.is_cut },
     })

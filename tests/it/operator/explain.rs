@@ -1,6 +1,6 @@
 //! `rollcall explain`, with the real binary.
 
-use rollcall_tests::{World, deletion_event, event, user_event};
+use rollcall_tests::{ATTEMPTS, Fault, World, deletion_event, event, user_event};
 use serde_json::{Value, json};
 
 use crate::operator::commands::{people, rollcall};
@@ -34,6 +34,8 @@ async fn e_a_row_in_sync_is_told_with_its_source() {
     let said = rollcall(&world, &["explain", &ada], &[]).await;
     assert_eq!((said.status, said.err.as_str()), (Some(0), ""), "{}", said.out);
     for part in [
+        "Looked up at ",
+        "\n\nNothing to do.\n\n",
         "The row is live (not deleted).",
         "The webhook stored this state at ",
         "(message msg_",
@@ -69,10 +71,11 @@ async fn e_an_older_row_is_told_with_what_repairs_it_and_a_run_that_did_not() {
     for part in [
         "The row is out of date: the user changed in Clerk at ",
         "Different fields: first_name, name.",
-        &format!("`rollcall sync {ada} --local --port "),
-        "an event user.created was not applied: the row had ",
-        "a later state already, so the older state was not written. The event reported the state of ",
-        "the row had the same state already",
+        &format!("`rollcall explain {ada} --local --port "),
+        "an event user.created was not applied: at that time the row already held a later state, so the older state was not \
+         written. The event reported the state of ",
+        "at that time the row already held the state that the event reported",
+        "Nothing to do yet: this should repair itself by ",
     ] {
         assert!(said.out.contains(part), "{part}: {}", said.out);
     }
@@ -80,9 +83,6 @@ async fn e_an_older_row_is_told_with_what_repairs_it_and_a_run_that_did_not() {
     assert_eq!(names(&json), ["live", "outdated", "event_on_its_way", "refused", "refused"]);
     let lines = json["log"]["lines"].to_string();
     assert!(!lines.contains("Ada") && !lines.contains('@'), "the log names nobody: {lines}");
-    // Runs that write nothing repair nothing.
-    let report = [("RECONCILE_POLICY", "report")];
-    assert!(names(&rollcall(&world, &["explain", &ada, "--json"], &report).await.json()).contains(&"report_only"));
     // A run has repaired it, and an older state is put into the row again: nothing pending explains that.
     let before = world.item(&user(&ada)).await.unwrap();
     world.set_now(machine_time() + 60_000);
@@ -90,6 +90,14 @@ async fn e_an_older_row_is_told_with_what_repairs_it_and_a_run_that_did_not() {
     world.put(&world.stack.addresses.directory_table, &before).await;
     let said = rollcall(&world, &["explain", &ada, "--json"], &[]).await;
     assert!(names(&said.json()).contains(&"not_repaired"), "{}", said.out);
+    let of = |name: &str| {
+        let findings = said.json()["findings"].as_array().unwrap().clone();
+        findings.into_iter().find(|finding| finding["finding"] == name).unwrap()
+    };
+    assert_eq!((of("not_repaired")["act"].clone(), of("outdated")["act"].clone()), (json!(true), json!(false)));
+    // Runs that write nothing repair nothing.
+    let report = [("RECONCILE_POLICY", "report")];
+    assert!(names(&rollcall(&world, &["explain", &ada, "--json"], &report).await.json()).contains(&"report_only"));
 }
 
 #[tokio::test]
@@ -118,7 +126,7 @@ async fn e_a_deletion_is_told_with_its_term_and_the_way_back() {
     // The data stay under `report`, and their rows under `redact`.
     for (setting, part) in [
         (("DELETION_POLICY", "purge"), "The user's rows in Profiles and in OWNED_TABLES are removed after "),
-        (("RECONCILE_POLICY", "report"), "but are not removed while RECONCILE_POLICY is report"),
+        (("RECONCILE_POLICY", "report"), "but not while RECONCILE_POLICY=report"),
     ] {
         let said = rollcall(&world, &["explain", &ada], &[setting]).await;
         assert!(said.out.contains(part), "{part}: {}", said.out);
@@ -178,12 +186,63 @@ async fn e_an_event_in_quarantine_and_a_silent_clerk_are_told() {
     let json = rollcall(&world, &["explain", &ada, "--json"], &[]).await.json();
     assert_eq!(names(&json), ["live", "in_sync", "quarantined", "nothing_refused"]);
     assert_eq!(json["quarantine"][0]["failed_at"], "data.updated_at");
-    let is_repaired = |json: &Value| json["findings"][2]["is_repaired"].clone();
-    assert_eq!(is_repaired(&json), json!(true));
+    let now = |json: &Value| json["findings"][2]["now"].clone();
+    assert_eq!(now(&json), json!("agrees"));
     world.set_faults(clerk_emulator::ApiFaults { server_error: 1.0, ..Default::default() });
     let said = rollcall(&world, &["explain", &ada, "--json"], &[]).await;
     assert_eq!((said.status, names(&said.json())[1]), (Some(2), "clerk_silent"));
-    assert_eq!(is_repaired(&said.json()), json!(false), "nobody knows");
+    assert_eq!(now(&said.json()), json!("unknown"));
+}
+
+#[tokio::test]
+async fn e_a_failed_event_is_the_cause_of_the_missing_row() {
+    let world = World::start().await;
+    let _listening = listen(world.log.clone());
+    world.set_now(machine_time());
+    let body = world.clerk("POST", "/users", json!({ "email_address": ["ada@example.com"] })).await;
+    let ada = body["id"].as_str().unwrap();
+    let told = event("user.created", &body, world.now().get());
+    world.wire.fail(vec![Fault::AccessDenied; ATTEMPTS]);
+    assert_eq!(world.post(&told).await.status, 500);
+    world.wire.fail([]);
+    let said = rollcall(&world, &["explain", ada], &[]).await;
+    assert_eq!(said.status, Some(2), "{}", said.out);
+    for part in [
+        "Something to do: see the line that is marked with !",
+        "! The event that has this state (user.created, message msg_",
+        "DynamoDB denied access (AccessDeniedException). Check the permissions of the function webhook",
+    ] {
+        assert!(said.out.contains(part), "{part}: {}", said.out);
+    }
+    assert!(!said.out.contains("may still arrive"), "{}", said.out);
+    // Svix delivers the event again, and nothing is left to do.
+    assert_eq!(world.post(&told).await.brief(), (200, "applied"));
+    let said = rollcall(&world, &["explain", ada], &[]).await;
+    assert_eq!(said.status, Some(0), "{}", said.out);
+    assert!(
+        said.out.contains("agree now, so nothing has to be repaired.") && !said.out.contains("Check"),
+        "{}",
+        said.out
+    );
+}
+
+#[tokio::test]
+async fn e_a_late_event_about_nobody_says_why_clerk_was_asked() {
+    let world = World::start().await;
+    let (ada, told) = somebody(&world).await;
+    world.clerk("DELETE", &format!("/users/{ada}"), Value::Null).await;
+    let _listening = listen(world.log.clone());
+    let other = json!({ "id": "user_2nNG9rEYQoliquKw5eHQ9eFeurU" });
+    let mut late = told.clone();
+    late["data"]["id"] = other["id"].clone();
+    late["timestamp"] = (world.now().get() - 11 * 60_000).into();
+    late["data"]["updated_at"] = (world.now().get() - 11 * 60_000).into();
+    assert_eq!(world.post(&late).await.brief(), (200, "superseded"));
+    let said = rollcall(&world, &["explain", "user_2nNG9rEYQoliquKw5eHQ9eFeurU"], &[]).await;
+    assert_eq!(said.status, Some(0), "{}", said.out);
+    let part =
+        "Rollcall asked Clerk, because the event was more than ten minutes old and the user might have been deleted";
+    assert!(said.out.contains(part), "{}", said.out);
 }
 
 #[tokio::test]

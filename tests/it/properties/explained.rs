@@ -12,6 +12,7 @@ use rollcall::core::explain::facts::{Facts, InClerk};
 use rollcall::core::explain::finding::Finding;
 use rollcall::core::explain::findings::findings;
 use rollcall::core::explain::line::Line;
+use rollcall::core::explain::need::{Need, headline};
 use rollcall::core::explain::reason::Reason;
 use rollcall::core::millis::Millis;
 use rollcall_cli::operator::explain;
@@ -289,7 +290,8 @@ fn is_true(reason: Reason, line: &Line) -> bool {
             ranks.is_some_and(|(offered, stored)| stored.is_deleted() && !offered.is_deleted() && stored > offered)
         }
         Reason::LaterMembership => ranks.is_some_and(|(offered, stored)| stored.generation > offered.generation),
-        Reason::Gone => line.stored.is_none(),
+        // Clerk is asked for a reason, and the line has it.
+        Reason::Gone | Reason::NothingNewer => line.asked.is_some(),
         Reason::Tie | Reason::Unproven | Reason::Unknown => false,
         _ => true,
     }
@@ -302,7 +304,7 @@ fn explain(subject: &Subject, facts: &Facts, shown: &mut Shown) -> Result<(), Te
     let told: BTreeSet<Reason> = found
         .iter()
         .filter_map(|finding| match finding {
-            Finding::Refused(refused) => Some(refused.reason),
+            Finding::Refused(refused) | Finding::EventFailed { refused, .. } => Some(refused.reason),
             _ => None,
         })
         .collect();
@@ -318,9 +320,13 @@ fn explain(subject: &Subject, facts: &Facts, shown: &mut Shown) -> Result<(), Te
     let is_time = |name: &String| name == "created_at" || name == "updated_at";
     let are_equal = side_by_side(live, clerk).iter().all(|(name, (row, clerk))| row == clerk || is_time(name))
         && live.map(|row| row.rank) == clerk.map(|clerk| clerk.rank);
-    let is_in_sync =
-        found.iter().any(|finding| matches!(finding, Finding::InSync { .. } | Finding::BothGone | Finding::NeverKnown));
+    let is_in_sync = found
+        .iter()
+        .any(|finding| matches!(finding, Finding::InSync { .. } | Finding::BothGone | Finding::NeverKnown { .. }));
     prop_assert_eq!(is_in_sync, are_equal, "{:?}", &found);
+    // A mark is on what a person does, and one cause has one mark.
+    let marked = |found: &[Finding]| found.iter().filter(|finding| finding.need() == Need::Act).count();
+    prop_assert_eq!(headline(&found).starts_with("Something to do"), marked(&found) > 0, "{:?}", &found);
     let sentences: Vec<String> = found.iter().map(|finding| finding.sentence("ID", " --local")).collect();
     prop_assert!(sentences.iter().all(|sentence| sentence.ends_with(['.', ')'])), "{:?}", &sentences);
     let Subject::Entity(entity) = subject else { return Ok(()) };

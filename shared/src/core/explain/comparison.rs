@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::facts::{Facts, InClerk};
-use super::finding::Finding;
+use super::facts::{Facts, InClerk, Policies};
+use super::finding::{Finding, Now};
+use super::repair::later;
+use crate::core::deletion::purge::due_at;
 use crate::core::id::Kind;
+use crate::core::millis::Millis;
 use crate::core::mirror::decide::AHEAD_AFTER;
 use crate::core::mirror::item::Item;
 use crate::core::mirror::tombstone::DeletionPolicy;
-use crate::core::reconcile::presence::{Presence, is_settled, presence};
-use crate::core::reconcile::run::{Mode, RunState};
-
-/// How long an event needs to arrive at most while nothing fails, in ms.
-const ON_ITS_WAY: u64 = 2 * 60 * 1000;
+use crate::core::reconcile::presence::{Presence, SETTLED_AFTER, presence};
+use crate::core::reconcile::run::Mode;
 
 /// The names of the fields in which two rows differ, with both values; a missing field is null.
 pub fn side_by_side(stored: Option<&Item>, clerk: Option<&Item>) -> BTreeMap<String, (Value, Value)> {
@@ -35,13 +35,12 @@ pub(super) fn compared(facts: &Facts) -> Finding {
         InClerk::Undated => return Finding::UndatedInClerk,
         InClerk::Nothing => {
             return match stored {
-                None => Finding::NeverKnown,
+                None => Finding::NeverKnown {
+                    is_seen: !facts.log.lines.is_empty() || !facts.quarantine.is_empty(),
+                    since: facts.log.since,
+                },
                 Some(stored) if stored.is_deleted() => Finding::BothGone,
-                Some(stored) => {
-                    let is_deleted = |row: &Item| row.is_deleted();
-                    let with_parent = facts.parents.iter().any(|(_, parent)| parent.row().is_some_and(is_deleted));
-                    Finding::AbsentInClerk { is_settled: is_settled(stored, facts.now), with_parent }
-                }
+                Some(_) => Finding::AbsentInClerk,
             };
         }
         InClerk::Has(clerk) => clerk,
@@ -56,22 +55,40 @@ pub(super) fn compared(facts: &Facts) -> Finding {
     let Some(stored) = stored else { return Finding::NotStored { clerk: version } };
     let fields = || differing(stored, clerk, false);
     let was = stored.rank.version;
+    let until = later(stored.provenance.applied_at, SETTLED_AFTER);
     match presence(clerk, Some(stored), facts.now) {
         Presence::Missing => Finding::NotStored { clerk: version },
         Presence::Outdated if stored.is_deleted() => Finding::Rejoined { clerk: version },
         Presence::Outdated if stored.is_placeholder() => Finding::OnlyPlaceholder { clerk: version },
         Presence::Outdated => Finding::Outdated { stored: was, clerk: version, fields: fields() },
-        Presence::Behind => Finding::Behind { stored: was, clerk: version },
+        // A late deletion of the earlier membership would be applied to such a row.
+        Presence::Behind if clerk.rank.generation > stored.rank.generation => {
+            Finding::Outdated { stored: was, clerk: version, fields: fields() }
+        }
+        Presence::Behind => {
+            let by_run = facts.policies.reconcile == Mode::Repair;
+            Finding::Behind { stored: was, clerk: version, by_run }
+        }
         Presence::Tied => Finding::Tied { version, fields: fields() },
         Presence::Conflict => Finding::Conflict { deleted_at: was, is_purged: is_purged(facts, stored) },
-        Presence::Unchanged if stored.is_deleted() => Finding::JustDeleted { deleted_at: was },
+        Presence::Unchanged if stored.is_deleted() => {
+            Finding::JustDeleted { deleted_at: was, until, removal_at: removal_at(facts, stored) }
+        }
         Presence::Ahead if was.since(version) > AHEAD_AFTER => {
             Finding::Ahead { stored: was, clerk: version, fields: fields() }
         }
-        Presence::Ahead => Finding::Lagging { stored: was, clerk: version },
-        Presence::Unchanged if stored.digest != clerk.digest => Finding::Lagging { stored: was, clerk: version },
+        Presence::Ahead => Finding::Lagging { stored: was, clerk: version, until },
+        Presence::Unchanged if stored.digest != clerk.digest => Finding::Lagging { stored: was, clerk: version, until },
         Presence::Unchanged => Finding::InSync { times: differing(stored, clerk, true) },
     }
+}
+
+/// When the data of a deleted user are removed; nothing if they are not.
+fn removal_at(facts: &Facts, row: &Item) -> Option<Millis> {
+    let Policies { deletion, reconcile, grace_hours, .. } = facts.policies;
+    let is_removed = deletion != DeletionPolicy::Retain && reconcile == Mode::Repair;
+    let is_user = Kind::from_key(&row.key) == Some(Kind::User);
+    (is_user && is_removed).then(|| due_at(row, grace_hours))
 }
 
 /// Whether data of a deleted user were removed, or are being removed.
@@ -96,32 +113,16 @@ pub(super) fn is_difference(clerk: &Finding) -> bool {
             | Finding::Outdated { .. }
             | Finding::OnlyPlaceholder { .. }
             | Finding::Rejoined { .. }
-            | Finding::Behind { .. }
             | Finding::Tied { .. }
-            | Finding::AbsentInClerk { .. }
+            | Finding::AbsentInClerk
     )
 }
 
-/// Whether the comparison found that there is nothing to repair.
-pub(super) fn is_agreement(clerk: &Finding) -> bool {
-    matches!(clerk, Finding::InSync { .. } | Finding::BothGone | Finding::NeverKnown | Finding::NotMirrored)
-}
-
-/// What repairs a difference, or that nothing has.
-pub(super) fn remedy(facts: &Facts) -> Finding {
-    // The time of a deletion in Clerk is unknown, so no run is known to have missed it.
-    let changed = match &facts.clerk {
-        InClerk::Has(clerk) => Some(clerk.rank.version),
-        InClerk::Undated | InClerk::Nothing | InClerk::Silent(_) | InClerk::NotAsked => None,
-    };
-    let repairs = facts.runs.iter().filter(|run| run.mode == Mode::Repair && run.state != RunState::Running);
-    let missed = changed.and_then(|changed| repairs.clone().find(|run| run.started_at > changed));
-    match (missed, changed) {
-        _ if facts.policies.reconcile == Mode::Report => Finding::ReportOnly,
-        (Some(run), _) => Finding::NotRepaired { run: run.run.clone(), state: run.state },
-        (_, Some(since)) if facts.now.since(since) <= ON_ITS_WAY => Finding::EventOnItsWay { since },
-        (_, None) => Finding::NextRunDeletes,
-        (None, _) if repairs.count() == 0 => Finding::NoRunYet,
-        (_, Some(_)) => Finding::NextRun,
+/// What the comparison found, for whatever depends on it.
+pub(super) fn agreement(clerk: &Finding) -> Now {
+    match clerk {
+        Finding::InSync { .. } | Finding::BothGone | Finding::NeverKnown { .. } | Finding::NotMirrored => Now::Agrees,
+        Finding::ClerkSilent { .. } | Finding::ClerkNotAsked => Now::Unknown,
+        _ => Now::Differs,
     }
 }

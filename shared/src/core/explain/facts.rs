@@ -19,7 +19,7 @@ pub struct Facts {
     pub key: Key,
     pub row: Stored,
     /// For a membership: its user and its organization, with their rows.
-    pub parents: Vec<(EntityId, Stored)>,
+    pub parents: Vec<Parent>,
     pub clerk: InClerk,
     /// Notes of signed events about it that could not be processed, the latest first.
     pub quarantine: Vec<Note>,
@@ -30,6 +30,22 @@ pub struct Facts {
     pub log: Log,
     pub policies: Policies,
     pub now: Millis,
+}
+
+/// The user or the organization of a membership.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parent {
+    pub entity: EntityId,
+    pub stored: Stored,
+    /// Clerk is asked only if no row is stored.
+    pub clerk: InClerk,
+}
+
+impl Parent {
+    /// Its tombstone.
+    pub fn tombstone(&self) -> Option<&Item> {
+        self.stored.row().filter(|row| row.is_deleted())
+    }
 }
 
 /// A row of the Directory.
@@ -92,6 +108,11 @@ pub struct Log {
 }
 
 impl Log {
+    /// Whether every line since this time was read.
+    pub fn is_whole_since(&self, at: Millis) -> bool {
+        self.since <= at && !self.is_cut && self.problems.is_empty()
+    }
+
     /// A log of which nothing was read.
     pub fn none(since: Millis) -> Log {
         Log { since, lines: Vec::new(), is_cut: false, untrusted: 0, problems: Vec::new() }

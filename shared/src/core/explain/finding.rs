@@ -4,13 +4,13 @@ use serde::Serialize;
 
 use super::facts::Note;
 use super::line::Line;
-use super::reason::Reason;
+use super::reason::{Asked, Reason};
 use crate::core::millis::Millis;
 use crate::core::mirror::item::Writer;
 use crate::core::reconcile::run::RunState;
 use crate::core::reconcile::run_id::RunId;
 
-/// One thing that the facts mean. Every variant has a sentence, and says whether something is left to do.
+/// One thing that the facts mean. Every variant has a sentence, and a [`super::need::Need`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "finding", rename_all = "snake_case")]
 pub enum Finding {
@@ -33,6 +33,9 @@ pub enum Finding {
         applied_at: Millis,
         svix_id: Option<String>,
         policy: Kept,
+        /// The parent with which a membership was deleted.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        parent: Option<String>,
     },
     /// Another program has written or changed the row.
     Incomplete,
@@ -49,7 +52,12 @@ pub enum Finding {
     /// Deleted here, and not in Clerk.
     BothGone,
     /// Nothing here, and nothing in Clerk.
-    NeverKnown,
+    NeverKnown {
+        /// Whether the log or a note names it.
+        is_seen: bool,
+        /// From when on the log was read.
+        since: Millis,
+    },
     NotStored {
         clerk: Millis,
     },
@@ -69,6 +77,8 @@ pub enum Finding {
     Behind {
         stored: Millis,
         clerk: Millis,
+        /// Whether the next run writes it.
+        by_run: bool,
     },
     Tied {
         version: Millis,
@@ -84,6 +94,7 @@ pub enum Finding {
     Lagging {
         stored: Millis,
         clerk: Millis,
+        until: Millis,
     },
     Conflict {
         deleted_at: Millis,
@@ -93,12 +104,10 @@ pub enum Finding {
     /// Deleted here a moment ago, and still in Clerk.
     JustDeleted {
         deleted_at: Millis,
+        until: Millis,
+        removal_at: Option<Millis>,
     },
-    AbsentInClerk {
-        is_settled: bool,
-        /// Whether the user or the organization of a membership is deleted here.
-        with_parent: bool,
-    },
+    AbsentInClerk,
     UndatedInClerk,
     /// `MIRROR=off` keeps entities of this kind out.
     NotMirrored,
@@ -108,38 +117,73 @@ pub enum Finding {
     // What would change it.
     EventOnItsWay {
         since: Millis,
+        until: Millis,
     },
-    NextRun,
+    /// The row is so young that Clerk may not show its state yet.
+    Unsettled {
+        stored_at: Millis,
+        until: Millis,
+    },
+    /// The event that has the missing state arrived and failed.
+    EventFailed {
+        #[serde(flatten)]
+        refused: Box<Refused>,
+        /// Until when Svix delivers it again.
+        until: Millis,
+    },
+    NextRun {
+        why: Why,
+    },
     /// Clerk does not have the entity: the next run asks once more, and marks the row as deleted.
-    NextRunDeletes,
+    NextRunDeletes {
+        why: Why,
+        removal: Option<Removal>,
+        grace_hours: u64,
+    },
     /// Runs write nothing.
-    ReportOnly,
+    ReportOnly {
+        why: Why,
+    },
     /// A run began after the change and did not repair the row.
     NotRepaired {
         run: RunId,
         state: RunState,
+        why: Why,
     },
-    NoRunYet,
+    NoRunYet {
+        why: Why,
+    },
     Held {
         run: RunId,
     },
 
     // Effects of a deletion.
     ParentDeleted {
-        parent: String,
+        parents: Vec<String>,
+        /// The other parents, of which no row is stored.
+        missing: Vec<String>,
+        since: Millis,
+        stage: Stage,
     },
     ParentMissing {
         parent: String,
+        clerk: ParentInClerk,
     },
     PurgeDue {
         at: Millis,
         /// Whether Clerk has the user, without whom nothing can be undone; `None` if Clerk was not asked or is silent.
         is_in_clerk: Option<bool>,
         removal: Removal,
+        /// Whether runs write, without which nothing is removed.
+        is_on: bool,
     },
     PurgeOverdue {
         since: Millis,
+        until: Millis,
         removal: Removal,
+        /// Whether it is late, which no pause between two hourly purges explains.
+        is_late: bool,
+        is_on: bool,
     },
     Purging {
         since: Option<Millis>,
@@ -148,7 +192,10 @@ pub enum Finding {
         at: Option<Millis>,
     },
     Retained,
-    EffectsPending,
+    EffectsPending {
+        since: Millis,
+        stage: Stage,
+    },
     EffectsComplete {
         at: Option<Millis>,
     },
@@ -157,13 +204,13 @@ pub enum Finding {
     TurnedAway {
         status: u16,
         code: &'static str,
+        is_in_clerk: Option<bool>,
     },
 
     Quarantined {
         #[serde(flatten)]
         note: Note,
-        /// Whether the row is known not to differ from Clerk any more.
-        is_repaired: bool,
+        now: Now,
     },
 
     // The log.
@@ -201,74 +248,84 @@ pub enum Removal {
     Redacted,
     /// Rows are removed.
     Removed,
-    /// Nothing, because of `RECONCILE_POLICY=report`.
+}
+
+/// Whether the row and Clerk agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Now {
+    Agrees,
+    Differs,
+    /// Clerk was not asked, or did not answer.
+    Unknown,
+}
+
+/// Why no event has repaired a difference, as far as the log and the notes show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// The log has no event about the change.
+    NotArrived,
+    /// The log has no deletion event.
+    NoDeletion { since: Millis },
+    /// A signed event arrived later than the change, and could not be read.
+    Quarantined,
+    /// The log does not reach back to the change, or was not read.
+    Unknown,
+}
+
+/// How far an effect of a deletion is that react completes at once, and a run later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "stage", rename_all = "snake_case")]
+pub enum Stage {
+    Soon {
+        until: Millis,
+    },
+    NextRun,
+    /// A run began after the deletion, is finished, and has not completed the effect.
+    Overdue {
+        run: RunId,
+    },
+    /// Under `RECONCILE_POLICY=report` no function completes it.
     Off,
+}
+
+/// What Clerk says of a parent without a readable row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ParentInClerk {
+    /// The row of the parent cannot be read.
+    Unreadable,
+    Has,
+    /// Clerk has the parent, and its event may be on its way.
+    Young {
+        until: Millis,
+    },
+    Nothing,
+    Unknown,
 }
 
 /// Lines of the log with the same reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Refused {
     pub reason: Reason,
+    /// Why Clerk was asked, if Clerk was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
     pub count: u64,
     pub first: Millis,
     pub last: Millis,
     /// The last of the lines.
     #[serde(skip)]
     pub line: Line,
-}
-
-impl Finding {
-    /// Whether something is left to do, or could not be found out.
-    pub fn is_left(&self) -> bool {
-        match self {
-            Finding::RowUnreadable
-            | Finding::Placeholder { .. }
-            | Finding::Incomplete
-            | Finding::ClerkSilent { .. }
-            | Finding::NotStored { .. }
-            | Finding::Outdated { .. }
-            | Finding::OnlyPlaceholder { .. }
-            | Finding::Rejoined { .. }
-            | Finding::Behind { .. }
-            | Finding::Tied { .. }
-            | Finding::Ahead { .. }
-            | Finding::Conflict { .. }
-            | Finding::AbsentInClerk { .. }
-            | Finding::UndatedInClerk
-            | Finding::LeftFromMirror
-            | Finding::ReportOnly
-            | Finding::NotRepaired { .. }
-            | Finding::Held { .. }
-            | Finding::ParentDeleted { .. }
-            | Finding::ParentMissing { .. }
-            | Finding::PurgeOverdue { .. }
-            | Finding::EffectsPending => true,
-            Finding::NoRow
-            | Finding::Live { .. }
-            | Finding::Deleted { .. }
-            | Finding::ClerkNotAsked
-            | Finding::InSync { .. }
-            | Finding::BothGone
-            | Finding::NeverKnown
-            | Finding::Lagging { .. }
-            | Finding::JustDeleted { .. }
-            | Finding::NotMirrored
-            | Finding::EventOnItsWay { .. }
-            | Finding::NextRun
-            | Finding::NextRunDeletes
-            | Finding::NoRunYet
-            | Finding::PurgeDue { .. }
-            | Finding::Purging { .. }
-            | Finding::Purged { .. }
-            | Finding::Retained
-            | Finding::EffectsComplete { .. }
-            | Finding::TurnedAway { .. }
-            | Finding::Quarantined { .. }
-            | Finding::Refused(_)
-            | Finding::NothingRefused { .. }
-            | Finding::UntrustedRequests { .. }
-            | Finding::LogCut { .. }
-            | Finding::LogMissing { .. } => false,
-        }
-    }
+    /// Whether the row and Clerk agree now: then a failure is past.
+    pub now: Now,
+    /// Whether the events have the state that Clerk has and the row has not.
+    #[serde(skip)]
+    pub is_cause: bool,
+    /// Whether the row is another one than the one that the last event met.
+    pub has_changed: bool,
+    /// Whether an advice about the cause still applies.
+    #[serde(skip)]
+    pub advises: bool,
 }

@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::comparison::{compared, is_agreement, is_difference, remedy};
-use super::facts::{Facts, InClerk, Policies, Stored};
-use super::finding::{Finding, Kept, Refused, Removal};
-use super::reason::Reason;
+use super::comparison::{agreement, compared, is_difference};
+use super::facts::{Facts, InClerk, Parent, Policies, Stored};
+use super::finding::{Finding, Kept, Now, ParentInClerk, Refused, Stage};
+use super::reason::{Asked, Reason};
+use super::repair::{ON_ITS_WAY, finished_repairs, is_cause, is_recent, later, removal, repair};
+use crate::core::deletion::pending::LATE_AFTER;
 use crate::core::deletion::purge::due_at;
 use crate::core::ensure::admission::{Refusal, admit};
 use crate::core::id::{EntityId, Kind};
 use crate::core::millis::Millis;
-use crate::core::mirror::item::{CONSEQUENCES_AT, PURGING_AT, Writer};
+use crate::core::mirror::item::{CONSEQUENCES_AT, Item, PURGING_AT, Writer};
 use crate::core::mirror::rank::Rank;
-use crate::core::mirror::tombstone::DeletionPolicy;
-use crate::core::reconcile::run::Mode;
+use crate::core::reconcile::run::{Mode, Run, RunState};
 
 /// What the facts mean, in the order in which it is told.
 pub fn findings(facts: &Facts) -> Vec<Finding> {
@@ -24,21 +25,23 @@ pub fn findings(facts: &Facts) -> Vec<Finding> {
         found.push(Finding::Incomplete);
     }
     let clerk = compared(facts);
-    let (differs, is_repaired) = (is_difference(&clerk), is_agreement(&clerk));
+    let (differs, now) = (is_difference(&clerk), agreement(&clerk));
     found.push(clerk);
-    let parents: Vec<Finding> = parents(facts).collect();
-    // The deletion of a parent and an approval are remedies of their own.
+    let turned_away = turned_away(facts);
+    let mut refused = grouped(facts, now, turned_away.is_some());
+    let parents = parents(facts);
+    // The deletion of a parent has its own remedy.
     let is_cascade = parents.iter().any(|parent| matches!(parent, Finding::ParentDeleted { .. }));
     found.extend(parents);
-    if differs && !is_cascade && facts.held_by.is_none() {
-        found.push(remedy(facts));
+    if differs && !is_cascade {
+        found.push(repair(facts, &mut refused));
+    } else if !matches!(facts.clerk, InClerk::Has(_)) {
+        found.extend(facts.held_by.clone().map(|run| Finding::Held { run }));
     }
-    found.extend(facts.held_by.clone().map(|run| Finding::Held { run }));
     found.extend(effects(facts));
-    found.extend(turned_away(facts));
-    let noted = facts.quarantine.iter().cloned();
-    found.extend(noted.map(|note| Finding::Quarantined { note, is_repaired }));
-    found.extend(log(facts));
+    found.extend(turned_away);
+    found.extend(facts.quarantine.iter().cloned().map(|note| Finding::Quarantined { note, now }));
+    found.extend(log(facts, refused));
     found
 }
 
@@ -57,23 +60,57 @@ fn provenance(facts: &Facts) -> Finding {
     if row.is_deleted() {
         let keeps = row.created_at.is_some() || row.updated_at.is_some();
         let policy = if keeps { Kept::Fields } else { Kept::Ids };
-        return Finding::Deleted { version, by, applied_at, svix_id, policy };
+        let mut parents = facts.parents.iter().filter(|parent| {
+            parent.tombstone().is_some_and(|parent| by == Writer::Cascade && parent.rank.version == version)
+        });
+        let parent = parents.next().map(|parent| parent.entity.to_string());
+        return Finding::Deleted { version, by, applied_at, svix_id, policy, parent };
     }
     Finding::Live { version, joined_at: (generation > Millis::ZERO).then_some(generation), by, applied_at, svix_id }
 }
 
-fn parents(facts: &Facts) -> impl Iterator<Item = Finding> + '_ {
-    let is_live = facts.row.row().is_some_and(|row| !row.is_deleted());
-    let parents = facts.parents.iter().filter(move |_| is_live);
-    parents.filter_map(|(parent, stored)| {
-        let is_kept = facts.policies.mirror || matches!(parent, EntityId::Organization(_));
-        let parent = parent.to_string();
-        match stored {
-            Stored::Row(row) if row.is_deleted() => Some(Finding::ParentDeleted { parent }),
-            Stored::Row(_) => None,
-            Stored::Nothing | Stored::Unreadable => is_kept.then_some(Finding::ParentMissing { parent }),
+/// The parents of a live membership that are deleted, or else that have no row.
+fn parents(facts: &Facts) -> Vec<Finding> {
+    if facts.row.row().is_none_or(Item::is_deleted) {
+        return Vec::new();
+    }
+    let is_kept = |parent: &&Parent| facts.policies.mirror || matches!(parent.entity, EntityId::Organization(_));
+    let missing = facts.parents.iter().filter(is_kept).filter(|parent| parent.stored.row().is_none());
+    let deleted: Vec<(&EntityId, &Item)> =
+        facts.parents.iter().filter_map(|parent| Some((&parent.entity, parent.tombstone()?))).collect();
+    let Some(since) = deleted.iter().map(|(_, row)| row.provenance.applied_at).min() else {
+        return missing.map(|parent| parent_missing(facts, parent)).collect();
+    };
+    vec![Finding::ParentDeleted {
+        parents: deleted.iter().map(|(parent, _)| parent.to_string()).collect(),
+        missing: missing.map(|parent| parent.entity.to_string()).collect(),
+        since,
+        stage: stage(facts, since),
+    }]
+}
+
+fn parent_missing(facts: &Facts, parent: &Parent) -> Finding {
+    let clerk = match &parent.clerk {
+        _ if parent.stored == Stored::Unreadable => ParentInClerk::Unreadable,
+        InClerk::Has(clerk) if is_recent(facts, clerk.rank.version) => {
+            ParentInClerk::Young { until: later(clerk.rank.version, ON_ITS_WAY) }
         }
-    })
+        InClerk::Has(_) => ParentInClerk::Has,
+        InClerk::Nothing => ParentInClerk::Nothing,
+        InClerk::Undated | InClerk::Silent(_) | InClerk::NotAsked => ParentInClerk::Unknown,
+    };
+    Finding::ParentMissing { parent: parent.entity.to_string(), clerk }
+}
+
+/// How far an effect is of a deletion that was stored at this time.
+fn stage(facts: &Facts, since: Millis) -> Stage {
+    let is_complete = |run: &&Run| run.started_at > since && run.state != RunState::Incomplete;
+    match finished_repairs(facts).find(is_complete) {
+        _ if facts.policies.reconcile == Mode::Report => Stage::Off,
+        Some(run) => Stage::Overdue { run: run.run.clone() },
+        None if is_recent(facts, since) => Stage::Soon { until: later(since, ON_ITS_WAY) },
+        None => Stage::NextRun,
+    }
 }
 
 /// The effects of a deletion.
@@ -81,23 +118,28 @@ fn effects(facts: &Facts) -> Option<Finding> {
     let row = facts.row.row().filter(|row| row.is_deleted())?;
     let mark = |name: &str| row.fields.get(name).and_then(Value::as_i64).and_then(|at| Millis::try_from(at).ok());
     let Policies { deletion, grace_hours, reconcile, .. } = facts.policies;
-    let removal = match deletion {
-        _ if reconcile == Mode::Report => Removal::Off,
-        DeletionPolicy::Redact => Removal::Redacted,
-        DeletionPolicy::Purge | DeletionPolicy::Retain => Removal::Removed,
-    };
+    let (is_on, since) = (reconcile == Mode::Repair, row.provenance.applied_at);
+    let pending = || Finding::EffectsPending { since, stage: stage(facts, since) };
     Some(match Kind::from_key(&row.key)? {
         Kind::Membership => return None,
         Kind::Organization if row.is_finished() => Finding::EffectsComplete { at: mark(CONSEQUENCES_AT) },
-        Kind::Organization => Finding::EffectsPending,
-        Kind::User if deletion == DeletionPolicy::Retain && row.is_finished() => Finding::Retained,
-        Kind::User if deletion == DeletionPolicy::Retain => Finding::EffectsPending,
-        Kind::User if row.is_finished() => Finding::Purged { at: mark(CONSEQUENCES_AT) },
-        Kind::User if row.is_purging() => Finding::Purging { since: mark(PURGING_AT) },
-        Kind::User => match due_at(row, grace_hours) {
-            due if due > facts.now => Finding::PurgeDue { at: due, is_in_clerk: is_in_clerk(&facts.clerk), removal },
-            due => Finding::PurgeOverdue { since: due, removal },
-        },
+        Kind::Organization => pending(),
+        Kind::User => {
+            let Some(removal) = removal(deletion) else {
+                return Some(if row.is_finished() { Finding::Retained } else { pending() });
+            };
+            let due = due_at(row, grace_hours);
+            if row.is_finished() {
+                Finding::Purged { at: mark(CONSEQUENCES_AT) }
+            } else if row.is_purging() {
+                Finding::Purging { since: mark(PURGING_AT) }
+            } else if due > facts.now {
+                Finding::PurgeDue { at: due, is_in_clerk: is_in_clerk(&facts.clerk), removal, is_on }
+            } else {
+                let until = later(due, LATE_AFTER);
+                Finding::PurgeOverdue { since: due, until, removal, is_late: facts.now > until, is_on }
+            }
+        }
     })
 }
 
@@ -120,20 +162,27 @@ fn turned_away(facts: &Facts) -> Option<Finding> {
         return None;
     }
     let problem = refusal.problem();
-    Some(Finding::TurnedAway { status: problem.status, code: problem.code })
+    Some(Finding::TurnedAway { status: problem.status, code: problem.code, is_in_clerk: is_in_clerk(&facts.clerk) })
 }
 
-fn log(facts: &Facts) -> Vec<Finding> {
-    let log = &facts.log;
-    let mut by_reason: BTreeMap<Reason, Refused> = BTreeMap::new();
-    for line in &log.lines {
+/// The lines of the log by reason, the group with the latest line last.
+fn grouped(facts: &Facts, now: Now, is_turned_away: bool) -> Vec<Refused> {
+    let mut groups: BTreeMap<(bool, Reason, Option<Asked>), Refused> = BTreeMap::new();
+    for line in &facts.log.lines {
         let Some(reason) = line.reason else { continue };
-        let seen = by_reason.entry(reason).or_insert_with(|| Refused {
+        let is_cause = is_cause(facts, line);
+        let (asked, advises) = (line.asked, advises(facts, reason, now, is_turned_away));
+        let seen = groups.entry((is_cause, reason, asked)).or_insert_with(|| Refused {
             reason,
+            asked,
             count: 0,
             first: line.at,
             last: line.at,
             line: line.clone(),
+            now,
+            is_cause,
+            has_changed: false,
+            advises,
         });
         seen.count += 1;
         seen.first = seen.first.min(line.at);
@@ -141,10 +190,34 @@ fn log(facts: &Facts) -> Vec<Finding> {
             (seen.last, seen.line) = (line.at, line.clone());
         }
     }
-    let mut refused: Vec<Refused> = by_reason.into_values().collect();
-    refused.sort_by_key(|refused| refused.last);
+    let mut groups: Vec<Refused> = groups.into_values().collect();
+    for group in &mut groups {
+        let met = group.line.stored;
+        group.has_changed = met.is_some() && met != facts.row.row().map(|row| row.rank);
+    }
+    groups.sort_by_key(|group| group.last);
+    groups
+}
+
+/// Whether the advice about a reason still applies.
+fn advises(facts: &Facts, reason: Reason, now: Now, is_turned_away: bool) -> bool {
+    let is_set = |name: &str| match &facts.clerk {
+        InClerk::Has(clerk) => clerk.fields.get(name) == Some(&Value::Bool(true)),
+        _ => false,
+    };
+    match reason {
+        // The present state of the user has a sentence of its own.
+        Reason::UserBanned => !is_turned_away && is_set("banned"),
+        Reason::UserDeprovisioned => !is_turned_away && is_set("deprovisioned"),
+        _ => now != Now::Agrees,
+    }
+}
+
+fn log(facts: &Facts, refused: Vec<Refused>) -> Vec<Finding> {
+    let log = &facts.log;
+    let is_clean = log.lines.iter().all(|line| line.reason.is_none());
     let mut found: Vec<Finding> = refused.into_iter().map(|refused| Finding::Refused(Box::new(refused))).collect();
-    if found.is_empty() && log.problems.is_empty() {
+    if is_clean && log.problems.is_empty() {
         found.push(Finding::NothingRefused { since: log.since });
     }
     if log.untrusted > 0 {

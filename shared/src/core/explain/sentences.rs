@@ -1,26 +1,31 @@
 //! Words findings for a person on call.
 
-use super::finding::{Finding, Kept, Removal};
+use super::finding::{Finding, Kept, Now};
 use super::refusals;
+use super::remedies::{Commands, of_effect, of_repair};
 use crate::core::id::Kind;
 use crate::core::millis::Millis;
 use crate::core::mirror::item::Writer;
-use crate::core::reconcile::run::RunState;
 
 impl Finding {
     /// The finding in sentences. `id` is the id by which commands know the entity, `options` are the options that a
     /// command needs to work on the same deployment, after a space.
     pub fn sentence(&self, id: &str, options: &str) -> String {
-        let run = |command: &str| format!("`rollcall {command}{options}`");
-        let on = |command: &str| format!("`rollcall {command} {id}{options}`");
         let noun = noun(id);
+        let commands = Commands { id, options, noun };
+        of_repair(self, &commands).or_else(|| of_effect(self, &commands)).unwrap_or_else(|| self.of_row(&commands))
+    }
+
+    /// What is known of the row, of Clerk and from the log.
+    fn of_row(&self, commands: &Commands<'_>) -> String {
+        let (noun, undo) = (commands.noun, commands.on("undo"));
         match self {
             Finding::NoRow => format!("The Directory has no row of this {noun}."),
             Finding::RowUnreadable => format!(
                 "The row cannot be read: its attribute rank or digest is missing or not valid, so another program has \
-                 written the row. Readers treat the row as missing, and no event replaces it. Remove the row from the \
+                 written the row. All functions treat the row as missing, and no event replaces the row. Remove the row from the \
                  table by hand, then run {}. See docs/runbook.md, \"Rows that cannot be read\".",
-                on("sync")
+                commands.on("sync")
             ),
             Finding::Placeholder { applied_at } => format!(
                 "The row is a placeholder without data: at {} the user called, the Directory had no row, and Clerk could \
@@ -36,21 +41,28 @@ impl Finding {
                     stored("this state", *by, *applied_at, svix_id.as_deref())
                 )
             }
-            Finding::Deleted { version, by, applied_at, svix_id, policy } => {
+            Finding::Deleted { version, by, applied_at, svix_id, policy, parent } => {
                 let keeps = match policy {
                     Kept::Fields => "The tombstone keeps the stored fields.",
-                    Kept::Ids => "The tombstone has no personal data.",
+                    Kept::Ids => "The tombstone itself has no personal data.",
                 };
                 let why = match by {
                     Writer::Reconcile => format!("At that time a run of reconcile found that Clerk did not have the {noun}."),
-                    Writer::Cascade => "At that time its user or its organization was deleted.".to_owned(),
+                    Writer::Cascade => {
+                        let parent = parent.as_deref().unwrap_or("Its user or its organization");
+                        format!("{parent} was deleted at that time, and the membership with it.")
+                    }
                     Writer::Operator => format!("At that time an operator erased the {noun}."),
                     Writer::Webhook | Writer::Ensure | Writer::Unknown => "Clerk reported the deletion.".to_owned(),
                 };
+                let stored = stored("the tombstone", *by, *applied_at, svix_id.as_deref());
+                let stored = match by {
+                    Writer::Cascade => format!("{}; until then the row was live.", stored.trim_end_matches('.')),
+                    _ => stored,
+                };
                 format!(
-                    "The row is a tombstone: the {noun} was deleted at {}. {why} {} {keeps}",
-                    version.utc(),
-                    stored("the tombstone", *by, *applied_at, svix_id.as_deref())
+                    "The row is a tombstone: the {noun} was deleted at {}. {why} {stored} {keeps}",
+                    version.utc()
                 )
             }
             Finding::Incomplete => {
@@ -60,7 +72,7 @@ impl Finding {
             }
 
             Finding::ClerkSilent { error } => {
-                format!("Clerk could not be asked ({error}), so the row was not compared with Clerk. Try again later.")
+                format!("Clerk could not be asked ({error}), so the row was not compared with Clerk. Run {} again later.", commands.on("explain"))
             }
             Finding::ClerkNotAsked => "Clerk was not asked, because the row has no Clerk id: the Clerk id was removed with \
                                        the user's data. If you know the Clerk id, run the command with it."
@@ -74,12 +86,22 @@ impl Finding {
                 times.join(" and ")
             ),
             Finding::BothGone => format!("The row is in sync: Clerk does not have the {noun} either."),
-            Finding::NeverKnown => format!("Clerk does not have the {noun} either, so no row is expected."),
-            Finding::NotStored { clerk } => format!(
-                "Clerk has the {noun}, last changed at {}. The event that stores the row has not arrived or was not \
-                 applied.",
-                clerk.utc()
+            Finding::NeverKnown { is_seen: false, .. } => {
+                format!("Clerk does not have the {noun} either, so no row is expected.")
+            }
+            Finding::NeverKnown { since, .. } if noun == "membership" => format!(
+                "Clerk does not have the membership now, so no live row is expected. The log since {} shows no event that \
+                 stored a row.",
+                since.utc()
             ),
+            Finding::NeverKnown { since, .. } => format!(
+                "Clerk does not have the {noun} now, so no live row is expected. There is no tombstone either: since {} no \
+                 deletion event has stored one.",
+                since.utc()
+            ),
+            Finding::NotStored { clerk } => {
+                format!("Clerk has the {noun}, last changed at {}, but the row is missing.", clerk.utc())
+            }
             Finding::Outdated { stored, clerk, fields } => format!(
                 "The row is out of date: the {noun} changed in Clerk at {}, and the row holds the state of {}. {}",
                 clerk.utc(),
@@ -95,10 +117,12 @@ impl Finding {
                  still says that the earlier membership is deleted.",
                 clerk.utc()
             ),
-            Finding::Behind { stored, clerk } => format!(
-                "The contents are equal. Only the time of the last change differs: it is {} in Clerk, and {} in the row.",
+            Finding::Behind { stored, clerk, by_run } => format!(
+                "Only the time of the last change differs: it is {} in Clerk, and {} in the row. The contents are equal, so \
+                 this is harmless. {} corrects the time.",
                 clerk.utc(),
-                stored.utc()
+                stored.utc(),
+                if *by_run { "The next change in Clerk, or the next run of reconcile," } else { "The next change in Clerk" }
             ),
             Finding::Tied { version, fields } => format!(
                 "Clerk's state and the row's have the same time, {}, and different contents. Clerk's present state is \
@@ -114,14 +138,14 @@ impl Finding {
                 clerk.utc(),
                 stored.utc(),
                 differ(fields),
-                on("undo")
+                undo
             ),
-            Finding::Lagging { stored, clerk } => format!(
-                "The row holds a state of {}, which is a little later than the state that Clerk returned, of {}. Soon \
-                 after a change this is normal: Clerk's answers may lag by some minutes. If this is so for more than 15 \
-                 minutes, run this command again.",
+            Finding::Lagging { stored, clerk, until } => format!(
+                "The row holds a state of {}, which is a little later than the state that Clerk returned, of {}. Until {} \
+                 this is normal: Clerk's answers may lag by some minutes.",
                 stored.utc(),
-                clerk.utc()
+                clerk.utc(),
+                until.utc()
             ),
             Finding::Conflict { deleted_at, is_purged } => {
                 let first = if *is_purged {
@@ -134,165 +158,54 @@ impl Finding {
                      changes this: an operator decides. {first}If the deletion was wrong, run {}, which makes the row live \
                      again. If the deletion was right, delete the {noun} in Clerk.",
                     deleted_at.utc(),
-                    on("undo")
+                    undo
                 )
             }
-            Finding::JustDeleted { deleted_at } => format!(
-                "The {noun} was deleted in the Directory at {}, but Clerk still returns the {noun}. Soon after a deletion \
-                 this is normal: Clerk's answers may lag by some minutes. If Clerk still has the {noun} 15 minutes after \
-                 the deletion, the deletion may be wrong: then {} makes the row live again.",
-                deleted_at.utc(),
-                on("undo")
-            ),
-            Finding::AbsentInClerk { with_parent: true, .. } => {
-                format!("The row is live, but Clerk does not have the {noun}.")
+            Finding::JustDeleted { deleted_at, until, removal_at } => {
+                let before = removal_at.map(|at| format!(" before {}, when the user's data are removed", at.utc()));
+                format!(
+                    "The {noun} was deleted in the Directory at {}, but Clerk still returns the {noun}. Until {} this is \
+                     normal: Clerk's answers may lag by some minutes. If {} says the same after that time, the deletion may \
+                     be wrong. Then undo the deletion{}: {undo}.",
+                    deleted_at.utc(),
+                    until.utc(),
+                    commands.on("explain"),
+                    before.unwrap_or_default()
+                )
             }
-            Finding::AbsentInClerk { is_settled: true, .. } => format!(
-                "The row is live, but Clerk does not have the {noun}: the deletion event has not arrived or was not \
-                 applied."
-            ),
-            Finding::AbsentInClerk { is_settled: false, .. } => format!(
-                "The row is live, but Clerk does not have the {noun}. The row was stored less than 15 minutes ago, so \
-                 the deletion event may still arrive."
-            ),
+            Finding::AbsentInClerk => format!("The row is live, but Clerk does not have the {noun}."),
             Finding::UndatedInClerk => "Clerk has the membership, but does not say when the membership began (created_at). \
                                         Such a membership cannot be stored. The next run of reconcile asks Clerk again."
                 .to_owned(),
             Finding::NotMirrored => format!(
-                "Clerk has the {noun}. MIRROR=off: live users and memberships are not stored, so no row is expected."
+                "Clerk has the {noun}. Under MIRROR=off live users and memberships are not stored (only deletions of users are, \
+                 as tombstones), so no row is expected."
             ),
             Finding::LeftFromMirror => {
-                "The row was stored before MIRROR=off was set. It is not updated any more, and not removed automatically."
+                "The row was stored before MIRROR=off was set. The row is not updated any more, and Rollcall does not remove \
+                 the row. Delete the row from the table by hand."
                     .to_owned()
             }
 
-            Finding::EventOnItsWay { since } => format!(
-                "The event about the change at {} may still arrive; an event normally takes less than two minutes. If it \
-                 does not arrive, the next run of reconcile repairs the row. To repair the row now, run {}.",
-                since.utc(),
-                on("sync")
-            ),
-            Finding::NextRun => {
-                format!("The next run of reconcile repairs this. To repair it now, run {}.", on("sync"))
-            }
-            Finding::NextRunDeletes => format!(
-                "The next run of reconcile asks Clerk again. If Clerk still does not have the {noun}, the run marks the row \
-                 as deleted, with all effects of a deletion. To do this now, run {}.",
-                on("sync")
-            ),
-            Finding::NoRunYet => format!(
-                "No run of reconcile has finished yet. The first run repairs this: {}. To repair only this row, run {}.",
-                run("reconcile"),
-                on("sync")
-            ),
-            Finding::ReportOnly => format!(
-                "RECONCILE_POLICY=report: runs of reconcile repair nothing. Only an event from Clerk changes the row. To \
-                 repair the row nevertheless, run {}.",
-                format_args!("`rollcall sync {id} --override RECONCILE_POLICY=repair{options}`")
-            ),
-            Finding::NotRepaired { run: id_of_run, state } => {
-                let why = match state {
-                    RunState::Done => "but did not repair the row. It should have repaired the row",
-                    RunState::PendingApproval => {
-                        "but did not repair the row. Its deletions that are pending approval do not explain this"
+            Finding::TurnedAway { status, code, is_in_clerk } => {
+                let change = match (*code, is_in_clerk) {
+                    ("user_banned" | "user_deprovisioned", Some(false)) => {
+                        " This ends when the row is marked as deleted; then requests are rejected with 410 `user_deleted`."
                     }
-                    RunState::Incomplete | RunState::Running => {
-                        "but could not compare everything, and did not repair the row"
+                    ("user_banned", _) => " To allow the user again, unban the user in Clerk.",
+                    ("user_deprovisioned", _) => {
+                        " To allow the user again, add the user in the organization's directory."
                     }
-                };
-                format!(
-                    "The run of reconcile {id_of_run} began after this change, {why}. To repair the row now, run {}. If \
-                     the row differs again after the next run, search the log of reconcile for the id.",
-                    on("sync")
-                )
-            }
-            Finding::Held { run: id_of_run } => format!(
-                "The deletion of the {noun} is pending approval: the run {id_of_run} found unusually many rows whose users, \
-                 organizations or memberships Clerk does not have, so an operator has to approve their deletion. See {}, then approve them with {}.",
-                run("status"),
-                run(&format!("reconcile --approve {id_of_run}"))
-            ),
-
-            Finding::ParentDeleted { parent } => format!(
-                "{parent} is deleted in the Directory, so readers treat this membership as deleted, too. The function react \
-                 normally marks the row as deleted within seconds; if react fails, the next run of reconcile does this. If \
-                 the row is still live after the next run, search the log of reconcile for the id."
-            ),
-            Finding::ParentMissing { parent } => format!(
-                "The Directory has no readable row of {parent}, so readers treat this membership as missing. If \
-                 Clerk has {parent}, `rollcall sync {parent}{options}` stores it."
-            ),
-            Finding::PurgeDue { at, is_in_clerk, removal } => {
-                let way_back = match is_in_clerk {
-                    Some(false) => "Clerk does not have the user, so the deletion cannot be undone.".to_owned(),
-                    Some(true) => format!("Before that, {} undoes a wrong deletion without loss.", on("undo")),
-                    None => format!(
-                        "Before that, {} undoes a wrong deletion without loss, if Clerk still has the user.",
-                        on("undo")
-                    ),
-                };
-                match removal {
-                    Removal::Redacted => format!(
-                        "The personal data in the user's records in Profiles are replaced after {} \
-                         (DELETION_POLICY=redact). {way_back}",
-                        at.utc()
-                    ),
-                    Removal::Removed => format!(
-                        "The user's rows in Profiles and in OWNED_TABLES are removed after {} (DELETION_POLICY=purge). \
-                         {way_back}",
-                        at.utc()
-                    ),
-                    Removal::Off => format!(
-                        "The user's data are due for removal after {}, but are not removed while RECONCILE_POLICY is report. \
-                         {way_back}",
-                        at.utc()
-                    ),
-                }
-            }
-            Finding::PurgeOverdue { since, removal: Removal::Off } => format!(
-                "The removal of the user's data has been due since {}. RECONCILE_POLICY=report prevents the removal.",
-                since.utc()
-            ),
-            Finding::PurgeOverdue { since, .. } => format!(
-                "The removal of the user's data has been due since {} and is not complete. The hourly purge or the next \
-                 run of reconcile removes the data. If this is so for some hours, see the alarm PurgesLeft in \
-                 docs/runbook.md.",
-                since.utc()
-            ),
-            Finding::Purging { since } => format!(
-                "The user's data are being removed{}. An undo is not possible any more. After the removal, `rollcall \
-                 restore` writes the rows of the backup back.",
-                at(" since ", *since)
-            ),
-            Finding::Purged { at: when } => format!(
-                "The user's data were removed{}. Only a backup has the data, until it expires: `rollcall restore` writes \
-                 its rows back.",
-                at(" at ", *when)
-            ),
-            Finding::Retained => "DELETION_POLICY=retain: no data of the user are removed.".to_owned(),
-            Finding::EffectsPending => format!(
-                "Not all memberships of the {noun} are deleted yet. The function react normally deletes them within \
-                 seconds; if react fails, the next run of reconcile deletes them. If this is so after the next run, search \
-                 the log of reconcile for the id."
-            ),
-            Finding::EffectsComplete { at: when } => {
-                format!("All effects of the deletion are complete{}.", at("; the last one was at ", *when))
-            }
-
-            Finding::TurnedAway { status, code } => {
-                let change = match *code {
-                    "user_banned" => " To allow the user again, unban the user in Clerk.",
-                    "user_deprovisioned" => " To allow the user again, add the user in the organization's directory.",
                     _ => "",
                 };
                 format!("Every function rejects the user's requests with {status} `{code}`.{change}")
             }
 
-            Finding::Quarantined { note, is_repaired } => {
-                let now = if *is_repaired {
-                    "The Directory and Clerk agree now, so nothing has to be repaired."
-                } else {
-                    "If the row differs from Clerk, this event may be the reason."
+            Finding::Quarantined { note, now } => {
+                let now = match now {
+                    Now::Agrees => "The Directory and Clerk agree now, so nothing has to be repaired.",
+                    Now::Differs => "This event may be the reason why the row differs from Clerk.",
+                    Now::Unknown => "It is unknown whether the row differs from Clerk, because Clerk did not answer.",
                 };
                 format!(
                     "At {}, an event {} (message {}) had a valid signature, but its field {} was not valid. The event was \
@@ -306,7 +219,10 @@ impl Finding {
 
             Finding::Refused(refused) => refusals::sentence(refused, noun),
             Finding::NothingRefused { since } => {
-                format!("Since {}, the log has no refusal and no failure about this {noun}.", since.utc())
+                format!(
+                    "Since {}, no event about this {noun} was left out or failed, as far as the log shows.",
+                    since.utc()
+                )
             }
             Finding::UntrustedRequests { count, since } => format!(
                 "Since {}, the webhook rejected {count} {}, because the signature was missing or wrong, or the request was \
@@ -321,6 +237,26 @@ impl Finding {
                 since.utc()
             ),
             Finding::LogMissing { problem } => format!("A log could not be read: {problem}."),
+
+            // `remedies` words these.
+            Finding::EventOnItsWay { .. }
+            | Finding::Unsettled { .. }
+            | Finding::EventFailed { .. }
+            | Finding::NextRun { .. }
+            | Finding::NextRunDeletes { .. }
+            | Finding::ReportOnly { .. }
+            | Finding::NotRepaired { .. }
+            | Finding::NoRunYet { .. }
+            | Finding::Held { .. }
+            | Finding::ParentDeleted { .. }
+            | Finding::ParentMissing { .. }
+            | Finding::PurgeDue { .. }
+            | Finding::PurgeOverdue { .. }
+            | Finding::Purging { .. }
+            | Finding::Purged { .. }
+            | Finding::Retained
+            | Finding::EffectsPending { .. }
+            | Finding::EffectsComplete { .. } => String::new(),
         }
     }
 }
@@ -355,8 +291,4 @@ fn differ(fields: &[String]) -> String {
         [one] => format!("Different field: {one}."),
         several => format!("Different fields: {}.", several.join(", ")),
     }
-}
-
-fn at(word: &str, at: Option<Millis>) -> String {
-    at.map(|at| format!("{word}{}", at.utc())).unwrap_or_default()
 }

@@ -8,7 +8,7 @@ use crate::adapters::dynamo::directory::scan::Rows;
 use crate::adapters::dynamo::operations::runs::CandidatePage;
 use crate::core::clerk::objects::Entity;
 use crate::core::deletion::subject::Subject;
-use crate::core::explain::facts::{Facts, InClerk, Log, Note, Policies, Stored};
+use crate::core::explain::facts::{Facts, InClerk, Log, Note, Parent, Policies, Stored};
 use crate::core::explain::line::terms;
 use crate::core::id::{EntityId, Key, Kind};
 use crate::core::millis::Millis;
@@ -58,7 +58,12 @@ impl Operator {
         let above = entity.as_ref().map(EntityId::parents).unwrap_or_default();
         let keys: Vec<Key> = above.iter().map(|parent| parent.key(instance)).collect();
         let mut stored = self.stores.directory.read(&keys).await?;
-        let parents = above.into_iter().zip(&keys).map(|(parent, key)| (parent, take(&mut stored, key))).collect();
+        let mut parents = Vec::new();
+        for (entity, key) in above.into_iter().zip(&keys) {
+            let stored = take(&mut stored, key);
+            let clerk = if stored == Stored::Nothing { self.in_clerk(&entity).await? } else { InClerk::NotAsked };
+            parents.push(Parent { entity, stored, clerk });
+        }
         let clerk = match &entity {
             Some(entity) => self.in_clerk(entity).await?,
             None => InClerk::NotAsked,

@@ -1,0 +1,298 @@
+//! Decides whether a person must act on a finding, may wait, or has nothing to do.
+
+use super::finding::{Finding, ParentInClerk, Refused, Stage};
+use super::reason::Reason;
+use crate::core::millis::Millis;
+
+/// What a finding needs of a person. The greatest need of all findings is the headline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    Nothing,
+    Wait(Until),
+    /// The finding says what to do, and is marked.
+    Act,
+}
+
+/// Until when a person waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Until {
+    /// It should be repaired by then.
+    Repaired(Millis),
+    /// Clerk's answers may lag until then; the command must be run again.
+    Settled(Millis),
+    /// Svix delivers a failed event again.
+    Delivered(Millis),
+    /// The hourly purge.
+    Purge(Millis),
+    NextRun,
+    /// Nothing but the next change in Clerk changes it, which is harmless.
+    NextChange,
+}
+
+impl Finding {
+    /// What the finding needs of a person.
+    pub fn need(&self) -> Need {
+        match self {
+            Finding::RowUnreadable
+            | Finding::Incomplete
+            | Finding::ClerkSilent { .. }
+            | Finding::Ahead { .. }
+            | Finding::Conflict { .. }
+            | Finding::LeftFromMirror
+            | Finding::ReportOnly { .. }
+            | Finding::NotRepaired { .. }
+            | Finding::NoRunYet { .. }
+            | Finding::Held { .. } => Need::Act,
+
+            Finding::EventOnItsWay { until, .. } => Need::Wait(Until::Repaired(*until)),
+            Finding::Lagging { until, .. } | Finding::JustDeleted { until, .. } | Finding::Unsettled { until, .. } => {
+                Need::Wait(Until::Settled(*until))
+            }
+            Finding::UndatedInClerk | Finding::NextRun { .. } | Finding::NextRunDeletes { .. } => {
+                Need::Wait(Until::NextRun)
+            }
+            Finding::Behind { by_run, .. } => Need::Wait(if *by_run { Until::NextRun } else { Until::NextChange }),
+            Finding::EventFailed { refused, until } => match is_mended_by_a_person(refused) {
+                true => Need::Act,
+                false => Need::Wait(Until::Delivered(*until)),
+            },
+            Finding::ParentDeleted { stage, .. } | Finding::EffectsPending { stage, .. } => match stage {
+                Stage::Soon { until } => Need::Wait(Until::Repaired(*until)),
+                Stage::NextRun => Need::Wait(Until::NextRun),
+                Stage::Overdue { .. } | Stage::Off => Need::Act,
+            },
+            Finding::ParentMissing { clerk, .. } => match clerk {
+                ParentInClerk::Unreadable | ParentInClerk::Has => Need::Act,
+                ParentInClerk::Young { until } => Need::Wait(Until::Repaired(*until)),
+                ParentInClerk::Nothing | ParentInClerk::Unknown => Need::Nothing,
+            },
+            Finding::PurgeOverdue { is_late, is_on, until, .. } => match *is_late || !is_on {
+                true => Need::Act,
+                false => Need::Wait(Until::Purge(*until)),
+            },
+
+            // The remedy of a difference is a finding of its own.
+            Finding::NotStored { .. }
+            | Finding::Outdated { .. }
+            | Finding::OnlyPlaceholder { .. }
+            | Finding::Rejoined { .. }
+            | Finding::Tied { .. }
+            | Finding::AbsentInClerk
+            | Finding::NoRow
+            | Finding::Placeholder { .. }
+            | Finding::Live { .. }
+            | Finding::Deleted { .. }
+            | Finding::ClerkNotAsked
+            | Finding::InSync { .. }
+            | Finding::BothGone
+            | Finding::NeverKnown { .. }
+            | Finding::NotMirrored
+            | Finding::PurgeDue { .. }
+            | Finding::Purging { .. }
+            | Finding::Purged { .. }
+            | Finding::Retained
+            | Finding::EffectsComplete { .. }
+            | Finding::TurnedAway { .. }
+            | Finding::Quarantined { .. }
+            | Finding::Refused(_)
+            | Finding::NothingRefused { .. }
+            | Finding::UntrustedRequests { .. }
+            | Finding::LogCut { .. }
+            | Finding::LogMissing { .. } => Need::Nothing,
+        }
+    }
+
+    /// Whether the row differs, or something is left to do: not if only Clerk's answers lag.
+    pub fn is_left(&self) -> bool {
+        match self.need() {
+            Need::Act => true,
+            Need::Wait(_) => !matches!(self, Finding::Lagging { .. } | Finding::JustDeleted { .. }),
+            Need::Nothing => false,
+        }
+    }
+}
+
+/// Whether the failure of an event lasts until a person has removed its cause.
+pub(super) fn is_mended_by_a_person(refused: &Refused) -> bool {
+    !matches!(
+        refused.reason,
+        Reason::StoreUnavailable
+            | Reason::ClerkUnavailable
+            | Reason::ClerkUnreadable
+            | Reason::ClerkBehind
+            | Reason::Contended
+    )
+}
+
+/// What all findings together need of a person, as a sentence.
+pub fn headline(found: &[Finding]) -> String {
+    let acts = found.iter().filter(|finding| finding.need() == Need::Act).count();
+    match found.iter().map(Finding::need).max().unwrap_or(Need::Nothing) {
+        Need::Nothing => "Nothing to do.".to_owned(),
+        Need::Act if acts == 1 => "Something to do: see the line that is marked with !".to_owned(),
+        Need::Act => format!("Something to do: see the {acts} lines that are marked with !"),
+        Need::Wait(until) => match until {
+            Until::Repaired(at) => format!("Nothing to do yet: this should repair itself by {}.", at.utc()),
+            Until::Settled(at) => format!("Nothing to do until {}; then run this command again.", at.utc()),
+            Until::Delivered(at) => format!(
+                "Nothing to do yet: Svix delivers a failed event again, until {} at the latest; this repairs the row.",
+                at.utc()
+            ),
+            Until::Purge(at) => format!("Nothing to do yet: this should be complete by {}.", at.utc()),
+            Until::NextRun => "Nothing to do yet: the next run of reconcile repairs this.".to_owned(),
+            Until::NextChange => "Nothing to do: a time differs, which is harmless.".to_owned(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::explain::facts::{Facts, InClerk, Parent, Stored};
+    use crate::core::explain::findings::findings;
+    use crate::core::explain::samples::{at, deleted, facts, live, names, row, run, told};
+    use crate::core::id::EntityId;
+    use crate::core::mirror::item::{CONSEQUENCES_AT, Writer};
+    use crate::core::mirror::rank::Rank;
+    use crate::core::mirror::tombstone::DeletionPolicy;
+    use crate::core::reconcile::run::Mode;
+
+    fn head(facts: &Facts) -> String {
+        headline(&findings(facts))
+    }
+
+    /// A live membership of `org_1` and `user_1`, which Clerk does not have, at ten; with the ranks of both parents.
+    fn member(now: i64, user: Option<Rank>, organization: Option<Rank>, has_organization: bool) -> Facts {
+        let mut facts = facts("org_1/user_1", now, Some(live(-60)), None);
+        let parent = |entity: EntityId, rank: Option<Rank>, has: bool| Parent {
+            stored: rank.map_or(Stored::Nothing, |rank| Stored::Row(Box::new(row(&entity, rank)))),
+            clerk: if has { InClerk::Has(Box::new(row(&entity, live(-60)))) } else { InClerk::Nothing },
+            entity,
+        };
+        facts.parents = vec![
+            parent(EntityId::User("user_1".parse().unwrap()), user, false),
+            parent(EntityId::Organization("org_1".parse().unwrap()), organization, has_organization),
+        ];
+        facts
+    }
+
+    #[test]
+    fn a_deleted_parent_is_one_cause_with_the_missing_one_and_has_a_deadline() {
+        let mut facts = member(1, Some(deleted(0)), None, false);
+        assert_eq!(names(&facts), ["live", "absent_in_clerk", "parent_deleted", "nothing_refused"]);
+        let text = told(&facts, "parent_deleted");
+        for part in [
+            "user_1 is deleted in the Directory (since 2026-01-01T10:00:00.000Z), and the Directory has no row of org_1.",
+            "If the row is still live after 2026-01-01T10:02:00.000Z, search the log of the function react for `user_1`.",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert_eq!(head(&facts), "Nothing to do yet: this should repair itself by 2026-01-01T10:02:00.000Z.");
+        facts.now = at(3);
+        assert_eq!(head(&facts), "Nothing to do yet: the next run of reconcile repairs this.");
+        facts.runs = vec![run(2)];
+        assert_eq!(head(&facts), "Something to do: see the line that is marked with !");
+        assert!(told(&facts, "parent_deleted").ends_with("search the log of the function reconcile for `user_1`."));
+        facts.policies.reconcile = Mode::Report;
+        assert!(told(&facts, "parent_deleted").contains("while RECONCILE_POLICY=report"));
+    }
+
+    #[test]
+    fn a_missing_parent_is_looked_up_in_clerk() {
+        let missing = |has: bool| member(1, Some(live(-60)), None, has);
+        assert!(
+            told(&missing(true), "parent_missing").contains("Clerk has org_1: `rollcall sync org_1 --local` stores")
+        );
+        assert!(told(&missing(false), "parent_missing").ends_with("Clerk does not have org_1 either."));
+        let need = |facts: &Facts| {
+            let of_parent = |finding: &&Finding| matches!(finding, Finding::ParentMissing { .. });
+            findings(facts).iter().find(of_parent).map(Finding::need)
+        };
+        assert_eq!((need(&missing(true)), need(&missing(false))), (Some(Need::Act), Some(Need::Nothing)));
+        let mut unreadable = missing(true);
+        unreadable.parents[1].stored = Stored::Unreadable;
+        assert!(told(&unreadable, "parent_missing").contains("a row of org_1 that no function can read"));
+    }
+
+    #[test]
+    fn a_deletion_that_clerk_does_not_show_yet_is_settled_at_a_time() {
+        let mut facts = facts("user_1", 1, Some(deleted(0)), Some(live(-60)));
+        let settled = "Nothing to do until 2026-01-01T10:15:00.000Z; then run this command again.";
+        assert_eq!(head(&facts), settled);
+        assert!(!findings(&facts).iter().any(Finding::is_left), "the exit status is 0");
+        let text = told(&facts, "just_deleted");
+        assert!(text.contains("before 2026-01-02T10:00:00.000Z, when the user's data are removed"), "{text}");
+        assert_eq!(text.matches("rollcall undo").count(), 1, "{text}");
+        facts.now = at(16);
+        assert!(head(&facts).starts_with("Something to do"));
+    }
+
+    #[test]
+    fn a_purge_says_its_policy_and_who_must_act() {
+        let hours = |hours: i64| 60 * hours;
+        let due = |now: i64, report: bool| {
+            let mut facts = facts("user_1", now, Some(deleted(0)), None);
+            facts.policies.deletion = DeletionPolicy::Purge;
+            facts.policies.reconcile = if report { Mode::Report } else { Mode::Repair };
+            facts
+        };
+        assert_eq!(head(&due(1, true)), "Nothing to do.");
+        assert!(
+            told(&due(1, true), "purge_due")
+                .contains("(DELETION_POLICY=purge), but not while RECONCILE_POLICY=report.")
+        );
+        assert!(head(&due(hours(25), true)).starts_with("Something to do"));
+        assert!(told(&due(hours(25), true), "purge_overdue").ends_with("set RECONCILE_POLICY=repair."));
+        assert_eq!(
+            head(&due(hours(25), false)),
+            "Nothing to do yet: this should be complete by 2026-01-02T12:00:00.000Z."
+        );
+        assert!(head(&due(hours(27), false)).starts_with("Something to do"));
+    }
+
+    #[test]
+    fn a_time_that_is_behind_is_harmless() {
+        let mut facts = facts("user_1", 60, Some(live(0)), Some(live(30)));
+        let InClerk::Has(clerk) = &mut facts.clerk else { panic!("has") };
+        clerk.digest = facts.row.row().unwrap().digest.clone();
+        assert_eq!(names(&facts)[1..], ["behind", "nothing_refused"]);
+        assert_eq!(head(&facts), "Nothing to do yet: the next run of reconcile repairs this.");
+        facts.policies.reconcile = Mode::Report;
+        assert_eq!(head(&facts), "Nothing to do: a time differs, which is harmless.");
+    }
+
+    #[test]
+    fn a_tombstone_names_the_parent_with_which_it_was_deleted() {
+        let mut facts = member(60, Some(deleted(0)), Some(live(-60)), true);
+        let Stored::Row(row) = &mut facts.row else { panic!("row") };
+        (row.rank, row.provenance.applied_by) = (deleted(0), Writer::Cascade);
+        let text = told(&facts, "deleted");
+        assert!(text.contains("user_1 was deleted at that time, and the membership with it."), "{text}");
+        assert!(text.contains("; until then the row was live."), "{text}");
+    }
+
+    #[test]
+    fn a_ban_of_a_user_whom_clerk_does_not_have_is_told_without_advice() {
+        let banned = |clerk: Option<Rank>| {
+            let mut facts = facts("user_1", 60, Some(live(0)), clerk);
+            let Stored::Row(row) = &mut facts.row else { panic!("row") };
+            row.fields.insert("banned".to_owned(), true.into());
+            told(&facts, "turned_away")
+        };
+        assert!(banned(Some(live(0))).ends_with("unban the user in Clerk."));
+        assert!(banned(None).ends_with("then requests are rejected with 410 `user_deleted`."));
+    }
+
+    #[test]
+    fn pending_effects_of_an_organization_name_it() {
+        let mut facts = facts("org_1", 3, Some(deleted(0)), None);
+        assert!(told(&facts, "effects_pending").contains("search the log of the function reconcile for `org_1`"));
+        let Stored::Row(row) = &mut facts.row else { panic!("row") };
+        row.fields.insert(CONSEQUENCES_AT.to_owned(), at(1).get().into());
+        assert_eq!(
+            told(&facts, "effects_complete"),
+            "All effects of the deletion have been complete since 2026-01-01T10:01:00.000Z."
+        );
+        assert_eq!(head(&facts), "Nothing to do.");
+    }
+}

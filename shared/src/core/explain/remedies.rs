@@ -1,0 +1,294 @@
+//! Words what repairs a difference, and the effects of a deletion.
+
+use super::finding::{Finding, ParentInClerk, Refused, Removal, Stage, Why};
+use super::need::is_mended_by_a_person;
+use super::refusals::cause;
+use crate::core::millis::Millis;
+use crate::core::reconcile::run::RunState;
+
+/// How commands name the entity and the deployment.
+pub(super) struct Commands<'a> {
+    pub id: &'a str,
+    /// The options for the same deployment, after a space.
+    pub options: &'a str,
+    /// The kind of the entity.
+    pub noun: &'a str,
+}
+
+impl Commands<'_> {
+    pub(super) fn run(&self, command: &str) -> String {
+        format!("`rollcall {command}{}`", self.options)
+    }
+
+    pub(super) fn on(&self, command: &str) -> String {
+        format!("`rollcall {command} {}{}`", self.id, self.options)
+    }
+}
+
+/// The finding in sentences, if it is about a repair.
+pub(super) fn of_repair(finding: &Finding, commands: &Commands<'_>) -> Option<String> {
+    let (noun, sync, again) = (commands.noun, commands.on("sync"), commands.on("explain"));
+    Some(match finding {
+        Finding::EventOnItsWay { since, until } => format!(
+            "The event about the change at {} may still arrive: an event normally takes less than two minutes. Wait until \
+             {}. If the row still differs then, run {again} again.",
+            since.utc(),
+            until.utc()
+        ),
+        Finding::Unsettled { stored_at, until } => format!(
+            "The row was stored at {}, less than 15 minutes ago. Either the deletion event is still on its way, or Clerk \
+             does not show the {noun} yet. Wait until {}, then run {again} again.",
+            stored_at.utc(),
+            until.utc()
+        ),
+        Finding::EventFailed { refused, until } => event_failed(refused, *until, commands),
+        Finding::NextRun { why } => format!(
+            "{}The next run of reconcile (every night, unless ReconcileSchedule says otherwise) repairs the row. To repair \
+             the row now, run {sync}.",
+            cause_of(*why)
+        ),
+        Finding::NextRunDeletes { why, removal, grace_hours } => {
+            let effects = match (noun, removal) {
+                ("user", Some(removal)) => format!(
+                    ", then the user's memberships, and {} after {grace_hours} hours ({})",
+                    match removal {
+                        Removal::Redacted => "replaces the personal data in the user's rows in Profiles",
+                        Removal::Removed => "removes the user's rows in Profiles and in OWNED_TABLES",
+                    },
+                    policy(*removal)
+                ),
+                ("user", None) => {
+                    ", then the user's memberships; no data are removed (DELETION_POLICY=retain)".to_owned()
+                }
+                ("organization", _) => ", then the memberships of the organization".to_owned(),
+                _ => String::new(),
+            };
+            format!(
+                "{}The next run of reconcile (every night, unless ReconcileSchedule says otherwise) asks Clerk again. If \
+                 Clerk still does not have the {noun}, Rollcall marks the row as deleted{effects}. To do this now, run \
+                 {sync}.",
+                cause_of(*why)
+            )
+        }
+        Finding::NoRunYet { why } => format!(
+            "{}No run of reconcile has finished yet, so nothing repairs this now. To repair only this row, run {sync}. For \
+             the whole table, start the first run: {}, which shows its plan and asks first.",
+            cause_of(*why),
+            commands.run("reconcile")
+        ),
+        Finding::ReportOnly { why } => format!(
+            "{}No run repairs the row, because RECONCILE_POLICY=report. Another event about this {noun}, or the following \
+             command, changes the row. Somebody chose RECONCILE_POLICY=report, so ask before you run the command; the \
+             override is valid for this command only: `rollcall sync {} --override RECONCILE_POLICY=repair{}`.",
+            cause_of(*why),
+            commands.id,
+            commands.options
+        ),
+        Finding::NotRepaired { run, state, why } => {
+            let result = match state {
+                RunState::Done => "but did not repair the row. The run should have repaired the row",
+                RunState::PendingApproval => {
+                    "but did not repair the row. Its deletions that are pending approval do not explain this"
+                }
+                RunState::Incomplete | RunState::Running => {
+                    "but could not compare everything, and did not repair the row"
+                }
+            };
+            format!(
+                "{}The run of reconcile {run} began after this change, {result}. To repair the row now, run {sync}. If the \
+                 row differs again after the next run, search the log of the function reconcile for `{}`.",
+                cause_of(*why),
+                commands.id
+            )
+        }
+        Finding::Held { run } => format!(
+            "The deletion of the {noun} is pending approval: the run {run} found unusually many rows whose users, \
+             organizations or memberships Clerk does not have, so an operator has to approve their deletion. See {}, then \
+             approve the deletions with {}.",
+            commands.run("status"),
+            commands.run(&format!("reconcile --approve {run}"))
+        ),
+        _ => return None,
+    })
+}
+
+fn event_failed(refused: &Refused, until: Millis, commands: &Commands<'_>) -> String {
+    let (noun, line) = (commands.noun, &refused.line);
+    let kind = line.kind.as_deref().unwrap_or("of unknown type");
+    let message = line.svix_id.as_ref().map(|id| format!(", message {id}")).unwrap_or_default();
+    let arrived = match refused.count {
+        1 => format!("The event that has this state ({kind}{message}) arrived at {}, and failed", refused.last.utc()),
+        count => format!(
+            "The event that has this state arrived {count} times from {} to {}, and failed. The last one was {kind}{message}",
+            refused.first.utc(),
+            refused.last.utc()
+        ),
+    };
+    let advice = refused.reason.advice(noun, line).map(|advice| format!(" {advice}")).unwrap_or_default();
+    let then = if is_mended_by_a_person(refused) { "Svix then delivers" } else { "Svix delivers" };
+    format!(
+        "{arrived}: {}{advice} {then} the event again, until {} at the latest. If you do not want to wait for this, run {}.",
+        cause(refused, noun),
+        until.utc(),
+        commands.on("sync")
+    )
+}
+
+/// Why no event has repaired a difference, with a space after it.
+fn cause_of(why: Why) -> String {
+    match why {
+        Why::NotArrived => "No event about this change has arrived. ".to_owned(),
+        Why::NoDeletion { since } => format!("No deletion event has arrived since {}. ", since.utc()),
+        Why::Quarantined => "An event that arrived after the change could not be read (see below). ".to_owned(),
+        Why::Unknown => {
+            "It is unknown why no event has repaired the row: the log that was read does not reach back to the change. "
+                .to_owned()
+        }
+    }
+}
+
+/// The finding in sentences, if it is about an effect of a deletion.
+pub(super) fn of_effect(finding: &Finding, commands: &Commands<'_>) -> Option<String> {
+    let (noun, undo) = (commands.noun, commands.on("undo"));
+    Some(match finding {
+        Finding::ParentDeleted { parents, missing, since, stage } => {
+            let verb = if parents.len() == 1 { "is" } else { "are" };
+            let others = match missing.as_slice() {
+                [] => String::new(),
+                missing => format!(", and the Directory has no row of {}", missing.join(" and ")),
+            };
+            let marks = after(stage, "marks the row as deleted", "the row is still live", parents, *since);
+            format!(
+                "{} {verb} deleted in the Directory (since {}){others}. Therefore the functions account and ensure-profile \
+                 treat the membership as deleted already. {marks}",
+                parents.join(" and "),
+                since.utc()
+            )
+        }
+        Finding::EffectsPending { since, stage } => {
+            let ids = [commands.id.to_owned()];
+            let deletes = after(stage, "deletes these memberships", "some memberships are still live", &ids, *since);
+            format!("Not all memberships of the {noun} are deleted yet. {deletes}")
+        }
+        Finding::ParentMissing { parent, clerk } => {
+            let options = commands.options;
+            let hidden = format!("so the functions account and ensure-profile do not show the membership");
+            match clerk {
+                ParentInClerk::Unreadable => format!(
+                    "The Directory has a row of {parent} that no function can read, {hidden}. `rollcall explain \
+                     {parent}{options}` says what to do."
+                ),
+                ParentInClerk::Has => format!(
+                    "The Directory has no row of {parent}, {hidden}. Clerk has {parent}: `rollcall sync {parent}{options}` \
+                     stores the row, and `rollcall explain {parent}{options}` says why the row is missing."
+                ),
+                ParentInClerk::Young { until } => format!(
+                    "The Directory has no row of {parent} yet, {hidden}. Clerk has {parent}, and its event should arrive by \
+                     {}.",
+                    until.utc()
+                ),
+                ParentInClerk::Nothing => {
+                    format!("The Directory has no row of {parent}, {hidden}. Clerk does not have {parent} either.")
+                }
+                ParentInClerk::Unknown => format!("The Directory has no row of {parent}, {hidden}."),
+            }
+        }
+        Finding::PurgeDue { at, is_in_clerk, removal, is_on } => {
+            let way_back = match is_in_clerk {
+                Some(false) => "Clerk does not have the user, so the deletion cannot be undone.".to_owned(),
+                Some(true) => format!("Before that, {undo} undoes a wrong deletion without loss."),
+                None => {
+                    format!("Before that, {undo} undoes a wrong deletion without loss, if Clerk still has the user.")
+                }
+            };
+            let data = data(*removal);
+            match is_on {
+                true => format!("{data} after {} ({}). {way_back}", at.utc(), policy(*removal)),
+                false => format!(
+                    "{data} after {} ({}), but not while RECONCILE_POLICY=report. {way_back}",
+                    at.utc(),
+                    policy(*removal)
+                ),
+            }
+        }
+        Finding::PurgeOverdue { since, removal, is_on: false, .. } => format!(
+            "{} after {} ({}), but not while RECONCILE_POLICY=report. If the data must go, set RECONCILE_POLICY=repair.",
+            data(*removal),
+            since.utc(),
+            policy(*removal)
+        ),
+        Finding::PurgeOverdue { since, until, is_late, .. } => {
+            let then = match is_late {
+                true => "Rollcall tries every hour, so something prevents the removal: see the alarm PurgesLeft in \
+                         docs/runbook.md."
+                    .to_owned(),
+                false => {
+                    format!("Rollcall removes due data every hour, so this should be complete by {}.", until.utc())
+                }
+            };
+            format!("The removal of the user's data has been due since {} and is not complete. {then}", since.utc())
+        }
+        Finding::Purging { since } => format!(
+            "The user's data are being removed{}. An undo is not possible any more. After the removal, `rollcall restore` \
+             writes the rows of the backup back.",
+            at(" since ", *since)
+        ),
+        Finding::Purged { at: when } => format!(
+            "The user's data were removed{}. Only a backup has the data, until it expires: `rollcall restore` writes its \
+             rows back.",
+            at(" at ", *when)
+        ),
+        Finding::Retained => "DELETION_POLICY=retain: no data of the user are removed.".to_owned(),
+        Finding::EffectsComplete { at: when } => match when {
+            Some(when) => format!("All effects of the deletion have been complete since {}.", when.utc()),
+            None => "All effects of the deletion are complete.".to_owned(),
+        },
+        _ => return None,
+    })
+}
+
+/// What completes an effect, and what to do if nothing has.
+fn after(stage: &Stage, does: &str, still: &str, ids: &[String], since: Millis) -> String {
+    let search = |function: &str| format!("search the log of the function {function} for `{}`", ids.join("` and `"));
+    match stage {
+        Stage::Soon { until } => format!(
+            "The function react normally {does} within seconds of the deletion (stored at {}). If {still} after {}, {}.",
+            since.utc(),
+            until.utc(),
+            search("react")
+        ),
+        Stage::NextRun => format!(
+            "The function react normally {does} within seconds of the deletion (stored at {}), and has not. The next run \
+             of reconcile (every night, unless ReconcileSchedule says otherwise) {does}. If {still} after the next run, {}.",
+            since.utc(),
+            search("reconcile")
+        ),
+        Stage::Overdue { run } => format!(
+            "The run of reconcile {run} began after the deletion (stored at {}), but {still}. To find out why, {}.",
+            since.utc(),
+            search("reconcile")
+        ),
+        Stage::Off => format!(
+            "No function {does} while RECONCILE_POLICY=report. If the Directory must show this deletion, set \
+             RECONCILE_POLICY=repair; the next run then {does}."
+        ),
+    }
+}
+
+fn data(removal: Removal) -> &'static str {
+    match removal {
+        Removal::Redacted => "The personal data in the user's records in Profiles are replaced",
+        Removal::Removed => "The user's rows in Profiles and in OWNED_TABLES are removed",
+    }
+}
+
+fn policy(removal: Removal) -> &'static str {
+    match removal {
+        Removal::Redacted => "DELETION_POLICY=redact",
+        Removal::Removed => "DELETION_POLICY=purge",
+    }
+}
+
+fn at(word: &str, at: Option<Millis>) -> String {
+    at.map(|at| format!("{word}{}", at.utc())).unwrap_or_default()
+}
