@@ -325,6 +325,8 @@ pub struct Refused {
     pub is_cause: bool,
     /// Whether the row is another one than the one that the last event met.
     pub has_changed: bool,
+    /// Whether the row was stored after the last of these failures.
+    pub is_over: bool,
     /// Whether an advice about the cause still applies.
     #[serde(skip)]
     pub advises: bool,

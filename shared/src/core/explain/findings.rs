@@ -182,6 +182,7 @@ fn grouped(facts: &Facts, now: Now, is_turned_away: bool) -> Vec<Refused> {
             now,
             is_cause,
             has_changed: false,
+            is_over: false,
             advises,
         });
         seen.count += 1;
@@ -193,6 +194,9 @@ fn grouped(facts: &Facts, now: Now, is_turned_away: bool) -> Vec<Refused> {
     let mut groups: Vec<Refused> = groups.into_values().collect();
     for group in &mut groups {
         let met = group.line.stored;
+        group.is_over =
+            group.reason.is_failure() && facts.row.row().is_some_and(|row| row.provenance.applied_at > group.last);
+        group.advises &= !group.is_over;
         group.has_changed = met.is_some() && met != facts.row.row().map(|row| row.rank);
     }
     groups.sort_by_key(|group| group.last);

@@ -27,8 +27,7 @@ impl Reason {
                  event about the earlier membership was not applied."
             }
             Reason::Final if noun == "user" => {
-                "the removal of the user's data had begun, or was complete. After that no event changes the row, not even \
-                 another deletion."
+                "the tombstone was final already. No event changes a final tombstone, not even another deletion."
             }
             Reason::Final => {
                 "all effects of the deletion were complete already. After that no event changes the row, not even another \

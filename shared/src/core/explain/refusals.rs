@@ -13,6 +13,7 @@ pub(super) fn sentence(refused: &Refused, noun: &str) -> String {
         refused.advises.then(|| reason.advice(noun, line)).flatten(),
         last_event(refused),
         (refused.advises && reason.is_failure()).then(|| again(&line.function)).flatten(),
+        (refused.is_over && !is_past).then(|| "Later the row was stored, so this failure is over.".to_owned()),
         is_past.then(|| "The Directory and Clerk agree now, so nothing has to be repaired.".to_owned()),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
@@ -156,6 +157,7 @@ mod tests {
             now: Now::Differs,
             is_cause: false,
             has_changed: false,
+            is_over: false,
             advises: true,
         };
         sentence(&refused, "user")
@@ -220,6 +222,14 @@ mod tests {
             present.contains("denied access (AccessDeniedException). Check the permissions of the function webhook on")
         );
         assert!(present.contains("Svix delivers such an event again") && !present.contains("agree"), "{present}");
+        // The row was stored later, and differs for another reason.
+        let mut later = facts("user_1", 60, Some(live(20)), Some(live(30)));
+        later.log.lines =
+            vec![line(10, json!({ "type": "user.updated", "outcome": "failed", "reason": "store_rejected" }))];
+        assert!(
+            samples::told(&later, "refused")
+                .ends_with("rejected the request. Later the row was stored, so this failure is over.")
+        );
         let conflict = json!({ "target": "rollcall::services::reconcile", "reason": "conflict" });
         assert!(!of_log(true, conflict.clone()).contains("undo"));
         assert!(of_log(false, conflict).contains("decides with `rollcall undo`"));

@@ -172,7 +172,7 @@ pub(super) fn of_effect(finding: &Finding, commands: &Commands<'_>) -> Option<St
         }
         Finding::ParentMissing { parent, clerk } => {
             let options = commands.options;
-            let hidden = format!("so the functions account and ensure-profile do not show the membership");
+            let hidden = "so the functions account and ensure-profile do not show the membership";
             match clerk {
                 ParentInClerk::Unreadable => format!(
                     "The Directory has a row of {parent} that no function can read, {hidden}. `rollcall explain \

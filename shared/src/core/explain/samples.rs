@@ -72,6 +72,7 @@ pub(super) fn facts(id: &str, now: i64, stored: Option<Rank>, clerk: Option<Rank
 }
 
 /// A line of the webhook about an event.
+#[expect(clippy::needless_pass_by_value, reason = "the callers build it in place")]
 pub(super) fn line(minutes: i64, fields: Value) -> Line {
     let mut line = json!({ "target": "webhook", "message": "event", "level": "ERROR", "svix_id": "msg_1" });
     line.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
