@@ -189,6 +189,8 @@ mod tests {
         }
         assert_eq!(head(&facts), "Nothing to do yet: this should repair itself by 2026-01-01T10:02:00.000Z.");
         facts.now = at(3);
+        // A run that began before the deletion says nothing about it.
+        facts.runs = vec![run(-1)];
         assert_eq!(head(&facts), "Nothing to do yet: the next run of reconcile repairs this.");
         facts.runs = vec![run(2)];
         assert_eq!(head(&facts), "Something to do: see the line that is marked with !");
