@@ -160,7 +160,7 @@ impl Reason {
             }
             Reason::Foreign => "Use a deployment for each instance, and remove this endpoint from the other instance.",
             Reason::Quarantined | Reason::Undated => {
-                "`rollcall quarantine` shows the event. The next run of reconcile compares the {noun} with Clerk."
+                "`rollcall quarantine list` shows the event. The next run of reconcile compares the {noun} with Clerk."
             }
             Reason::StoreRejected if is_denied(line) => {
                 "Check the permissions of the function {function} on the table."
