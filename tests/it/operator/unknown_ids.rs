@@ -86,7 +86,7 @@ const INTERNAL: &str = "1c1157ac-33d3-5114-bbd8-09b23e2ca922";
 const RUN: &str = "2026-01-01T00:00:00.123Z";
 
 /// What an option or a value of a command may name. `{}` is the id.
-const NAMES: [(&[&str], &[&str]); 17] = [
+const NAMES: [(&[&str], &[&str]); 18] = [
     (&["users", "get", "{}"], &[USER, INTERNAL]),
     (&["organizations", "get", "{}"], &[ORGANIZATION]),
     (&["members", "get", "{}"], &[MEMBERSHIP]),
@@ -104,6 +104,7 @@ const NAMES: [(&[&str], &[&str]); 17] = [
     (&["export", "{}"], &[USER, INTERNAL]),
     (&["reconcile", "--approve", "{}", "--yes"], &[RUN]),
     (&["restore", "{}", "--yes"], &["/nowhere.ndjson", "s3://Not A Bucket/x", "s3://bucket"]),
+    (&["restore", "--run", "{}", "--yes"], &["1a2b3c4d"]),
 ];
 
 #[tokio::test]
@@ -158,8 +159,8 @@ fn i19_every_value_that_names_something_is_played_here() {
                 let plays = |args: &[&str]| {
                     args.starts_with(&words) && option.as_ref().is_none_or(|option| args.contains(&option.as_str()))
                 };
-                // `trigger` is played below; the approvals of a clean-up are numbers.
-                let is_other = ["trigger", "cleanup", "full-sync"].contains(&words[0]);
+                // `trigger` is played below; the approvals of repairs are numbers.
+                let is_other = ["trigger", "cleanup", "fix-duplicates", "full-sync"].contains(&words[0]);
                 assert!(is_other || NAMES.iter().any(|(args, _)| plays(args)), "{words:?} {id}");
             }
         }
