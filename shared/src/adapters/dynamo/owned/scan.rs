@@ -48,7 +48,7 @@ impl DynamoOwned {
         Ok(Page { rows: page.items.unwrap_or_default().into_iter().map(SomeAttributes).collect(), next })
     }
 
-    /// The names of the attributes of the first rows, [`SAMPLE`] at most.
+    /// The names of the attributes of the first rows, `SAMPLE` at most.
     ///
     /// # Errors
     ///
