@@ -1,13 +1,15 @@
 //! SIGINT and SIGTERM.
 //!
 //! The operator's commands have one rule, in [`interruptible`]: the first signal stops the command between two of its
-//! requests, or while it waits for one; a second signal ends the process at once. A request is either carried out or not,
-//! so nothing is half written. Work that must clean up when it is stopped waits for [`stop_signal`] itself.
+//! requests, or while it waits for one; a second signal, at least half a second later, ends the process at once. A request
+//! is either carried out or not, so nothing is half written. Work that must clean up when it is stopped waits for
+//! [`stop_signal`] itself.
 
 use std::fmt;
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use anyhow::anyhow;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -15,6 +17,9 @@ use tokio::sync::{oneshot, watch};
 
 /// The exit status after a second signal, as a shell reports a process that SIGINT has killed.
 const ENDED_AT_ONCE: i32 = 130;
+
+/// Signals within this time are one: `timeout` of coreutils sends each signal to the process and to its group.
+const ONE_SIGNAL: Duration = Duration::from_millis(500);
 
 tokio::task_local! {
     /// The signal of the command that runs.
@@ -70,8 +75,12 @@ pub(crate) async fn interruptible<T>(work: impl Future<Output = anyhow::Result<T
     let watching = tokio::spawn(async move {
         next(&mut signals).await;
         came.send_replace(true);
-        next(&mut signals).await;
-        std::process::exit(ENDED_AT_ONCE);
+        tokio::time::sleep(ONE_SIGNAL).await;
+        // Listeners of their own hear only what comes from now on.
+        if let Ok(mut signals) = both() {
+            next(&mut signals).await;
+            std::process::exit(ENDED_AT_ONCE);
+        }
     });
     let (careful, parts) = (watch::Sender::new(0), coming.clone());
     let stop = Stop { came: coming, careful: careful.clone() };

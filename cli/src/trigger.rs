@@ -1,6 +1,6 @@
 //! `rollcall trigger`: signs a sample event as Svix does and sends it to the webhook.
 
-use std::net::IpAddr;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -9,6 +9,7 @@ use clerk_emulator::output::{note, say};
 use include_dir::{Dir, include_dir};
 use reqwest::Url;
 use rollcall::adapters::dynamo::row::plain;
+use rollcall::adapters::tls::{self, HttpsClient};
 use rollcall::core::clerk::event::Envelope;
 use rollcall::core::id::{InstanceId, Key, UserId};
 use rollcall::core::millis::Millis;
@@ -24,6 +25,9 @@ use crate::operator::context::lacks_confirmation;
 use crate::operator::deployment::{Environment, local};
 use crate::signals::{self, Ended};
 use crate::{Status, Usage};
+
+/// As long as Svix waits for an answer.
+const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// `rollcall trigger`.
 #[derive(Args, Debug)]
@@ -204,9 +208,7 @@ fn secret_in(name: &str, environment: Environment) -> Result<String, Usage> {
 /// Whether the URL names this machine.
 fn is_this_machine(url: &str) -> anyhow::Result<bool> {
     let url: Url = url.parse().with_context(|| format!("--url {url} is no URL"))?;
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
-    Ok(host == "localhost" || address.is_ok_and(|address| address.is_loopback()))
+    Ok(tls::is_on_this_machine(&url))
 }
 
 /// Replaces the ids of the entity in the event by new ones of the same kind.
@@ -317,8 +319,9 @@ fn gateway_event(signed: &Signed, now: Millis) -> anyhow::Result<Value> {
 }
 
 async fn send(url: &str, signed: &Signed) -> anyhow::Result<(u16, Value)> {
-    rollcall::adapters::tls::use_ring();
-    let request = reqwest::Client::new()
+    let client = HttpsClient::of(&url.parse()?, TIMEOUT);
+    let request = client
+        .get()?
         .post(url)
         .header("content-type", "application/json")
         .header("svix-id", &signed.id)

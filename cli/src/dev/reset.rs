@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
 use clap::Args;
 use clerk_emulator::output::{note, say};
+use rollcall::adapters::tls::HttpsClient;
 use serde_json::json;
 
 use super::record::{self, Record};
@@ -18,6 +19,9 @@ use crate::operator::context::lacks_confirmation;
 use crate::operator::deployment::{Environment, local};
 use crate::operator::text::counted;
 use crate::signals::{self, Ended};
+
+/// The emulator makes many sample users at most.
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// `rollcall reset`.
 #[derive(Args, Debug)]
@@ -164,7 +168,8 @@ fn remove_backups(addresses: &Addresses) -> anyhow::Result<()> {
 
 async fn ask(addresses: &Addresses, what: &str) -> anyhow::Result<()> {
     let url = format!("{}/_emulator/{what}", addresses.clerk);
-    let request = reqwest::Client::new().post(&url).header("content-type", "application/json").body("{}");
+    let client = HttpsClient::of(&url.parse()?, TIMEOUT);
+    let request = client.get()?.post(&url).header("content-type", "application/json").body("{}");
     let answer = request
         .send()
         .await

@@ -357,10 +357,13 @@ async fn i19_a_second_signal_ends_a_command_that_still_cleans_up() {
         }
     }
     kept.push(held.recv().await.unwrap());
+    // `timeout` of coreutils sends a signal to the process and to its group: these are one.
+    signal();
     signal();
     let release = held.recv().await.unwrap();
     assert_eq!(release.operation, "DeleteItem");
     kept.push(release);
+    tokio::time::sleep(Duration::from_secs(1)).await;
     signal();
     let output = tokio::time::timeout(Duration::from_secs(10), process.wait_with_output()).await.expect("it ends");
     assert_eq!(output.unwrap().status.code(), Some(130));

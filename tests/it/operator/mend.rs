@@ -454,3 +454,17 @@ async fn quiet_commands_say_results_and_errors_only() {
     let unasked = rollcall(&world, &["undo", NOBODY, "-q"], &[]).await;
     assert!(unasked.status == Some(64) && unasked.err.contains("--yes"), "{}", unasked.err);
 }
+
+#[tokio::test]
+async fn i19_a_proxy_of_the_shell_is_not_used_for_the_local_stack() {
+    let world = World::start().await;
+    let (users, _) = people(&world, 1).await;
+    // Nobody listens there.
+    let shell = ["http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy"].map(|name| (name, "http://127.0.0.1:9"));
+    for args in [&["sync", &users[0], "--yes"][..], &["reset", "--yes"]] {
+        let mut proxied = command(binary().to_str().unwrap(), &shell);
+        proxied.args(on(&world, args));
+        let said = finish(proxied).await;
+        assert_eq!(said.status, Some(0), "{args:?}: {}", said.err);
+    }
+}

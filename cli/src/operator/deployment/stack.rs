@@ -1,10 +1,11 @@
 //! Reads the settings of a deployed stack: CloudFormation names the reconcile function, whose environment has them.
 
 use std::collections::{BTreeMap, HashMap};
+use std::error::Error;
 
 use anyhow::{Context, anyhow, bail};
 use aws_config::SdkConfig;
-use aws_sdk_cloudformation::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
 use heck::ToUpperCamelCase;
 
 /// The outputs of template.yaml that name the reconcile function and the release.
@@ -127,8 +128,14 @@ where
         }
         Some(code) => anyhow!("{kind} {name} cannot be read ({code})"),
         None => anyhow!(
-            "{kind} {name} cannot be read ({}): check the AWS credentials, AWS_REGION and the network connection",
-            DisplayErrorContext(error)
+            "{kind} {name} cannot be read, because AWS did not answer ({}): check that AWS_REGION names a region, the AWS \
+             credentials and the network connection",
+            innermost(error)
         ),
     }
+}
+
+/// The last cause of an error: the errors around it only say that a request failed.
+fn innermost(error: &dyn Error) -> String {
+    error.source().map_or_else(|| error.to_string(), innermost)
 }

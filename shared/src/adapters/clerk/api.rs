@@ -68,7 +68,7 @@ struct Patience {
 impl ClerkApi {
     /// The API at `base` (without `/v1`), with the instance's secret key.
     pub fn new(base: Url, key: impl Into<Secret>) -> ClerkApi {
-        let (client, calls) = (HttpsClient::new(TIMEOUT), AtomicU64::new(0));
+        let (client, calls) = (HttpsClient::of(&base, TIMEOUT), AtomicU64::new(0));
         ClerkApi { base, key: key.into(), client, calls, patience: None, proofs: None }
     }
 
@@ -83,7 +83,8 @@ impl ClerkApi {
     /// and retries after temporary failures.
     #[must_use]
     pub fn patient(self, rate_limiter: RateLimiter) -> ClerkApi {
-        ClerkApi { client: HttpsClient::new(PATIENT_TIMEOUT), ..self.at_rate(rate_limiter, MAX_ATTEMPTS) }
+        let client = HttpsClient::of(&self.base, PATIENT_TIMEOUT);
+        ClerkApi { client, ..self.at_rate(rate_limiter, MAX_ATTEMPTS) }
     }
 
     /// The same for work that is done later if it fails: it keeps to its share, and sends each request once.

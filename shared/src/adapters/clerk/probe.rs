@@ -58,7 +58,7 @@ pub struct Delivered {
 ///
 /// [`ClerkError`].
 pub async fn deliveries(base: &Url) -> Result<Vec<Delivered>, ClerkError> {
-    let client = HttpsClient::new(TIMEOUT);
+    let client = HttpsClient::of(base, TIMEOUT);
     let client = client.get().map_err(|error| ClerkError::Unavailable(Some(error)))?;
     let mut url = base.clone();
     url.set_path("/_emulator/deliveries");
@@ -72,7 +72,7 @@ pub async fn deliveries(base: &Url) -> Result<Vec<Delivered>, ClerkError> {
 ///
 /// [`ClerkError`].
 pub async fn time_at(base: &Url) -> Result<Option<Millis>, ClerkError> {
-    let client = HttpsClient::new(TIMEOUT);
+    let client = HttpsClient::of(base, TIMEOUT);
     let client = client.get().map_err(|error| ClerkError::Unavailable(Some(error)))?;
     // Without the key: every answer has the header.
     let answer = client.get(base.clone()).send().await;

@@ -104,7 +104,7 @@ impl SessionTokens {
 
     /// Verifies with the keys that the instance publishes at `url`, fetched when they are first needed.
     pub fn with_jwks(rules: Rules, url: Url) -> SessionTokens {
-        let client = HttpsClient::new(TIMEOUT);
+        let client = HttpsClient::of(&url, TIMEOUT);
         SessionTokens { rules, keys: Keys::Jwks(Box::new(Jwks { url, client, published: Mutex::default() })) }
     }
 
