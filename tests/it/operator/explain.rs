@@ -126,7 +126,7 @@ async fn e_a_deletion_is_told_with_its_term_and_the_way_back() {
     // The data stay under `report`, and their rows under `redact`.
     for (setting, part) in [
         (("DELETION_POLICY", "purge"), "The user's rows in Profiles and in OWNED_TABLES are removed after "),
-        (("RECONCILE_POLICY", "report"), "but not while RECONCILE_POLICY=report"),
+        (("RECONCILE_POLICY", "report"), "RECONCILE_POLICY is `report` now. Therefore nothing is changed"),
     ] {
         let said = rollcall(&world, &["explain", &ada], &[setting]).await;
         assert!(said.out.contains(part), "{part}: {}", said.out);

@@ -6,14 +6,16 @@ use serde_json::Value;
 
 use super::facts::{Facts, InClerk, Policies};
 use super::finding::{Finding, Now};
+use super::line::Line;
+use super::reason::Reason;
 use super::repair::later;
 use crate::core::deletion::purge::due_at;
 use crate::core::id::Kind;
 use crate::core::millis::Millis;
 use crate::core::mirror::decide::AHEAD_AFTER;
-use crate::core::mirror::item::Item;
+use crate::core::mirror::item::{Item, Writer};
 use crate::core::mirror::tombstone::DeletionPolicy;
-use crate::core::reconcile::presence::{Presence, SETTLED_AFTER, presence};
+use crate::core::reconcile::presence::{Presence, SETTLED_AFTER, is_settled, presence};
 use crate::core::reconcile::run::Mode;
 
 /// The names of the fields in which two rows differ, with both values; a missing field is null.
@@ -37,7 +39,8 @@ pub(super) fn compared(facts: &Facts) -> Finding {
             return match stored {
                 None => Finding::NeverKnown {
                     is_seen: !facts.log.lines.is_empty() || !facts.quarantine.is_empty(),
-                    since: facts.log.since,
+                    is_uncopied: !facts.policies.mirror && Kind::from_key(&facts.key) == Some(Kind::User),
+                    alive_at: alive_at(facts),
                 },
                 Some(stored) if stored.is_deleted() => Finding::BothGone,
                 Some(_) => Finding::AbsentInClerk,
@@ -70,7 +73,15 @@ pub(super) fn compared(facts: &Facts) -> Finding {
             Finding::Behind { stored: was, clerk: version, by_run }
         }
         Presence::Tied => Finding::Tied { version, fields: fields() },
-        Presence::Conflict => Finding::Conflict { deleted_at: was, is_purged: is_purged(facts, stored) },
+        Presence::Conflict | Presence::Unchanged if stored.is_deleted() && has_deleted_parent(facts) => {
+            below_deleted(facts, stored)
+        }
+        Presence::Conflict => Finding::Conflict {
+            deleted_at: was,
+            is_purged: is_purged(facts, stored),
+            removal_at: removal_at(facts, stored).filter(|at| *at > facts.now && !is_purged(facts, stored)),
+            changed_at: (version > was).then_some(version),
+        },
         Presence::Unchanged if stored.is_deleted() => {
             Finding::JustDeleted { deleted_at: was, until, removal_at: removal_at(facts, stored) }
         }
@@ -80,6 +91,35 @@ pub(super) fn compared(facts: &Facts) -> Finding {
         Presence::Ahead => Finding::Lagging { stored: was, clerk: version, until },
         Presence::Unchanged if stored.digest != clerk.digest => Finding::Lagging { stored: was, clerk: version, until },
         Presence::Unchanged => Finding::InSync { times: differing(stored, clerk, true) },
+    }
+}
+
+/// When a function last met a user alive who has no row, if the deletion event may still be on its way: it had Clerk's
+/// answer about the user.
+fn alive_at(facts: &Facts) -> Option<Millis> {
+    let is_user = Kind::from_key(&facts.key) == Some(Kind::User);
+    let is_alive = |line: &&Line| {
+        let is_admitted = matches!(line.outcome.as_deref(), Some("complete" | "created")) && line.reason.is_none();
+        let is_refused = matches!(line.reason, Some(Reason::UserBanned | Reason::UserDeprovisioned));
+        line.function == "ensure-profile" && (is_admitted || is_refused)
+    };
+    let met = facts.log.lines.iter().filter(|_| is_user && !facts.policies.mirror).filter(is_alive);
+    met.map(|line| line.at).max().filter(|at| later(*at, SETTLED_AFTER) > facts.now)
+}
+
+fn has_deleted_parent(facts: &Facts) -> bool {
+    facts.parents.iter().any(|parent| parent.tombstone().is_some())
+}
+
+/// A deleted membership that Clerk has, below a deleted parent, which Clerk then has, too.
+fn below_deleted(facts: &Facts, row: &Item) -> Finding {
+    let tombstones = || facts.parents.iter().filter_map(|parent| Some((&parent.entity, parent.tombstone()?)));
+    let lagging = tombstones().filter(|(_, parent)| !is_settled(parent, facts.now));
+    Finding::BelowDeleted {
+        deleted_at: row.rank.version,
+        parents: tombstones().map(|(entity, _)| entity.to_string()).collect(),
+        comes_back: row.provenance.applied_by == Writer::Cascade || row.is_finished(),
+        until: lagging.map(|(_, parent)| later(parent.provenance.applied_at, SETTLED_AFTER)).max(),
     }
 }
 
@@ -124,5 +164,51 @@ pub(super) fn agreement(clerk: &Finding) -> Now {
         Finding::InSync { .. } | Finding::BothGone | Finding::NeverKnown { .. } | Finding::NotMirrored => Now::Agrees,
         Finding::ClerkSilent { .. } | Finding::ClerkNotAsked => Now::Unknown,
         _ => Now::Differs,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::core::explain::findings::findings;
+    use crate::core::explain::need::headline;
+    use crate::core::explain::samples::{deleted, facts, line, live, told};
+
+    fn head(facts: &Facts) -> String {
+        headline(&findings(facts))
+    }
+
+    #[test]
+    fn a_conflict_says_until_when_and_what_speaks_for_an_undo() {
+        let conflict = |clerk: i64| told(&facts("user_1", 60, Some(deleted(0)), Some(live(clerk))), "conflict");
+        let text = conflict(-60);
+        assert!(text.contains("an operator decides before 2026-01-02T10:00:00.000Z, when the user's data"), "{text}");
+        assert!(!text.contains("suggests"), "{text}");
+        assert!(conflict(5).contains("at 2026-01-01T10:05:00.000Z, which suggests that the deletion was wrong."));
+        let mut retained = facts("user_1", 60, Some(deleted(0)), Some(live(-60)));
+        retained.policies.deletion = DeletionPolicy::Retain;
+        assert!(told(&retained, "conflict").contains("an operator decides. If"), "no data are removed");
+    }
+
+    #[test]
+    fn a_user_who_was_alive_a_moment_ago_may_have_a_deletion_on_its_way() {
+        let met = |now: i64, outcome: &str| {
+            let mut facts = facts("user_1", now, None, None);
+            facts.policies.mirror = false;
+            facts.log.lines = vec![line(0, json!({ "target": "ensure_profile", "outcome": outcome }))];
+            facts
+        };
+        for alive in ["user_banned", "complete"] {
+            let facts = met(14, alive);
+            assert_eq!(head(&facts), "Nothing to do until 2026-01-01T10:15:00.000Z; then run this command again.");
+            assert!(!findings(&facts).iter().any(Finding::is_left), "the exit status is 0");
+        }
+        for (now, outcome) in [(15, "user_banned"), (14, "user_not_found")] {
+            assert_eq!(head(&met(now, outcome)), "Nothing to do.", "{now} {outcome}");
+            let text = told(&met(now, outcome), "never_known");
+            assert!(text.contains("no run removes them; `rollcall erase user_1 --local` removes them"), "{text}");
+        }
     }
 }

@@ -55,8 +55,11 @@ pub enum Finding {
     NeverKnown {
         /// Whether the log or a note names it.
         is_seen: bool,
-        /// From when on the log was read.
-        since: Millis,
+        /// Whether it is a user of whom only a deletion is stored (`MIRROR=off`).
+        is_uncopied: bool,
+        /// When a function met the user alive, less than 15 minutes ago.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        alive_at: Option<Millis>,
     },
     NotStored {
         clerk: Millis,
@@ -100,6 +103,19 @@ pub enum Finding {
         deleted_at: Millis,
         /// Whether data of a user were removed, or are being removed.
         is_purged: bool,
+        /// When the user's data are removed.
+        removal_at: Option<Millis>,
+        /// When Clerk changed it, if this was later than the deletion.
+        changed_at: Option<Millis>,
+    },
+    /// A membership that is deleted here and that Clerk has, below a deleted user or organization: its undo is refused.
+    BelowDeleted {
+        deleted_at: Millis,
+        parents: Vec<String>,
+        /// Whether an undo of the parents undoes this deletion, too.
+        comes_back: bool,
+        /// Until when Clerk's answers about the parents may lag.
+        until: Option<Millis>,
     },
     /// Deleted here a moment ago, and still in Clerk.
     JustDeleted {
@@ -155,6 +171,8 @@ pub enum Finding {
     },
     Held {
         run: RunId,
+        /// Whether no live row is stored any more, so that nothing is left to approve.
+        is_past: bool,
     },
 
     // Effects of a deletion.
@@ -305,6 +323,18 @@ pub enum ParentInClerk {
     Unknown,
 }
 
+/// What proves that a failure is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Over {
+    /// The row was stored later.
+    Stored,
+    /// The same function used the table later.
+    Reached,
+    /// Clerk answered the same function later.
+    Answered,
+}
+
 /// Lines of the log with the same reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Refused {
@@ -325,8 +355,9 @@ pub struct Refused {
     pub is_cause: bool,
     /// Whether the row is another one than the one that the last event met.
     pub has_changed: bool,
-    /// Whether the row was stored after the last of these failures.
-    pub is_over: bool,
+    /// What proves that the last of these failures is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub over: Option<Over>,
     /// Whether an advice about the cause still applies.
     #[serde(skip)]
     pub advises: bool,

@@ -8,7 +8,7 @@ use super::comparison::{agreement, compared, is_difference};
 use super::facts::{Facts, InClerk, Parent, Policies, Stored};
 use super::finding::{Finding, Kept, Now, ParentInClerk, Refused, Stage};
 use super::reason::{Asked, Reason};
-use super::repair::{ON_ITS_WAY, finished_repairs, is_cause, is_recent, later, removal, repair};
+use super::repair::{ON_ITS_WAY, finished_repairs, held, is_cause, is_recent, later, over, removal, repair};
 use crate::core::deletion::pending::LATE_AFTER;
 use crate::core::deletion::purge::due_at;
 use crate::core::ensure::admission::{Refusal, admit};
@@ -36,7 +36,7 @@ pub fn findings(facts: &Facts) -> Vec<Finding> {
     if differs && !is_cascade {
         found.push(repair(facts, &mut refused));
     } else if !matches!(facts.clerk, InClerk::Has(_)) {
-        found.extend(facts.held_by.clone().map(|run| Finding::Held { run }));
+        found.extend(held(facts));
     }
     found.extend(effects(facts));
     found.extend(turned_away);
@@ -182,7 +182,7 @@ fn grouped(facts: &Facts, now: Now, is_turned_away: bool) -> Vec<Refused> {
             now,
             is_cause,
             has_changed: false,
-            is_over: false,
+            over: None,
             advises,
         });
         seen.count += 1;
@@ -194,9 +194,8 @@ fn grouped(facts: &Facts, now: Now, is_turned_away: bool) -> Vec<Refused> {
     let mut groups: Vec<Refused> = groups.into_values().collect();
     for group in &mut groups {
         let met = group.line.stored;
-        group.is_over =
-            group.reason.is_failure() && facts.row.row().is_some_and(|row| row.provenance.applied_at > group.last);
-        group.advises &= !group.is_over;
+        group.over = over(facts, group);
+        group.advises &= group.over.is_none();
         group.has_changed = met.is_some() && met != facts.row.row().map(|row| row.rank);
     }
     groups.sort_by_key(|group| group.last);

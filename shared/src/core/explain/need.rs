@@ -2,7 +2,9 @@
 
 use super::finding::{Finding, ParentInClerk, Refused, Stage};
 use super::reason::Reason;
+use super::repair::later;
 use crate::core::millis::Millis;
+use crate::core::reconcile::presence::SETTLED_AFTER;
 
 /// What a finding needs of a person. The greatest need of all findings is the headline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,12 +44,15 @@ impl Finding {
             | Finding::ReportOnly { .. }
             | Finding::NotRepaired { .. }
             | Finding::NoRunYet { .. }
-            | Finding::Held { .. } => Need::Act,
+            | Finding::Held { is_past: false, .. }
+            | Finding::BelowDeleted { until: None, .. } => Need::Act,
 
             Finding::EventOnItsWay { until, .. } => Need::Wait(Until::Repaired(*until)),
-            Finding::Lagging { until, .. } | Finding::JustDeleted { until, .. } | Finding::Unsettled { until, .. } => {
-                Need::Wait(Until::Settled(*until))
-            }
+            Finding::Lagging { until, .. }
+            | Finding::JustDeleted { until, .. }
+            | Finding::BelowDeleted { until: Some(until), .. }
+            | Finding::Unsettled { until, .. } => Need::Wait(Until::Settled(*until)),
+            Finding::NeverKnown { alive_at: Some(at), .. } => Need::Wait(Until::Settled(later(*at, SETTLED_AFTER))),
             Finding::UndatedInClerk | Finding::NextRun { .. } | Finding::NextRunDeletes { .. } => {
                 Need::Wait(Until::NextRun)
             }
@@ -78,6 +83,7 @@ impl Finding {
             | Finding::Rejoined { .. }
             | Finding::Tied { .. }
             | Finding::AbsentInClerk
+            | Finding::Held { is_past: true, .. }
             | Finding::NoRow
             | Finding::Placeholder { .. }
             | Finding::Live { .. }
@@ -85,7 +91,7 @@ impl Finding {
             | Finding::ClerkNotAsked
             | Finding::InSync { .. }
             | Finding::BothGone
-            | Finding::NeverKnown { .. }
+            | Finding::NeverKnown { alive_at: None, .. }
             | Finding::NotMirrored
             | Finding::PurgeDue { .. }
             | Finding::Purging { .. }
@@ -106,7 +112,13 @@ impl Finding {
     pub fn is_left(&self) -> bool {
         match self.need() {
             Need::Act => true,
-            Need::Wait(_) => !matches!(self, Finding::Lagging { .. } | Finding::JustDeleted { .. }),
+            Need::Wait(_) => !matches!(
+                self,
+                Finding::Lagging { .. }
+                    | Finding::JustDeleted { .. }
+                    | Finding::BelowDeleted { .. }
+                    | Finding::NeverKnown { .. }
+            ),
             Need::Nothing => false,
         }
     }
@@ -128,7 +140,7 @@ pub(super) fn is_mended_by_a_person(refused: &Refused) -> bool {
 pub fn headline(found: &[Finding]) -> String {
     let acts = found.iter().filter(|finding| finding.need() == Need::Act).count();
     match found.iter().map(Finding::need).max().unwrap_or(Need::Nothing) {
-        Need::Nothing => "Nothing to do.".to_owned(),
+        Need::Nothing => nothing(found),
         Need::Act if acts == 1 => "Something to do: see the line that is marked with !".to_owned(),
         Need::Act => format!("Something to do: see the {acts} lines that are marked with !"),
         Need::Wait(until) => match until {
@@ -145,6 +157,20 @@ pub fn headline(found: &[Finding]) -> String {
     }
 }
 
+/// The headline if nothing has to be done, with what nevertheless stays as it is.
+fn nothing(found: &[Finding]) -> String {
+    let keeps_data = |finding: &Finding| matches!(finding, Finding::PurgeDue { is_on: false, .. });
+    let may_last = |finding: &Finding| matches!(finding, Finding::Refused(refused) if refused.may_last());
+    if found.iter().any(keeps_data) {
+        "Nothing to do for this row. But the user's data stay while RECONCILE_POLICY=report."
+    } else if found.iter().any(may_last) {
+        "Nothing to do for this row. But the cause of an earlier failure may still exist: see below."
+    } else {
+        "Nothing to do."
+    }
+    .to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,6 +182,7 @@ mod tests {
     use crate::core::mirror::rank::Rank;
     use crate::core::mirror::tombstone::DeletionPolicy;
     use crate::core::reconcile::run::Mode;
+    use crate::core::reconcile::run_id::RunId;
 
     fn head(facts: &Facts) -> String {
         headline(&findings(facts))
@@ -183,7 +210,9 @@ mod tests {
         let text = told(&facts, "parent_deleted");
         for part in [
             "user_1 is deleted in the Directory (since 2026-01-01T10:00:00.000Z), and the Directory has no row of org_1.",
-            "If the row is still live after 2026-01-01T10:02:00.000Z, search the log of the function react for `user_1`.",
+            "After 2026-01-01T10:02:00.000Z, run `rollcall explain org_1/user_1 --local` again. If the row is still live then, \
+             the next run of reconcile marks the row as deleted;",
+            "search the log of the function react for `user_1`.",
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
@@ -238,11 +267,16 @@ mod tests {
             facts.policies.reconcile = if report { Mode::Report } else { Mode::Repair };
             facts
         };
-        assert_eq!(head(&due(1, true)), "Nothing to do.");
-        assert!(
-            told(&due(1, true), "purge_due")
-                .contains("(DELETION_POLICY=purge), but not while RECONCILE_POLICY=report.")
-        );
+        let stay = "Nothing to do for this row. But the user's data stay while RECONCILE_POLICY=report.";
+        assert_eq!((head(&due(1, true)).as_str(), head(&due(1, false)).as_str()), (stay, "Nothing to do."));
+        let text = told(&due(1, true), "purge_due");
+        for part in [
+            "RECONCILE_POLICY is `report` now. Therefore nothing is changed: the user's rows in Profiles and in",
+            "they are removed, after 2026-01-02T10:00:00.000Z at the earliest (DELETION_POLICY=purge).",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(!told(&due(1, false), "purge_due").contains("report"));
         assert!(head(&due(hours(25), true)).starts_with("Something to do"));
         assert!(told(&due(hours(25), true), "purge_overdue").ends_with("set RECONCILE_POLICY=repair."));
         assert_eq!(
@@ -250,6 +284,50 @@ mod tests {
             "Nothing to do yet: this should be complete by 2026-01-02T12:00:00.000Z."
         );
         assert!(head(&due(hours(27), false)).starts_with("Something to do"));
+    }
+
+    #[test]
+    fn a_pending_approval_of_a_deletion_that_is_stored_already_needs_nobody() {
+        for (stored, clerk, is_marked) in
+            [(Some(live(-60)), None, true), (Some(deleted(0)), None, false), (None, None, false)]
+        {
+            let mut facts = facts("org_1/user_1", 60, stored, clerk);
+            facts.held_by = Some(RunId::at(at(-9)));
+            assert_eq!(head(&facts).starts_with("Something to do"), is_marked, "{stored:?}");
+            let text = told(&facts, "held");
+            assert_eq!(text.contains("`rollcall reconcile --approve 2026-01-01T09:51:00.000Z --local`"), is_marked);
+            assert_eq!(text.contains("this membership needs no approval any more"), !is_marked, "{text}");
+            assert_eq!(text.contains("First check in Clerk's dashboard"), is_marked, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_membership_below_a_deleted_user_is_decided_with_the_user() {
+        let below = |now: i64, writer: Writer| {
+            let mut facts = member(now, Some(deleted(0)), Some(live(-60)), true);
+            let Stored::Row(row) = &mut facts.row else { panic!("row") };
+            // The cascade stored it later than the user's deletion.
+            (row.rank, row.provenance.applied_by, row.provenance.applied_at) = (deleted(0), writer, at(10));
+            let mut clerk = row.clone();
+            clerk.rank = live(-60);
+            facts.clerk = InClerk::Has(clerk);
+            facts
+        };
+        let facts = below(14, Writer::Cascade);
+        assert_eq!(head(&facts), "Nothing to do until 2026-01-01T10:15:00.000Z; then run this command again.");
+        assert!(!findings(&facts).iter().any(Finding::is_left), "the exit status is 0");
+        // The user's deletion is settled, and the membership's is not.
+        let facts = below(16, Writer::Cascade);
+        assert_eq!(head(&facts), "Something to do: see the line that is marked with !");
+        let text = told(&facts, "below_deleted");
+        assert!(text.contains("Run `rollcall explain user_1 --local`, and decide there."), "{text}");
+        assert!(text.contains("An undo of user_1 makes this membership live again, too."), "{text}");
+        assert!(!text.contains("rollcall undo org_1/user_1"), "{text}");
+        let text = told(&below(60, Writer::Webhook), "below_deleted");
+        assert!(
+            text.ends_with("After an undo of user_1, run `rollcall explain org_1/user_1 --local` again."),
+            "{text}"
+        );
     }
 
     #[test]

@@ -101,8 +101,8 @@ impl Reason {
             Reason::RequestRejected => "a request of the user was not valid. The row is not the cause.",
             Reason::RequestFailed => "a request of the user failed. The row was not changed.",
             Reason::ServedFromCopy => {
-                "Clerk could not be asked about the user. The user's request succeeded nevertheless: the answer has the \
-                 stored records, and from Clerk only what the session says."
+                "Clerk could not be asked about the user. The user's request was answered nevertheless: with the user's \
+                 records in Profiles, and with what the Directory or the session has of Clerk's data."
             }
             Reason::Conflict => "a run found that the {noun} was deleted in the Directory and still existed in Clerk.",
             Reason::Ahead => "a run found that the row had been later than Clerk's state for over 15 minutes.",
@@ -172,7 +172,8 @@ impl Reason {
             Reason::UserBanned => "To allow the user again, unban the user in Clerk.",
             Reason::UserDeprovisioned => "To allow the user again, add the user in the organization's directory.",
             Reason::OrganizationNotSynced => "An event, `rollcall sync` or the next run stores the organization.",
-            Reason::Conflict | Reason::Ahead => "No run changes this: an operator decides with `rollcall undo`.",
+            Reason::Conflict => "No run changes this: an operator decides whether the deletion was right.",
+            Reason::Ahead => "No run changes this: `rollcall undo` replaces the row with Clerk's state.",
             Reason::Unconfirmed | Reason::UnreadableInClerk => "The next run tries again.",
             _ => return None,
         };

@@ -1,6 +1,6 @@
 //! Words the lines of the log with one reason.
 
-use super::finding::{Now, Refused};
+use super::finding::{Now, Over, Refused};
 use super::reason::{Asked, Reason};
 use crate::core::mirror::rank::Rank;
 
@@ -13,10 +13,40 @@ pub(super) fn sentence(refused: &Refused, noun: &str) -> String {
         refused.advises.then(|| reason.advice(noun, line)).flatten(),
         last_event(refused),
         (refused.advises && reason.is_failure()).then(|| again(&line.function)).flatten(),
-        (refused.is_over && !is_past).then(|| "Later the row was stored, so this failure is over.".to_owned()),
-        is_past.then(|| "The Directory and Clerk agree now, so nothing has to be repaired.".to_owned()),
+        refused.over.filter(|_| !is_past).map(|over| ended(over, &line.function)),
+        is_past.then(|| past(refused)),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+/// What proves that the failures are over.
+fn ended(over: Over, function: &str) -> String {
+    match over {
+        Over::Stored => "Later the row was stored, so this failure is over.".to_owned(),
+        Over::Reached => format!("Later the function {function} used the table, so this failure is over."),
+        Over::Answered => format!("Later Clerk answered the function {function}, so this failure is over."),
+    }
+}
+
+/// What follows now that the row and Clerk agree.
+fn past(refused: &Refused) -> String {
+    if !refused.may_last() {
+        return "The Directory and Clerk agree now, so nothing has to be repaired.".to_owned();
+    }
+    let function = if refused.line.function.is_empty() { "that logged this" } else { &refused.line.function };
+    let cause = match refused.reason {
+        Reason::ClerkUnauthorized => {
+            "if the key is still wrong, other events fail, too: `rollcall doctor` checks the key".to_owned()
+        }
+        Reason::ClerkForeign => "if CLERK_SECRET_KEY or CLERK_INSTANCE_ID is still wrong, other events fail, too: \
+                                 `rollcall doctor` checks both"
+            .to_owned(),
+        _ => format!(
+            "if DynamoDB still rejects the requests, other events fail, too: check the permissions of the function \
+             {function} on the table"
+        ),
+    };
+    format!("The Directory and Clerk agree now, so this row needs no repair. But {cause}.")
 }
 
 /// Why the last of the lines was logged, with its error where the error says more.
@@ -133,7 +163,9 @@ mod tests {
 
     use super::*;
     use crate::core::explain::facts::InClerk;
+    use crate::core::explain::findings::findings;
     use crate::core::explain::line::Line;
+    use crate::core::explain::need::headline;
     use crate::core::explain::samples;
     use crate::core::explain::samples::{facts, line, live};
     use crate::core::millis::Millis;
@@ -157,7 +189,7 @@ mod tests {
             now: Now::Differs,
             is_cause: false,
             has_changed: false,
-            is_over: false,
+            over: None,
             advises: true,
         };
         sentence(&refused, "user")
@@ -214,7 +246,8 @@ mod tests {
     fn a_past_failure_is_told_without_advice() {
         let denied = json!({ "type": "user.updated", "outcome": "failed", "reason": "store_rejected",
                              "error": "DynamoDB rejected the operation (AccessDeniedException)" });
-        let past = of_log(true, denied.clone());
+        let late = json!({ "type": "user.updated", "outcome": "failed", "reason": "store_unavailable" });
+        let past = of_log(true, late);
         assert!(past.ends_with("agree now, so nothing has to be repaired."), "{past}");
         assert!(!past.contains("Check") && !past.contains("Svix"), "{past}");
         let present = of_log(false, denied);
@@ -232,14 +265,49 @@ mod tests {
         );
         let conflict = json!({ "target": "rollcall::services::reconcile", "reason": "conflict" });
         assert!(!of_log(true, conflict.clone()).contains("undo"));
-        assert!(of_log(false, conflict).contains("decides with `rollcall undo`"));
-        // A key that works again: the advice is in neither part.
+        assert!(of_log(false, conflict).contains("decides whether the deletion was right"));
+        // The key may still be wrong: then there is a check, and no order.
         let key = json!({ "type": "user.updated", "outcome": "failed", "reason": "clerk_unauthorized",
                           "error": "Clerk rejected the secret key with status 401: check CLERK_SECRET_KEY" });
         assert!(
             !of_log(true, key.clone()).contains("heck CLERK")
                 && of_log(false, key).contains("Correct CLERK_SECRET_KEY")
         );
+    }
+
+    #[test]
+    fn a_cause_that_may_last_is_told_until_a_success_of_the_same_function() {
+        const OVER: &str = "agree now, so nothing has to be repaired.";
+        // The row was stored at 20, by the webhook, after the failure at 10.
+        let of = |failure: serde_json::Value, success: Option<serde_json::Value>| {
+            let mut facts = facts("user_1", 60, Some(live(20)), Some(live(20)));
+            facts.log.lines = vec![line(10, failure)];
+            facts.log.lines.extend(success.map(|success| line(30, success)));
+            let head = headline(&findings(&facts));
+            (samples::told(&facts, "refused"), head)
+        };
+        let key = || json!({ "type": "user.updated", "outcome": "failed", "reason": "clerk_unauthorized" });
+        let (text, head) = of(key(), None);
+        assert!(text.ends_with("other events fail, too: `rollcall doctor` checks the key."), "{text}");
+        assert!(head.starts_with("Nothing to do for this row. But the cause of an earlier failure"), "{head}");
+        let gone = json!({ "type": "user.updated", "outcome": "superseded", "reason": "gone", "asked": "late" });
+        assert!(of(key(), Some(gone)).0.ends_with(OVER), "Clerk has answered");
+        let same = || json!({ "type": "user.updated", "outcome": "duplicate", "reason": "duplicate" });
+        assert!(!of(key(), Some(same())).0.contains(OVER), "Clerk was not asked");
+
+        let denied = |target: &str| {
+            json!({ "target": target, "type": "user.updated", "outcome": "failed", "reason": "store_rejected",
+                    "error": "DynamoDB rejected the operation (AccessDeniedException)" })
+        };
+        let (text, head) = of(denied("webhook"), None);
+        assert!(text.ends_with(OVER) && head == "Nothing to do.", "{head} {text}");
+        let (text, _) = of(denied("reconcile"), None);
+        assert!(text.ends_with("check the permissions of the function reconcile on the table."), "{text}");
+        let mut facts = facts("user_1", 60, Some(live(0)), Some(live(0)));
+        facts.log.lines = vec![line(10, denied("webhook"))];
+        assert!(samples::told(&facts, "refused").contains("But if DynamoDB still rejects"));
+        facts.log.lines.push(line(11, same()));
+        assert!(samples::told(&facts, "refused").ends_with(OVER), "the table was used");
     }
 
     #[test]

@@ -71,8 +71,9 @@ pub(super) fn of_repair(finding: &Finding, commands: &Commands<'_>) -> Option<St
             )
         }
         Finding::NoRunYet { why } => format!(
-            "{}No run of reconcile has finished yet, so nothing repairs this now. To repair only this row, run {sync}. For \
-             the whole table, start the first run: {}, which shows its plan and asks first.",
+            "{}No run of reconcile that repairs rows has finished yet. If the schedule is on (ReconcileState=ENABLED, the \
+             default), the next scheduled run repairs the row. To repair only this row now, run {sync}. For the whole \
+             table, start the first run now: {}, which shows its plan and asks first.",
             cause_of(*why),
             commands.run("reconcile")
         ),
@@ -101,11 +102,18 @@ pub(super) fn of_repair(finding: &Finding, commands: &Commands<'_>) -> Option<St
                 commands.id
             )
         }
-        Finding::Held { run } => format!(
+        Finding::Held { run, is_past: true } => format!(
+            "The run {run} found that Clerk does not have the {noun}, and the deletion was pending approval. Now the \
+             Directory has no live row of the {noun}, so this {noun} needs no approval any more. {} shows how many other \
+             deletions are pending approval.",
+            commands.run("status")
+        ),
+        Finding::Held { run, is_past: false } => format!(
             "The deletion of the {noun} is pending approval: the run {run} found unusually many rows whose users, \
-             organizations or memberships Clerk does not have, so an operator has to approve their deletion. See {}, then \
-             approve the deletions with {}.",
-            commands.run("status"),
+             organizations or memberships Clerk does not have. {} lists their ids. First check in Clerk's dashboard that \
+             they were deleted on purpose. If they were, approve the deletions: {}; before each deletion Clerk is asked \
+             again. If they were not, do not approve: without an approval this run deletes none of them.",
+            commands.run(&format!("reconcile --approve {run} --dry-run")),
             commands.run(&format!("reconcile --approve {run}"))
         ),
         _ => return None,
@@ -157,7 +165,7 @@ pub(super) fn of_effect(finding: &Finding, commands: &Commands<'_>) -> Option<St
                 [] => String::new(),
                 missing => format!(", and the Directory has no row of {}", missing.join(" and ")),
             };
-            let marks = after(stage, "marks the row as deleted", "the row is still live", parents, *since);
+            let marks = after(stage, "marks the row as deleted", "the row is still live", parents, *since, commands);
             format!(
                 "{} {verb} deleted in the Directory (since {}){others}. Therefore the functions account and ensure-profile \
                  treat the membership as deleted already. {marks}",
@@ -167,7 +175,8 @@ pub(super) fn of_effect(finding: &Finding, commands: &Commands<'_>) -> Option<St
         }
         Finding::EffectsPending { since, stage } => {
             let ids = [commands.id.to_owned()];
-            let deletes = after(stage, "deletes these memberships", "some memberships are still live", &ids, *since);
+            let deletes =
+                after(stage, "deletes these memberships", "some memberships are still live", &ids, *since, commands);
             format!("Not all memberships of the {noun} are deleted yet. {deletes}")
         }
         Finding::ParentMissing { parent, clerk } => {
@@ -184,7 +193,7 @@ pub(super) fn of_effect(finding: &Finding, commands: &Commands<'_>) -> Option<St
                 ),
                 ParentInClerk::Young { until } => format!(
                     "The Directory has no row of {parent} yet, {hidden}. Clerk has {parent}, and its event should arrive by \
-                     {}.",
+                     {}. If the row is still missing then, run `rollcall explain {parent}{options}`.",
                     until.utc()
                 ),
                 ParentInClerk::Nothing => {
@@ -201,22 +210,28 @@ pub(super) fn of_effect(finding: &Finding, commands: &Commands<'_>) -> Option<St
                     format!("Before that, {undo} undoes a wrong deletion without loss, if Clerk still has the user.")
                 }
             };
-            let data = data(*removal);
+            let (data, does) = data(*removal);
             match is_on {
-                true => format!("{data} after {} ({}). {way_back}", at.utc(), policy(*removal)),
+                true => format!("{data} {does} after {} ({}). {way_back}", at.utc(), policy(*removal)),
                 false => format!(
-                    "{data} after {} ({}), but not while RECONCILE_POLICY=report. {way_back}",
+                    "RECONCILE_POLICY is `report` now. Therefore nothing is changed: {} stay. Under \
+                     RECONCILE_POLICY=repair they {does}, after {} at the earliest ({}). {way_back}",
+                    lower(data),
                     at.utc(),
                     policy(*removal)
                 ),
             }
         }
-        Finding::PurgeOverdue { since, removal, is_on: false, .. } => format!(
-            "{} after {} ({}), but not while RECONCILE_POLICY=report. If the data must go, set RECONCILE_POLICY=repair.",
-            data(*removal),
-            since.utc(),
-            policy(*removal)
-        ),
+        Finding::PurgeOverdue { since, removal, is_on: false, .. } => {
+            let (data, _) = data(*removal);
+            format!(
+                "RECONCILE_POLICY is `report` now. Therefore nothing is changed: {} stay, although the removal has been \
+                 due since {} ({}). If the data must go, set RECONCILE_POLICY=repair.",
+                lower(data),
+                since.utc(),
+                policy(*removal)
+            )
+        }
         Finding::PurgeOverdue { since, until, is_late, .. } => {
             let then = match is_late {
                 true => "Rollcall tries every hour, so something prevents the removal: see the alarm PurgesLeft in \
@@ -248,13 +263,15 @@ pub(super) fn of_effect(finding: &Finding, commands: &Commands<'_>) -> Option<St
 }
 
 /// What completes an effect, and what to do if nothing has.
-fn after(stage: &Stage, does: &str, still: &str, ids: &[String], since: Millis) -> String {
+fn after(stage: &Stage, does: &str, still: &str, ids: &[String], since: Millis, commands: &Commands<'_>) -> String {
     let search = |function: &str| format!("search the log of the function {function} for `{}`", ids.join("` and `"));
     match stage {
         Stage::Soon { until } => format!(
-            "The function react normally {does} within seconds of the deletion (stored at {}). If {still} after {}, {}.",
+            "The function react normally {does} within seconds of the deletion (stored at {}). After {}, run {} again. If \
+             {still} then, the next run of reconcile {does}; to find out why react did not, {}.",
             since.utc(),
             until.utc(),
+            commands.on("explain"),
             search("react")
         ),
         Stage::NextRun => format!(
@@ -275,11 +292,17 @@ fn after(stage: &Stage, does: &str, still: &str, ids: &[String], since: Millis) 
     }
 }
 
-fn data(removal: Removal) -> &'static str {
+/// The data of a deleted user, and what happens to them.
+fn data(removal: Removal) -> (&'static str, &'static str) {
     match removal {
-        Removal::Redacted => "The personal data in the user's records in Profiles are replaced",
-        Removal::Removed => "The user's rows in Profiles and in OWNED_TABLES are removed",
+        Removal::Redacted => ("The personal data in the user's records in Profiles", "are replaced"),
+        Removal::Removed => ("The user's rows in Profiles and in OWNED_TABLES", "are removed"),
     }
+}
+
+/// The same inside a sentence.
+fn lower(data: &str) -> String {
+    data.replacen("The ", "the ", 1)
 }
 
 fn policy(removal: Removal) -> &'static str {

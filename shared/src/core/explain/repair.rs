@@ -1,11 +1,12 @@
 //! Decides what repairs a difference between the row and Clerk, or why nothing has: one finding for one cause.
 
-use super::facts::{Facts, InClerk};
-use super::finding::{Finding, Refused, Removal, Why};
+use super::facts::{Facts, InClerk, Stored};
+use super::finding::{Finding, Now, Over, Refused, Removal, Why};
 use super::line::Line;
 use super::reason::Reason;
 use crate::core::id::Kind;
 use crate::core::millis::Millis;
+use crate::core::mirror::item::{Item, Writer};
 use crate::core::mirror::tombstone::DeletionPolicy;
 use crate::core::reconcile::presence::{SETTLED_AFTER, is_settled};
 use crate::core::reconcile::run::{Mode, Run, RunState};
@@ -23,10 +24,59 @@ pub(super) fn repair(facts: &Facts, refused: &mut Vec<Refused>) -> Finding {
         let until = later(refused.last, REPEATED_FOR);
         Some(Finding::EventFailed { refused: Box::new(refused), until })
     };
-    match (&facts.clerk, &facts.held_by) {
-        (InClerk::Has(clerk), _) => failed(refused).unwrap_or_else(|| of_change(facts, clerk.rank.version)),
-        (_, Some(run)) => Finding::Held { run: run.clone() },
-        (_, None) => failed(refused).unwrap_or_else(|| of_deletion(facts)),
+    match &facts.clerk {
+        InClerk::Has(clerk) => failed(refused).unwrap_or_else(|| of_change(facts, clerk.rank.version)),
+        _ => held(facts).or_else(|| failed(refused)).unwrap_or_else(|| of_deletion(facts)),
+    }
+}
+
+/// The run whose deletion of the entity is pending approval.
+pub(super) fn held(facts: &Facts) -> Option<Finding> {
+    let is_past = match &facts.row {
+        Stored::Nothing => true,
+        Stored::Unreadable => false,
+        Stored::Row(row) => row.is_deleted(),
+    };
+    facts.held_by.clone().map(|run| Finding::Held { run, is_past })
+}
+
+/// What proves that failures are over. A write without a question to Clerk proves nothing about the secret key, and a
+/// write of another function nothing about permissions.
+pub(super) fn over(facts: &Facts, refused: &Refused) -> Option<Over> {
+    let Refused { reason, last, line, .. } = refused;
+    let stored = |by: Option<Writer>| {
+        let later = facts.row.row().map(|row: &Item| &row.provenance).filter(|row| row.applied_at > *last);
+        later.filter(|row| by.is_none_or(|by| by == row.applied_by)).map(|_| Over::Stored)
+    };
+    let later = |proves: &dyn Fn(&Line) -> bool, what: Over| {
+        let mut lines = facts.log.lines.iter().filter(|other| other.at > *last && other.function == line.function);
+        lines.any(proves).then_some(what)
+    };
+    match reason {
+        Reason::ClerkUnauthorized | Reason::ClerkForeign => {
+            let answered = |other: &Line| matches!(other.reason, Some(Reason::Gone | Reason::NothingNewer));
+            later(&answered, Over::Answered)
+        }
+        Reason::StoreRejected => {
+            // These outcomes without a question to Clerk are answers of DynamoDB to a write.
+            let reached = |other: &Line| match other.reason {
+                Some(Reason::Duplicate | Reason::LaterState | Reason::AlreadyDeleted | Reason::LaterMembership) => {
+                    other.asked.is_none()
+                }
+                None => other.outcome.as_deref() == Some("applied"),
+                Some(_) => false,
+            };
+            let writer = match line.function.as_str() {
+                "webhook" => Some(Writer::Webhook),
+                "ensure-profile" => Some(Writer::Ensure),
+                "reconcile" => Some(Writer::Reconcile),
+                "react" => Some(Writer::Cascade),
+                _ => None,
+            };
+            writer.and_then(|writer| stored(Some(writer))).or_else(|| later(&reached, Over::Reached))
+        }
+        _ if reason.is_failure() => stored(None),
+        _ => None,
     }
 }
 
@@ -121,6 +171,15 @@ pub(super) fn later(at: Millis, by: u64) -> Millis {
 
 fn is_deletion(kind: Option<&str>) -> bool {
     kind.is_some_and(|kind| kind.ends_with(".deleted"))
+}
+
+impl Refused {
+    /// Whether the cause, a setting or a permission, may make other events fail although this row is right.
+    pub(super) fn may_last(&self) -> bool {
+        self.now == Now::Agrees
+            && self.over.is_none()
+            && matches!(self.reason, Reason::StoreRejected | Reason::ClerkUnauthorized | Reason::ClerkForeign)
+    }
 }
 
 impl Reason {

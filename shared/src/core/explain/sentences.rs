@@ -3,9 +3,11 @@
 use super::finding::{Finding, Kept, Now};
 use super::refusals;
 use super::remedies::{Commands, of_effect, of_repair};
+use super::repair::later;
 use crate::core::id::Kind;
 use crate::core::millis::Millis;
 use crate::core::mirror::item::Writer;
+use crate::core::reconcile::presence::SETTLED_AFTER;
 
 impl Finding {
     /// The finding in sentences. `id` is the id by which commands know the entity, `options` are the options that a
@@ -29,7 +31,8 @@ impl Finding {
             ),
             Finding::Placeholder { applied_at } => format!(
                 "The row is a placeholder without data: at {} the user called, the Directory had no row, and Clerk could \
-                 not be asked. The placeholder grants the user nothing. The next state from Clerk replaces it.",
+                 not be asked. The placeholder has only ids and default values: no role in an organization and no \
+                 permissions. The next state from Clerk replaces it.",
                 applied_at.utc()
             ),
             Finding::Live { version, joined_at, by, applied_at, svix_id } => {
@@ -89,14 +92,23 @@ impl Finding {
             Finding::NeverKnown { is_seen: false, .. } => {
                 format!("Clerk does not have the {noun} either, so no row is expected.")
             }
-            Finding::NeverKnown { .. } if noun == "membership" => {
-                "Clerk does not have the membership now, so no live row is expected.".to_owned()
-            }
-            Finding::NeverKnown { since, .. } => format!(
-                "Clerk does not have the {noun} now, so no live row is expected. There is no tombstone either: since {} no \
-                 deletion event has stored one.",
-                since.utc()
+            Finding::NeverKnown { alive_at: Some(at), .. } => format!(
+                "Clerk does not have the {noun} now. ensure-profile still had an answer of Clerk about the {noun} at {}, so \
+                 Clerk probably deleted the {noun} after that, and the deletion event is on its way. Under MIRROR=off the \
+                 event stores a tombstone. Wait until {}, then run {} again.",
+                at.utc(),
+                later(*at, SETTLED_AFTER).utc(),
+                commands.on("explain")
             ),
+            Finding::NeverKnown { is_uncopied: true, .. } => format!(
+                "Clerk does not have the {noun} now, so no live row is expected. There is no tombstone either, so Rollcall \
+                 has not processed a deletion of the {noun}. If the {noun} has records in Profiles, no run removes them; \
+                 {} removes them, and asks first.",
+                commands.on("erase")
+            ),
+            Finding::NeverKnown { .. } => {
+                format!("Clerk does not have the {noun} now, so no live row is expected.")
+            }
             Finding::NotStored { clerk } => {
                 format!("Clerk has the {noun}, last changed at {}, but the row is missing.", clerk.utc())
             }
@@ -145,18 +157,47 @@ impl Finding {
                 clerk.utc(),
                 until.utc()
             ),
-            Finding::Conflict { deleted_at, is_purged } => {
+            Finding::Conflict { deleted_at, is_purged, removal_at, changed_at } => {
+                let before = removal_at.map(|at| format!(" before {}, when the user's data are removed", at.utc()));
+                let hint = changed_at.map(|at| {
+                    format!(
+                        "Clerk changed the {noun} later than that, at {}, which suggests that the deletion was wrong. ",
+                        at.utc()
+                    )
+                });
                 let first = if *is_purged {
                     "The user's data were removed: first restore the backups with `rollcall restore`. "
                 } else {
                     ""
                 };
                 format!(
-                    "The {noun} was deleted in the Directory at {}, but Clerk still has the {noun}. No event and no run \
-                     changes this: an operator decides. {first}If the deletion was wrong, run {}, which makes the row live \
-                     again. If the deletion was right, delete the {noun} in Clerk.",
+                    "The {noun} was deleted in the Directory at {}, but Clerk still has the {noun}. {}No event and no run \
+                     makes the row live again: an operator decides{}. {first}If the deletion was wrong, run {}, which makes \
+                     the row live again. If the deletion was right, delete the {noun} in Clerk.",
                     deleted_at.utc(),
+                    hint.unwrap_or_default(),
+                    before.unwrap_or_default(),
                     undo
+                )
+            }
+            Finding::BelowDeleted { deleted_at, parents, comes_back, until } => {
+                let (verb, all) = (if parents.len() == 1 { "is" } else { "are" }, parents.join(" and "));
+                let explain: Vec<String> =
+                    parents.iter().map(|parent| format!("`rollcall explain {parent}{}`", commands.options)).collect();
+                let when = until.map(|at| {
+                    format!("Until {} this is normal: Clerk's answers may lag by some minutes. After that, ", at.utc())
+                });
+                let then = match comes_back {
+                    true => format!("An undo of {all} makes this membership live again, too."),
+                    false => format!("After an undo of {all}, run {} again.", commands.on("explain")),
+                };
+                format!(
+                    "The membership was deleted in the Directory at {}, but Clerk still has the membership. {all} {verb} \
+                     deleted in the Directory, too, and until {all} {verb} live again, `rollcall undo` rejects the \
+                     membership. {} {}, and decide there. {then}",
+                    deleted_at.utc(),
+                    when.map_or_else(|| "Run".to_owned(), |when| format!("{when}run")),
+                    explain.join(" and ")
                 )
             }
             Finding::JustDeleted { deleted_at, until, removal_at } => {
