@@ -7,7 +7,7 @@ NPM    := npm
 
 FUNCTIONS       := $(patsubst functions/%/Cargo.toml,%,$(wildcard functions/*/Cargo.toml))
 # What a function must not link, and what core must do without: names of crates.
-NOT_IN_FUNCTION := axum|clap|clerk-emulator|comfy-table|dialoguer|dynoxide-rs|indicatif|rollcall-cli|rollcall-tests|utoipa
+NOT_IN_FUNCTION := axum|clap|clerk-emulator|comfy-table|dialoguer|dynoxide-rs|indicatif|rollcall-cli|rollcall-migrate|rollcall-tests|utoipa
 NOT_IN_CORE     := aws-config|aws-sdk-[a-z]+|hyper|reqwest|rustls|svix|tokio
 
 CARGO_DENY := 0.20.2
@@ -153,11 +153,11 @@ api-test: $(API)/.installed
 	$(CARGO) build --locked -q --workspace --bins
 	ROLLCALL_BIN=$(abspath $(BUILD))/debug/rollcall $(API)/bin/pytest -q -p no:cacheprovider tests/api $(ARGS)
 
-# Two integration binaries, both named `it`, and they run last: the emulator's, which is a product of its own, and Rollcall's. Another
-# one would be forgotten here, so there must be none.
+# Three integration binaries, all named `it`, and they run last: the emulator's, which is a product of its own, the migration inputs',
+# whose fixtures lie beside them, and Rollcall's. Another one would be forgotten here, so there must be none.
 rust: $(VENV)/.installed
 	@date '+--- %T rust'
-	! ls -d */tests functions/*/tests 2>/dev/null | grep -v '^emulator/tests$$' | grep .
+	! ls -d */tests functions/*/tests 2>/dev/null | grep -vxE '(emulator|migrate)/tests' | grep .
 	$(CARGO) test --locked --workspace --lib --bins
 	$(CARGO) test --locked --workspace --doc
 	@date '+--- %T integration'

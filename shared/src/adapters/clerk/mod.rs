@@ -6,6 +6,7 @@
 pub mod access;
 pub mod api;
 pub mod error;
+pub mod identified;
 mod identity;
 pub mod lists;
 pub mod probe;
