@@ -1,15 +1,17 @@
-//! Reads the data that a migration to Clerk starts from: exports of an old users collection and of the tables that
-//! refer to it.
-//!
-//! This crate decides nothing about Clerk. It turns files into a stream of [`Row`](input::Row)s with typed values,
-//! keeps each row's own bytes, and refuses what it cannot read without a guess. It has no network, no clock and no
-//! environment.
+//! Migrations from an old users collection to Clerk: the data are read, each row finds its user, and values are carried
+//! over with a plan, a journal and an undo.
 //!
 //! In reading order:
 //!
-//! 1. [`input::open`] recognises a file by its first bytes and answers with [`input::Rows`];
-//! 2. [`input::Row`] is one document or record: its place, its bytes, its value;
-//! 3. [`input::Value`] is the one tree of types that all formats are read into;
-//! 4. [`input::InputError`] names the file, the line, the byte, the cause, and what to do.
+//! 1. [`input::open`] recognises files by their first bytes and streams their [`input::Row`]s with typed values;
+//! 2. [`mapping`] says which fields name a user and which become metadata; [`matching`] decides whose a row is;
+//! 3. [`metadata`] decides what changes in Clerk, and does it;
+//! 4. [`folder`] keeps the plan, the journal and the results.
+//!
+//! The decisions are pure: `matching`, `metadata::decide`, `metadata::merge`, `metadata::values`.
 
+pub mod folder;
 pub mod input;
+pub mod mapping;
+pub mod matching;
+pub mod metadata;

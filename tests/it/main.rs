@@ -8,6 +8,7 @@ mod deletion;
 mod dev;
 mod documents;
 mod ensure;
+mod migrate;
 mod monitoring;
 mod operator;
 mod properties;

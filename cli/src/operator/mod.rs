@@ -24,6 +24,7 @@ pub mod fix_profiles;
 pub mod full_sync;
 mod logs;
 pub mod look;
+pub mod migrate;
 pub mod owned_tables;
 pub mod progress;
 pub mod quarantine;
@@ -111,6 +112,9 @@ pub enum Command {
     /// Compare everything as analyze does, show one plan, ask once, then run all repairs: reconcile, fix-profiles, cleanup,
     /// and fix-duplicates for the tables of --duplicates
     FullSync(full_sync::FullSyncArgs),
+    /// Move users of an old collection to Clerk: public metadata
+    #[command(subcommand)]
+    Migrate(migrate::MigrateCommand),
     /// Store a list of owned tables (tables of the application with rows of users) that is too long for OWNED_TABLES in
     /// the Operations table, and print the value to set in OWNED_TABLES instead
     OwnedTables(owned_tables::OwnedTablesArgs),
@@ -155,6 +159,7 @@ impl Command {
             Command::Cleanup(args) => Box::pin(cleanup::run(args, environment, clock, screen)).await,
             Command::FixDuplicates(args) => Box::pin(fix_duplicates::run(args, environment, clock, screen)).await,
             Command::FullSync(args) => Box::pin(full_sync::run(args, environment, clock, screen)).await,
+            Command::Migrate(command) => Box::pin(migrate::run(command, environment, clock, screen)).await,
             Command::OwnedTables(args) => Box::pin(owned_tables::run(args, environment)).await,
         }
     }
@@ -183,6 +188,7 @@ impl Command {
             Command::Cleanup(args) => !args.fix.dry_run,
             Command::FixDuplicates(args) => !args.fix.dry_run,
             Command::FullSync(_) => true,
+            Command::Migrate(command) => command.changes(),
             Command::OwnedTables(args) => !args.dry_run,
         }
     }
@@ -213,6 +219,7 @@ impl Command {
             Command::Cleanup(args) => args.fix.json,
             Command::FixDuplicates(args) => args.fix.json,
             Command::FullSync(args) => args.fix.json,
+            Command::Migrate(command) => command.is_json(),
             Command::OwnedTables(args) => args.json,
         };
         if is_json { Log::Errors } else { Log::Warnings }

@@ -13,7 +13,7 @@ use super::tools::Repository;
 use crate::ADA;
 
 /// Languages of blocks that are no commands. A block without one is a picture.
-const OTHER_LANGUAGES: [&str; 10] = ["", "hcl", "http", "js", "json", "python", "rust", "ts", "yaml", "text"];
+const OTHER_LANGUAGES: [&str; 11] = ["", "hcl", "http", "js", "json", "python", "rust", "toml", "ts", "yaml", "text"];
 
 /// Programs of which nothing is checked, and why.
 const OTHER: [(&str, &str); 18] = [

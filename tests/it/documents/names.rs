@@ -14,7 +14,7 @@ const EXAMPLES: [(&str, &str, &str); 2] =
     [("docs/adding-a-function.md", "accounts", "Accounts"), ("docs/adding-a-command.md", "seats", "Seats")];
 
 /// Paths that exist elsewhere. A star stands for every document.
-const OTHER_PATHS: [(&str, &str, &str); 15] = [
+const OTHER_PATHS: [(&str, &str, &str); 17] = [
     ("*", "/.well-known/jwks.json", "a route of Clerk's"),
     ("*", "clerk/javascript", "a repository of Clerk's"),
     ("*", "clerk/openapi-specs", "a repository of Clerk's"),
@@ -30,6 +30,8 @@ const OTHER_PATHS: [(&str, &str, &str); 15] = [
     ("docs/local-development.md", "target/cloud", "made by `make cloud`"),
     ("docs/local-development.md", "target/cloud-test", "made by `make cloud-test`"),
     ("docs/local-development.md", "target/cloud-up", "made by `make cloud`"),
+    ("docs/migrate.md", "report.json", "in the folder of a migration"),
+    ("docs/migrate.md", "run.json", "in the folder of a migration"),
 ];
 
 /// Names that no source has.

@@ -10,8 +10,9 @@ use super::stack::{Played, Stack, first_line};
 use crate::operator::commands::binary;
 
 /// Sections whose commands are not for `rollcall dev`.
-const ELSEWHERE: [(&str, &str, &str); 3] = [
+const ELSEWHERE: [(&str, &str, &str); 4] = [
     ("docs/operations.md", "rollcall fix-duplicates", "these read a table of the reader's application"),
+    ("docs/migrate.md", "Plan, write, undo", "these read the reader's export; tests/it/migrate plays the commands"),
     ("docs/local-development.md", "Deploy to a local AWS", "these are for the stack of `make cloud`"),
     ("docs/runbook.md", "Restore a table", "these read a table that AWS has restored"),
 ];

@@ -24,7 +24,7 @@ pub(super) const SETTINGS: [(&str, &str); 2] = [("DELETION_POLICY", "purge"), ("
 
 /// How a command is called, and what it needs.
 pub(super) struct Call {
-    /// `{user}` and `{organization}` are ids, `{backup}` and `{list}` are files.
+    /// `{user}` and `{organization}` are ids, `{backup}`, `{list}` and `{old}` are files.
     pub(super) args: &'static [&'static str],
     asks_clerk: bool,
     /// It asks for consent before it changes something.
@@ -50,7 +50,7 @@ const fn acts(args: &'static [&'static str]) -> Call {
     Call { args, asks_clerk: true, changes: true, needs: ALL }
 }
 
-pub(super) const CALLS: [Call; 28] = [
+pub(super) const CALLS: [Call; 29] = [
     acts(&["reconcile"]),
     Call { args: &["status"], asks_clerk: false, changes: false, needs: &["OPERATIONS_TABLE"] },
     Call { args: &["analyze"], asks_clerk: true, changes: false, needs: ALL },
@@ -80,6 +80,7 @@ pub(super) const CALLS: [Call; 28] = [
     Call { args: &["restore", "{backup}"], asks_clerk: false, changes: true, needs: TABLES },
     acts(&["erase", "{user}"]),
     Call { args: &["export", "{user}"], asks_clerk: true, changes: false, needs: ALL },
+    acts(&["migrate", "metadata", "{old}", "--clerk-id", "clerk", "--field", "plan"]),
     Call { args: &["owned-tables", "{list}"], asks_clerk: false, changes: false, needs: TABLES },
 ];
 
@@ -107,6 +108,8 @@ impl Office {
         world.give_rows(&users[0], 1, &users[0]).await;
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("owned.json"), r#"[{"table":"tasks","key":"user_id"}]"#).unwrap();
+        let old = json!({ "_id": "old", "clerk": users[0], "plan": "pro" });
+        std::fs::write(folder.path().join("old.json"), old.to_string()).unwrap();
         // A lost user, so that a run has something to do.
         let removed = rollcall(&world, &["erase", &users[2], "--now", "--yes", "--json"], &[]).await.json();
         let backup = Path::new(&world.stack.addresses.backups).join(removed["backups"][0].as_str().unwrap());
@@ -126,7 +129,8 @@ impl Office {
         let file = |name: &str| self.folder.path().join(name).to_string_lossy().into_owned();
         let fill = |arg: &&str| {
             let arg = arg.replace("{user}", &self.user).replace("{organization}", &self.organization);
-            arg.replace("{backup}", &file("backup.ndjson")).replace("{list}", &file("owned.json"))
+            let arg = arg.replace("{backup}", &file("backup.ndjson")).replace("{list}", &file("owned.json"));
+            arg.replace("{old}", &file("old.json"))
         };
         call.args.iter().map(fill).chain(call.changes.then(|| "--yes".to_owned())).collect()
     }

@@ -17,7 +17,7 @@ use crate::operator::commands::Evidence;
 use crate::user;
 
 /// The commands of which each has a test here.
-pub(super) const PLAYED: [&str; 12] = [
+pub(super) const PLAYED: [&str; 13] = [
     "reconcile",
     "analyze",
     "fix-profiles",
@@ -29,6 +29,7 @@ pub(super) const PLAYED: [&str; 12] = [
     "undo",
     "restore",
     "erase",
+    "migrate",
     "owned-tables",
 ];
 
@@ -107,6 +108,15 @@ impl Office {
                 user = self.newcomer(&name).await;
                 args.extend([user.clone(), "--now".to_owned()]);
             }
+            "migrate" => {
+                let file = self.folder.path().join(format!("old{round}.json"));
+                let row = |user: &String| json!({ "_id": user, "clerk": user, "plan": format!("plan{round}") });
+                let rows: Vec<Value> = self.users.iter().map(row).collect();
+                std::fs::write(&file, json!(rows).to_string()).unwrap();
+                let options = ["--clerk-id", "clerk", "--field", "plan", "--on-conflict", "source"];
+                args.extend(["metadata".to_owned(), file.to_string_lossy().into_owned()]);
+                args.extend(options.map(str::to_owned));
+            }
             "owned-tables" => {
                 let file = self.folder.path().join("owned.json");
                 std::fs::write(&file, r#"[{"table":"tasks","key":"user_id"}]"#).unwrap();
@@ -131,6 +141,12 @@ impl Office {
         match command {
             "fix-profiles" => assert!(of_user.iter().any(|(table, _)| table.contains("profiles")), "{at}"),
             "cleanup" | "erase" => assert_eq!(of_user, Vec::<&_>::new(), "{command} {at}"),
+            "migrate" => {
+                for user in &self.users {
+                    let clerk = world.clerk("GET", &format!("/users/{user}"), Value::Null).await;
+                    assert_eq!(clerk["public_metadata"]["plan"], format!("plan{at}"));
+                }
+            }
             "restore" => assert!(of_user.len() >= 6, "{at}: {of_user:?}"),
             "set-role" => {
                 let clerk = world.clerk("GET", &format!("/users/{}", work.user), Value::Null).await;
@@ -215,6 +231,11 @@ fn i19_every_command_that_changes_something_is_stopped_here() {
     for call in CALLS.iter().filter(|call| call.changes) {
         assert!(PLAYED.contains(&call.args[0]), "{} is missing in PLAYED", call.args[0]);
     }
+}
+
+#[tokio::test]
+async fn i19_a_signal_at_any_request_of_migrate_is_continued() {
+    at_every_request("migrate", 6, EACH).await;
 }
 
 #[tokio::test]
