@@ -107,7 +107,8 @@ def test_doctor_of_who_may_look_checks_all_but_what_needs_clerk(stack, looker, t
     with notifying(stack, "WebhookErrors", told, other):
         findings = json.loads(run(stack, "doctor", "--json", identity=looker).stdout)["findings"]
     unread = {it["check"]: it["message"] for it in findings if it["result"] == "not_checked"}
-    assert set(unread) == {"alarm-topics"}, unread
+    assert set(unread) == {"secret", "alarm-topics"}, unread
+    assert "secretsmanager:GetSecretValue" in unread["secret"]
     # The policy names one topic. The other one may have a subscriber: it is no finding.
     assert other in unread["alarm-topics"] and "sns:GetTopicAttributes" in unread["alarm-topics"]
     (judged,) = [it for it in findings if it["check"] == "alarm-topics" and it["result"] != "not_checked"]
