@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import contextmanager
 from datetime import datetime, timezone
 
 import emf
@@ -96,6 +97,21 @@ def topic(aws, name):
     queue, queue_arn = listening(sqs, name, "sns", arn)
     sns.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=queue_arn)
     return arn, queue
+
+
+@contextmanager
+def notifying(stack, alarm, *topics):
+    """An alarm of a stack that was deployed without a topic, changed by hand: it notifies these."""
+    client = stack.client("cloudwatch")
+    (before,) = client.describe_alarms(AlarmNames=[stack.resources[alarm]])["MetricAlarms"]
+    keys = ["AlarmName", "MetricName", "Namespace", "Dimensions", "Statistic", "Period", "EvaluationPeriods"]
+    keys += ["Threshold", "ComparisonOperator", "TreatMissingData"]
+    same = {key: before[key] for key in keys if key in before}
+    client.put_metric_alarm(**same, AlarmActions=list(topics))
+    try:
+        yield
+    finally:
+        client.put_metric_alarm(**same, AlarmActions=[])
 
 
 def moment(seconds):

@@ -2,7 +2,9 @@
 
 import json
 
+from monitored import notifying
 from operator_cli import rollcall, run
+from queues import listening
 
 
 def results(report, check):
@@ -27,6 +29,8 @@ def test_e6_doctor_reads_the_stack_by_its_name_alone(stack):
     # The tests deploy without a schedule and without a topic.
     assert "ReconcileState is DISABLED" in json.dumps(report)
     assert "notify nobody" in results(report, "alarms")["warning"]
+    assert set(results(report, "alarm-topics")) == {"not_applicable"}
+    assert set(results(report, "executions")) == {"ok"}
     # Each function may use the whole of Clerk's limit here.
     assert "400 %" in results(report, "rate-share")["warning"]
 
@@ -58,6 +62,25 @@ def test_e6_an_alarm_that_is_on_is_found(stack):
         assert name in results(doctor(stack), "alarms")["problem"]
     finally:
         alarms.set_alarm_state(AlarmName=name, StateValue="OK", StateReason="a test")
+
+
+def test_e6_a_topic_without_a_confirmed_subscription_is_found(stack):
+    sns, sqs = stack.client("sns"), stack.client("sqs")
+    topic = sns.create_topic(Name="doctor")["TopicArn"]
+
+    def found():
+        return results(doctor(stack), "alarm-topics")
+
+    with notifying(stack, "WebhookErrors", topic):
+        assert f"{topic} has no subscriptions" in found()["warning"]
+        # This subscriber does not confirm, because nothing listens there.
+        sns.subscribe(TopicArn=topic, Protocol="https", Endpoint="https://127.0.0.1:1/hook")
+        assert "await confirmation: 1" in found()["warning"]
+        _, queue = listening(sqs, "doctor", "sns", topic)
+        sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue)
+        assert found() == {"ok": "the topic of the alarms has confirmed subscriptions: 1"}
+        sns.delete_topic(TopicArn=topic)
+        assert f"{topic} does not exist" in found()["problem"]
 
 
 def test_e6_a_table_without_recovery_is_found(stack):

@@ -5,13 +5,14 @@ import json
 import pytest
 
 import deployment
+from monitored import notifying
 from operator_cli import run
 from processes import ROOT
 from roles import Holder
 
 EXAMPLE = ROOT / "docs" / "examples" / "operators" / "template.yaml"
 BUCKET = "operators"
-OUTPUTS = ["DirectoryTable", "ProfilesTable", "OperationsTable", "BackupBucket"]
+OUTPUTS = ["DirectoryTable", "ProfilesTable", "OperationsTable", "BackupBucket", "ReconcileStateMachine"]
 LOOKING = [
     ["status"],
     ["users", "list"],
@@ -38,12 +39,19 @@ ACTING = [
 
 
 @pytest.fixture(scope="module")
-def policies(stack):
+def told(stack):
+    """The topic of the alarms, as the example is told it."""
+    return stack.client("sns").create_topic(Name="operators")["TopicArn"]
+
+
+@pytest.fixture(scope="module")
+def policies(stack, told):
     """The example, deployed beside Rollcall's stack: the ARN of each policy."""
     s3 = stack.client("s3")
     s3.create_bucket(Bucket=BUCKET)
     s3.put_object(Bucket=BUCKET, Key="template.yaml", Body=EXAMPLE.read_bytes())
     parameters = {it: stack.outputs[it] for it in OUTPUTS} | {"RollcallStack": stack.name, "SecretArn": stack.secret}
+    parameters["AlarmTopicArn"] = told
     return deployment.create(stack.aws, "operators", f"{stack.aws.url}/{BUCKET}/template.yaml", parameters)
 
 
@@ -92,6 +100,19 @@ def test_who_may_look_changes_nothing_and_is_told_which_permission_is_missing(st
     assert (ran.returncode, ran.stdout) == (1, ""), ran.stderr
     assert "secretsmanager:GetSecretValue" in ran.stderr, ran.stderr
     assert stack.user(user) == before
+
+
+def test_doctor_of_who_may_look_checks_all_but_what_needs_clerk(stack, looker, told):
+    other = stack.client("sns").create_topic(Name="another")["TopicArn"]
+    with notifying(stack, "WebhookErrors", told, other):
+        findings = json.loads(run(stack, "doctor", "--json", identity=looker).stdout)["findings"]
+    unread = {it["check"]: it["message"] for it in findings if it["result"] == "not_checked"}
+    assert set(unread) == {"secret", "alarm-topics"}, unread
+    assert "secretsmanager:GetSecretValue" in unread["secret"]
+    # The policy names one topic. The other one may have a subscriber: it is no finding.
+    assert other in unread["alarm-topics"] and "sns:GetTopicAttributes" in unread["alarm-topics"]
+    (judged,) = [it for it in findings if it["check"] == "alarm-topics" and it["result"] != "not_checked"]
+    assert (judged["result"], told in judged["message"]) == ("warning", True)
 
 
 def test_who_may_look_may_write_no_table_and_read_no_secret(stack, looker):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from operator_cli import rollcall
 from waits import until
 
 
@@ -50,6 +51,15 @@ def test_a_run_that_fails_to_the_last_reaches_the_queue(looping):
     assert ended["status"] == "FAILED"
     told = until("the failure is told", lambda: looping.messages("ReconcileFailures"))
     assert [it["execution"] for it in told] == [ended["executionArn"]]
+    assert "the last execution of the state machine failed" in executions(looping)["problem"]
+    assert looping.reconcile()["status"] == "SUCCEEDED"
+    assert "the last one succeeded" in executions(looping)["warning"]
+
+
+def executions(stack):
+    """What doctor says of the executions: the message by the result."""
+    _, report = rollcall(stack, "doctor")
+    return {it["result"]: it["message"] for it in report["findings"] if it["check"] == "executions"}
 
 
 def test_the_schedule_starts_it(scheduled):

@@ -7,17 +7,20 @@ use anyhow::{Context, anyhow, bail};
 use aws_config::SdkConfig;
 use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
 use heck::ToUpperCamelCase;
+use rollcall::core::millis::Millis;
 
 /// The outputs of template.yaml that name the reconcile function and the release.
 const FUNCTION: &str = "ReconcileFunction";
 const VERSION: &str = "Version";
 
 /// A deployed stack.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeployedStack {
     pub name: String,
     /// CloudFormation's status, such as `UPDATE_COMPLETE`.
     pub status: String,
+    /// When it was created or updated last.
+    pub changed_at: Millis,
     /// The outputs by name.
     pub outputs: BTreeMap<String, String>,
     /// The parameters by name.
@@ -75,11 +78,13 @@ pub(super) async fn describe(aws: &SdkConfig, name: &str) -> anyhow::Result<Depl
     let Some(stack) = answer.stacks.unwrap_or_default().into_iter().next() else {
         bail!("stack {name} does not exist: check --stack, AWS_REGION and AWS_PROFILE");
     };
+    let changed_at = stack.last_updated_time.or(stack.creation_time);
     let outputs = stack.outputs.unwrap_or_default().into_iter();
     let parameters = stack.parameters.unwrap_or_default().into_iter();
     Ok(DeployedStack {
         name: name.to_owned(),
         status: stack.stack_status.map(|status| status.as_str().to_owned()).unwrap_or_default(),
+        changed_at: changed_at.and_then(|at| Millis::try_from(at.to_millis().ok()?).ok()).unwrap_or(Millis::ZERO),
         outputs: outputs.filter_map(|output| Some((output.output_key?, output.output_value?))).collect(),
         parameters: parameters.filter_map(|it| Some((it.parameter_key?, it.parameter_value?))).collect(),
     })
@@ -123,7 +128,8 @@ where
     R: std::fmt::Debug,
 {
     match error.as_service_error().and_then(ProvideErrorMetadata::code) {
-        Some(code @ ("AccessDenied" | "AccessDeniedException")) => {
+        // The last code is that of SNS.
+        Some(code @ ("AccessDenied" | "AccessDeniedException" | "AuthorizationError")) => {
             anyhow!("{kind} {name} cannot be read ({code}): your role needs the permission {permission}")
         }
         Some(code) => anyhow!("{kind} {name} cannot be read ({code})"),

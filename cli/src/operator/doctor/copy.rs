@@ -4,6 +4,7 @@ use ::reconcile::settings::Settings;
 use anyhow::anyhow;
 use rollcall::adapters::clerk::error::ClerkError;
 use rollcall::adapters::clerk::probe::time_at;
+use rollcall::adapters::clerk::secrets::SecretError;
 use rollcall::adapters::dynamo::operations::runs::{LEASE, Lease};
 use rollcall::adapters::dynamo::stores::Stores;
 use rollcall::adapters::dynamo::tables::protection;
@@ -65,10 +66,15 @@ async fn secret(deployment: &Deployment, findings: &mut Vec<Finding>) -> Option<
     const CHECK: &str = "secret";
     let full = match deployment.with_secret().await {
         Ok(full) => full,
+        // The functions have roles of their own, which may read it.
+        Err(error) if is_denied(&error) => {
+            findings.push(unread(CHECK, &error.into()));
+            return None;
+        }
         Err(error) => {
             findings.push(
                 Finding::problem(CHECK, error.to_string())
-                    .cause("the ARN is wrong, the secret was deleted or is malformed, or your role may not read it")
+                    .cause("the ARN is wrong, or the secret was deleted or is malformed")
                     .mend("see docs/webhook-setup.md, Where the secret goes"),
             );
             return None;
@@ -84,6 +90,11 @@ async fn secret(deployment: &Deployment, findings: &mut Vec<Finding>) -> Option<
     }
     findings.push(Finding::ok(CHECK, "the secret can be read and has CLERK_SECRET_KEY"));
     Some(full)
+}
+
+/// Whether the caller lacks the permission to read the secret.
+fn is_denied(error: &SecretError) -> bool {
+    matches!(error, SecretError::Unreadable(code) if matches!(code.as_str(), "AccessDenied" | "AccessDeniedException"))
 }
 
 /// Whether the secret key belongs to the configured instance.

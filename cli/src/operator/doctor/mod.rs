@@ -72,7 +72,7 @@ pub async fn run(args: DoctorArgs, environment: Environment, clock: Clock, scree
         return Box::pin(probe::run(args, environment, clock, screen)).await;
     }
     let deployment = Deployment::find(&args.deployment, environment, false).await?;
-    let (mut findings, _) = Box::pin(stack::all(&deployment)).await;
+    let (mut findings, _) = Box::pin(stack::all(&deployment, clock())).await;
     let (of_copy, lease) = Box::pin(copy::all(&deployment, clock())).await;
     findings.extend(of_copy);
     for mend in findings.iter_mut().filter_map(|finding| finding.mend.as_mut()) {

@@ -1,11 +1,14 @@
 //! The checks of the deployment: credentials, the stack, its functions and their settings, its schedule and alarms.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use heck::ToKebabCase;
+use rollcall::core::doctor::alarms::{self, Subscriptions, Topic};
+use rollcall::core::doctor::executions::{self, Expected, is_daily};
 use rollcall::core::doctor::settings::{self, FunctionSettings};
 use rollcall::core::doctor::stack::{self, DeployedFunction};
 use rollcall::core::doctor::{Finding, Verdict};
+use rollcall::core::millis::Millis;
 use rollcall::settings::deletion::OWNED_TABLES;
 use rollcall::settings::variables::{
     CLERK_SECRET_KEY, CLERK_WEBHOOK_SECRET, InvalidSettings, Reader, Source, Variable, rate_share,
@@ -14,7 +17,7 @@ use rollcall::settings::variables::{
 use super::cloud::{self, Resource};
 use crate::functions::FUNCTIONS;
 use crate::operator::checks::{OURS, is_known};
-use crate::operator::deployment::{Deployment, Place};
+use crate::operator::deployment::{DeployedStack, Deployment, Place};
 
 /// What is known of the functions of a deployment.
 #[derive(Debug, Default)]
@@ -24,7 +27,7 @@ pub(super) struct Known {
 }
 
 /// The checks that need no table and no Clerk. Also returns what they read of the functions.
-pub(super) async fn all(deployment: &Deployment) -> (Vec<Finding>, Known) {
+pub(super) async fn all(deployment: &Deployment, now: Millis) -> (Vec<Finding>, Known) {
     let (mut findings, mut known) = (vec![credentials(deployment).await], Known::default());
     if let Place::Stack(deployed) = &deployment.place {
         findings.push(stack::status(&deployed.name, &deployed.status));
@@ -66,7 +69,8 @@ pub(super) async fn all(deployment: &Deployment) -> (Vec<Finding>, Known) {
     }
     if let Place::Stack(deployed) = &deployment.place {
         findings.push(stack::schedule(deployed.parameters.get("ReconcileState").map(String::as_str)));
-        findings.extend(alarms(deployment, &known.resources).await);
+        findings.extend(executed(deployment, deployed, &known.resources, now).await);
+        findings.extend(alarmed(deployment, &known.resources).await);
     }
     (findings, known)
 }
@@ -166,14 +170,48 @@ fn policies(deployment: &Deployment, functions: &[FunctionSettings]) -> Vec<Find
     })
 }
 
-async fn alarms(deployment: &Deployment, resources: &[Resource]) -> Vec<Finding> {
-    let names: Vec<String> = of_kind(resources, "AWS::CloudWatch::Alarm").map(|(_, name)| name.to_owned()).collect();
-    if resources.is_empty() {
+/// The executions of the state machine.
+async fn executed(deployment: &Deployment, stack: &DeployedStack, of: &[Resource], now: Millis) -> Vec<Finding> {
+    const CHECK: &str = "executions";
+    if of.is_empty() {
         // The reason is said already.
-        return vec![Finding::not_checked("alarms", "the resources of the stack cannot be read")];
+        return vec![Finding::not_checked(CHECK, "the resources of the stack cannot be read")];
     }
-    match cloud::alarms(&deployment.aws, &names).await {
-        Ok(alarms) => stack::alarms(&alarms),
-        Err(error) => vec![unread("alarms", &error)],
+    let latest = match of_kind(of, "AWS::StepFunctions::StateMachine").next() {
+        Some((_, machine)) => cloud::executions(&deployment.aws, machine).await,
+        None => Ok(None),
+    };
+    let parameter = |name: &str| stack.parameters.get(name).map(String::as_str).unwrap_or_default();
+    let expected = Expected {
+        is_daily: parameter("ReconcileState") == "ENABLED" && is_daily(parameter("ReconcileSchedule")),
+        since: stack.changed_at,
+    };
+    match latest {
+        Ok(latest) => executions::executions(latest.as_deref(), expected, now),
+        Err(error) => vec![unread(CHECK, &error)],
     }
+}
+
+/// The alarms and the topics that they notify.
+async fn alarmed(deployment: &Deployment, resources: &[Resource]) -> Vec<Finding> {
+    const TOPICS: &str = "alarm-topics";
+    let names: Vec<String> = of_kind(resources, "AWS::CloudWatch::Alarm").map(|(_, name)| name.to_owned()).collect();
+    let no_topics = || Finding::not_checked(TOPICS, "the alarms cannot be read");
+    if resources.is_empty() {
+        return vec![Finding::not_checked("alarms", "the resources of the stack cannot be read"), no_topics()];
+    }
+    let found = match cloud::alarms(&deployment.aws, &names).await {
+        Ok(found) => found,
+        Err(error) => return vec![unread("alarms", &error), no_topics()],
+    };
+    let mut findings = alarms::alarms(&found);
+    let arns: BTreeSet<String> = found.into_iter().flat_map(|alarm| alarm.topics).collect();
+    let mut topics = Vec::new();
+    for arn in arns {
+        let subscriptions = cloud::subscriptions(&deployment.aws, &arn).await;
+        let subscriptions = subscriptions.unwrap_or_else(|error| Subscriptions::NotRead(format!("{error:#}")));
+        topics.push(Topic { arn, subscriptions });
+    }
+    findings.extend(alarms::topics(&topics));
+    findings
 }

@@ -16,7 +16,7 @@ const TOKENS: &str = "token-size";
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
 /// The alarm `RunsMissing` uses the same time, in ms: a nightly run, and two hours for its work.
-const OVERDUE: u64 = 26 * HOUR;
+pub(super) const OVERDUE: u64 = 26 * HOUR;
 /// How much a clock may be wrong, in ms, before a lease counts as one that nobody renews.
 const CLOCK_DOUBT: u64 = MINUTE;
 /// Clerk advises against more custom claims in a session token, in bytes: the cookie with the token has 4 KB.
@@ -24,7 +24,7 @@ const CLOCK_DOUBT: u64 = MINUTE;
 pub const CLAIMS_LIMIT: usize = 1200;
 
 /// How long ago, in words.
-fn ago(milliseconds: u64) -> String {
+pub(super) fn ago(milliseconds: u64) -> String {
     match milliseconds {
         0..MINUTE => format!("{} s ago", milliseconds / 1000),
         MINUTE..HOUR => format!("{} min ago", milliseconds / MINUTE),

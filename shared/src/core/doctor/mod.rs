@@ -1,9 +1,12 @@
 //! The checks of `rollcall doctor`: each one decides about facts that were read before.
 //!
-//! [`settings`] compares settings with one another, [`stack`] judges the deployment, [`tables`] the tables, and
-//! [`condition`] the state of the copy: runs, events, quarantine, due purges.
+//! [`settings`] compares settings with one another, [`stack`] judges the deployment, [`alarms`] the alarms and their
+//! topics, [`executions`] what the schedule started, [`tables`] the tables, and [`condition`] the state of the copy: runs,
+//! events, quarantine, due purges.
 
+pub mod alarms;
 pub mod condition;
+pub mod executions;
 pub mod settings;
 pub mod stack;
 pub mod tables;

@@ -1,4 +1,4 @@
-//! The deployment: the stack, its functions, its schedule and its alarms, and the clock of the operator's machine.
+//! The deployment: the stack, its functions and its schedule, and the clock of the operator's machine.
 
 use super::Finding;
 use crate::core::millis::Millis;
@@ -7,7 +7,6 @@ const STACK: &str = "stack";
 const RELEASE: &str = "release";
 const FUNCTIONS: &str = "functions";
 const SCHEDULE: &str = "schedule";
-const ALARMS: &str = "alarms";
 const CLOCK: &str = "clock";
 
 /// Seconds by which two clocks may differ. The time of an answer has no fractions of a second, and is some time old.
@@ -128,58 +127,6 @@ pub fn schedule(state: Option<&str>) -> Finding {
     }
 }
 
-/// An alarm of the stack.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Alarm {
-    pub name: String,
-    /// Whether a change of its state is sent to anybody.
-    pub has_action: bool,
-    /// Whether it is in the state `ALARM`.
-    pub is_on: bool,
-}
-
-/// Judges the alarms of a stack.
-pub fn alarms(alarms: &[Alarm]) -> Vec<Finding> {
-    let named = |found: &[&Alarm]| found.iter().map(|alarm| alarm.name.as_str()).collect::<Vec<_>>().join(", ");
-    let on: Vec<&Alarm> = alarms.iter().filter(|alarm| alarm.is_on).collect();
-    let mute: Vec<&Alarm> = alarms.iter().filter(|alarm| !alarm.has_action).collect();
-    let mut found = Vec::new();
-    if alarms.is_empty() {
-        found.push(
-            Finding::problem(ALARMS, "the stack has no alarms")
-                .cause("the alarms were deleted by hand, or another template than template.yaml was deployed")
-                .mend("deploy template.yaml again"),
-        );
-    }
-    if !on.is_empty() {
-        found.push(
-            Finding::problem(ALARMS, format!("{} of {} alarms are on: {}", on.len(), alarms.len(), named(&on)))
-                .cause("each alarm has a section in docs/runbook.md, which lists its causes")
-                .mend("do what the section of the alarm says"),
-        );
-    }
-    if !mute.is_empty() {
-        found.push(
-            Finding::warning(
-                ALARMS,
-                format!("{} of {} alarms notify nobody: {}", mute.len(), alarms.len(), named(&mute)),
-            )
-            .cause("the parameter AlarmTopicArn is empty, or the actions of the alarm are disabled")
-            .mend("deploy with AlarmTopicArn=<ARN of an SNS topic> and subscribe to the topic"),
-        );
-    }
-    if found.is_empty() {
-        found.push(Finding::ok(
-            ALARMS,
-            format!(
-                "{} alarms are off and notify a topic; whether the topic has a subscriber is not checked",
-                alarms.len()
-            ),
-        ));
-    }
-    found
-}
-
 /// Judges the operator's clock against the time in an answer of `server`.
 pub fn clock(ours: Millis, theirs: Millis, server: &str) -> Finding {
     let difference = ours.since(theirs).max(theirs.since(ours)) / 1000;
@@ -239,16 +186,6 @@ mod tests {
         assert_eq!(of(DeployedFunction { architecture: "x86_64".to_owned(), ..usual() }), Problem);
         assert_eq!(of(DeployedFunction { invalid: vec!["MIRROR is invalid".to_owned()], ..usual() }), Problem);
         assert_eq!(functions(&[usual()], 2)[0].result, Problem);
-    }
-
-    #[test]
-    fn an_alarm_that_is_on_and_one_that_nobody_hears_are_two_findings() {
-        let alarm = |has_action, is_on| Alarm { name: "a".to_owned(), has_action, is_on };
-        let of = |all: &[Alarm]| alarms(all).iter().map(|finding| finding.result).collect::<Vec<_>>();
-        assert_eq!(of(&[alarm(true, false)]), [Ok]);
-        assert_eq!(of(&[alarm(false, false), alarm(true, false)]), [Warning]);
-        assert_eq!(of(&[alarm(false, true)]), [Problem, Warning]);
-        assert_eq!(of(&[]), [Problem]);
     }
 
     #[test]
