@@ -28,7 +28,10 @@ use crate::{Clock, Status};
 #[command(after_help = "\
 Examples:
   rollcall explain user_2nNG9rEYQoliquKw5eHQ9eFeurU --stack rollcall
-  rollcall explain user_2nNG9rEYQoliquKw5eHQ9eFeurU --since 7d --json --stack rollcall")]
+  rollcall explain user_2nNG9rEYQoliquKw5eHQ9eFeurU --since 7d --json --stack rollcall
+
+Exit status: 0 if there is nothing to do; 2 if there is something to do, or something to look at again later; 1 if the id \
+is unknown")]
 pub struct ExplainArgs {
     /// Clerk id of a user or an organization, internal id of a user, or a membership as org_…/user_… (as in logs)
     pub id: Subject,
@@ -133,7 +136,7 @@ pub fn text(id: &str, facts: &Facts, found: &[Finding], options: &str) -> String
     parts.extend(fields(facts.row.row(), clerk(facts)));
     let line = |finding: &Finding| {
         let mark = if finding.need() == Need::Act { '!' } else { '-' };
-        format!("{mark} {}", finding.sentence(id, options))
+        format!("{mark} {}", finding.sentence(id, options, facts.policies.reconcile))
     };
     parts.push(found.iter().map(line).collect::<Vec<_>>().join("\n"));
     parts.join("\n\n")
@@ -177,7 +180,7 @@ fn shown(name: &str, value: &Value) -> String {
 fn to_json(id: &str, facts: &Facts, found: &[Finding], options: &str) -> Value {
     let told = found.iter().map(|finding| {
         let mut told = json!(finding);
-        told["text"] = finding.sentence(id, options).into();
+        told["text"] = finding.sentence(id, options, facts.policies.reconcile).into();
         told["left"] = finding.is_left().into();
         told["act"] = (finding.need() == Need::Act).into();
         told

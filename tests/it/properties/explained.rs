@@ -327,7 +327,8 @@ fn explain(subject: &Subject, facts: &Facts, shown: &mut Shown) -> Result<(), Te
     // A mark is on what a person does, and one cause has one mark.
     let marked = |found: &[Finding]| found.iter().filter(|finding| finding.need() == Need::Act).count();
     prop_assert_eq!(headline(&found).starts_with("Something to do"), marked(&found) > 0, "{:?}", &found);
-    let sentences: Vec<String> = found.iter().map(|finding| finding.sentence("ID", " --local")).collect();
+    let sentences: Vec<String> =
+        found.iter().map(|finding| finding.sentence("ID", " --local", facts.policies.reconcile)).collect();
     prop_assert!(sentences.iter().all(|sentence| sentence.ends_with(['.', ')'])), "{:?}", &sentences);
     let Subject::Entity(entity) = subject else { return Ok(()) };
     let names = found.iter().map(|finding| json!(finding)["finding"].as_str().unwrap_or_default().to_owned());

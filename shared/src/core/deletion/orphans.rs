@@ -107,7 +107,7 @@ pub fn standing(about: Circumstances<'_>) -> Standing {
 
 /// The policy for the rows of a deleted user: that of the settings, or the one under which the effects of the deletion
 /// were completed, if that one keeps more. What was kept then was kept on purpose.
-fn effective(now: DeletionPolicy, tombstone: &Item) -> DeletionPolicy {
+pub(in crate::core) fn effective(now: DeletionPolicy, tombstone: &Item) -> DeletionPolicy {
     let then = match tombstone.fields.get("clerk_user_id").and_then(serde_json::Value::as_str) {
         _ if !tombstone.is_finished() => now,
         Some(NOBODY) => DeletionPolicy::Redact,

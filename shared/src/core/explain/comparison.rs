@@ -9,7 +9,9 @@ use super::finding::{Finding, Now};
 use super::line::Line;
 use super::reason::Reason;
 use super::repair::later;
+use crate::core::deletion::orphans::effective;
 use crate::core::deletion::purge::due_at;
+use crate::core::deletion::restore::Restoration;
 use crate::core::id::Kind;
 use crate::core::millis::Millis;
 use crate::core::mirror::decide::AHEAD_AFTER;
@@ -128,13 +130,24 @@ fn removal_at(facts: &Facts, row: &Item) -> Option<Millis> {
     let Policies { deletion, reconcile, grace_hours, .. } = facts.policies;
     let is_removed = deletion != DeletionPolicy::Retain && reconcile == Mode::Repair;
     let is_user = Kind::from_key(&row.key) == Some(Kind::User);
-    (is_user && is_removed).then(|| due_at(row, grace_hours))
+    // The purge keeps restored rows.
+    (is_user && is_removed && restoration(facts).is_none()).then(|| due_at(row, grace_hours))
 }
 
-/// Whether data of a deleted user were removed, or are being removed.
+/// The note of a restoration of rows that stay until an operator decides. Rows that a deletion policy keeps need nobody.
+pub(super) fn restoration(facts: &Facts) -> Option<&Restoration> {
+    let row = facts.row.row()?;
+    let is_kept = effective(facts.policies.deletion, row) == DeletionPolicy::Retain;
+    facts.restored.as_ref().filter(|note| !is_kept && note.is_under(row))
+}
+
+/// Whether data of a deleted user were removed, or are being removed, and are not restored.
 fn is_purged(facts: &Facts, row: &Item) -> bool {
     let is_kept = facts.policies.deletion == DeletionPolicy::Retain;
-    Kind::from_key(&row.key) == Some(Kind::User) && !is_kept && (row.is_finished() || row.is_purging())
+    Kind::from_key(&row.key) == Some(Kind::User)
+        && !is_kept
+        && (row.is_finished() || row.is_purging())
+        && restoration(facts).is_none()
 }
 
 /// The names of the fields that differ: of the contents, or of Clerk's times.
@@ -174,7 +187,7 @@ mod tests {
     use super::*;
     use crate::core::explain::findings::findings;
     use crate::core::explain::need::headline;
-    use crate::core::explain::samples::{deleted, facts, line, live, told};
+    use crate::core::explain::samples::{at, deleted, facts, line, live, names, told};
 
     fn head(facts: &Facts) -> String {
         headline(&findings(facts))
@@ -203,12 +216,37 @@ mod tests {
         for alive in ["user_banned", "complete"] {
             let facts = met(14, alive);
             assert_eq!(head(&facts), "Nothing to do until 2026-01-01T10:15:00.000Z; then run this command again.");
-            assert!(!findings(&facts).iter().any(Finding::is_left), "the exit status is 0");
+            assert!(findings(&facts).iter().any(Finding::is_left), "the exit status is 2: a person must look again");
         }
         for (now, outcome) in [(15, "user_banned"), (14, "user_not_found")] {
             assert_eq!(head(&met(now, outcome)), "Nothing to do.", "{now} {outcome}");
             let text = told(&met(now, outcome), "never_known");
             assert!(text.contains("no run removes them; `rollcall erase user_1 --local` removes them"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_time_that_is_behind_is_harmless() {
+        let mut facts = facts("user_1", 60, Some(live(0)), Some(live(30)));
+        let InClerk::Has(clerk) = &mut facts.clerk else { panic!("has") };
+        clerk.digest = facts.row.row().unwrap().digest.clone();
+        assert_eq!(names(&facts)[1..], ["behind", "nothing_refused"]);
+        assert_eq!(head(&facts), "Nothing to do yet: the next run of reconcile repairs this.");
+        facts.policies.reconcile = Mode::Report;
+        assert_eq!(head(&facts), "Nothing to do: a time differs, which is harmless.");
+        assert!(!findings(&facts).iter().any(Finding::is_left), "nobody must look again");
+    }
+
+    #[test]
+    fn a_deletion_that_clerk_does_not_show_yet_is_settled_at_a_time() {
+        let mut facts = facts("user_1", 1, Some(deleted(0)), Some(live(-60)));
+        let settled = "Nothing to do until 2026-01-01T10:15:00.000Z; then run this command again.";
+        assert_eq!(head(&facts), settled);
+        assert!(findings(&facts).iter().any(Finding::is_left), "the exit status is 2: a person must look again");
+        let text = told(&facts, "just_deleted");
+        assert!(text.contains("before 2026-01-02T10:00:00.000Z, when the user's data are removed"), "{text}");
+        assert_eq!(text.matches("rollcall undo").count(), 1, "{text}");
+        facts.now = at(16);
+        assert!(head(&facts).starts_with("Something to do"));
     }
 }

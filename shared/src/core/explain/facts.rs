@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::line::Line;
+use crate::core::deletion::restore::Restoration;
 use crate::core::id::{EntityId, Key};
 use crate::core::millis::Millis;
 use crate::core::mirror::item::Item;
@@ -27,6 +28,8 @@ pub struct Facts {
     pub runs: Vec<Run>,
     /// The run that found it absent, and whose deletions are pending approval.
     pub held_by: Option<RunId>,
+    /// The note of a restoration of rows of this user, under whichever tombstone.
+    pub restored: Option<Restoration>,
     pub log: Log,
     pub policies: Policies,
     pub now: Millis,

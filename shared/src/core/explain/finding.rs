@@ -16,7 +16,9 @@ use crate::core::reconcile::run_id::RunId;
 pub enum Finding {
     // Where the row comes from.
     NoRow,
-    RowUnreadable,
+    RowUnreadable {
+        then: Then,
+    },
     Placeholder {
         applied_at: Millis,
     },
@@ -209,6 +211,20 @@ pub enum Finding {
     Purged {
         at: Option<Millis>,
     },
+    /// An operator has restored rows of the deleted user, and they stay until an operator decides.
+    Restored {
+        at: Millis,
+        backup: String,
+        /// When the data were removed, if this was before the restoration.
+        removed_at: Option<Millis>,
+        /// What a clean-up or an erasure does to the rows.
+        removal: Removal,
+        is_in_clerk: Option<bool>,
+        /// Until when a clean-up keeps the rows because of the grace period.
+        kept_until: Option<Millis>,
+        /// Whether a removal had begun, which the next purge stops.
+        is_stopping: bool,
+    },
     Retained,
     EffectsPending {
         since: Millis,
@@ -276,6 +292,24 @@ pub enum Now {
     Differs,
     /// Clerk was not asked, or did not answer.
     Unknown,
+    /// The row cannot be read, so it is not compared.
+    Unreadable,
+}
+
+/// What to do after the removal of a row that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Then {
+    /// Clerk has the entity: `rollcall sync` stores the row.
+    Sync,
+    /// Clerk does not have the user: `rollcall erase` stores a tombstone.
+    Erase,
+    /// No other row is expected.
+    Nothing,
+    /// Clerk did not answer, so the command must be run again before anything is removed.
+    AskAgain,
+    /// Without Clerk's id Clerk cannot be asked.
+    Name,
 }
 
 /// Why no event has repaired a difference, as far as the log and the notes show.

@@ -18,6 +18,8 @@ pub enum Need {
 /// Until when a person waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Until {
+    /// Nothing but the next change in Clerk changes it, which is harmless. The least: a person need not look again.
+    NextChange,
     /// It should be repaired by then.
     Repaired(Millis),
     /// Clerk's answers may lag until then; the command must be run again.
@@ -27,15 +29,20 @@ pub enum Until {
     /// The hourly purge.
     Purge(Millis),
     NextRun,
-    /// Nothing but the next change in Clerk changes it, which is harmless.
-    NextChange,
+}
+
+impl Need {
+    /// Whether a person must act, or look again later: nothing proves that what should repair itself does so.
+    fn is_left(self) -> bool {
+        self > Need::Wait(Until::NextChange)
+    }
 }
 
 impl Finding {
     /// What the finding needs of a person.
     pub fn need(&self) -> Need {
         match self {
-            Finding::RowUnreadable
+            Finding::RowUnreadable { .. }
             | Finding::Incomplete
             | Finding::ClerkSilent { .. }
             | Finding::Ahead { .. }
@@ -45,7 +52,8 @@ impl Finding {
             | Finding::NotRepaired { .. }
             | Finding::NoRunYet { .. }
             | Finding::Held { is_past: false, .. }
-            | Finding::BelowDeleted { until: None, .. } => Need::Act,
+            | Finding::BelowDeleted { until: None, .. }
+            | Finding::Restored { is_in_clerk: Some(false) | None, .. } => Need::Act,
 
             Finding::EventOnItsWay { until, .. } => Need::Wait(Until::Repaired(*until)),
             Finding::Lagging { until, .. }
@@ -76,8 +84,9 @@ impl Finding {
                 false => Need::Wait(Until::Purge(*until)),
             },
 
-            // The remedy of a difference is a finding of its own.
-            Finding::NotStored { .. }
+            // The remedy of a difference is a finding of its own; so is the decision about a user whom Clerk still has.
+            Finding::Restored { is_in_clerk: Some(true), .. }
+            | Finding::NotStored { .. }
             | Finding::Outdated { .. }
             | Finding::OnlyPlaceholder { .. }
             | Finding::Rejoined { .. }
@@ -108,19 +117,9 @@ impl Finding {
         }
     }
 
-    /// Whether the row differs, or something is left to do: not if only Clerk's answers lag.
+    /// Whether something is left: for one such finding the exit status is 2.
     pub fn is_left(&self) -> bool {
-        match self.need() {
-            Need::Act => true,
-            Need::Wait(_) => !matches!(
-                self,
-                Finding::Lagging { .. }
-                    | Finding::JustDeleted { .. }
-                    | Finding::BelowDeleted { .. }
-                    | Finding::NeverKnown { .. }
-            ),
-            Need::Nothing => false,
-        }
+        self.need().is_left()
     }
 }
 
@@ -143,17 +142,21 @@ pub fn headline(found: &[Finding]) -> String {
         Need::Nothing => nothing(found),
         Need::Act if acts == 1 => "Something to do: see the line that is marked with !".to_owned(),
         Need::Act => format!("Something to do: see the {acts} lines that are marked with !"),
-        Need::Wait(until) => match until {
-            Until::Repaired(at) => format!("Nothing to do yet: this should repair itself by {}.", at.utc()),
-            Until::Settled(at) => format!("Nothing to do until {}; then run this command again.", at.utc()),
-            Until::Delivered(at) => format!(
-                "Nothing to do yet: Svix delivers a failed event again, until {} at the latest; this repairs the row.",
-                at.utc()
-            ),
-            Until::Purge(at) => format!("Nothing to do yet: this should be complete by {}.", at.utc()),
-            Until::NextRun => "Nothing to do yet: the next run of reconcile repairs this.".to_owned(),
-            Until::NextChange => "Nothing to do: a time differs, which is harmless.".to_owned(),
-        },
+        Need::Wait(until) => wait(until),
+    }
+}
+
+fn wait(until: Until) -> String {
+    match until {
+        Until::NextChange => "Nothing to do: a time differs, which is harmless.".to_owned(),
+        Until::Repaired(at) => format!("Nothing to do yet: this should repair itself by {}.", at.utc()),
+        Until::Settled(at) => format!("Nothing to do until {}; then run this command again.", at.utc()),
+        Until::Delivered(at) => format!(
+            "Nothing to do yet: Svix delivers a failed event again, until {} at the latest; this repairs the row.",
+            at.utc()
+        ),
+        Until::Purge(at) => format!("Nothing to do yet: this should be complete by {}.", at.utc()),
+        Until::NextRun => "Nothing to do yet: the next run of reconcile repairs this.".to_owned(),
     }
 }
 
@@ -246,19 +249,6 @@ mod tests {
     }
 
     #[test]
-    fn a_deletion_that_clerk_does_not_show_yet_is_settled_at_a_time() {
-        let mut facts = facts("user_1", 1, Some(deleted(0)), Some(live(-60)));
-        let settled = "Nothing to do until 2026-01-01T10:15:00.000Z; then run this command again.";
-        assert_eq!(head(&facts), settled);
-        assert!(!findings(&facts).iter().any(Finding::is_left), "the exit status is 0");
-        let text = told(&facts, "just_deleted");
-        assert!(text.contains("before 2026-01-02T10:00:00.000Z, when the user's data are removed"), "{text}");
-        assert_eq!(text.matches("rollcall undo").count(), 1, "{text}");
-        facts.now = at(16);
-        assert!(head(&facts).starts_with("Something to do"));
-    }
-
-    #[test]
     fn a_purge_says_its_policy_and_who_must_act() {
         let hours = |hours: i64| 60 * hours;
         let due = |now: i64, report: bool| {
@@ -315,7 +305,7 @@ mod tests {
         };
         let facts = below(14, Writer::Cascade);
         assert_eq!(head(&facts), "Nothing to do until 2026-01-01T10:15:00.000Z; then run this command again.");
-        assert!(!findings(&facts).iter().any(Finding::is_left), "the exit status is 0");
+        assert!(findings(&facts).iter().any(Finding::is_left), "the exit status is 2: a person must look again");
         // The user's deletion is settled, and the membership's is not.
         let facts = below(16, Writer::Cascade);
         assert_eq!(head(&facts), "Something to do: see the line that is marked with !");
@@ -331,14 +321,39 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_is_behind_is_harmless() {
-        let mut facts = facts("user_1", 60, Some(live(0)), Some(live(30)));
-        let InClerk::Has(clerk) = &mut facts.clerk else { panic!("has") };
-        clerk.digest = facts.row.row().unwrap().digest.clone();
-        assert_eq!(names(&facts)[1..], ["behind", "nothing_refused"]);
-        assert_eq!(head(&facts), "Nothing to do yet: the next run of reconcile repairs this.");
+    fn the_exit_status_follows_the_headline() {
+        let at = at(1);
+        let waits = [
+            Until::NextChange,
+            Until::Repaired(at),
+            Until::Settled(at),
+            Until::Delivered(at),
+            Until::Purge(at),
+            Until::NextRun,
+        ];
+        for until in waits {
+            let text = wait(until);
+            let is_settled = text.starts_with("Nothing to do: ");
+            assert!(is_settled || text.starts_with("Nothing to do yet: ") || text.starts_with("Nothing to do until "));
+            assert_eq!(Need::Wait(until).is_left(), !is_settled, "{text}");
+        }
+        assert!(Need::Act.is_left() && !Need::Nothing.is_left());
+        // A harmless difference does not hide what a person must look at again.
+        assert!(waits[1..].iter().all(|until| *until > Until::NextChange));
+    }
+
+    #[test]
+    fn an_approval_under_report_has_the_option_without_which_it_is_rejected() {
+        let mut facts = facts("org_1/user_1", 60, Some(live(-60)), None);
+        facts.held_by = Some(RunId::at(at(-9)));
         facts.policies.reconcile = Mode::Report;
-        assert_eq!(head(&facts), "Nothing to do: a time differs, which is harmless.");
+        let text = told(&facts, "held");
+        for option in ["", " --dry-run"] {
+            let command = format!(
+                "`rollcall reconcile --approve 2026-01-01T09:51:00.000Z{option} --override RECONCILE_POLICY=repair --local`"
+            );
+            assert!(text.contains(&command), "{command}: {text}");
+        }
     }
 
     #[test]

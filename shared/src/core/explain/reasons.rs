@@ -117,7 +117,10 @@ impl Reason {
                 "the row, or some of its attributes, could not be read, because another program, or another release, wrote \
                  the row."
             }
-            Reason::RowRemoved => "the row was removed, by an undo under MIRROR=off or by another program.",
+            Reason::RowRemoved => {
+                "the row was removed: by an undo under MIRROR=off, by `rollcall reset` of a local stack, or by another \
+                 program."
+            }
             Reason::KeyMismatch => {
                 "the key of the row does not match the ids in the row: another program wrote the row, or the row is from \
                  another instance."

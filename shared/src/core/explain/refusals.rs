@@ -197,6 +197,8 @@ mod tests {
 
     #[test]
     fn every_reason_has_a_sentence() {
+        let removed = told(Reason::RowRemoved, 1, None, "react");
+        assert!(removed.contains("by `rollcall reset` of a local stack"), "{removed}");
         for reason in Reason::VARIANTS {
             for noun in ["user", "organization", "membership"] {
                 let text = told(*reason, 1, None, "webhook");

@@ -4,7 +4,7 @@ use super::finding::{Finding, ParentInClerk, Refused, Removal, Stage, Why};
 use super::need::is_mended_by_a_person;
 use super::refusals::cause;
 use crate::core::millis::Millis;
-use crate::core::reconcile::run::RunState;
+use crate::core::reconcile::run::{Mode, RunState};
 
 /// How commands name the entity and the deployment.
 pub(super) struct Commands<'a> {
@@ -13,6 +13,8 @@ pub(super) struct Commands<'a> {
     pub options: &'a str,
     /// The kind of the entity.
     pub noun: &'a str,
+    /// What `RECONCILE_POLICY` of the deployment says.
+    pub mode: Mode,
 }
 
 impl Commands<'_> {
@@ -23,11 +25,34 @@ impl Commands<'_> {
     pub(super) fn on(&self, command: &str) -> String {
         format!("`rollcall {command} {}{}`", self.id, self.options)
     }
+
+    /// A command about the entity that writes.
+    pub(super) fn write(&self, command: &str) -> String {
+        self.write_with(command, "")
+    }
+
+    /// The same with an option, after a space.
+    pub(super) fn write_with(&self, command: &str, option: &str) -> String {
+        self.run(&format!("{command} {}{option}{}", self.id, self.permission()))
+    }
+
+    /// The option without which no command writes under `RECONCILE_POLICY=report`, after a space.
+    pub(super) fn permission(&self) -> &'static str {
+        match self.mode {
+            Mode::Repair => "",
+            Mode::Report => " --override RECONCILE_POLICY=repair",
+        }
+    }
+
+    /// Whether the id is Clerk's, without which Clerk cannot be asked about a deleted user.
+    fn is_named(&self) -> bool {
+        self.id.starts_with("user_") || self.id.starts_with("org_")
+    }
 }
 
 /// The finding in sentences, if it is about a repair.
 pub(super) fn of_repair(finding: &Finding, commands: &Commands<'_>) -> Option<String> {
-    let (noun, sync, again) = (commands.noun, commands.on("sync"), commands.on("explain"));
+    let (noun, sync, again) = (commands.noun, commands.write("sync"), commands.on("explain"));
     Some(match finding {
         Finding::EventOnItsWay { since, until } => format!(
             "The event about the change at {} may still arrive: an event normally takes less than two minutes. Wait until \
@@ -80,10 +105,8 @@ pub(super) fn of_repair(finding: &Finding, commands: &Commands<'_>) -> Option<St
         Finding::ReportOnly { why } => format!(
             "{}No run repairs the row, because RECONCILE_POLICY=report. Another event about this {noun}, or the following \
              command, changes the row. Somebody chose RECONCILE_POLICY=report, so ask before you run the command; the \
-             override is valid for this command only: `rollcall sync {} --override RECONCILE_POLICY=repair{}`.",
-            cause_of(*why),
-            commands.id,
-            commands.options
+             override is valid for this command only: {sync}.",
+            cause_of(*why)
         ),
         Finding::NotRepaired { run, state, why } => {
             let result = match state {
@@ -113,8 +136,8 @@ pub(super) fn of_repair(finding: &Finding, commands: &Commands<'_>) -> Option<St
              organizations or memberships Clerk does not have. {} lists their ids. First check in Clerk's dashboard that \
              they were deleted on purpose. If they were, approve the deletions: {}; before each deletion Clerk is asked \
              again. If they were not, do not approve: without an approval this run deletes none of them.",
-            commands.run(&format!("reconcile --approve {run} --dry-run")),
-            commands.run(&format!("reconcile --approve {run}"))
+            commands.run(&format!("reconcile --approve {run} --dry-run{}", commands.permission())),
+            commands.run(&format!("reconcile --approve {run}{}", commands.permission()))
         ),
         _ => return None,
     })
@@ -138,7 +161,7 @@ fn event_failed(refused: &Refused, until: Millis, commands: &Commands<'_>) -> St
         "{arrived}: {}{advice} {then} the event again, until {} at the latest. If you do not want to wait for this, run {}.",
         cause(refused, noun),
         until.utc(),
-        commands.on("sync")
+        commands.write("sync")
     )
 }
 
@@ -157,7 +180,7 @@ fn cause_of(why: Why) -> String {
 
 /// The finding in sentences, if it is about an effect of a deletion.
 pub(super) fn of_effect(finding: &Finding, commands: &Commands<'_>) -> Option<String> {
-    let (noun, undo) = (commands.noun, commands.on("undo"));
+    let (noun, undo) = (commands.noun, commands.write("undo"));
     Some(match finding {
         Finding::ParentDeleted { parents, missing, since, stage } => {
             let verb = if parents.len() == 1 { "is" } else { "are" };
@@ -188,8 +211,9 @@ pub(super) fn of_effect(finding: &Finding, commands: &Commands<'_>) -> Option<St
                      {parent}{options}` says what to do."
                 ),
                 ParentInClerk::Has => format!(
-                    "The Directory has no row of {parent}, {hidden}. Clerk has {parent}: `rollcall sync {parent}{options}` \
-                     stores the row, and `rollcall explain {parent}{options}` says why the row is missing."
+                    "The Directory has no row of {parent}, {hidden}. Clerk has {parent}: {} stores the \
+                     row, and `rollcall explain {parent}{options}` says why the row is missing.",
+                    commands.run(&format!("sync {parent}{}", commands.permission()))
                 ),
                 ParentInClerk::Young { until } => format!(
                     "The Directory has no row of {parent} yet, {hidden}. Clerk has {parent}, and its event should arrive by \
@@ -253,6 +277,7 @@ pub(super) fn of_effect(finding: &Finding, commands: &Commands<'_>) -> Option<St
              rows back.",
             at(" at ", *when)
         ),
+        Finding::Restored { .. } => restored(finding, commands)?,
         Finding::Retained => "DELETION_POLICY=retain: no data of the user are removed.".to_owned(),
         Finding::EffectsComplete { at: when } => match when {
             Some(when) => format!("All effects of the deletion have been complete since {}.", when.utc()),
@@ -260,6 +285,50 @@ pub(super) fn of_effect(finding: &Finding, commands: &Commands<'_>) -> Option<St
         },
         _ => return None,
     })
+}
+
+/// What is restored, what keeps it, and what an operator decides.
+fn restored(finding: &Finding, commands: &Commands<'_>) -> Option<String> {
+    let Finding::Restored { at: when, backup, removed_at, removal, is_in_clerk, kept_until, is_stopping } = finding
+    else {
+        return None;
+    };
+    let (undo, erase) = (commands.write("undo"), commands.write("erase"));
+    let clean_up = commands.run(&format!("cleanup --restored{}", commands.permission()));
+    let removes = match removal {
+        Removal::Redacted => "replaces the personal data in the user's records in Profiles",
+        Removal::Removed => "removes the user's rows in Profiles and in OWNED_TABLES",
+    };
+    let mut parts = vec![format!(
+        "{}Rows of the deleted user were restored at {} from {backup}. Neither the purge nor a `cleanup` without \
+         --restored removes rows of this user: the rows stay until an operator undoes the deletion, runs `cleanup \
+         --restored`, or erases the user.",
+        removed_at.map(|at| format!("The user's data were removed at {}. ", at.utc())).unwrap_or_default(),
+        when.utc()
+    )];
+    if *is_stopping {
+        parts.push(
+            "A removal had begun; until the hourly purge has stopped it, `rollcall undo` rejects the user.".to_owned(),
+        );
+    }
+    parts.push(match is_in_clerk {
+        Some(true) => format!(
+            "After an undo the rows belong to the live user. If the deletion was right, {erase} deletes the user in Clerk, \
+             too, and {removes}."
+        ),
+        Some(false) => format!(
+            "Clerk does not have the user, so the deletion cannot be undone. To remove the data again, run {erase}, which \
+             {removes}."
+        ),
+        None if commands.is_named() => format!(
+            "If Clerk has the user, {undo} makes the user live again. To remove the data again, run {erase}, which \
+             {removes}."
+        ),
+        None => "For an undo or an erasure, run the command with the user's Clerk id.".to_owned(),
+    });
+    let from = kept_until.map(|until| format!("After {}, ", until.utc())).unwrap_or_default();
+    parts.push(format!("{from}{clean_up} removes the data of all deleted users whose rows were restored."));
+    Some(parts.join(" "))
 }
 
 /// What completes an effect, and what to do if nothing has.

@@ -65,6 +65,7 @@ pub(super) fn facts(id: &str, now: i64, stored: Option<Rank>, clerk: Option<Rank
         quarantine: Vec::new(),
         runs: Vec::new(),
         held_by: None,
+        restored: None,
         log: Log::none(at(-24 * 60)),
         policies: Policies { deletion: DeletionPolicy::Redact, reconcile: Mode::Repair, mirror: true, grace_hours: 24 },
         now: at(now),
@@ -106,5 +107,9 @@ pub(super) fn told(facts: &Facts, name: &str) -> String {
     let id = facts.entity.as_ref().unwrap().to_string();
     let of_name = |finding: &Finding| json!(finding)["finding"] == name;
     let found = findings(facts).into_iter().find(of_name);
-    found.unwrap_or_else(|| panic!("no {name} in {:?}", names(facts))).sentence(&id, " --local")
+    found.unwrap_or_else(|| panic!("no {name} in {:?}", names(facts))).sentence(
+        &id,
+        " --local",
+        facts.policies.reconcile,
+    )
 }

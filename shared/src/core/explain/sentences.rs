@@ -1,6 +1,6 @@
 //! Words findings for a person on call.
 
-use super::finding::{Finding, Kept, Now};
+use super::finding::{Finding, Kept, Now, Then};
 use super::refusals;
 use super::remedies::{Commands, of_effect, of_repair};
 use super::repair::later;
@@ -8,27 +8,24 @@ use crate::core::id::Kind;
 use crate::core::millis::Millis;
 use crate::core::mirror::item::Writer;
 use crate::core::reconcile::presence::SETTLED_AFTER;
+use crate::core::reconcile::run::Mode;
 
 impl Finding {
     /// The finding in sentences. `id` is the id by which commands know the entity, `options` are the options that a
-    /// command needs to work on the same deployment, after a space.
-    pub fn sentence(&self, id: &str, options: &str) -> String {
+    /// command needs to work on the same deployment, after a space. `mode` is that of the deployment: a command that
+    /// writes needs an option under `RECONCILE_POLICY=report`.
+    pub fn sentence(&self, id: &str, options: &str, mode: Mode) -> String {
         let noun = noun(id);
-        let commands = Commands { id, options, noun };
+        let commands = Commands { id, options, noun, mode };
         of_repair(self, &commands).or_else(|| of_effect(self, &commands)).unwrap_or_else(|| self.of_row(&commands))
     }
 
     /// What is known of the row, of Clerk and from the log.
     fn of_row(&self, commands: &Commands<'_>) -> String {
-        let (noun, undo) = (commands.noun, commands.on("undo"));
+        let (noun, undo) = (commands.noun, commands.write("undo"));
         match self {
             Finding::NoRow => format!("The Directory has no row of this {noun}."),
-            Finding::RowUnreadable => format!(
-                "The row cannot be read: its attribute rank or digest is missing or not valid, so another program has \
-                 written the row. All functions treat the row as missing, and no event replaces the row. Remove the row from the \
-                 table by hand, then run {}. See docs/runbook.md, \"Rows that cannot be read\".",
-                commands.on("sync")
-            ),
+            Finding::RowUnreadable { then } => unreadable(*then, commands),
             Finding::Placeholder { applied_at } => format!(
                 "The row is a placeholder without data: at {} the user called, the Directory had no row, and Clerk could \
                  not be asked. The placeholder has only ids and default values: no role in an organization and no \
@@ -104,7 +101,7 @@ impl Finding {
                 "Clerk does not have the {noun} now, so no live row is expected. There is no tombstone either, so Rollcall \
                  has not processed a deletion of the {noun}. If the {noun} has records in Profiles, no run removes them; \
                  {} removes them, and asks first.",
-                commands.on("erase")
+                commands.write("erase")
             ),
             Finding::NeverKnown { .. } => {
                 format!("Clerk does not have the {noun} now, so no live row is expected.")
@@ -244,6 +241,7 @@ impl Finding {
                 let now = match now {
                     Now::Agrees => "The Directory and Clerk agree now, so nothing has to be repaired.",
                     Now::Differs => "This event may be the reason why the row differs from Clerk.",
+                    Now::Unreadable => "It is unknown whether the row differs from Clerk, because the row cannot be read.",
                     Now::Unknown => "It is unknown whether the row differs from Clerk, because Clerk did not answer.",
                 };
                 format!(
@@ -293,11 +291,39 @@ impl Finding {
             | Finding::PurgeOverdue { .. }
             | Finding::Purging { .. }
             | Finding::Purged { .. }
+            | Finding::Restored { .. }
             | Finding::Retained
             | Finding::EffectsPending { .. }
             | Finding::EffectsComplete { .. } => String::new(),
         }
     }
+}
+
+/// What to do about a row that cannot be read.
+fn unreadable(then: Then, commands: &Commands<'_>) -> String {
+    let (noun, remove) = (commands.noun, "Remove the row from the table by hand");
+    let advice = match then {
+        Then::Sync => {
+            format!("Clerk has the {noun}. {remove}, then run {}, which stores the row.", commands.write("sync"))
+        }
+        Then::Erase => format!(
+            "Clerk does not have the {noun}, so the row must be a tombstone. {remove}, then run {}, which stores the \
+             tombstone and treats the user's data as DELETION_POLICY says.",
+            commands.write_with("erase", " --even-if-unknown")
+        ),
+        Then::Nothing => format!("{remove}. No other row is expected in its place."),
+        Then::AskAgain => format!(
+            "Clerk could not be asked, so what has to replace the row is unknown. Run {} again later.",
+            commands.on("explain")
+        ),
+        Then::Name => {
+            "Clerk was not asked, because the Clerk id is unknown. Run the command with the Clerk id.".to_owned()
+        }
+    };
+    format!(
+        "The row cannot be read: its attribute rank or digest is missing or not valid, so another program has written the \
+         row. No event and no run replaces the row. {advice} See docs/runbook.md, \"Rows that cannot be read\"."
+    )
 }
 
 /// The kind of the entity that has this id.

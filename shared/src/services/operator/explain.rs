@@ -7,6 +7,7 @@ use crate::adapters::clerk::error::ClerkError;
 use crate::adapters::dynamo::directory::scan::Rows;
 use crate::adapters::dynamo::operations::runs::CandidatePage;
 use crate::core::clerk::objects::Entity;
+use crate::core::deletion::orphans::owner_of_partition;
 use crate::core::deletion::subject::Subject;
 use crate::core::explain::facts::{Facts, InClerk, Log, Note, Parent, Policies, Stored};
 use crate::core::explain::line::terms;
@@ -74,6 +75,12 @@ impl Operator {
             Some(entity) => self.holds(&runs, entity).await?,
             None => None,
         };
+        // The note counts only under a tombstone.
+        let user = row.row().filter(|row| row.is_deleted() && Kind::from_key(&key) == Some(Kind::User));
+        let restored = match user.and_then(|_| owner_of_partition(&key.pk)) {
+            Some(user) => self.stores.operations.restorations(&[user]).await?.remove(&user),
+            None => None,
+        };
         let policies = Policies {
             deletion: self.deletions.cascade.deletion,
             reconcile: self.policy,
@@ -92,6 +99,7 @@ impl Operator {
             quarantine,
             runs,
             held_by,
+            restored,
             log,
             policies,
             now,
