@@ -154,7 +154,8 @@ async fn files(work: &Work<'_>) -> anyhow::Result<Status> {
         for shown in &plan {
             say(shown)?;
         }
-        if deleted > 0 {
+        // After the restoration the result says it.
+        if deleted > 0 && (!args.yes || args.dry_run) {
             say(still_deleted(deleted, &deployment.options))?;
         }
     }
@@ -225,8 +226,8 @@ fn parse(bytes: Vec<u8>) -> anyhow::Result<Backup> {
 /// Why a clean-up does not remove the rows again, and what to do next.
 fn still_deleted(backups: u64, options: &str) -> String {
     format!(
-        "{} of users who are still deleted in the Directory. `cleanup` and `full-sync` keep the restored rows. If Clerk \
-         has a user, run `rollcall undo ID{options}`; to remove restored rows again, run `rollcall cleanup \
+        "{} of users who are still deleted in the Directory. The purge, `cleanup` and `full-sync` keep the restored rows. \
+         If Clerk has a user, run `rollcall undo ID{options}`; to remove restored rows again, run `rollcall cleanup \
          --restored{options}`.",
         if backups == 1 { "1 backup is".to_owned() } else { format!("{} backups are", count(backups)) }
     )
@@ -242,7 +243,8 @@ fn text(all: &Restored, is_complete: bool, options: &str) -> String {
     let mut text = match (rows.is_empty(), is_complete) {
         (false, _) => table(&["table", "restored", "unchanged", "key exists", "table missing"], &rows, 1),
         (true, true) => "The backup contains no rows.".to_owned(),
-        (true, false) => "Nothing was restored.".to_owned(),
+        // A request on its way may have restored a row.
+        (true, false) => "No restored row is counted.".to_owned(),
     };
     if !is_complete {
         text += "\nThe restoration is not complete: run the command again to continue.";
