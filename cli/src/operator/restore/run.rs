@@ -1,6 +1,7 @@
 //! Restores all backups of one run: page by page, so that thousands of files need little memory.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, bail};
 use futures_util::{StreamExt, stream};
@@ -54,7 +55,8 @@ pub(super) async fn restore(work: &Work<'_>, run: &BackupRun) -> anyhow::Result<
             contents.rows.iter().map(|(table, rows)| vec![table.clone(), count(*rows)]).collect();
         let files = counted(contents.backups, "backup");
         say(format_args!("Run {run}: {files} in {}\n{}", backups.place(), table(&["table", "rows"], &rows, 1)))?;
-        if contents.deleted > 0 {
+        // After the restoration the result says it.
+        if contents.deleted > 0 && (!args.yes || args.dry_run) {
             say(still_deleted(contents.deleted, &work.deployment.options))?;
         }
     }
@@ -69,8 +71,9 @@ pub(super) async fn restore(work: &Work<'_>, run: &BackupRun) -> anyhow::Result<
         }
         return Ok(Status::Left);
     }
-    let mut all = Restored::default();
-    let ended = until_stopped(Box::pin(write(work, &backups, *run, contents.backups, &mut all))).await;
+    let all = Mutex::new(Restored::default());
+    let ended = until_stopped(Box::pin(write(work, &backups, *run, contents.backups, &all))).await;
+    let all = all.into_inner().unwrap_or_else(PoisonError::into_inner);
     let status = work.show(&all, matches!(ended, Ok(Some(()))))?;
     ended.map(|_| status)
 }
@@ -119,13 +122,25 @@ async fn check(work: &Work<'_>, backups: &Backups, run: BackupRun) -> anyhow::Re
     Ok(contents)
 }
 
+/// The counts of one backup, which are carried over also if the work is dropped in the middle.
+struct Counting<'a> {
+    all: &'a Mutex<Restored>,
+    restored: Restored,
+}
+
+impl Drop for Counting<'_> {
+    fn drop(&mut self) {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).add(std::mem::take(&mut self.restored));
+    }
+}
+
 /// Restores all backups of the run, and adds to `all` what is done.
 async fn write(
     work: &Work<'_>,
     backups: &Backups,
     run: BackupRun,
     number: u64,
-    all: &mut Restored,
+    all: &Mutex<Restored>,
 ) -> anyhow::Result<()> {
     let progress = Progress::start(work.screen, !work.args.json);
     let (mut done, mut names) = (0, BackupNames::of(backups, run));
@@ -133,20 +148,15 @@ async fn write(
         let one = |name: &String| {
             let (name, place) = (name.clone(), backups.place());
             async move {
-                let mut restored = Restored::default();
-                let result = async {
-                    let (_, _, checked) = read(work, backups, &name).await?;
-                    let file = format!("{place}/{name}");
-                    let written = checked.restore(&work.restorer, &file, work.args.replace, &mut restored).await;
-                    written.map_err(|error| work.explain(&error))
-                };
-                let result = result.await;
-                (restored, result)
+                let (_, _, checked) = read(work, backups, &name).await?;
+                let file = format!("{place}/{name}");
+                let mut counting = Counting { all, restored: Restored::default() };
+                let written = checked.restore(&work.restorer, &file, work.args.replace, &mut counting.restored).await;
+                written.map_err(|error| work.explain(&error))
             }
         };
         let mut written = stream::iter(page.iter().map(one)).buffer_unordered(AT_ONCE);
-        while let Some((restored, result)) = written.next().await {
-            all.add(restored);
+        while let Some(result) = written.next().await {
             result?;
             done += 1;
             progress.count("restoring backups", done, number);
