@@ -9,7 +9,7 @@ use rollcall::adapters::aws::backup_names::BackupNames;
 use rollcall::adapters::aws::backups::Backups;
 use rollcall::core::deletion::backup_run::BackupRun;
 use rollcall::core::id::InternalId;
-use rollcall::services::operator::restore::{Checked, Restored};
+use rollcall::services::operator::restore::{Checked, Planned, Restored};
 use rollcall::settings::deletion::{BACKUP_BUCKET, backup_place};
 use rollcall::settings::variables::Reader;
 use serde_json::json;
@@ -18,7 +18,7 @@ use super::super::fix::until_stopped;
 use super::super::progress::Progress;
 use super::super::text::{count, counted, table};
 use super::super::{note, say};
-use super::{Work, parse, still_deleted};
+use super::{Work, parse, planned_text, still_deleted};
 use crate::Status;
 
 /// Backups that are read at once. A backup has a few megabytes, and 64 MB at most.
@@ -32,6 +32,7 @@ struct Contents {
     rows: BTreeMap<String, u64>,
     /// Backups of users who are deleted in the Directory.
     deleted: u64,
+    planned: Planned,
 }
 
 /// Restores the backups of a run.
@@ -60,16 +61,16 @@ pub(super) async fn restore(work: &Work<'_>, run: &BackupRun) -> anyhow::Result<
             say(still_deleted(contents.deleted, &work.deployment.options))?;
         }
     }
+    if work.compares() && !args.json {
+        say(planned_text(&contents.planned))?;
+    }
     if !work.consents()? {
-        if args.json {
-            let Contents { backups, rows, deleted } = &contents;
-            say(json!({
-                "dry_run": true, "run": run.to_string(), "backups": backups, "rows": rows, "of_deleted_users": deleted,
-            }))?;
-        } else if args.dry_run {
-            say("Nothing was restored.")?;
-        }
-        return Ok(Status::Left);
+        let Contents { backups, rows, deleted, planned } = &contents;
+        let json = json!({
+            "dry_run": args.dry_run, "run": run.to_string(), "backups": backups, "rows": rows,
+            "of_deleted_users": deleted,
+        });
+        return work.show_plan(json, planned);
     }
     let all = Mutex::new(Restored::default());
     let ended = until_stopped(Box::pin(write(work, &backups, *run, contents.backups, &all))).await;
@@ -109,7 +110,11 @@ async fn check(work: &Work<'_>, backups: &Backups, run: BackupRun) -> anyhow::Re
     while let Some(page) = names.next_page().await? {
         let mut read = stream::iter(&page).map(|name| read(work, backups, name)).buffer_unordered(AT_ONCE);
         while let Some(one) = read.next().await {
-            let (user, rows, _) = one?;
+            let (user, rows, checked) = one?;
+            if work.compares() {
+                let compared = checked.compare(&work.restorer, work.args.replace, &mut contents.planned).await;
+                compared.map_err(|error| work.explain(&error))?;
+            }
             contents.backups += 1;
             for (table, rows) in rows {
                 *contents.rows.entry(table).or_default() += rows;

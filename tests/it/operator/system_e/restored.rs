@@ -264,8 +264,24 @@ async fn all_backups_of_a_run_are_restored_together_and_a_second_time_without_ha
     );
     let asked = typed(&world, &["restore", "--run", run], "n\r").await;
     assert!(asked.status == Some(2) && asked.out.contains("3 backups") && asked.out.contains("Nothing was restored."));
+    assert_eq!(plan["plan"]["to_restore"], removed, "{plan}");
     let back = ran(&world, &["restore", "--run", run, "--yes"], 0).await;
     assert_eq!((&back["restored"], &back["complete"], &back["of_deleted_users"]), (&removed, &json!(true), &json!(3)));
+    let plan = ran(&world, &["restore", "--run", run, "--dry-run"], 0).await;
+    assert_eq!((&plan["plan"]["unchanged"], &plan["plan"]["to_restore"]), (&removed, &json!({})), "{plan}");
+    // A row that has changed since: only --replace overwrites it, and the plan says so.
+    let changed = json!({ "mood_id": format!("{}-0", users[1]), "user_id": users[1], "note": "changed" });
+    let original = rows(&world).await;
+    world.put("moods", &changed).await;
+    for (options, kind) in [(&[][..], "taken"), (&["--replace"], "to_replace")] {
+        let args = [&["restore", "--run", run, "--dry-run"], options].concat();
+        let plan = ran(&world, &args, 2).await;
+        assert_eq!(plan["plan"][kind], json!({ "moods": 1 }), "{plan}");
+        let said = rollcall(&world, &args, &[]).await;
+        assert!(said.out.contains("to overwrite") && said.out.contains("Nothing was restored."), "{}", said.out);
+    }
+    let said = rollcall(&world, &["restore", "--run", run, "--replace", "--yes"], &[]).await;
+    assert_eq!((said.status, rows(&world).await), (Some(0), original), "{} {}", said.out, said.err);
     let again = ran(&world, &["restore", "--run", run, "--yes"], 0).await;
     assert_eq!((&again["restored"], &again["unchanged"]), (&json!({}), &removed), "{again}");
     ran(&world, &["restore", "--run", other["done"]["run"].as_str().unwrap(), "--yes"], 0).await;
