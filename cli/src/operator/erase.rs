@@ -114,7 +114,7 @@ pub async fn run(args: EraseArgs, environment: Environment, clock: Clock, screen
             Own::Waits(until) => say(format_args!("The data will be removed after {}.", moment(*until)))?,
             Own::Removed(removed) => say(removed_text(removed, &context))?,
             Own::Restored => {
-                say("The data stay: another operator has restored rows meanwhile. Run this command again.")?
+                say("The data stay: another operator has restored rows meanwhile. Run this command again.")?;
             }
         }
     }
