@@ -21,7 +21,7 @@ use crate::dev::gateway;
 use crate::dev::record::{self, Record};
 use crate::dev::stack;
 use crate::operator::Screen;
-use crate::operator::context::lacks_confirmation;
+use crate::operator::context::lacks_yes;
 use crate::operator::deployment::{Environment, local};
 use crate::signals::{self, Ended};
 use crate::{Status, Usage};
@@ -157,7 +157,7 @@ async fn trigger(args: TriggerArgs, environment: Environment, now: Millis, scree
         (None, None) => bail!(Usage("name the webhook with --url".to_owned())),
     };
     if args.url.is_some() && !is_this_machine(&url)? {
-        if lacks_confirmation(args.yes, false, args.json, screen) {
+        if lacks_yes(args.yes, args.json, screen) {
             return Ok(Status::Usage);
         }
         let question = format!("Send {event_type} to {url}? The webhook stores the invented entity.");

@@ -49,8 +49,8 @@ def kept_under(*keys, **further):
     return where({**under, **further})
 
 
-# The notes of what is due, and of events that cannot be read.
-DUE, NOTE = kept_under("PURGE#*"), kept_under("QUARANTINE#*")
+# The notes of what is due, of events that cannot be read, and of restorations.
+DUE, NOTE, RESTORED = kept_under("PURGE#*"), kept_under("QUARANTINE#*"), kept_under("RESTORED#*")
 # What was asked about a caller, and how much a function has asked; and the latter alone.
 # A list of owned tables that is too long for the environment.
 LISTS = where(
@@ -164,7 +164,7 @@ PERMISSIONS_WHERE = {
         ("dynamodb:UpdateItem", "DirectoryTable.Arn", REMOVAL_MARK),
         ("dynamodb:PutItem", "OperationsTable.Arn", DUE),
     },
-    ("ReactFunction", at_once): REMOVED,
+    ("ReactFunction", at_once): {*REMOVED, ("dynamodb:GetItem", "OperationsTable.Arn", RESTORED)},
     ("ReactFunction", owned_at_once): REMOVED_OWNED,
     ("ReactFunction", writes_back): {
         ("dynamodb:UpdateItem", "OperationsTable.Arn", REQUESTS),

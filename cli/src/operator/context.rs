@@ -65,9 +65,18 @@ impl OperatorContext {
 
 /// Whether a command must stop because it needs a confirmation and cannot ask for it. Prints the reason.
 pub(crate) fn lacks_confirmation(yes: bool, dry_run: bool, json: bool, screen: &Screen) -> bool {
-    let lacks = !yes && !dry_run && (json || !screen.asks);
+    lacks(yes || dry_run, json, screen, "--yes or --dry-run")
+}
+
+/// The same for a command without `--dry-run`.
+pub(crate) fn lacks_yes(yes: bool, json: bool, screen: &Screen) -> bool {
+    lacks(yes, json, screen, "--yes")
+}
+
+fn lacks(is_confirmed: bool, json: bool, screen: &Screen, options: &str) -> bool {
+    let lacks = !is_confirmed && (json || !screen.asks);
     if lacks {
-        note("rollcall: cannot ask for confirmation (--json, or no terminal): pass --yes or --dry-run");
+        note(format_args!("rollcall: cannot ask for confirmation (--json, or no terminal): pass {options}"));
     }
     lacks
 }

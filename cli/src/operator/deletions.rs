@@ -192,6 +192,7 @@ fn undo(purge: &PendingPurge) -> String {
     match (purge.has_begun, purge.state, purge.due_at) {
         (_, PurgeState::Unreadable, _) => String::new(),
         (true, ..) => "no more".to_owned(),
+        (false, PurgeState::Restored, _) => "possible".to_owned(),
         (false, PurgeState::Waiting, Some(due)) => format!("until {}", moment(due)),
         (false, ..) => "until the purge begins".to_owned(),
     }
@@ -201,6 +202,7 @@ fn reason(purge: &PendingPurge) -> String {
     match (&purge.failure, purge.state) {
         (Some(failure), _) => format!("{} ({})", printable(&failure.error), moment(failure.failed_at)),
         (None, PurgeState::Late) => "no attempt is noted: is the schedule enabled?".to_owned(),
+        (None, PurgeState::Restored) => "rows were restored, so the purge removes nothing".to_owned(),
         (None, PurgeState::Unreadable) => "the note or the tombstone cannot be read".to_owned(),
         _ => String::new(),
     }

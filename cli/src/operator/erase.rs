@@ -91,7 +91,7 @@ pub async fn run(args: EraseArgs, environment: Environment, clock: Clock, screen
     let missing = matches!(&erasure.own, Own::Removed(removed) if !removed.missing.is_empty());
     if args.json {
         let (waits_until, removed) = match &erasure.own {
-            Own::Nothing => (None, None),
+            Own::Nothing | Own::Restored => (None, None),
             Own::Waits(until) => (Some(until), None),
             Own::Removed(removed) => (None, Some(removed)),
         };
@@ -113,6 +113,9 @@ pub async fn run(args: EraseArgs, environment: Environment, clock: Clock, screen
             Own::Nothing => say("DELETION_POLICY=retain: all data are kept.")?,
             Own::Waits(until) => say(format_args!("The data will be removed after {}.", moment(*until)))?,
             Own::Removed(removed) => say(removed_text(removed, &context))?,
+            Own::Restored => {
+                say("The data stay: another operator has restored rows meanwhile. Run this command again.")?;
+            }
         }
     }
     Ok(if missing || erasure.is_left { Status::Left } else { Status::Done })

@@ -10,7 +10,7 @@ use rollcall::services::operator::duplicates::DuplicatesError;
 
 use super::context::OperatorContext;
 use super::reconcile::store;
-use super::text::count;
+use super::text::{count, counted};
 use super::{KEPT, Screen, note, say};
 use crate::signals;
 
@@ -42,7 +42,8 @@ pub(super) async fn until_stopped<T>(work: impl Future<Output = anyhow::Result<T
 
 /// Ends the result of work that failed or was interrupted. A request on its way at that moment may be done and not be
 /// counted.
-pub(super) const INCOMPLETE: &str = "Not complete: this is what was done so far. Run the command again to continue.";
+pub(super) const INCOMPLETE: &str =
+    "Not complete: this is what was done so far, without a request on its way. Run the command again to continue.";
 
 /// The option that approves a plan.
 pub(super) const APPROVE: &str = "--approve";
@@ -52,33 +53,32 @@ pub(super) const APPROVE: &str = "--approve";
 pub(super) enum Hold {
     /// It concerns more than a command does without approval.
     TooMany,
-    /// The approved number is not that of the plan.
-    Other(u64),
+    /// It concerns more than was approved.
+    Grown(u64),
 }
 
 impl Hold {
-    /// Why a plan for so many is not carried out; nothing if it may be. An approval counts for exactly its number: if
-    /// the plan has changed since the operator read it, the operator must read it again.
+    /// Why a plan for so many is not carried out; nothing if it may be. An approval is a limit. A smaller plan passes, so
+    /// that the same command continues after an interruption; a larger one is not the plan that the operator has read.
     pub(super) fn of(planned: u64, is_too_many: bool, approved: Option<u64>) -> Option<Hold> {
         match approved {
-            _ if planned == 0 => None,
             None => is_too_many.then_some(Hold::TooMany),
-            Some(approved) => (approved != planned).then_some(Hold::Other(approved)),
+            Some(approved) => (planned > approved).then_some(Hold::Grown(approved)),
         }
     }
 
-    /// The reason, for people. `what` is the plural of what the plan concerns, `option` is the option that approves it.
+    /// The reason, for people. `what` is one of what the plan concerns, `option` is the option that approves it.
     pub(super) fn text(self, what: &str, planned: u64, option: &str) -> String {
         match self {
             Hold::TooMany => format!(
-                "rollcall: the plan concerns {} {what}, more than this command changes without approval. If that is \
+                "rollcall: the plan concerns {}, more than this command changes without approval. If that is \
                  right, approve it with {option} {planned}",
-                count(planned)
+                counted(planned, what)
             ),
-            Hold::Other(approved) => format!(
-                "rollcall: the plan concerns {} {what}, and {option} says {}. Look at the plan, and approve it with \
+            Hold::Grown(approved) => format!(
+                "rollcall: the plan concerns {}, and {option} says {}. Look at the plan, and approve it with \
                  {option} {planned}",
-                count(planned),
+                counted(planned, what),
                 count(approved)
             ),
         }
@@ -150,20 +150,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_approval_counts_for_exactly_its_number() {
+    fn an_approval_is_a_limit() {
         for (planned, is_too_many, approved, expected) in [
             (0, false, Some(5), None),
             (3, false, None, None),
             (412, true, None, Some(Hold::TooMany)),
             (412, true, Some(412), None),
-            (412, true, Some(500), Some(Hold::Other(500))),
-            (412, true, Some(411), Some(Hold::Other(411))),
+            (412, true, Some(500), None),
+            (412, true, Some(411), Some(Hold::Grown(411))),
             (3, false, Some(3), None),
-            (3, false, Some(412), Some(Hold::Other(412))),
+            (3, false, Some(412), None),
+            (3, false, Some(2), Some(Hold::Grown(2))),
         ] {
             assert_eq!(Hold::of(planned, is_too_many, approved), expected, "{planned} {approved:?}");
         }
-        let text = Hold::Other(500).text("users", 412, APPROVE);
-        assert!(text.contains("412 users") && text.contains("says 500") && text.contains("--approve 412"), "{text}");
+        let text = Hold::Grown(400).text("user", 412, APPROVE);
+        assert!(text.contains("412 users,") && text.contains("says 400") && text.contains("--approve 412"), "{text}");
+        let text = Hold::TooMany.text("user", 1, APPROVE);
+        assert!(text.contains("concerns 1 user,"), "{text}");
     }
 }

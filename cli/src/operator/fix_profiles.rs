@@ -62,19 +62,19 @@ pub async fn run(
     let is_empty = plan.missing() == 0;
     if is_empty || !consents(fix, &context, screen, "Create these records?")? {
         if fix.json {
-            let mut json = json(&plan, true, true);
+            let mut json = json(&plan, fix.dry_run, None);
             if context.is_forbidden() {
                 json["forbidden_by_policy"] = true.into();
             }
             say(json)?;
         }
-        return Ok(if is_empty { Status::Done } else { Status::Left });
+        return Ok(if is_empty && plan.unreadable == 0 { Status::Done } else { Status::Left });
     }
     let mut done = Records::default();
     let ended = until_stopped(Box::pin(records(&context, &mut done, screen, shows, true))).await;
     let is_complete = matches!(ended, Ok(Some(())));
     if fix.json {
-        say(json(&done, false, is_complete))?;
+        say(json(&done, false, Some(is_complete)))?;
     } else {
         say(done_text(&done))?;
         if !is_complete {
@@ -82,7 +82,7 @@ pub async fn run(
         }
     }
     ended?;
-    Ok(if is_complete { Status::Done } else { Status::Left })
+    Ok(if is_complete && done.unreadable == 0 { Status::Done } else { Status::Left })
 }
 
 /// Reads the whole Directory and finds the missing records; creates them if `creates`. Adds to `records` what is done.
@@ -110,18 +110,29 @@ pub(super) async fn records(
 }
 
 /// The plan, or the result, as JSON.
-fn json(records: &Records, is_plan: bool, is_complete: bool) -> serde_json::Value {
+fn json(records: &Records, dry_run: bool, is_complete: Option<bool>) -> serde_json::Value {
     let mut json = json!(records);
-    json["dry_run"] = is_plan.into();
-    if !is_plan {
+    json["dry_run"] = dry_run.into();
+    if let Some(is_complete) = is_complete {
         json["complete"] = is_complete.into();
     }
     json
 }
 
+/// The rows that cannot be read, as a sentence; nothing if there are none.
+fn unreadable(records: &Records) -> String {
+    match records.unreadable {
+        0 => String::new(),
+        rows => format!(
+            " {} of the Directory cannot be read, so whether their records are missing is unknown: see the log.",
+            counted(rows, "row")
+        ),
+    }
+}
+
 /// The plan as text.
 pub(super) fn plan_text(records: &Records) -> String {
-    match records.missing() {
+    let text = match records.missing() {
         0 => "No record is missing in Profiles.".to_owned(),
         _ => format!(
             "Live, but without a record in Profiles: {}, {}. Their records are created with your default values \
@@ -129,17 +140,19 @@ pub(super) fn plan_text(records: &Records) -> String {
             counted(records.users, "user"),
             counted(records.memberships, "membership"),
         ),
-    }
+    };
+    text + &unreadable(records)
 }
 
 /// The result as text.
 pub(super) fn done_text(records: &Records) -> String {
     let created = counted(records.created, "record");
-    match records.missing().saturating_sub(records.created) {
+    let text = match records.missing().saturating_sub(records.created) {
         0 => format!("Created {created} in Profiles."),
         others => format!(
             "Created {created} in Profiles. {} created meanwhile by other processes, or not needed any more.",
             counted(others, "record"),
         ),
-    }
+    };
+    text + &unreadable(records)
 }

@@ -112,25 +112,25 @@ pub async fn run(
     }
     let users = plans.cleanup.counts.users;
     for (hold, what, planned, option) in [
-        (holds.cleanup, "users", users, APPROVE),
-        (holds.duplicates, "duplicates", plans.duplicates(), "--approve-duplicates"),
+        (holds.cleanup, "user", users, APPROVE),
+        (holds.duplicates, "duplicate", plans.duplicates(), "--approve-duplicates"),
     ] {
         if let Some(hold) = hold.filter(|_| !fix.json) {
             note(hold.text(what, planned, option));
         }
     }
-    // An approval of another number is of another plan: then no step is carried out.
-    let is_other = [holds.cleanup, holds.duplicates].iter().any(|hold| matches!(hold, Some(Hold::Other(_))));
-    if is_other || !plans.has_work(holds) || !consents(fix, &context, screen, "Carry out this plan?")? {
+    // An approval of a smaller number is of another plan: then no step is carried out.
+    let has_grown = [holds.cleanup, holds.duplicates].iter().any(|hold| matches!(hold, Some(Hold::Grown(_))));
+    if has_grown || !plans.has_work(holds) || !consents(fix, &context, screen, "Carry out this plan?")? {
         if fix.json {
-            say(plans.json(None, holds, &context)?)?;
+            say(plans.json(None, holds, &context, fix.dry_run)?)?;
         }
         return Ok(if plans.is_in_sync() { Status::Done } else { Status::Left });
     }
     let mut results = Results::default();
     let ended = Box::pin(work.carry_out(&plans, holds, &mut results)).await;
     if fix.json {
-        say(plans.json(Some(&results), holds, &context)?)?;
+        say(plans.json(Some(&results), holds, &context, false)?)?;
     } else {
         say(results.text(&plans, &work)?)?;
     }
@@ -273,6 +273,7 @@ impl Plans<'_> {
     fn is_in_sync(&self) -> bool {
         let counts = &self.cleanup.counts;
         self.analyzed.is_in_sync()
+            && self.records.is_none_or(|records| records.unreadable == 0)
             && counts.users == 0
             && !counts.finds_more()
             && self.duplicates.iter().all(|plan| plan.found.duplicates + plan.found.undecided == 0)
@@ -296,7 +297,13 @@ impl Plans<'_> {
         Ok(parts.join("\n\n"))
     }
 
-    fn json(&self, results: Option<&Results>, holds: Holds, context: &OperatorContext) -> anyhow::Result<Value> {
+    fn json(
+        &self,
+        results: Option<&Results>,
+        holds: Holds,
+        context: &OperatorContext,
+        dry_run: bool,
+    ) -> anyhow::Result<Value> {
         let analysis = match &self.analyzed {
             Analyzed::Done(analysis, _) => serde_json::to_value(analysis)?,
             Analyzed::Busy(_) => Value::Null,
@@ -312,7 +319,7 @@ impl Plans<'_> {
                 "profiles": results.records, "cleanup": results.cleanup, "duplicates": results.duplicates,
             })
         });
-        let mut json = json!({ "dry_run": results.is_none(), "analysis": analysis, "plan": plan, "done": done });
+        let mut json = json!({ "dry_run": dry_run, "analysis": analysis, "plan": plan, "done": done });
         if context.is_forbidden() {
             json["forbidden_by_policy"] = true.into();
         }
@@ -336,6 +343,7 @@ impl Results {
             && holds.cleanup.is_none()
             && holds.duplicates.is_none()
             && !found_more
+            && self.records.is_none_or(|records| records.unreadable == 0)
             && self.cleanup.as_ref().is_none_or(|cleaned| !cleaned.is_left())
             && self.duplicates.iter().all(|done| !done.is_left())
             && plans.duplicates.iter().all(|plan| plan.found.undecided == 0)

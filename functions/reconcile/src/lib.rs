@@ -236,6 +236,7 @@ impl Reconcile {
                     outcome,
                     purged = report.purged,
                     rows = report.rows,
+                    restored = report.restored,
                     obsolete = report.obsolete,
                     failed = report.failed,
                     missing_tables = report.missing_tables.join(","),

@@ -31,7 +31,7 @@ async function settle() {
     if ((await due(`PURGE#${hour}`)).length > 0) throw new Error("something is due");
   }
   return {
-    purged: 0, rows: 0, obsolete: 0, failed: 0, out_of_time: false, missing_tables: [], expired_backups: 0,
+    purged: 0, rows: 0, restored: 0, obsolete: 0, failed: 0, out_of_time: false, missing_tables: [], expired_backups: 0,
   };
 }
 

@@ -21,7 +21,7 @@ pub(crate) fn hot_path(now: Millis) -> HotPath {
         ("BACKUP_BUCKET", "rollcall-backups"),
     ];
     let settled = json!({
-        "purged": 0, "rows": 0, "obsolete": 0, "failed": 0, "out_of_time": false, "missing_tables": [], "expired_backups": 0,
+        "purged": 0, "rows": 0, "restored": 0, "obsolete": 0, "failed": 0, "out_of_time": false, "missing_tables": [], "expired_backups": 0,
     });
     HotPath {
         function: "reconcile",

@@ -38,7 +38,8 @@ Examples:
   rollcall cleanup --dry-run --stack rollcall
   rollcall cleanup --yes --json --stack rollcall")]
 pub struct CleanupArgs {
-    /// Approve a plan that concerns many users: the number of users in that plan. It is necessary if the plan concerns
+    /// Approve a plan that concerns many users: the number of users in that plan. A plan that concerns more users is
+    /// not carried out. It is necessary if the plan concerns
     /// more than 25 users who are also more than 1% of all users with rows, or more than half of all users with rows
     #[arg(long, value_name = "USERS")]
     pub approve: Option<u64>,
@@ -74,12 +75,12 @@ pub async fn run(args: CleanupArgs, environment: Environment, clock: Clock, scre
     }
     let hold = plan.hold(args.approve);
     if let Some(hold) = hold.filter(|_| !fix.json) {
-        note(hold.text("users", plan.counts.users, APPROVE));
+        note(hold.text("user", plan.counts.users, APPROVE));
     }
     let is_empty = plan.counts.users == 0;
     let report = |done: Option<&Cleaned>| -> anyhow::Result<()> {
         let report = Report {
-            dry_run: done.is_none(),
+            dry_run: fix.dry_run,
             held: hold.is_some(),
             forbidden_by_policy: context.is_forbidden(),
             counts: &plan.counts,
@@ -437,7 +438,7 @@ pub(super) async fn carry_out(
             counting.cleaned.changed += u64::from(!is_done);
             counting.cleaned.users += u64::from(rows(&counting.removed) > before);
         }
-        let users = format!("{} of {} users", count(counting.cleaned.users), count(plan.counts.users));
+        let users = format!("{} of {}", count(counting.cleaned.users), counted(plan.counts.users, "user"));
         progress.say("removing rows", &users);
     }
     counting.cleaned.complete = true;

@@ -78,10 +78,14 @@ pub(in super::super) fn plan(plan: &Plan<'_>, context: &OperatorContext) -> Stri
 /// The result.
 pub(in super::super) fn done(done: &Cleaned, context: &OperatorContext) -> String {
     let rows: Vec<Vec<String>> = done.removed.iter().map(|(table, rows)| vec![table.clone(), count(*rows)]).collect();
-    let mut lines = vec![if rows.is_empty() {
-        "Nothing was removed.".to_owned()
-    } else {
-        format!("Rows of {}:\n{}", counted(done.users, "user"), table(&["table", "removed or redacted"], &rows, 1))
+    let removed = || table(&["table", "removed or redacted"], &rows, 1);
+    let mut lines = vec![match (rows.is_empty(), done.complete) {
+        (true, true) => "Nothing was removed.".to_owned(),
+        // A request on its way may have removed rows.
+        (true, false) => "No removed row is counted.".to_owned(),
+        // A user is counted when all rows of the user are processed.
+        (false, false) if done.users == 0 => format!("Rows of one user, in part:\n{}", removed()),
+        (false, _) => format!("Rows of {}:\n{}", counted(done.users, "user"), removed()),
     }];
     if let Some(purger) = &context.operator.deletions.purger {
         let shown = done.backups.iter().take(MAX_BACKUPS);

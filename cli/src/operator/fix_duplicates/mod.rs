@@ -59,7 +59,7 @@ pub struct FixDuplicatesArgs {
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
     /// Approve a plan that removes more than 25 rows and more than one in a hundred, or more than half of all rows: the
-    /// number of duplicates in that plan
+    /// number of duplicates in that plan. A plan that removes more is not carried out
     #[arg(long, value_name = "ROWS")]
     pub approve: Option<u64>,
     /// Whether the command asks, writes, and how it prints.
@@ -97,12 +97,12 @@ pub async fn run(
     }
     let hold = plan.hold(args.approve);
     if let Some(hold) = hold.filter(|_| !fix.json) {
-        note(hold.text("duplicates", plan.found.duplicates, APPROVE));
+        note(hold.text("duplicate", plan.found.duplicates, APPROVE));
     }
     let is_empty = plan.found.duplicates == 0;
     let report = |done: Option<&Done>| -> anyhow::Result<()> {
         let report = Report {
-            dry_run: done.is_none(),
+            dry_run: fix.dry_run,
             held: hold.is_some(),
             forbidden_by_policy: context.is_forbidden(),
             plan: plan.json(),
@@ -313,7 +313,7 @@ async fn check_attributes(
     let names = duplicates.attribute_names().await.map_err(|error| context.explain_owned(error))?;
     let names: Vec<String> = names.into_iter().take(MAX_NAMES).collect();
     bail!(
-        "no row of {} has the attribute {}: check --by and --oldest. Some attributes of this table are {}",
+        "no row of {} has the attribute {}: check the rule. Some attributes of this table are {}",
         duplicates.table.name(),
         missing.join(", "),
         names.join(", ")

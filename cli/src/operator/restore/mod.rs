@@ -13,11 +13,11 @@ use rollcall::adapters::dynamo::owned::rows::{DynamoOwned, OwnedError};
 use rollcall::adapters::dynamo::stores::Stores;
 use rollcall::core::deletion::backup_run::BackupRun;
 use rollcall::core::id::InstanceId;
-use rollcall::services::operator::restore::{Backup, NoBackup, Places, Restored, Restorer};
+use rollcall::services::operator::restore::{Backup, NoBackup, Places, Planned, Restored, Restorer};
 use rollcall::settings::deletion::{BackupPlace, Removal, backup_place};
 use rollcall::settings::tables::Tables;
 use rollcall::settings::variables::{CLERK_INSTANCE_ID, Reader};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::checks;
 use super::context::lacks_confirmation;
@@ -106,6 +106,22 @@ impl Work<'_> {
         Ok(false)
     }
 
+    /// Whether the plan says which rows would change. Without a plan to read the comparison is not worth its requests.
+    fn compares(&self) -> bool {
+        self.args.dry_run || !self.args.yes
+    }
+
+    /// Ends a command that restores nothing.
+    fn show_plan(&self, mut json: Value, planned: &Planned) -> anyhow::Result<Status> {
+        if self.args.json {
+            json["plan"] = json!(planned);
+            say(json)?;
+        } else if self.args.dry_run {
+            say("Nothing was restored.")?;
+        }
+        Ok(if planned.is_empty() && self.args.dry_run { Status::Done } else { Status::Left })
+    }
+
     /// Prints the result, also of a restoration that did not end.
     fn show(&self, all: &Restored, is_complete: bool) -> anyhow::Result<Status> {
         if self.args.json {
@@ -154,17 +170,30 @@ async fn files(work: &Work<'_>) -> anyhow::Result<Status> {
         for shown in &plan {
             say(shown)?;
         }
-        if deleted > 0 {
+        // After the restoration the result says it.
+        if deleted > 0 && (!args.yes || args.dry_run) {
             say(still_deleted(deleted, &deployment.options))?;
         }
     }
-    if !work.consents()? {
-        if args.json {
-            say(json!({ "dry_run": true, "rows": rows, "of_deleted_users": deleted }))?;
-        } else if args.dry_run {
-            say("Nothing was restored.")?;
+    let mut planned = Planned::default();
+    if work.compares() {
+        let compared = until_stopped(async {
+            for (_, checked) in &checked {
+                let compared = checked.compare(restorer, args.replace, &mut planned).await;
+                compared.map_err(|error| work.explain(&error))?;
+            }
+            Ok(())
+        });
+        if compared.await?.is_none() {
+            return Ok(Status::Left);
         }
-        return Ok(Status::Left);
+        if !args.json {
+            say(planned_text(&planned))?;
+        }
+    }
+    if !work.consents()? {
+        let json = json!({ "dry_run": args.dry_run, "rows": rows, "of_deleted_users": deleted });
+        return work.show_plan(json, &planned);
     }
     let mut all = Restored::default();
     let ended = until_stopped(async {
@@ -225,24 +254,39 @@ fn parse(bytes: Vec<u8>) -> anyhow::Result<Backup> {
 /// Why a clean-up does not remove the rows again, and what to do next.
 fn still_deleted(backups: u64, options: &str) -> String {
     format!(
-        "{} of users who are still deleted in the Directory. `cleanup` and `full-sync` keep the restored rows. If Clerk \
-         has a user, run `rollcall undo ID{options}`; to remove restored rows again, run `rollcall cleanup \
+        "{} of users who are still deleted in the Directory. The purge, `cleanup` and `full-sync` keep the restored rows. \
+         If Clerk has a user, run `rollcall undo ID{options}`; to remove restored rows again, run `rollcall cleanup \
          --restored{options}`.",
         if backups == 1 { "1 backup is".to_owned() } else { format!("{} backups are", count(backups)) }
     )
 }
 
-fn text(all: &Restored, is_complete: bool, options: &str) -> String {
-    let Restored { restored, unchanged, taken, without_table, of_deleted_users } = all;
-    let kinds = [restored, unchanged, taken, without_table];
+/// What the rows of the backups would change.
+fn planned_text(planned: &Planned) -> String {
+    let Planned { to_restore, to_replace, unchanged, taken, without_table } = planned;
+    let rows = by_table([to_restore, to_replace, unchanged, taken, without_table]);
+    if planned.is_empty() {
+        return "All rows are stored as the backups have them.".to_owned();
+    }
+    table(&["table", "to restore", "to overwrite", "unchanged", "key exists", "table missing"], &rows, 1)
+}
+
+/// A row of numbers for each table.
+fn by_table<const N: usize>(kinds: [&BTreeMap<String, u64>; N]) -> Vec<Vec<String>> {
     let tables: BTreeSet<&String> = kinds.into_iter().flat_map(BTreeMap::keys).collect();
     let of = |rows: &BTreeMap<String, u64>, table: &String| count(rows.get(table).copied().unwrap_or_default());
     let row = |name: &String| std::iter::once(name.clone()).chain(kinds.map(|rows| of(rows, name))).collect();
-    let rows: Vec<Vec<String>> = tables.into_iter().map(row).collect();
+    tables.into_iter().map(row).collect()
+}
+
+fn text(all: &Restored, is_complete: bool, options: &str) -> String {
+    let Restored { restored, unchanged, taken, without_table, of_deleted_users } = all;
+    let rows = by_table([restored, unchanged, taken, without_table]);
     let mut text = match (rows.is_empty(), is_complete) {
         (false, _) => table(&["table", "restored", "unchanged", "key exists", "table missing"], &rows, 1),
         (true, true) => "The backup contains no rows.".to_owned(),
-        (true, false) => "Nothing was restored.".to_owned(),
+        // A request on its way may have restored a row.
+        (true, false) => "No restored row is counted.".to_owned(),
     };
     if !is_complete {
         text += "\nThe restoration is not complete: run the command again to continue.";

@@ -1,6 +1,7 @@
 //! Restores all backups of one run: page by page, so that thousands of files need little memory.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, bail};
 use futures_util::{StreamExt, stream};
@@ -8,7 +9,7 @@ use rollcall::adapters::aws::backup_names::BackupNames;
 use rollcall::adapters::aws::backups::Backups;
 use rollcall::core::deletion::backup_run::BackupRun;
 use rollcall::core::id::InternalId;
-use rollcall::services::operator::restore::{Checked, Restored};
+use rollcall::services::operator::restore::{Checked, Planned, Restored};
 use rollcall::settings::deletion::{BACKUP_BUCKET, backup_place};
 use rollcall::settings::variables::Reader;
 use serde_json::json;
@@ -17,7 +18,7 @@ use super::super::fix::until_stopped;
 use super::super::progress::Progress;
 use super::super::text::{count, counted, table};
 use super::super::{note, say};
-use super::{Work, parse, still_deleted};
+use super::{Work, parse, planned_text, still_deleted};
 use crate::Status;
 
 /// Backups that are read at once. A backup has a few megabytes, and 64 MB at most.
@@ -31,6 +32,7 @@ struct Contents {
     rows: BTreeMap<String, u64>,
     /// Backups of users who are deleted in the Directory.
     deleted: u64,
+    planned: Planned,
 }
 
 /// Restores the backups of a run.
@@ -54,23 +56,25 @@ pub(super) async fn restore(work: &Work<'_>, run: &BackupRun) -> anyhow::Result<
             contents.rows.iter().map(|(table, rows)| vec![table.clone(), count(*rows)]).collect();
         let files = counted(contents.backups, "backup");
         say(format_args!("Run {run}: {files} in {}\n{}", backups.place(), table(&["table", "rows"], &rows, 1)))?;
-        if contents.deleted > 0 {
+        // After the restoration the result says it.
+        if contents.deleted > 0 && (!args.yes || args.dry_run) {
             say(still_deleted(contents.deleted, &work.deployment.options))?;
         }
     }
-    if !work.consents()? {
-        if args.json {
-            let Contents { backups, rows, deleted } = &contents;
-            say(json!({
-                "dry_run": true, "run": run.to_string(), "backups": backups, "rows": rows, "of_deleted_users": deleted,
-            }))?;
-        } else if args.dry_run {
-            say("Nothing was restored.")?;
-        }
-        return Ok(Status::Left);
+    if work.compares() && !args.json {
+        say(planned_text(&contents.planned))?;
     }
-    let mut all = Restored::default();
-    let ended = until_stopped(Box::pin(write(work, &backups, *run, contents.backups, &mut all))).await;
+    if !work.consents()? {
+        let Contents { backups, rows, deleted, planned } = &contents;
+        let json = json!({
+            "dry_run": args.dry_run, "run": run.to_string(), "backups": backups, "rows": rows,
+            "of_deleted_users": deleted,
+        });
+        return work.show_plan(json, planned);
+    }
+    let all = Mutex::new(Restored::default());
+    let ended = until_stopped(Box::pin(write(work, &backups, *run, contents.backups, &all))).await;
+    let all = all.into_inner().unwrap_or_else(PoisonError::into_inner);
     let status = work.show(&all, matches!(ended, Ok(Some(()))))?;
     ended.map(|_| status)
 }
@@ -106,7 +110,11 @@ async fn check(work: &Work<'_>, backups: &Backups, run: BackupRun) -> anyhow::Re
     while let Some(page) = names.next_page().await? {
         let mut read = stream::iter(&page).map(|name| read(work, backups, name)).buffer_unordered(AT_ONCE);
         while let Some(one) = read.next().await {
-            let (user, rows, _) = one?;
+            let (user, rows, checked) = one?;
+            if work.compares() {
+                let compared = checked.compare(&work.restorer, work.args.replace, &mut contents.planned).await;
+                compared.map_err(|error| work.explain(&error))?;
+            }
             contents.backups += 1;
             for (table, rows) in rows {
                 *contents.rows.entry(table).or_default() += rows;
@@ -119,13 +127,25 @@ async fn check(work: &Work<'_>, backups: &Backups, run: BackupRun) -> anyhow::Re
     Ok(contents)
 }
 
+/// The counts of one backup, which are carried over also if the work is dropped in the middle.
+struct Counting<'a> {
+    all: &'a Mutex<Restored>,
+    restored: Restored,
+}
+
+impl Drop for Counting<'_> {
+    fn drop(&mut self) {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).add(std::mem::take(&mut self.restored));
+    }
+}
+
 /// Restores all backups of the run, and adds to `all` what is done.
 async fn write(
     work: &Work<'_>,
     backups: &Backups,
     run: BackupRun,
     number: u64,
-    all: &mut Restored,
+    all: &Mutex<Restored>,
 ) -> anyhow::Result<()> {
     let progress = Progress::start(work.screen, !work.args.json);
     let (mut done, mut names) = (0, BackupNames::of(backups, run));
@@ -133,20 +153,15 @@ async fn write(
         let one = |name: &String| {
             let (name, place) = (name.clone(), backups.place());
             async move {
-                let mut restored = Restored::default();
-                let result = async {
-                    let (_, _, checked) = read(work, backups, &name).await?;
-                    let file = format!("{place}/{name}");
-                    let written = checked.restore(&work.restorer, &file, work.args.replace, &mut restored).await;
-                    written.map_err(|error| work.explain(&error))
-                };
-                let result = result.await;
-                (restored, result)
+                let (_, _, checked) = read(work, backups, &name).await?;
+                let file = format!("{place}/{name}");
+                let mut counting = Counting { all, restored: Restored::default() };
+                let written = checked.restore(&work.restorer, &file, work.args.replace, &mut counting.restored).await;
+                written.map_err(|error| work.explain(&error))
             }
         };
         let mut written = stream::iter(page.iter().map(one)).buffer_unordered(AT_ONCE);
-        while let Some((restored, result)) = written.next().await {
-            all.add(restored);
+        while let Some(result) = written.next().await {
             result?;
             done += 1;
             progress.count("restoring backups", done, number);

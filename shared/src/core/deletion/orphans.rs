@@ -58,6 +58,8 @@ pub struct Circumstances<'a> {
     pub mirror: bool,
     /// The note of a restoration of rows of the user, if such rows stay.
     pub restored: Option<&'a Restoration>,
+    /// Whether the operator removes restored rows, too.
+    pub with_restored: bool,
 }
 
 /// The user whom a row names; nothing for another text.
@@ -83,14 +85,20 @@ pub fn standing(about: Circumstances<'_>) -> Standing {
     if !stored.is_deleted() {
         return Standing::Live;
     }
-    if about.waits && !stored.is_finished() {
+    let waits = about.waits && !stored.is_finished();
+    let restored = about.restored.filter(|note| note.is_under(stored));
+    // The purge keeps the restored rows, so they are not due. Nothing is removed within the grace period.
+    if let Some(restoration) = restored.filter(|_| about.policy != DeletionPolicy::Retain && waits) {
+        return Standing::Restored(restoration.clone());
+    }
+    if waits {
         return Standing::Due;
     }
     let policy = effective(about.policy, stored);
     if policy == DeletionPolicy::Retain {
         return Standing::Kept;
     }
-    if let Some(restoration) = about.restored.filter(|it| it.is_under(stored)) {
+    if let Some(restoration) = restored.filter(|_| !about.with_restored) {
         return Standing::Restored(restoration.clone());
     }
     let clerk = match stored.entity() {
@@ -183,7 +191,7 @@ mod tests {
         .into_iter()
         .enumerate()
         {
-            let about = Circumstances { stored, named, policy, waits, mirror, restored: None };
+            let about = Circumstances { stored, named, policy, waits, mirror, restored: None, with_restored: false };
             assert_eq!(standing(about), expected, "{at}");
         }
     }
@@ -201,18 +209,24 @@ mod tests {
                 waits: false,
                 mirror: true,
                 restored: Some(note),
+                with_restored: false,
             };
-            standing(about)
+            (standing(about), standing(Circumstances { waits: true, with_restored: true, ..about }))
         };
         let purge = DeletionPolicy::Purge;
-        assert_eq!(judged(&purged, purge, &note), Standing::Restored(note.clone()));
-        assert_eq!(judged(&purged, DeletionPolicy::Retain, &note), Standing::Kept);
-        assert_eq!(judged(&row(false, &json!({})), purge, &note), Standing::Live);
+        let restored = Standing::Restored(note.clone());
+        let (kept, removed) = judged(&purged, purge, &note);
+        assert!(kept == restored && matches!(removed, Standing::Orphaned(_)), "the option removes them");
+        // Within the grace period the option removes nothing, and the purge removes nothing afterwards.
+        let pending = row(true, &json!({ "clerk_user_id": "user_ada" }));
+        assert_eq!(judged(&pending, purge, &note), (restored.clone(), restored));
+        assert_eq!(judged(&purged, DeletionPolicy::Retain, &note), (Standing::Kept, Standing::Kept));
+        assert_eq!(judged(&row(false, &json!({})), purge, &note), (Standing::Live, Standing::Live));
         // The user has lived since, and was deleted again: by another event, or by the same one a second time.
         let later = Restoration { rank: Rank::deleted(Millis::ZERO, at(4)), ..note.clone() };
         let again = Restoration { applied_at: at(4), ..note };
         for note in [later, again] {
-            assert!(matches!(judged(&purged, purge, &note), Standing::Orphaned(_)));
+            assert!(matches!(judged(&purged, purge, &note).0, Standing::Orphaned(_)));
         }
     }
 

@@ -30,6 +30,8 @@ pub enum PurgeState {
     Due,
     /// The hourly purge should have removed the data already.
     Late,
+    /// An operator has restored rows of the user, so the purge will remove nothing.
+    Restored,
     /// Data are being removed.
     Purging,
     /// The latest attempt failed.

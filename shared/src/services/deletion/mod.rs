@@ -67,6 +67,8 @@ pub enum Own {
     /// The data are removed after the grace period, which ends at this time.
     Waits(Millis),
     Removed(Removed),
+    /// An operator has restored rows of the user, so the data stay.
+    Restored,
 }
 
 /// The report of an hourly purge.
@@ -76,6 +78,8 @@ pub struct PurgeReport {
     pub purged: u64,
     /// Rows that were removed or redacted.
     pub rows: u64,
+    /// Users whose data stay because an operator has restored rows of them.
+    pub restored: u64,
     /// Notes that are not needed any more: the deletion was undone, repeated, or already purged.
     pub obsolete: u64,
     /// Purges that failed or are not complete, and old backups that could not be removed. They are tried again.
@@ -90,6 +94,7 @@ pub struct PurgeReport {
 
 enum One {
     Purged(Removed),
+    Restored,
     Obsolete,
     Left,
 }
@@ -111,6 +116,7 @@ impl Deletions {
             profiles: stores.profiles.partition(),
             owned: removal.owned.into_iter().map(|table| DynamoOwned::new(client(), table)).collect(),
             backups,
+            operations: stores.operations.clone(),
             clock: clock.clone(),
             pages: Semaphore::new(MAX_PAGES),
         });
@@ -183,6 +189,7 @@ impl Deletions {
             let left = |left| Followed { cascade: Finished { left, ..Finished::default() }, own: Own::Nothing };
             return Ok(match self.purge(purger, tombstone, deadline).await? {
                 Purged::Done(removed) => Followed { own: Own::Removed(removed), ..Followed::default() },
+                Purged::Restored => Followed { own: Own::Restored, ..Followed::default() },
                 Purged::Changed => left(Remaining::Superseded),
                 Purged::Left(why) => left(why),
             });
@@ -268,6 +275,7 @@ impl Deletions {
                         }
                     }
                 }
+                One::Restored => report.restored += 1,
                 One::Obsolete => report.obsolete += 1,
                 One::Left => {
                     report.failed += 1;
@@ -296,6 +304,7 @@ impl Deletions {
             }
             Some(tombstone) => match self.purge(purger, &tombstone, deadline).await {
                 Ok(Purged::Done(removed)) => One::Purged(removed),
+                Ok(Purged::Restored) => One::Restored,
                 Ok(Purged::Changed) => One::Obsolete,
                 Ok(Purged::Left(why)) => {
                     if why == Remaining::Memberships {
@@ -340,8 +349,14 @@ impl Deletions {
 
     async fn purge(&self, purger: &Purger, tombstone: &Item, deadline: Deadline) -> Result<Purged, PurgeError> {
         let outcome = purger.purge(tombstone, &self.cascade, deadline).await?;
-        if let Purged::Done(removed) = &outcome {
-            log(&tombstone.key, removed);
+        match &outcome {
+            Purged::Done(removed) => log(&tombstone.key, removed),
+            Purged::Restored => tracing::warn!(
+                pk = tombstone.key.pk,
+                "the purge removed nothing: an operator has restored rows of the user; run `rollcall undo`, or `rollcall \
+                 cleanup --restored`"
+            ),
+            Purged::Changed | Purged::Left(_) => {}
         }
         Ok(outcome)
     }

@@ -41,6 +41,8 @@ pub struct Purger {
     /// The owned tables.
     pub owned: Vec<DynamoOwned>,
     pub backups: Backups,
+    /// The table with the notes of restorations.
+    pub operations: Operations,
     /// The clock.
     pub clock: Clock,
     /// Permits for the pages in memory: [`MAX_PAGES`].
@@ -85,6 +87,9 @@ pub struct CleanUp<'a> {
 pub enum Purged {
     /// The purge is complete, and the tombstone is finished.
     Done(Removed),
+    /// An operator has restored rows of the user, so all rows of the user stay. The tombstone is finished, so an undo is
+    /// possible, and a clean-up shows the rows.
+    Restored,
     /// The stored row is not this tombstone any more: the deletion was undone, or another purge has finished it.
     Changed,
     /// The deadline was reached, or a membership was changing at every attempt or cannot be read. The next purge
@@ -139,6 +144,9 @@ impl Purger {
             Remaining::Memberships => return Ok(left(&tombstone, cascade).await?),
         }
         let Some(owner) = owner(&tombstone, cascade) else { return Ok(Purged::Changed) };
+        if self.is_restored(owner.internal, &tombstone).await? {
+            return self.finish(&tombstone, cascade, Purged::Restored).await;
+        }
         // Problems that only an operator can resolve must be found while an undo is still possible.
         for table in self.tables(cascade) {
             table.check().await?;
@@ -147,19 +155,36 @@ impl Purger {
             return Ok(Purged::Changed);
         }
         let Some(removed) = self.remove(&owner, &tombstone, cascade, deadline).await? else {
-            let is_over = deadline.is_over((self.clock)());
-            return Ok(if is_over { Purged::Left(Remaining::Deadline) } else { Purged::Changed });
+            if deadline.is_over((self.clock)()) {
+                return Ok(Purged::Left(Remaining::Deadline));
+            }
+            // The restoration may have begun after the purge.
+            return if self.is_restored(owner.internal, &tombstone).await? {
+                self.finish(&tombstone, cascade, Purged::Restored).await
+            } else {
+                Ok(Purged::Changed)
+            };
         };
-        if !cascade.forget_members(&tombstone).await? {
-            return Ok(left(&tombstone, cascade).await?);
+        self.finish(&tombstone, cascade, Purged::Done(removed)).await
+    }
+
+    /// Whether an operator has restored rows of the user under this tombstone. Only an operator removes them again.
+    async fn is_restored(&self, user: InternalId, tombstone: &Item) -> Result<bool, StoreError> {
+        Ok(self.operations.restoration(user).await?.is_some_and(|note| note.is_under(tombstone)))
+    }
+
+    /// Finishes the tombstone with this result, unless the stored row is another one.
+    async fn finish(&self, tombstone: &Item, cascade: &Cascade, result: Purged) -> Result<Purged, PurgeError> {
+        if !cascade.forget_members(tombstone).await? {
+            return Ok(left(tombstone, cascade).await?);
         }
         let id = match cascade.deletion {
             DeletionPolicy::Redact => ClerkId::Redact,
             DeletionPolicy::Purge => ClerkId::Remove,
             DeletionPolicy::Retain => ClerkId::Keep,
         };
-        let finished = cascade.directory.finish(&tombstone, (self.clock)(), id).await?;
-        Ok(if finished.is_some() { Purged::Done(removed) } else { Purged::Changed })
+        let finished = cascade.directory.finish(tombstone, (self.clock)(), id).await?;
+        Ok(if finished.is_some() { result } else { Purged::Changed })
     }
 
     /// The tables with rows of users.
@@ -168,7 +193,8 @@ impl Purger {
         std::iter::once(&self.profiles).chain(self.owned.iter().filter(move |_| purges))
     }
 
-    /// Removes all rows of a user; nothing if the deadline was reached, or if the tombstone has changed.
+    /// Removes all rows of a user; nothing if the deadline was reached, if the tombstone has changed, or if an operator
+    /// restores rows.
     ///
     /// # Errors
     ///
@@ -328,6 +354,10 @@ impl Purger {
             let mut result = ProvenRemoval { removed: gone, kept, is_disproven: false };
             remove_proven(&self.dynamodb, &proven, rows, &mut result).await.map_err(OwnedError::Store)?;
             return Ok(!result.is_disproven);
+        }
+        // A restoration may have begun after the purge.
+        if self.is_restored(of.user, tombstone).await? {
+            return Ok(false);
         }
         let mut gone: BTreeMap<String, u64> = BTreeMap::new();
         for pending in &rows {

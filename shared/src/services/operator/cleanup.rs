@@ -144,7 +144,7 @@ impl Operator {
         let keys: Vec<Key> = owners.iter().map(|(user, _)| user.user_key()).collect();
         let rows = patient(|| self.stores.directory.read(&keys)).await?;
         let is_deleted = |key: &Key| rows.items.get(key).is_some_and(Item::is_deleted);
-        let deleted = owners.iter().zip(&keys).filter(|(_, key)| !with_restored && is_deleted(key));
+        let deleted = owners.iter().zip(&keys).filter(|(_, key)| is_deleted(key));
         let deleted: Vec<InternalId> = deleted.map(|((user, _), _)| *user).collect();
         let restored = patient(|| self.stores.operations.restorations(&deleted)).await?;
         let mut controls = Vec::new();
@@ -162,6 +162,7 @@ impl Operator {
                 waits: stored.is_some_and(|stored| self.deletions.waits(stored)),
                 mirror: self.mirror,
                 restored: restored.get(user),
+                with_restored,
             })
         };
         let standings = owners.iter().zip(&keys).map(judge).collect();
@@ -263,8 +264,7 @@ impl Operator {
         let Some(purger) = &self.deletions.purger else { return Ok(false) };
         let key = of.user.user_key();
         let stored = patient(|| self.stores.directory.get(&key)).await.map_err(OperatorError::from)?;
-        let noted = if of.with_restored { &[][..] } else { &[of.user] };
-        let noted = patient(|| self.stores.operations.restorations(noted)).await.map_err(OperatorError::from)?;
+        let noted = patient(|| self.stores.operations.restoration(of.user)).await.map_err(OperatorError::from)?;
         let by_clerk = |table: &&DynamoOwned| !table.is_by_partition() && table.setting().id == IdKind::Clerk;
         let about = Circumstances {
             stored: stored.as_ref(),
@@ -272,7 +272,8 @@ impl Operator {
             policy: self.removal_policy(),
             waits: stored.as_ref().is_some_and(|stored| self.deletions.waits(stored)),
             mirror: self.mirror,
-            restored: noted.get(&of.user),
+            restored: noted.as_ref(),
+            with_restored: of.with_restored,
         };
         // An undo, a restoration, or another policy, may have been faster.
         let (Standing::Orphaned(found), Some(tombstone)) = (standing(about), &stored) else { return Ok(false) };
@@ -300,8 +301,8 @@ impl Operator {
         let rows = Rows { user: of.user, holdings, redacts: found.redacts, clean_up };
         let cascade = &self.deletions.cascade;
         let is_done = purger.remove_from(rows, tombstone, cascade, Deadline::NONE, removed).await?;
-        if is_done && of.with_restored {
-            let forget = || self.stores.operations.forget_restoration(of.user);
+        if let Some(note) = noted.filter(|_| is_done && of.with_restored) {
+            let forget = || self.stores.operations.forget_this_restoration(of.user, &note);
             patient(forget).await.map_err(OperatorError::from)?;
         }
         Ok(is_done)

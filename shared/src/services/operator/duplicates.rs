@@ -2,6 +2,7 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
 
 use aws_sdk_dynamodb::Client;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -98,6 +99,14 @@ pub struct Cleared {
     pub backups: Vec<String>,
     /// The keys of the removed rows, in DynamoDB's JSON.
     pub keys: Vec<String>,
+}
+
+impl Cleared {
+    /// Adds removed rows.
+    fn add(&mut self, removed: &[OwnedRow]) {
+        self.removed += count(removed.len());
+        self.keys.extend(removed.iter().filter_map(key_json));
+    }
 }
 
 /// Why a removal stopped. What is removed stays removed.
@@ -237,19 +246,15 @@ impl Duplicates {
             by_keeper.entry(&pair.keeper).or_default().push(whole);
         }
         cleared.backups.extend(self.back_up(by_keeper.values().flatten(), run).await?);
-        let mut work = Vec::new();
+        let (shared, mut work) = (Mutex::new(cleared), Vec::new());
         for wholes in by_keeper.into_values() {
             let Some(keeper) = wholes.first().map(|whole| whole.keeper.clone()) else { continue };
             for part in parts(&keeper, wholes.into_iter().map(|whole| whole.duplicate).collect()) {
-                work.push(self.remove(keeper.clone(), part));
+                work.push(self.remove(keeper.clone(), part, &shared));
             }
         }
         let mut done = stream::iter(work).buffer_unordered(CONCURRENCY);
-        while let Some((removed, changed)) = done.try_next().await? {
-            cleared.removed += count(removed.len());
-            cleared.changed += changed;
-            cleared.keys.extend(removed);
-        }
+        while done.try_next().await?.is_some() {}
         Ok(())
     }
 
@@ -297,24 +302,30 @@ impl Duplicates {
         Ok(names)
     }
 
-    /// Removes some duplicates of one row; one by one if one of them has changed. Returns the keys of the removed rows, and
-    /// how many stay.
-    async fn remove(&self, keeper: OwnedRow, duplicates: Vec<OwnedRow>) -> Result<(Vec<String>, u64), DuplicatesError> {
+    /// Removes some duplicates of one row; one by one if one of them has changed. Adds to `cleared` after each request, so
+    /// that an interruption loses no count.
+    async fn remove(
+        &self,
+        keeper: OwnedRow,
+        duplicates: Vec<OwnedRow>,
+        cleared: &Mutex<&mut Cleared>,
+    ) -> Result<(), DuplicatesError> {
+        let cleared = || cleared.lock().unwrap_or_else(PoisonError::into_inner);
         let together = patient(|| remove(&self.dynamodb, &keeper, &duplicates)).await?;
         if together == Removal::Done {
-            return Ok((duplicates.iter().filter_map(key_json).collect(), 0));
+            cleared().add(&duplicates);
+            return Ok(());
         }
-        let (mut removed, mut changed) = (Vec::new(), 0);
         for row in duplicates {
             let alone = patient(|| remove(&self.dynamodb, &keeper, std::slice::from_ref(&row))).await?;
             // After a lost answer the row is gone already.
             if alone == Removal::Done || self.is_gone(&row).await? {
-                removed.extend(key_json(&row));
+                cleared().add(std::slice::from_ref(&row));
             } else {
-                changed += 1;
+                cleared().changed += 1;
             }
         }
-        Ok((removed, changed))
+        Ok(())
     }
 
     async fn is_gone(&self, row: &OwnedRow) -> Result<bool, DuplicatesError> {

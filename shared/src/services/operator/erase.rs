@@ -116,14 +116,15 @@ impl Operator {
             return Err(OperatorError::StillThere.into());
         }
         let tombstone = self.end_erased(&entity).await?;
-        let own = self.remove_erased(user, &tombstone, at_once).await?;
-        if let Own::Removed(_) = own {
-            // Restored rows are removed, too.
+        if self.deletions.purger.is_some() {
+            // Restored rows are removed, too. First, because the purge keeps the rows while there is a note.
             let internal = self.applier.instance.internal_id(user);
             self.stores.operations.forget_restoration(internal).await.map_err(OperatorError::from)?;
         }
+        let own = self.remove_erased(user, &tombstone, at_once).await?;
         // Another purge may have been faster: then nothing remains.
         let is_left = self.deletions.purger.is_some() && own == Own::Nothing && !self.is_finished(&tombstone).await?;
+        let is_left = is_left || own == Own::Restored;
         Ok(Erasure { user: user.clone(), was_in_clerk: deleted.is_some(), own, is_left })
     }
 

@@ -13,6 +13,8 @@ use crate::core::mirror::item::Item;
 pub struct RecordsPage {
     /// Rows of the Directory.
     pub rows: u64,
+    /// Rows that cannot be read, so that a missing record is not found.
+    pub unreadable: u64,
     /// Rows whose record was missing.
     pub missing: PerKind<u64>,
     /// Records that were created.
@@ -26,6 +28,8 @@ pub struct RecordsPage {
 pub struct Records {
     /// Rows of the Directory that were read.
     pub rows: u64,
+    /// Rows that cannot be read, so that a missing record is not found.
+    pub unreadable: u64,
     /// Live users without a record.
     pub users: u64,
     /// Live memberships without a record.
@@ -38,6 +42,7 @@ impl Records {
     /// Adds a page.
     pub fn add(&mut self, page: &RecordsPage) {
         self.rows += page.rows;
+        self.unreadable += page.unreadable;
         self.users += page.missing.user;
         self.memberships += page.missing.membership;
         self.created += page.created;
@@ -71,7 +76,8 @@ impl Operator {
             }
         }
         let created = if creates { patient(|| self.provision.create(owed.iter().copied())).await? } else { 0 };
-        let rows = u64::try_from(page.items.len()).unwrap_or(u64::MAX);
-        Ok(RecordsPage { rows, missing: counts, created, next: page.next })
+        let count = |rows: usize| u64::try_from(rows).unwrap_or(u64::MAX);
+        let (rows, unreadable) = (count(page.items.len()), count(page.unreadable.len()));
+        Ok(RecordsPage { rows: rows + unreadable, unreadable, missing: counts, created, next: page.next })
     }
 }

@@ -14,7 +14,9 @@ use crate::adapters::dynamo::directory::Directory;
 use crate::adapters::dynamo::error::StoreError;
 use crate::adapters::dynamo::operations::Operations;
 use crate::adapters::dynamo::owned::backup::{FORMAT, Header, Line};
-use crate::adapters::dynamo::owned::restore::{PutBack, Returning, is_storable, key_text, place_of, put_back, scalar};
+use crate::adapters::dynamo::owned::restore::{
+    Expected, PutBack, Returning, expected, is_storable, key_text, place_of, put_back, scalar,
+};
 use crate::adapters::dynamo::owned::rows::{DynamoOwned, OwnedError};
 use crate::core::deletion::restore::{Misplaced, OwnerOf, Place, Restoration, places};
 use crate::core::id::{InstanceId, InternalId};
@@ -105,6 +107,28 @@ pub struct Restored {
     pub without_table: BTreeMap<String, u64>,
     /// Backups of users who are deleted in the Directory: their rows stay until an operator decides.
     pub of_deleted_users: u64,
+}
+
+/// What a restoration would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Planned {
+    /// Rows that would be restored where no row is, or over their redacted rest, by table.
+    pub to_restore: BTreeMap<String, u64>,
+    /// Rows that would be written over another row of the user, by table.
+    pub to_replace: BTreeMap<String, u64>,
+    /// Rows that are stored already as the backup has them, by table.
+    pub unchanged: BTreeMap<String, u64>,
+    /// Other rows whose key exists and that would stay, by table.
+    pub taken: BTreeMap<String, u64>,
+    /// Rows whose table does not exist, by table.
+    pub without_table: BTreeMap<String, u64>,
+}
+
+impl Planned {
+    /// Whether all rows are stored as the backups have them.
+    pub fn is_empty(&self) -> bool {
+        [&self.to_restore, &self.to_replace, &self.taken, &self.without_table].into_iter().all(BTreeMap::is_empty)
+    }
 }
 
 impl Restored {
@@ -231,6 +255,34 @@ impl Places {
 }
 
 impl Checked {
+    /// Compares the rows with the stored ones, and adds to `plan` what [`Self::restore`] would do. Nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn compare(&self, restorer: &Restorer, replaces: bool, plan: &mut Planned) -> Result<(), StoreError> {
+        for (table, rows) in &self.without_table {
+            *plan.without_table.entry(table.clone()).or_default() += rows;
+        }
+        let one = |row: Returning| async move {
+            let table = row.table().to_owned();
+            patient(|| expected(&restorer.dynamodb, row.clone(), replaces)).await.map(|expected| (table, expected))
+        };
+        let mut compared = stream::iter(self.rows.iter().cloned().map(one)).buffer_unordered(CONCURRENCY);
+        while let Some(one) = compared.next().await {
+            let (table, expected) = one?;
+            let rows = match expected {
+                Expected::Restored => &mut plan.to_restore,
+                Expected::Replaced => &mut plan.to_replace,
+                Expected::Same => &mut plan.unchanged,
+                Expected::Taken => &mut plan.taken,
+                Expected::NoTable => &mut plan.without_table,
+            };
+            *rows.entry(table).or_default() += 1;
+        }
+        Ok(())
+    }
+
     /// Restores the rows, and adds to `restored` what is done; with `replaces` also over existing rows, unless those belong
     /// to another user by now. `file` is the name of the backup.
     ///

@@ -240,5 +240,6 @@ async fn e6_an_attribute_that_no_row_has_is_an_error() {
     }
     let said = rollcall(&world, &["full-sync", "--duplicates", "moods:dya:made_at", "--yes"], &[]).await;
     assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{}", said.err);
+    assert!(said.err.contains("check the rule") && !said.err.contains("--by"), "{}", said.err);
     assert_eq!(rows(&world).await, before);
 }

@@ -51,7 +51,7 @@ async fn e7_everything_is_repaired_after_one_plan_and_one_consent() {
     let again = ran(&world, &[&args[..], &["--yes"]].concat(), 0).await;
     assert_eq!(
         (&again["dry_run"], &again["done"], &again["analysis"]["in_sync"]),
-        (&json!(true), &Value::Null, &json!(true))
+        (&json!(false), &Value::Null, &json!(true))
     );
     let said = rollcall(&world, &[&args[..], &["--yes"]].concat(), &[]).await;
     assert!(said.out.contains("All in sync.") && said.out.contains("nothing to remove"), "{}", said.out);
@@ -118,6 +118,7 @@ async fn a_policy_that_only_reports_plans_the_same_and_says_what_it_forbids() {
             // The analysis is a run of its own.
             let fields = plan.as_object_mut().unwrap();
             drop(fields.remove("analysis"));
+            assert_eq!(fields.remove("dry_run"), Some(json!(how == "--dry-run")), "{args:?} {how} {policy}");
             assert_eq!(fields.remove("forbidden_by_policy").is_some(), policy == "report", "{args:?} {how} {policy}");
             plans.push((said.status, plan));
         }

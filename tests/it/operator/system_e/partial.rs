@@ -10,6 +10,9 @@ use tokio::process::Command;
 use super::{deleted, office, over_the_wire, ran, rows, text_row};
 use crate::operator::commands::{self, binary};
 
+/// Requests of one backup that a restoration makes at once.
+const IN_FLIGHT: usize = 16;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     /// Ctrl-C while the request is on its way.
@@ -70,7 +73,8 @@ async fn e5_a_clean_up_that_ends_in_the_middle_says_what_is_done() {
             deleted(&world, user).await;
         }
         let before = rows(&world).await.len();
-        let output = ended_at(&world, &["cleanup", "--yes", "--json"], 1, end).await;
+        let args = ["cleanup", "--yes", "--approve", "3"];
+        let output = ended_at(&world, &[&args[..], &["--json"]].concat(), 1, end).await;
         let (out, err) = (text(&output.stdout), text(&output.stderr));
         let status = if end == End::Refused { 1 } else { 2 };
         assert_eq!(output.status.code(), Some(status), "{out} {err}");
@@ -81,7 +85,8 @@ async fn e5_a_clean_up_that_ends_in_the_middle_says_what_is_done() {
         assert_eq!(removed, u64::try_from(before - rows(&world).await.len()).unwrap(), "{json}");
         assert!(!done["backups"].as_array().unwrap().is_empty() && done["run"].is_string(), "{json}");
         world.wire.fail([]);
-        let rest = ran(&world, &["cleanup", "--yes"], 0).await;
+        // The same command continues: the rest is a part of what was approved.
+        let rest = ran(&world, &args, 0).await;
         assert_eq!((&rest["done"]["users"], &rest["done"]["complete"]), (&json!(2), &json!(true)), "{rest}");
     }
 }
@@ -94,6 +99,7 @@ async fn e6_a_removal_of_duplicates_that_ends_in_the_middle_says_what_is_done() 
             let (id, day) = (format!("d{at:03}"), format!("{}", at % 60));
             text_row(&[("mood_id", &id), ("user_id", &users[0]), ("day", &day), ("at", "2024-01-01T00:00:00Z")])
         };
+        let others = rows(&world).await.iter().filter(|(table, _)| table == "moods").count();
         world.put_rows((0..200).map(|at| ("moods", row(at))).collect()).await;
         let args = ["fix-duplicates", "--table", "moods", "--by", "day", "--oldest", "at", "--approve", "140", "--yes"];
         let output = ended_at(&world, &args, 3, end).await;
@@ -102,6 +108,8 @@ async fn e6_a_removal_of_duplicates_that_ends_in_the_middle_says_what_is_done() 
         assert!(out.contains("Not complete") && out.contains("Run the command again"), "{out} {err}");
         assert!(out.contains("restore --run"), "{out}");
         world.wire.fail([]);
+        assert_eq!(ran(&world, &args, 0).await["complete"], true);
+        assert_eq!(rows(&world).await.iter().filter(|(table, _)| table == "moods").count(), others + 60);
     }
 }
 
@@ -148,4 +156,25 @@ async fn a_restoration_that_fails_in_the_middle_says_what_is_done_and_goes_on() 
     assert!((removed..before).contains(&rows(&world).await.len()), "{json}");
     let again = ran(&world, &args[..args.len() - 1], 0).await;
     assert_eq!((&again["complete"], rows(&world).await.len()), (&json!(true), before), "{again}");
+}
+
+#[tokio::test]
+async fn a_restoration_that_fails_in_the_middle_of_several_backups_counts_the_rows_of_all() {
+    let (world, users, _) = office(9).await;
+    for user in &users[1..4] {
+        world.give_rows(user, 40, "more").await;
+        deleted(&world, user).await;
+    }
+    let run = ran(&world, &["cleanup", "--yes"], 0).await["done"]["run"].as_str().unwrap().to_owned();
+    let removed = rows(&world).await.len();
+    world.wire.fail_after(150, [Fault::AccessDenied; 200]);
+    let said = over_the_wire(&world, &["restore", "--run", &run, "--yes", "--json"]).await;
+    world.wire.fail([]);
+    let json: Value = serde_json::from_str(&said.out).unwrap_or_else(|_| panic!("{} {}", said.out, said.err));
+    let back = rows(&world).await.len() - removed;
+    let counted: u64 = json["restored"].as_object().unwrap().values().map(|rows| rows.as_u64().unwrap()).sum();
+    let counted = usize::try_from(counted).unwrap();
+    assert_eq!((said.status, &json["complete"]), (Some(1), &json!(false)), "{json}");
+    // Some requests of each of the three backups were on their way.
+    assert!(counted <= back && back > 60 && back - counted <= 3 * IN_FLIGHT, "{counted} of {back} rows: {json}");
 }

@@ -29,7 +29,10 @@ async fn without_records() -> (World, Value, String) {
 async fn e4_missing_records_are_shown_then_created_and_no_other_is_changed() {
     let (world, kept, deleted) = without_records().await;
     let plan = ran(&world, &["fix-profiles", "--dry-run"], 2).await;
-    assert_eq!(plan, json!({ "dry_run": true, "rows": 7, "users": 2, "memberships": 3, "created": 0 }));
+    assert_eq!(
+        plan,
+        json!({ "dry_run": true, "rows": 7, "unreadable": 0, "users": 2, "memberships": 3, "created": 0 })
+    );
     // A deleted user and the memberships of one need no record, before the cascade, too.
     tombstoned(&world, &deleted).await;
     let plan = rollcall(&world, &["fix-profiles", "--dry-run"], &[]).await;
@@ -48,8 +51,25 @@ async fn e4_missing_records_are_shown_then_created_and_no_other_is_changed() {
     assert!(records.len() == 4 && records.contains(&kept), "{records:?}");
     assert_eq!(records.iter().filter(|row| row["sk"] == "PROFILE" && row["level"] == 1).count(), 1);
     let again = ran(&world, &["fix-profiles", "--yes"], 0).await;
-    assert_eq!((&again["created"], &again["dry_run"]), (&json!(0), &json!(true)));
+    assert_eq!((&again["created"], &again["dry_run"]), (&json!(0), &json!(false)));
     assert_eq!(world.profiles().await, records);
+}
+
+#[tokio::test]
+async fn e4_a_row_that_cannot_be_read_is_counted_and_is_work_left() {
+    let (world, _, last) = without_records().await;
+    ran(&world, &["fix-profiles", "--yes"], 0).await;
+    let mut row = world.item(&crate::user(&last)).await.unwrap();
+    row.as_object_mut().unwrap().insert("rank".to_owned(), "garbage".into());
+    world.put(&world.stack.addresses.directory_table, &row).await;
+    for args in [["fix-profiles", "--dry-run"], ["fix-profiles", "--yes"]] {
+        let said = rollcall(&world, &[&args[..], &["--json"]].concat(), &[]).await;
+        let json: Value = serde_json::from_str(&said.out).unwrap();
+        assert_eq!(said.status, Some(2), "{json}");
+        assert_eq!((&json["rows"], &json["unreadable"]), (&json!(7), &json!(1)), "{json}");
+        let said = rollcall(&world, &args, &[]).await;
+        assert!(said.out.contains("1 row of the Directory cannot be read"), "{}", said.out);
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use rollcall_tests::World;
 use serde_json::{Value, json};
 
 use super::{office, over_the_wire, ran, restored, rows, tombstoned};
-use crate::operator::commands::{rollcall, typed};
+use crate::operator::commands::{Evidence, rollcall, typed};
 use crate::user;
 
 /// A user whom Clerk still has, and whose data were purged. Only rows with the internal id were written since, so the
@@ -65,6 +65,8 @@ async fn e5_restored_rows_of_a_deleted_user_stay_until_an_operator_says_otherwis
     assert_eq!((&one["id"], &one["backup"]), (&json!(users[0]), &json!(file)), "{plan}");
     assert!(one["restored_at"].as_u64().is_some_and(|at| at > 0), "{plan}");
     // A redelivered event changes nothing, and neither does a second restoration.
+    let said = rollcall(&world, &["restore", &file, "--yes"], &[]).await;
+    assert_eq!(said.out.matches("still deleted in the Directory. ").count(), 1, "said once: {}", said.out);
     let again = restored(&world).await;
     assert_eq!((&again["restored"], &again["unchanged"]["tasks"]), (&json!({}), &json!(2)), "{again}");
     assert_eq!(notes(&world).await, 1);
@@ -120,7 +122,8 @@ async fn e5_a_later_deletion_of_a_restored_user_is_cleaned_up() {
 }
 
 /// Runs a clean-up, and does something else after its backup and before its first removal.
-async fn between<F: Future<Output = ()>>(world: &World, meanwhile: impl Fn() -> F) -> Value {
+async fn between<F: Future<Output = ()>>(world: &World, options: &[&str], meanwhile: impl Fn() -> F) -> Evidence {
+    let args = [&["cleanup", "--yes", "--json"], options].concat();
     let mut held = world.wire.hold();
     let racing = async {
         let mut is_first = true;
@@ -134,11 +137,11 @@ async fn between<F: Future<Output = ()>>(world: &World, meanwhile: impl Fn() -> 
         unreachable!("the wire goes on")
     };
     let said = tokio::select! {
-        said = over_the_wire(world, &["cleanup", "--yes", "--json"]) => said,
+        said = over_the_wire(world, &args) => said,
         () = racing => unreachable!(),
     };
-    assert_eq!(said.status, Some(2), "{} {}", said.out, said.err);
-    said.json()
+    assert!(said.out.starts_with('{'), "{} {}", said.out, said.err);
+    said
 }
 
 #[tokio::test]
@@ -150,7 +153,9 @@ async fn i3_an_undo_or_a_restoration_between_backup_and_removal_loses_nothing() 
     let undone = || async {
         assert_eq!(rollcall(&world, &["undo", &users[0], "--yes"], &[]).await.status, Some(0));
     };
-    let json = between(&world, undone).await;
+    let said = between(&world, &[], undone).await;
+    let json = said.json();
+    assert_eq!(said.status, Some(2), "{json}");
     assert_eq!((&json["done"]["changed"], &json["done"]["removed"]), (&json!(1), &json!({})), "{json}");
     assert!(before.iter().any(|(_, row)| row.contains_key("text")));
     let after = rows(&world).await;
@@ -159,10 +164,21 @@ async fn i3_an_undo_or_a_restoration_between_backup_and_removal_loses_nothing() 
     let Purged { world, users, before } = purged().await;
     late_note(&world, &users[0]).await;
     let back = || async { assert!(restored(&world).await["of_deleted_users"].as_u64() > Some(0)) };
-    let json = between(&world, back).await;
+    let json = between(&world, &[], back).await.json();
     assert_eq!((&json["done"]["changed"], &json["done"]["removed"]), (&json!(1), &json!({})), "{json}");
     let after = rows(&world).await;
     assert!(before.iter().all(|row| after.contains(row)), "restored rows stay");
+}
+
+#[tokio::test]
+async fn e5_a_removal_of_restored_rows_deletes_only_the_note_that_it_has_read() {
+    let Purged { world, users, .. } = purged().await;
+    restored(&world).await;
+    world.clerk("DELETE", &format!("/users/{}", users[0]), Value::Null).await;
+    let again = || async { drop(restored(&world).await) };
+    let said = between(&world, &["--restored"], again).await;
+    assert_eq!(said.json()["done"]["users"], 1, "{}", said.out);
+    assert_eq!(notes(&world).await, 1, "the note of the later restoration stays");
 }
 
 #[tokio::test]
@@ -209,7 +225,7 @@ async fn i23_a_row_that_changes_between_backup_and_removal_stays() {
     let profiles = world.stack.addresses.profiles_table.clone();
     let changed = json!({ "pk": format!("USER#{}", world.internal(&users[0])), "sk": "NOTE#1", "text": "changed" });
     let change = || async { world.put(&profiles, &changed).await };
-    let json = between(&world, change).await;
+    let json = between(&world, &[], change).await.json();
     assert_eq!(
         (&json["done"]["kept"], &json["done"]["removed"]),
         (&json!({ profiles.clone(): 1 }), &json!({})),
@@ -248,8 +264,24 @@ async fn all_backups_of_a_run_are_restored_together_and_a_second_time_without_ha
     );
     let asked = typed(&world, &["restore", "--run", run], "n\r").await;
     assert!(asked.status == Some(2) && asked.out.contains("3 backups") && asked.out.contains("Nothing was restored."));
+    assert_eq!(plan["plan"]["to_restore"], removed, "{plan}");
     let back = ran(&world, &["restore", "--run", run, "--yes"], 0).await;
     assert_eq!((&back["restored"], &back["complete"], &back["of_deleted_users"]), (&removed, &json!(true), &json!(3)));
+    let plan = ran(&world, &["restore", "--run", run, "--dry-run"], 0).await;
+    assert_eq!((&plan["plan"]["unchanged"], &plan["plan"]["to_restore"]), (&removed, &json!({})), "{plan}");
+    // A row that has changed since: only --replace overwrites it, and the plan says so.
+    let changed = json!({ "mood_id": format!("{}-0", users[1]), "user_id": users[1], "note": "changed" });
+    let original = rows(&world).await;
+    world.put("moods", &changed).await;
+    for (options, kind) in [(&[][..], "taken"), (&["--replace"], "to_replace")] {
+        let args = [&["restore", "--run", run, "--dry-run"], options].concat();
+        let plan = ran(&world, &args, 2).await;
+        assert_eq!(plan["plan"][kind], json!({ "moods": 1 }), "{plan}");
+        let said = rollcall(&world, &args, &[]).await;
+        assert!(said.out.contains("to overwrite") && said.out.contains("Nothing was restored."), "{}", said.out);
+    }
+    let said = rollcall(&world, &["restore", "--run", run, "--replace", "--yes"], &[]).await;
+    assert_eq!((said.status, rows(&world).await), (Some(0), original), "{} {}", said.out, said.err);
     let again = ran(&world, &["restore", "--run", run, "--yes"], 0).await;
     assert_eq!((&again["restored"], &again["unchanged"]), (&json!({}), &removed), "{again}");
     ran(&world, &["restore", "--run", other["done"]["run"].as_str().unwrap(), "--yes"], 0).await;
@@ -267,5 +299,72 @@ async fn all_backups_of_a_run_are_restored_together_and_a_second_time_without_ha
         let said = rollcall(&world, args, &[]).await;
         assert_eq!((said.status, said.out.as_str()), (Some(status), ""), "{args:?} {}", said.err);
         assert!(said.err.contains(says), "{args:?} {}", said.err);
+    }
+}
+
+/// A user whose rows were restored under a tombstone whose grace period is not over, and whom Clerk still has.
+async fn restored_before_the_purge() -> Purged {
+    let Purged { world, users, before } = purged().await;
+    restored(&world).await;
+    assert_eq!(rollcall(&world, &["undo", &users[0], "--yes"], &[]).await.status, Some(0));
+    tombstoned(&world, &users[0]).await;
+    world.follow().await;
+    assert_eq!(restored(&world).await["of_deleted_users"], 1);
+    assert_eq!(rows(&world).await, before);
+    Purged { world, users, before }
+}
+
+#[tokio::test]
+async fn e5_the_purge_keeps_rows_that_an_operator_has_restored() {
+    let Purged { world, users, before } = restored_before_the_purge().await;
+    let deletions = rollcall(&world, &["deletions", "--json"], &[]).await;
+    assert_eq!((deletions.status, &deletions.json()["state"]), (Some(0), &json!("restored")), "{}", deletions.out);
+    for args in [&["cleanup", "--dry-run"][..], &["cleanup", "--restored", "--yes"]] {
+        let said = [args, &["--json", "--override", "PURGE_AFTER_HOURS=8760"]].concat();
+        let said = rollcall(&world, &said, &[]).await;
+        let json = said.json();
+        let tasks = &json["tables"]["tasks"];
+        assert_eq!((said.status, &tasks["restored"], &tasks["due"]), (Some(2), &json!(2), &json!(0)), "{json}");
+    }
+    world.wait_hours(25);
+    let report = world.purge_due().await.purges.unwrap();
+    assert_eq!((report.purged, report.restored, report.failed), (0, 1, 0), "{report:?}");
+    assert_eq!((rows(&world).await, notes(&world).await), (before.clone(), 1));
+    // The purge is over: the next one, and the nightly run, find nothing to do.
+    assert_eq!(world.purge_due().await.purges.unwrap(), rollcall::services::deletion::PurgeReport::default());
+    world.reconcile().await;
+    assert_eq!(rows(&world).await, before);
+    assert_eq!(ran(&world, &["cleanup", "--yes"], 2).await["restored_users"], 1);
+    assert_eq!(rollcall(&world, &["undo", &users[0], "--yes"], &[]).await.status, Some(0));
+    assert_eq!((rows(&world).await, notes(&world).await), (before, 0));
+}
+
+#[tokio::test]
+async fn e5_the_nightly_run_and_a_purge_that_has_begun_keep_restored_rows_and_an_erasure_removes_them() {
+    for what in ["night", "begun", "erase"] {
+        let Purged { world, users, before } = restored_before_the_purge().await;
+        match what {
+            "night" => {
+                world.wait_hours(25);
+                world.reconcile().await;
+            }
+            "begun" => {
+                let mut tombstone = world.item(&user(&users[0])).await.unwrap();
+                tombstone.as_object_mut().unwrap().insert("purging_at".to_owned(), 1.into());
+                world.put(&world.stack.addresses.directory_table, &tombstone).await;
+                world.wait_hours(25);
+                assert_eq!(world.purge_due().await.purges.unwrap().restored, 1);
+                let finished = world.item(&user(&users[0])).await.unwrap();
+                assert!(finished["consequences_at"].is_u64() && finished.get("purging_at").is_none(), "{finished}");
+            }
+            _ => {
+                let said = rollcall(&world, &["erase", &users[0], "--now", "--yes"], &[]).await;
+                assert_eq!(said.status, Some(0), "{} {}", said.out, said.err);
+                assert!(rows(&world).await.len() < before.len());
+                assert_eq!(notes(&world).await, 0);
+                continue;
+            }
+        }
+        assert_eq!((rows(&world).await, notes(&world).await), (before, 1), "{what}");
     }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, TransactWriteItem};
 use serde::Serialize;
 
@@ -62,6 +63,17 @@ impl Operations {
         Ok(found)
     }
 
+    /// The note of one user, strongly consistent.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn restoration(&self, user: InternalId) -> Result<Option<Restoration>, StoreError> {
+        let request = self.client.get_item().table_name(&self.table).set_key(Some(attributes(&key(user))));
+        let found = request.consistent_read(true).send().await.map_err(StoreError::from_sdk)?.item;
+        found.map(serde_dynamo::from_item).transpose().map_err(|error| StoreError::Unreadable(error.into()))
+    }
+
     /// Deletes the note of a user.
     ///
     /// # Errors
@@ -70,6 +82,24 @@ impl Operations {
     pub async fn forget_restoration(&self, user: InternalId) -> Result<(), StoreError> {
         let request = self.client.delete_item().table_name(&self.table).set_key(Some(attributes(&key(user))));
         request.send().await.map_err(StoreError::from_sdk).map(drop)
+    }
+
+    /// Deletes the note of a user if it is still this one: another restoration may have begun since.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn forget_this_restoration(&self, user: InternalId, read: &Restoration) -> Result<(), StoreError> {
+        let request = self.client.delete_item().table_name(&self.table).set_key(Some(attributes(&key(user))));
+        let request = request
+            .condition_expression("restored_at = :restored_at AND #backup = :backup")
+            .expression_attribute_names("#backup", "backup")
+            .expression_attribute_values(":restored_at", AttributeValue::N(read.restored_at.get().to_string()))
+            .expression_attribute_values(":backup", AttributeValue::S(read.backup.clone()));
+        match request.send().await {
+            Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(()),
+            done => done.map_err(StoreError::from_sdk).map(drop),
+        }
     }
 
     /// A check that there is no note of a restoration under this tombstone, for a transaction.

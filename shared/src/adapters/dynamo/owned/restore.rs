@@ -143,6 +143,52 @@ impl Returning {
     }
 }
 
+/// What [`put_back`] would do with a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// The row would be restored where no row is, or over its redacted rest.
+    Restored,
+    /// The row would be written over another one of the user.
+    Replaced,
+    /// The row is stored already as the backup has it.
+    Same,
+    /// Another row with this key would stay.
+    Taken,
+    /// Its table does not exist.
+    NoTable,
+}
+
+/// Reads the row that has the key of this one, and says what [`put_back`] would do.
+///
+/// # Errors
+///
+/// [`StoreError`].
+pub async fn expected(client: &Client, row: Returning, replaces: bool) -> Result<Expected, StoreError> {
+    let Returning { line, owner } = row;
+    let (table, names, redacted_at) = (line.table.clone(), line.key.clone(), line.redacted_at);
+    let new = line.row();
+    let key = names.iter().filter_map(|name| Some((name.clone(), new.get(name)?.clone()))).collect();
+    let request = client.get_item().table_name(table).set_key(Some(key)).consistent_read(true);
+    let stored = match request.send().await {
+        Ok(found) => found.item,
+        Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(Expected::NoTable),
+        Err(error) => return Err(StoreError::from_sdk(error)),
+    };
+    let Some(stored) = stored else { return Ok(Expected::Restored) };
+    if is_same_row(&stored, &new) {
+        return Ok(Expected::Same);
+    }
+    let redacted = redacted_at.map(|at| AttributeValue::N(at.get().to_string()));
+    if redacted.is_some() && stored.get(REDACTED_AT) == redacted.as_ref() {
+        return Ok(Expected::Restored);
+    }
+    let is_of_user = match &owner {
+        None => true,
+        Some((name, id)) => stored.get(name).and_then(|owner| owner.as_s().ok()) == Some(id),
+    };
+    Ok(if replaces && is_of_user { Expected::Replaced } else { Expected::Taken })
+}
+
 /// Writes a row: if no row has its key, if only its redacted rest is stored, or, with `replaces`, over another row of
 /// the user.
 ///

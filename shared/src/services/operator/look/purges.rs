@@ -7,9 +7,10 @@ use crate::adapters::dynamo::error::StoreError;
 use crate::adapters::dynamo::operations::purges::Note;
 use crate::core::deletion::pending::{PurgeFailure, PurgeState};
 use crate::core::deletion::purge::due_at;
-use crate::core::id::{EntityId, Key, UserId};
+use crate::core::id::{EntityId, InternalId, Key, UserId};
 use crate::core::look::Seen;
 use crate::core::millis::Millis;
+use crate::core::mirror::item::Item;
 
 /// Notes of one page: as many as tombstones that one request reads.
 const TOGETHER: i32 = 100;
@@ -79,6 +80,12 @@ impl Look {
         let keys: Vec<Key> = notes.iter().map(|note| tombstone_of(&note.key)).collect();
         let rows = self.stores.whole_rows(&keys).await?.into_iter().filter_map(Seen::new);
         let mut stored: BTreeMap<Key, Seen> = rows.map(|seen| (seen.key.clone(), seen)).collect();
+        let users: Vec<InternalId> = notes.iter().filter_map(|note| note.key.sk.parse().ok()).collect();
+        let restored = self.stores.operations.restorations(&users).await?;
+        let is_restored = |id: &str, tombstone: &Item| {
+            let note = id.parse().ok().and_then(|user: InternalId| restored.get(&user));
+            note.is_some_and(|note| note.is_under(tombstone))
+        };
         let mut page = PurgePage { next, ..PurgePage::default() };
         for (note, key) in notes.into_iter().zip(keys) {
             let Note { key: note, due, failure } = note;
@@ -98,12 +105,16 @@ impl Look {
                 }),
                 (Some(tombstone), Some(due)) if due.is_about(&tombstone) => page.purges.push(PendingPurge {
                     note,
-                    id,
                     clerk_user_id: match tombstone.entity() {
                         Some(EntityId::User(user)) => Some(user),
                         _ => None,
                     },
-                    state: PurgeState::of(&tombstone, grace_hours, failure.as_ref(), now),
+                    state: if is_restored(&id, &tombstone) {
+                        PurgeState::Restored
+                    } else {
+                        PurgeState::of(&tombstone, grace_hours, failure.as_ref(), now)
+                    },
+                    id,
                     deleted_at: tombstone.deleted_at,
                     due_at: Some(due_at(&tombstone, grace_hours)),
                     has_begun: tombstone.is_purging(),
