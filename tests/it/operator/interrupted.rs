@@ -219,7 +219,9 @@ async fn at_every_request(command: &str, at_least: usize, (first, step): (usize,
             return;
         }
         if stopped.writes {
-            assert!(Box::pin(office.play(command, round, request, Point::Answer)).await.is_reached);
+            let again = Box::pin(office.play(command, round, request, Point::Answer)).await;
+            // Rounds differ in the number of their requests: only the last request may be missing.
+            assert!(again.is_reached || request > at_least, "{command} made fewer than {request} requests");
             round += 1;
         }
     }
