@@ -28,10 +28,7 @@ use crate::{Clock, Status};
 #[command(after_help = "\
 Examples:
   rollcall explain user_2nNG9rEYQoliquKw5eHQ9eFeurU --stack rollcall
-  rollcall explain user_2nNG9rEYQoliquKw5eHQ9eFeurU --since 7d --json --stack rollcall
-
-Exit status: 0 if there is nothing to do; 2 if there is something to do, or something to look at again later; 1 if the id \
-is unknown")]
+  rollcall explain user_2nNG9rEYQoliquKw5eHQ9eFeurU --since 7d --json --stack rollcall")]
 pub struct ExplainArgs {
     /// Clerk id of a user or an organization, internal id of a user, or a membership as org_…/user_… (as in logs)
     pub id: Subject,

@@ -97,7 +97,8 @@ pub enum Command {
     /// Print all stored data of one user as JSON
     Export(export::ExportArgs),
     /// Tell why a row of the Directory is as it is and what would change it: the row, Clerk's state, the notes in
-    /// Operations and the log. Writes nothing
+    /// Operations and the log. Writes nothing. Exit status: 0 if there is nothing to do; 2 if there is something to do, or
+    /// something to look at again later; 1 if the id is unknown
     Explain(explain::ExplainArgs),
     /// Follow the log of the functions. Ends on Ctrl-C
     Tail(tail::TailArgs),
