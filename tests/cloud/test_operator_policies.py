@@ -40,7 +40,7 @@ ACTING = [
 
 @pytest.fixture(scope="module")
 def told(stack):
-    """The topic of the alarms, as the example is told it."""
+    """The topic of the alarms, a parameter of the example."""
     return stack.client("sns").create_topic(Name="operators")["TopicArn"]
 
 

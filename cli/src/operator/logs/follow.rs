@@ -13,7 +13,7 @@ use super::{Entry, Found, Logs, Search};
 pub(in crate::operator) struct Follow {
     source: Source,
     search: Search,
-    /// The logs that cannot be read, which are told once.
+    /// The logs that cannot be read. Each is reported once.
     told: BTreeSet<String>,
 }
 
@@ -113,7 +113,7 @@ mod tests {
         let found = Found { entries: vec![line(9), line(5), line(6)], ..Found::default() };
         let step = new_lines(&mut window, found, 2, millis(900_000));
         assert_eq!((times(&step), step.is_behind), (vec![6, 9], false));
-        // Each gap is told.
+        // Each gap is reported.
         for from in [9, 10] {
             let found = Found { entries: vec![], is_cut: true, until: Some(window.since), problems: vec![] };
             assert!(new_lines(&mut window, found, 2, millis(900_000)).problems[0].contains("were skipped"), "{from}");

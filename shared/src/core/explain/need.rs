@@ -20,7 +20,7 @@ pub enum Need {
 pub enum Until {
     /// Nothing but the next change in Clerk changes it, which is harmless. The least: a person need not look again.
     NextChange,
-    /// It should be repaired by then.
+    /// The row should be repaired at that time.
     Repaired(Millis),
     /// Clerk's answers may lag until then; the command must be run again.
     Settled(Millis),
