@@ -6,12 +6,16 @@
 //! 1. [`input::open`] recognises files by their first bytes and streams their [`input::Row`]s with typed values;
 //! 2. [`mapping`] says which fields name a user and which become metadata; [`matching`] decides whose a row is;
 //! 3. [`metadata`] decides what changes in Clerk, and does it;
-//! 4. [`folder`] keeps the plan, the journal and the results.
+//! 4. [`folder`] keeps the plan, the journal and the results, and [`ids`] the map of old ids to Clerk ids;
+//! 5. [`references`] finds the users that fields of other collections refer to.
 //!
-//! The decisions are pure: `matching`, `metadata::decide`, `metadata::merge`, `metadata::values`.
+//! The decisions are pure: `matching`, `metadata::decide`, `metadata::merge`, `metadata::values`,
+//! `references`.
 
 pub mod folder;
+pub mod ids;
 pub mod input;
 pub mod mapping;
 pub mod matching;
 pub mod metadata;
+pub mod references;

@@ -152,19 +152,32 @@ pub struct LegacyId {
 ///
 /// [`Refused`] for a type that is no id.
 pub fn legacy_id(row: &Document, path: &str) -> Result<Option<LegacyId>, Refused> {
+    at(row, path).map_or(Ok(None), |value| {
+        typed_id(value).map_err(|kind| match value {
+            Value::Uuid { .. } => Refused::LegacyUuid { field: path.to_owned() },
+            _ => {
+                let expected = "an id is a string, an integer, an ObjectId or a UUID";
+                Refused::WrongType { field: path.to_owned(), kind, expected }
+            }
+        })
+    })
+}
+
+/// The id that a value is; nothing for null and an empty text.
+///
+/// # Errors
+///
+/// The name of a type that is no id, among them UUIDs of subtype 3, whose order of bytes nobody knows.
+pub fn typed_id(value: &Value) -> Result<Option<LegacyId>, &'static str> {
     let id = |kind: &str, text: String| Ok(Some(LegacyId { typed: format!("{kind}:{text}"), text }));
-    match at(row, path) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Text(text)) if text.is_empty() => Ok(None),
-        Some(Value::Text(text)) => id("str", text.clone()),
-        Some(Value::Int(value)) => id("int", value.to_string()),
-        Some(Value::ObjectId(bytes)) => id("oid", hex(bytes)),
-        Some(Value::Uuid { subtype: 4, bytes }) => id("uuid", Uuid::from_bytes(*bytes).to_string()),
-        Some(Value::Uuid { .. }) => Err(Refused::LegacyUuid { field: path.to_owned() }),
-        Some(other) => {
-            let expected = "an id is a string, an integer, an ObjectId or a UUID";
-            Err(Refused::WrongType { field: path.to_owned(), kind: other.kind(), expected })
-        }
+    match value {
+        Value::Null => Ok(None),
+        Value::Text(text) if text.is_empty() => Ok(None),
+        Value::Text(text) => id("str", text.clone()),
+        Value::Int(value) => id("int", value.to_string()),
+        Value::ObjectId(bytes) => id("oid", hex(bytes)),
+        Value::Uuid { subtype: 4, bytes } => id("uuid", Uuid::from_bytes(*bytes).to_string()),
+        other => Err(other.kind()),
     }
 }
 

@@ -8,6 +8,7 @@ use rollcall::adapters::clerk::api::ClerkApi;
 use rollcall::adapters::clerk::error::ClerkError;
 use rollcall::core::reconcile::rate_limiter::RateLimiter;
 use rollcall_migrate::folder::{Folder, Run};
+use rollcall_migrate::ids::write_map;
 use rollcall_migrate::metadata::apply::{JOURNAL, RESULTS, apply, changed_before};
 use rollcall_migrate::metadata::outcome::Counts;
 use rollcall_migrate::metadata::plan::{Job, MigrationError, PLAN, lines, plan};
@@ -149,15 +150,7 @@ impl Work<'_> {
 
     /// Writes the map of ids and the report, and decides about the exit status.
     fn finish(&self, planned: &Counts, done: Option<&Counts>, folder: &Folder) -> anyhow::Result<Status> {
-        let mut map = folder.create("map.ndjson")?;
-        for line in lines(folder, if done.is_some() { RESULTS } else { PLAN })? {
-            let line = line?;
-            let is_one = !matches!(line.outcome, rollcall_migrate::metadata::outcome::Outcome::Ambiguous { .. });
-            if let (Some(user), Some(legacy_id), true) = (line.user, line.legacy_id, is_one) {
-                map.add_json(&json!({ "legacy_id": legacy_id, "clerk_user_id": user, "by": line.by }))?;
-            }
-        }
-        map.finish()?;
+        write_map(folder, lines(folder, if done.is_some() { RESULTS } else { PLAN })?)?;
         let last = done.unwrap_or(planned);
         let report = json!({
             "dry_run": done.is_none() && self.args.dry_run,
