@@ -51,6 +51,9 @@ pub struct Draft {
     /// By the path in the metadata.
     #[serde(default)]
     pub metadata: BTreeMap<String, Source>,
+    /// No field becomes metadata: the rows are matched, and the map of ids is made.
+    #[serde(skip)]
+    pub match_only: bool,
 }
 
 /// Where a value of the metadata comes from.
@@ -78,8 +81,13 @@ const LEGACY_ID: &str = "_id";
 pub enum MappingError {
     #[error("the mapping is no valid TOML, or has an unknown key: {0}")]
     Toml(String),
-    #[error("the mapping names no field of the metadata: give at least one with --field KEY=FIELD, or in [metadata]")]
+    #[error(
+        "the mapping names no field of the metadata: give at least one with --field KEY=FIELD, or in [metadata], or only match the \
+         rows with --match-only"
+    )]
     NoField,
+    #[error("--match-only writes no metadata, and the mapping names {0}: leave out one of them")]
+    MatchOnly(String),
     #[error("the mapping has an empty name: {0:?}")]
     EmptyName(String),
     #[error("{0} of the metadata is written by Rollcall's write-back: choose another key")]
@@ -113,8 +121,10 @@ impl Draft {
         if self.email_proof.is_some() && self.email.is_none() {
             return Err(MappingError::ProofWithoutAddress);
         }
-        if self.metadata.is_empty() {
-            return Err(MappingError::NoField);
+        match self.metadata.keys().next() {
+            None if !self.match_only => return Err(MappingError::NoField),
+            Some(key) if self.match_only => return Err(MappingError::MatchOnly(key.clone())),
+            _ => {}
         }
         let mut fields: Vec<Field> = Vec::new();
         for (target, source) in self.metadata {

@@ -52,6 +52,25 @@ async fn a1_the_second_run_sends_nothing() {
     assert_eq!(old.patches(), 1);
 }
 
+/// Other collections can be rekeyed without any metadata.
+#[tokio::test]
+async fn a2_the_map_is_made_without_metadata() {
+    let old = Old::open().await;
+    let user = old.user("a1", json!({ "plan": "pro" })).await;
+    let file = old.rows(&[json!({ "_id": "a1", "plan": "free" }), json!({ "_id": "a2" })]);
+    let (report, status) = old.report(&file, &["--match-only"]).await;
+    assert_eq!((status, &report["plan"]["by_result"]), (Some(2), &json!({ "unchanged": 1, "unmatched": 1 })));
+    let expected = [
+        json!({ "legacy_id": "str:a1", "clerk_user_id": user }),
+        json!({ "legacy_id": "str:a2", "no_user": "unmatched" }),
+    ];
+    assert_eq!(old.lines("map.ndjson"), expected);
+    assert_eq!((old.metadata_of(&user).await, old.patches()), (json!({ "plan": "pro" }), 0));
+    let both = old.migrate(&file, &["--match-only", "--field", "plan", "--yes"]).await;
+    assert_eq!(both.status, Some(64));
+    assert!(both.err.contains("the mapping names plan"), "{}", both.err);
+}
+
 #[tokio::test]
 async fn a1_seven_encodings_of_the_same_documents_make_one_plan() {
     let old = Old::open().await;

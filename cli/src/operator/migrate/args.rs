@@ -110,6 +110,9 @@ pub struct MappingArgs {
     /// Key of --field whose object replaces Clerk's object; otherwise the objects are merged. May be repeated
     #[arg(long = "replace", value_name = "KEY")]
     pub replaced: Vec<String>,
+    /// Only match the rows with users: write the map of old ids to Clerk ids, and nothing to Clerk
+    #[arg(long)]
+    pub match_only: bool,
 }
 
 /// See [`OnNull`].
@@ -190,6 +193,7 @@ impl MappingArgs {
     /// The file and the options, checked.
     pub(super) fn checked(&self) -> anyhow::Result<Mapping> {
         let mut draft = self.file.as_deref().map(read).transpose()?.unwrap_or_default();
+        draft.match_only = self.match_only;
         let set = |given: &Option<String>, place: &mut Option<String>| {
             if given.is_some() {
                 place.clone_from(given);
