@@ -142,7 +142,7 @@ pub fn headline(found: &[Finding]) -> String {
         Need::Nothing => nothing(found),
         Need::Act if acts == 1 => "Something to do: see the line that is marked with !".to_owned(),
         Need::Act => format!("Something to do: see the {acts} lines that are marked with !"),
-        Need::Wait(until) => wait(until),
+        Need::Wait(until) => wait(until) + earlier_failure(found),
     }
 }
 
@@ -163,23 +163,35 @@ fn wait(until: Until) -> String {
 /// The headline if nothing has to be done, with what nevertheless stays as it is.
 fn nothing(found: &[Finding]) -> String {
     let keeps_data = |finding: &Finding| matches!(finding, Finding::PurgeDue { is_on: false, .. });
-    let may_last = |finding: &Finding| matches!(finding, Finding::Refused(refused) if refused.may_last());
     if found.iter().any(keeps_data) {
         "Nothing to do for this row. But the user's data stay while RECONCILE_POLICY=report."
     } else if found.iter().any(may_last) {
-        "Nothing to do for this row. But the cause of an earlier failure may still exist: see below."
+        "Nothing to do for this row."
     } else {
         "Nothing to do."
     }
     .to_owned()
+        + earlier_failure(found)
+}
+
+/// Whether the finding is a failure that other rows may have, too.
+fn may_last(finding: &Finding) -> bool {
+    matches!(finding, Finding::Refused(refused) if refused.may_last())
+}
+
+/// What a person must look at although the row itself waits or is in sync.
+fn earlier_failure(found: &[Finding]) -> &'static str {
+    if found.iter().any(may_last) { " But the cause of an earlier failure may still exist: see below." } else { "" }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::core::explain::facts::{Facts, InClerk, Parent, Stored};
     use crate::core::explain::findings::findings;
-    use crate::core::explain::samples::{at, deleted, facts, live, names, row, run, told};
+    use crate::core::explain::samples::{at, deleted, facts, line, live, names, row, run, told};
     use crate::core::id::EntityId;
     use crate::core::mirror::item::{CONSEQUENCES_AT, Writer};
     use crate::core::mirror::rank::Rank;
@@ -229,6 +241,22 @@ mod tests {
         assert!(told(&facts, "parent_deleted").ends_with("search the log of the function reconcile for `user_1`."));
         facts.policies.reconcile = Mode::Report;
         assert!(told(&facts, "parent_deleted").contains("while RECONCILE_POLICY=report"));
+    }
+
+    /// The row waits for Clerk, but other events fail until a person has corrected the permissions.
+    #[test]
+    fn a_cause_that_may_last_is_in_the_headline_while_the_row_waits() {
+        let failed = |minute: i64, reason: &str| {
+            let fields = json!({ "type": "user.updated", "outcome": "failed", "reason": reason, "rank": live(-1) });
+            let mut facts = facts("user_1", 14, Some(live(0)), None);
+            facts.log.lines = vec![line(minute, fields)];
+            head(&facts)
+        };
+        let wait = "Nothing to do until 2026-01-01T10:15:00.000Z; then run this command again.";
+        let open = format!("{wait} But the cause of an earlier failure may still exist: see below.");
+        assert_eq!(failed(10, "store_rejected"), open);
+        assert_eq!(failed(10, "store_unavailable"), wait);
+        assert_eq!(failed(-1, "store_rejected"), wait, "the row was stored later");
     }
 
     #[test]

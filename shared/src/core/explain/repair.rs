@@ -1,7 +1,7 @@
 //! Decides what repairs a difference between the row and Clerk, or why nothing has: one finding for one cause.
 
 use super::facts::{Facts, InClerk, Stored};
-use super::finding::{Finding, Now, Over, Refused, Removal, Why};
+use super::finding::{Finding, Over, Refused, Removal, Why};
 use super::line::Line;
 use super::reason::Reason;
 use crate::core::id::Kind;
@@ -174,10 +174,9 @@ fn is_deletion(kind: Option<&str>) -> bool {
 }
 
 impl Refused {
-    /// Whether the cause, a setting or a permission, may make other events fail although this row is right.
+    /// Whether the cause, a setting or a permission, may make other events fail.
     pub(super) fn may_last(&self) -> bool {
-        self.now == Now::Agrees
-            && self.over.is_none()
+        self.over.is_none()
             && matches!(self.reason, Reason::StoreRejected | Reason::ClerkUnauthorized | Reason::ClerkForeign)
     }
 }
