@@ -36,7 +36,7 @@ fn looks(office: &Office) -> impl Iterator<Item = Vec<String>> {
 /// Runs a command that changes something, on a terminal if it shows its progress.
 async fn slowly(command: &str) {
     let office = Office::open(4).await;
-    let work = office.work(command, 0).await;
+    let work = office.work(command, 0, true).await;
     let delay = if LONG.contains(&command) { SLOW / 5 } else { SLOW };
     office.world.wire.slow(delay);
     office.clerk.slow(delay);
@@ -90,7 +90,7 @@ async fn i19_a_dynamodb_that_does_not_answer_in_time_is_named_and_nothing_is_wri
     let office = Office::open(4).await;
     let mut all: Vec<_> = looks(&office).filter(|args| args[0] != "tail").collect();
     for (round, command) in PLAYED.iter().enumerate() {
-        all.push(office.work(command, round).await.args);
+        all.push(office.work(command, round, true).await.args);
     }
     let before = (rows(&office.world).await, office.world.directory().await, office.world.operations().await);
     office.world.wire.slow(Duration::from_secs(10));
