@@ -294,7 +294,12 @@ impl Screen {
         });
         // The answer comes in another thread: a signal must end the command while this one waits.
         let line = tokio::task::block_in_place(|| Handle::current().block_on(line));
-        if line.as_ref().is_err_and(|error| error.is::<Interrupted>()) {
+        // Neither Ctrl-C nor Ctrl-D ends the line of the question.
+        let is_open = match &line {
+            Ok(line) => line.as_ref().is_ok_and(|line| !line.ends_with('\n')),
+            Err(error) => error.is::<Interrupted>(),
+        };
+        if is_open {
             Term::stderr().write_line("")?;
         }
         let line = line??;

@@ -83,9 +83,14 @@ pub async fn run(args: UndoArgs, environment: Environment, clock: Clock, screen:
         }
         let question = match stands {
             Stands::Ahead { .. } => "Replace the Directory row with Clerk's state?",
-            Stands::Ended { .. } | Stands::Alive => {
-                "Undo the deletion, including the memberships deleted by the cascade?"
+            Stands::Ended { .. } => "Undo the deletion, including the memberships deleted by the cascade?",
+            // A membership has nothing below it.
+            Stands::Alive if matches!(entity, EntityId::Membership { .. }) => {
+                say("Nothing to do.")?;
+                return Ok(Status::Done);
             }
+            // An undo that was interrupted, or a cascade that ran at the same time.
+            Stands::Alive => "Make memberships live again that are still deleted by the cascade, if Clerk has them?",
         };
         if !screen.ask_on(&context.deployment, question)? {
             say("Nothing was written.")?;

@@ -60,6 +60,16 @@ async fn bug8_one_signed_deletion_erases_nothing_at_once_and_an_undo_leaves_ever
     // Whoever lives already is left alone, and the grace period's note is about nobody any more.
     let again = rollcall(&world, &["undo", &ada, "--yes"], &PURGE).await;
     assert_eq!((again.status, again.out.contains("was already live")), (Some(0), true), "{}", again.out);
+    // At a terminal, a membership needs no question, and a user's is about memberships only.
+    let asked = typed(&world, &["undo", &format!("{acme}/{ada}")], "").await;
+    assert_eq!(
+        (asked.status, asked.out.contains("is already live.\r\nNothing to do.")),
+        (Some(0), true),
+        "{}",
+        asked.out
+    );
+    let asked = typed(&world, &["undo", &ada], "n\n").await;
+    assert_eq!((asked.status, asked.out.contains("Make memberships live again")), (Some(2), true), "{}", asked.out);
     world.wait_hours(49);
     let settled = world.purge_due().await.purges.unwrap();
     assert_eq!(settled.purged, 0, "{settled:?}");
