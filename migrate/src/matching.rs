@@ -25,7 +25,8 @@ pub struct Keys {
 }
 
 /// What the operator allows.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Rules {
     /// Users may be matched by their e-mail address.
     pub by_address: bool,

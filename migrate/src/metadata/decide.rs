@@ -23,7 +23,7 @@ pub struct Wanted {
 }
 
 /// What to do where Clerk has another value than the row.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnConflict {
     /// Clerk's value stays, and the user is reported.

@@ -9,7 +9,7 @@ use rollcall::adapters::clerk::identified::LookUp;
 use rollcall::adapters::clerk::lists::MAX_IDS;
 use rollcall::core::clerk::identifications::IdentifiedUser;
 use rollcall::core::id::UserId;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::decide::{Decision, MOST_BYTES, OnConflict, decide};
 use super::outcome::{Counts, Line, Outcome};
@@ -36,18 +36,27 @@ pub struct Job {
 }
 
 /// What must be the same when a migration goes on.
-#[derive(Debug, Serialize)]
-pub struct Terms<'a> {
-    mapping: &'a Mapping,
-    rules: Rules,
-    on_null: OnNull,
-    on_conflict: OnConflict,
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Terms {
+    pub mapping: Mapping,
+    pub rules: Rules,
+    pub on_null: OnNull,
+    pub on_conflict: OnConflict,
+}
+
+impl Terms {
+    /// The migration of this input on these terms.
+    pub fn job(self, input: Input) -> Job {
+        let Terms { mapping, rules, on_null, on_conflict } = self;
+        Job { input, mapping, rules, on_null, on_conflict }
+    }
 }
 
 impl Job {
-    pub fn terms(&self) -> Terms<'_> {
-        let Job { mapping, rules, on_null, on_conflict, .. } = self;
-        Terms { mapping, rules: *rules, on_null: *on_null, on_conflict: *on_conflict }
+    pub fn terms(&self) -> Terms {
+        let Job { mapping, rules, on_null, on_conflict, .. } = self.clone();
+        Terms { mapping, rules, on_null, on_conflict }
     }
 }
 

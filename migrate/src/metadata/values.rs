@@ -1,7 +1,7 @@
 //! Values of a row as JSON, so that Clerk stores them and a second run finds them unchanged.
 
 use rollcall::core::clerk::identifications::comparable;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value as Json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -13,7 +13,7 @@ use crate::mapping::Mapping;
 use crate::matching::Keys;
 
 /// What null in the source means for the metadata.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnNull {
     /// Nothing: Clerk's value stays.

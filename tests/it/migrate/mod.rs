@@ -2,6 +2,7 @@
 
 mod metadata;
 mod random;
+mod verify;
 
 use std::path::{Path, PathBuf};
 

@@ -1,12 +1,17 @@
 //! `rollcall migrate`: moves users of an old collection to Clerk.
 
 mod args;
+mod download;
 mod metadata;
 mod texts;
+mod verify;
+mod verify_args;
+mod verify_texts;
 
 use clap::Subcommand;
 
 pub use self::args::MetadataArgs;
+pub use self::verify_args::VerifyArgs;
 use super::Screen;
 use super::deployment::Environment;
 use crate::{Clock, Status};
@@ -17,6 +22,9 @@ pub enum MigrateCommand {
     /// Merge fields of old users into their public metadata in Clerk. Shows a plan first, writes a journal, can be
     /// repeated, continued and undone
     Metadata(Box<MetadataArgs>),
+    /// Prove that nothing needs the old collection any more: read all collections, ask Clerk for each user, and write a
+    /// report to sign. Writes nothing else. Exit status: 0 if no criterion is contradicted, 2 if one is
+    Verify(VerifyArgs),
 }
 
 impl MigrateCommand {
@@ -24,12 +32,14 @@ impl MigrateCommand {
     pub(super) fn changes(&self) -> bool {
         match self {
             MigrateCommand::Metadata(args) => !args.dry_run,
+            MigrateCommand::Verify(_) => false,
         }
     }
 
     pub(super) fn is_json(&self) -> bool {
         match self {
             MigrateCommand::Metadata(args) => args.json,
+            MigrateCommand::Verify(args) => args.json,
         }
     }
 }
@@ -47,5 +57,6 @@ pub async fn run(
 ) -> anyhow::Result<Status> {
     match command {
         MigrateCommand::Metadata(args) => metadata::run(*args, environment, clock, screen).await,
+        MigrateCommand::Verify(args) => verify::run(args, environment, clock, screen).await,
     }
 }

@@ -1,0 +1,449 @@
+//! A7: `rollcall migrate verify` proves what data can prove, and names the rows that contradict.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::Old;
+use crate::operator::commands::{Evidence, rollcall};
+
+/// Three old users, migrated as in the first scenario of A1, and files of other collections.
+struct Finished {
+    old: Old,
+    users: Vec<String>,
+}
+
+fn old_id(number: usize) -> Value {
+    json!({ "$oid": format!("65a0000000000000000000a{number}") })
+}
+
+fn typed(number: usize) -> String {
+    format!("oid:65a0000000000000000000a{number}")
+}
+
+const USERS: &str = "[users]\nfolder = 'users.json.migration'\nfiles = ['users.json']\n";
+const PROFILES: &str = "[[collection]]\nname = 'profiles'\nfiles = ['profiles.json']\nbackup = ['profiles.before.json']\n\
+                        references = { user_id = 'clerk_user_id' }\n";
+const EVENTS: &str = "[[collection]]\nname = 'events'\nfiles = ['events.json']\n";
+
+impl Finished {
+    async fn open() -> Finished {
+        let old = Old::open().await;
+        let users = vec![
+            old.user("x1", json!({ "dbId": "x" })).await,
+            old.user("x2", json!({ "session_auto_send_context": false })).await,
+            old.user("x3", json!({})).await,
+        ];
+        let row = |number: usize, rest: Value| {
+            let mut row = json!({ "_id": old_id(number), "clerk_user_id": users[number - 1] });
+            row.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+            row
+        };
+        let file = old.rows(&[
+            row(1, json!({ "primary_role": "coach" })),
+            row(2, json!({ "session_auto_send_context": false })),
+            row(3, json!({})),
+        ]);
+        let options =
+            ["--clerk-id", "clerk_user_id", "--field", "primary_role", "--field", "session_auto_send_context"];
+        assert_eq!(old.report(&file, &options).await.1, Some(0));
+        let finished = Finished { old, users };
+        finished.lines("profiles.json", &[finished.profile(1), finished.profile(2)]);
+        finished.lines("profiles.before.json", &[json!({ "user_id": old_id(1) }), json!({ "user_id": old_id(2) })]);
+        finished.lines("events.json", &[json!({ "_id": 1, "meta": { "by": "nobody" } })]);
+        finished
+    }
+
+    /// A profile that was rekeyed.
+    fn profile(&self, number: usize) -> Value {
+        json!({ "_id": number, "user_id": old_id(number), "clerk_user_id": self.users[number - 1] })
+    }
+
+    fn lines(&self, name: &str, rows: &[Value]) -> PathBuf {
+        self.old.file(name, &rows.iter().map(|row| format!("{row}\n")).collect::<String>())
+    }
+
+    async fn run(&self, file: &str, options: &[&str], settings: &[(&str, &str)]) -> Evidence {
+        let path = self.old.file("verify.toml", file);
+        let args = [&["migrate", "verify", path.to_str().unwrap()], options].concat();
+        rollcall(&self.old.world, &args, settings).await
+    }
+
+    /// The report and the exit status.
+    async fn verify(&self, file: &str) -> (Value, Option<i32>) {
+        let said = self.run(file, &["--json"], &[]).await;
+        assert!(!said.out.is_empty(), "{}", said.err);
+        (said.json(), said.status)
+    }
+
+    /// The same for a verify file that is refused, whose error has this text.
+    async fn refused(&self, file: &str, status: i32, reason: &str) {
+        let said = self.run(file, &["--json"], &[]).await;
+        assert_eq!((said.status, said.out.as_str()), (Some(status), ""), "{file}: {}", said.err);
+        assert!(said.err.contains(reason), "{file}: no {reason:?} in {}", said.err);
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.old.folder.path().join("verify.toml.verification").join(name)).unwrap()
+    }
+
+    fn requests(&self) -> u64 {
+        self.old.world.stack.clerk.requests().values().sum()
+    }
+}
+
+fn states(report: &Value) -> Vec<&str> {
+    report["criteria"].as_array().unwrap().iter().map(|criterion| criterion["state"].as_str().unwrap()).collect()
+}
+
+/// The findings of a criterion: collection, path, problem, count.
+fn found(report: &Value, criterion: usize) -> Vec<String> {
+    let groups = report["criteria"][criterion - 1]["findings"].as_array().unwrap();
+    let text = |group: &Value| {
+        let text = |name: &str| group[name].as_str().unwrap().to_owned();
+        format!("{} {} {} {}", text("collection"), text("path"), text("problem"), group["count"])
+    };
+    groups.iter().map(text).collect()
+}
+
+fn hash(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[tokio::test]
+async fn a7_a_late_row_and_a_reference_that_nobody_listed_are_named_until_they_are_mended() {
+    let finished = Finished::open().await;
+    let late = json!({ "_id": 3, "user_id": old_id(3) });
+    finished.lines("profiles.json", &[finished.profile(1), finished.profile(2), late]);
+    let invited = json!({ "_id": 1, "meta": { "invited_by": old_id(1) }, "note": "x" });
+    finished.lines("events.json", &[invited.clone(), invited]);
+    let file = format!("{USERS}{PROFILES}{EVENTS}");
+    let patches = finished.old.patches();
+    let (report, status) = finished.verify(&file).await;
+    assert_eq!(status, Some(2), "{report}");
+    let expected = ["proven", "not_proven", "not_proven", "not_provable_here", "not_provable_here", "proven"];
+    assert_eq!(states(&report), expected);
+    assert_eq!(found(&report, 2), ["profiles user_id lacks_new_field 1"]);
+    assert_eq!(found(&report, 3), ["events meta.invited_by unlisted_reference 2"]);
+    let findings: Vec<Value> =
+        finished.read("findings.ndjson").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(findings.len(), 3);
+    assert_eq!(findings[0]["legacy_id"], json!(typed(3)));
+    assert!(findings[0]["place"].as_str().unwrap().contains("profiles.json, line 3"), "{findings:?}");
+    // The same for people.
+    let said = finished.run(&file, &[], &[]).await;
+    assert_eq!(said.status, Some(2));
+    for text in ["NOT PROVEN", "meta.invited_by", "lacks new field", "Signature:", "expires"] {
+        assert!(said.out.contains(text), "{text}: {}", said.out);
+    }
+    assert!(said.out.starts_with(finished.read("report.txt").trim_end()));
+
+    finished.lines("profiles.json", &[finished.profile(1), finished.profile(2), finished.profile(3)]);
+    let by_clerk_id = json!({ "_id": 1, "meta": { "invited_by": old_id(1), "clerk_user_id": finished.users[0] } });
+    finished.lines("events.json", &[by_clerk_id]);
+    let listed =
+        format!("{EVENTS}references = {{ 'meta.invited_by' = 'clerk_user_id' }}\nbackup = ['events.before.json']\n");
+    finished.lines("events.before.json", &[json!({ "_id": 1, "meta": { "invited_by": old_id(1) } })]);
+    let (report, status) = finished.verify(&format!("{USERS}{PROFILES}{listed}")).await;
+    assert_eq!(status, Some(0), "{report}");
+    let expected = ["proven", "proven", "proven", "not_provable_here", "not_provable_here", "proven"];
+    assert_eq!(states(&report), expected);
+    assert_eq!(report["criteria"][4]["evidence"].as_array().unwrap().len(), 3);
+    assert_eq!(finished.old.patches(), patches, "a verification writes nothing to Clerk");
+    // The report names what it is about.
+    for (pointer, name) in [("/verify_file/sha256", "verify.toml"), ("/collections/0/sha256", "profiles.json")] {
+        let bytes = std::fs::read_to_string(finished.old.folder.path().join(name)).unwrap();
+        assert_eq!(report.pointer(pointer), Some(&json!(hash(&bytes))), "{name}");
+    }
+    let report_file: Value = serde_json::from_str(&finished.read("report.json")).unwrap();
+    assert_eq!(report_file["criteria"], report["criteria"]);
+    let path = finished.old.folder.path().join("verify.toml.verification/report.json");
+    assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn a7_each_old_user_is_as_the_map_says_or_accepted_by_a_signed_list() {
+    let finished = Finished::open().await;
+    let change = json!({ "public_metadata": { "primary_role": "client" } });
+    let path = format!("/users/{}/metadata", finished.users[0]);
+    finished.old.world.clerk("PATCH", &path, change).await;
+    let (report, status) = finished.verify(USERS).await;
+    assert_eq!((status, found(&report, 1)), (Some(2), vec!["users  conflict 1".to_owned()]));
+    let line = format!("{{\"legacy_id\":\"{}\",\"reason\":\"is a client now\"}}\n", typed(1));
+    finished.old.file("exceptions.ndjson", &line);
+    let signed = |hash: &str| format!("{USERS}exceptions = 'exceptions.ndjson'\nexceptions_sha256 = '{hash}'\n");
+    let (report, status) = finished.verify(&signed(&hash(&line))).await;
+    assert_eq!((status, &report["users"]["counts"]["excepted"]), (Some(0), &json!(1)), "{report}");
+    // A list that was changed after it was accepted is no list.
+    finished.refused(&signed(&hash("other")), 1, "the list is another one than the accepted one").await;
+    finished.old.file("exceptions.ndjson", &line.repeat(2));
+    finished.refused(&signed(&hash(&line)), 1, "the list is another one than the accepted one").await;
+    // The exception is about one user.
+    let line = line.replace("a1", "a2");
+    finished.old.file("exceptions.ndjson", &line);
+    assert_eq!(finished.verify(&signed(&hash(&line))).await.1, Some(2));
+    finished.refused(&format!("{USERS}exceptions = 'exceptions.ndjson'\n"), 64, "belong together").await;
+    // A map that says something else is no map of these users.
+    finished.old.world.clerk("PATCH", &path, json!({ "public_metadata": { "primary_role": "coach" } })).await;
+    assert_eq!(finished.verify(USERS).await.1, Some(0));
+    let map = finished.old.folder.path().join("users.json.migration/map.ndjson");
+    let text = std::fs::read_to_string(&map).unwrap();
+    std::fs::write(&map, text.replace(&finished.users[1], &finished.users[2])).unwrap();
+    let (report, _) = finished.verify(USERS).await;
+    assert_eq!(found(&report, 1), ["users  another_user_in_the_map 1"]);
+    std::fs::write(&map, text.lines().skip(1).map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    let (report, _) = finished.verify(USERS).await;
+    assert_eq!(found(&report, 1), ["users  not_in_the_map 1"]);
+}
+
+#[tokio::test]
+async fn a7_each_new_field_has_the_user_of_the_map_whom_clerk_has() {
+    let finished = Finished::open().await;
+    let id = |number: usize| finished.users[number].clone();
+    let file = format!("{USERS}{PROFILES}");
+    for (row, problem) in [
+        (json!({ "user_id": old_id(1), "clerk_user_id": id(1) }), "user_id not_the_user_of_the_map"),
+        (json!({ "user_id": old_id(1), "clerk_user_id": null }), "user_id lacks_new_field"),
+        (json!({ "user_id": old_id(1), "clerk_user_id": "Ann Lee" }), "user_id new_field_is_no_clerk_id"),
+        (json!({ "user_id": old_id(9), "clerk_user_id": id(0) }), "user_id unknown_id"),
+        (json!({ "user_id": old_id(9) }), "user_id unknown_id"),
+        (json!({ "user_id": "65a0000000000000000000a1", "clerk_user_id": id(0) }), "user_id unknown_id"),
+        (json!({ "user_id": true, "clerk_user_id": id(0) }), "user_id not_an_id"),
+        (json!({ "clerk_user_id": "user_nobody" }), "clerk_user_id not_in_clerk"),
+        (json!({ "clerk_user_id": 7 }), "clerk_user_id new_field_is_no_clerk_id"),
+        (
+            json!({ "user_id": [old_id(1), old_id(2)], "clerk_user_id": [id(1), id(0)] }),
+            "user_id not_the_user_of_the_map",
+        ),
+        (json!({ "user_id": [old_id(1)], "clerk_user_id": id(0) }), "user_id not_the_user_of_the_map"),
+    ] {
+        finished.lines("profiles.json", &[row.clone()]);
+        let (report, status) = finished.verify(&file).await;
+        assert_eq!((status, found(&report, 2)), (Some(2), vec![format!("profiles {problem} 1")]), "{row}");
+        assert!(!report.to_string().contains("Ann Lee") && !finished.read("findings.ndjson").contains("Ann Lee"));
+    }
+    let rows = [
+        json!({ "user_id": old_id(1), "clerk_user_id": id(0) }),
+        json!({ "user_id": [old_id(1), old_id(2)], "clerk_user_id": [id(0), id(1)] }),
+        json!({ "clerk_user_id": id(2) }),
+        json!({ "user_id": null }),
+        json!({}),
+    ];
+    finished.lines("profiles.json", &rows);
+    let (report, status) = finished.verify(&file).await;
+    let counts = &report["collections"][0]["counts"];
+    assert_eq!(status, Some(0), "{report}");
+    assert_eq!([&counts["right"], &counts["new_only"], &counts["empty"]], [&json!(2), &json!(1), &json!(1)]);
+    // The text of an ObjectId is the same id if the verify file says so.
+    finished.lines("profiles.json", &[json!({ "user_id": "65a0000000000000000000a1", "clerk_user_id": id(0) })]);
+    let (report, status) = finished.verify(&format!("{file}loose_ids = true\n")).await;
+    assert_eq!((status, &report["collections"][0]["counts"]["right_by_loose_ids"]), (Some(0), &json!(1)));
+    // In each document of an array, beside the old field.
+    let nested = PROFILES.replace("user_id =", "'members.user_id' =");
+    let members = |second: Value| json!({ "members": [{ "user_id": old_id(1), "clerk_user_id": id(0) }, second] });
+    for (second, status) in [
+        (json!({ "user_id": old_id(2), "clerk_user_id": id(1) }), Some(0)),
+        (json!({ "user_id": old_id(2) }), Some(2)),
+        (json!({ "user_id": old_id(2), "clerk_user_id": id(0) }), Some(2)),
+    ] {
+        finished.lines("profiles.json", &[members(second.clone())]);
+        let (report, is) = finished.verify(&format!("{USERS}{nested}")).await;
+        assert_eq!(is, status, "{second}: {report}");
+        assert!(status == Some(0) || found(&report, 2)[0].starts_with("profiles members[].user_id "), "{report}");
+    }
+}
+
+#[tokio::test]
+async fn a7_a_user_who_was_deleted_after_the_rekey_is_found_by_asking_for_everyone() {
+    let finished = Finished::open().await;
+    finished.lines("profiles.json", &[finished.profile(1), finished.profile(2), finished.profile(3)]);
+    let file = format!("{USERS}{PROFILES}");
+    assert_eq!(finished.verify(&file).await.1, Some(0));
+    finished.old.world.clerk("DELETE", &format!("/users/{}", finished.users[2]), Value::Null).await;
+    let (report, status) = finished.verify(&file).await;
+    assert_eq!(status, Some(2));
+    assert_eq!(found(&report, 1), ["users  unmatched 1"]);
+    assert_eq!(found(&report, 2), ["profiles user_id not_in_clerk 1"]);
+    let line = format!("{{\"legacy_id\":\"{}\",\"reason\":\"has left\"}}\n", typed(3));
+    finished.old.file("exceptions.ndjson", &line);
+    let signed = format!("exceptions = 'exceptions.ndjson'\nexceptions_sha256 = '{}'\n", hash(&line));
+    let (report, status) = finished.verify(&format!("{USERS}{signed}{PROFILES}")).await;
+    assert_eq!((status, &report["collections"][0]["counts"]["excepted"]), (Some(0), &json!(1)), "{report}");
+}
+
+#[tokio::test]
+async fn a7_an_old_id_is_found_in_any_form_at_any_path() {
+    let finished = Finished::open().await;
+    let (file, hex) = (format!("{USERS}{EVENTS}"), "65a0000000000000000000a1");
+    for (row, finding) in [
+        (json!({ "a": [{ "b": old_id(1) }, { "b": old_id(2) }] }), "events a[].b unlisted_reference 2"),
+        (json!({ "a": hex }), "events a unlisted_reference_of_another_type 1"),
+        (json!({ "scores": { hex: 3 } }), "events scores.* field_named_by_an_old_id 1"),
+        (json!({ "pk": format!("USER#{hex}") }), "events pk text_that_contains_an_old_id 1"),
+        (json!({ "_id": old_id(1) }), "events _id unlisted_reference 1"),
+    ] {
+        finished.lines("events.json", &[row.clone()]);
+        let (report, status) = finished.verify(&file).await;
+        assert_eq!((status, found(&report, 3)), (Some(2), vec![finding.to_owned()]), "{row}");
+    }
+    finished.lines("events.json", &[json!({ "a": { "b": old_id(1) } })]);
+    let accepted = |path: &str| format!("{file}accepted = {{ '{path}' = 'an archive' }}\n");
+    let (report, status) = finished.verify(&accepted("a.b")).await;
+    assert_eq!((status, &report["collections"][0]["counts"]["accepted"]), (Some(0), &json!(1)), "{report}");
+    assert_eq!(finished.verify(&accepted("a")).await.1, Some(2));
+}
+
+#[tokio::test]
+async fn a7_integers_are_no_proof() {
+    let old = Old::open().await;
+    let user = old.user("7", json!({})).await;
+    old.file("users.csv", "id,plan\n7,\n");
+    let file = old.folder.path().join("users.csv");
+    let (report, status) = old.report(&file, &["--csv", "--legacy-id", "id", "--field", "plan"]).await;
+    assert_eq!(status, Some(0), "{report}");
+    old.file("profiles.csv", &format!("id,user_id,clerk_user_id\n7,7,{user}\n"));
+    let verify = old.file(
+        "verify.toml",
+        "[users]\nfolder = 'users.csv.migration'\nfiles = ['users.csv']\ncsv = true\n[[collection]]\nname = 'profiles'\n\
+         files = ['profiles.csv']\ncsv = true\nreferences = { user_id = 'clerk_user_id' }\n",
+    );
+    let said = rollcall(&old.world, &["migrate", "verify", verify.to_str().unwrap(), "--json"], &[]).await;
+    let report = said.json();
+    assert_eq!(said.status, Some(0), "{report}");
+    // Any number would look like the id 7, so nothing is proven about unlisted references; no backup is named.
+    assert_eq!(states(&report)[..4], ["proven", "proven", "not_provable_here", "not_provable_here"]);
+    assert_eq!(states(&report)[5], "not_provable_here");
+    assert_eq!(report["users"]["counts"]["numbers"], json!(1));
+}
+
+#[tokio::test]
+async fn a7_a_live_table_proves_that_no_late_row_has_the_old_field_only() {
+    let finished = Finished::open().await;
+    let dynamodb = &finished.old.world.stack.dynamodb;
+    let id = AttributeDefinition::builder().attribute_name("id").attribute_type(ScalarAttributeType::S);
+    let key = KeySchemaElement::builder().attribute_name("id").key_type(KeyType::Hash);
+    let table = dynamodb.create_table().table_name("app.profiles").billing_mode(BillingMode::PayPerRequest);
+    let table = table.attribute_definitions(id.build().unwrap()).key_schema(key.build().unwrap());
+    table.send().await.unwrap();
+    let put = async |id: &str, user: Option<&str>| {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let put = dynamodb.put_item().table_name("app.profiles").item("id", text(id));
+        let put = put.item("user_id", text("65a0000000000000000000a1")).item("blob", text(&"x".repeat(300_000)));
+        let put = match user {
+            Some(user) => put.item("clerk_user_id", text(user)),
+            None => put,
+        };
+        put.send().await.unwrap();
+    };
+    // More than a page of 1 MB.
+    for number in 0..6 {
+        put(&format!("p{number}"), Some(&finished.users[0])).await;
+    }
+    let file = format!(
+        "{USERS}[[collection]]\nname = 'profiles'\ntable = 'app.profiles'\nloose_ids = true\n\
+         references = {{ user_id = 'clerk_user_id' }}\nbackup = ['profiles.before.json']\n"
+    );
+    let (report, status) = finished.verify(&file).await;
+    assert_eq!((status, &report["collections"][0]["counts"]["rows"]), (Some(0), &json!(6)), "{report}");
+    assert_eq!(states(&report), ["proven", "proven", "proven", "proven", "not_provable_here", "proven"]);
+    let rows = finished.old.folder.path().join("verify.toml.verification/table-profiles.ndjson");
+    assert_eq!(std::fs::metadata(rows).unwrap().permissions().mode() & 0o777, 0o600);
+    put("late", None).await;
+    let (report, status) = finished.verify(&file).await;
+    assert_eq!(status, Some(2));
+    assert_eq!(states(&report)[..4], ["proven", "not_proven", "proven", "not_proven"]);
+    assert_eq!(found(&report, 2), ["profiles user_id lacks_new_field 1"]);
+    // Rollcall's own tables can be searched as well.
+    let own = format!("{USERS}[[collection]]\nname = 'directory'\ntable = 'rollcall-directory'\n");
+    assert_eq!(finished.verify(&own).await.1, Some(0));
+    finished.refused(&file.replace("app.profiles", "nowhere"), 1, "table nowhere: DynamoDB rejected the scan").await;
+}
+
+#[tokio::test]
+async fn a7_a_backup_counts_only_if_it_was_read_to_its_end() {
+    let finished = Finished::open().await;
+    let file = format!("{USERS}{PROFILES}");
+    assert_eq!(states(&finished.verify(&file).await.0)[5], "proven");
+    let profiles = std::fs::read_to_string(finished.old.folder.path().join("profiles.json")).unwrap();
+    for (content, reason) in [
+        ("{\"user_id\":1}\n{\"user_id\":", "line 2"),
+        ("", "the backup has no row"),
+        (profiles.as_str(), "the same bytes as the export after the rekey"),
+    ] {
+        finished.old.file("profiles.before.json", content);
+        let (report, status) = finished.verify(&file).await;
+        assert_eq!((status, states(&report)[5]), (Some(2), "not_proven"), "{content}");
+        assert!(report["criteria"][5]["why"].as_str().unwrap().contains(reason), "{report}");
+    }
+    std::fs::remove_file(finished.old.folder.path().join("profiles.before.json")).unwrap();
+    assert_eq!(states(&finished.verify(&file).await.0)[5], "not_proven");
+    let unnamed = file.replace("backup = ['profiles.before.json']\n", "");
+    let (report, status) = finished.verify(&unnamed).await;
+    assert_eq!((status, states(&report)[5]), (Some(0), "not_provable_here"));
+}
+
+#[tokio::test]
+async fn a7_what_cannot_be_verified_is_refused() {
+    let finished = Finished::open().await;
+    let file = format!("{USERS}{PROFILES}");
+    finished.refused(&format!("{file}colour = 1\n"), 64, "unknown field `colour`").await;
+    finished.refused(&file.replace("users.json.migration", "nowhere"), 1, "is no folder of").await;
+    finished.old.file("cut.json", "{\"user_id\":null}\n{\"user_id\":");
+    finished.refused(&file.replace("'profiles.json'", "'cut.json'"), 1, "line 2").await;
+    finished.refused(&file.replace("'profiles.json'", "'none.json'"), 1, "none.json").await;
+    finished.old.file("other.json", "{\"_id\":\"z\"}\n");
+    finished.refused(&file.replace("'users.json'", "'other.json'"), 1, "the one that was migrated").await;
+    let said = finished
+        .run(&file, &["--folder", finished.old.folder.path().join("users.json.migration").to_str().unwrap()], &[])
+        .await;
+    assert_eq!((said.status, said.out.as_str()), (Some(1), ""));
+    assert!(said.err.contains("belongs to another migration"), "{}", said.err);
+    let said = finished.run(&file, &[], &[("CLERK_INSTANCE_ID", "ins_other")]).await;
+    assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{}", said.err);
+    let run = finished.old.folder.path().join("users.json.migration/run.json");
+    let text = std::fs::read_to_string(&run).unwrap();
+    let record: Value = serde_json::from_str(&text).unwrap();
+    std::fs::write(&run, text.replace(record["instance"].as_str().unwrap(), "ins_other")).unwrap();
+    finished.refused(&file, 1, "belongs to the Clerk instance ins_other").await;
+    std::fs::write(&run, text.replace("\"metadata\"", "\"rekey\"")).unwrap();
+    finished.refused(&file, 1, "is a folder of `rollcall migrate rekey`").await;
+    std::fs::write(&run, text).unwrap();
+    assert_eq!(finished.verify(&file).await.1, Some(0));
+}
+
+#[tokio::test]
+async fn a7_clerk_is_asked_once_for_a_hundred_users_and_the_migration_is_left_alone() {
+    let old = Old::open().await;
+    let (mut users, mut rows, mut profiles) = (Vec::new(), Vec::new(), Vec::new());
+    for number in 0..120 {
+        let user = old.user(&format!("u{number}"), json!({})).await;
+        rows.push(json!({ "_id": format!("u{number}"), "clerk": user }));
+        for _ in 0..3 {
+            profiles.push(json!({ "user_id": format!("u{number}"), "clerk_user_id": user }));
+        }
+        users.push(user);
+    }
+    let file = old.rows(&rows);
+    assert_eq!(old.report(&file, &["--clerk-id", "clerk", "--field", "plan"]).await.1, Some(0));
+    let finished = Finished { old, users };
+    finished.lines("profiles.json", &profiles);
+    finished.lines("profiles.before.json", &profiles[1..]);
+    let migration = finished.old.folder.path().join("users.json.migration");
+    let contents = || {
+        let mut files: Vec<_> = std::fs::read_dir(&migration).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        files.into_iter().map(|path| (std::fs::read(&path).unwrap(), path)).collect::<Vec<_>>()
+    };
+    let (before, requests) = (contents(), finished.requests());
+    let (report, status) = finished.verify(&format!("{USERS}{PROFILES}")).await;
+    assert_eq!(status, Some(0), "{report}");
+    // Two for the Clerk ids of the plan and two for its external ids, two for the new fields; the instance before and
+    // after.
+    assert_eq!(finished.requests() - requests, 8);
+    assert!(contents() == before, "the folder of the migration changed");
+}
