@@ -24,7 +24,7 @@ pub(super) const SETTINGS: [(&str, &str); 2] = [("DELETION_POLICY", "purge"), ("
 
 /// How a command is called, and what it needs.
 pub(super) struct Call {
-    /// `{user}` and `{organization}` are ids, `{backup}`, `{list}` and `{old}` are files.
+    /// `{user}` and `{organization}` are ids, `{backup}`, `{list}`, `{old}` and `{verify}` are files.
     pub(super) args: &'static [&'static str],
     asks_clerk: bool,
     /// It asks for consent before it changes something.
@@ -50,7 +50,7 @@ const fn acts(args: &'static [&'static str]) -> Call {
     Call { args, asks_clerk: true, changes: true, needs: ALL }
 }
 
-pub(super) const CALLS: [Call; 29] = [
+pub(super) const CALLS: [Call; 30] = [
     acts(&["reconcile"]),
     Call { args: &["status"], asks_clerk: false, changes: false, needs: &["OPERATIONS_TABLE"] },
     Call { args: &["analyze"], asks_clerk: true, changes: false, needs: ALL },
@@ -81,6 +81,7 @@ pub(super) const CALLS: [Call; 29] = [
     acts(&["erase", "{user}"]),
     Call { args: &["export", "{user}"], asks_clerk: true, changes: false, needs: ALL },
     acts(&["migrate", "metadata", "{old}", "--clerk-id", "clerk", "--field", "plan"]),
+    Call { args: &["migrate", "verify", "{verify}"], asks_clerk: true, changes: false, needs: ALL },
     Call { args: &["owned-tables", "{list}"], asks_clerk: false, changes: false, needs: TABLES },
 ];
 
@@ -110,6 +111,13 @@ impl Office {
         std::fs::write(folder.path().join("owned.json"), r#"[{"table":"tasks","key":"user_id"}]"#).unwrap();
         let old = json!({ "_id": "old", "clerk": users[0], "plan": "pro" });
         std::fs::write(folder.path().join("old.json"), old.to_string()).unwrap();
+        // The plan of a migration, which a verification needs.
+        let (old, text) = (folder.path().join("old.json"), "[users]\nfolder = 'planned'\nfiles = ['old.json']\n");
+        let (old, planned) = (old.to_string_lossy().into_owned(), folder.path().join("planned"));
+        let plan = ["migrate", "metadata", &old, "--clerk-id", "clerk", "--field", "plan", "--dry-run", "--folder"];
+        let plan = rollcall(&world, &[&plan[..], &[&planned.to_string_lossy()]].concat(), &[]).await;
+        assert_eq!(plan.status, Some(2), "{}", plan.err);
+        std::fs::write(folder.path().join("verify.toml"), text).unwrap();
         // A lost user, so that a run has something to do.
         let removed = rollcall(&world, &["erase", &users[2], "--now", "--yes", "--json"], &[]).await.json();
         let backup = Path::new(&world.stack.addresses.backups).join(removed["backups"][0].as_str().unwrap());
@@ -130,7 +138,7 @@ impl Office {
         let fill = |arg: &&str| {
             let arg = arg.replace("{user}", &self.user).replace("{organization}", &self.organization);
             let arg = arg.replace("{backup}", &file("backup.ndjson")).replace("{list}", &file("owned.json"));
-            arg.replace("{old}", &file("old.json"))
+            arg.replace("{old}", &file("old.json")).replace("{verify}", &file("verify.toml"))
         };
         call.args.iter().map(fill).chain(call.changes.then(|| "--yes".to_owned())).collect()
     }

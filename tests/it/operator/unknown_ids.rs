@@ -86,7 +86,7 @@ const INTERNAL: &str = "1c1157ac-33d3-5114-bbd8-09b23e2ca922";
 const RUN: &str = "2026-01-01T00:00:00.123Z";
 
 /// What an option or a value of a command may name. `{}` is the id.
-const NAMES: [(&[&str], &[&str]); 19] = [
+const NAMES: [(&[&str], &[&str]); 20] = [
     (&["users", "get", "{}"], &[USER, INTERNAL]),
     (&["organizations", "get", "{}"], &[ORGANIZATION]),
     (&["members", "get", "{}"], &[MEMBERSHIP]),
@@ -106,6 +106,7 @@ const NAMES: [(&[&str], &[&str]); 19] = [
     (&["restore", "{}", "--yes"], &["/nowhere.ndjson", "s3://Not A Bucket/x", "s3://bucket"]),
     (&["restore", "--run", "{}", "--yes"], &["1a2b3c4d"]),
     (&["migrate", "metadata", "{}", "--field", "plan", "--yes"], &["/nowhere.json"]),
+    (&["migrate", "verify", "{}"], &["/nowhere.toml"]),
 ];
 
 #[tokio::test]
