@@ -1,5 +1,6 @@
 //! Migrations: from an old users collection to Clerk.
 
+mod large;
 mod metadata;
 mod random;
 
