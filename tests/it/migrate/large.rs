@@ -41,6 +41,7 @@ fn peak() -> u64 {
 
 /// An export with a row for each user: the Clerk id, an ObjectId, a field. The old ids lead to nobody as external ids.
 async fn export(url: &str, key: &str, users: u64, file: &Path) {
+    rollcall::adapters::tls::use_ring();
     let client = reqwest::Client::new();
     let mut out = std::io::BufWriter::new(std::fs::File::create(file).unwrap());
     let mut number = 0;
