@@ -5,5 +5,7 @@ mod encodings;
 mod fixtures;
 mod malformed;
 mod properties;
+mod rekey;
+mod rekey_properties;
 mod splicing;
 mod support;

@@ -2,6 +2,7 @@
 
 mod metadata;
 mod random;
+mod rekey;
 
 use std::path::{Path, PathBuf};
 
