@@ -2,12 +2,13 @@
 //!
 //! 1. [`decide`](decide::decide) says for one row which new fields it gets, or why it is left;
 //! 2. [`splice`] puts the new fields between the row's bytes, [`patch`] writes them as a file of changes;
-//! 3. [`write`](write::write) streams the rows into drafts, and [`proof`] reads the drafts back: no row may be lost;
+//! 3. [`write`](write::write) streams the rows into [`drafts`], and [`proof`] reads the drafts back: no row may be lost;
 //! 4. [`publish`] gives the drafts their names.
 //!
 //! Nothing here drops a row: it passes, or it goes byte for byte to a file of its own.
 
 pub mod decide;
+pub mod drafts;
 pub mod origin;
 pub mod outcome;
 pub mod patch;
@@ -21,8 +22,8 @@ use std::fs;
 use crate::folder::{Folder, FolderError};
 use crate::input::InputError;
 
+use self::drafts::Written;
 use self::outcome::Counts;
-use self::write::Written;
 
 /// The ending of a file that is not whole yet.
 pub const DRAFT: &str = ".draft";

@@ -109,7 +109,7 @@ fn bson_field(document: &[u8], path: &str) -> Option<Bson> {
     for parent in parents.split('.').filter(|parent| !parent.is_empty()) {
         document = document.get_document(parent).ok()?;
     }
-    document.get(name).ok()??.to_owned().try_into().ok()
+    document.get(name).ok()??.try_into().ok()
 }
 
 /// Canonical extended JSON. The crate's own would sort the fields of a document, which then is another id.

@@ -7,8 +7,8 @@ use std::iter::Peekable;
 use sha2::{Digest, Sha256};
 
 use super::RekeyError;
+use super::drafts::{INSERTIONS, Part, Written};
 use super::splice::{Insertion, restored};
-use super::write::{INSERTIONS, Part, Written};
 use crate::folder::Folder;
 use crate::input::{self, Options, Row};
 

@@ -6,6 +6,7 @@ mod fixtures;
 mod malformed;
 mod properties;
 mod rekey;
+mod rekey_drafts;
 mod rekey_properties;
 mod splicing;
 mod support;

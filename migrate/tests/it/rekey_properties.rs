@@ -137,7 +137,8 @@ proptest! {
             all.extend(files.get(name).map(|file| read(file)).unwrap_or_default());
         }
         let mut before = read(&text);
-        (before.sort(), all.sort());
+        before.sort();
+        all.sort();
         prop_assert_eq!(all, before);
     }
 

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use rollcall_migrate::input::Kind;
+use rollcall_migrate::rekey::drafts::Written;
 use rollcall_migrate::rekey::outcome::{Counts, Outcome};
-use rollcall_migrate::rekey::write::Written;
 
 use crate::operator::text::{count, counted, table};
 
