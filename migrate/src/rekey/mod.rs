@@ -59,13 +59,14 @@ pub fn publish(folder: &Folder, written: &[Written], report: &impl serde::Serial
     let names = |is_result: bool| {
         written.iter().flat_map(move |file| file.names().filter(move |(_, result)| *result == is_result))
     };
+    // With a full disk, nothing has its name yet.
+    let mut file = folder.create(&format!("{REPORT}{DRAFT}"))?;
+    file.add_json(report)?;
+    file.finish()?;
     folder.rename(&format!("{LEFT}{DRAFT}"), LEFT)?;
     for (name, _) in names(false).chain(names(true)) {
         folder.rename(&format!("{name}{DRAFT}"), &name)?;
     }
-    let mut file = folder.create(&format!("{REPORT}{DRAFT}"))?;
-    file.add_json(report)?;
-    file.finish()?;
     folder.rename(&format!("{REPORT}{DRAFT}"), REPORT)
 }
 

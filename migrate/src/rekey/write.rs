@@ -48,7 +48,8 @@ fn run(
     terms.check()?;
     let kinds = input.paths.iter().map(|path| {
         let kind = input::kind(path, &input.options)?;
-        terms.fits(&kind).map(|()| (path, kind))
+        let fits = terms.fits(&kind).map_err(|error| RekeyError::Refused(format!("{}: {error}", path.display())));
+        fits.map(|()| (path, kind))
     });
     let files: Vec<(&PathBuf, Kind)> = kinds.collect::<Result<_, _>>()?;
     let names: HashSet<String> = files.iter().map(|(path, _)| name(path)).collect();

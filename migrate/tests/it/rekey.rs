@@ -187,7 +187,7 @@ fn records_get_a_new_column() {
 }
 
 #[test]
-fn every_reason_is_told_with_its_path() {
+fn every_reason_has_its_path() {
     let desk = Desk::new(&["u", "m.u", "v=w"]);
     for (row, outcome, causes) in [
         (r#"{"u":"no","m":[],"v":7}"#, Outcome::Unmatched, &[("u", "unknown_id")][..]),

@@ -184,7 +184,7 @@ async fn a2_what_cannot_be_done_writes_nothing() {
     for (name, options, status, problem) in [
         ("cut.json", &["--reference", "u"][..], 1, "cut"),
         ("cut-array.json", &["--reference", "u"], 1, "cut"),
-        ("a.bson", &["--reference", "u"], 1, "--emit patch"),
+        ("a.bson", &["--reference", "u"], 1, "a.bson: a BSON file is not written again: give --emit patch"),
         ("dynamo.json", &["--reference", "u"], 1, "--table"),
         ("dynamo.json", &["--reference", "u", "--emit", "patch"], 1, "--table"),
         ("a.csv", &["--reference", "u", "--copy", "u"], 1, "--emit patch"),

@@ -70,9 +70,6 @@ pub(super) fn files(written: &[Written], folder: &Path, table: Option<&str>) -> 
                     patch.name,
                     folder.display()
                 ));
-                if file.kind == Kind::Json {
-                    lines.push("For an export in extended JSON v1 (mongo-tools before 4.2), add --legacy.".to_owned());
-                }
                 lines.push(
                     "A row that was deleted since the export is created again with these fields alone: look for rows \
                      without the old reference afterwards."
@@ -80,6 +77,10 @@ pub(super) fn files(written: &[Written], folder: &Path, table: Option<&str>) -> 
                 );
             }
         }
+    }
+    if written.iter().any(|file| file.kind == Kind::Json) {
+        lines.push(String::new());
+        lines.push("For rows in extended JSON v1 (mongo-tools before 4.2), give --legacy to mongoimport.".to_owned());
     }
     lines.join("\n")
 }
