@@ -7,10 +7,11 @@
 //! 2. [`mapping`] says which fields name a user and which become metadata; [`matching`] decides whose a row is;
 //! 3. [`metadata`] decides what changes in Clerk, and does it;
 //! 4. [`folder`] keeps the plan, the journal and the results, and [`ids`] the map of old ids to Clerk ids;
-//! 5. [`references`] finds the users that fields of other collections refer to.
+//! 5. [`references`] finds the users that fields of other collections refer to, and [`rekey`] writes their Clerk ids beside
+//!    them.
 //!
 //! The decisions are pure: `matching`, `metadata::decide`, `metadata::merge`, `metadata::values`,
-//! `references`.
+//! `references`, `rekey::decide`, `rekey::splice`, `rekey::patch`.
 
 pub mod folder;
 pub mod ids;
@@ -19,3 +20,4 @@ pub mod mapping;
 pub mod matching;
 pub mod metadata;
 pub mod references;
+pub mod rekey;

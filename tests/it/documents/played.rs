@@ -10,9 +10,14 @@ use super::stack::{Played, Stack, first_line};
 use crate::operator::commands::binary;
 
 /// Sections whose commands are not for `rollcall dev`.
-const ELSEWHERE: [(&str, &str, &str); 4] = [
+const ELSEWHERE: [(&str, &str, &str); 5] = [
     ("docs/operations.md", "rollcall fix-duplicates", "these read a table of the reader's application"),
     ("docs/migrate.md", "Plan, write, undo", "these read the reader's export; tests/it/migrate plays the commands"),
+    (
+        "docs/migrate.md",
+        "References in other collections",
+        "these read the reader's exports; tests/it/migrate plays them",
+    ),
     ("docs/local-development.md", "Deploy to a local AWS", "these are for the stack of `make cloud`"),
     ("docs/runbook.md", "Restore a table", "these read a table that AWS has restored"),
 ];

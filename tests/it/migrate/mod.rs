@@ -3,6 +3,7 @@
 mod large;
 mod metadata;
 mod random;
+mod rekey;
 
 use std::path::{Path, PathBuf};
 

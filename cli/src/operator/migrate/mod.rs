@@ -2,11 +2,15 @@
 
 mod args;
 mod metadata;
+mod rekey;
+mod rekey_args;
+mod rekey_texts;
 mod texts;
 
 use clap::Subcommand;
 
 pub use self::args::MetadataArgs;
+pub use self::rekey_args::RekeyArgs;
 use super::Screen;
 use super::deployment::Environment;
 use crate::{Clock, Status};
@@ -17,19 +21,24 @@ pub enum MigrateCommand {
     /// Merge fields of old users into their public metadata in Clerk. Shows a plan first, writes a journal, can be
     /// repeated, continued and undone
     Metadata(Box<MetadataArgs>),
+    /// Write the Clerk id of its user beside each reference to an old user, in files of other collections. Every other byte
+    /// stays; rows whose user is unknown go to files of their own
+    Rekey(Box<RekeyArgs>),
 }
 
 impl MigrateCommand {
-    /// Whether the command may change something in Clerk.
+    /// Whether the command may change something in Clerk. Files under their final names are all or nothing.
     pub(super) fn changes(&self) -> bool {
         match self {
             MigrateCommand::Metadata(args) => !args.dry_run,
+            MigrateCommand::Rekey(_) => false,
         }
     }
 
     pub(super) fn is_json(&self) -> bool {
         match self {
             MigrateCommand::Metadata(args) => args.json,
+            MigrateCommand::Rekey(args) => args.json,
         }
     }
 }
@@ -47,5 +56,6 @@ pub async fn run(
 ) -> anyhow::Result<Status> {
     match command {
         MigrateCommand::Metadata(args) => metadata::run(*args, environment, clock, screen).await,
+        MigrateCommand::Rekey(args) => rekey::run(*args, clock, screen).await,
     }
 }
