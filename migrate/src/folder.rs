@@ -120,6 +120,18 @@ impl Folder {
         Ok(Lines { path, file: BufWriter::new(file) })
     }
 
+    /// Gives a file that was finished its final name, in the place of an earlier file of that name. When this returns, the
+    /// disk has the name.
+    ///
+    /// # Errors
+    ///
+    /// [`FolderError::Io`].
+    pub fn rename(&self, draft: &str, name: &str) -> Result<(), FolderError> {
+        let path = self.file(name);
+        let renamed = fs::rename(self.file(draft), &path).and_then(|()| File::open(&self.path)?.sync_all());
+        renamed.map_err(|source| FolderError::Io { path, source })
+    }
+
     /// Reads a file of this name.
     ///
     /// # Errors
@@ -151,6 +163,15 @@ impl Lines {
     pub fn add(&mut self, bytes: &[u8]) -> Result<(), FolderError> {
         let written = self.file.write_all(bytes).and_then(|()| self.file.write_all(b"\n"));
         written.map_err(|source| FolderError::Io { path: self.path.clone(), source })
+    }
+
+    /// Adds bytes as they are.
+    ///
+    /// # Errors
+    ///
+    /// [`FolderError::Io`].
+    pub fn put(&mut self, bytes: &[u8]) -> Result<(), FolderError> {
+        self.file.write_all(bytes).map_err(|source| FolderError::Io { path: self.path.clone(), source })
     }
 
     /// Adds a record as a line of JSON.

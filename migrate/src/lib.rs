@@ -7,11 +7,12 @@
 //! 2. [`mapping`] says which fields name a user and which become metadata; [`matching`] decides whose a row is;
 //! 3. [`metadata`] decides what changes in Clerk, and does it;
 //! 4. [`folder`] keeps the plan, the journal and the results, and [`ids`] the map of old ids to Clerk ids;
-//! 5. [`references`] finds the users that fields of other collections refer to;
+//! 5. [`references`] finds the users that fields of other collections refer to, and [`rekey`] writes their Clerk ids beside
+//!    them;
 //! 6. [`verify`] proves that nothing needs the old collection any more.
 //!
 //! The decisions are pure: `matching`, `metadata::decide`, `metadata::merge`, `metadata::values`,
-//! `references`, `verify::listed`, `verify::search`.
+//! `references`, `rekey::decide`, `rekey::splice`, `rekey::patch`, `verify::listed`, `verify::search`.
 
 pub mod folder;
 pub mod ids;
@@ -20,4 +21,5 @@ pub mod mapping;
 pub mod matching;
 pub mod metadata;
 pub mod references;
+pub mod rekey;
 pub mod verify;

@@ -128,7 +128,13 @@ fn users(value: &Value, map: &IdMap, loose: bool, is_loose: &mut bool) -> Result
     }
 }
 
-fn user(value: &Value, map: &IdMap, loose: bool, is_loose: &mut bool) -> Result<UserId, (Unresolved, Option<String>)> {
+/// The user of one id, which is no array.
+pub(crate) fn user(
+    value: &Value,
+    map: &IdMap,
+    loose: bool,
+    is_loose: &mut bool,
+) -> Result<UserId, (Unresolved, Option<String>)> {
     // DBRef, in which MongoDB names the collection beside the id.
     let value = match value {
         Value::Document(document) if document.get("$ref").is_some() => document.get("$id").unwrap_or(value),

@@ -16,13 +16,14 @@ LIVE_USER = {**KEY, **RANK, "name": {"S": "Eve"}, "email": {"S": "eve@example.co
 LIVE_MEMBERSHIP = {**MEMBERSHIP_KEY, **RANK, "user_pk": KEY["pk"], "organization_id": {"S": "org_probe"}}
 ENDED_MEMBERSHIP = {**MEMBERSHIP_KEY, **RANK, "deleted_at": {"N": "1"}, "organization_id": {"S": "org_probe"}}
 # In Operations: an event that cannot be read, a user's data that are due, what reconcile's runs remember, what Clerk was
-# asked about a caller, how much a function has asked, and a list of owned tables.
+# asked about a caller, how much a function has asked, a list of owned tables, and the restoration of a user's rows.
 NOTE = {"pk": {"S": "QUARANTINE#2026-01-01"}, "sk": {"S": "msg_probe"}}
 DUE = {"pk": {"S": "PURGE#2026-01-01T00"}, "sk": {"S": "probe"}}
 LEASE = {"pk": {"S": "LEASE"}, "sk": {"S": "LEASE"}}
 ASKED = {"pk": {"S": "ASKED#probe"}, "sk": {"S": "CALLER"}}
 BUDGET = {"pk": {"S": "BUDGET#0"}, "sk": {"S": "probe"}}
 LIST = {"pk": {"S": "SETTINGS"}, "sk": {"S": "OWNED_TABLES#probe"}}
+RESTORED = {"pk": {"S": "RESTORED#probe"}, "sk": {"S": "USER"}}
 # Nothing that is let through in a test changes a row.
 NEVER = {"ConditionExpression": "attribute_exists(#rank)", "ExpressionAttributeNames": {"#rank": "rank"}}
 
@@ -160,13 +161,14 @@ MUST_NOT = {
         put("ProfilesTable", KEY),
         put("OperationsTable", LEASE),
         put("OperationsTable", DUE),
+        put("OperationsTable", RESTORED),
     ],
     "EnsureProfileRole": [
         *(read(table) for read in (query, scan) for table in TABLES),
         *(write for table in TABLES for write in (update(table, "rank"), delete(table), batch_write(table))),
         put("OperationsTable", KEY),
         # What others note.
-        *(update("OperationsTable", "expires_at", key) for key in (NOTE, DUE, LEASE)),
+        *(update("OperationsTable", "expires_at", key) for key in (NOTE, DUE, LEASE, RESTORED)),
     ],
     "AccountRole": [
         # The Directory, in any way.
@@ -181,7 +183,7 @@ MUST_NOT = {
         *(call("ProfilesTable") for call in (delete, batch_write, scan, query)),
         # Nothing is asked of Clerk, so nothing of that is noted.
         *(read("OperationsTable") for read in READS),
-        *(update("OperationsTable", "expires_at", key) for key in (ASKED, BUDGET, NOTE, DUE, LEASE, LIST)),
+        *(update("OperationsTable", "expires_at", key) for key in (ASKED, BUDGET, NOTE, DUE, LEASE, LIST, RESTORED)),
         put("OperationsTable", LEASE),
         put("OperationsTable", DUE),
     ],
@@ -202,9 +204,12 @@ MUST_NOT = {
         scan("DirectoryTable"),
         # What reconcile's runs remember.
         get("OperationsTable"),
+        # Only where a purge begins at once.
+        get("OperationsTable", RESTORED),
+        put("OperationsTable", RESTORED),
         put("OperationsTable", LEASE),
         put("OperationsTable", LIST),
-        *(update("OperationsTable", "expires_at", key) for key in (NOTE, LEASE, ASKED)),
+        *(update("OperationsTable", "expires_at", key) for key in (NOTE, LEASE, ASKED, RESTORED)),
         delete("ProfilesTable"),
         # Only where there is nothing to wait for.
         batch_write("ProfilesTable"),
@@ -270,7 +275,7 @@ def test_account_notes_what_it_asks_clerk_and_never_writes_the_directory(uncopie
     noted = [update("OperationsTable", "questions", ASKED), update("OperationsTable", "requests", BUDGET)]
     assert refused(uncopied, may, [*MUST["AccountRole"], *noted]) == []
     assert may.may("secretsmanager", "get_secret_value", SecretId=uncopied.secret)
-    of_others = [update("OperationsTable", "expires_at", key) for key in (NOTE, DUE, LEASE, LIST)]
+    of_others = [update("OperationsTable", "expires_at", key) for key in (NOTE, DUE, LEASE, LIST, RESTORED)]
     assert allowed(uncopied, may, [*WRITES, *of_others]) == []
 
 

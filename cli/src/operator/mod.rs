@@ -113,7 +113,7 @@ pub enum Command {
     /// Compare everything as analyze does, show one plan, ask once, then run all repairs: reconcile, fix-profiles, cleanup,
     /// and fix-duplicates for the tables of --duplicates
     FullSync(full_sync::FullSyncArgs),
-    /// Move users of an old collection to Clerk: public metadata
+    /// Move users of an old collection to Clerk: public metadata, and references in other collections
     #[command(subcommand)]
     Migrate(migrate::MigrateCommand),
     /// Store a list of owned tables (tables of the application with rows of users) that is too long for OWNED_TABLES in

@@ -20,7 +20,7 @@ const COPY_AGAIN: &str = "make the file again with `COPY table TO …` in its te
 
 pub(crate) struct Copy {
     source: Source,
-    header: Header,
+    pub(crate) header: Header,
     gap: Vec<u8>,
     is_over: bool,
     pub(crate) after: Vec<u8>,

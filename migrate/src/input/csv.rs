@@ -25,8 +25,8 @@ const QUOTE: &str = "export as `COPY … TO … WITH (FORMAT csv, HEADER)`, or n
 
 pub(crate) struct Csv {
     source: Source,
-    delimiter: u8,
-    header: Header,
+    pub(crate) delimiter: u8,
+    pub(crate) header: Header,
     /// The header, or the end of the line before the next record.
     gap: Vec<u8>,
     pub(crate) after: Vec<u8>,

@@ -36,6 +36,11 @@ impl Header {
         Ok(Header { columns })
     }
 
+    /// The names that occur once.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.columns.iter().flatten().cloned().collect()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.columns.len()
     }

@@ -68,6 +68,25 @@ pub enum Format {
     PgDump { table: String },
 }
 
+/// What a file is, by its content and its [`Format`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Documents of MongoDB or NDJSON, in lines, spread over lines, or in one array.
+    Json,
+    Bson,
+    /// An export or the output of a scan.
+    DynamoDb,
+    Csv {
+        delimiter: u8,
+        columns: Vec<String>,
+    },
+    Copy {
+        columns: Vec<String>,
+        has_header: bool,
+    },
+    PgDump,
+}
+
 /// How to read.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -100,6 +119,30 @@ pub fn open<P: AsRef<Path>>(paths: &[P], options: Options) -> Result<Rows, Input
         }
     }
     Ok(Rows { options, pending, reader: None, after: Vec::new(), has_failed: false })
+}
+
+/// Says what a path is. Reads a header, or the first document.
+///
+/// # Errors
+/// As [`open`], and if the first document cannot be read.
+pub fn kind(path: &Path, options: &Options) -> Result<Kind, InputError> {
+    if path.is_dir() {
+        return Ok(Kind::DynamoDb);
+    }
+    Ok(match Reader::open(path, options)? {
+        Reader::Documents(mut reader) => match reader.next()? {
+            Some(Row { layout: row::Layout::Opaque, .. }) => Kind::DynamoDb,
+            _ => Kind::Json,
+        },
+        Reader::Bson(_) => Kind::Bson,
+        Reader::ScanOutput(_) | Reader::Exported(_) => Kind::DynamoDb,
+        Reader::Csv(reader) => Kind::Csv { delimiter: reader.delimiter, columns: reader.header.names() },
+        Reader::Copy(reader) => Kind::Copy {
+            columns: reader.header.names(),
+            has_header: matches!(&options.format, Format::Copy { columns: None }),
+        },
+        Reader::PgDump(_) => Kind::PgDump,
+    })
 }
 
 enum Input {

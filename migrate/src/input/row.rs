@@ -47,6 +47,11 @@ pub struct Field<'a> {
 }
 
 impl Row {
+    /// Whether the row is a record of CSV or COPY text, whose names are columns and no paths.
+    pub(crate) fn is_record(&self) -> bool {
+        matches!(self.layout, Layout::Columns(_))
+    }
+
     /// The fields at a dotted path, in the order of the source; none if there are none. As in MongoDB's queries, a name
     /// goes into every document of an array, and a number is an index of an array. A name with a dot in it is
     /// found only if it is that of a column.

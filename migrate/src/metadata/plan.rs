@@ -18,7 +18,7 @@ use super::values::{OnNull, keys, legacy_id, wanted};
 use crate::folder::{Folder, FolderError};
 use crate::input::{InputError, Row};
 use crate::mapping::Mapping;
-use crate::matching::{Ambiguous, Keys, Match, Rules, find};
+use crate::matching::{Ambiguous, Keys, Match, Rules, Users, find};
 
 /// The plan, a line for each row of the input, in its order.
 pub const PLAN: &str = "plan.ndjson";
@@ -193,9 +193,9 @@ async fn look_up<'a>(
     rows: impl Iterator<Item = &'a Pending> + Clone,
     rules: Rules,
     clerk: &ClerkApi,
-) -> Result<Vec<IdentifiedUser>, ClerkError> {
+) -> Result<Users, ClerkError> {
     let rows = rows.filter(|row| !row.keys.is_deleted);
-    let mut found = Vec::new();
+    let mut found = Users::default();
     // A text that is no id of Clerk is not worth a request, and would be rejected.
     let clerk_ids: BTreeSet<&str> = rows.clone().filter_map(|row| row.keys.clerk_id.as_deref()).collect();
     let clerk_ids = clerk_ids.into_iter().filter(|id| id.parse::<UserId>().is_ok()).collect();
@@ -205,7 +205,7 @@ async fn look_up<'a>(
     if rules.by_address {
         let is_open = |row: &&Pending| {
             let id = row.keys.legacy_id.as_deref();
-            row.keys.clerk_id.is_none() && (id.is_none() || !found.iter().any(|user| user.external_id.as_deref() == id))
+            row.keys.clerk_id.is_none() && id.is_none_or(|id| !found.has_external_id(id))
         };
         let addresses: BTreeSet<String> = rows.filter(is_open).filter_map(|row| row.keys.address.clone()).collect();
         let addresses = addresses.iter().map(String::as_str).collect();
@@ -214,23 +214,14 @@ async fn look_up<'a>(
     Ok(found)
 }
 
-async fn add(
-    found: &mut Vec<IdentifiedUser>,
-    clerk: &ClerkApi,
-    by: LookUp,
-    values: Vec<&str>,
-) -> Result<(), ClerkError> {
+async fn add(found: &mut Users, clerk: &ClerkApi, by: LookUp, values: Vec<&str>) -> Result<(), ClerkError> {
     for values in values.chunks(MAX_IDS) {
-        for user in clerk.identified(by, values).await? {
-            if !found.iter().any(|other| other.id == user.id) {
-                found.push(user);
-            }
-        }
+        clerk.identified(by, values).await?.into_iter().for_each(|user| found.add(user));
     }
     Ok(())
 }
 
-fn decided(row: &Pending, found: &[IdentifiedUser], job: &Job, changed_before: &HashSet<Mark>) -> Line {
+fn decided(row: &Pending, found: &Users, job: &Job, changed_before: &HashSet<Mark>) -> Line {
     let line = |user: Option<&IdentifiedUser>, by, outcome| Line {
         row: row.row,
         place: row.place.clone(),

@@ -5,5 +5,8 @@ mod encodings;
 mod fixtures;
 mod malformed;
 mod properties;
+mod rekey;
+mod rekey_drafts;
+mod rekey_properties;
 mod splicing;
 mod support;

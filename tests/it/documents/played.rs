@@ -10,9 +10,14 @@ use super::stack::{Played, Stack, first_line};
 use crate::operator::commands::binary;
 
 /// Sections whose commands are not for `rollcall dev`.
-const ELSEWHERE: [(&str, &str, &str); 7] = [
+const ELSEWHERE: [(&str, &str, &str); 8] = [
     ("docs/operations.md", "rollcall fix-duplicates", "these read a table of the reader's application"),
     ("docs/migrate.md", "Plan, write, undo", "these read the reader's export; tests/it/migrate plays the commands"),
+    (
+        "docs/migrate.md",
+        "References in other collections",
+        "these read the reader's exports; tests/it/migrate plays them",
+    ),
     (
         "docs/migrate.md",
         "Prove that nothing needs the old collection",

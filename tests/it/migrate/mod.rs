@@ -1,7 +1,9 @@
 //! Migrations: from an old users collection to Clerk.
 
+mod large;
 mod metadata;
 mod random;
+mod rekey;
 mod verify;
 
 use std::path::{Path, PathBuf};

@@ -88,6 +88,9 @@ pub(super) const CALLS: [Call; 30] = [
 /// Commands that work on no deployment, or on the local stack alone.
 const WITHOUT: [&str; 6] = ["dev", "trigger", "reset", "settings", "completions", "manual"];
 
+/// Commands that read files and work on no deployment, below a command of which others do.
+const OF_FILES: [&str; 1] = ["migrate rekey"];
+
 /// Commands that report what others fail at. Their own tests play these cases.
 const REPORTING: [&str; 1] = ["doctor"];
 
@@ -186,10 +189,10 @@ pub(super) fn failed(call: &Call, said: &Evidence, status: i32, reason: &str) {
 fn i16_every_command_is_played_here() {
     let cli = Cli::command();
     for (words, command) in leaves(&cli) {
-        if WITHOUT.contains(&words[0]) {
+        let name = words.join(" ");
+        if WITHOUT.contains(&words[0]) || OF_FILES.contains(&name.as_str()) {
             continue;
         }
-        let name = words.join(" ");
         let calls: Vec<&Call> = CALLS.iter().filter(|call| call.args.starts_with(&words)).collect();
         let reports = REPORTING.contains(&name.as_str());
         assert!(reports || !calls.is_empty(), "{name} is missing in CALLS");

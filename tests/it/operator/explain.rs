@@ -286,7 +286,7 @@ async fn e_a_failed_event_is_the_cause_of_the_missing_row() {
     assert_eq!(said.status, Some(2), "{}", said.out);
     for part in [
         "Something to do: see the line that is marked with !",
-        "! The event that has this state (user.created, message msg_",
+        "! The event about this change (user.created, message msg_",
         "DynamoDB denied access (AccessDeniedException). Check the permissions of the function webhook",
     ] {
         assert!(said.out.contains(part), "{part}: {}", said.out);

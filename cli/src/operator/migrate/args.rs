@@ -168,6 +168,15 @@ impl MetadataArgs {
 impl FormatArgs {
     /// How to read the files. CSV and COPY text must have the mapped columns.
     pub(super) fn options(&self, mapping: &Mapping) -> anyhow::Result<Options> {
+        let named = [&mapping.clerk_id, &mapping.email, &mapping.email_proof, &mapping.deleted];
+        let mut columns: Vec<String> = named.into_iter().flatten().cloned().collect();
+        columns.push(mapping.legacy_id.clone());
+        columns.extend(mapping.fields.iter().map(|field| field.source.clone()));
+        self.with_columns(columns)
+    }
+
+    /// How to read the files. CSV and COPY text must have these columns.
+    pub(super) fn with_columns(&self, mut columns: Vec<String>) -> anyhow::Result<Options> {
         let format = if self.csv {
             let delimiter = u8::try_from(self.delimiter).context("--delimiter must be an ASCII character")?;
             Format::Csv { delimiter }
@@ -179,10 +188,6 @@ impl FormatArgs {
         } else {
             return Ok(Options::default());
         };
-        let named = [&mapping.clerk_id, &mapping.email, &mapping.email_proof, &mapping.deleted];
-        let mut columns: Vec<String> = named.into_iter().flatten().cloned().collect();
-        columns.push(mapping.legacy_id.clone());
-        columns.extend(mapping.fields.iter().map(|field| field.source.clone()));
         columns.sort();
         columns.dedup();
         Ok(Options { format, columns, ..Options::default() })

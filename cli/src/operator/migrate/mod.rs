@@ -3,6 +3,9 @@
 mod args;
 mod download;
 mod metadata;
+mod rekey;
+mod rekey_args;
+mod rekey_texts;
 mod texts;
 mod verify;
 mod verify_args;
@@ -11,6 +14,7 @@ mod verify_texts;
 use clap::Subcommand;
 
 pub use self::args::MetadataArgs;
+pub use self::rekey_args::RekeyArgs;
 pub use self::verify_args::VerifyArgs;
 use super::Screen;
 use super::deployment::Environment;
@@ -22,16 +26,20 @@ pub enum MigrateCommand {
     /// Merge fields of old users into their public metadata in Clerk. Shows a plan first, writes a journal, can be
     /// repeated, continued and undone
     Metadata(Box<MetadataArgs>),
+    /// Write the Clerk id of its user beside each reference to an old user, in files of other collections. Every other byte
+    /// stays; rows whose user is unknown go to files of their own
+    Rekey(Box<RekeyArgs>),
     /// Prove that nothing needs the old collection any more: read all collections, ask Clerk for each user, and write a
     /// report to sign. Writes nothing else. Exit status: 0 if no criterion is contradicted, 2 if one is
     Verify(VerifyArgs),
 }
 
 impl MigrateCommand {
-    /// Whether the command may change something in Clerk.
+    /// Whether the command may change something in Clerk. Files under their final names are all or nothing.
     pub(super) fn changes(&self) -> bool {
         match self {
             MigrateCommand::Metadata(args) => !args.dry_run,
+            MigrateCommand::Rekey(_) => false,
             MigrateCommand::Verify(_) => false,
         }
     }
@@ -39,6 +47,7 @@ impl MigrateCommand {
     pub(super) fn is_json(&self) -> bool {
         match self {
             MigrateCommand::Metadata(args) => args.json,
+            MigrateCommand::Rekey(args) => args.json,
             MigrateCommand::Verify(args) => args.json,
         }
     }
@@ -57,6 +66,7 @@ pub async fn run(
 ) -> anyhow::Result<Status> {
     match command {
         MigrateCommand::Metadata(args) => metadata::run(*args, environment, clock, screen).await,
+        MigrateCommand::Rekey(args) => rekey::run(*args, clock, screen).await,
         MigrateCommand::Verify(args) => verify::run(args, environment, clock, screen).await,
     }
 }

@@ -197,12 +197,12 @@ mod tests {
     fn a_conflict_says_until_when_and_what_speaks_for_an_undo() {
         let conflict = |clerk: i64| told(&facts("user_1", 60, Some(deleted(0)), Some(live(clerk))), "conflict");
         let text = conflict(-60);
-        assert!(text.contains("an operator decides before 2026-01-02T10:00:00.000Z, when the user's data"), "{text}");
+        assert!(text.contains("an operator must decide before 2026-01-02T10:00:00.000Z, when the removal"), "{text}");
         assert!(!text.contains("suggests"), "{text}");
         assert!(conflict(5).contains("at 2026-01-01T10:05:00.000Z, which suggests that the deletion was wrong."));
         let mut retained = facts("user_1", 60, Some(deleted(0)), Some(live(-60)));
         retained.policies.deletion = DeletionPolicy::Retain;
-        assert!(told(&retained, "conflict").contains("an operator decides. If"), "no data are removed");
+        assert!(told(&retained, "conflict").contains("an operator must decide. If"), "no data are removed");
     }
 
     #[test]
@@ -231,10 +231,13 @@ mod tests {
         let InClerk::Has(clerk) = &mut facts.clerk else { panic!("has") };
         clerk.digest = facts.row.row().unwrap().digest.clone();
         assert_eq!(names(&facts)[1..], ["behind", "nothing_refused"]);
-        assert_eq!(head(&facts), "Nothing to do yet: the next run of reconcile repairs this.");
-        facts.policies.reconcile = Mode::Report;
-        assert_eq!(head(&facts), "Nothing to do: a time differs, which is harmless.");
-        assert!(!findings(&facts).iter().any(Finding::is_left), "nobody must look again");
+        assert!(told(&facts, "behind").contains("or the next run of reconcile, corrects"));
+        for mode in [Mode::Repair, Mode::Report] {
+            facts.policies.reconcile = mode;
+            assert_eq!(head(&facts), "Nothing to do: a time differs, which is harmless.");
+            assert!(!findings(&facts).iter().any(Finding::is_left), "nobody must look again");
+        }
+        assert!(!told(&facts, "behind").contains("reconcile"));
     }
 
     #[test]
@@ -244,7 +247,7 @@ mod tests {
         assert_eq!(head(&facts), settled);
         assert!(findings(&facts).iter().any(Finding::is_left), "the exit status is 2: a person must look again");
         let text = told(&facts, "just_deleted");
-        assert!(text.contains("before 2026-01-02T10:00:00.000Z, when the user's data are removed"), "{text}");
+        assert!(text.contains("before 2026-01-02T10:00:00.000Z, when the removal of the user's data begins"), "{text}");
         assert_eq!(text.matches("rollcall undo").count(), 1, "{text}");
         facts.now = at(16);
         assert!(head(&facts).starts_with("Something to do"));

@@ -340,6 +340,11 @@ pub enum Stage {
     },
     /// Under `RECONCILE_POLICY=report` no function completes it.
     Off,
+    /// The same, and Clerk has what is deleted here: until then because its answers may lag, or an operator must decide
+    /// whether the deletion is right.
+    Unsure {
+        until: Option<Millis>,
+    },
 }
 
 /// What Clerk says of a parent without a readable row.

@@ -17,6 +17,7 @@ use crate::core::id::{EntityId, Kind};
 use crate::core::millis::Millis;
 use crate::core::mirror::item::{CONSEQUENCES_AT, Item, PURGING_AT, Writer};
 use crate::core::mirror::rank::Rank;
+use crate::core::reconcile::presence::SETTLED_AFTER;
 use crate::core::reconcile::run::{Mode, Run, RunState};
 
 /// What the facts mean, in the order in which it is told.
@@ -30,6 +31,11 @@ pub fn findings(facts: &Facts) -> Vec<Finding> {
     }
     let clerk = compared(facts);
     let (differs, now) = (is_difference(&clerk), agreement(&clerk));
+    let doubt = match &clerk {
+        Finding::JustDeleted { until, .. } => Some(Doubt { until: Some(*until) }),
+        Finding::Conflict { .. } => Some(Doubt { until: None }),
+        _ => None,
+    };
     found.push(clerk);
     let turned_away = turned_away(facts);
     let mut refused = grouped(facts, now, turned_away.is_some());
@@ -42,7 +48,7 @@ pub fn findings(facts: &Facts) -> Vec<Finding> {
     } else if !matches!(facts.clerk, InClerk::Has(_)) {
         found.extend(held(facts));
     }
-    found.extend(effects(facts));
+    found.extend(effects(facts, doubt));
     found.extend(turned_away);
     found.extend(facts.quarantine.iter().cloned().map(|note| Finding::Quarantined { note, now }));
     found.extend(log(facts, refused));
@@ -106,12 +112,22 @@ fn parents(facts: &Facts) -> Vec<Finding> {
     let Some(since) = deleted.iter().map(|(_, row)| row.provenance.applied_at).min() else {
         return missing.map(|parent| parent_missing(facts, parent)).collect();
     };
+    let is_there = |parent: &Parent| parent.tombstone().is_some() && matches!(parent.clerk, InClerk::Has(_));
+    let settled = later(since, SETTLED_AFTER);
+    let doubt = facts.parents.iter().any(is_there).then(|| Doubt { until: (settled > facts.now).then_some(settled) });
     vec![Finding::ParentDeleted {
         parents: deleted.iter().map(|(parent, _)| parent.to_string()).collect(),
         missing: missing.map(|parent| parent.entity.to_string()).collect(),
         since,
-        stage: stage(facts, since),
+        stage: stage(facts, since, doubt),
     }]
+}
+
+/// Clerk has what the Directory says is deleted.
+#[derive(Clone, Copy)]
+struct Doubt {
+    /// Until when Clerk's answers may lag; nothing if an operator must decide.
+    until: Option<Millis>,
 }
 
 fn parent_missing(facts: &Facts, parent: &Parent) -> Finding {
@@ -128,10 +144,13 @@ fn parent_missing(facts: &Facts, parent: &Parent) -> Finding {
 }
 
 /// How far an effect is of a deletion that was stored at this time.
-fn stage(facts: &Facts, since: Millis) -> Stage {
+fn stage(facts: &Facts, since: Millis, doubt: Option<Doubt>) -> Stage {
     let is_complete = |run: &&Run| run.started_at > since && run.state != RunState::Incomplete;
     match finished_repairs(facts).find(is_complete) {
-        _ if facts.policies.reconcile == Mode::Report => Stage::Off,
+        _ if facts.policies.reconcile == Mode::Report => match doubt {
+            Some(Doubt { until }) => Stage::Unsure { until },
+            None => Stage::Off,
+        },
         Some(run) => Stage::Overdue { run: run.run.clone() },
         None if is_recent(facts, since) => Stage::Soon { until: later(since, ON_ITS_WAY) },
         None => Stage::NextRun,
@@ -139,12 +158,12 @@ fn stage(facts: &Facts, since: Millis) -> Stage {
 }
 
 /// The effects of a deletion.
-fn effects(facts: &Facts) -> Option<Finding> {
+fn effects(facts: &Facts, doubt: Option<Doubt>) -> Option<Finding> {
     let row = facts.row.row().filter(|row| row.is_deleted())?;
     let mark = |name: &str| row.fields.get(name).and_then(Value::as_i64).and_then(|at| Millis::try_from(at).ok());
     let Policies { deletion, grace_hours, reconcile, .. } = facts.policies;
     let (is_on, since) = (reconcile == Mode::Repair, row.provenance.applied_at);
-    let pending = || Finding::EffectsPending { since, stage: stage(facts, since) };
+    let pending = || Finding::EffectsPending { since, stage: stage(facts, since, doubt) };
     Some(match Kind::from_key(&row.key)? {
         Kind::Membership => return None,
         Kind::Organization if row.is_finished() => Finding::EffectsComplete { at: mark(CONSEQUENCES_AT) },
@@ -394,6 +413,6 @@ mod tests {
         let text = told(&waits, "restored");
         assert!(text.starts_with("Rows of the deleted user were restored"), "nothing was removed: {text}");
         assert!(text.contains("After 2026-01-02T10:00:00.000Z, `rollcall cleanup --restored --local`"), "{text}");
-        assert!(!told(&waits, "conflict").contains("when the user's data are removed"));
+        assert!(!told(&waits, "conflict").contains("when the removal of the user's data begins"));
     }
 }

@@ -1,6 +1,6 @@
 //! Decides whether a person must act on a finding, may wait, or has nothing to do.
 
-use super::finding::{Finding, ParentInClerk, Refused, Stage};
+use super::finding::{Finding, Now, ParentInClerk, Refused, Stage};
 use super::reason::Reason;
 use super::repair::later;
 use crate::core::millis::Millis;
@@ -64,7 +64,9 @@ impl Finding {
             Finding::UndatedInClerk | Finding::NextRun { .. } | Finding::NextRunDeletes { .. } => {
                 Need::Wait(Until::NextRun)
             }
-            Finding::Behind { by_run, .. } => Need::Wait(if *by_run { Until::NextRun } else { Until::NextChange }),
+            Finding::Behind { .. } => Need::Wait(Until::NextChange),
+            // Other events fail, too, until a person has removed the cause.
+            Finding::Refused(refused) if refused.may_last() && refused.now == Now::Differs => Need::Act,
             Finding::EventFailed { refused, until } => match is_mended_by_a_person(refused) {
                 true => Need::Act,
                 false => Need::Wait(Until::Delivered(*until)),
@@ -72,6 +74,7 @@ impl Finding {
             Finding::ParentDeleted { stage, .. } | Finding::EffectsPending { stage, .. } => match stage {
                 Stage::Soon { until } => Need::Wait(Until::Repaired(*until)),
                 Stage::NextRun => Need::Wait(Until::NextRun),
+                Stage::Unsure { until } => until.map_or(Need::Nothing, |until| Need::Wait(Until::Settled(until))),
                 Stage::Overdue { .. } | Stage::Off => Need::Act,
             },
             Finding::ParentMissing { clerk, .. } => match clerk {
@@ -245,7 +248,7 @@ mod tests {
 
     /// The row waits for Clerk, but other events fail until a person has corrected the permissions.
     #[test]
-    fn a_cause_that_may_last_is_in_the_headline_while_the_row_waits() {
+    fn a_cause_that_may_last_is_marked_while_the_row_waits() {
         let failed = |minute: i64, reason: &str| {
             let fields = json!({ "type": "user.updated", "outcome": "failed", "reason": reason, "rank": live(-1) });
             let mut facts = facts("user_1", 14, Some(live(0)), None);
@@ -253,8 +256,7 @@ mod tests {
             head(&facts)
         };
         let wait = "Nothing to do until 2026-01-01T10:15:00.000Z; then run this command again.";
-        let open = format!("{wait} But the cause of an earlier failure may still exist: see below.");
-        assert_eq!(failed(10, "store_rejected"), open);
+        assert_eq!(failed(10, "store_rejected"), "Something to do: see the line that is marked with !");
         assert_eq!(failed(10, "store_unavailable"), wait);
         assert_eq!(failed(-1, "store_rejected"), wait, "the row was stored later");
     }
@@ -263,7 +265,8 @@ mod tests {
     fn a_missing_parent_is_looked_up_in_clerk() {
         let missing = |has: bool| member(1, Some(live(-60)), None, has);
         assert!(
-            told(&missing(true), "parent_missing").contains("Clerk has org_1: `rollcall sync org_1 --local` stores")
+            told(&missing(true), "parent_missing")
+                .contains("which says why the row is missing; then `rollcall sync org_1 --local` stores")
         );
         assert!(told(&missing(false), "parent_missing").ends_with("Clerk does not have org_1 either."));
         let need = |facts: &Facts| {

@@ -13,7 +13,7 @@ pub(super) fn sentence(refused: &Refused, noun: &str) -> String {
         refused.advises.then(|| reason.advice(noun, line)).flatten(),
         last_event(refused),
         (refused.advises && reason.is_failure()).then(|| again(&line.function)).flatten(),
-        refused.over.filter(|_| !is_past).map(|over| ended(over, &line.function)),
+        refused.over.filter(|_| !is_past || refused.has_lasting_cause()).map(|over| ended(over, &line.function)),
         is_past.then(|| past(refused)),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
@@ -91,12 +91,14 @@ fn last_event(refused: &Refused) -> Option<String> {
     let (line, is_one) = (&refused.line, refused.count == 1);
     let kind = line.kind.as_ref()?;
     let the_event = if is_one { "The event".to_owned() } else { format!("The last one, {kind},") };
-    let Some((offered, stored)) = line.rank.zip(line.stored) else {
-        return (!is_one).then(|| format!("The last one was {kind}."));
-    };
     let state = |rank: Rank| {
         let word = if rank.is_deleted() { "deletion at" } else { "state of" };
         format!("the {word} {}", rank.version.utc())
+    };
+    let (offered, stored) = match (line.rank, line.stored) {
+        (Some(offered), Some(stored)) => (offered, stored),
+        (Some(offered), None) => return Some(format!("{the_event} reported {}.", state(offered))),
+        (None, _) => return (!is_one).then(|| format!("The last one was {kind}.")),
     };
     let since = if refused.has_changed { " The row has changed since." } else { "" };
     Some(if offered == stored {

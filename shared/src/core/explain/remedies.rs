@@ -103,9 +103,8 @@ pub(super) fn of_repair(finding: &Finding, commands: &Commands<'_>) -> Option<St
             commands.run("reconcile")
         ),
         Finding::ReportOnly { why } => format!(
-            "{}No run repairs the row, because RECONCILE_POLICY=report. Another event about this {noun}, or the following \
-             command, changes the row. Somebody chose RECONCILE_POLICY=report, so ask before you run the command; the \
-             override is valid for this command only: {sync}.",
+            "{}No run repairs the row, because RECONCILE_POLICY=report. The row is stored by the next event about this \
+             {noun}, or by this command: {sync}.",
             cause_of(*why)
         ),
         Finding::NotRepaired { run, state, why } => {
@@ -148,9 +147,9 @@ fn event_failed(refused: &Refused, until: Millis, commands: &Commands<'_>) -> St
     let kind = line.kind.as_deref().unwrap_or("of unknown type");
     let message = line.svix_id.as_ref().map(|id| format!(", message {id}")).unwrap_or_default();
     let arrived = match refused.count {
-        1 => format!("The event that has this state ({kind}{message}) arrived at {}, and failed", refused.last.utc()),
+        1 => format!("The event about this change ({kind}{message}) arrived at {}, and failed", refused.last.utc()),
         count => format!(
-            "The event that has this state arrived {count} times from {} to {}, and failed. The last one was {kind}{message}",
+            "The event about this change arrived {count} times from {} to {}, and failed. The last one was {kind}{message}",
             refused.first.utc(),
             refused.last.utc()
         ),
@@ -211,8 +210,8 @@ pub(super) fn of_effect(finding: &Finding, commands: &Commands<'_>) -> Option<St
                      {parent}{options}` says what to do."
                 ),
                 ParentInClerk::Has => format!(
-                    "The Directory has no row of {parent}, {hidden}. Clerk has {parent}: {} stores the \
-                     row, and `rollcall explain {parent}{options}` says why the row is missing.",
+                    "The Directory has no row of {parent}, {hidden}. Clerk has {parent}. First run \
+                     `rollcall explain {parent}{options}`, which says why the row is missing; then {} stores the row.",
                     commands.run(&format!("sync {parent}{}", commands.permission()))
                 ),
                 ParentInClerk::Young { until } => format!(
@@ -344,10 +343,20 @@ fn after(stage: &Stage, does: &str, still: &str, ids: &[String], since: Millis, 
             search("react")
         ),
         Stage::NextRun => format!(
-            "The function react normally {does} within seconds of the deletion (stored at {}), and has not. The next run \
-             of reconcile (every night, unless ReconcileSchedule says otherwise) {does}. If {still} after the next run, {}.",
+            "The function react normally {does} within seconds, but did not do this after the deletion was stored at {}. \
+             The next run of reconcile (every night, unless ReconcileSchedule says otherwise) {does}. To find out why \
+             react did not, {}. If {still} after the next run, {}.",
             since.utc(),
+            search("react"),
             search("reconcile")
+        ),
+        Stage::Unsure { until: Some(until) } => format!(
+            "No function {does} while RECONCILE_POLICY=report. Do nothing about this before {}: until then it is not \
+             certain that the deletion is right.",
+            until.utc()
+        ),
+        Stage::Unsure { until: None } => format!(
+            "No function {does} while RECONCILE_POLICY=report. First an operator must decide whether the deletion is right."
         ),
         Stage::Overdue { run } => format!(
             "The run of reconcile {run} began after the deletion (stored at {}), but {still}. To find out why, {}.",
@@ -355,8 +364,9 @@ fn after(stage: &Stage, does: &str, still: &str, ids: &[String], since: Millis, 
             search("reconcile")
         ),
         Stage::Off => format!(
-            "No function {does} while RECONCILE_POLICY=report. If the Directory must show this deletion, set \
-             RECONCILE_POLICY=repair; the next run then {does}."
+            "No function {does} while RECONCILE_POLICY=report, which your team has chosen. Ask the person responsible \
+             whether the Directory must show this deletion. If so, deploy with ReconcilePolicy=repair; the next run then \
+             {does}."
         ),
     }
 }

@@ -176,8 +176,12 @@ fn is_deletion(kind: Option<&str>) -> bool {
 impl Refused {
     /// Whether the cause, a setting or a permission, may make other events fail.
     pub(super) fn may_last(&self) -> bool {
-        self.over.is_none()
-            && matches!(self.reason, Reason::StoreRejected | Reason::ClerkUnauthorized | Reason::ClerkForeign)
+        self.over.is_none() && self.has_lasting_cause()
+    }
+
+    /// Whether the cause is a setting or a permission, which does not go away by itself.
+    pub(super) fn has_lasting_cause(&self) -> bool {
+        matches!(self.reason, Reason::StoreRejected | Reason::ClerkUnauthorized | Reason::ClerkForeign)
     }
 }
 
@@ -206,8 +210,8 @@ mod tests {
 
     use super::*;
     use crate::core::explain::findings::findings;
-    use crate::core::explain::need::headline;
-    use crate::core::explain::samples::{at, facts, line, live, names, note, run, told};
+    use crate::core::explain::need::{Need, headline};
+    use crate::core::explain::samples::{at, deleted, facts, line, live, names, note, run, told};
     use crate::core::mirror::rank::Rank;
     use crate::core::reconcile::run_id::RunId;
 
@@ -304,6 +308,32 @@ mod tests {
         assert_eq!(remedy(&gone), "event_failed");
         gone.log.lines = vec![failed(None, "user.updated", "store_rejected")];
         assert_eq!(remedy(&gone), "next_run_deletes");
+    }
+
+    /// The memberships of an organization wait for the decision about the organization: one cause has one mark.
+    #[test]
+    fn under_report_no_effect_is_completed_while_the_deletion_may_be_wrong() {
+        let deleted_at_ten = |now: i64, clerk: Option<Rank>| {
+            let mut facts = facts("org_1", now, Some(deleted(0)), clerk);
+            facts.policies.reconcile = Mode::Report;
+            facts
+        };
+        let marked = |facts: &Facts| {
+            let found = findings(facts);
+            let marks = found.iter().filter(|finding| finding.need() == Need::Act);
+            (headline(&found), marks.map(|finding| json!(finding)["finding"].clone()).collect::<Vec<_>>())
+        };
+        let (head, marks) = marked(&deleted_at_ten(1, Some(live(-60))));
+        assert_eq!(head, "Nothing to do until 2026-01-01T10:15:00.000Z; then run this command again.");
+        assert!(marks.is_empty(), "{marks:?}");
+        let (_, marks) = marked(&deleted_at_ten(16, Some(live(-60))));
+        assert_eq!(marks, [json!("conflict")]);
+        let gone = deleted_at_ten(16, None);
+        assert_eq!(marked(&gone).1, [json!("effects_pending")]);
+        assert!(told(&gone, "effects_pending").contains("Ask the person responsible"));
+        // A command with --override says what the setting means.
+        let text = told(&deleted_at_ten(16, Some(live(-60))), "conflict");
+        assert!(text.contains("--override RECONCILE_POLICY=repair") && text.contains("ask the person"), "{text}");
     }
 
     #[test]

@@ -17,7 +17,15 @@ impl Finding {
     pub fn sentence(&self, id: &str, options: &str, mode: Mode) -> String {
         let noun = noun(id);
         let commands = Commands { id, options, noun, mode };
-        of_repair(self, &commands).or_else(|| of_effect(self, &commands)).unwrap_or_else(|| self.of_row(&commands))
+        let text =
+            of_repair(self, &commands).or_else(|| of_effect(self, &commands)).unwrap_or_else(|| self.of_row(&commands));
+        match mode {
+            Mode::Report if text.contains(commands.permission()) => format!(
+                "{text} Your team has chosen RECONCILE_POLICY=report: ask the person responsible before you run a command \
+                 with --override, which is valid for that command only."
+            ),
+            _ => text,
+        }
     }
 
     /// What is known of the row, of Clerk and from the log.
@@ -107,10 +115,16 @@ impl Finding {
                 format!("Clerk does not have the {noun} now, so no live row is expected.")
             }
             Finding::NotStored { clerk } => {
-                format!("Clerk has the {noun}, last changed at {}, but the row is missing.", clerk.utc())
+                let until = match noun {
+                    "user" => " Until the row exists, the functions account and authorizer answer the user's requests \
+                               with 404 `user_not_synced`.",
+                    _ => "",
+                };
+                format!("Clerk has the {noun}, last changed at {}, but the row is missing.{until}", clerk.utc())
             }
             Finding::Outdated { stored, clerk, fields } => format!(
-                "The row is out of date: the {noun} changed in Clerk at {}, and the row holds the state of {}. {}",
+                "The row is out of date: the {noun} changed in Clerk at {}, and the row holds the state of {}. {} Until the \
+                 row is repaired, the functions use the values in the row.",
                 clerk.utc(),
                 stored.utc(),
                 differ(fields)
@@ -155,7 +169,7 @@ impl Finding {
                 until.utc()
             ),
             Finding::Conflict { deleted_at, is_purged, removal_at, changed_at } => {
-                let before = removal_at.map(|at| format!(" before {}, when the user's data are removed", at.utc()));
+                let before = removal_at.map(|at| format!(" before {}, when the removal of the user's data begins", at.utc()));
                 let hint = changed_at.map(|at| {
                     format!(
                         "Clerk changed the {noun} later than that, at {}, which suggests that the deletion was wrong. ",
@@ -169,7 +183,7 @@ impl Finding {
                 };
                 format!(
                     "The {noun} was deleted in the Directory at {}, but Clerk still has the {noun}. {}No event and no run \
-                     makes the row live again: an operator decides{}. {first}If the deletion was wrong, run {}, which makes \
+                     makes the row live again: an operator must decide{}. {first}If the deletion was wrong, run {}, which makes \
                      the row live again. If the deletion was right, delete the {noun} in Clerk.",
                     deleted_at.utc(),
                     hint.unwrap_or_default(),
@@ -198,7 +212,7 @@ impl Finding {
                 )
             }
             Finding::JustDeleted { deleted_at, until, removal_at } => {
-                let before = removal_at.map(|at| format!(" before {}, when the user's data are removed", at.utc()));
+                let before = removal_at.map(|at| format!(" before {}, when the removal of the user's data begins", at.utc()));
                 format!(
                     "The {noun} was deleted in the Directory at {}, but Clerk still returns the {noun}. Until {} this is \
                      normal: Clerk's answers may lag by some minutes. If {} says the same after that time, the deletion may \
@@ -209,7 +223,10 @@ impl Finding {
                     before.unwrap_or_default()
                 )
             }
-            Finding::AbsentInClerk => format!("The row is live, but Clerk does not have the {noun}."),
+            Finding::AbsentInClerk => format!(
+                "The row is live, but Clerk does not have the {noun}. Until the row is marked as deleted, the functions \
+                 treat the {noun} as live."
+            ),
             Finding::UndatedInClerk => "Clerk has the membership, but does not say when the membership began (created_at). \
                                         Such a membership cannot be stored. The next run of reconcile asks Clerk again."
                 .to_owned(),
@@ -257,7 +274,7 @@ impl Finding {
             Finding::Refused(refused) => refusals::sentence(refused, noun),
             Finding::NothingRefused { since } => {
                 format!(
-                    "Since {}, no event about this {noun} was left out or failed, as far as the log shows.",
+                    "Since {}, no event about this {noun} was ignored or failed, as far as the log shows.",
                     since.utc()
                 )
             }

@@ -64,8 +64,8 @@ pub enum OperatorError {
     Unknown,
     /// The row of the Directory lacks a valid rank or digest.
     #[error(
-        "the Directory row cannot be read: its rank or digest is invalid. If the entity still exists in Clerk, remove \
-         the row and run `rollcall reconcile`"
+        "the Directory row cannot be read: its rank or digest is invalid, so another program has written the row. \
+         `rollcall explain` with the same id says what to do"
     )]
     Unreadable,
     /// The id is not one of a user, an organization or a membership.

@@ -339,6 +339,37 @@ async fn e5_the_purge_keeps_rows_that_an_operator_has_restored() {
     assert_eq!((rows(&world).await, notes(&world).await), (before, 0));
 }
 
+/// The purge has read that there is no restoration, and has begun.
+#[tokio::test]
+async fn e5_a_restoration_that_begins_during_a_purge_keeps_all_rows() {
+    let Purged { world, users, before } = purged().await;
+    restored(&world).await;
+    assert_eq!(rollcall(&world, &["undo", &users[0], "--yes"], &[]).await.status, Some(0));
+    tombstoned(&world, &users[0]).await;
+    world.follow().await;
+    assert_eq!((rows(&world).await, notes(&world).await), (before.clone(), 0));
+    world.wait_hours(25);
+    let mut held = world.wire.hold();
+    let racing = async {
+        let mut is_first = true;
+        while let Some(request) = held.recv().await {
+            // The backup is written, and the tombstone is read again before the removal.
+            let is_removal_next = request.operation == "Query" && request.table.as_deref() == Some("tasks");
+            if is_removal_next && std::mem::take(&mut is_first) {
+                assert!(restored(&world).await["of_deleted_users"].as_u64() > Some(0));
+            }
+            request.release();
+        }
+        unreachable!("the wire goes on")
+    };
+    let report = tokio::select! {
+        report = world.purge_due() => report.purges.unwrap(),
+        () = racing => unreachable!(),
+    };
+    assert_eq!((report.purged, report.restored, report.failed), (0, 1, 0), "{report:?}");
+    assert_eq!((rows(&world).await, notes(&world).await), (before, 1));
+}
+
 #[tokio::test]
 async fn e5_the_nightly_run_and_a_purge_that_has_begun_keep_restored_rows_and_an_erasure_removes_them() {
     for what in ["night", "begun", "erase"] {
