@@ -7,12 +7,13 @@
 //! 2. [`mapping`] says which fields name a user and which become metadata; [`matching`] decides whose a row is;
 //! 3. [`metadata`] decides what changes in Clerk, and does it;
 //! 4. [`folder`] keeps the plan, the journal and the results, and [`ids`] the map of old ids to Clerk ids;
-//! 5. [`references`] finds the users that fields of other collections refer to, and [`rekey`] writes their Clerk ids beside
-//!    them;
+//! 5. [`references`] finds the users that fields of other collections refer to; [`rekey`] writes their Clerk ids beside
+//!    them in files, and [`table`] in tables of DynamoDB;
 //! 6. [`verify`] proves that nothing needs the old collection any more.
 //!
 //! The decisions are pure: `matching`, `metadata::decide`, `metadata::merge`, `metadata::values`,
-//! `references`, `rekey::decide`, `rekey::splice`, `rekey::patch`, `verify::listed`, `verify::search`.
+//! `references`, `rekey::decide`, `rekey::splice`, `rekey::patch`, `table::decide`,
+//! `table::item`, `table::shape`, `verify::listed`, `verify::search`.
 
 pub mod folder;
 pub mod ids;
@@ -22,4 +23,5 @@ pub mod matching;
 pub mod metadata;
 pub mod references;
 pub mod rekey;
+pub mod table;
 pub mod verify;

@@ -20,6 +20,11 @@ impl Place {
         Place { file: file.into(), line: 1, byte: 0 }
     }
 
+    /// The place of a row that is in no file, but in a table.
+    pub(crate) fn of(table: &Path) -> Place {
+        Place::start(table)
+    }
+
     /// The place of `text[at]`, for a `text` that begins here.
     pub(crate) fn within(&self, text: &[u8], at: usize) -> Place {
         let before = &text[..at.min(text.len())];

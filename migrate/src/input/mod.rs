@@ -145,6 +145,16 @@ pub fn kind(path: &Path, options: &Options) -> Result<Kind, InputError> {
     })
 }
 
+/// The row of one line of a DynamoDB export.
+///
+/// # Errors
+/// The line is none.
+pub(crate) fn exported_row(source: Vec<u8>, place: Place) -> Result<Row, InputError> {
+    let read = json::scan::scan(&source).and_then(|node| dynamo::exported(&node));
+    let (value, deleted) = read.map_err(|fault| fault.within(&place, &source))?;
+    Ok(Row { place, before: Vec::new(), source, value, deleted, layout: row::Layout::Opaque })
+}
+
 enum Input {
     File(PathBuf),
     Exported(DataFile),

@@ -6,9 +6,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::marker::PhantomData;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::decide::Change;
@@ -44,35 +46,36 @@ pub enum JournalError {
     Unreadable { path: PathBuf, byte: u64, source: serde_json::Error },
 }
 
-/// A journal that is written.
+/// A journal that is written: of users, or with other records of a table.
 #[derive(Debug)]
-pub struct Journal {
+pub struct Journal<R = Record> {
     path: PathBuf,
     file: File,
     end: u64,
     pending: Vec<u8>,
+    records: PhantomData<R>,
 }
 
-impl Journal {
+impl<R: Serialize + DeserializeOwned> Journal<R> {
     /// Opens or creates a journal, readable for its owner only. A last line that was cut off is removed.
     ///
     /// # Errors
     ///
     /// If the file cannot be opened, or a line is unreadable.
-    pub fn open(path: &Path) -> Result<Journal, JournalError> {
+    pub fn open(path: &Path) -> Result<Journal<R>, JournalError> {
         let failed = |source| JournalError::Io { path: path.to_owned(), source };
         let options = OpenOptions::new().create(true).read(true).append(true).mode(0o600).to_owned();
         let file = options.open(path).map_err(failed)?;
         let mut end = 0;
-        for record in records(path)? {
+        for record in records::<R>(path)? {
             end = record?.end;
         }
         file.set_len(end).map_err(failed)?;
-        Ok(Journal { path: path.to_owned(), file, end, pending: Vec::new() })
+        Ok(Journal { path: path.to_owned(), file, end, pending: Vec::new(), records: PhantomData })
     }
 
     /// Adds a record to the batch; the byte at which its line begins.
-    pub fn add(&mut self, record: &Record) -> u64 {
+    pub fn add(&mut self, record: &R) -> u64 {
         let at = self.end + u64::try_from(self.pending.len()).unwrap_or(u64::MAX);
         serde_json::to_writer(&mut self.pending, record)
             .unwrap_or_else(|error| unreachable!("a record is JSON: {error}"));
@@ -97,8 +100,8 @@ impl Journal {
 
 /// A record and the bytes of its line.
 #[derive(Debug, PartialEq)]
-pub struct Placed {
-    pub record: Record,
+pub struct Placed<R = Record> {
+    pub record: R,
     pub begin: u64,
     pub end: u64,
 }
@@ -108,7 +111,9 @@ pub struct Placed {
 /// # Errors
 ///
 /// If the file cannot be read. Each item may be an error of its own.
-pub fn records(path: &Path) -> Result<impl Iterator<Item = Result<Placed, JournalError>> + use<>, JournalError> {
+pub fn records<R: DeserializeOwned>(
+    path: &Path,
+) -> Result<impl Iterator<Item = Result<Placed<R>, JournalError>> + use<R>, JournalError> {
     let owned = path.to_owned();
     let failed = move |source| JournalError::Io { path: owned.clone(), source };
     let mut lines = BufReader::new(File::open(path).map_err(&failed)?);
@@ -199,7 +204,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.ndjson");
         std::fs::write(&path, "{\"kind\":\"done\",\"user\":\"user_1\"}\n{\"kind\":\"dnoe\"}\n").unwrap();
-        let error = Journal::open(&path).unwrap_err().to_string();
+        let error = Journal::<Record>::open(&path).unwrap_err().to_string();
         assert!(error.contains("journal.ndjson: the line at byte 32 is no record"), "{error}");
     }
 }

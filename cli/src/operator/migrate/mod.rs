@@ -1,10 +1,12 @@
 //! `rollcall migrate`: moves users of an old collection to Clerk.
 
 mod args;
-mod download;
 mod metadata;
 mod rekey;
 mod rekey_args;
+mod rekey_table;
+mod rekey_table_args;
+mod rekey_table_texts;
 mod rekey_texts;
 mod texts;
 mod verify;
@@ -15,6 +17,7 @@ use clap::Subcommand;
 
 pub use self::args::MetadataArgs;
 pub use self::rekey_args::RekeyArgs;
+pub use self::rekey_table_args::RekeyTableArgs;
 pub use self::verify_args::VerifyArgs;
 use super::Screen;
 use super::deployment::Environment;
@@ -29,6 +32,9 @@ pub enum MigrateCommand {
     /// Write the Clerk id of its user beside each reference to an old user, in files of other collections. Every other byte
     /// stays; rows whose user is unknown go to files of their own
     Rekey(Box<RekeyArgs>),
+    /// Write the Clerk id of its user beside each reference to an old user, in a DynamoDB table; or copy the rows into a
+    /// table with the Clerk id in its key. Each write has a condition; can be repeated, continued and undone
+    RekeyTable(Box<RekeyTableArgs>),
     /// Prove that nothing needs the old collection any more: read all collections, ask Clerk for each user, and write a
     /// report to sign. Writes nothing else. Exit status: 0 if no criterion is contradicted, 2 if one is
     Verify(VerifyArgs),
@@ -40,6 +46,7 @@ impl MigrateCommand {
         match self {
             MigrateCommand::Metadata(args) => !args.dry_run,
             MigrateCommand::Rekey(_) => false,
+            MigrateCommand::RekeyTable(args) => !args.dry_run,
             MigrateCommand::Verify(_) => false,
         }
     }
@@ -48,6 +55,7 @@ impl MigrateCommand {
         match self {
             MigrateCommand::Metadata(args) => args.json,
             MigrateCommand::Rekey(args) => args.json,
+            MigrateCommand::RekeyTable(args) => args.json,
             MigrateCommand::Verify(args) => args.json,
         }
     }
@@ -67,6 +75,7 @@ pub async fn run(
     match command {
         MigrateCommand::Metadata(args) => metadata::run(*args, environment, clock, screen).await,
         MigrateCommand::Rekey(args) => rekey::run(*args, clock, screen).await,
+        MigrateCommand::RekeyTable(args) => rekey_table::run(*args, environment, clock, screen).await,
         MigrateCommand::Verify(args) => verify::run(args, environment, clock, screen).await,
     }
 }

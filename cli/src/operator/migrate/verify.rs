@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow, bail};
 use rollcall::adapters::clerk::api::ClerkApi;
 use rollcall::adapters::clerk::error::ClerkError;
+use rollcall::adapters::dynamo::application::ApplicationTable;
 use rollcall::adapters::dynamo::error::StoreError;
 use rollcall::core::id::UserId;
 use rollcall::core::reconcile::rate_limiter::RateLimiter;
@@ -15,6 +16,8 @@ use rollcall_migrate::ids::{IdMap, MAP};
 use rollcall_migrate::input::Options;
 use rollcall_migrate::metadata::plan::{Job, MigrationError, Terms};
 use rollcall_migrate::metadata::survey::{Input, Survey};
+use rollcall_migrate::table::download;
+use rollcall_migrate::table::pass::TableError;
 use rollcall_migrate::verify::VerifyError;
 use rollcall_migrate::verify::backups::{Backup, read_back};
 use rollcall_migrate::verify::criteria::{Criterion, Examined, Facts, State, decide};
@@ -27,7 +30,6 @@ use rollcall_migrate::verify::request::{Collection, Request, Source, new_field};
 use rollcall_migrate::verify::users::{UsersTally, judged, users};
 use serde_json::{Value, json};
 
-use super::download::{DownloadError, download};
 use super::verify_args::VerifyArgs;
 use super::verify_texts;
 use crate::operator::context::OperatorContext;
@@ -233,17 +235,17 @@ impl Work<'_> {
             Source::Files(paths) => (paths.clone(), false),
             Source::Table(table) => {
                 let name = format!("table-{}.ndjson", collection.name);
-                let client = &self.context.deployment.dynamodb;
-                let read = download(client, table, self.folder, &name, |items| {
+                let application = ApplicationTable::new(self.context.deployment.dynamodb.clone(), table.clone());
+                let read = download::write(&application, self.folder, &name, |items| {
                     self.progress.say("reading the tables", &format!("{table}, {} items", count(items)));
                 });
                 read.await.map_err(|error| match error {
-                    DownloadError::Store(StoreError::Rejected(code, _)) => anyhow!(
+                    TableError::Store(StoreError::Rejected(code, _)) => anyhow!(
                         "table {table}: DynamoDB rejected the scan ({code}): check the name in the verify file and the \
                          permission dynamodb:Scan"
                     ),
-                    DownloadError::Store(error) => store(&error, &self.context.deployment.options),
-                    DownloadError::Folder(error) => error.into(),
+                    TableError::Store(error) => store(&error, &self.context.deployment.options),
+                    error => error.into(),
                 })?;
                 (vec![self.folder.file(&name)], true)
             }

@@ -1,0 +1,261 @@
+//! `rollcall migrate rekey-table`: plan, consent, and passes over a table until nothing is left to write, or the undo.
+
+use std::path::Path;
+
+use anyhow::{Context, anyhow, bail};
+use rollcall::adapters::dynamo::application::{ApplicationTable, Description};
+use rollcall::core::tables::bare_table_name;
+use rollcall_migrate::folder::{Folder, Run};
+use rollcall_migrate::ids::IdMap;
+use rollcall_migrate::rekey::origin::Origin;
+use rollcall_migrate::table::copy::{self, New, Shared};
+use rollcall_migrate::table::decide::Rules;
+use rollcall_migrate::table::outcome::{Counts, Outcome};
+use rollcall_migrate::table::pass::{self, JOURNAL, Job, PASSES, TableError};
+use rollcall_migrate::table::{shape, undo};
+use serde_json::{Value, json};
+
+use super::rekey_table_args::RekeyTableArgs;
+use super::rekey_table_texts as texts;
+use crate::operator::context::{OperatorContext, lacks_confirmation};
+use crate::operator::deployment::Environment;
+use crate::operator::progress::Progress;
+use crate::operator::reconcile::store;
+use crate::operator::text::{count, moment};
+use crate::operator::{Screen, say};
+use crate::{Clock, Status, Usage};
+
+/// Rekeys a table, or takes that back.
+///
+/// # Errors
+///
+/// If a table, the map or the folder cannot be used, or DynamoDB does not answer. The error has advice.
+pub(super) async fn run(
+    args: RekeyTableArgs,
+    environment: Environment,
+    clock: Clock,
+    screen: &Screen,
+) -> anyhow::Result<Status> {
+    if lacks_confirmation(args.yes, args.dry_run, args.json, screen) {
+        return Ok(Status::Usage);
+    }
+    for name in [Some(&args.table), args.into.as_ref()].into_iter().flatten() {
+        if !shape::is_table_name(name) {
+            return Err(Usage(format!("{name:?} is not the name of a table")).into());
+        }
+    }
+    if args.into.as_ref() == Some(&args.table) {
+        return Err(Usage("--into must name another table".to_owned()).into());
+    }
+    if let Some(problem) = shape::overlap(&args.references) {
+        return Err(Usage(problem).into());
+    }
+    let context = OperatorContext::open(&args.deployment, environment, clock.clone()).await?;
+    let instance = context.operator.applier.instance.to_string();
+    let origin = Origin::of(&args.map)?;
+    if origin.instance != instance {
+        bail!(
+            "the map in {} has users of the Clerk instance {}, and the deployment works with {instance}",
+            args.map.display(),
+            origin.instance
+        );
+    }
+    let work = Work { args: &args, context: &context, screen };
+    let table = work.open(&args.table, args.into.is_none().then_some(args.write_units).flatten()).await?;
+    let run = Run {
+        command: "rekey-table".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        input_sha256: origin.sha256,
+        options: serde_json::to_string(&json!({
+            "table": args.table, "into": args.into, "references": args.references, "loose_ids": args.loose_ids,
+            "allow_missing": args.allow_missing,
+        }))?,
+        instance,
+        started: moment(clock()),
+    };
+    if args.undo {
+        return work.undo(&table.0, &run).await;
+    }
+    if let Some(problem) = args.into.is_none().then(|| shape::problem(&table.1, &args.references)).flatten() {
+        bail!("table {}: {problem}", args.table);
+    }
+    let new = match &args.into {
+        None => None,
+        Some(name) => {
+            let (new, description) = work.open(name, args.write_units).await?;
+            if let Some(problem) = shape::problem_of_new(&description, &args.references) {
+                bail!("table {name}: {problem}");
+            }
+            Some(New { table: new, description })
+        }
+    };
+    let map = IdMap::read(&args.map)?;
+    let rules =
+        Rules { references: args.references.clone(), map, loose: args.loose_ids, allow_missing: args.allow_missing };
+    let job = Job { table: table.0, description: table.1, rules };
+    let folder = Folder::open(&args.folder(), &run)?;
+    work.rekey(&job, new.as_ref(), &folder).await
+}
+
+struct Work<'a> {
+    args: &'a RekeyTableArgs,
+    context: &'a OperatorContext,
+    screen: &'a Screen,
+}
+
+impl Work<'_> {
+    /// A table of the application, and what DynamoDB says of it.
+    async fn open(&self, name: &str, units: Option<u32>) -> anyhow::Result<(ApplicationTable, Description)> {
+        let own = &self.context.settings.tables;
+        let is_own = |table: &String| bare_table_name(table) == name;
+        if [&own.directory, &own.profiles, &own.operations].into_iter().any(is_own) {
+            bail!("{name} is a table of Rollcall itself: name a table of your application");
+        }
+        let table = ApplicationTable::new(self.context.deployment.dynamodb.clone(), name.to_owned()).paced(units);
+        let described = table.describe().await.map_err(|error| self.explain(error.into()))?;
+        let described =
+            described.ok_or_else(|| anyhow!("table {name} does not exist: check the name and the region"))?;
+        Ok((table, described))
+    }
+
+    fn explain(&self, error: TableError) -> anyhow::Error {
+        match error {
+            TableError::Store(rollcall::adapters::dynamo::error::StoreError::Rejected(code, _)) => anyhow!(
+                "DynamoDB rejected a request ({code}): your role needs the permissions dynamodb:DescribeTable, \
+                 DescribeTimeToLive, Scan, GetItem, UpdateItem and PutItem on the table"
+            ),
+            TableError::Store(error) => store(&error, &self.context.deployment.options),
+            error => error.into(),
+        }
+    }
+
+    async fn rekey(&self, job: &Job, new: Option<&New>, folder: &Folder) -> anyhow::Result<Status> {
+        let progress = Progress::start(self.screen, !self.args.json);
+        let all = job.description.items;
+        let show = |step: &'static str, rows: u64| progress.count(step, rows, all.max(rows));
+        let (planned, shared) = match new {
+            None => pass::plan(job, folder, |rows| show("reading the table", rows)).await.map(|it| (it, Shared::new())),
+            Some(new) => copy::plan(job, new, folder, |rows| show("reading the table", rows)).await,
+        }
+        .map_err(|error| self.explain(error))?;
+        drop(progress);
+        if !planned.adds_up() {
+            bail!("the plan's results do not add up to the {} rows that were read", planned.read);
+        }
+        if !self.args.json {
+            let lacks = match new {
+                Some(new) => self.lacks(job, new).await?,
+                None => Vec::new(),
+            };
+            say(texts::plan(&planned, &self.args.table, self.args.into.as_deref(), &lacks))?;
+            say(format_args!("\nRows that are left: {}", folder.path().display()))?;
+        }
+        if self.args.dry_run || planned.of(Outcome::Changed) == 0 {
+            return self.finish(folder, &planned, &[]);
+        }
+        if !self.args.yes && !self.screen.ask_on(&self.context.deployment, "Write these rows?")? {
+            say("Nothing was written.")?;
+            return Ok(Status::Left);
+        }
+        let mut passes: Vec<Counts> = Vec::new();
+        while passes.len() < PASSES && passes.last().is_none_or(|last| last.of(Outcome::Changed) > 0) {
+            let progress = Progress::start(self.screen, !self.args.json);
+            let each = |counts: &Counts| {
+                progress.count("writing the rows", counts.read, planned.read.max(counts.read));
+                progress.say("writing the rows", &format!("{} written", count(counts.of(Outcome::Changed))));
+            };
+            let done = match new {
+                None => pass::pass(job, folder, each).await,
+                Some(new) => copy::pass(job, new, folder, &shared, each).await,
+            };
+            let done = done.map_err(|error| self.explain(error))?;
+            drop(progress);
+            if !done.adds_up() {
+                bail!("the results do not add up to the {} rows that were read", done.read);
+            }
+            passes.push(done);
+        }
+        self.finish(folder, &planned, &passes)
+    }
+
+    async fn lacks(&self, job: &Job, new: &New) -> anyhow::Result<Vec<String>> {
+        let old_ttl = job.table.time_to_live().await.map_err(|error| self.explain(error.into()))?;
+        let new_ttl = new.table.time_to_live().await.map_err(|error| self.explain(error.into()))?;
+        Ok(shape::lacks(&job.description, old_ttl.as_deref(), &new.description, new_ttl.as_deref()))
+    }
+
+    /// Writes the report and decides about the exit status.
+    fn finish(&self, folder: &Folder, planned: &Counts, passes: &[Counts]) -> anyhow::Result<Status> {
+        let last = passes.last().unwrap_or(planned);
+        let written: u64 = passes.iter().map(|counts| counts.of(Outcome::Changed)).sum();
+        let is_settled = last.of(Outcome::Changed) == 0;
+        let report = json!({
+            "dry_run": self.args.dry_run, "table": self.args.table, "into": self.args.into,
+            "folder": folder.path().display().to_string(), "plan": planned, "passes": passes, "written": written,
+            "left": last.left(), "complete": is_settled,
+        });
+        let mut file = folder.create("report.json")?;
+        file.add_json(&report)?;
+        file.finish()?;
+        if self.args.json {
+            say(&report)?;
+        } else if !passes.is_empty() {
+            say(texts::done(last, written, is_settled))?;
+            if self.args.into.is_none() {
+                say(format_args!(
+                    "To undo: rollcall migrate rekey-table {} --map {} --undo{}",
+                    self.args.table,
+                    self.args.map.display(),
+                    self.context.deployment.options
+                ))?;
+            }
+        }
+        Ok(if last.left() > 0 || !is_settled { Status::Left } else { Status::Done })
+    }
+
+    async fn undo(&self, table: &ApplicationTable, run: &Run) -> anyhow::Result<Status> {
+        let path = self.args.folder();
+        let folder = Folder::open(&path, &earlier(&path, run)?)?;
+        let journal = folder.file(JOURNAL);
+        let values = if journal.exists() { undo::values(&journal)? } else { 0 };
+        if !self.args.json {
+            say(format_args!("{} values were written to {} and can be removed.", count(values), self.args.table))?;
+        }
+        if self.args.dry_run || values == 0 {
+            let status = if values == 0 { Status::Done } else { Status::Left };
+            return self.undone(&json!({ "dry_run": self.args.dry_run, "values": values }), status);
+        }
+        if !self.args.yes && !self.screen.ask_on(&self.context.deployment, "Remove these values?")? {
+            say("Nothing was changed.")?;
+            return Ok(Status::Left);
+        }
+        let progress = Progress::start(self.screen, !self.args.json);
+        let done = undo::undo(table, &journal, |done| progress.count("removing", done, values)).await;
+        let done = done.map_err(|error| self.explain(error))?;
+        drop(progress);
+        if !self.args.json {
+            say(texts::undone(&done))?;
+        }
+        let report = json!({ "dry_run": false, "values": values, "undone": done });
+        self.undone(&report, if done.changed_since > 0 { Status::Left } else { Status::Done })
+    }
+
+    fn undone(&self, report: &Value, status: Status) -> anyhow::Result<Status> {
+        if self.args.json {
+            say(report)?;
+        }
+        Ok(status)
+    }
+}
+
+/// The record of the run in a folder, which must be one about this table and this instance.
+fn earlier(path: &Path, run: &Run) -> anyhow::Result<Run> {
+    let text = std::fs::read(path.join("run.json"))
+        .with_context(|| format!("{} is no folder of this command: name the folder with --folder", path.display()))?;
+    let earlier: Run = serde_json::from_slice(&text).with_context(|| format!("{}/run.json", path.display()))?;
+    let of = |run: &Run| serde_json::from_str::<Value>(&run.options).unwrap_or_default()["table"].clone();
+    if of(&earlier) != of(run) {
+        bail!("{} is the folder of the table {}", path.display(), of(&earlier));
+    }
+    Ok(Run { command: run.command.clone(), instance: run.instance.clone(), ..earlier })
+}
