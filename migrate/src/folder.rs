@@ -120,6 +120,16 @@ impl Folder {
         Ok(Lines { path, file: BufWriter::new(file) })
     }
 
+    /// Removes a file of this name.
+    ///
+    /// # Errors
+    ///
+    /// [`FolderError::Io`].
+    pub fn remove(&self, name: &str) -> Result<(), FolderError> {
+        let path = self.file(name);
+        fs::remove_file(&path).map_err(|source| FolderError::Io { path, source })
+    }
+
     /// Reads a file of this name.
     ///
     /// # Errors
