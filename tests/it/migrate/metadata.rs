@@ -141,6 +141,7 @@ async fn a1_metadata_that_would_be_too_large_cost_no_request() {
     assert_eq!((status, old.patches()), (Some(2), 1), "{report}");
     assert_eq!(report["done"]["by_result"], json!({ "changed": 1, "refused": 1 }));
     assert!(result(&old.lines("results.ndjson"), 1)["reason"].as_str().unwrap().contains("8 KB"));
+    assert_eq!(old.lines("refused.ndjson"), old.lines("results.ndjson")[..1]);
     assert_eq!(old.metadata_of(&small).await["note"].as_str().unwrap().len(), 300);
 }
 
@@ -204,6 +205,9 @@ async fn a1_addresses_match_only_with_proof_on_both_sides() {
         "clerk_id_not_found",
     ];
     assert_eq!(reasons(), expected);
+    let numbers = |name: &str| old.lines(name).iter().map(|line| line["row"].as_u64().unwrap()).collect::<Vec<_>>();
+    assert_eq!((numbers("unmatched.ndjson"), numbers("ambiguous.ndjson")), (vec![2, 3, 4, 7], vec![1, 5, 6]));
+    assert_eq!(old.lines("unmatched.ndjson")[0], old.lines("plan.ndjson")[1], "with place, old id and reason");
     let alone = old.rows(&[row("fay", " Fay@X.org ", json!(true))]);
     std::fs::remove_dir_all(old.folder.path().join("users.json.migration")).unwrap();
     old.migrate(&alone, &[&named[..], &["--dry-run", "--match-email"]].concat()).await;

@@ -1,5 +1,8 @@
 //! Migrations: from an old users collection to Clerk.
 
+mod agreement;
+mod killed;
+mod large;
 mod metadata;
 mod random;
 
@@ -22,6 +25,7 @@ impl Old {
         Old { world: World::with(&[("METADATA_WRITEBACK", "off")]).await, folder: tempfile::tempdir().unwrap() }
     }
 
+    /// A file of the operator.
     fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.folder.path().join(name);
         std::fs::write(&path, text).unwrap();
