@@ -24,14 +24,14 @@ pub struct Run {
 /// Why a folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
-    #[error("{}: {source}", path.display())]
+    #[error("{}", path.display())]
     Io { path: PathBuf, source: io::Error },
     #[error(
         "{} belongs to another migration: {what} was {before} and is {now}. Use another folder (--folder), or repeat the \
          migration as it was begun", path.display()
     )]
     Other { path: PathBuf, what: &'static str, before: String, now: String },
-    #[error("{} is no record of a migration: {source}", path.display())]
+    #[error("{} is no record of a migration", path.display())]
     Unreadable { path: PathBuf, source: serde_json::Error },
     #[error("another process works in {}: wait until it has finished", path.display())]
     Busy { path: PathBuf },

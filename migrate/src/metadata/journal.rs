@@ -36,10 +36,10 @@ pub enum Record {
 /// Why a journal cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    #[error("{}: {source}", path.display())]
+    #[error("{}", path.display())]
     Io { path: PathBuf, source: io::Error },
     #[error(
-        "{}: the line at byte {byte} is no record of a journal: {source}. Do not edit a journal; restore the file from a \
+        "{}: the line at byte {byte} is no record of a journal. Do not edit a journal; restore the file from a \
          backup", path.display()
     )]
     Unreadable { path: PathBuf, byte: u64, source: serde_json::Error },

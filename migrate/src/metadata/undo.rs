@@ -7,7 +7,7 @@ use rollcall::adapters::clerk::lists::MAX_IDS;
 use rollcall::core::id::UserId;
 use serde::Serialize;
 
-use super::apply::JOURNAL;
+use super::apply::{JOURNAL, RESULTS};
 use super::decide::undo;
 use super::journal::{self, Journal, Record, record_at};
 use super::plan::MigrationError;
@@ -40,7 +40,12 @@ impl Undone {
 ///
 /// If the journal is unreadable.
 pub fn open_intents(folder: &Folder) -> Result<Vec<u64>, MigrationError> {
-    let intents = journal::open_intents(&folder.file(JOURNAL))?;
+    let path = folder.file(JOURNAL);
+    if !path.exists() && !folder.file(RESULTS).exists() {
+        // No run has come to writing. With results, the journal is lost, and that is an error.
+        return Ok(Vec::new());
+    }
+    let intents = journal::open_intents(&path)?;
     Ok(intents.into_iter().rev().map(|(begin, _)| begin).collect())
 }
 

@@ -293,6 +293,22 @@ async fn a1_bad_input_writes_nothing() {
     }
     let (_, status) = old.report(&good, &["--field", "plan"]).await;
     assert_eq!((status, old.patches()), (Some(0), 1));
+    // Without its journal, a migration that wrote something cannot be undone; one that wrote nothing can.
+    let journal = old.folder.path().join("users.json.migration/journal.ndjson");
+    let aside = old.folder.path().join("aside");
+    std::fs::rename(&journal, &aside).unwrap();
+    let said = old.migrate(&good, &["--undo", "--yes"]).await;
+    assert_eq!(
+        (said.status, said.out.as_str(), said.err.matches("No such file").count()),
+        (Some(1), "", 1),
+        "{}",
+        said.err
+    );
+    std::fs::rename(&aside, &journal).unwrap();
+    let planned = old.file("planned.json", "{\"_id\":\"a\",\"x\":1}\n");
+    old.migrate(&planned, &["--field", "x", "--dry-run"]).await;
+    let (report, status) = old.report(&planned, &["--undo"]).await;
+    assert_eq!((status, &report["changes"], old.patches()), (Some(0), &json!(0), 1));
     // The folder belongs to this input, these options and this instance.
     let said = old.migrate(&good, &["--field", "plan", "--field", "x", "--yes"]).await;
     assert_eq!(said.status, Some(1));
