@@ -24,14 +24,14 @@ pub struct Run {
 /// Why a folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
-    #[error("{}: {source}", path.display())]
+    #[error("{}", path.display())]
     Io { path: PathBuf, source: io::Error },
     #[error(
         "{} belongs to another migration: {what} was {before} and is {now}. Use another folder (--folder), or repeat the \
          migration as it was begun", path.display()
     )]
     Other { path: PathBuf, what: &'static str, before: String, now: String },
-    #[error("{} is no record of a migration: {source}", path.display())]
+    #[error("{} is no record of a migration", path.display())]
     Unreadable { path: PathBuf, source: serde_json::Error },
     #[error("another process works in {}: wait until it has finished", path.display())]
     Busy { path: PathBuf },
@@ -130,6 +130,16 @@ impl Folder {
         let path = self.file(name);
         let renamed = fs::rename(self.file(draft), &path).and_then(|()| File::open(&self.path)?.sync_all());
         renamed.map_err(|source| FolderError::Io { path, source })
+    }
+
+    /// Removes a file of this name.
+    ///
+    /// # Errors
+    ///
+    /// [`FolderError::Io`].
+    pub fn remove(&self, name: &str) -> Result<(), FolderError> {
+        let path = self.file(name);
+        fs::remove_file(&path).map_err(|source| FolderError::Io { path, source })
     }
 
     /// Reads a file of this name.

@@ -4,8 +4,6 @@
 //! In this order: the Clerk id in the row; an `external_id` that equals the old id; the e-mail address, only if asked for,
 //! and only if the address is proven on both sides and belongs to one row and one user.
 
-use std::collections::HashMap;
-
 use rollcall::core::clerk::identifications::{AddressProof, IdentifiedUser};
 use serde::{Deserialize, Serialize};
 use strum::{Display, IntoStaticStr};
@@ -28,7 +26,6 @@ pub struct Keys {
 
 /// What the operator allows.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Rules {
     /// Users may be matched by their e-mail address.
     pub by_address: bool,
@@ -91,73 +88,19 @@ pub enum Match<'a> {
     Deleted,
 }
 
-/// Users, by what rows name.
-#[derive(Clone, Debug, Default)]
-pub struct Users {
-    users: Vec<IdentifiedUser>,
-    by_id: HashMap<String, usize>,
-    by_external_id: HashMap<String, Vec<usize>>,
-    by_address: HashMap<String, Vec<usize>>,
-}
-
-impl Users {
-    /// Adds a user. One who is there already stays as before.
-    pub fn add(&mut self, user: IdentifiedUser) {
-        let at = self.users.len();
-        if self.by_id.contains_key(user.id.as_str()) {
-            return;
-        }
-        self.by_id.insert(user.id.to_string(), at);
-        if let Some(id) = &user.external_id {
-            self.by_external_id.entry(id.clone()).or_default().push(at);
-        }
-        for address in &user.addresses {
-            let users = self.by_address.entry(address.text.clone()).or_default();
-            if users.last() != Some(&at) {
-                users.push(at);
-            }
-        }
-        self.users.push(user);
-    }
-
-    /// Whether a user has this external id.
-    pub fn has_external_id(&self, id: &str) -> bool {
-        self.by_external_id.contains_key(id)
-    }
-
-    fn with_id(&self, id: &str) -> Option<&IdentifiedUser> {
-        self.by_id.get(id).map(|at| &self.users[*at])
-    }
-
-    fn with_external_id(&self, id: &str) -> impl Iterator<Item = &IdentifiedUser> {
-        self.by_external_id.get(id).into_iter().flatten().map(|at| &self.users[*at])
-    }
-
-    fn with_address(&self, address: &str) -> impl Iterator<Item = &IdentifiedUser> {
-        self.by_address.get(address).into_iter().flatten().map(|at| &self.users[*at])
-    }
-}
-
-impl FromIterator<IdentifiedUser> for Users {
-    fn from_iter<I: IntoIterator<Item = IdentifiedUser>>(all: I) -> Users {
-        let mut users = Users::default();
-        all.into_iter().for_each(|user| users.add(user));
-        users
-    }
-}
-
 /// Finds the user of a row among `users`: all that Clerk has found for the ids and addresses of the row, and any others.
-pub fn find<'a>(keys: &Keys, users: &'a Users, rules: Rules) -> Match<'a> {
+pub fn find<'a>(keys: &Keys, users: &'a [IdentifiedUser], rules: Rules) -> Match<'a> {
     if keys.is_deleted {
         return Match::Deleted;
     }
-    let mut by_external_id = keys.legacy_id.iter().flat_map(|id| users.with_external_id(id));
+    let external = |user: &&IdentifiedUser| keys.legacy_id.is_some() && user.external_id == keys.legacy_id;
+    let mut by_external_id = users.iter().filter(external);
     let (by_external_id, second) = (by_external_id.next(), by_external_id.next());
     if second.is_some() {
         return Match::Ambiguous(Ambiguous::SeveralUsers);
     }
     if let Some(id) = &keys.clerk_id {
-        return match (users.with_id(id), by_external_id) {
+        return match (users.iter().find(|user| user.id.as_str() == id), by_external_id) {
             (None, _) => Match::Unmatched(Unmatched::ClerkIdNotFound),
             (Some(user), Some(other)) if user.id != other.id => Match::Ambiguous(Ambiguous::Contradiction),
             (Some(user), _) => Match::User(user, Rule::ClerkId),
@@ -172,7 +115,7 @@ pub fn find<'a>(keys: &Keys, users: &'a Users, rules: Rules) -> Match<'a> {
     }
 }
 
-fn by_address<'a>(keys: &Keys, address: &str, users: &'a Users, rules: Rules) -> Match<'a> {
+fn by_address<'a>(keys: &Keys, address: &str, users: &'a [IdentifiedUser], rules: Rules) -> Match<'a> {
     if keys.is_address_shared {
         return Match::Ambiguous(Ambiguous::AddressOfSeveralRows);
     }
@@ -181,7 +124,7 @@ fn by_address<'a>(keys: &Keys, address: &str, users: &'a Users, rules: Rules) ->
         same.map(|other| other.proof).collect::<Vec<_>>()
     };
     let owners: Vec<(&IdentifiedUser, Vec<AddressProof>)> =
-        users.with_address(address).map(|user| (user, proofs(user))).collect();
+        users.iter().map(|user| (user, proofs(user))).filter(|(_, proofs)| !proofs.is_empty()).collect();
     if owners.is_empty() {
         return Match::Unmatched(Unmatched::NoUser);
     }
@@ -246,7 +189,6 @@ mod tests {
             user("user_9", None, &[("both@x.org", AddressProof::User)]),
             user("user_10", None, &[("both@x.org", AddressProof::User)]),
         ];
-        let users = Users::from_iter(users);
         let find = |keys: &Keys| match find(keys, &users, BY_ADDRESS) {
             Match::User(user, rule) => format!("{} by {rule}", user.id),
             Match::Unmatched(reason) => reason.to_string(),
@@ -290,15 +232,13 @@ mod tests {
             clerk_id: clerk.map(Into::into),
             ..row("b@x.org")
         };
-        let all = Users::from_iter(users.clone());
-        let find = |keys: &Keys| find(keys, &all, BY_ADDRESS);
+        let find = |keys: &Keys| find(keys, &users, BY_ADDRESS);
         assert_eq!(find(&keys(Some("old_1"), None)), Match::User(&users[0], Rule::ExternalId));
         assert_eq!(find(&keys(Some("old_1"), Some("user_1"))), Match::User(&users[0], Rule::ClerkId));
         assert_eq!(find(&keys(Some("old_1"), Some("user_2"))), Match::Ambiguous(Ambiguous::Contradiction));
         assert_eq!(find(&keys(Some("old_9"), Some("user_2"))), Match::User(&users[1], Rule::ClerkId));
         assert_eq!(find(&keys(None, None)), Match::User(&users[1], Rule::Email));
-        let twin = IdentifiedUser { id: "user_3".parse().unwrap(), ..users[0].clone() };
-        let twins = Users::from_iter([users[0].clone(), twin, users[0].clone()]);
+        let twins = [users[0].clone(), IdentifiedUser { id: "user_3".parse().unwrap(), ..users[0].clone() }];
         assert_eq!(
             super::find(&keys(Some("old_1"), None), &twins, BY_ADDRESS),
             Match::Ambiguous(Ambiguous::SeveralUsers)

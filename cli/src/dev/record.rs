@@ -23,9 +23,17 @@ pub struct Record {
     pub addresses: Addresses,
     /// The settings of the functions that are set, by name. They contain the secrets of the stack.
     pub settings: BTreeMap<String, String>,
+    /// Whether the emulator limits the rate of requests as Clerk does (`--rate-limits`).
+    #[serde(default = "as_clerk")]
+    pub rate_limits: bool,
     /// The file with the log of the functions.
     #[serde(default)]
     pub log: Option<PathBuf>,
+}
+
+/// A record of an older release does not say it.
+fn as_clerk() -> bool {
+    true
 }
 
 impl Record {
@@ -128,7 +136,15 @@ mod tests {
     fn record(port: u16) -> Record {
         let mut addresses = Addresses { api: format!("http://127.0.0.1:{port}"), ..Addresses::default() };
         addresses.clerk_secret_key = "sk_test_x".to_owned();
-        Record { process: 1, version: "0.1.0".to_owned(), data: None, addresses, settings: BTreeMap::new(), log: None }
+        Record {
+            process: 1,
+            version: "0.1.0".to_owned(),
+            data: None,
+            addresses,
+            settings: BTreeMap::new(),
+            rate_limits: false,
+            log: None,
+        }
     }
 
     #[test]

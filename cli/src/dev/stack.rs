@@ -151,6 +151,7 @@ impl Stack {
         let allowed_origins =
             (config.lookup)("ALLOWED_ORIGINS").unwrap_or_else(|| format!("{} {NEXT_JS}", config.clerk.front_end));
         let front_end = Origins::parse(&allowed_origins).and_then(|origins| origins.home().map(str::to_owned));
+        let has_rate_limits = config.clerk.rate_limits.is_some();
         let clerk = Emulator::start(clerk_emulator::Config {
             port: config.clerk_port,
             allow_hosts: config.allow_hosts,
@@ -199,6 +200,7 @@ impl Stack {
             data,
             addresses: addresses.clone(),
             settings: settings(&lookup),
+            rate_limits: has_rate_limits,
         };
         // Before the functions start.
         let log = open_log(&config.log, &record)?;

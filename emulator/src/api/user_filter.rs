@@ -10,7 +10,7 @@ use crate::{
     errors::ApiError,
     instance::{
         Direction, Instance, Window,
-        model::{Contact, User, identifier_key},
+        model::{Contact, User, external_id_key, identifier_key},
     },
 };
 
@@ -114,6 +114,9 @@ impl<'a> Filter<'a> {
         let ids = self.ids.included();
         let users: Vec<_> = if !ids.is_empty() {
             ids.into_iter().filter_map(|id| instance.user(id)).collect()
+        } else if !self.external_ids.included().is_empty() {
+            let with = |id: &str| instance.user(&instance.user_with(&external_id_key(id))?);
+            self.external_ids.included().into_iter().filter_map(with).collect()
         } else if !self.emails.is_empty() {
             let with = |email: &&str| instance.user(&instance.user_with(&identifier_key("email_address", email))?);
             self.emails.iter().filter_map(with).collect()

@@ -80,7 +80,7 @@ impl User {
         keys.extend(self.emails.iter().map(|email| identifier_key("email_address", &email.value)));
         keys.extend(self.phones.iter().map(|phone| identifier_key("phone_number", &phone.value)));
         keys.extend(self.username.iter().map(|name| identifier_key("username", name)));
-        keys.extend(self.external_id.iter().map(|id| format!("external_id:{id}")));
+        keys.extend(self.external_id.iter().map(|id| external_id_key(id)));
         keys
     }
 }
@@ -88,6 +88,11 @@ impl User {
 /// Clerk compares addresses and usernames without regard to case.
 pub(crate) fn identifier_key(kind: &str, value: &str) -> String {
     format!("{kind}:{}", value.to_lowercase())
+}
+
+/// External ids are compared exactly.
+pub(crate) fn external_id_key(id: &str) -> String {
+    format!("external_id:{id}")
 }
 
 fn find<'a>(contacts: &'a [Contact], id: Option<&str>) -> Option<&'a str> {

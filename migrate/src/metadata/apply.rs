@@ -1,6 +1,6 @@
 //! Carries a plan out: reads each user again, decides again, writes the journal, and then sends the change.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use futures_util::StreamExt;
@@ -13,10 +13,10 @@ use rollcall::core::clerk::identifications::IdentifiedUser;
 use rollcall::core::id::UserId;
 
 use super::decide::{Change, Decision, Wanted, decide, patch};
-use super::journal::{Journal, JournalError, Record, records};
+use super::journal::{Journal, JournalError, Record, open_intents};
 use super::outcome::{Counts, Line, Outcome};
 use super::plan::{Job, MigrationError, PLAN, lines, outcome};
-use super::survey::{Mark, mark};
+use super::survey::Marks;
 use super::values::wanted;
 use crate::folder::Folder;
 
@@ -31,24 +31,16 @@ const ATTEMPTS: u32 = 5;
 /// The run stops after so many users in a row whose change Clerk did not carry out.
 const FAILURES: usize = 20;
 
-/// The users about whom the journal has an intent that was not taken back.
+/// The users whom an earlier run of this migration may have changed.
 ///
 /// # Errors
 ///
 /// [`JournalError`].
-pub fn changed_before(path: &Path) -> Result<HashSet<Mark>, JournalError> {
-    let mut users = HashSet::new();
+pub fn changed_before(path: &Path) -> Result<Marks, JournalError> {
     if !path.exists() {
-        return Ok(users);
+        return Ok(Marks::default());
     }
-    for placed in records(path)? {
-        match placed?.record {
-            Record::Intent { user, .. } => drop(users.insert(mark(&user))),
-            Record::Undone { user, .. } => drop(users.remove(&mark(&user))),
-            Record::Done { .. } | Record::Rejected { .. } => {}
-        }
-    }
-    Ok(users)
+    Ok(Marks::of(open_intents(path)?.into_iter().map(|(_, user)| user).collect()))
 }
 
 /// A row whose user is to change.

@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod decide;
 pub mod journal;
+mod lookups;
 pub mod merge;
 pub mod outcome;
 pub mod plan;

@@ -1,29 +1,28 @@
 //! The plan: what would become of each row, by what Clerk has now. Nothing is written to Clerk.
 
-use std::collections::{BTreeSet, HashSet};
 use std::io::BufRead;
 
 use rollcall::adapters::clerk::api::ClerkApi;
 use rollcall::adapters::clerk::error::ClerkError;
-use rollcall::adapters::clerk::identified::LookUp;
-use rollcall::adapters::clerk::lists::MAX_IDS;
 use rollcall::core::clerk::identifications::IdentifiedUser;
-use rollcall::core::id::UserId;
 use serde::{Deserialize, Serialize};
 
 use super::decide::{Decision, MOST_BYTES, OnConflict, decide};
+use super::lookups::{Lookups, Pending};
 use super::outcome::{Counts, Line, Outcome};
-use super::survey::{Input, Mark, Survey, mark, repeated};
+use super::survey::{Input, Mark, Marks, Survey, mark};
 use super::values::{OnNull, keys, legacy_id, wanted};
 use crate::folder::{Folder, FolderError};
 use crate::input::{InputError, Row};
 use crate::mapping::Mapping;
-use crate::matching::{Ambiguous, Keys, Match, Rules, Users, find};
+use crate::matching::{Ambiguous, Match, Rules, find};
 
 /// The plan, a line for each row of the input, in its order.
 pub const PLAN: &str = "plan.ndjson";
-/// Rows that are looked up together, so that a list request of Clerk is as full as possible.
-const BATCH: usize = 10 * MAX_IDS;
+/// The plan before the rows of one user are known.
+const DRAFT: &str = "plan.ndjson.draft";
+/// Rows between two reports of the progress.
+const STEP: u64 = 1_000;
 
 /// What is migrated, and how.
 #[derive(Clone, Debug)]
@@ -76,15 +75,6 @@ pub enum MigrationError {
     Moved,
 }
 
-/// A row as the plan needs it.
-struct Pending {
-    row: u64,
-    place: String,
-    legacy_id: Option<String>,
-    keys: Keys,
-    wanted: Vec<super::decide::Wanted>,
-}
-
 /// Makes the plan and stores it in the folder.
 ///
 /// # Errors
@@ -95,50 +85,54 @@ pub async fn plan(
     survey: &Survey,
     clerk: &ClerkApi,
     folder: &Folder,
-    changed_before: &HashSet<Mark>,
+    changed_before: &Marks,
     mut each: impl FnMut(u64),
 ) -> Result<Counts, MigrationError> {
-    let mut draft = folder.create("plan.ndjson.draft")?;
+    let mut draft = folder.create(DRAFT)?;
     let mut users: Vec<Mark> = Vec::new();
+    let decide = |row: &Pending, found: &[IdentifiedUser]| decided(row, found, job, changed_before);
+    let mut lookups = Lookups::new(job.rules, decide);
     let mut rows = job.input.rows()?;
-    let mut done = 0;
+    let (mut read, mut done) = (0, 0);
     loop {
-        let mut lines: Vec<Result<Pending, Line>> = Vec::new();
-        for row in rows.by_ref().take(BATCH) {
-            done += 1;
-            lines.push(pending(job, survey, done, &row?));
+        let next = rows.next().transpose()?;
+        if let Some(row) = &next {
+            read += 1;
+            lookups.add(pending(job, survey, read, row));
         }
-        if lines.is_empty() {
-            break;
-        }
-        let found = look_up(lines.iter().filter_map(|line| line.as_ref().ok()), job.rules, clerk).await?;
-        for line in lines {
-            let line = line.map_or_else(|line| line, |pending| decided(&pending, &found, job, changed_before));
+        lookups.ask(clerk, next.is_none()).await?;
+        while let Some(line) = lookups.pop() {
             users.extend(line.user.as_deref().map(mark));
             draft.add_json(&line)?;
+            done += 1;
+            if done % STEP == 0 || done == survey.rows {
+                each(done);
+            }
         }
-        each(done);
+        if next.is_none() {
+            break;
+        }
     }
     draft.finish()?;
     if done != survey.rows {
         return Err(MigrationError::Moved);
     }
-    let counts = settle(folder, &repeated(users))?;
-    Ok(counts)
+    settle(folder, &Marks::repeated(users))
 }
 
 /// Marks the rows that lead to a user of several rows, and writes the plan under its name.
-fn settle(folder: &Folder, shared: &HashSet<Mark>) -> Result<Counts, MigrationError> {
+fn settle(folder: &Folder, shared: &Marks) -> Result<Counts, MigrationError> {
     let (mut counts, mut plan) = (Counts::default(), folder.create(PLAN)?);
-    for line in lines(folder, "plan.ndjson.draft")? {
+    for line in lines(folder, DRAFT)? {
         let mut line = line?;
-        if line.user.as_deref().is_some_and(|user| shared.contains(&mark(user))) {
+        if line.user.as_deref().is_some_and(|user| shared.has(user)) {
             line.outcome = Outcome::Ambiguous { reason: Ambiguous::UserOfSeveralRows };
         }
         counts.add(&line);
         plan.add_json(&line)?;
     }
     plan.finish()?;
+    folder.remove(DRAFT)?;
     Ok(counts)
 }
 
@@ -174,7 +168,7 @@ fn pending(job: &Job, survey: &Survey, number: u64, row: &Row) -> Result<Pending
     if row.deleted {
         return Err(line(Outcome::Skipped));
     }
-    if legacy_id.as_deref().is_some_and(|id| survey.shared_ids.contains(&mark(id))) {
+    if legacy_id.as_deref().is_some_and(|id| survey.shared_ids.has(id)) {
         return Err(line(Outcome::Ambiguous { reason: Ambiguous::IdOfSeveralRows }));
     }
     let read = keys(&row.value, &job.mapping).and_then(|keys| {
@@ -183,45 +177,11 @@ fn pending(job: &Job, survey: &Survey, number: u64, row: &Row) -> Result<Pending
         Ok((keys, wanted))
     });
     let (mut keys, wanted) = read.map_err(|refused| line(Outcome::Refused { reason: refused.to_string() }))?;
-    keys.is_address_shared =
-        keys.address.as_deref().is_some_and(|address| survey.shared_addresses.contains(&mark(address)));
+    keys.is_address_shared = keys.address.as_deref().is_some_and(|address| survey.shared_addresses.has(address));
     Ok(Pending { row: number, place, legacy_id, keys, wanted })
 }
 
-/// The users that the rows may belong to: by ids first, and by addresses for the rows without one.
-async fn look_up<'a>(
-    rows: impl Iterator<Item = &'a Pending> + Clone,
-    rules: Rules,
-    clerk: &ClerkApi,
-) -> Result<Users, ClerkError> {
-    let rows = rows.filter(|row| !row.keys.is_deleted);
-    let mut found = Users::default();
-    // A text that is no id of Clerk is not worth a request, and would be rejected.
-    let clerk_ids: BTreeSet<&str> = rows.clone().filter_map(|row| row.keys.clerk_id.as_deref()).collect();
-    let clerk_ids = clerk_ids.into_iter().filter(|id| id.parse::<UserId>().is_ok()).collect();
-    add(&mut found, clerk, LookUp::Id, clerk_ids).await?;
-    let external_ids: BTreeSet<&str> = rows.clone().filter_map(|row| row.keys.legacy_id.as_deref()).collect();
-    add(&mut found, clerk, LookUp::ExternalId, external_ids.into_iter().collect()).await?;
-    if rules.by_address {
-        let is_open = |row: &&Pending| {
-            let id = row.keys.legacy_id.as_deref();
-            row.keys.clerk_id.is_none() && id.is_none_or(|id| !found.has_external_id(id))
-        };
-        let addresses: BTreeSet<String> = rows.filter(is_open).filter_map(|row| row.keys.address.clone()).collect();
-        let addresses = addresses.iter().map(String::as_str).collect();
-        add(&mut found, clerk, LookUp::Address, addresses).await?;
-    }
-    Ok(found)
-}
-
-async fn add(found: &mut Users, clerk: &ClerkApi, by: LookUp, values: Vec<&str>) -> Result<(), ClerkError> {
-    for values in values.chunks(MAX_IDS) {
-        clerk.identified(by, values).await?.into_iter().for_each(|user| found.add(user));
-    }
-    Ok(())
-}
-
-fn decided(row: &Pending, found: &Users, job: &Job, changed_before: &HashSet<Mark>) -> Line {
+fn decided(row: &Pending, found: &[IdentifiedUser], job: &Job, changed_before: &Marks) -> Line {
     let line = |user: Option<&IdentifiedUser>, by, outcome| Line {
         row: row.row,
         place: row.place.clone(),
@@ -235,7 +195,7 @@ fn decided(row: &Pending, found: &Users, job: &Job, changed_before: &HashSet<Mar
         Match::Unmatched(reason) => line(None, None, Outcome::Unmatched { reason }),
         Match::Ambiguous(reason) => line(None, None, Outcome::Ambiguous { reason }),
         Match::User(user, rule) => {
-            let is_known = changed_before.contains(&mark(user.id.as_str()));
+            let is_known = changed_before.has(user.id.as_str());
             let outcome = outcome(&decide(&user.public_metadata, &row.wanted, job.on_conflict), is_known);
             line(Some(user), Some(rule), outcome)
         }

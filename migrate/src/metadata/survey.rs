@@ -2,7 +2,6 @@
 //!
 //! Memory: 16 bytes for each id and each address.
 
-use std::collections::HashSet;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -70,14 +69,38 @@ pub fn mark(text: &str) -> Mark {
     std::array::from_fn(|at| hash[at])
 }
 
+/// Marks that are looked up: sorted, 16 bytes for each.
+#[derive(Debug, Default)]
+pub struct Marks(Vec<Mark>);
+
+impl Marks {
+    /// These marks, each once.
+    pub fn of(mut marks: Vec<Mark>) -> Marks {
+        marks.sort_unstable();
+        marks.dedup();
+        Marks(marks)
+    }
+
+    /// Those that occur more than once.
+    pub fn repeated(mut marks: Vec<Mark>) -> Marks {
+        marks.sort_unstable();
+        Marks::of(marks.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect())
+    }
+
+    /// Whether the text's mark is one of them.
+    pub fn has(&self, text: &str) -> bool {
+        !self.0.is_empty() && self.0.binary_search(&mark(text)).is_ok()
+    }
+}
+
 /// What the first pass found.
 #[derive(Debug, Default)]
 pub struct Survey {
     pub rows: u64,
     /// Addresses that several rows have.
-    pub shared_addresses: HashSet<Mark>,
+    pub shared_addresses: Marks,
     /// Old ids that several rows have.
-    pub shared_ids: HashSet<Mark>,
+    pub shared_ids: Marks,
 }
 
 impl Survey {
@@ -97,12 +120,6 @@ impl Survey {
                 .extend(keys(&row.value, mapping).ok().and_then(|keys| keys.address).map(|address| mark(&address)));
             each(rows);
         }
-        Ok(Survey { rows, shared_ids: repeated(ids), shared_addresses: repeated(addresses) })
+        Ok(Survey { rows, shared_ids: Marks::repeated(ids), shared_addresses: Marks::repeated(addresses) })
     }
-}
-
-/// The marks that occur more than once.
-pub fn repeated(mut marks: Vec<Mark>) -> HashSet<Mark> {
-    marks.sort_unstable();
-    marks.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect()
 }

@@ -7,9 +7,9 @@ use rollcall::adapters::clerk::lists::MAX_IDS;
 use rollcall::core::id::UserId;
 use serde::Serialize;
 
-use super::apply::JOURNAL;
+use super::apply::{JOURNAL, RESULTS};
 use super::decide::undo;
-use super::journal::{Journal, Record, record_at, records};
+use super::journal::{self, Journal, Record, record_at};
 use super::plan::MigrationError;
 use crate::folder::Folder;
 
@@ -34,25 +34,19 @@ impl Undone {
     }
 }
 
-/// The changes in the journal that are not taken back yet, newest first, by the bytes at which their lines begin.
+/// The changes in the journal that may be in Clerk, newest first, by the bytes at which their lines begin.
 ///
 /// # Errors
 ///
 /// If the journal is unreadable.
 pub fn open_intents(folder: &Folder) -> Result<Vec<u64>, MigrationError> {
-    let (mut intents, mut undone) = (Vec::new(), Vec::new());
-    for placed in records(&folder.file(JOURNAL))? {
-        let placed = placed?;
-        match placed.record {
-            Record::Intent { .. } => intents.push(placed.begin),
-            Record::Undone { intent, .. } => undone.push(intent),
-            Record::Done { .. } | Record::Rejected { .. } => {}
-        }
+    let path = folder.file(JOURNAL);
+    if !path.exists() && !folder.file(RESULTS).exists() {
+        // No run has come to writing. With results, the journal is lost, and that is an error.
+        return Ok(Vec::new());
     }
-    undone.sort_unstable();
-    intents.retain(|intent| undone.binary_search(intent).is_err());
-    intents.reverse();
-    Ok(intents)
+    let intents = journal::open_intents(&path)?;
+    Ok(intents.into_iter().rev().map(|(begin, _)| begin).collect())
 }
 
 /// Takes these changes back; `each` gets the number of changes that are done. It may be dropped at any time: a change that

@@ -12,7 +12,7 @@ use super::{DRAFT, LEFT, RekeyError, Rekeyed, patch};
 use crate::folder::{Folder, Lines};
 use crate::ids::IdMap;
 use crate::input::{self, Kind, Row};
-use crate::metadata::survey::{Input, Mark, mark, repeated};
+use crate::metadata::survey::{Input, Mark, Marks, mark};
 
 /// Decides about every row and writes nothing.
 ///
@@ -57,7 +57,7 @@ fn run(
         let advice = "two files have the same name: rekey each into a folder of its own (--folder)";
         return Err(RekeyError::Refused(advice.to_owned()));
     }
-    let shared = if terms.unique { shared(input, terms, map, each)? } else { HashSet::new() };
+    let shared = if terms.unique { shared(input, terms, map, each)? } else { Marks::default() };
     let lines = folder.map(|folder| folder.create(&format!("{LEFT}{DRAFT}"))).transpose()?;
     let mut work = Work { input, terms, map, folder, each, shared, counts: Counts::default(), lines };
     let mut written = Vec::new();
@@ -71,24 +71,25 @@ fn run(
 }
 
 /// The users that more than one row refers to by the same reference, of the rows that pass.
-fn shared(input: &Input, terms: &Terms, map: &IdMap, each: &mut dyn FnMut(u64)) -> Result<HashSet<Mark>, RekeyError> {
+fn shared(input: &Input, terms: &Terms, map: &IdMap, each: &mut dyn FnMut(u64)) -> Result<Marks, RekeyError> {
     let (mut marks, mut rows) = (Vec::new(), 0);
     for row in input.rows()? {
         let row = row?;
         let decision = decide(&row, terms, map)?;
         if !decision.outcome.is_left() {
             let users: HashSet<Mark> =
-                decision.users().map(|(reference, _, user)| user_mark(reference, user)).collect();
+                decision.users().map(|(reference, _, user)| mark(&user_text(reference, user))).collect();
             marks.extend(users);
         }
         rows += 1;
         each(rows);
     }
-    Ok(repeated(marks))
+    Ok(Marks::repeated(marks))
 }
 
-fn user_mark(reference: usize, user: &rollcall::core::id::UserId) -> Mark {
-    mark(&format!("{reference} {user}"))
+/// The user of a reference as a text, by which rows with the same user are found.
+fn user_text(reference: usize, user: &rollcall::core::id::UserId) -> String {
+    format!("{reference} {user}")
 }
 
 struct Work<'a> {
@@ -97,7 +98,7 @@ struct Work<'a> {
     map: &'a IdMap,
     folder: Option<&'a Folder>,
     each: &'a mut dyn FnMut(u64),
-    shared: HashSet<Mark>,
+    shared: Marks,
     counts: Counts,
     /// The reasons.
     lines: Option<Lines>,
@@ -149,8 +150,8 @@ impl Work<'_> {
                 decision.leave(&self.terms.id, Reason::NoId);
             }
         }
-        if !decision.outcome.is_left() && !self.shared.is_empty() {
-            let is_shared = |reference, user| self.shared.contains(&user_mark(reference, user));
+        if !decision.outcome.is_left() {
+            let is_shared = |reference, user| self.shared.has(&user_text(reference, user));
             let same = decision.users().filter(|(reference, _, user)| is_shared(*reference, user));
             let cause = |(_, path, user): (usize, &str, &rollcall::core::id::UserId)| Cause {
                 path: path.to_owned(),

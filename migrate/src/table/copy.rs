@@ -5,8 +5,6 @@
 //!
 //! Memory: 16 bytes for each row.
 
-use std::collections::HashSet;
-
 use aws_sdk_dynamodb::types::{AttributeValue, ScalarAttributeType};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use rollcall::adapters::dynamo::application::{ApplicationTable, Description, Item, Written};
@@ -17,7 +15,7 @@ use super::item::{key, typed};
 use super::outcome::{Counts, Outcome, Results};
 use super::pass::{BATCH, Job, TOGETHER, TableError, of_row};
 use crate::folder::Folder;
-use crate::metadata::survey::{Mark, mark, repeated};
+use crate::metadata::survey::{Marks, mark};
 
 /// The new table.
 #[derive(Debug)]
@@ -27,7 +25,7 @@ pub struct New {
 }
 
 /// Keys that several rows would have.
-pub type Shared = HashSet<Mark>;
+pub type Shared = Marks;
 
 /// What becomes of the rows, without a write.
 ///
@@ -46,7 +44,7 @@ pub async fn plan(
         let (page, next) = job.table.page(from.as_ref()).await?;
         for row in &page {
             if let Ok((at, _)) = copied(job, new, row)? {
-                marks.push(mark_of(&at));
+                marks.push(mark(&text_of(&at)));
             }
             read += 1;
         }
@@ -56,7 +54,7 @@ pub async fn plan(
             None => break,
         }
     }
-    let shared = repeated(marks);
+    let shared = Marks::repeated(marks);
     let counts = go(job, new, folder, &shared, false, |counts| each(counts.read)).await?;
     Ok((counts, shared))
 }
@@ -76,8 +74,9 @@ pub async fn pass(
     go(job, new, folder, shared, true, each).await
 }
 
-fn mark_of(key: &Item) -> Mark {
-    mark(&serde_json::to_string(&typed(key)).unwrap_or_else(|error| unreachable!("a key is JSON: {error}")))
+/// The key as a text, by which equal keys are found.
+fn text_of(key: &Item) -> String {
+    serde_json::to_string(&typed(key)).unwrap_or_else(|error| unreachable!("a key is JSON: {error}"))
 }
 
 type Copied = Result<(Item, Item), (Outcome, Vec<super::outcome::Problem>)>;
@@ -122,7 +121,7 @@ async fn go(
                     Err((outcome, problems)) => {
                         results.add(&key(row, &job.description.key), row, outcome, &problems)?;
                     }
-                    Ok((at, _)) if shared.contains(&mark_of(&at)) => {
+                    Ok((at, _)) if shared.has(&text_of(&at)) => {
                         let problem = of_row("key_of_several_rows".to_owned());
                         results.add(&key(row, &job.description.key), row, Outcome::Conflict, &[problem])?;
                     }

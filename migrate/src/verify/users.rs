@@ -1,7 +1,5 @@
 //! Criterion 1: every old user is unchanged, skipped, or accepted by the operator, by what Clerk has now.
 
-use std::collections::HashSet;
-
 use rollcall::adapters::clerk::api::ClerkApi;
 use rollcall::core::id::UserId;
 use serde::Serialize;
@@ -14,7 +12,7 @@ use crate::folder::Folder;
 use crate::ids::{IdMap, NoUser, Owner};
 use crate::metadata::outcome::{Line, Outcome};
 use crate::metadata::plan::{Job, PLAN, lines, plan};
-use crate::metadata::survey::Survey;
+use crate::metadata::survey::{Marks, Survey};
 
 /// The criterion about the users.
 pub const USERS: u8 = 1;
@@ -47,7 +45,7 @@ pub async fn users(
     findings: &mut Findings,
     each: impl FnMut(u64),
 ) -> Result<UsersTally, VerifyError> {
-    plan(job, survey, clerk, folder, &HashSet::new(), each).await?;
+    plan(job, survey, clerk, folder, &Marks::default(), each).await?;
     judged(folder, (map, exceptions), findings)
 }
 

@@ -160,6 +160,7 @@ async fn a1_metadata_that_would_be_too_large_cost_no_request() {
     assert_eq!((status, old.patches()), (Some(2), 1), "{report}");
     assert_eq!(report["done"]["by_result"], json!({ "changed": 1, "refused": 1 }));
     assert!(result(&old.lines("results.ndjson"), 1)["reason"].as_str().unwrap().contains("8 KB"));
+    assert_eq!(old.lines("refused.ndjson"), old.lines("results.ndjson")[..1]);
     assert_eq!(old.metadata_of(&small).await["note"].as_str().unwrap().len(), 300);
 }
 
@@ -223,6 +224,9 @@ async fn a1_addresses_match_only_with_proof_on_both_sides() {
         "clerk_id_not_found",
     ];
     assert_eq!(reasons(), expected);
+    let numbers = |name: &str| old.lines(name).iter().map(|line| line["row"].as_u64().unwrap()).collect::<Vec<_>>();
+    assert_eq!((numbers("unmatched.ndjson"), numbers("ambiguous.ndjson")), (vec![2, 3, 4, 7], vec![1, 5, 6]));
+    assert_eq!(old.lines("unmatched.ndjson")[0], old.lines("plan.ndjson")[1], "with place, old id and reason");
     let alone = old.rows(&[row("fay", " Fay@X.org ", json!(true))]);
     std::fs::remove_dir_all(old.folder.path().join("users.json.migration")).unwrap();
     old.migrate(&alone, &[&named[..], &["--dry-run", "--match-email"]].concat()).await;
@@ -308,6 +312,22 @@ async fn a1_bad_input_writes_nothing() {
     }
     let (_, status) = old.report(&good, &["--field", "plan"]).await;
     assert_eq!((status, old.patches()), (Some(0), 1));
+    // Without its journal, a migration that wrote something cannot be undone; one that wrote nothing can.
+    let journal = old.folder.path().join("users.json.migration/journal.ndjson");
+    let aside = old.folder.path().join("aside");
+    std::fs::rename(&journal, &aside).unwrap();
+    let said = old.migrate(&good, &["--undo", "--yes"]).await;
+    assert_eq!(
+        (said.status, said.out.as_str(), said.err.matches("No such file").count()),
+        (Some(1), "", 1),
+        "{}",
+        said.err
+    );
+    std::fs::rename(&aside, &journal).unwrap();
+    let planned = old.file("planned.json", "{\"_id\":\"a\",\"x\":1}\n");
+    old.migrate(&planned, &["--field", "x", "--dry-run"]).await;
+    let (report, status) = old.report(&planned, &["--undo"]).await;
+    assert_eq!((status, &report["changes"], old.patches()), (Some(0), &json!(0), 1));
     // The folder belongs to this input, these options and this instance.
     let said = old.migrate(&good, &["--field", "plan", "--field", "x", "--yes"]).await;
     assert_eq!(said.status, Some(1));

@@ -1,6 +1,9 @@
 //! Migrations: from an old users collection to Clerk.
 
+mod agreement;
+mod killed;
 mod large;
+mod meanwhile;
 mod metadata;
 mod random;
 mod rekey;
@@ -25,6 +28,7 @@ impl Old {
         Old { world: World::with(&[("METADATA_WRITEBACK", "off")]).await, folder: tempfile::tempdir().unwrap() }
     }
 
+    /// A file of the operator.
     fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.folder.path().join(name);
         std::fs::write(&path, text).unwrap();
@@ -64,9 +68,15 @@ impl Old {
         self.world.stack.clerk.requests().get("PATCH /v1/users/{user_id}/metadata").copied().unwrap_or_default()
     }
 
+    /// A file in the folder of the migration of another file, line by line.
+    fn lines_in(file: &Path, name: &str) -> Vec<Value> {
+        let folder = format!("{}.migration", file.display());
+        let text = std::fs::read_to_string(Path::new(&folder).join(name)).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
     /// A file in the folder of the migration of `users.json`, line by line.
     fn lines(&self, name: &str) -> Vec<Value> {
-        let text = std::fs::read_to_string(self.folder.path().join("users.json.migration").join(name)).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        Old::lines_in(&self.folder.path().join("users.json"), name)
     }
 }

@@ -16,6 +16,6 @@ mod person;
 mod printing;
 mod probe;
 mod slow;
-mod system_e;
+pub(crate) mod system_e;
 mod tail;
 mod unknown_ids;

@@ -61,7 +61,8 @@ mod tests {
     fn record(port: u16, data: Option<&str>) -> Record {
         let addresses = Addresses { api: format!("http://127.0.0.1:{port}"), ..Addresses::default() };
         let data = data.map(Into::into);
-        Record { process: 1, version: String::new(), data, addresses, settings: BTreeMap::new(), log: None }
+        let version = String::new();
+        Record { process: 1, version, data, addresses, settings: BTreeMap::new(), rate_limits: false, log: None }
     }
 
     #[test]

@@ -118,6 +118,14 @@ impl Deployment {
         matches!(self.place, Place::Local(_))
     }
 
+    /// Whether Clerk limits the rate of requests. The emulator of a local stack does so only if asked for.
+    pub fn has_rate_limits(&self) -> bool {
+        match &self.place {
+            Place::Local(record) => record.rate_limits,
+            Place::Stack(_) | Place::Function(_) => true,
+        }
+    }
+
     /// The release of Rollcall that is deployed, if the deployment says it.
     pub fn version(&self) -> Option<&str> {
         match &self.place {

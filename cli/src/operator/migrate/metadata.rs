@@ -10,7 +10,7 @@ use rollcall::core::reconcile::rate_limiter::RateLimiter;
 use rollcall_migrate::folder::{Folder, Run};
 use rollcall_migrate::ids::write_map;
 use rollcall_migrate::metadata::apply::{JOURNAL, RESULTS, apply, changed_before};
-use rollcall_migrate::metadata::outcome::Counts;
+use rollcall_migrate::metadata::outcome::{Counts, Outcome};
 use rollcall_migrate::metadata::plan::{Job, MigrationError, PLAN, lines, plan};
 use rollcall_migrate::metadata::survey::{Input, Survey};
 use rollcall_migrate::metadata::undo::{open_intents, take_back};
@@ -52,8 +52,10 @@ pub(super) async fn run(
     let context = OperatorContext::open(&args.deployment, environment, clock.clone()).await?;
     let clerk = &context.operator.applier.clerk;
     let instance = clerk.identify().await.map_err(|error| explain(error.into(), &context))?;
-    let rate = Rate { share: context.settings.rate_share, is_production: instance.is_production };
-    clerk.set_rate(&RateLimiter::share(rate.share, rate.is_production));
+    let (share, is_production) = (context.settings.rate_share, instance.is_production);
+    let rate = context.deployment.has_rate_limits().then_some(Rate { share, is_production });
+    clerk
+        .set_rate(&rate.map_or_else(RateLimiter::unlimited, |rate| RateLimiter::share(rate.share, rate.is_production)));
     let work = Work { args: &args, context: &context, clerk, rate, screen };
     let instance = instance.id.to_string();
     match mapping {
@@ -81,11 +83,17 @@ pub(super) async fn run(
     }
 }
 
+/// The rows that a person has to look at, with their reasons.
+const UNMATCHED: &str = "unmatched.ndjson";
+const AMBIGUOUS: &str = "ambiguous.ndjson";
+const REFUSED: &str = "refused.ndjson";
+
 struct Work<'a> {
     args: &'a MetadataArgs,
     context: &'a OperatorContext,
     clerk: &'a ClerkApi,
-    rate: Rate,
+    /// Nothing if Clerk limits no rate.
+    rate: Option<Rate>,
     screen: &'a Screen,
 }
 
@@ -148,9 +156,24 @@ impl Work<'_> {
         files.chain(folder).collect::<Vec<_>>().join(" ")
     }
 
-    /// Writes the map of ids and the report, and decides about the exit status.
+    /// Writes the map of ids, the rows to work on and the report, and decides about the exit status.
     fn finish(&self, planned: &Counts, done: Option<&Counts>, folder: &Folder) -> anyhow::Result<Status> {
-        write_map(folder, lines(folder, if done.is_some() { RESULTS } else { PLAN })?)?;
+        let name = if done.is_some() { RESULTS } else { PLAN };
+        write_map(folder, lines(folder, name)?)?;
+        let [mut unmatched, mut ambiguous, mut refused] =
+            [folder.create(UNMATCHED)?, folder.create(AMBIGUOUS)?, folder.create(REFUSED)?];
+        for line in lines(folder, name)? {
+            let line = line?;
+            match &line.outcome {
+                Outcome::Unmatched { .. } => unmatched.add_json(&line)?,
+                Outcome::Ambiguous { .. } => ambiguous.add_json(&line)?,
+                Outcome::Refused { .. } => refused.add_json(&line)?,
+                _ => {}
+            }
+        }
+        for file in [unmatched, ambiguous, refused] {
+            file.finish()?;
+        }
         let last = done.unwrap_or(planned);
         let report = json!({
             "dry_run": done.is_none() && self.args.dry_run,

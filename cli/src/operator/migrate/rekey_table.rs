@@ -134,7 +134,9 @@ impl Work<'_> {
         let all = job.description.items;
         let show = |step: &'static str, rows: u64| progress.count(step, rows, all.max(rows));
         let (planned, shared) = match new {
-            None => pass::plan(job, folder, |rows| show("reading the table", rows)).await.map(|it| (it, Shared::new())),
+            None => {
+                pass::plan(job, folder, |rows| show("reading the table", rows)).await.map(|it| (it, Shared::default()))
+            }
             Some(new) => copy::plan(job, new, folder, |rows| show("reading the table", rows)).await,
         }
         .map_err(|error| self.explain(error))?;

@@ -63,16 +63,19 @@ fn results(counts: &Counts, changed: &str) -> String {
 }
 
 /// The plan.
-pub(super) fn plan(counts: &Counts, instance: &str, rate: Rate) -> String {
+pub(super) fn plan(counts: &Counts, instance: &str, rate: Option<Rate>) -> String {
     let changed = counts.of("changed");
     let cost = match changed {
         0 => String::new(),
-        changed => format!(
-            "\n\n{} to Clerk, at {} % of Clerk's rate limit about {}. Clerk sends a webhook user.updated for each.",
-            counted(changed, "request"),
-            rate.share,
-            rate.time(changed)
-        ),
+        changed => {
+            let pace =
+                rate.map(|rate| format!(", at {} % of Clerk's rate limit about {}", rate.share, rate.time(changed)));
+            format!(
+                "\n\n{} to Clerk{}. Clerk sends a webhook user.updated for each.",
+                counted(changed, "request"),
+                pace.unwrap_or_default()
+            )
+        }
     };
     format!(
         "Plan of the migration of {} to the public metadata of Clerk instance {instance}: nothing is written yet\n\n{}{cost}",

@@ -19,7 +19,7 @@ const GROUP: usize = 5;
 const OF_USER: usize = 100;
 
 /// The most memory that a process has ever had, in KiB; nothing once it has ended.
-fn peak(pid: u32) -> Option<u64> {
+pub(crate) fn peak(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().trim_end_matches("kB").trim_end().parse().ok()

@@ -3,7 +3,7 @@
 mod cleanup;
 mod duplicates;
 mod full_sync;
-mod large;
+pub(crate) mod large;
 mod partial;
 mod profiles;
 mod restored;
