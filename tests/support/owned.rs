@@ -67,6 +67,22 @@ impl World {
         }
     }
 
+    /// Makes a table with a key of texts.
+    ///
+    /// # Panics
+    ///
+    /// If DynamoDB rejects it.
+    pub async fn make_table(&self, table: &str, hash: &str, range: Option<&str>) {
+        let mut request = self.stack.dynamodb.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
+        for (name, kind) in [(Some(hash), KeyType::Hash), (range, KeyType::Range)] {
+            let Some(name) = name else { continue };
+            let text = AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S);
+            let part = KeySchemaElement::builder().attribute_name(name).key_type(kind);
+            request = request.attribute_definitions(text.build().unwrap()).key_schema(part.build().unwrap());
+        }
+        request.send().await.unwrap();
+    }
+
     /// The internal id of a user.
     ///
     /// # Panics

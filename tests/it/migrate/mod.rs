@@ -7,6 +7,7 @@ mod meanwhile;
 mod metadata;
 mod random;
 mod rekey;
+mod rekey_table;
 mod verify;
 
 use std::path::{Path, PathBuf};

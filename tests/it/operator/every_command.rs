@@ -50,7 +50,7 @@ const fn acts(args: &'static [&'static str]) -> Call {
     Call { args, asks_clerk: true, changes: true, needs: ALL }
 }
 
-pub(super) const CALLS: [Call; 30] = [
+pub(super) const CALLS: [Call; 31] = [
     acts(&["reconcile"]),
     Call { args: &["status"], asks_clerk: false, changes: false, needs: &["OPERATIONS_TABLE"] },
     Call { args: &["analyze"], asks_clerk: true, changes: false, needs: ALL },
@@ -81,6 +81,7 @@ pub(super) const CALLS: [Call; 30] = [
     acts(&["erase", "{user}"]),
     Call { args: &["export", "{user}"], asks_clerk: true, changes: false, needs: ALL },
     acts(&["migrate", "metadata", "{old}", "--clerk-id", "clerk", "--field", "plan"]),
+    acts(&["migrate", "rekey-table", "moods", "--map", "{planned}", "--reference", "user_id", "--folder", "{rekey}"]),
     Call { args: &["migrate", "verify", "{verify}"], asks_clerk: true, changes: false, needs: ALL },
     Call { args: &["owned-tables", "{list}"], asks_clerk: false, changes: false, needs: TABLES },
 ];
@@ -121,6 +122,11 @@ impl Office {
         let plan = rollcall(&world, &[&plan[..], &[&planned.to_string_lossy()]].concat(), &[]).await;
         assert_eq!(plan.status, Some(2), "{}", plan.err);
         std::fs::write(folder.path().join("verify.toml"), text).unwrap();
+        // A finished migration, whose map a rekey needs.
+        let mapped = folder.path().join("mapped");
+        let only = ["migrate", "metadata", &old, "--clerk-id", "clerk", "--match-only", "--yes", "--folder"];
+        let mapped = rollcall(&world, &[&only[..], &[&mapped.to_string_lossy()]].concat(), &[]).await;
+        assert_eq!(mapped.status, Some(0), "{}", mapped.err);
         // A lost user, so that a run has something to do.
         let removed = rollcall(&world, &["erase", &users[2], "--now", "--yes", "--json"], &[]).await.json();
         let backup = Path::new(&world.stack.addresses.backups).join(removed["backups"][0].as_str().unwrap());
@@ -141,7 +147,8 @@ impl Office {
         let fill = |arg: &&str| {
             let arg = arg.replace("{user}", &self.user).replace("{organization}", &self.organization);
             let arg = arg.replace("{backup}", &file("backup.ndjson")).replace("{list}", &file("owned.json"));
-            arg.replace("{old}", &file("old.json")).replace("{verify}", &file("verify.toml"))
+            let arg = arg.replace("{old}", &file("old.json")).replace("{verify}", &file("verify.toml"));
+            arg.replace("{planned}", &file("mapped")).replace("{rekey}", &file("moods.rekey"))
         };
         call.args.iter().map(fill).chain(call.changes.then(|| "--yes".to_owned())).collect()
     }

@@ -21,12 +21,17 @@ Examples:
   rollcall migrate metadata users.json --field primary_role=primary_role --dry-run --stack rollcall
   rollcall migrate metadata users.bson.gz --mapping mapping.toml --match-email --stack rollcall
   rollcall migrate metadata users.csv --csv --legacy-id id --field plan=plan_name --stack rollcall
+  rollcall migrate metadata --table users --legacy-id id --field plan --dry-run --stack rollcall
   rollcall migrate metadata users.json --undo --stack rollcall")]
 pub struct MetadataArgs {
     /// Export of the old users: mongoexport, .bson, NDJSON, DynamoDB (the folder of an export, or the output of a scan), each
     /// also packed by gzip; CSV and COPY text with the options below
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "table", conflicts_with = "table", value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// Read the old users from this DynamoDB table instead. The rows are stored in the folder first, and a later run uses
+    /// these rows
+    #[arg(long, value_name = "TABLE", conflicts_with_all = ["csv", "copy", "pg_dump"])]
+    pub table: Option<String>,
     #[command(flatten)]
     pub format: FormatArgs,
     #[command(flatten)]
@@ -44,7 +49,7 @@ pub struct MetadataArgs {
     /// What to do where Clerk has another value: keep Clerk's value and report the user, or write the value of the row
     #[arg(long, value_enum, default_value_t, value_name = "RULE")]
     pub on_conflict: ConflictRule,
-    /// Folder of the plan, the journal and the results. Default: the first file's name with .migration. Its files hold
+    /// Folder of the plan, the journal and the results. Default: the name of the first file or the table with .migration. Its files hold
     /// personal data: delete the folder when the migration cannot be undone any more
     #[arg(long, value_name = "DIR")]
     pub folder: Option<PathBuf>,
@@ -158,7 +163,8 @@ impl MetadataArgs {
     /// The folder of the migration.
     pub(super) fn folder(&self) -> PathBuf {
         self.folder.clone().unwrap_or_else(|| {
-            let mut name = self.files[0].clone().into_os_string();
+            let name = self.table.as_ref().map(PathBuf::from).unwrap_or_else(|| self.files[0].clone());
+            let mut name = name.into_os_string();
             name.push(".migration");
             PathBuf::from(name)
         })

@@ -1,6 +1,6 @@
 //! `rollcall migrate metadata`: plan, consent, and the work, or the undo.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
@@ -14,9 +14,11 @@ use rollcall_migrate::metadata::outcome::{Counts, Outcome};
 use rollcall_migrate::metadata::plan::{Job, MigrationError, PLAN, lines, plan};
 use rollcall_migrate::metadata::survey::{Input, Survey};
 use rollcall_migrate::metadata::undo::{open_intents, take_back};
+use rollcall_migrate::table::download;
 use serde_json::{Value, json};
 
 use super::args::MetadataArgs;
+use super::rekey_table::{application_table, explain_table};
 use super::texts::{self, Rate};
 use crate::operator::context::{OperatorContext, lacks_confirmation};
 use crate::operator::deployment::Environment;
@@ -61,7 +63,11 @@ pub(super) async fn run(
     match mapping {
         None => work.undo(&instance).await,
         Some(mapping) => {
-            let input = Input { paths: args.files.clone(), options: args.format.options(&mapping)? };
+            let paths = match &args.table {
+                Some(table) => vec![work.stored(table).await?],
+                None => args.files.clone(),
+            };
+            let input = Input { paths, options: args.format.options(&mapping)? };
             let job = Job {
                 input,
                 mapping,
@@ -72,7 +78,10 @@ pub(super) async fn run(
             let run = Run {
                 command: "metadata".to_owned(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
-                input_sha256: job.input.digest().with_context(|| format!("reading {}", args.files[0].display()))?,
+                input_sha256: job
+                    .input
+                    .digest()
+                    .with_context(|| format!("reading {}", job.input.paths[0].display()))?,
                 options: serde_json::to_string(&job.terms())?,
                 instance: instance.clone(),
                 started: moment(clock()),
@@ -98,6 +107,22 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
+    /// The rows of a table in a file of the folder, so that every reading finds the same rows.
+    async fn stored(&self, table: &str) -> anyhow::Result<PathBuf> {
+        let table = application_table(table, None, self.context).await?.0;
+        let progress = Progress::start(self.screen, !self.args.json);
+        let folder = self.args.folder();
+        let stored = download::store(&table, &folder, |rows| {
+            progress.say("reading the table", &format!("{} rows", count(rows)));
+        });
+        let stored = stored.await.map_err(|error| explain_table(error, self.context))?;
+        drop(progress);
+        if stored.is_earlier && !self.args.json {
+            say(format_args!("The rows are those that an earlier run stored in {}.", stored.path.display()))?;
+        }
+        Ok(stored.path)
+    }
+
     async fn migrate(&self, job: &Job, folder: &Folder, instance: &str) -> anyhow::Result<Status> {
         let explain = |error| explain(error, self.context);
         let before = changed_before(&folder.file(JOURNAL))?;
@@ -151,7 +176,8 @@ impl Work<'_> {
     }
 
     fn names(&self) -> String {
-        let files = self.args.files.iter().map(|file| file.display().to_string());
+        let table = self.args.table.iter().map(|table| format!("--table {table}"));
+        let files = self.args.files.iter().map(|file| file.display().to_string()).chain(table);
         let folder = self.args.folder.iter().map(|folder| format!("--folder {}", folder.display()));
         files.chain(folder).collect::<Vec<_>>().join(" ")
     }

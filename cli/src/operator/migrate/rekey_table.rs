@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 use rollcall::adapters::dynamo::application::{ApplicationTable, Description};
+use rollcall::adapters::dynamo::error::StoreError;
 use rollcall::core::tables::bare_table_name;
 use rollcall_migrate::folder::{Folder, Run};
 use rollcall_migrate::ids::IdMap;
@@ -39,11 +40,6 @@ pub(super) async fn run(
     if lacks_confirmation(args.yes, args.dry_run, args.json, screen) {
         return Ok(Status::Usage);
     }
-    for name in [Some(&args.table), args.into.as_ref()].into_iter().flatten() {
-        if !shape::is_table_name(name) {
-            return Err(Usage(format!("{name:?} is not the name of a table")).into());
-        }
-    }
     if args.into.as_ref() == Some(&args.table) {
         return Err(Usage("--into must name another table".to_owned()).into());
     }
@@ -61,7 +57,7 @@ pub(super) async fn run(
         );
     }
     let work = Work { args: &args, context: &context, screen };
-    let table = work.open(&args.table, args.into.is_none().then_some(args.write_units).flatten()).await?;
+    let table = application_table(&args.table, args.write_units, &context).await?;
     let run = Run {
         command: "rekey-table".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -82,7 +78,7 @@ pub(super) async fn run(
     let new = match &args.into {
         None => None,
         Some(name) => {
-            let (new, description) = work.open(name, args.write_units).await?;
+            let (new, description) = application_table(name, args.write_units, &context).await?;
             if let Some(problem) = shape::problem_of_new(&description, &args.references) {
                 bail!("table {name}: {problem}");
             }
@@ -97,6 +93,38 @@ pub(super) async fn run(
     work.rekey(&job, new.as_ref(), &folder).await
 }
 
+/// A table of the application, and what DynamoDB says of it.
+pub(super) async fn application_table(
+    name: &str,
+    units: Option<u32>,
+    context: &OperatorContext,
+) -> anyhow::Result<(ApplicationTable, Description)> {
+    if !shape::is_table_name(name) {
+        return Err(Usage(format!("{name:?} is not the name of a table")).into());
+    }
+    let own = &context.settings.tables;
+    let is_own = |table: &String| bare_table_name(table) == name;
+    if [&own.directory, &own.profiles, &own.operations].into_iter().any(is_own) {
+        bail!("{name} is a table of Rollcall itself: name a table of your application");
+    }
+    let table = ApplicationTable::new(context.deployment.dynamodb.clone(), name.to_owned()).paced(units);
+    let described = table.describe().await.map_err(|error| explain_table(error.into(), context))?;
+    let described = described.ok_or_else(|| anyhow!("table {name} does not exist: check the name and the region"))?;
+    Ok((table, described))
+}
+
+/// The error with advice.
+pub(super) fn explain_table(error: TableError, context: &OperatorContext) -> anyhow::Error {
+    match error {
+        TableError::Store(StoreError::Rejected(code, _)) => anyhow!(
+            "DynamoDB rejected a request ({code}): your role needs the permissions dynamodb:DescribeTable, \
+             DescribeTimeToLive, Scan, GetItem, UpdateItem and PutItem on the table"
+        ),
+        TableError::Store(error) => store(&error, &context.deployment.options),
+        error => error.into(),
+    }
+}
+
 struct Work<'a> {
     args: &'a RekeyTableArgs,
     context: &'a OperatorContext,
@@ -104,29 +132,8 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// A table of the application, and what DynamoDB says of it.
-    async fn open(&self, name: &str, units: Option<u32>) -> anyhow::Result<(ApplicationTable, Description)> {
-        let own = &self.context.settings.tables;
-        let is_own = |table: &String| bare_table_name(table) == name;
-        if [&own.directory, &own.profiles, &own.operations].into_iter().any(is_own) {
-            bail!("{name} is a table of Rollcall itself: name a table of your application");
-        }
-        let table = ApplicationTable::new(self.context.deployment.dynamodb.clone(), name.to_owned()).paced(units);
-        let described = table.describe().await.map_err(|error| self.explain(error.into()))?;
-        let described =
-            described.ok_or_else(|| anyhow!("table {name} does not exist: check the name and the region"))?;
-        Ok((table, described))
-    }
-
     fn explain(&self, error: TableError) -> anyhow::Error {
-        match error {
-            TableError::Store(rollcall::adapters::dynamo::error::StoreError::Rejected(code, _)) => anyhow!(
-                "DynamoDB rejected a request ({code}): your role needs the permissions dynamodb:DescribeTable, \
-                 DescribeTimeToLive, Scan, GetItem, UpdateItem and PutItem on the table"
-            ),
-            TableError::Store(error) => store(&error, &self.context.deployment.options),
-            error => error.into(),
-        }
+        explain_table(error, self.context)
     }
 
     async fn rekey(&self, job: &Job, new: Option<&New>, folder: &Folder) -> anyhow::Result<Status> {

@@ -78,13 +78,13 @@ pub(super) async fn ran(world: &World, args: &[&str], status: i32) -> Value {
 }
 
 /// Runs a command whose requests to DynamoDB go over the wire.
-pub(super) async fn over_the_wire(world: &World, args: &[&str]) -> Evidence {
+pub(crate) async fn over_the_wire(world: &World, args: &[&str]) -> Evidence {
     let url = world.wire.url().to_owned();
     commands::elsewhere(world, args, move |record| record.addresses.dynamodb = url).await
 }
 
 /// Runs a command over the wire, and kills it before its nth request to DynamoDB. Returns whether it ended before that.
-pub(super) async fn killed_before(world: &World, args: &[&str], request: usize) -> bool {
+pub(crate) async fn killed_before(world: &World, args: &[&str], request: usize) -> bool {
     let mut record = commands::record(world);
     world.wire.url().clone_into(&mut record.addresses.dynamodb);
     let folder = tempfile::tempdir().unwrap();
