@@ -121,3 +121,20 @@ async fn a1_one_old_id_of_two_users_is_nobodys() {
     assert_eq!((status, &report["plan"]["by_result"]), (Some(2), &json!({ "ambiguous": 2 })), "{report}");
     assert!(old.lines("ambiguous.ndjson").iter().all(|line| line["reason"] == "id_of_several_rows"));
 }
+
+#[tokio::test]
+async fn a1_an_undo_goes_back_to_the_last_value_that_was_not_the_migrations() {
+    let old = Old::open().await;
+    let user = old.user("one", json!({ "plan": "free" })).await;
+    let file = old.rows(&[json!({ "_id": "one", "plan": "pro" })]);
+    let options = ["--field", "plan", "--on-conflict", "source"];
+    assert_eq!(old.report(&file, &options).await.1, Some(0));
+    let body = json!({ "public_metadata": { "plan": "team" } });
+    old.world.clerk("PATCH", &format!("/users/{user}/metadata"), body).await;
+    assert_eq!(old.report(&file, &options).await.1, Some(0));
+    assert_eq!(old.metadata_of(&user).await, json!({ "plan": "pro" }));
+    let (report, status) = old.report(&file, &["--undo"]).await;
+    let undone = &report["undone"];
+    assert_eq!((status, &undone["restored"], &undone["changed_since"]), (Some(2), &json!(1), &json!(1)), "{report}");
+    assert_eq!(old.metadata_of(&user).await, json!({ "plan": "team" }));
+}
