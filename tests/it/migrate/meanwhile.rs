@@ -1,13 +1,11 @@
 //! What happens in Clerk between the plan, the second reading and the write.
 
-use std::process::Stdio;
-
-use rollcall_cli::dev::record;
-use rollcall_tests::{Point, Wire};
+use rollcall_tests::{Fault, Point, Wire};
 use serde_json::{Value, json};
 
 use super::Old;
-use crate::operator::commands::{self, binary, command};
+use super::random::prepared;
+use crate::operator::commands;
 
 #[tokio::test]
 async fn a1_a_user_who_is_gone_or_full_before_the_write_is_a_failure_and_the_others_are_written() {
@@ -19,13 +17,7 @@ async fn a1_a_user_who_is_gone_or_full_before_the_write_is_a_failure_and_the_oth
     }
     let file = old.rows(&names.map(|name| json!({ "_id": name, "plan": "pro" })));
     let wire = Wire::start(old.world.stack.addresses.clerk.clone()).await;
-    let folder = tempfile::tempdir().unwrap();
-    let mut record = commands::record(&old.world);
-    record.settings.insert("CLERK_API_URL".to_owned(), wire.url().to_owned());
-    let _published = record::publish(&folder.path().join("rollcall"), &record).unwrap();
-    let mut command = command(binary().to_str().unwrap(), &[]);
-    command.args(["migrate", "metadata", file.to_str().unwrap(), "--field", "plan", "--yes", "--json", "--local"]);
-    command.env("XDG_RUNTIME_DIR", folder.path()).stderr(Stdio::inherit());
+    let (command, _folder, _published) = prepared(&old, &wire, &file, &["--field", "plan"]);
     let mut held = wire.hold_at(Point::Request);
     let work = commands::finish(command);
     let meanwhile = async {
@@ -92,4 +84,57 @@ async fn a1_two_rows_of_one_user_and_an_unanswering_clerk_write_nothing_more() {
     old.world.set_faults(clerk_emulator::ApiFaults::default());
     let (report, status) = old.report(&file, &["--field", "plan"]).await;
     assert_eq!((status, &report["done"]["by_result"]), (Some(0), &json!({ "changed": 130 })));
+}
+
+#[tokio::test]
+async fn a1_a_change_whose_answer_is_lost_is_a_change_and_sent_once() {
+    let old = Old::open().await;
+    let user = old.user("one", json!({})).await;
+    let file = old.rows(&[json!({ "_id": "one", "plan": "pro" })]);
+    let wire = Wire::start(old.world.stack.addresses.clerk.clone()).await;
+    let (command, _folder, _published) = prepared(&old, &wire, &file, &["--field", "plan"]);
+    let mut held = wire.hold_at(Point::Request);
+    let faults = async {
+        while let Some(request) = held.recv().await {
+            if request.writes {
+                wire.fail([Fault::LostAnswer]);
+            }
+            request.release();
+        }
+    };
+    let said = tokio::select! {
+        said = commands::finish(command) => said,
+        () = faults => unreachable!("the wire outlives the command"),
+    };
+    assert_eq!((said.status, &said.json()["done"]["by_result"]), (Some(0), &json!({ "changed": 1 })), "{}", said.err);
+    assert_eq!((old.patches(), old.metadata_of(&user).await), (1, json!({ "plan": "pro" })));
+    let kinds: Vec<Value> = old.lines("journal.ndjson").iter_mut().map(|line| line["kind"].take()).collect();
+    assert_eq!(kinds, ["intent", "done"]);
+}
+
+#[tokio::test]
+async fn a1_one_old_id_of_two_users_is_nobodys() {
+    let old = Old::open().await;
+    let ids = [old.user("one", json!({})).await, old.user("two", json!({})).await];
+    let file = old.rows(&ids.map(|id| json!({ "_id": "same", "clerk": id, "plan": "pro" })));
+    let (report, status) = old.report(&file, &["--field", "plan", "--clerk-id", "clerk"]).await;
+    assert_eq!((status, &report["plan"]["by_result"]), (Some(2), &json!({ "ambiguous": 2 })), "{report}");
+    assert!(old.lines("ambiguous.ndjson").iter().all(|line| line["reason"] == "id_of_several_rows"));
+}
+
+#[tokio::test]
+async fn a1_an_undo_goes_back_to_the_last_value_that_was_not_the_migrations() {
+    let old = Old::open().await;
+    let user = old.user("one", json!({ "plan": "free" })).await;
+    let file = old.rows(&[json!({ "_id": "one", "plan": "pro" })]);
+    let options = ["--field", "plan", "--on-conflict", "source"];
+    assert_eq!(old.report(&file, &options).await.1, Some(0));
+    let body = json!({ "public_metadata": { "plan": "team" } });
+    old.world.clerk("PATCH", &format!("/users/{user}/metadata"), body).await;
+    assert_eq!(old.report(&file, &options).await.1, Some(0));
+    assert_eq!(old.metadata_of(&user).await, json!({ "plan": "pro" }));
+    let (report, status) = old.report(&file, &["--undo"]).await;
+    let undone = &report["undone"];
+    assert_eq!((status, &undone["restored"], &undone["changed_since"]), (Some(2), &json!(1), &json!(1)), "{report}");
+    assert_eq!(old.metadata_of(&user).await, json!({ "plan": "team" }));
 }

@@ -251,7 +251,7 @@ async fn undone(old: &Old, file: &Path, known: &Known) {
 }
 
 /// The command, with a wire between it and Clerk. The record lives as long as the folder and the guard.
-fn prepared(old: &Old, wire: &Wire, file: &Path, options: &[&str]) -> (Command, TempDir, record::Published) {
+pub(super) fn prepared(old: &Old, wire: &Wire, file: &Path, options: &[&str]) -> (Command, TempDir, record::Published) {
     let folder = tempfile::tempdir().unwrap();
     let mut record = commands::record(&old.world);
     record.settings.insert("CLERK_API_URL".to_owned(), wire.url().to_owned());
