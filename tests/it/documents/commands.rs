@@ -13,10 +13,11 @@ use super::tools::Repository;
 use crate::ADA;
 
 /// Languages of blocks that are no commands. A block without one is a picture.
-const OTHER_LANGUAGES: [&str; 11] = ["", "hcl", "http", "js", "json", "python", "rust", "toml", "ts", "yaml", "text"];
+const OTHER_LANGUAGES: [&str; 12] =
+    ["", "hcl", "http", "js", "json", "python", "rust", "sql", "toml", "ts", "yaml", "text"];
 
 /// Programs of which nothing is checked, and why.
-const OTHER: [(&str, &str); 18] = [
+const OTHER: [(&str, &str); 20] = [
     (".", "sets the variables that `make cloud` has written, which are checked"),
     ("alias", "gives another command a name"),
     ("cd", "leads to a folder that the command before it makes"),
@@ -28,9 +29,11 @@ const OTHER: [(&str, &str); 18] = [
     ("find", "is every machine's"),
     ("git", "is every machine's; tags are the reader's"),
     ("grep", "is every machine's"),
+    ("mongoexport", "reads the reader's MongoDB"),
     ("next", "is the reader's: Next.js"),
     ("ngrok", "is the reader's: a tunnel"),
     ("openssl", "is every machine's"),
+    ("psql", "reads the reader's PostgreSQL"),
     ("python3", "is every machine's"),
     ("sleep", "is every machine's"),
     ("tail", "is every machine's"),

@@ -222,7 +222,7 @@ async fn a7_each_new_field_has_the_user_of_the_map_whom_clerk_has() {
         ),
         (json!({ "user_id": [old_id(1)], "clerk_user_id": id(0) }), "user_id not_the_user_of_the_map"),
     ] {
-        finished.lines("profiles.json", &[row.clone()]);
+        finished.lines("profiles.json", std::slice::from_ref(&row));
         let (report, status) = finished.verify(&file).await;
         assert_eq!((status, found(&report, 2)), (Some(2), vec![format!("profiles {problem} 1")]), "{row}");
         assert!(!report.to_string().contains("Ann Lee") && !finished.read("findings.ndjson").contains("Ann Lee"));
@@ -287,7 +287,7 @@ async fn a7_an_old_id_is_found_in_any_form_at_any_path() {
         (json!({ "pk": format!("USER#{hex}") }), "events pk text_that_contains_an_old_id 1"),
         (json!({ "_id": old_id(1) }), "events _id unlisted_reference 1"),
     ] {
-        finished.lines("events.json", &[row.clone()]);
+        finished.lines("events.json", std::slice::from_ref(&row));
         let (report, status) = finished.verify(&file).await;
         assert_eq!((status, found(&report, 3)), (Some(2), vec![finding.to_owned()]), "{row}");
     }

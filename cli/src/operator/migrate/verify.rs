@@ -358,7 +358,7 @@ impl Work<'_> {
 }
 
 fn reading(progress: &Progress, what: &str, rows: u64) {
-    if rows % 1000 == 0 {
+    if rows.is_multiple_of(1000) {
         progress.say("reading", &format!("{what}, {} rows", count(rows)));
     }
 }
