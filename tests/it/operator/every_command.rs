@@ -81,7 +81,23 @@ pub(super) const CALLS: [Call; 31] = [
     acts(&["erase", "{user}"]),
     Call { args: &["export", "{user}"], asks_clerk: true, changes: false, needs: ALL },
     acts(&["migrate", "metadata", "{old}", "--clerk-id", "clerk", "--field", "plan"]),
-    acts(&["migrate", "rekey-table", "moods", "--map", "{planned}", "--reference", "user_id", "--folder", "{rekey}"]),
+    // The map was made with Clerk, which is not asked again.
+    Call {
+        args: &[
+            "migrate",
+            "rekey-table",
+            "moods",
+            "--map",
+            "{planned}",
+            "--reference",
+            "user_id",
+            "--folder",
+            "{rekey}",
+        ],
+        asks_clerk: false,
+        changes: true,
+        needs: &[],
+    },
     Call { args: &["migrate", "verify", "{verify}"], asks_clerk: true, changes: false, needs: ALL },
     Call { args: &["owned-tables", "{list}"], asks_clerk: false, changes: false, needs: TABLES },
 ];

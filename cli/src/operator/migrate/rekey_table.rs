@@ -51,7 +51,8 @@ pub(super) async fn run(
     let origin = Origin::of(&args.map)?;
     if origin.instance != instance {
         bail!(
-            "the map in {} has users of the Clerk instance {}, and the deployment works with {instance}",
+            "the map in {} has users of the Clerk instance {}, and CLERK_INSTANCE_ID of the deployment is \
+             {instance}",
             args.map.display(),
             origin.instance
         );
