@@ -6,6 +6,7 @@ mod large;
 mod meanwhile;
 mod metadata;
 mod random;
+mod random_table;
 mod rekey;
 mod rekey_table;
 mod verify;

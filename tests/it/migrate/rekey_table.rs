@@ -10,14 +10,14 @@ use crate::operator::commands::{Evidence, rollcall};
 use crate::operator::system_e::{killed_before, over_the_wire};
 
 /// Users with old ids `b1`, `b2` …, whose map is made, and an old id without a user: `nobody`.
-struct Mapped {
-    old: Old,
-    users: Vec<String>,
+pub(super) struct Mapped {
+    pub(super) old: Old,
+    pub(super) users: Vec<String>,
     map: String,
 }
 
 impl Mapped {
-    async fn open(users: usize) -> Mapped {
+    pub(super) async fn open(users: usize) -> Mapped {
         let old = Old::open().await;
         old.world.make_owned_tables().await;
         let (mut ids, mut rows) = (Vec::new(), vec![json!({ "_id": "nobody" })]);
@@ -32,18 +32,18 @@ impl Mapped {
         Mapped { old, users: ids, map }
     }
 
-    async fn put(&self, table: &str, row: Value) {
+    pub(super) async fn put(&self, table: &str, row: Value) {
         self.old.world.put(table, &row).await;
     }
 
-    async fn delete(&self, id: &str) {
+    pub(super) async fn delete(&self, id: &str) {
         let request = self.old.world.stack.dynamodb.delete_item().table_name("moods");
         let key = aws_sdk_dynamodb::types::AttributeValue::S(id.to_owned());
         request.key("mood_id", key).send().await.unwrap();
     }
 
     /// The rows of `moods`, by their key.
-    async fn moods(&self) -> BTreeMap<String, Value> {
+    pub(super) async fn moods(&self) -> BTreeMap<String, Value> {
         self.all("moods").await.into_iter().map(|row| (row["mood_id"].as_str().unwrap().to_owned(), row)).collect()
     }
 
@@ -55,13 +55,13 @@ impl Mapped {
         rows.into_iter().map(row).collect()
     }
 
-    fn args(&self, table: &str, options: &[&str]) -> Vec<String> {
+    pub(super) fn args(&self, table: &str, options: &[&str]) -> Vec<String> {
         let folder = self.old.folder.path().join(format!("{table}.rekey"));
         let args = ["migrate", "rekey-table", table, "--map", &self.map, "--folder", folder.to_str().unwrap(), "--yes"];
         args.iter().chain(options).map(|arg| (*arg).to_owned()).collect()
     }
 
-    async fn rekey(&self, options: &[&str]) -> Evidence {
+    pub(super) async fn rekey(&self, options: &[&str]) -> Evidence {
         let args = self.args("moods", &[options, &["--json"]].concat());
         over_the_wire(&self.old.world, &args.iter().map(String::as_str).collect::<Vec<_>>()).await
     }
@@ -72,7 +72,7 @@ impl Mapped {
     }
 
     /// Writes to a table of the application since the last time.
-    fn writes(&self, table: &str) -> Vec<String> {
+    pub(super) fn writes(&self, table: &str) -> Vec<String> {
         let calls = self.old.world.wire.take().into_iter();
         let reads = ["Scan", "GetItem", "DescribeTable", "DescribeTimeToLive", "BatchGetItem", "Query"];
         let of_table = calls.filter(|call| call.table.as_deref() == Some(table));
@@ -80,9 +80,9 @@ impl Mapped {
     }
 }
 
-const REFERENCE: [&str; 2] = ["--reference", "user_id"];
+pub(super) const REFERENCE: [&str; 2] = ["--reference", "user_id"];
 
-fn mood(id: &str, user: &str) -> Value {
+pub(super) fn mood(id: &str, user: &str) -> Value {
     json!({ "mood_id": id, "user_id": user, "note": format!("note of {id}"), "n": 1.5 })
 }
 

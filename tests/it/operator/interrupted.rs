@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use rollcall_tests::owned::Row;
 use rollcall_tests::{Point, alive, projected};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -116,6 +117,29 @@ impl Office {
                 args.extend(["metadata".to_owned(), file.to_string_lossy().into_owned()]);
                 args.extend(options.map(str::to_owned));
             }
+            // Each round writes another attribute into all moods.
+            "rekey-table" => {
+                let map = self.folder.path().join("mapped");
+                std::fs::create_dir_all(&map).unwrap();
+                let instance = &self.world.stack.addresses.clerk_instance_id;
+                let run = json!({ "command": "metadata", "version": "", "input_sha256": "", "options": "",
+                                  "instance": instance, "started": "" });
+                let pair = |user: &String| {
+                    format!("{}\n", json!({ "legacy_id": format!("str:{user}"), "clerk_user_id": user }))
+                };
+                let pairs: String = self.users.iter().map(pair).collect();
+                for (name, text) in [
+                    ("run.json", run.to_string()),
+                    ("report.json", json!({ "done": 1 }).to_string()),
+                    ("map.ndjson", pairs),
+                ] {
+                    std::fs::write(map.join(name), text).unwrap();
+                }
+                let path = |name: &str| self.folder.path().join(name).to_string_lossy().into_owned();
+                args = ["migrate", "rekey-table", "moods", "--map"].map(str::to_owned).into();
+                args.extend([path("mapped"), "--folder".to_owned(), path(&format!("moods{round}"))]);
+                args.extend(["--reference".to_owned(), format!("user_id=clerk_{round}")]);
+            }
             "owned-tables" => {
                 let file = self.folder.path().join("owned.json");
                 std::fs::write(&file, r#"[{"table":"tasks","key":"user_id"}]"#).unwrap();
@@ -140,6 +164,11 @@ impl Office {
         match command {
             "fix-profiles" => assert!(of_user.iter().any(|(table, _)| table.contains("profiles")), "{at}"),
             "cleanup" | "erase" => assert_eq!(of_user, Vec::<&_>::new(), "{command} {at}"),
+            "migrate" if work.args[1] == "rekey-table" => {
+                let moods: Vec<_> = stored.iter().filter(|(table, _)| table == "moods").collect();
+                let has = |row: &Row| row["user_id"] == row[&format!("clerk_{at}")];
+                assert!(!moods.is_empty() && moods.iter().all(|(_, row)| has(row)), "{at}: {moods:?}");
+            }
             "migrate" => {
                 for user in &self.users {
                     let clerk = world.clerk("GET", &format!("/users/{user}"), Value::Null).await;
@@ -239,6 +268,7 @@ fn i19_every_command_that_changes_something_is_stopped_here() {
 #[tokio::test]
 async fn i19_a_signal_at_any_request_of_migrate_is_continued() {
     at_every_request("migrate", 6, EACH).await;
+    at_every_request("rekey-table", 6, EACH).await;
 }
 
 #[tokio::test]
