@@ -11,7 +11,7 @@ use rollcall::adapters::dynamo::application::{ApplicationTable, Description, Ite
 use rollcall::adapters::dynamo::error::StoreError;
 
 use super::decide::{same_rows, with_changes};
-use super::item::{key, typed};
+use super::item::{key, text_of};
 use super::outcome::{Counts, Outcome, Results};
 use super::pass::{BATCH, Job, TOGETHER, TableError, of_row};
 use crate::folder::Folder;
@@ -72,11 +72,6 @@ pub async fn pass(
     each: impl FnMut(&Counts),
 ) -> Result<Counts, TableError> {
     go(job, new, folder, shared, true, each).await
-}
-
-/// The key as a text, by which equal keys are found.
-fn text_of(key: &Item) -> String {
-    serde_json::to_string(&typed(key)).unwrap_or_else(|error| unreachable!("a key is JSON: {error}"))
 }
 
 type Copied = Result<(Item, Item), (Outcome, Vec<super::outcome::Problem>)>;

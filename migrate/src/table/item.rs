@@ -49,6 +49,11 @@ pub fn key(item: &Item, names: &[String]) -> Item {
     names.iter().filter_map(|name| Some((name.clone(), item.get(name)?.clone()))).collect()
 }
 
+/// The key as a text, by which equal keys are found.
+pub fn text_of(key: &Item) -> String {
+    serde_json::to_string(&typed(key)).unwrap_or_else(|error| unreachable!("a key is JSON: {error}"))
+}
+
 #[cfg(test)]
 mod tests {
     use aws_sdk_dynamodb::primitives::Blob;

@@ -1,5 +1,6 @@
 //! Removes the Clerk ids that a run has written, where a row still has them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -7,7 +8,7 @@ use rollcall::adapters::dynamo::application::{ApplicationTable, Item, Written};
 use rollcall::adapters::dynamo::error::StoreError;
 use serde::Serialize;
 
-use super::item::untyped;
+use super::item::{text_of, untyped};
 use super::pass::{BATCH, Intent, TOGETHER, TableError};
 use crate::metadata::journal::{JournalError, records};
 
@@ -41,6 +42,7 @@ pub fn values(journal: &Path) -> Result<u64, JournalError> {
 /// [`TableError`]. Run again, it goes on.
 pub async fn undo(table: &ApplicationTable, journal: &Path, mut each: impl FnMut(u64)) -> Result<Removed, TableError> {
     let mut removed = Removed::default();
+    let mut others = BTreeMap::new();
     let mut intents = records::<Intent>(journal)?;
     loop {
         let mut wanted = Vec::new();
@@ -50,23 +52,33 @@ pub async fn undo(table: &ApplicationTable, journal: &Path, mut each: impl FnMut
             wanted.extend(set.into_iter().map(|set| (key.clone(), set.path, set.value.into())));
         }
         if wanted.is_empty() {
-            return Ok(removed);
+            break;
         }
         let write = async |(key, path, value): (Item, Vec<String>, _)| {
             let written = table.remove(&key, &path, &value).await?;
-            Ok::<_, StoreError>((path, written))
+            Ok::<_, StoreError>((key, path, written))
         };
         let written: Vec<_> = stream::iter(wanted).map(write).buffer_unordered(TOGETHER).try_collect().await?;
-        for (path, written) in written {
+        for (key, path, written) in written {
             match written {
                 Written::Done => removed.removed += 1,
-                Written::Otherwise(row) if has(&row, &path) => removed.changed_since += 1,
+                Written::Otherwise(row) if has(&row, &path) => {
+                    others.insert((text_of(&key), path.clone()), (key, path));
+                }
                 // The path leads into a map that does not exist any more.
                 Written::Otherwise(_) | Written::Gone | Written::Refused(_) => removed.absent += 1,
             }
         }
-        each(removed.removed + removed.absent + removed.changed_since);
+        each(removed.removed + removed.absent + u64::try_from(others.len()).unwrap_or(u64::MAX));
     }
+    // A row whose reference changed meanwhile has several intents, and another one of them may have removed the value.
+    for (key, path) in others.into_values() {
+        match table.get(&key).await? {
+            Some(row) if has(&row, &path) => removed.changed_since += 1,
+            _ => removed.absent += 1,
+        }
+    }
+    Ok(removed)
 }
 
 fn has(row: &Item, path: &[String]) -> bool {
