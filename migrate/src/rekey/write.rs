@@ -18,7 +18,7 @@ use crate::metadata::survey::{Input, Mark, Marks, mark};
 ///
 /// # Errors
 ///
-/// As [`write`].
+/// As [`write()`].
 pub fn survey(input: &Input, terms: &Terms, map: &IdMap, each: &mut dyn FnMut(u64)) -> Result<Counts, RekeyError> {
     run(input, terms, map, None, each).map(|rekeyed| rekeyed.counts)
 }
