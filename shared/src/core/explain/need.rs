@@ -155,7 +155,8 @@ fn wait(until: Until) -> String {
         Until::Repaired(at) => format!("Nothing to do yet: this should repair itself by {}.", at.utc()),
         Until::Settled(at) => format!("Nothing to do until {}; then run this command again.", at.utc()),
         Until::Delivered(at) => format!(
-            "Nothing to do yet: Svix delivers a failed event again, until {} at the latest; this repairs the row.",
+            "Nothing to do yet: Svix delivers the failed event again and again, until {} at the latest; the first success \
+             repairs the row.",
             at.utc()
         ),
         Until::Purge(at) => format!("Nothing to do yet: this should be complete by {}.", at.utc()),

@@ -43,7 +43,7 @@ impl Reason {
                 "the event was more than ten minutes old, and Clerk was not asked whether the {noun} still exists."
             }
             Reason::NotCopied if noun == "user" => {
-                "under MIRROR=off live users are not stored; only the deletion of a user is, as a tombstone."
+                "under MIRROR=off Rollcall stores no live users; it stores only their deletions, as tombstones."
             }
             Reason::NotCopied => "under MIRROR=off {noun}s are not stored.",
             Reason::TypeIgnored => "Rollcall does not use events of this type.",
@@ -102,7 +102,7 @@ impl Reason {
             Reason::RequestFailed => "a request of the user failed. The row was not changed.",
             Reason::ServedFromCopy => {
                 "Clerk could not be asked about the user. The user's request was answered nevertheless: with the user's \
-                 records in Profiles, and with what the Directory or the session has of Clerk's data."
+                 records in Profiles, and with those of Clerk's data that the Directory or the session token has."
             }
             Reason::Conflict => "a run found that the {noun} was deleted in the Directory and still existed in Clerk.",
             Reason::Ahead => "a run found that the row had been later than Clerk's state for over 15 minutes.",

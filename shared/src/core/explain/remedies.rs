@@ -56,13 +56,13 @@ pub(super) fn of_repair(finding: &Finding, commands: &Commands<'_>) -> Option<St
     Some(match finding {
         Finding::EventOnItsWay { since, until } => format!(
             "The event about the change at {} may still arrive: an event normally takes less than two minutes. Wait until \
-             {}. If the row still differs then, run {again} again.",
+             {}, then run {again} again: if the row still differs, it says what to do.",
             since.utc(),
             until.utc()
         ),
         Finding::Unsettled { stored_at, until } => format!(
-            "The row was stored at {}, less than 15 minutes ago. Either the deletion event is still on its way, or Clerk \
-             does not show the {noun} yet. Wait until {}, then run {again} again.",
+            "The row was stored at {}, less than 15 minutes ago. Either the deletion event is still on its way, or the \
+             {noun} is so new that Clerk does not return the {noun} yet. Wait until {}, then run {again} again.",
             stored_at.utc(),
             until.utc()
         ),
@@ -364,9 +364,10 @@ fn after(stage: &Stage, does: &str, still: &str, ids: &[String], since: Millis, 
             search("reconcile")
         ),
         Stage::Off => format!(
-            "No function {does} while RECONCILE_POLICY=report, which your team has chosen. Ask the person responsible \
-             whether the Directory must show this deletion. If so, deploy with ReconcilePolicy=repair; the next run then \
-             {does}."
+            "No function {does} while RECONCILE_POLICY=report, which your team has chosen. This can wait until morning: the \
+             functions account and ensure-profile treat such memberships as deleted already. Then ask the person \
+             responsible for the setting whether Rollcall may delete them. If so, deploy with ReconcilePolicy=repair, which \
+             makes every run repair all rows: the next run {does}. If not, leave them."
         ),
     }
 }

@@ -253,7 +253,7 @@ mod tests {
             headline(&findings(&waits)),
             "Nothing to do yet: this should repair itself by 2026-01-01T10:02:00.000Z."
         );
-        assert!(told(&waits, "event_on_its_way").contains("Wait until 2026-01-01T10:02:00.000Z."));
+        assert!(told(&waits, "event_on_its_way").contains("Wait until 2026-01-01T10:02:00.000Z, then run"));
     }
 
     #[test]
@@ -330,7 +330,7 @@ mod tests {
         assert_eq!(marks, [json!("conflict")]);
         let gone = deleted_at_ten(16, None);
         assert_eq!(marked(&gone).1, [json!("effects_pending")]);
-        assert!(told(&gone, "effects_pending").contains("Ask the person responsible"));
+        assert!(told(&gone, "effects_pending").contains("ask the person responsible"));
         // A command with --override says what the setting means.
         let text = told(&deleted_at_ten(16, Some(live(-60))), "conflict");
         assert!(text.contains("--override RECONCILE_POLICY=repair") && text.contains("ask the person"), "{text}");

@@ -224,7 +224,7 @@ impl Finding {
                 )
             }
             Finding::AbsentInClerk => format!(
-                "The row is live, but Clerk does not have the {noun}. Until the row is marked as deleted, the functions \
+                "The row is live, but Clerk did not return the {noun} just now. As long as the row is live, the functions \
                  treat the {noun} as live."
             ),
             Finding::UndatedInClerk => "Clerk has the membership, but does not say when the membership began (created_at). \
