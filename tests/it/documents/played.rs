@@ -10,13 +10,18 @@ use super::stack::{Played, Stack, first_line};
 use crate::operator::commands::binary;
 
 /// Sections whose commands are not for `rollcall dev`.
-const ELSEWHERE: [(&str, &str, &str); 8] = [
+const ELSEWHERE: [(&str, &str, &str); 9] = [
     ("docs/operations.md", "rollcall fix-duplicates", "these read a table of the reader's application"),
     ("docs/migrate.md", "Plan, write, undo", "these read the reader's export; tests/it/migrate plays the commands"),
     (
         "docs/migrate.md",
         "References in other collections",
         "these read the reader's exports; tests/it/migrate plays them",
+    ),
+    (
+        "docs/migrate.md",
+        "References in a DynamoDB table",
+        "these change the reader's tables; tests/it/migrate plays them",
     ),
     (
         "docs/migrate.md",

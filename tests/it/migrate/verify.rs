@@ -1,7 +1,7 @@
 //! A7: `rollcall migrate verify` proves what data can prove, and names the rows that contradict.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::Old;
-use crate::operator::commands::{Evidence, rollcall};
+use crate::operator::commands::{Evidence, rollcall, run};
 
 /// Three old users, migrated as in the first scenario of A1, and files of other collections.
 struct Finished {
@@ -53,10 +53,24 @@ impl Finished {
             ["--clerk-id", "clerk_user_id", "--field", "primary_role", "--field", "session_auto_send_context"];
         assert_eq!(old.report(&file, &options).await.1, Some(0));
         let finished = Finished { old, users };
-        finished.lines("profiles.json", &[finished.profile(1), finished.profile(2)]);
-        finished.lines("profiles.before.json", &[json!({ "user_id": old_id(1) }), json!({ "user_id": old_id(2) })]);
+        let before = |number: usize| json!({ "_id": number, "user_id": old_id(number) });
+        let exported = finished.lines("profiles.before.json", &[before(1), before(2)]);
+        finished.rekey(&exported).await;
         finished.lines("events.json", &[json!({ "_id": 1, "meta": { "by": "nobody" } })]);
         finished
+    }
+
+    /// Rekeys an export of the profiles into `profiles.json`.
+    async fn rekey(&self, exported: &Path) {
+        let (map, folder) = (self.path("users.json.migration"), self.path("rekeyed"));
+        let args = ["migrate", "rekey", exported.to_str().unwrap(), "--map", &map, "--reference", "user_id"];
+        let said = run(&[&args[..], &["--folder", &folder]].concat(), &[]).await;
+        assert_eq!(said.status, Some(0), "{} {}", said.out, said.err);
+        std::fs::copy(Path::new(&folder).join("rekeyed-profiles.before.json"), self.path("profiles.json")).unwrap();
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.old.folder.path().join(name).to_string_lossy().into_owned()
     }
 
     /// A profile that was rekeyed.
