@@ -36,7 +36,7 @@ impl Outcome {
     }
 }
 
-/// What is to be said about a reference.
+/// What `left.ndjson` says about a reference.
 #[derive(Clone, Copy, Debug, Display, IntoStaticStr, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -68,7 +68,7 @@ impl From<Unresolved> for Reason {
     }
 }
 
-/// A reference about which something is to be said.
+/// A reference that `left.ndjson` names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Cause {
     /// With the indexes of arrays.
