@@ -20,6 +20,8 @@ pub struct Removed {
     pub absent: u64,
     /// Somebody has changed the value since: it stays.
     pub changed_since: u64,
+    /// DynamoDB rejected the request, so the value may still be there.
+    pub refused: u64,
 }
 
 /// The values in the journal.
@@ -66,7 +68,8 @@ pub async fn undo(table: &ApplicationTable, journal: &Path, mut each: impl FnMut
                     others.insert((text_of(&key), path.clone()), (key, path));
                 }
                 // The path leads into a map that does not exist any more.
-                Written::Otherwise(_) | Written::Gone | Written::Refused(_) => removed.absent += 1,
+                Written::Otherwise(_) | Written::Gone => removed.absent += 1,
+                Written::Refused(_) => removed.refused += 1,
             }
         }
         each(removed.removed + removed.absent + u64::try_from(others.len()).unwrap_or(u64::MAX));

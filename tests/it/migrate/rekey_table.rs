@@ -254,7 +254,7 @@ async fn a2_an_undo_removes_what_was_written_and_nothing_else() {
     let plan = mapped.rekey(&["--undo", "--dry-run"]).await;
     assert_eq!((plan.status, &plan.json()["values"]), (Some(2), &json!(3)), "{} {}", plan.out, plan.err);
     let undone = mapped.rekey(&["--undo"]).await;
-    let expected = json!({ "removed": 2, "absent": 0, "changed_since": 1 });
+    let expected = json!({ "removed": 2, "absent": 0, "changed_since": 1, "refused": 0 });
     assert_eq!((undone.status, &undone.json()["undone"]), (Some(2), &expected), "{} {}", undone.out, undone.err);
     let rows = [mood("r1", "b1"), mood("r2", "b2"), by_application, changed];
     let rows = rows.into_iter().map(|row| (row["mood_id"].as_str().unwrap().to_owned(), row));

@@ -152,16 +152,16 @@ impl Work<'_> {
         if !planned.adds_up() {
             bail!("the plan's results do not add up to the {} rows that were read", planned.read);
         }
+        let lacks = match new {
+            Some(new) => self.lacks(job, new).await?,
+            None => Vec::new(),
+        };
         if !self.args.json {
-            let lacks = match new {
-                Some(new) => self.lacks(job, new).await?,
-                None => Vec::new(),
-            };
             say(texts::plan(&planned, &self.args.table, self.args.into.as_deref(), &lacks))?;
             say(format_args!("\nRows that are left: {}", folder.path().display()))?;
         }
         if self.args.dry_run || planned.of(Outcome::Changed) == 0 {
-            return self.finish(folder, &planned, &[]);
+            return self.finish(folder, &planned, &[], &lacks);
         }
         if !self.args.yes && !self.screen.ask_on(&self.context.deployment, "Write these rows?")? {
             say("Nothing was written.")?;
@@ -185,7 +185,7 @@ impl Work<'_> {
             }
             passes.push(done);
         }
-        self.finish(folder, &planned, &passes)
+        self.finish(folder, &planned, &passes, &lacks)
     }
 
     async fn lacks(&self, job: &Job, new: &New) -> anyhow::Result<Vec<String>> {
@@ -195,14 +195,14 @@ impl Work<'_> {
     }
 
     /// Writes the report and decides about the exit status.
-    fn finish(&self, folder: &Folder, planned: &Counts, passes: &[Counts]) -> anyhow::Result<Status> {
+    fn finish(&self, folder: &Folder, planned: &Counts, passes: &[Counts], lacks: &[String]) -> anyhow::Result<Status> {
         let last = passes.last().unwrap_or(planned);
         let written: u64 = passes.iter().map(|counts| counts.of(Outcome::Changed)).sum();
         let is_settled = last.of(Outcome::Changed) == 0;
         let report = json!({
             "dry_run": self.args.dry_run, "table": self.args.table, "into": self.args.into,
             "folder": folder.path().display().to_string(), "plan": planned, "passes": passes, "written": written,
-            "left": last.left(), "complete": is_settled,
+            "left": last.left(), "complete": is_settled, "new_table_lacks": lacks,
         });
         let mut file = folder.create("report.json")?;
         file.add_json(&report)?;
@@ -213,9 +213,10 @@ impl Work<'_> {
             say(texts::done(last, written, is_settled))?;
             if self.args.into.is_none() {
                 say(format_args!(
-                    "To undo: rollcall migrate rekey-table {} --map {} --undo{}",
+                    "To undo: rollcall migrate rekey-table {} --map {}{} --undo{}",
                     self.args.table,
                     self.args.map.display(),
+                    self.args.folder.iter().map(|it| format!(" --folder {}", it.display())).collect::<String>(),
                     self.context.deployment.options
                 ))?;
             }
@@ -247,7 +248,7 @@ impl Work<'_> {
             say(texts::undone(&done))?;
         }
         let report = json!({ "dry_run": false, "values": values, "undone": done });
-        self.undone(&report, if done.changed_since > 0 { Status::Left } else { Status::Done })
+        self.undone(&report, if done.changed_since + done.refused > 0 { Status::Left } else { Status::Done })
     }
 
     fn undone(&self, report: &Value, status: Status) -> anyhow::Result<Status> {
