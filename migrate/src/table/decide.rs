@@ -97,7 +97,8 @@ pub fn decide(row: &Item, rules: &Rules, table: &Path) -> Result<Decision, Input
             }
         };
         let new = value(users, old);
-        match around.get(&reference.target) {
+        let there = around.get(&reference.target);
+        match there {
             Some(there) if same(there, &new) => {}
             Some(_) => conflicts.push(problem("other_value", None)),
             None => is_equal = false,
@@ -105,7 +106,7 @@ pub fn decide(row: &Item, rules: &Rules, table: &Path) -> Result<Decision, Input
         let mut to = from.clone();
         to.pop();
         to.push(reference.target.clone());
-        changes.push(Change { from, old: old.clone(), to, new });
+        changes.push(Change { from, old: old.clone(), to, new, is_there: there.is_some() });
     }
     let decision = |outcome, problems, changes| Decision { outcome, problems, changes, is_loose };
     if !problems.is_empty() {

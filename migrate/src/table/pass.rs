@@ -51,7 +51,7 @@ pub enum TableError {
     Input(#[from] InputError),
 }
 
-/// A line of the journal: a row is about to get these values.
+/// A line of the journal: a row is about to get these values, which it lacks.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct Intent {
     pub key: Typed,
@@ -68,7 +68,8 @@ pub struct Set {
 impl Intent {
     fn new(key: &Item, changes: &[Change]) -> Intent {
         let set = |change: &Change| Set { path: change.to.clone(), value: change.new.clone().into() };
-        Intent { key: typed(key), set: changes.iter().map(set).collect() }
+        // An undo must not take away what the application has written.
+        Intent { key: typed(key), set: changes.iter().filter(|change| !change.is_there).map(set).collect() }
     }
 }
 

@@ -263,6 +263,50 @@ async fn a2_an_undo_removes_what_was_written_and_nothing_else() {
     assert_eq!(again["undone"]["removed"], 0, "{again}");
 }
 
+/// Two references, of which the application has written one.
+#[tokio::test]
+async fn a2_an_undo_keeps_a_clerk_id_that_was_there_before() {
+    let mapped = Mapped::open(2).await;
+    let row = |coach: Option<&str>, client: Option<&str>| {
+        let mut row = json!({ "mood_id": "r1", "user_id": "b1", "client_id": "b2" });
+        for (name, value) in [("coach", coach), ("client", client)] {
+            if let Some(value) = value {
+                row[name] = value.into();
+            }
+        }
+        row
+    };
+    let (one, two) = (mapped.users[0].as_str(), mapped.users[1].as_str());
+    mapped.put("moods", row(Some(one), None)).await;
+    let references = ["--reference", "user_id=coach", "--reference", "client_id=client"];
+    let said = mapped.rekey(&references).await;
+    assert_eq!(said.status, Some(0), "{} {}", said.out, said.err);
+    assert_eq!(mapped.moods().await["r1"], row(Some(one), Some(two)));
+    let undone = mapped.rekey(&["--undo"]).await.json();
+    assert_eq!((&undone["values"], &undone["undone"]["removed"]), (&json!(1), &json!(1)), "{undone}");
+    assert_eq!(mapped.moods().await["r1"], row(Some(one), None), "the application's own value stays");
+    // What was there vanishes between scan and write: it is written, and is the command's then.
+    let mut held = mapped.old.world.wire.hold();
+    let racing = async {
+        let mut is_first = true;
+        while let Some(request) = held.recv().await {
+            if request.operation == "UpdateItem" && std::mem::take(&mut is_first) {
+                mapped.put("moods", row(None, None)).await;
+            }
+            request.release();
+        }
+        unreachable!("the wire goes on")
+    };
+    let said = tokio::select! {
+        said = mapped.rekey(&references) => said,
+        () = racing => unreachable!(),
+    };
+    drop(held);
+    assert_eq!((said.status, &mapped.moods().await["r1"]), (Some(0), &row(Some(one), Some(two))), "{}", said.err);
+    assert_eq!(mapped.rekey(&["--undo"]).await.status, Some(0));
+    assert_eq!(mapped.moods().await["r1"], row(None, None));
+}
+
 #[tokio::test]
 async fn i22_a_rekey_that_is_killed_before_any_request_is_continued() {
     for request in 1.. {

@@ -50,8 +50,9 @@ pub struct Change {
     /// The row must have this value there.
     pub old: AttributeValue,
     pub to: Vec<String>,
-    /// The row must have this value or none there.
     pub new: AttributeValue,
+    /// Whether the row has the new value already: then the row must still have it, and it is not written.
+    pub is_there: bool,
 }
 
 /// What became of a write of a row.
@@ -156,7 +157,7 @@ impl ApplicationTable {
         Ok(row.await?.item)
     }
 
-    /// Sets new values in an existing row, all or none.
+    /// Sets the new values that an existing row lacks, all or none. One of them at least must be lacking.
     ///
     /// # Errors
     ///
@@ -168,8 +169,12 @@ impl ApplicationTable {
             let (from, to) = (places.path(&change.from), places.path(&change.to));
             let (old, new) = (places.value(&change.old), places.value(&change.new));
             conditions.push(format!("{from} = {old}"));
-            conditions.push(format!("(attribute_not_exists({to}) OR {to} = {new})"));
-            sets.push(format!("{to} = {new}"));
+            if change.is_there {
+                conditions.push(format!("{to} = {new}"));
+            } else {
+                conditions.push(format!("attribute_not_exists({to})"));
+                sets.push(format!("{to} = {new}"));
+            }
         }
         self.update(key, &format!("SET {}", sets.join(", ")), &conditions, &places).await
     }
