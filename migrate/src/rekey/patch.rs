@@ -66,7 +66,8 @@ pub fn sql(file: &str, terms: &Terms) -> String {
         each(&|column| format!("{column} text")).join(", "),
         each(&|column| format!("ALTER TABLE :table ADD COLUMN IF NOT EXISTS {column} text;\n")).concat(),
     );
-    let set = each(&|column| format!("{column} = coalesce(patch.{column}, row.{column})")).join(", ");
+    // What was written since the export stays: the row may belong to another user now.
+    let set = each(&|column| format!("{column} = coalesce(row.{column}, patch.{column})")).join(", ");
     format!(
         "\\set ON_ERROR_STOP on\nBEGIN;\n\
          CREATE TEMPORARY TABLE rollcall_patch ({id} text PRIMARY KEY, {temporary}) ON COMMIT DROP;\n\
@@ -130,6 +131,24 @@ mod tests {
     use bson::oid::ObjectId;
 
     use super::*;
+    use crate::rekey::terms::Emit;
+
+    /// The row may have got another user, with the new field, since the export.
+    #[test]
+    fn a_patch_in_sql_keeps_a_new_field_that_has_a_value() {
+        let terms = Terms {
+            references: vec!["user_id".parse().unwrap()],
+            loose: false,
+            allow_missing: false,
+            keep: false,
+            unique: false,
+            emit: Emit::Patch,
+            id: "id".into(),
+        };
+        let text = sql("patch.csv", &terms);
+        let set = r#"SET "clerk_user_id" = coalesce(row."clerk_user_id", patch."clerk_user_id") FROM"#;
+        assert!(text.contains(set), "{text}");
+    }
 
     #[test]
     fn space_goes_outside_strings_only() {

@@ -87,7 +87,7 @@ fn listed(facts: &Facts<'_>) -> Criterion {
         let why = "no collection lists a reference".to_owned();
         return Criterion { evidence: vec![LIST.to_owned()], ..criterion(LISTED, text, State::NotProvableHere, why) };
     }
-    let why = format!(
+    let mut why = format!(
         "{} references are right, {} have only the new field, {} have neither field, {} are accepted as exceptions, {} are \
          wrong; Clerk was asked for {} users and does not have {} of them",
         sum(|tally| tally.right),
@@ -98,7 +98,17 @@ fn listed(facts: &Facts<'_>) -> Criterion {
         facts.existence.asked,
         facts.existence.missing.len()
     );
-    let state = proven(sum(|tally| tally.wrong) == 0);
+    // A name that is misspelt finds no old reference, and proves nothing.
+    let is_unseen = |tally: &Tally| tally.right + tally.excepted + tally.wrong == 0;
+    let unseen = referring(facts).filter(|collection| is_unseen(&collection.tally));
+    let unseen: Vec<&str> = unseen.map(|collection| collection.subject.name.as_str()).collect();
+    if !unseen.is_empty() {
+        why.push_str(&format!(
+            ". No row of {} has a listed reference: check the names in `references` and the export",
+            unseen.join(", ")
+        ));
+    }
+    let state = proven(sum(|tally| tally.wrong) == 0 && unseen.is_empty());
     Criterion { findings: facts.findings.of(LISTED), ..criterion(LISTED, text, state, why) }
 }
 
@@ -113,7 +123,14 @@ fn unlisted(facts: &Facts<'_>) -> Criterion {
     );
     let numbers = facts.users.numbers;
     let mut evidence = Vec::new();
-    let state = if found > 0 {
+    // A live table may be empty; an export without rows may have failed.
+    let is_empty = |one: &&Examined<'_>| one.tally.rows == 0 && !one.subject.is_table;
+    let empty = facts.collections.iter().filter(is_empty);
+    let empty: Vec<&str> = empty.map(|collection| collection.subject.name.as_str()).collect();
+    if !empty.is_empty() {
+        why.push_str(&format!(". No rows were read of {}: check the export, or leave it out", empty.join(", ")));
+    }
+    let state = if found > 0 || !empty.is_empty() {
         State::NotProven
     } else if facts.collections.is_empty() {
         evidence.push(LIST.to_owned());

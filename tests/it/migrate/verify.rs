@@ -313,6 +313,19 @@ async fn a7_an_old_id_is_found_in_any_form_at_any_path() {
 }
 
 #[tokio::test]
+async fn a7_a_misspelt_reference_and_an_empty_export_prove_nothing() {
+    let finished = Finished::open().await;
+    let misspelt = PROFILES.replace("user_id = ", "userid = ");
+    let (report, status) = finished.verify(&format!("{USERS}{misspelt}{EVENTS}")).await;
+    assert_eq!((status, states(&report)[1]), (Some(2), "not_proven"), "{report}");
+    assert!(report["criteria"][1]["why"].as_str().unwrap().contains("No row of profiles has"), "{report}");
+    finished.lines("events.json", &[]);
+    let (report, status) = finished.verify(&format!("{USERS}{PROFILES}{EVENTS}")).await;
+    assert_eq!((status, &states(&report)[1..3]), (Some(2), &["proven", "not_proven"][..]), "{report}");
+    assert!(report["criteria"][2]["why"].as_str().unwrap().contains("No rows were read of events"), "{report}");
+}
+
+#[tokio::test]
 async fn a7_integers_are_no_proof() {
     let old = Old::open().await;
     let user = old.user("7", json!({})).await;
