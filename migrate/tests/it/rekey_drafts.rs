@@ -59,7 +59,7 @@ fn a_patch_of_records_is_csv_and_sql() {
     for part in [
         "\\copy rollcall_patch FROM 'patch-it''s.copy.csv' WITH (FORMAT csv, HEADER)",
         "(\"key\" text PRIMARY KEY, \"clerk_user_id\" text, \"w\" text)",
-        "SET \"clerk_user_id\" = coalesce(patch.\"clerk_user_id\", row.\"clerk_user_id\"), \"w\" = ",
+        "SET \"clerk_user_id\" = coalesce(row.\"clerk_user_id\", patch.\"clerk_user_id\"), \"w\" = ",
         "WHERE row.\"key\"::text = patch.\"key\"",
     ] {
         assert!(sql.contains(part), "{part} in {sql}");
