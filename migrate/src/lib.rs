@@ -25,3 +25,4 @@ pub mod references;
 pub mod rekey;
 pub mod table;
 pub mod verify;
+mod words;

@@ -324,6 +324,8 @@ async fn a1_bad_input_writes_nothing() {
         said.err
     );
     std::fs::rename(&aside, &journal).unwrap();
+    let said = old.migrate(&good, &["--undo", "--dry-run"]).await;
+    assert!(said.out.contains("1 change of users in"), "{}", said.out);
     let planned = old.file("planned.json", "{\"_id\":\"a\",\"x\":1}\n");
     old.migrate(&planned, &["--field", "x", "--dry-run"]).await;
     let (report, status) = old.report(&planned, &["--undo"]).await;

@@ -152,6 +152,9 @@ async fn a2_orphans_are_reported_kept_or_stop_the_command() {
     assert!(said.err.contains("2 of 3 rows are left") && said.err.contains("left.ndjson"), "{}", said.err);
     assert_eq!(files.written("p.json.rekey").keys().collect::<Vec<_>>(), ["left.ndjson"]);
     assert_eq!(files.rekey("p.json", &["--reference", "u", "--orphans", "fail", "--dry-run"]).await.status, Some(1));
+    fs::write(files.path("one.json"), "{\"u\":\"no\"}\n").unwrap();
+    let said = files.rekey("one.json", &["--reference", "u", "--orphans", "fail"]).await;
+    assert!(said.err.contains("1 of 1 row is left"), "{}", said.err);
     // The folder of a run that came to no end belongs to nothing.
     let (report, status) = files.report("p.json", &["--reference", "u", "--orphans", "keep"]).await;
     assert_eq!((status, &report["counts"]["by_result"]), (Some(0), &json!({ "rekeyed": 1, "kept": 2 })));

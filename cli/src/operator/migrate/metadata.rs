@@ -23,7 +23,7 @@ use super::texts::{self, Rate};
 use crate::operator::context::{OperatorContext, lacks_confirmation};
 use crate::operator::deployment::Environment;
 use crate::operator::progress::Progress;
-use crate::operator::text::{count, moment};
+use crate::operator::text::{count, counted, moment};
 use crate::operator::{Screen, note, say};
 use crate::{Clock, Status, signals};
 
@@ -113,7 +113,7 @@ impl Work<'_> {
         let progress = Progress::start(self.screen, !self.args.json);
         let folder = self.args.folder();
         let stored = download::store(&table, &folder, |rows| {
-            progress.say("reading the table", &format!("{} rows", count(rows)));
+            progress.say("reading the table", &counted(rows, "row"));
         });
         let stored = stored.await.map_err(|error| explain_table(error, self.context))?;
         drop(progress);
@@ -132,7 +132,7 @@ impl Work<'_> {
         let survey = signals::read(move || {
             Survey::of(&input, &mapping, |rows| {
                 if rows % 1000 == 0 {
-                    reading.say("reading the input", &format!("{} rows", count(rows)));
+                    reading.say("reading the input", &counted(rows, "row"));
                 }
             })
         })
@@ -143,7 +143,7 @@ impl Work<'_> {
         let planned = planned.await.map_err(explain)?;
         drop(progress);
         if !planned.adds_up() {
-            bail!("the plan's results do not add up to the {} rows that were read", planned.read);
+            bail!("the plan's results do not add up to the {} that were read", counted(planned.read, "row"));
         }
         if !self.args.json {
             say(texts::plan(&planned, instance, self.rate))?;
@@ -225,9 +225,9 @@ impl Work<'_> {
         let number = u64::try_from(intents.len())?;
         if !self.args.json {
             say(format_args!(
-                "{} changes of users in {} can be undone. Webhooks that were sent, and what the application did since, \
+                "{} of users in {} can be undone. Webhooks that were sent, and what the application did since, \
                  cannot.",
-                count(number),
+                counted(number, "change"),
                 path.display()
             ))?;
         }

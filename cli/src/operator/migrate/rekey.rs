@@ -15,7 +15,7 @@ use serde_json::json;
 use super::rekey_args::{Orphans, RekeyArgs};
 use super::rekey_texts as texts;
 use crate::operator::progress::Progress;
-use crate::operator::text::{count, moment};
+use crate::operator::text::{count, counted, moment};
 use crate::operator::{Screen, say};
 use crate::{Clock, Status, Usage, signals};
 
@@ -71,7 +71,7 @@ impl Job<'_> {
             let ids = IdMap::read(&map_folder)?;
             let mut each = |rows: u64| {
                 if rows.is_multiple_of(1000) {
-                    progress.say("reading the rows", &format!("{} rows", count(rows)));
+                    progress.say("reading the rows", &counted(rows, "row"));
                 }
             };
             if is_dry {
@@ -91,7 +91,7 @@ impl Job<'_> {
 fn finish(args: &RekeyArgs, rekeyed: &Rekeyed, folder: Option<&Folder>) -> anyhow::Result<Status> {
     let counts = &rekeyed.counts;
     if !counts.adds_up() {
-        bail!("the results do not add up to the {} rows that were read", counts.read);
+        bail!("the results do not add up to the {} that were read", counted(counts.read, "row"));
     }
     let is_refused = args.orphans == Orphans::Fail && counts.left() > 0;
     let names: Vec<String> = rekeyed.written.iter().flat_map(|written| written.names().map(|(name, _)| name)).collect();
@@ -124,10 +124,11 @@ fn finish(args: &RekeyArgs, rekeyed: &Rekeyed, folder: Option<&Folder>) -> anyho
 
 fn refused(counts: &Counts, folder: &Folder) -> anyhow::Error {
     anyhow!(
-        "{} of {} rows are left, and --orphans fail writes no rows then: the reasons are in {}. Repair them, or give \
-         --orphans report, which puts them into files of their own",
+        "{} of {} {} left, and --orphans fail writes no rows then: the reasons are in {}. Repair them, or give --orphans \
+         report, which puts them into files of their own",
         count(counts.left()),
-        count(counts.read),
+        counted(counts.read, "row"),
+        if counts.left() == 1 { "is" } else { "are" },
         folder.file(LEFT).display(),
     )
 }

@@ -22,7 +22,7 @@ use crate::operator::context::{OperatorContext, lacks_confirmation};
 use crate::operator::deployment::Environment;
 use crate::operator::progress::Progress;
 use crate::operator::reconcile::store;
-use crate::operator::text::{count, moment};
+use crate::operator::text::{count, counted, moment};
 use crate::operator::{Screen, say};
 use crate::{Clock, Status, Usage};
 
@@ -150,7 +150,7 @@ impl Work<'_> {
         .map_err(|error| self.explain(error))?;
         drop(progress);
         if !planned.adds_up() {
-            bail!("the plan's results do not add up to the {} rows that were read", planned.read);
+            bail!("the plan's results do not add up to the {} that were read", counted(planned.read, "row"));
         }
         let lacks = match new {
             Some(new) => self.lacks(job, new).await?,
@@ -181,7 +181,7 @@ impl Work<'_> {
             let done = done.map_err(|error| self.explain(error))?;
             drop(progress);
             if !done.adds_up() {
-                bail!("the results do not add up to the {} rows that were read", done.read);
+                bail!("the results do not add up to the {} that were read", counted(done.read, "row"));
             }
             passes.push(done);
         }
@@ -230,7 +230,7 @@ impl Work<'_> {
         let journal = folder.file(JOURNAL);
         let values = if journal.exists() { undo::values(&journal)? } else { 0 };
         if !self.args.json {
-            say(format_args!("{} values were written to {} and can be removed.", count(values), self.args.table))?;
+            say(format_args!("{} can be removed from {}.", counted(values, "value"), self.args.table))?;
         }
         if self.args.dry_run || values == 0 {
             let status = if values == 0 { Status::Done } else { Status::Left };

@@ -24,6 +24,7 @@ use crate::input::json::Documents;
 use crate::input::row::Row;
 use crate::input::source::Source;
 use crate::input::value::{Document, Value};
+use crate::words::counted;
 
 const SYNC_AGAIN: &str = "copy the whole folder again: `aws s3 sync s3://BUCKET/PREFIX/AWSDynamoDB AWSDynamoDB`";
 const JSON: &str = "export the table again with `--export-format DYNAMODB_JSON`";
@@ -157,7 +158,11 @@ impl Exported {
     fn check(&self) -> Result<(), InputError> {
         let error = |problem: String| Err(InputError::new(self.documents.place(), problem, SYNC_AGAIN));
         if self.rows != self.file.items {
-            return error(format!("the file has {} items, but {} in the manifest", self.rows, self.file.items));
+            return error(format!(
+                "the file has {}, but {} in the manifest",
+                counted(self.rows, "item"),
+                self.file.items
+            ));
         }
         let digest = self.digest.lock().unwrap_or_else(PoisonError::into_inner).clone().finalize();
         if STANDARD.encode(digest) != self.file.md5 {

@@ -8,6 +8,7 @@ use crate::input::error::{Fault, InputError};
 use crate::input::json::{balanced, scan, space, unexpected};
 use crate::input::row::{Layout, Row};
 use crate::input::source::Source;
+use crate::words::counted;
 
 const BEFORE_ITEMS: [&str; 4] = ["Count", "ScannedCount", "ConsumedCapacity", "ResponseMetadata"];
 const WHOLE: &str =
@@ -185,7 +186,7 @@ impl ScanOutput {
         match self.count {
             _ if !self.has_items => Err(self.source.error("the output has no `Items`", WHOLE)),
             Some(count) if count != self.rows => {
-                let problem = format!("`Count` is {count}, but there are {} items", self.rows);
+                let problem = format!("`Count` is {count}, but `Items` has {}", counted(self.rows, "item"));
                 Err(self.source.error(problem, "items were lost after the scan: make the output again"))
             }
             _ => Ok(()),

@@ -47,7 +47,7 @@ fn scans_that_are_parts_or_damaged() {
             "a part of the table, because it has `NextToken`; run `aws dynamodb scan`",
         ),
         case(r#","Count":1,"LastEvaluatedKey":{"a":{"S":"x"}}}"#, 11, "because it has `LastEvaluatedKey`"),
-        case(r#","Count":2}"#, 11, "`Count` is 2, but there are 1 items"),
+        case(r#","Count":2}"#, 11, "`Count` is 2, but `Items` has 1 item"),
         case(count, 10, "the output is cut"),
         case("", 0, "the output is cut"),
         case(",", 1, "the output is cut"),
