@@ -128,6 +128,14 @@ fn users(value: &Value, map: &IdMap, loose: bool, is_loose: &mut bool) -> Result
     }
 }
 
+/// The id in a DBRef, in which MongoDB names the collection beside the id; another value itself.
+pub(crate) fn id_of(value: &Value) -> &Value {
+    match value {
+        Value::Document(document) if document.get("$ref").is_some() => document.get("$id").unwrap_or(value),
+        value => value,
+    }
+}
+
 /// The user of one id, which is no array.
 pub(crate) fn user(
     value: &Value,
@@ -135,12 +143,7 @@ pub(crate) fn user(
     loose: bool,
     is_loose: &mut bool,
 ) -> Result<UserId, (Unresolved, Option<String>)> {
-    // DBRef, in which MongoDB names the collection beside the id.
-    let value = match value {
-        Value::Document(document) if document.get("$ref").is_some() => document.get("$id").unwrap_or(value),
-        value => value,
-    };
-    let id = match typed_id(value) {
+    let id = match typed_id(id_of(value)) {
         Ok(Some(id)) => id,
         Ok(None) => return Err((Unresolved::Missing, None)),
         Err(_) => return Err((Unresolved::NotAnId, None)),

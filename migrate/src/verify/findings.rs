@@ -27,6 +27,7 @@ pub struct Finding<'a> {
     pub problem: &'a str,
     /// The file and the line or byte at which the row begins.
     pub place: &'a str,
+    /// The old id with its type; of a list, the first that is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub legacy_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -9,7 +9,8 @@ use super::exceptions::Exceptions;
 use super::request::new_field;
 use crate::ids::IdMap;
 use crate::input::{InputError, Row, Value};
-use crate::references::{Reference, Resolution, Unresolved, Users, resolve};
+use crate::metadata::values::typed_id;
+use crate::references::{Reference, Resolution, Unresolved, Users, id_of, resolve};
 
 /// What the references are judged by.
 #[derive(Clone, Copy, Debug)]
@@ -139,25 +140,48 @@ fn verdict(old: &Resolution<'_>, new: &New, measure: Measure<'_>) -> (Verdict, V
         Ok(Users::One(user)) => std::slice::from_ref(user),
         Ok(Users::Several(users)) => users,
     };
-    let id = crate::metadata::values::typed_id(old.field.value).ok().flatten().map(|id| id.typed);
+    let id = |at| old_id(old.field.value, at);
     match new {
-        New::Absent => (Verdict::Wrong(Wrong { lacks: true, ..wrong("lacks_new_field", id, &[]) }), Vec::new()),
-        New::Other => (Verdict::Wrong(wrong("new_field_is_no_clerk_id", id, &[])), Vec::new()),
+        New::Absent => (Verdict::Wrong(Wrong { lacks: true, ..wrong("lacks_new_field", id(0), &[]) }), Vec::new()),
+        New::Other => (Verdict::Wrong(wrong("new_field_is_no_clerk_id", id(0), &[])), Vec::new()),
         New::Ids { ids, is_list: is_new_list, has_order } => {
             let is_ordered = *has_order && !matches!(old.field.value, Value::Set(_));
             if *is_new_list != is_list || !same(expected, ids, is_ordered) {
-                return (Verdict::Wrong(wrong("not_the_user_of_the_map", id, ids)), ids.clone());
+                let (at, instead) = difference(expected, ids, is_ordered);
+                return (Verdict::Wrong(wrong("not_the_user_of_the_map", id(at), instead)), ids.clone());
             }
-            match ids.iter().find(|id| measure.missing.contains(*id)) {
-                // The person has left since, and the operator knows.
-                Some(_) if id.as_ref().is_some_and(|id| measure.exceptions.has(id)) => (Verdict::Excepted, ids.clone()),
-                Some(missing) => {
-                    (Verdict::Wrong(wrong("not_in_clerk", id, std::slice::from_ref(missing))), ids.clone())
-                }
-                None => (Verdict::Right, ids.clone()),
+            let Some(missing) = ids.iter().find(|id| measure.missing.contains(*id)) else {
+                return (Verdict::Right, ids.clone());
+            };
+            let id = id(expected.iter().position(|user| user == missing).unwrap_or_default());
+            // The person has left since, and the operator knows. Of a list, the others would be accepted as well.
+            if !is_list && id.as_ref().is_some_and(|id| measure.exceptions.has(id)) {
+                return (Verdict::Excepted, ids.clone());
             }
+            (Verdict::Wrong(wrong("not_in_clerk", id, std::slice::from_ref(missing))), ids.clone())
         }
     }
+}
+
+/// The old id that a value is, or that a list has at a place, with its type.
+fn old_id(value: &Value, at: usize) -> Option<String> {
+    let value = match value {
+        Value::Array(values) | Value::Set(values) => values.get(at)?,
+        value => value,
+    };
+    typed_id(id_of(value)).ok().flatten().map(|id| id.typed)
+}
+
+/// Where the first user is whom the new field lacks, and what it has instead. If it lacks none but has more, or has them in
+/// another form, it is the first user.
+fn difference<'a>(expected: &[UserId], ids: &'a [UserId], is_ordered: bool) -> (usize, &'a [UserId]) {
+    if is_ordered {
+        let at = expected.iter().enumerate().position(|(at, user)| ids.get(at) != Some(user)).unwrap_or_default();
+        return (at, ids.get(at..=at).unwrap_or_default());
+    }
+    let at = expected.iter().position(|user| !ids.contains(user)).unwrap_or_default();
+    let other = ids.iter().find(|id| !expected.contains(id));
+    (at, other.map(std::slice::from_ref).unwrap_or_default())
 }
 
 /// A new field without an old id.

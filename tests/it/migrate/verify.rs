@@ -415,6 +415,51 @@ async fn a7_a_backup_counts_only_if_it_was_read_to_its_end() {
 }
 
 #[tokio::test]
+async fn a7_a_finding_in_a_list_names_the_old_id_that_is_wrong() {
+    let finished = Finished::open().await;
+    let id = |number: usize| finished.users[number - 1].clone();
+    let dbref = |number: usize| json!({ "$ref": "users", "$id": old_id(number) });
+    finished.old.world.clerk("DELETE", &format!("/users/{}", finished.users[2]), Value::Null).await;
+    let line = format!("{{\"legacy_id\":\"{}\",\"reason\":\"has left\"}}\n", typed(3));
+    finished.old.file("exceptions.ndjson", &line);
+    let signed = format!("exceptions = 'exceptions.ndjson'\nexceptions_sha256 = '{}'\n", hash(&line));
+    for (row, problem, legacy_id, clerk_user_id) in [
+        (json!({ "user_id": [old_id(2), old_id(1)] }), "lacks_new_field", 2, Value::Null),
+        (json!({ "user_id": [dbref(2)] }), "lacks_new_field", 2, Value::Null),
+        (json!({ "user_id": dbref(2) }), "lacks_new_field", 2, Value::Null),
+        (json!({ "user_id": [old_id(2)], "clerk_user_id": 7 }), "new_field_is_no_clerk_id", 2, Value::Null),
+        (
+            json!({ "user_id": [old_id(1), old_id(2)], "clerk_user_id": [id(1), id(1)] }),
+            "not_the_user_of_the_map",
+            2,
+            json!(id(1)),
+        ),
+        (
+            json!({ "user_id": [old_id(1), old_id(2)], "clerk_user_id": [id(1)] }),
+            "not_the_user_of_the_map",
+            2,
+            Value::Null,
+        ),
+        // The list of exceptions has this id, and the others of the list are not accepted with it.
+        (
+            json!({ "user_id": [old_id(1), old_id(3)], "clerk_user_id": [id(1), id(3)] }),
+            "not_in_clerk",
+            3,
+            json!(id(3)),
+        ),
+    ] {
+        finished.lines("profiles.json", std::slice::from_ref(&row));
+        let (report, status) = finished.verify(&format!("{USERS}{signed}{PROFILES}")).await;
+        assert_eq!(status, Some(2), "{row}: {report}");
+        let findings = finished.read("findings.ndjson");
+        let findings: Vec<Value> = findings.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let finding = findings.iter().find(|finding| finding["criterion"] == 2).unwrap();
+        let expected = (&json!(problem), &json!(typed(legacy_id)), &clerk_user_id);
+        assert_eq!((&finding["problem"], &finding["legacy_id"], &finding["clerk_user_id"]), expected, "{row}");
+    }
+}
+
+#[tokio::test]
 async fn a7_what_cannot_be_verified_is_refused() {
     let finished = Finished::open().await;
     let file = format!("{USERS}{PROFILES}");
