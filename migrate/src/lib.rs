@@ -13,7 +13,7 @@
 //!
 //! The decisions are pure: `matching`, `metadata::decide`, `metadata::merge`, `metadata::values`,
 //! `references`, `rekey::decide`, `rekey::splice`, `rekey::patch`, `table::decide`,
-//! `table::item`, `table::shape`, `verify::listed`, `verify::search`.
+//! `table::item`, `table::shape`, `verify::listed`, `verify::search`, `verify::tally`.
 
 pub mod folder;
 pub mod ids;

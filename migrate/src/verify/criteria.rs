@@ -3,11 +3,13 @@
 use serde::Serialize;
 use strum::{Display, IntoStaticStr};
 
-use super::backups::Backup;
-use super::examine::{LISTED, Subject, Tally, UNLISTED};
+use super::backups::{Backup, field};
+use super::examine::{LISTED, Subject, UNLISTED};
 use super::existence::Existence;
 use super::findings::{Findings, Group};
+use super::tally::Tally;
 use super::users::{USERS, UsersTally};
+use crate::words::counted;
 
 /// How far a criterion is proven.
 #[derive(Clone, Copy, Debug, Display, IntoStaticStr, PartialEq, Eq, Serialize)]
@@ -66,8 +68,8 @@ fn proven(is_proven: bool) -> State {
 fn users(facts: &Facts<'_>) -> Criterion {
     let UsersTally { rows, unchanged, skipped, excepted, open, .. } = facts.users;
     let why = format!(
-        "{rows} old users: {unchanged} unchanged in Clerk, {skipped} skipped as deleted, {excepted} accepted as exceptions, \
-         {open} open"
+        "{}: {unchanged} unchanged in Clerk, {skipped} skipped as deleted, {excepted} accepted as exceptions, {open} open",
+        counted(*rows, "old user")
     );
     let text = "every old user is unchanged in Clerk, skipped, or an accepted exception";
     Criterion { findings: facts.findings.of(USERS), ..criterion(USERS, text, proven(*open == 0), why) }
@@ -82,34 +84,45 @@ const LIST: &str = "list the collections that refer to old users in the verify f
 
 fn listed(facts: &Facts<'_>) -> Criterion {
     let text = "every listed reference has the new field, with the Clerk id of the map, of a user whom Clerk has";
-    let sum = |part: fn(&Tally) -> u64| referring(facts).map(|collection| part(&collection.tally)).sum::<u64>();
+    let sum = |part| referring(facts).map(|collection| collection.tally.sum(part)).sum::<u64>();
     if referring(facts).next().is_none() {
         let why = "no collection lists a reference".to_owned();
         return Criterion { evidence: vec![LIST.to_owned()], ..criterion(LISTED, text, State::NotProvableHere, why) };
     }
     let mut why = format!(
-        "{} references are right, {} have only the new field, {} have neither field, {} are accepted as exceptions, {} are \
-         wrong; Clerk was asked for {} users and does not have {} of them",
-        sum(|tally| tally.right),
-        sum(|tally| tally.new_only),
-        sum(|tally| tally.empty),
-        sum(|tally| tally.excepted),
-        sum(|tally| tally.wrong),
-        facts.existence.asked,
+        "{}: {} with values, {} without values (a row counts for each reference of its collection). {}: {} right, {} in the \
+         new field only, {} empty beside others of the row, {} accepted as exceptions, {} wrong. Clerk was asked for {} and \
+         does not have {} of them",
+        counted(referring(facts).map(|collection| collection.tally.listed.len() as u64).sum(), "listed reference"),
+        counted(sum(|listed| listed.rows_with_values), "row"),
+        counted(sum(|listed| listed.rows_without_values), "row"),
+        counted(sum(|listed| listed.values), "value"),
+        sum(|listed| listed.right),
+        sum(|listed| listed.new_only),
+        sum(|listed| listed.empty),
+        sum(|listed| listed.excepted),
+        sum(|listed| listed.wrong),
+        counted(facts.existence.asked, "user"),
         facts.existence.missing.len()
     );
     // A name that is misspelt finds no old reference, and proves nothing.
-    let is_unseen = |tally: &Tally| tally.right + tally.excepted + tally.wrong == 0;
-    let unseen = referring(facts).filter(|collection| is_unseen(&collection.tally));
-    let unseen: Vec<&str> = unseen.map(|collection| collection.subject.name.as_str()).collect();
+    let unseen: Vec<String> = referring(facts).flat_map(unseen).collect();
     if !unseen.is_empty() {
         why.push_str(&format!(
-            ". No row of {} has a listed reference: check the names in `references` and the export",
+            ". No row has an old id in {}: check the names in `references` and the export, and leave out a reference whose \
+             field is empty in every row",
             unseen.join(", ")
         ));
     }
-    let state = proven(sum(|tally| tally.wrong) == 0 && unseen.is_empty());
+    let state = proven(sum(|listed| listed.wrong) == 0 && unseen.is_empty());
     Criterion { findings: facts.findings.of(LISTED), ..criterion(LISTED, text, state, why) }
+}
+
+/// The listed references of a collection at which no row has an old id.
+fn unseen<'a>(collection: &'a Examined<'a>) -> impl Iterator<Item = String> {
+    let Examined { subject, tally } = collection;
+    let unseen = subject.references.iter().zip(&tally.listed).filter(|(_, listed)| listed.is_unseen());
+    unseen.map(|(reference, _)| format!("{} of {}", reference.field, subject.name))
 }
 
 fn unlisted(facts: &Facts<'_>) -> Criterion {
@@ -117,9 +130,11 @@ fn unlisted(facts: &Facts<'_>) -> Criterion {
     let sum = |part: fn(&Tally) -> u64| facts.collections.iter().map(|collection| part(&collection.tally)).sum::<u64>();
     let (rows, found, accepted) = (sum(|tally| tally.rows), sum(|tally| tally.unlisted), sum(|tally| tally.accepted));
     let mut why = format!(
-        "{rows} rows of {} collections searched: {found} old ids outside the listed references, {accepted} at accepted \
-         paths. Integers, texts of digits, binary values and UUIDs of subtype 3 were not searched",
-        facts.collections.len()
+        "{} of {} searched: {} outside the listed references, {accepted} at accepted paths. Integers, texts of digits, \
+         binary values and UUIDs of subtype 3 were not searched",
+        counted(rows, "row"),
+        counted(facts.collections.len() as u64, "collection"),
+        counted(found, "old id"),
     );
     let numbers = facts.users.numbers;
     let mut evidence = Vec::new();
@@ -136,7 +151,10 @@ fn unlisted(facts: &Facts<'_>) -> Criterion {
         evidence.push(LIST.to_owned());
         State::NotProvableHere
     } else if numbers > 0 {
-        why.push_str(&format!(". {numbers} old ids are integers or digits, which other numbers may equal"));
+        why.push_str(&format!(
+            ". There {}, which other numbers may equal",
+            if numbers == 1 { "is 1 old id of digits".to_owned() } else { format!("are {numbers} old ids of digits") }
+        ));
         evidence.push(
             "the schema: in PostgreSQL the foreign keys on the users table (pg_constraint), and a search for columns whose \
              names refer to users"
@@ -156,11 +174,14 @@ fn late_rows(facts: &Facts<'_>) -> Criterion {
         these.map(|collection| collection.subject.name.as_str()).collect::<Vec<_>>()
     };
     let (tables, files) = (names(true), names(false));
-    let lacking = referring(facts).filter(|collection| collection.subject.is_table).map(|table| table.tally.lacking);
+    let lacking = referring(facts)
+        .filter(|collection| collection.subject.is_table)
+        .map(|table| table.tally.sum(|listed| listed.lacking));
     let lacking: u64 = lacking.sum();
     let (state, why) = if lacking > 0 {
         let why = format!(
-            "{lacking} references of live tables ({}) have the old field only: see the findings of criterion 2",
+            "{} of live tables ({}) without the new field: see the findings of criterion 2",
+            counted(lacking, "value"),
             tables.join(", ")
         );
         (State::NotProven, why)
@@ -200,15 +221,15 @@ fn readers() -> Criterion {
 }
 
 fn backups(facts: &Facts<'_>) -> Criterion {
-    let text = "a backup of the users and of each collection with listed references was read back";
+    let text =
+        "the users and each collection with listed references have a backup that can be read and has no fewer rows";
     let bad: Vec<&Backup> = facts.backups.iter().filter(|backup| backup.problem.is_some()).collect();
     let has = |name: &str| facts.backups.iter().any(|backup| backup.collection == name);
     let none = referring(facts).map(|collection| collection.subject.name.as_str()).filter(|name| !has(name));
     let none: Vec<&str> = none.collect();
     let read = facts.backups.iter().filter(|backup| backup.problem.is_none());
-    let read =
-        read.map(|backup| format!("{} ({} rows)", backup.collection, backup.rows)).collect::<Vec<_>>().join(", ");
-    let mut why = format!("read to the end: users ({} rows)", facts.users.rows);
+    let read = read.map(|backup| compared(facts, backup)).collect::<Vec<_>>().join(", ");
+    let mut why = format!("read to the end: users ({})", counted(facts.users.rows, "row"));
     if !read.is_empty() {
         why.push_str(&format!(", {read}"));
     }
@@ -227,4 +248,16 @@ fn backups(facts: &Facts<'_>) -> Criterion {
         State::NotProvableHere
     };
     Criterion { evidence, ..criterion(6, text, state, why) }
+}
+
+/// A backup that counts, and what was compared.
+fn compared(facts: &Facts<'_>, backup: &Backup) -> String {
+    let Backup { collection, rows, collection_rows, shares_an_id, .. } = backup;
+    let id = facts.collections.iter().find(|one| one.subject.name == *collection);
+    let id = field(id.and_then(|one| one.subject.id.as_deref()));
+    let ids = match shares_an_id {
+        Some(_) => format!("the {id} of at least one row is the same"),
+        None => format!("ids were not compared: no row of the collection has {id}; another field can be named as `id`"),
+    };
+    format!("{collection} ({}, and {collection_rows} now; {ids})", counted(*rows, "row"))
 }

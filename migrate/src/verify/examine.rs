@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashSet};
 
 use rollcall::core::id::UserId;
-use serde::Serialize;
 
 use super::VerifyError;
 use super::distinct::Distinct;
@@ -11,6 +10,7 @@ use super::exceptions::Exceptions;
 use super::findings::{Finding, Findings};
 use super::listed::{Measure, Verdict, judge};
 use super::search::{in_report, search};
+use super::tally::{ListedTally, Tally};
 use crate::folder::FolderError;
 use crate::ids::IdMap;
 use crate::metadata::survey::Input;
@@ -31,32 +31,8 @@ pub struct Subject {
     pub references: Vec<Reference>,
     pub loose_ids: bool,
     pub accepted: BTreeMap<String, String>,
-}
-
-/// What a collection has.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Tally {
-    pub rows: u64,
-    /// Rows that an incremental export reports as deleted: they are not judged.
-    pub deleted_rows: u64,
-    /// Listed references whose new field is right.
-    pub right: u64,
-    /// Of them those that were found only because types were not compared.
-    pub right_by_loose_ids: u64,
-    /// Listed references without an old id and without a new one.
-    pub empty: u64,
-    /// New fields without an old id beside them.
-    pub new_only: u64,
-    /// Listed references whose old id is in the list of exceptions: without a new field, or of a user who has left.
-    pub excepted: u64,
-    /// Listed references that contradict criterion 2.
-    pub wrong: u64,
-    /// Of them those with an old id and no new field.
-    pub lacking: u64,
-    /// Old ids outside the listed references.
-    pub unlisted: u64,
-    /// Old ids at accepted paths.
-    pub accepted: u64,
+    /// The field that names a row, if it is neither `_id` nor `id`.
+    pub id: Option<String>,
 }
 
 /// What rows are judged by.
@@ -81,7 +57,8 @@ pub fn examine(
 ) -> Result<Tally, VerifyError> {
     let Known { map, exceptions, missing } = known;
     let measure = Measure { map, exceptions, missing, loose_ids: subject.loose_ids };
-    let mut tally = Tally::default();
+    let listed = vec![ListedTally::default(); subject.references.len()];
+    let mut tally = Tally { listed, ..Tally::default() };
     for row in subject.input.rows()? {
         let row = row?;
         tally.rows += 1;
@@ -91,32 +68,22 @@ pub fn examine(
             continue;
         }
         let mut listed = Vec::new();
-        for reference in &subject.references {
+        for (reference, counts) in subject.references.iter().zip(&mut tally.listed) {
             let (judged, values) = judge(&row, reference, measure)?;
             listed.extend(values);
+            counts.add(&judged);
             for judged in judged {
                 judged.ids.iter().for_each(|id| distinct.add(id));
-                match judged.verdict {
-                    Verdict::Right => {
-                        tally.right += 1;
-                        tally.right_by_loose_ids += u64::from(judged.is_loose);
-                    }
-                    Verdict::Empty => tally.empty += 1,
-                    Verdict::NewOnly => tally.new_only += 1,
-                    Verdict::Excepted => tally.excepted += 1,
-                    Verdict::Wrong(wrong) => {
-                        tally.wrong += 1;
-                        tally.lacking += u64::from(wrong.lacks);
-                        findings.add(&Finding {
-                            criterion: LISTED,
-                            collection: &subject.name,
-                            path: &in_report(&judged.path),
-                            problem: wrong.problem,
-                            place: &row.place.to_string(),
-                            legacy_id: wrong.legacy_id.as_deref(),
-                            clerk_user_id: wrong.clerk_user_id.as_deref(),
-                        })?;
-                    }
+                if let Verdict::Wrong(wrong) = judged.verdict {
+                    findings.add(&Finding {
+                        criterion: LISTED,
+                        collection: &subject.name,
+                        path: &in_report(&judged.path),
+                        problem: wrong.problem,
+                        place: &row.place.to_string(),
+                        legacy_id: wrong.legacy_id.as_deref(),
+                        clerk_user_id: wrong.clerk_user_id.as_deref(),
+                    })?;
                 }
             }
         }

@@ -6,10 +6,12 @@
 //!    [`search`] looks for ids of old users everywhere else (criterion 3);
 //! 4. [`existence`] asks Clerk for the users that the new fields name, which [`distinct`] holds;
 //! 5. [`backups`] reads the backups back (criterion 6);
-//! 6. [`criteria`] decides about each criterion, [`findings`] keeps the rows that contradict one, and [`exceptions`] the
+//! 6. [`tally`] counts, and checks that the counts add up to what was read;
+//! 7. [`criteria`] decides about each criterion, [`findings`] keeps the rows that contradict one, and [`exceptions`] the
 //!    old ids that the operator accepts.
 //!
-//! Every row is read: a sample is no proof. Memory: 40 bytes for each old id, 28 bytes for each Clerk id.
+//! Every row is read: a sample is no proof. Memory: 40 bytes for each old id, 28 bytes for each Clerk id, and 16 MB for the
+//! ids of rows that are looked for in a backup.
 
 pub mod backups;
 pub mod criteria;
@@ -21,6 +23,7 @@ pub mod findings;
 pub mod listed;
 pub mod request;
 pub mod search;
+pub mod tally;
 pub mod users;
 
 /// Why a verification stopped.

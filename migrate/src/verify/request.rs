@@ -13,6 +13,7 @@
 //! references = { user_id = "clerk_user_id" }
 //! accepted = { "history.by" = "an archive that nothing reads" }
 //! backup = ["profiles.before.json"]    # the export made before
+//! id = "key"                           # what names a row there, if neither _id nor id
 //! ```
 //!
 //! Paths are relative to the file. `csv`, `delimiter`, `copy` and `pg_dump` mean what the options of `rollcall migrate
@@ -62,6 +63,8 @@ pub struct Collection {
     /// Paths at which old ids may stay, each with the reason.
     pub accepted: BTreeMap<String, String>,
     pub backup: Vec<PathBuf>,
+    /// The field that names a row in the collection and its backup, if it is neither `_id` nor `id`.
+    pub id: Option<String>,
 }
 
 /// Where the rows of a collection are.
@@ -84,6 +87,12 @@ pub enum RequestError {
          and accepted, in 64 hexadecimal digits (sha256sum)"
     )]
     Unsigned,
+    #[error(
+        "users.exceptions_sha256 is {signed:?}, which is no SHA-256: it has 64 hexadecimal digits. Read {} again, and write \
+         its hash (sha256sum) into the verify file if you accept it",
+        file.display()
+    )]
+    NoHash { signed: String, file: PathBuf },
     #[error("collection {0}: give either files or table")]
     NoSource(String),
     #[error("collection {0} is listed twice")]
@@ -137,6 +146,7 @@ struct CollectionDraft {
     accepted: BTreeMap<String, String>,
     #[serde(default)]
     backup: Vec<PathBuf>,
+    id: Option<String>,
     #[serde(default)]
     csv: bool,
     delimiter: Option<char>,
@@ -162,6 +172,7 @@ impl Request {
             (Some(file), Some(sha256)) if is_sha256(&sha256) => {
                 Some(Signed { file: base.join(file), sha256: sha256.to_ascii_lowercase() })
             }
+            (Some(file), Some(signed)) => return Err(RequestError::NoHash { signed, file: base.join(file) }),
             _ => return Err(RequestError::Unsigned),
         };
         let format = format("users", users.csv, users.delimiter, users.copy, users.pg_dump)?;
@@ -218,8 +229,8 @@ fn collection(draft: CollectionDraft, base: &Path) -> Result<Collection, Request
         return Err(RequestError::Format(format!("collection {name}, a table")));
     }
     let backup = draft.backup.iter().map(|file| base.join(file)).collect();
-    let (loose_ids, accepted) = (draft.loose_ids, draft.accepted);
-    Ok(Collection { name, source, format, references, loose_ids, accepted, backup })
+    let (loose_ids, accepted, id) = (draft.loose_ids, draft.accepted, draft.id);
+    Ok(Collection { name, source, format, references, loose_ids, accepted, backup, id })
 }
 
 /// The path of the new field of a reference: beside the old one.
@@ -266,7 +277,7 @@ mod tests {
     #[test]
     fn paths_are_relative_to_the_file() {
         let text = "csv = true\n[[collection]]\nname = 'a'\ntable = 'app.a-1'\nreferences = { 'm.user_id' = 'c' }\n\
-                    backup = ['b.json', '/c.json']";
+                    backup = ['b.json', '/c.json']\nid = 'k.x'";
         let request = read(text).unwrap();
         assert_eq!(request.users.folder, Path::new("/base/m"));
         assert_eq!(request.users.format, Format::Csv { delimiter: b',' });
@@ -274,6 +285,7 @@ mod tests {
         assert_eq!(collection.source, Source::Table("app.a-1".into()));
         assert_eq!(collection.backup, [Path::new("/base/b.json"), Path::new("/c.json")]);
         assert_eq!(new_field(&collection.references[0]), "m.c");
+        assert_eq!(collection.id.as_deref(), Some("k.x"));
     }
 
     #[test]
@@ -285,7 +297,10 @@ mod tests {
             ("[other]", "unknown field `other`"),
             ("exceptions = 'e'", "belong together"),
             (&format!("exceptions_sha256 = '{hash}'"), "belong together"),
-            ("exceptions = 'e'\nexceptions_sha256 = 'abc'", "64 hexadecimal digits"),
+            (
+                "exceptions = 'e'\nexceptions_sha256 = 'abc'",
+                "64 hexadecimal digits. Read /base/e again, and write its hash",
+            ),
             ("[[collection]]\nname = 'a'", "either files or table"),
             ("[[collection]]\nname = 'a'\nfiles = ['a']\ntable = 't'", "either files or table"),
             ("[[collection]]\nname = 'a'\ntable = '../t'", "either files or table"),

@@ -32,6 +32,13 @@ pub struct UsersTally {
     pub numbers: u64,
 }
 
+impl UsersTally {
+    /// Whether each row has one result.
+    pub fn adds_up(&self) -> bool {
+        self.unchanged + self.skipped + self.excepted + self.open == self.rows
+    }
+}
+
 /// Plans the migration again in the folder of the verification, and compares the result with the map.
 ///
 /// # Errors

@@ -82,6 +82,12 @@ impl Finished {
         self.old.file(name, &rows.iter().map(|row| format!("{row}\n")).collect::<String>())
     }
 
+    /// A backup of so many profiles.
+    fn backup(&self, profiles: usize) {
+        let before = |number| json!({ "_id": number, "user_id": old_id(1 + number % 3) });
+        self.lines("profiles.before.json", &(1..=profiles).map(before).collect::<Vec<_>>());
+    }
+
     async fn run(&self, file: &str, options: &[&str], settings: &[(&str, &str)]) -> Evidence {
         let path = self.old.file("verify.toml", file);
         let args = [&["migrate", "verify", path.to_str().unwrap()], options].concat();
@@ -115,6 +121,15 @@ fn states(report: &Value) -> Vec<&str> {
     report["criteria"].as_array().unwrap().iter().map(|criterion| criterion["state"].as_str().unwrap()).collect()
 }
 
+/// The counts of the first collection's first listed reference.
+fn listed(report: &Value) -> &Value {
+    &report["collections"][0]["references"][0]["counts"]
+}
+
+fn why(report: &Value, criterion: usize) -> &str {
+    report["criteria"][criterion - 1]["why"].as_str().unwrap()
+}
+
 /// The findings of a criterion: collection, path, problem, count.
 fn found(report: &Value, criterion: usize) -> Vec<String> {
     let groups = report["criteria"][criterion - 1]["findings"].as_array().unwrap();
@@ -132,6 +147,7 @@ fn hash(text: &str) -> String {
 #[tokio::test]
 async fn a7_a_late_row_and_a_reference_that_nobody_listed_are_named_until_they_are_mended() {
     let finished = Finished::open().await;
+    finished.backup(3);
     let late = json!({ "_id": 3, "user_id": old_id(3) });
     finished.lines("profiles.json", &[finished.profile(1), finished.profile(2), late]);
     let invited = json!({ "_id": 1, "meta": { "invited_by": old_id(1) }, "note": "x" });
@@ -202,6 +218,12 @@ async fn a7_each_old_user_is_as_the_map_says_or_accepted_by_a_signed_list() {
     finished.old.file("exceptions.ndjson", &line);
     assert_eq!(finished.verify(&signed(&hash(&line))).await.1, Some(2));
     finished.refused(&format!("{USERS}exceptions = 'exceptions.ndjson'\n"), 64, "belong together").await;
+    let path_of_list = finished.path("exceptions.ndjson");
+    let advice =
+        format!("Read {path_of_list} again, and write its hash (sha256sum) into the verify file if you accept it");
+    finished
+        .refused(&signed("00"), 64, &format!("is \"00\", which is no SHA-256: it has 64 hexadecimal digits. {advice}"))
+        .await;
     // A map that says something else is no map of these users.
     finished.old.world.clerk("PATCH", &path, json!({ "public_metadata": { "primary_role": "coach" } })).await;
     assert_eq!(finished.verify(USERS).await.1, Some(0));
@@ -249,14 +271,18 @@ async fn a7_each_new_field_has_the_user_of_the_map_whom_clerk_has() {
         json!({}),
     ];
     finished.lines("profiles.json", &rows);
+    finished.backup(rows.len());
     let (report, status) = finished.verify(&file).await;
-    let counts = &report["collections"][0]["counts"];
+    let counts = listed(&report);
     assert_eq!(status, Some(0), "{report}");
-    assert_eq!([&counts["right"], &counts["new_only"], &counts["empty"]], [&json!(2), &json!(1), &json!(1)]);
+    assert_eq!(
+        [&counts["right"], &counts["new_only"], &counts["rows_without_values"]],
+        [&json!(2), &json!(1), &json!(2)]
+    );
     // The text of an ObjectId is the same id if the verify file says so.
     finished.lines("profiles.json", &[json!({ "user_id": "65a0000000000000000000a1", "clerk_user_id": id(0) })]);
     let (report, status) = finished.verify(&format!("{file}loose_ids = true\n")).await;
-    assert_eq!((status, &report["collections"][0]["counts"]["right_by_loose_ids"]), (Some(0), &json!(1)));
+    assert_eq!((status, &listed(&report)["right_by_loose_ids"]), (Some(0), &json!(1)));
     // In each document of an array, beside the old field.
     let nested = PROFILES.replace("user_id =", "'members.user_id' =");
     let members = |second: Value| json!({ "members": [{ "user_id": old_id(1), "clerk_user_id": id(0) }, second] });
@@ -276,6 +302,7 @@ async fn a7_each_new_field_has_the_user_of_the_map_whom_clerk_has() {
 async fn a7_a_user_who_was_deleted_after_the_rekey_is_found_by_asking_for_everyone() {
     let finished = Finished::open().await;
     finished.lines("profiles.json", &[finished.profile(1), finished.profile(2), finished.profile(3)]);
+    finished.backup(3);
     let file = format!("{USERS}{PROFILES}");
     assert_eq!(finished.verify(&file).await.1, Some(0));
     finished.old.world.clerk("DELETE", &format!("/users/{}", finished.users[2]), Value::Null).await;
@@ -287,7 +314,7 @@ async fn a7_a_user_who_was_deleted_after_the_rekey_is_found_by_asking_for_everyo
     finished.old.file("exceptions.ndjson", &line);
     let signed = format!("exceptions = 'exceptions.ndjson'\nexceptions_sha256 = '{}'\n", hash(&line));
     let (report, status) = finished.verify(&format!("{USERS}{signed}{PROFILES}")).await;
-    assert_eq!((status, &report["collections"][0]["counts"]["excepted"]), (Some(0), &json!(1)), "{report}");
+    assert_eq!((status, &listed(&report)["excepted"]), (Some(0), &json!(1)), "{report}");
 }
 
 #[tokio::test]
@@ -318,7 +345,12 @@ async fn a7_a_misspelt_reference_and_an_empty_export_prove_nothing() {
     let misspelt = PROFILES.replace("user_id = ", "userid = ");
     let (report, status) = finished.verify(&format!("{USERS}{misspelt}{EVENTS}")).await;
     assert_eq!((status, states(&report)[1]), (Some(2), "not_proven"), "{report}");
-    assert!(report["criteria"][1]["why"].as_str().unwrap().contains("No row of profiles has"), "{report}");
+    assert!(why(&report, 2).contains("No row has an old id in userid of profiles"), "{report}");
+    // Another reference of the collection that is right is no proof for this one.
+    let second = PROFILES.replace("{ user_id", "{ userid = 'other', user_id");
+    let (report, status) = finished.verify(&format!("{USERS}{second}")).await;
+    assert_eq!((status, states(&report)[1]), (Some(2), "not_proven"), "{report}");
+    assert!(why(&report, 2).contains("No row has an old id in userid of profiles: check the names"), "{report}");
     finished.lines("events.json", &[]);
     let (report, status) = finished.verify(&format!("{USERS}{PROFILES}{EVENTS}")).await;
     assert_eq!((status, &states(&report)[1..3]), (Some(2), &["proven", "not_proven"][..]), "{report}");
@@ -371,6 +403,8 @@ async fn a7_a_live_table_proves_that_no_late_row_has_the_old_field_only() {
     for number in 0..6 {
         put(&format!("p{number}"), Some(&finished.users[0])).await;
     }
+    let before = (0..7).map(|number| json!({ "id": format!("p{number}"), "user_id": old_id(1) })).collect::<Vec<_>>();
+    finished.lines("profiles.before.json", &before);
     let file = format!(
         "{USERS}[[collection]]\nname = 'profiles'\ntable = 'app.profiles'\nloose_ids = true\n\
          references = {{ user_id = 'clerk_user_id' }}\nbackup = ['profiles.before.json']\n"
@@ -399,19 +433,107 @@ async fn a7_a_backup_counts_only_if_it_was_read_to_its_end() {
     let profiles = std::fs::read_to_string(finished.old.folder.path().join("profiles.json")).unwrap();
     for (content, reason) in [
         ("{\"user_id\":1}\n{\"user_id\":", "line 2"),
-        ("", "the backup has no row"),
+        ("", "profiles.before.json has 0 rows, and the collection profiles has 2 rows"),
         (profiles.as_str(), "the same bytes as the export after the rekey"),
     ] {
         finished.old.file("profiles.before.json", content);
         let (report, status) = finished.verify(&file).await;
         assert_eq!((status, states(&report)[5]), (Some(2), "not_proven"), "{content}");
-        assert!(report["criteria"][5]["why"].as_str().unwrap().contains(reason), "{report}");
+        assert!(why(&report, 6).contains(reason), "{report}");
     }
     std::fs::remove_file(finished.old.folder.path().join("profiles.before.json")).unwrap();
-    assert_eq!(states(&finished.verify(&file).await.0)[5], "not_proven");
+    let (report, status) = finished.verify(&file).await;
+    assert_eq!((status, states(&report)[5]), (Some(2), "not_proven"));
+    assert!(why(&report, 6).contains("profiles.before.json: correct `backup` of the collection profiles"), "{report}");
     let unnamed = file.replace("backup = ['profiles.before.json']\n", "");
     let (report, status) = finished.verify(&unnamed).await;
     assert_eq!((status, states(&report)[5]), (Some(0), "not_provable_here"));
+}
+
+#[tokio::test]
+async fn a7_a_backup_with_fewer_rows_or_of_something_else_is_no_backup() {
+    let finished = Finished::open().await;
+    let file = format!("{USERS}{PROFILES}");
+    let row = |id: Value| json!({ "_id": id, "user_id": old_id(1) });
+    let name = "profiles.before.json has 1 row, and the collection profiles has 2 rows: name an export from before";
+    let other = "profiles.before.json has 3 rows, the collection profiles has 2 rows, and no row of the backup has the _id \
+                 or id of a row of the collection: name the export of profiles from before the rekey";
+    for (rows, reason) in [
+        (vec![row(json!(1))], name),
+        (vec![row(json!(7)), row(json!(8)), row(old_id(1))], other),
+        (vec![json!({ "key": 1 }), json!({ "key": 2 }), json!({ "key": 3 })], other),
+    ] {
+        finished.lines("profiles.before.json", &rows);
+        let (report, status) = finished.verify(&file).await;
+        assert_eq!((status, states(&report)[5]), (Some(2), "not_proven"), "{report}");
+        assert!(why(&report, 6).contains(reason), "{report}");
+        let backup = &report["backups"][0];
+        assert_eq!((&backup["rows"], &backup["collection_rows"]), (&json!(rows.len()), &json!(2)), "{report}");
+    }
+    // Rows that were written since may be in another file. One row in common is enough.
+    finished.lines("profiles.before.json", &[row(json!(1))]);
+    finished.lines("profiles.since.json", &[row(json!(9))]);
+    let two = file.replace("'profiles.before.json'", "'profiles.before.json', 'profiles.since.json'");
+    let (report, status) = finished.verify(&two).await;
+    assert_eq!((status, states(&report)[5]), (Some(0), "proven"), "{report}");
+    assert!(why(&report, 6).contains("profiles (2 rows, and 2 now; the _id or id of at least one row is the same)"));
+    // Ids that the rows do not have are not compared, and the report says so.
+    let key = |key: u64| json!({ "key": key, "user_id": old_id(1), "clerk_user_id": finished.users[0] });
+    finished.lines("profiles.json", &[key(1)]);
+    finished.lines("profiles.before.json", &[json!({ "key": 2 })]);
+    let (report, status) = finished.verify(&file).await;
+    assert_eq!((status, states(&report)[5]), (Some(0), "proven"), "{report}");
+    assert!(why(&report, 6).contains("profiles (1 row, and 1 now; ids were not compared"), "{report}");
+    let (report, status) = finished.verify(&format!("{file}id = 'key'\n")).await;
+    assert_eq!((status, states(&report)[5]), (Some(2), "not_proven"), "{report}");
+    assert!(why(&report, 6).contains("no row of the backup has the key of a row"), "{report}");
+    let (report, _) = finished.verify(&format!("{file}id = 'kee'\n")).await;
+    assert_eq!(states(&report)[5], "not_proven");
+    assert!(why(&report, 6).contains("no row of the collection profiles has an id in kee: correct `id`"), "{report}");
+}
+
+#[tokio::test]
+async fn a7_rows_without_a_value_are_counted_and_the_counts_add_up() {
+    let finished = Finished::open().await;
+    let id = |number: usize| finished.users[number - 1].clone();
+    let rows = [
+        finished.profile(1),
+        json!({ "_id": 2, "user_id": [old_id(1), old_id(2)], "clerk_user_id": [id(1), id(2)] }),
+        json!({ "_id": 3, "clerk_user_id": id(3) }),
+        json!({ "_id": 4, "user_id": null }),
+        json!({ "_id": 5 }),
+        json!({ "_id": 6, "user_id": [] }),
+        json!({ "_id": 7, "user_id": "" }),
+        json!({ "_id": 8, "members": [] }),
+        json!({ "_id": 9, "members": [{ "by": null }, {}] }),
+        json!({ "_id": 10, "members": [{ "by": null }, { "by": old_id(1), "who": id(1) }, { "by": old_id(2) }, { "who": id(3) }] }),
+    ];
+    finished.lines("profiles.json", &rows);
+    let file = PROFILES.replace("{ user_id", "{ 'members.by' = 'who', user_id");
+    let (report, status) = finished.verify(&format!("{USERS}{file}")).await;
+    assert_eq!(status, Some(2), "{report}");
+    assert_eq!(found(&report, 2), ["profiles members[].by lacks_new_field 1"]);
+    let counts = |reference: usize| {
+        let counts = &report["collections"][0]["references"][reference]["counts"];
+        let names =
+            ["rows_with_values", "rows_without_values", "values", "right", "new_only", "empty", "wrong", "lacking"];
+        names.map(|name| counts[name].as_u64().unwrap())
+    };
+    assert_eq!(counts(0), [1, 9, 4, 1, 1, 1, 1, 1], "{report}");
+    assert_eq!(counts(1), [3, 7, 3, 2, 1, 0, 0, 0], "{report}");
+    let sentence = "2 listed references: 4 rows with values, 16 rows without values (a row counts for each reference of its \
+                    collection). 7 values: 3 right, 2 in the new field only, 1 empty beside others of the row, 0 accepted as \
+                    exceptions, 1 wrong. Clerk was asked for 3 users and does not have 0 of them";
+    assert_eq!(why(&report, 2), sentence);
+    // One of a thing is one thing.
+    finished.lines("profiles.json", &[finished.profile(1)]);
+    let (report, _) = finished.verify(&format!("{USERS}{PROFILES}")).await;
+    assert!(why(&report, 2).starts_with("1 listed reference: 1 row with values, 0 rows without values"), "{report}");
+    assert!(
+        why(&report, 2).contains("1 value: 1 right,") && why(&report, 2).contains("asked for 1 user and"),
+        "{report}"
+    );
+    assert!(why(&report, 3).starts_with("1 row of 1 collection searched: 0 old ids outside"), "{report}");
 }
 
 #[tokio::test]
@@ -464,10 +586,29 @@ async fn a7_what_cannot_be_verified_is_refused() {
     let finished = Finished::open().await;
     let file = format!("{USERS}{PROFILES}");
     finished.refused(&format!("{file}colour = 1\n"), 64, "unknown field `colour`").await;
-    finished.refused(&file.replace("users.json.migration", "nowhere"), 1, "is no folder of").await;
+    let nowhere = "verify.toml, users.folder: ";
+    finished.refused(&file.replace("users.json.migration", "nowhere"), 1, nowhere).await;
+    let nowhere = "is no folder of `rollcall migrate metadata`. Correct the path: paths are relative to the folder of";
+    finished.refused(&file.replace("users.json.migration", "nowhere"), 1, nowhere).await;
     finished.old.file("cut.json", "{\"user_id\":null}\n{\"user_id\":");
     finished.refused(&file.replace("'profiles.json'", "'cut.json'"), 1, "line 2").await;
-    finished.refused(&file.replace("'profiles.json'", "'none.json'"), 1, "none.json").await;
+    let folder = finished.old.folder.path().display().to_string();
+    let missing = |place: &str| {
+        format!(
+            "{folder}/verify.toml, {place}: {folder}/none.json: No such file or directory (os error 2). Correct the path: \
+             paths are relative to the folder of the verify file, {folder}\n"
+        )
+    };
+    let requests = finished.requests();
+    for (before, after, place) in [
+        ("'profiles.json'", "'profiles.json', 'none.json'", "collection profiles, files"),
+        ("'users.json'", "'none.json'", "users.files"),
+    ] {
+        finished.refused(&file.replace(before, after), 1, &missing(place)).await;
+    }
+    let signed = format!("exceptions = 'none.json'\nexceptions_sha256 = '{}'\n", hash(""));
+    finished.refused(&format!("{USERS}{signed}"), 1, &missing("users.exceptions")).await;
+    assert_eq!(finished.requests(), requests, "Clerk is not asked before");
     finished.old.file("other.json", "{\"_id\":\"z\"}\n");
     finished.refused(&file.replace("'users.json'", "'other.json'"), 1, "the one that was migrated").await;
     let said = finished
@@ -504,7 +645,8 @@ async fn a7_clerk_is_asked_once_for_a_hundred_users_and_the_migration_is_left_al
     assert_eq!(old.report(&file, &["--clerk-id", "clerk", "--field", "plan"]).await.1, Some(0));
     let finished = Finished { old, users };
     finished.lines("profiles.json", &profiles);
-    finished.lines("profiles.before.json", &profiles[1..]);
+    // The same rows in other bytes.
+    finished.lines("profiles.before.json", &profiles.iter().rev().cloned().collect::<Vec<_>>());
     let migration = finished.old.folder.path().join("users.json.migration");
     let contents = || {
         let mut files: Vec<_> = std::fs::read_dir(&migration).unwrap().map(|entry| entry.unwrap().path()).collect();

@@ -11,6 +11,7 @@ mod rekey_texts;
 mod texts;
 mod verify;
 mod verify_args;
+mod verify_inputs;
 mod verify_texts;
 
 use clap::Subcommand;

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow, bail, ensure};
 use rollcall::adapters::clerk::api::ClerkApi;
 use rollcall::adapters::clerk::error::ClerkError;
 use rollcall::adapters::dynamo::application::ApplicationTable;
@@ -12,31 +12,32 @@ use rollcall::adapters::dynamo::error::StoreError;
 use rollcall::core::id::UserId;
 use rollcall::core::reconcile::rate_limiter::RateLimiter;
 use rollcall_migrate::folder::{Folder, Run};
-use rollcall_migrate::ids::{IdMap, MAP};
+use rollcall_migrate::ids::MAP;
 use rollcall_migrate::input::Options;
-use rollcall_migrate::metadata::plan::{Job, MigrationError, Terms};
+use rollcall_migrate::metadata::plan::MigrationError;
 use rollcall_migrate::metadata::survey::{Input, Survey};
 use rollcall_migrate::table::download;
 use rollcall_migrate::table::pass::TableError;
 use rollcall_migrate::verify::VerifyError;
-use rollcall_migrate::verify::backups::{Backup, read_back};
+use rollcall_migrate::verify::backups::{Backup, Original, read_back};
 use rollcall_migrate::verify::criteria::{Criterion, Examined, Facts, State, decide};
 use rollcall_migrate::verify::distinct::Distinct;
-use rollcall_migrate::verify::examine::{Known, Subject, Tally, examine};
-use rollcall_migrate::verify::exceptions::Exceptions;
+use rollcall_migrate::verify::examine::{Known, Subject, examine};
 use rollcall_migrate::verify::existence::ask;
 use rollcall_migrate::verify::findings::Findings;
 use rollcall_migrate::verify::request::{Collection, Request, Source, new_field};
+use rollcall_migrate::verify::tally::Tally;
 use rollcall_migrate::verify::users::{UsersTally, judged, users};
 use serde_json::{Value, json};
 
 use super::verify_args::VerifyArgs;
+use super::verify_inputs::{Migrated, digest, present, sha256};
 use super::verify_texts;
 use crate::operator::context::OperatorContext;
 use crate::operator::deployment::Environment;
 use crate::operator::progress::Progress;
 use crate::operator::reconcile::store;
-use crate::operator::text::{count, moment};
+use crate::operator::text::{count, counted, moment};
 use crate::operator::{Screen, say};
 use crate::{Clock, Status, Usage, signals};
 
@@ -55,12 +56,13 @@ pub(super) async fn run(
     let text = std::fs::read_to_string(&args.file).with_context(|| place.clone())?;
     let base = args.file.parent().unwrap_or(Path::new(""));
     let request = Request::from_toml(&text, base).map_err(|error| Usage(format!("{place}: {error}")))?;
+    present(&request, &args.file)?;
     let context = OperatorContext::open(&args.deployment, environment, clock.clone()).await?;
     let clerk = &context.operator.applier.clerk;
     let instance = clerk.identify().await.map_err(|error| context.explain(error.into()))?;
     clerk.set_rate(&RateLimiter::share(context.settings.rate_share, instance.is_production));
     let instance = instance.id.to_string();
-    let migrated = Migrated::open(&request, &instance)?;
+    let migrated = Migrated::open(&request, &args.file, &instance)?;
     let started = moment(clock());
     let folder = Folder::open(
         &args.folder(),
@@ -106,66 +108,6 @@ pub(super) async fn run(
     Ok(if is_left { Status::Left } else { Status::Done })
 }
 
-/// The migration of the users.
-struct Migrated {
-    run: Run,
-    job: Job,
-    exceptions: Exceptions,
-    map: Arc<IdMap>,
-    map_sha256: String,
-}
-
-impl Migrated {
-    /// Opens its folder, for reading. The export must be the one that was migrated.
-    fn open(request: &Request, instance: &str) -> anyhow::Result<Migrated> {
-        let path = &request.users.folder;
-        let text = std::fs::read(path.join("run.json"))
-            .with_context(|| format!("users.folder: {} is no folder of `rollcall migrate metadata`", path.display()))?;
-        let run: Run = serde_json::from_slice(&text).with_context(|| format!("{}/run.json", path.display()))?;
-        if run.command != "metadata" {
-            bail!(
-                "users.folder: {} is a folder of `rollcall migrate {}`, not of metadata",
-                path.display(),
-                run.command
-            );
-        }
-        if run.instance != instance {
-            bail!(
-                "users.folder: {} belongs to the Clerk instance {}, and the deployment to {instance}",
-                path.display(),
-                run.instance
-            );
-        }
-        let terms: Terms = serde_json::from_str(&run.options)
-            .with_context(|| format!("{}/run.json, options: another release of Rollcall wrote them", path.display()))?;
-        let columns = vec![terms.mapping.legacy_id.clone()];
-        let options = Options { format: request.users.format.clone(), columns, ..Options::default() };
-        let input = Input { paths: request.users.files.clone(), options };
-        let sha256 = digest(&input)?;
-        if sha256 != run.input_sha256 {
-            bail!(
-                "users.files: the export has the SHA-256 {sha256}, and the one that was migrated in {} has {}: name the \
-                 export that was migrated, or migrate this one first",
-                path.display(),
-                run.input_sha256
-            );
-        }
-        let exceptions = request.users.exceptions.as_ref().map(Exceptions::read).transpose()?.unwrap_or_default();
-        let map_sha256 = if path.join(MAP).exists() { self::sha256(&path.join(MAP))? } else { String::new() };
-        let map = Arc::new(IdMap::read(path)?);
-        Ok(Migrated { run, job: terms.job(input), exceptions, map, map_sha256 })
-    }
-}
-
-fn digest(input: &Input) -> anyhow::Result<String> {
-    let names = || input.paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
-    input.digest().with_context(|| format!("reading {}", names()))
-}
-
-fn sha256(path: &Path) -> anyhow::Result<String> {
-    digest(&Input { paths: vec![path.to_owned()], options: Options::default() })
-}
-
 struct Work<'a> {
     request: &'a Request,
     migrated: &'a Migrated,
@@ -205,7 +147,7 @@ impl Work<'_> {
             let missing = Arc::new(existence.missing.clone());
             (tallies, _, findings) = self.examine(&subjects, &missing, findings).await?;
         }
-        let backups = self.backups(&tallies, &hashes).await?;
+        let backups = self.backups(&subjects, &tallies, &hashes).await?;
         for (subject, before) in subjects.iter().zip(&hashes) {
             if digest(&subject.input)? != *before {
                 bail!("the files of {} changed while they were read: verify again", subject.name);
@@ -237,7 +179,7 @@ impl Work<'_> {
                 let name = format!("table-{}.ndjson", collection.name);
                 let application = ApplicationTable::new(self.context.deployment.dynamodb.clone(), table.clone());
                 let read = download::write(&application, self.folder, &name, |items| {
-                    self.progress.say("reading the tables", &format!("{table}, {} items", count(items)));
+                    self.progress.say("reading the tables", &format!("{table}, {}", counted(items, "item")));
                 });
                 read.await.map_err(|error| match error {
                     TableError::Store(StoreError::Rejected(code, _)) => anyhow!(
@@ -260,6 +202,7 @@ impl Work<'_> {
             references: collection.references.clone(),
             loose_ids: collection.loose_ids,
             accepted: collection.accepted.clone(),
+            id: collection.id.clone(),
         })
     }
 
@@ -272,7 +215,13 @@ impl Work<'_> {
         let tally = users((job, &survey), self.clerk, self.folder, known, findings, |rows| {
             self.progress.count("asking Clerk for the old users", rows, survey.rows);
         });
-        tally.await.map_err(|error| explain(error, self.context))
+        let tally = tally.await.map_err(|error| explain(error, self.context))?;
+        ensure!(
+            tally.rows == survey.rows && tally.adds_up(),
+            "users: the results do not add up to the {} that were read",
+            counted(survey.rows, "row")
+        );
+        Ok(tally)
     }
 
     /// The users of the plan that was made a moment ago.
@@ -299,21 +248,38 @@ impl Work<'_> {
             }
             Ok((tallies, distinct, findings))
         });
-        read.await?.map_err(|error| explain(error, self.context))
+        let read = read.await?.map_err(|error| explain(error, self.context))?;
+        for (collection, tally) in self.request.collections.iter().zip(&read.0) {
+            ensure!(
+                tally.adds_up(),
+                "{}: the results do not add up to the {} that were read",
+                collection.name,
+                counted(tally.rows, "row")
+            );
+        }
+        Ok(read)
     }
 
-    async fn backups(&self, tallies: &[Tally], hashes: &[String]) -> anyhow::Result<Vec<Backup>> {
+    async fn backups(&self, subjects: &[Subject], tallies: &[Tally], hashes: &[String]) -> anyhow::Result<Vec<Backup>> {
         let mut backups = Vec::new();
-        for ((collection, tally), hash) in self.request.collections.iter().zip(tallies).zip(hashes) {
+        let read = subjects.iter().zip(tallies).zip(hashes);
+        for (collection, ((subject, tally), sha256)) in self.request.collections.iter().zip(read) {
             if collection.backup.is_empty() {
                 continue;
             }
             let options = Options { format: collection.format.clone(), ..Options::default() };
             let input = Input { paths: collection.backup.clone(), options };
-            let (name, hash, rows) = (collection.name.clone(), hash.clone(), tally.rows);
+            let original = Original {
+                name: subject.name.clone(),
+                input: subject.input.clone(),
+                sha256: sha256.clone(),
+                rows: tally.rows - tally.deleted_rows,
+                id: subject.id.clone(),
+            };
             let progress = Arc::clone(&self.progress);
             let backup = signals::read(move || {
-                read_back(&name, &input, &hash, rows, |rows| reading(&progress, &format!("the backup of {name}"), rows))
+                let each = |rows| reading(&progress, &format!("the backup of {}", original.name), rows);
+                read_back(&original, &input, each)
             });
             backups.push(backup.await?);
         }
@@ -326,7 +292,10 @@ impl Work<'_> {
             let Subject { name, is_table, references, loose_ids, accepted, .. } = examined.subject;
             let references: Vec<Value> = references
                 .iter()
-                .map(|reference| json!({ "field": reference.field, "new_field": new_field(reference) }))
+                .zip(&examined.tally.listed)
+                .map(|(reference, counts)| {
+                    json!({ "field": reference.field, "new_field": new_field(reference), "counts": counts })
+                })
                 .collect();
             json!({
                 "name": name,

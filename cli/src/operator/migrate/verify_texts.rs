@@ -4,7 +4,7 @@ use rollcall_migrate::verify::criteria::{Criterion, State};
 use rollcall_migrate::verify::findings::Group;
 use serde_json::Value;
 
-use crate::operator::text::{count, table};
+use crate::operator::text::{count, counted, table};
 
 /// Groups of findings that are printed for a criterion; `findings.ndjson` has all.
 const SHOWN: usize = 20;
@@ -57,7 +57,8 @@ fn detail(criterion: &Criterion) -> String {
         let header = ["collection", "path", "problem", "first", "rows"];
         text.push_str(&format!("\n\n{}", table(&header, &rows, 4)));
         if criterion.findings.len() > SHOWN {
-            text.push_str(&format!("\n  … and {} more lines", criterion.findings.len() - SHOWN));
+            let more = criterion.findings.len() - SHOWN;
+            text.push_str(&format!("\n  … and {}", counted(more as u64, "more line")));
         }
         text.push_str("\n\n   Each row: findings.ndjson in the folder of this report.");
     }
