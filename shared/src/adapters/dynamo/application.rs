@@ -51,8 +51,17 @@ pub struct Change {
     pub old: AttributeValue,
     pub to: Vec<String>,
     pub new: AttributeValue,
-    /// Whether the row has the new value already: then the row must still have it, and it is not written.
-    pub is_there: bool,
+    pub place: Place,
+}
+
+/// What a row has in the place of a new value. A write requires that the row still has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Absent,
+    /// A null, which the new value replaces.
+    Null,
+    /// The new value itself: it is not written.
+    New,
 }
 
 /// What became of a write of a row.
@@ -169,26 +178,38 @@ impl ApplicationTable {
             let (from, to) = (places.path(&change.from), places.path(&change.to));
             let (old, new) = (places.value(&change.old), places.value(&change.new));
             conditions.push(format!("{from} = {old}"));
-            if change.is_there {
-                conditions.push(format!("{to} = {new}"));
-            } else {
-                conditions.push(format!("attribute_not_exists({to})"));
+            match change.place {
+                Place::New => conditions.push(format!("{to} = {new}")),
+                Place::Absent => conditions.push(format!("attribute_not_exists({to})")),
+                Place::Null => conditions.push(format!("{to} = {}", places.value(&AttributeValue::Null(true)))),
+            }
+            if change.place != Place::New {
                 sets.push(format!("{to} = {new}"));
             }
         }
         self.update(key, &format!("SET {}", sets.join(", ")), &conditions, &places).await
     }
 
-    /// Removes an attribute of an existing row if it has this value.
+    /// Removes an attribute of an existing row if it has this value, or makes it null again.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn remove(&self, key: &Item, path: &[String], value: &AttributeValue) -> Result<Written, StoreError> {
+    pub async fn remove(
+        &self,
+        key: &Item,
+        path: &[String],
+        value: &AttributeValue,
+        was_null: bool,
+    ) -> Result<Written, StoreError> {
         let mut places = Places::new(key);
         let (path, value) = (places.path(path), places.value(value));
         let conditions = ["attribute_exists(#key)".to_owned(), format!("{path} = {value}")];
-        self.update(key, &format!("REMOVE {path}"), &conditions, &places).await
+        let update = match was_null {
+            true => format!("SET {path} = {}", places.value(&AttributeValue::Null(true))),
+            false => format!("REMOVE {path}"),
+        };
+        self.update(key, &update, &conditions, &places).await
     }
 
     async fn update(
