@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
-use rollcall::adapters::dynamo::application::{ApplicationTable, Description};
+use rollcall::adapters::dynamo::application::{ApplicationTable, Description, RejectedRequest};
 use rollcall::adapters::dynamo::error::StoreError;
 use rollcall::core::tables::bare_table_name;
 use rollcall_migrate::folder::{Folder, REPORT, Run};
@@ -124,13 +124,22 @@ pub(super) async fn application_table(
 /// The error with advice.
 pub(super) fn explain_table(error: TableError, context: &OperatorContext) -> anyhow::Error {
     match error {
-        TableError::Store(StoreError::Rejected(code, _)) => anyhow!(
-            "DynamoDB rejected a request ({code}): your role needs the permissions dynamodb:DescribeTable, \
-             DescribeTimeToLive, Scan, GetItem, UpdateItem and PutItem on the table"
-        ),
-        TableError::Store(error) => store(&error, &context.deployment.options),
+        TableError::Store(error) => rejected(&error).unwrap_or_else(|| store(&error, &context.deployment.options)),
         error => error.into(),
     }
+}
+
+/// Which request DynamoDB rejected, and what it needs.
+fn rejected(error: &StoreError) -> Option<anyhow::Error> {
+    let StoreError::Rejected(code, cause) = error else { return None };
+    let RejectedRequest { table, permission, .. } = cause.downcast_ref()?;
+    Some(if code.starts_with("AccessDenied") {
+        anyhow!(
+            "table {table}: DynamoDB denied access ({code}): your role needs the permission {permission} on this table"
+        )
+    } else {
+        anyhow!("table {table}: DynamoDB rejected a request ({code}): check the table, AWS_REGION and your credentials")
+    })
 }
 
 struct Work<'a> {

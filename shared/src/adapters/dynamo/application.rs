@@ -4,6 +4,7 @@
 //! without a condition, and none by a batch, which knows no conditions.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -14,6 +15,7 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, KeySchemaElement, KeyType, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure,
     ScalarAttributeType,
 };
+use thiserror::Error;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -76,6 +78,16 @@ pub enum Written {
     Refused(String),
 }
 
+/// The cause of each [`StoreError::Rejected`] of this module: which request DynamoDB rejected.
+#[derive(Debug, Error)]
+#[error("a request to table {table} was rejected, which needs the permission {permission}")]
+pub struct RejectedRequest {
+    pub table: String,
+    /// The action of IAM that the request needs on the table.
+    pub permission: &'static str,
+    source: Box<dyn Error + Send + Sync>,
+}
+
 /// A table of the application.
 #[derive(Debug)]
 pub struct ApplicationTable {
@@ -112,7 +124,7 @@ impl ApplicationTable {
         let table = match self.client.describe_table().table_name(&self.name).send().await {
             Ok(described) => described.table,
             Err(error) if error.code() == Some("ResourceNotFoundException") => None,
-            Err(error) => return Err(StoreError::from_sdk(error)),
+            Err(error) => return Err(self.error("dynamodb:DescribeTable", StoreError::from_sdk(error))),
         };
         let Some(table) = table else { return Ok(None) };
         let global = table.global_secondary_indexes().iter().map(|index| (index.index_name(), index.key_schema()));
@@ -135,8 +147,9 @@ impl ApplicationTable {
     /// [`StoreError`].
     pub async fn time_to_live(&self) -> Result<Option<String>, StoreError> {
         let described = self.client.describe_time_to_live().table_name(&self.name).send().await;
-        let described = described.map_err(StoreError::from_sdk)?.time_to_live_description;
-        Ok(described.and_then(|described| described.attribute_name))
+        let described =
+            described.map_err(|error| self.error("dynamodb:DescribeTimeToLive", StoreError::from_sdk(error)))?;
+        Ok(described.time_to_live_description.and_then(|described| described.attribute_name))
     }
 
     /// A page of all rows behind a key, of 1 MB at most, and the key of its last row; nothing after the last page.
@@ -147,7 +160,8 @@ impl ApplicationTable {
     pub async fn page(&self, from: Option<&Item>) -> Result<(Vec<Item>, Option<Item>), StoreError> {
         let page = patiently(async || {
             let scan = self.client.scan().table_name(&self.name).consistent_read(true);
-            scan.set_exclusive_start_key(from.cloned()).send().await.map_err(StoreError::from_sdk)
+            let page = scan.set_exclusive_start_key(from.cloned()).send().await;
+            page.map_err(|error| self.error("dynamodb:Scan", StoreError::from_sdk(error)))
         });
         let page = page.await?;
         Ok((page.items.unwrap_or_default(), page.last_evaluated_key.filter(|key| !key.is_empty())))
@@ -161,7 +175,8 @@ impl ApplicationTable {
     pub async fn get(&self, key: &Item) -> Result<Option<Item>, StoreError> {
         let row = patiently(async || {
             let get = self.client.get_item().table_name(&self.name).consistent_read(true);
-            get.set_key(Some(key.clone())).send().await.map_err(StoreError::from_sdk)
+            let row = get.set_key(Some(key.clone())).send().await;
+            row.map_err(|error| self.error("dynamodb:GetItem", StoreError::from_sdk(error)))
         });
         Ok(row.await?.item)
     }
@@ -236,7 +251,7 @@ impl ApplicationTable {
                         Some(UpdateItemError::ConditionalCheckFailedException(failed)) => Some(failed.item.clone()),
                         _ => None,
                     };
-                    outcome(failed, || StoreError::from_sdk(error))
+                    outcome(failed, || self.error("dynamodb:UpdateItem", StoreError::from_sdk(error)))
                 }
             }
         });
@@ -265,11 +280,22 @@ impl ApplicationTable {
                         Some(PutItemError::ConditionalCheckFailedException(failed)) => Some(failed.item.clone()),
                         _ => None,
                     };
-                    outcome(failed, || StoreError::from_sdk(error))
+                    outcome(failed, || self.error("dynamodb:PutItem", StoreError::from_sdk(error)))
                 }
             }
         });
         written.await
+    }
+
+    /// The error, with the permission of the request if DynamoDB rejected it.
+    fn error(&self, permission: &'static str, error: StoreError) -> StoreError {
+        match error {
+            StoreError::Rejected(code, source) => {
+                let request = RejectedRequest { table: self.name.clone(), permission, source };
+                StoreError::Rejected(code, request.into())
+            }
+            error => error,
+        }
     }
 
     /// Waits as long as the rate requires after a write of this number of units. A refused write counts as one.
