@@ -34,12 +34,15 @@ pub fn said(text: impl Display) -> io::Result<bool> {
 /// As [`say`].
 pub fn printed(written: io::Result<()>) -> io::Result<()> {
     match written {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(io::Error::new(error.kind(), format!("standard output cannot be written: {error}")))
-        }
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(io::Error::new(error.kind(), Unprinted(error))),
         _ => Ok(()),
     }
 }
+
+/// Why a result was not printed: standard output takes no more, for example because its disk is full.
+#[derive(Debug, thiserror::Error)]
+#[error("standard output cannot be written: {0}")]
+pub struct Unprinted(io::Error);
 
 /// Prints a line to standard error. A failure is ignored, because it could not be reported.
 pub fn note(text: impl Display) {

@@ -1,13 +1,16 @@
 //! The folder of a migration beside its input: readable for its owner only, because its files hold personal data.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::collections::BTreeSet;
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, BufReader, BufWriter, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-/// What a folder belongs to. A run with another input, other options or another instance does not go on in it.
+/// What a folder belongs to. A run with another input, other options or another instance does not go on where this one has
+/// written something.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
     pub command: String,
@@ -21,16 +24,83 @@ pub struct Run {
     pub started: String,
 }
 
+/// Names of options that a part of a run's terms comes from, where the name is another one.
+const OPTIONS: [(&str, &str); 7] = [
+    ("by_address", "--match-email"),
+    ("on_null", "--null"),
+    ("fields", "--field, --replace or --mapping"),
+    ("references", "--reference"),
+    ("loose", "--loose-ids"),
+    ("keep", "--orphans"),
+    ("table", "the table"),
+];
+
+impl Run {
+    /// What is different in a later run, in words.
+    fn differences(&self, later: &Run) -> Vec<String> {
+        let mut differences = Vec::new();
+        for (what, before, now) in [
+            ("the command", &self.command, &later.command),
+            ("the Clerk instance", &self.instance, &later.instance),
+            ("the SHA-256 of the input", &self.input_sha256, &later.input_sha256),
+        ] {
+            if before != now {
+                differences.push(format!("{what} was {before} and is {now}"));
+            }
+        }
+        // Options of another command have other names.
+        if self.command == later.command && self.options != later.options {
+            let terms = |options: &str| serde_json::from_str::<Value>(options).ok().filter(Value::is_object);
+            match (terms(&self.options), terms(&later.options)) {
+                (Some(before), Some(now)) => of_terms("", &before, &now, &mut differences),
+                _ => differences.push(format!("{} was asked for and {} is", self.options, later.options)),
+            }
+        }
+        differences
+    }
+}
+
+fn of_terms(name: &str, before: &Value, now: &Value, differences: &mut Vec<String>) {
+    if before == now {
+        return;
+    }
+    if let (Value::Object(before), Value::Object(now)) = (before, now) {
+        let names: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+        for name in names {
+            let of = |terms: &serde_json::Map<String, Value>| terms.get(name).cloned().unwrap_or_default();
+            of_terms(name, &of(before), &of(now), differences);
+        }
+        return;
+    }
+    let option = OPTIONS.iter().find(|(of_terms, _)| *of_terms == name);
+    let option = option.map_or_else(|| format!("--{}", name.replace('_', "-")), |(_, option)| (*option).to_owned());
+    let word = |value: &Value| match value {
+        Value::Null | Value::Bool(false) => "not given".to_owned(),
+        Value::Bool(true) => "given".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    differences.push(match (before, now) {
+        (Value::Array(_), _) | (_, Value::Array(_)) => format!("{option} was another one"),
+        _ => format!("{option} was {} and is {}", word(before), word(now)),
+    });
+}
+
 /// Why a folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     #[error("{}", path.display())]
     Io { path: PathBuf, source: io::Error },
     #[error(
-        "{} belongs to another migration: {what} was {before} and is {now}. Use another folder (--folder), or repeat the \
-         migration as it was begun", path.display()
+        "{} belongs to another migration, which has written something: {}. Give this migration a folder of its own \
+         (--folder), or repeat the other one with its input and options", path.display(), differences.join("; ")
     )]
-    Other { path: PathBuf, what: &'static str, before: String, now: String },
+    Other { path: PathBuf, differences: Vec<String> },
+    #[error(
+        "{} has files of something else, such as {name}: name a new or empty folder (--folder), because this command \
+         writes files of its own there", path.display()
+    )]
+    Foreign { path: PathBuf, name: String },
     #[error("{} is no record of a migration", path.display())]
     Unreadable { path: PathBuf, source: serde_json::Error },
     #[error("another process works in {}: wait until it has finished", path.display())]
@@ -48,54 +118,66 @@ pub struct Folder {
 }
 
 const RUN: &str = "run.json";
+const RUN_DRAFT: &str = "run.json.draft";
+const LOCK: &str = "lock";
+/// The counts of a run that has come to its end.
+pub const REPORT: &str = "report.json";
 
 impl Folder {
-    /// Creates a folder, or opens that of an earlier run of the same migration.
+    /// Creates a folder, takes an empty one, or opens that of an earlier run of the same migration. The folder of another
+    /// run of the same command is taken over if nothing was written by that run, as after a dry run: then none of the
+    /// files named by `written` has a byte.
     ///
     /// # Errors
     ///
-    /// [`FolderError`].
-    pub fn open(path: &Path, run: &Run) -> Result<Folder, FolderError> {
+    /// [`FolderError`]. The files in the folder are as they were.
+    pub fn open(path: &Path, run: &Run, written: &[&str]) -> Result<Folder, FolderError> {
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |source| FolderError::Io { path: path.clone(), source }
         };
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed(path))?;
-        let lock = create(&path.join("lock")).map_err(failed(path))?;
+        prepare(path)?;
+        let lock = create(&path.join(LOCK)).map_err(failed(path))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => return Err(FolderError::Busy { path: path.to_owned() }),
             Err(fs::TryLockError::Error(error)) => return Err(failed(path)(error)),
         }
         let file = path.join(RUN);
-        let is_resumed = match fs::read(&file) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // Under another name first: a record that is cut off would stop every later run.
-                let draft = path.join("run.json.draft");
-                let text =
-                    serde_json::to_vec_pretty(run).unwrap_or_else(|error| unreachable!("a run is JSON: {error}"));
-                let written = create(&draft).and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()));
-                written.and_then(|()| fs::rename(&draft, &file)).map_err(failed(&file))?;
-                false
-            }
+        let earlier = match fs::read(&file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(failed(&file)(error)),
             Ok(text) => {
-                let before: Run = serde_json::from_slice(&text)
+                let earlier: Run = serde_json::from_slice(&text)
                     .map_err(|source| FolderError::Unreadable { path: file.clone(), source })?;
-                for (what, before, now) in [
-                    ("the command", &before.command, &run.command),
-                    ("the SHA-256 of the input", &before.input_sha256, &run.input_sha256),
-                    ("the mapping or an option", &before.options, &run.options),
-                    ("the Clerk instance", &before.instance, &run.instance),
-                ] {
-                    if before != now {
-                        let (path, before, now) = (path.to_owned(), before.clone(), now.clone());
-                        return Err(FolderError::Other { path, what, before, now });
-                    }
-                }
-                true
+                Some(earlier)
             }
         };
+        let differences = earlier.as_ref().map(|earlier| earlier.differences(run)).unwrap_or_default();
+        let is_resumed = earlier.is_some() && differences.is_empty();
+        if !differences.is_empty() {
+            let has_bytes = |name: &&str| fs::metadata(path.join(name)).is_ok_and(|file| file.len() > 0);
+            let is_same_command = earlier.is_some_and(|earlier| earlier.command == run.command);
+            if !is_same_command || written.iter().any(has_bytes) {
+                return Err(FolderError::Other { path: path.to_owned(), differences });
+            }
+            // Without its report, what the earlier run left is no result of this one.
+            match fs::remove_file(path.join(REPORT)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(path)(error)),
+                _ => {}
+            }
+        }
+        if !is_resumed {
+            // Under another name first: a record that is cut off would stop every later run.
+            let draft = path.join(RUN_DRAFT);
+            let text = serde_json::to_vec_pretty(run).unwrap_or_else(|error| unreachable!("a run is JSON: {error}"));
+            let written = create(&draft).and_then(|mut file| {
+                file.set_len(0)?;
+                file.write_all(&text)?;
+                file.sync_all()
+            });
+            written.and_then(|()| fs::rename(&draft, &file)).map_err(failed(&file))?;
+        }
         Ok(Folder { path: path.to_owned(), _lock: lock, is_resumed })
     }
 
@@ -153,6 +235,46 @@ impl Folder {
     }
 }
 
+/// Makes a folder that only its owner can read, or checks that an existing one is that of a migration, or is empty. A
+/// stored table, which is there before the record of the run, does not count.
+///
+/// # Errors
+///
+/// [`FolderError`].
+pub(crate) fn prepare(path: &Path) -> Result<(), FolderError> {
+    let failed = |source| FolderError::Io { path: path.to_owned(), source };
+    match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed);
+        }
+        Err(error) => return Err(failed(error)),
+        Ok(_) if path.join(RUN).exists() => return Ok(()),
+        Ok(entries) => {
+            for entry in entries {
+                let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
+                if ![LOCK, RUN_DRAFT].contains(&name.as_str()) && !is_stored_table(&name) {
+                    return Err(FolderError::Foreign { path: path.to_owned(), name });
+                }
+            }
+        }
+    }
+    let mode = fs::metadata(path).map_err(failed)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// The file of a stored table.
+pub fn stored_table(table: &str) -> String {
+    format!("table-{table}.ndjson")
+}
+
+fn is_stored_table(name: &str) -> bool {
+    let name = name.strip_suffix(".draft").unwrap_or(name);
+    name.starts_with("table-") && name.ends_with(".ndjson")
+}
+
 fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(path)
 }
@@ -208,41 +330,100 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use serde_json::json;
 
     use super::*;
+
+    const JOURNAL: [&str; 1] = ["journal.ndjson"];
 
     fn run() -> Run {
         Run {
             command: "metadata".into(),
             version: "0.1.0".into(),
             input_sha256: "ab".into(),
-            options: "o".into(),
+            options: json!({ "rules": { "by_address": false }, "on_conflict": "keep", "fields": ["a"] }).to_string(),
             instance: "ins_1".into(),
             started: "2026-11-30T12:00:00Z".into(),
         }
+    }
+
+    /// Runs that are not the same as [`run`], and how an error says so.
+    fn others() -> [(Run, &'static str); 5] {
+        let terms = json!({ "rules": { "by_address": true }, "on_conflict": "source", "fields": ["a"] }).to_string();
+        let fields = json!({ "rules": { "by_address": false }, "on_conflict": "keep", "fields": ["b"] }).to_string();
+        let both = ": --on-conflict was keep and is source; --match-email was not given and is given.";
+        [
+            (Run { input_sha256: "cd".into(), ..run() }, ": the SHA-256 of the input was ab and is cd."),
+            (Run { options: terms, ..run() }, both),
+            (Run { options: fields, ..run() }, ": --field, --replace or --mapping was another one."),
+            (Run { instance: "ins_2".into(), ..run() }, ": the Clerk instance was ins_1 and is ins_2."),
+            (Run { command: "rekey".into(), ..run() }, ": the command was metadata and is rekey."),
+        ]
     }
 
     #[test]
     fn a_folder_belongs_to_one_migration_and_to_one_process_at_a_time() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("users.json.migration");
-        let folder = Folder::open(&path, &run()).unwrap();
+        let folder = Folder::open(&path, &run(), &JOURNAL).unwrap();
         assert!(!folder.is_resumed);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         assert_eq!(fs::metadata(folder.file(RUN)).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(matches!(Folder::open(&path, &run()), Err(FolderError::Busy { .. })));
+        assert!(matches!(Folder::open(&path, &run(), &JOURNAL), Err(FolderError::Busy { .. })));
+        fs::write(folder.file("journal.ndjson"), "{}\n").unwrap();
         drop(folder);
         let later = Run { started: "2026-12-01T12:00:00Z".into(), version: "0.2.0".into(), ..run() };
-        assert!(Folder::open(&path, &later).unwrap().is_resumed);
-        for (other, what) in [
-            (Run { input_sha256: "cd".into(), ..run() }, "the SHA-256 of the input was ab and is cd"),
-            (Run { options: "p".into(), ..run() }, "the mapping or an option was o and is p"),
-            (Run { instance: "ins_2".into(), ..run() }, "the Clerk instance was ins_1 and is ins_2"),
-            (Run { command: "rekey".into(), ..run() }, "the command was metadata and is rekey"),
-        ] {
-            let error = Folder::open(&path, &other).unwrap_err().to_string();
+        assert!(Folder::open(&path, &later, &JOURNAL).unwrap().is_resumed);
+        for (other, what) in others() {
+            let error = Folder::open(&path, &other, &JOURNAL).unwrap_err().to_string();
             assert!(error.contains(what), "{error}");
         }
+        assert!(Folder::open(&path, &run(), &JOURNAL).unwrap().is_resumed);
+    }
+
+    #[test]
+    fn other_terms_take_over_a_folder_in_which_nothing_was_written() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("users.json.migration");
+        drop(Folder::open(&path, &run(), &JOURNAL).unwrap());
+        // As a run that was killed before its first intent leaves it.
+        fs::write(path.join("journal.ndjson"), "").unwrap();
+        for (other, what) in others() {
+            fs::write(path.join(REPORT), "{}").unwrap();
+            let opened = Folder::open(&path, &other, &JOURNAL);
+            if other.command == "rekey" {
+                let error = opened.unwrap_err().to_string();
+                assert!(error.contains("the command was metadata and is rekey"), "{error}");
+                assert!(path.join(REPORT).exists());
+                continue;
+            }
+            assert!(!opened.unwrap().is_resumed, "{what}");
+            assert!(!path.join(REPORT).exists(), "{what}");
+            let kept: Run = serde_json::from_slice(&fs::read(path.join(RUN)).unwrap()).unwrap();
+            assert_eq!(kept, other);
+        }
+    }
+
+    #[test]
+    fn a_folder_with_files_of_something_else_is_refused_and_an_empty_one_is_closed_to_others() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("own");
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        for name in ["report.json", "journal.ndjson", ".hidden", "table.ndjson"] {
+            fs::write(path.join(name), "mine").unwrap();
+            let error = Folder::open(&path, &run(), &JOURNAL).unwrap_err().to_string();
+            assert!(error.contains(&format!("has files of something else, such as {name}")), "{error}");
+            assert_eq!(fs::read_to_string(path.join(name)).unwrap(), "mine");
+            assert_eq!(fs::read_dir(&path).unwrap().count(), 1);
+            fs::remove_file(path.join(name)).unwrap();
+        }
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o755);
+        for name in [LOCK, "run.json.draft", "table-users.ndjson", "table-users.ndjson.draft"] {
+            fs::write(path.join(name), "a rest that is longer than the record of a run".repeat(20)).unwrap();
+        }
+        drop(Folder::open(&path, &run(), &JOURNAL).unwrap());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        assert!(Folder::open(&path, &run(), &JOURNAL).unwrap().is_resumed);
     }
 }

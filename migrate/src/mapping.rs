@@ -29,6 +29,22 @@ pub struct Mapping {
     pub fields: Vec<Field>,
 }
 
+impl Mapping {
+    /// The paths of a row that are read.
+    pub fn sources(&self) -> impl Iterator<Item = &str> {
+        let named = [&self.clerk_id, &self.email, &self.email_proof, &self.deleted].into_iter().flatten();
+        let named = named.chain([&self.legacy_id]).map(String::as_str);
+        named.chain(self.fields.iter().map(|field| field.source.as_str()))
+    }
+
+    /// Whether a path may be in no row, because it is there for some users only: those who were deleted, or who have proven
+    /// an address.
+    pub fn may_be_nowhere(&self, path: &str) -> bool {
+        let is = |other: &Option<String>| other.as_deref() == Some(path);
+        is(&self.deleted) || is(&self.email_proof)
+    }
+}
+
 /// A field of a row that becomes metadata.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -73,7 +73,7 @@ pub enum Unresolved {
     /// No old user has the id.
     UnknownId,
     /// The old user has no user in Clerk.
-    Unmatched,
+    NoUser,
     /// It is unclear which user is meant.
     Ambiguous,
     /// The old system had deleted the user.
@@ -83,7 +83,7 @@ pub enum Unresolved {
 impl From<NoUser> for Unresolved {
     fn from(reason: NoUser) -> Unresolved {
         match reason {
-            NoUser::Unmatched => Unresolved::Unmatched,
+            NoUser::Unmatched => Unresolved::NoUser,
             NoUser::Ambiguous => Unresolved::Ambiguous,
             NoUser::Deleted => Unresolved::Deleted,
         }

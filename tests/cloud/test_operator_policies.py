@@ -4,15 +4,11 @@ import json
 
 import pytest
 
-import deployment
 from monitored import notifying
 from operator_cli import run
-from processes import ROOT
+from operator_policies import deployed, person
 from roles import Holder
 
-EXAMPLE = ROOT / "docs" / "examples" / "operators" / "template.yaml"
-BUCKET = "operators"
-OUTPUTS = ["DirectoryTable", "ProfilesTable", "OperationsTable", "BackupBucket", "ReconcileStateMachine"]
 LOOKING = [
     ["status"],
     ["users", "list"],
@@ -47,22 +43,7 @@ def told(stack):
 @pytest.fixture(scope="module")
 def policies(stack, told):
     """The example, deployed beside Rollcall's stack: the ARN of each policy."""
-    s3 = stack.client("s3")
-    s3.create_bucket(Bucket=BUCKET)
-    s3.put_object(Bucket=BUCKET, Key="template.yaml", Body=EXAMPLE.read_bytes())
-    parameters = {it: stack.outputs[it] for it in OUTPUTS} | {"RollcallStack": stack.name, "SecretArn": stack.secret}
-    parameters["AlarmTopicArn"] = told
-    return deployment.create(stack.aws, "operators", f"{stack.aws.url}/{BUCKET}/template.yaml", parameters)
-
-
-def person(stack, policies, name, *attached):
-    """Somebody with these policies: the access key."""
-    iam = stack.client("iam")
-    iam.create_user(UserName=name)
-    for policy in attached:
-        iam.attach_user_policy(UserName=name, PolicyArn=policies[policy])
-    key = iam.create_access_key(UserName=name)["AccessKey"]
-    return key["AccessKeyId"], key["SecretAccessKey"]
+    return deployed(stack, "operators", AlarmTopicArn=told)
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,7 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
 use clap::Subcommand;
-use clerk_emulator::output::{note, say};
+use clerk_emulator::output::{Unprinted, note, say};
 use dialoguer::console::Term;
 use indicatif::MultiProgress;
 use tokio::runtime::Handle;
@@ -129,7 +129,13 @@ impl Command {
     /// If the command fails. The error has advice.
     pub async fn run(self, environment: Environment, clock: Clock, screen: &Screen) -> anyhow::Result<Status> {
         let changes = self.changes();
-        match signals::interruptible(self.work(environment, clock, screen)).await? {
+        let ended = signals::interruptible(self.work(environment, clock, screen)).await;
+        let ended = if changes {
+            ended.map_err(|error| if is_unprinted(&error) { error.context(UNPRINTED) } else { error })
+        } else {
+            ended
+        };
+        match ended? {
             Ended::Done(status) => return Ok(status),
             Ended::Working if changes => note(KEPT),
             Ended::Working | Ended::Asking => note("Interrupted. Nothing was written."),
@@ -229,6 +235,16 @@ impl Command {
 
 /// What a command says that was stopped and may have written something.
 pub(crate) const KEPT: &str = "Interrupted. Completed work is kept; run the command again to continue.";
+
+/// What a command says whose result cannot be printed, and that may have written something before.
+const UNPRINTED: &str = "The result could not be printed. Completed work is kept. Run the command again to see what is \
+                         left to do";
+
+/// Whether a command failed because standard output cannot be written.
+fn is_unprinted(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.and_then(io::Error::get_ref).is_some_and(<dyn std::error::Error + Send + Sync>::is::<Unprinted>)
+}
 
 /// How much of the log a command shows on standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -49,8 +49,10 @@ impl Csv {
         };
         let text = text(&raw)?;
         let names: Vec<String> = fields.iter().map(|field| unquoted(&text[field.clone()]).into_owned()).collect();
+        let other = "name a column of the file with the option (--legacy-id, --id, --reference or a field of the mapping), \
+                     or give a file whose first line names the columns: `COPY … WITH (FORMAT csv, HEADER)`";
         csv.header =
-            Header::new(&names, needed).map_err(|problem| InputError::new(raw.place.clone(), problem, advice))?;
+            Header::new(&names, needed).map_err(|problem| InputError::new(raw.place.clone(), problem, other))?;
         let mut before = std::mem::take(&mut raw.before);
         before.append(&mut raw.source);
         before.append(&mut csv.gap);

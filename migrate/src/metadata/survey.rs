@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::values::{keys, legacy_id};
+use super::values::{at, keys, legacy_id};
 use crate::input::{self, InputError, Options, Row};
 use crate::mapping::Mapping;
 
@@ -101,6 +101,8 @@ pub struct Survey {
     pub shared_addresses: Marks,
     /// Old ids that several rows have.
     pub shared_ids: Marks,
+    /// The fields of the mapping that no row has, with any value. Empty if there is no row.
+    pub nowhere: Vec<String>,
 }
 
 impl Survey {
@@ -111,15 +113,18 @@ impl Survey {
     /// [`InputError`], for the first row that is unreadable. Nothing has been written then.
     pub fn of(input: &Input, mapping: &Mapping, mut each: impl FnMut(u64)) -> Result<Survey, InputError> {
         let (mut rows, mut ids, mut addresses) = (0, Vec::new(), Vec::new());
+        let mut nowhere: Vec<&str> = mapping.sources().collect();
         for row in input.rows()? {
             let row = row?;
             rows += 1;
+            nowhere.retain(|path| at(&row.value, path).is_none());
             // A row that cannot be used is reported by the plan.
             ids.extend(legacy_id(&row.value, &mapping.legacy_id).ok().flatten().map(|id| mark(&id.typed)));
             addresses
                 .extend(keys(&row.value, mapping).ok().and_then(|keys| keys.address).map(|address| mark(&address)));
             each(rows);
         }
-        Ok(Survey { rows, shared_ids: Marks::repeated(ids), shared_addresses: Marks::repeated(addresses) })
+        let nowhere = nowhere.into_iter().filter(|_| rows > 0).map(str::to_owned).collect();
+        Ok(Survey { rows, nowhere, shared_ids: Marks::repeated(ids), shared_addresses: Marks::repeated(addresses) })
     }
 }

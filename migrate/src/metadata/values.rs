@@ -195,7 +195,7 @@ fn is_yes(value: &Value) -> bool {
 }
 
 /// The value at a path: the whole name first, as of a column, and then through documents.
-fn at<'a>(row: &'a Document, path: &str) -> Option<&'a Value> {
+pub(crate) fn at<'a>(row: &'a Document, path: &str) -> Option<&'a Value> {
     if let Some(value) = row.get(path) {
         return Some(value);
     }

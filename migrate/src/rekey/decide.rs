@@ -43,6 +43,8 @@ pub struct Decision {
     pub fields: Vec<NewField>,
     pub causes: Vec<Cause>,
     pub is_loose: bool,
+    /// The indexes of the references whose field the row has, with any value.
+    pub found: Vec<usize>,
 }
 
 impl Decision {
@@ -76,8 +78,12 @@ impl Decision {
 /// As [`Row::fields`].
 pub fn decide(row: &Row, terms: &Terms, map: &IdMap) -> Result<Decision, InputError> {
     let (mut fields, mut causes, mut is_loose, mut allowed) = (Vec::new(), Vec::new(), false, 0);
+    let mut has_field = Vec::new();
     for (number, reference) in terms.references.iter().enumerate() {
         let found = references::resolve(row, reference, map, terms.loose)?;
+        if !found.is_empty() {
+            has_field.push(number);
+        }
         for path in absent(row, reference, !found.is_empty()) {
             if terms.allow_missing {
                 allowed += 1;
@@ -115,11 +121,11 @@ pub fn decide(row: &Row, terms: &Terms, map: &IdMap) -> Result<Decision, InputEr
         () if has(Outcome::Ambiguous) => Outcome::Ambiguous,
         () if has(Outcome::Conflict) => Outcome::Conflict,
         () if has(Outcome::Unmatched) => Outcome::Kept,
-        () if allowed > 0 => Outcome::Missing,
+        () if allowed > 0 => Outcome::Skipped,
         () if fields.iter().any(|field: &NewField| field.spot != Spot::Same) => Outcome::Rekeyed,
         () => Outcome::Unchanged,
     };
-    Ok(Decision { outcome, fields, causes, is_loose })
+    Ok(Decision { outcome, fields, causes, is_loose, found: has_field })
 }
 
 fn result(reason: Reason) -> Outcome {
@@ -128,7 +134,7 @@ fn result(reason: Reason) -> Outcome {
         Reason::OtherValue => Outcome::Conflict,
         // Said of a row that passes.
         Reason::SameUser => Outcome::Rekeyed,
-        Reason::Missing | Reason::NotAnId | Reason::UnknownId | Reason::Unmatched | Reason::Deleted | Reason::NoId => {
+        Reason::Missing | Reason::NotAnId | Reason::UnknownId | Reason::NoUser | Reason::Deleted | Reason::NoId => {
             Outcome::Unmatched
         }
     }

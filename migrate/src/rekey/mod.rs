@@ -19,7 +19,7 @@ pub mod write;
 
 use std::fs;
 
-use crate::folder::{Folder, FolderError};
+use crate::folder::{Folder, FolderError, REPORT};
 use crate::input::InputError;
 
 use self::drafts::Written;
@@ -29,8 +29,6 @@ use self::outcome::Counts;
 pub const DRAFT: &str = ".draft";
 /// The rows that are left, with the reason: a line for each reference.
 pub const LEFT: &str = "left.ndjson";
-/// The counts of a run that has come to its end.
-pub const REPORT: &str = "report.json";
 
 /// Why files cannot be rekeyed.
 #[derive(Debug, thiserror::Error)]
@@ -74,8 +72,8 @@ pub fn publish(folder: &Folder, written: &[Written], report: &impl serde::Serial
 const DRAFTS: [&str; 8] =
     ["rekeyed-", "patch-", "unmatched-", "ambiguous-", "conflict-", "left.ndjson", "report.json", "insertions"];
 
-/// Removes the drafts of a run. Where no run has come to its end, the folder belongs to no input any more, and is
-/// removed if nothing else is in it.
+/// Removes the drafts of a run. Where no run has come to its end or told why rows are left, the folder belongs to no input
+/// any more, and is removed.
 ///
 /// # Errors
 ///
@@ -85,16 +83,15 @@ pub fn discard(folder: &Folder) -> Result<(), FolderError> {
     let failed = |source| FolderError::Io { path: path.to_owned(), source };
     for entry in fs::read_dir(path).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
-        // The operator may have named a folder that has other files.
         if name.ends_with(DRAFT) && DRAFTS.iter().any(|draft| name.starts_with(draft)) {
             fs::remove_file(folder.file(&name)).map_err(failed)?;
         }
     }
-    if !folder.file(REPORT).exists() {
+    if !folder.file(REPORT).exists() && !folder.file(LEFT).exists() {
         for name in ["run.json", "lock"] {
             fs::remove_file(folder.file(name)).map_err(failed)?;
         }
-        // It stays if it has other files.
+        // It stays if somebody has put other files there meanwhile.
         let _ = fs::remove_dir(path);
     }
     Ok(())

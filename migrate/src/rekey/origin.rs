@@ -20,7 +20,10 @@ pub struct Origin {
 /// Why a map cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OriginError {
-    #[error("{} is no folder of a migration of users: {problem}. `rollcall migrate metadata` makes one", path.display())]
+    #[error(
+        "{} is no folder of a migration of users: {problem}. `rollcall migrate metadata` makes one; with --match-only, the \
+         command writes nothing to Clerk", path.display()
+    )]
     NotThere { path: PathBuf, problem: String },
     #[error(
         "the migration of users in {} is not finished: run `rollcall migrate metadata` without --dry-run to its end first",

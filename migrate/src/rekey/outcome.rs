@@ -6,7 +6,7 @@ use rollcall::core::id::UserId;
 use serde::Serialize;
 use strum::{Display, IntoStaticStr};
 
-use crate::references::Unresolved;
+use crate::references::{Reference, Unresolved};
 
 /// What became of a row.
 #[derive(Clone, Copy, Debug, Display, IntoStaticStr, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -18,7 +18,7 @@ pub enum Outcome {
     /// It passed: it has every new field already.
     Unchanged,
     /// It passed without a new field, because a reference is absent or null and that is allowed.
-    Missing,
+    Skipped,
     /// It passed without a new field, because a reference leads to no user and orphans are kept.
     Kept,
     /// A reference leads to no user.
@@ -44,7 +44,8 @@ pub enum Reason {
     Missing,
     NotAnId,
     UnknownId,
-    Unmatched,
+    /// The old user has no user in Clerk.
+    NoUser,
     Ambiguous,
     Deleted,
     /// The new field has another value.
@@ -61,7 +62,7 @@ impl From<Unresolved> for Reason {
             Unresolved::Missing => Reason::Missing,
             Unresolved::NotAnId => Reason::NotAnId,
             Unresolved::UnknownId => Reason::UnknownId,
-            Unresolved::Unmatched => Reason::Unmatched,
+            Unresolved::NoUser => Reason::NoUser,
             Unresolved::Ambiguous => Reason::Ambiguous,
             Unresolved::Deleted => Reason::Deleted,
         }
@@ -103,9 +104,22 @@ pub struct Counts {
     pub loose: u64,
     /// Rows that pass and share a user with another row, where each must have its own.
     pub same_user: u64,
+    /// By reference, the rows that have its field, with any value.
+    pub with_reference: BTreeMap<String, u64>,
 }
 
 impl Counts {
+    pub(crate) fn of_references(references: &[Reference]) -> Counts {
+        let with_reference = references.iter().map(|reference| (reference.field.clone(), 0)).collect();
+        Counts { with_reference, ..Counts::default() }
+    }
+
+    /// A reference that no row has, which is a wrong name and not a missing value.
+    pub fn nowhere(&self) -> Option<&str> {
+        let nowhere = self.with_reference.iter().find(|(_, rows)| **rows == 0 && self.read > 0);
+        nowhere.map(|(reference, _)| reference.as_str())
+    }
+
     pub(crate) fn add(&mut self, outcome: Outcome, causes: &[Cause]) {
         self.read += 1;
         *self.by_result.entry(outcome.into()).or_default() += 1;

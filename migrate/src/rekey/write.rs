@@ -59,7 +59,8 @@ fn run(
     }
     let shared = if terms.unique { shared(input, terms, map, each)? } else { Marks::default() };
     let lines = folder.map(|folder| folder.create(&format!("{LEFT}{DRAFT}"))).transpose()?;
-    let mut work = Work { input, terms, map, folder, each, shared, counts: Counts::default(), lines };
+    let mut work =
+        Work { input, terms, map, folder, each, shared, counts: Counts::of_references(&terms.references), lines };
     let mut written = Vec::new();
     for (path, kind) in files {
         written.extend(work.file(path, &kind)?);
@@ -114,6 +115,10 @@ impl Work<'_> {
             let decision = self.decide(&row, kind)?;
             self.counts.add(decision.outcome, &decision.causes);
             self.counts.loose += u64::from(decision.is_loose);
+            for reference in &decision.found {
+                let field = &self.terms.references[*reference].field;
+                *self.counts.with_reference.entry(field.clone()).or_default() += 1;
+            }
             if let Some(lines) = &mut self.lines {
                 for cause in &decision.causes {
                     let (result, line, byte) = (decision.outcome, row.place.line, row.place.byte);

@@ -10,12 +10,15 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use rollcall::adapters::dynamo::application::{ApplicationTable, Description, Item, Written};
 use rollcall::adapters::dynamo::error::StoreError;
 
-use super::decide::{same_rows, with_changes};
+use super::decide::{Decision, same_rows, with_changes};
 use super::item::{key, text_of};
 use super::outcome::{Counts, Outcome, Results};
 use super::pass::{BATCH, Job, TOGETHER, TableError, of_row};
-use crate::folder::Folder;
+use crate::folder::{Folder, FolderError};
 use crate::metadata::survey::{Marks, mark};
+
+/// The file in the folder that says that rows were copied.
+pub const COPIED: &str = "copied.json";
 
 /// The new table.
 #[derive(Debug)]
@@ -43,7 +46,7 @@ pub async fn plan(
     loop {
         let (page, next) = job.table.page(from.as_ref()).await?;
         for row in &page {
-            if let Ok((at, _)) = copied(job, new, row)? {
+            if let Ok((at, _)) = copied(new, row, &job.decide(row)?) {
                 marks.push(mark(&text_of(&at)));
             }
             read += 1;
@@ -74,13 +77,19 @@ pub async fn pass(
     go(job, new, folder, shared, true, each).await
 }
 
+/// Notes in the folder that rows were copied: no undo knows which of them the application has changed since.
+fn mark_as_copied(new: &New, folder: &Folder) -> Result<(), FolderError> {
+    let mut file = folder.create(COPIED)?;
+    file.add_json(&serde_json::json!({ "into": new.table.name() }))?;
+    file.finish()
+}
+
 type Copied = Result<(Item, Item), (Outcome, Vec<super::outcome::Problem>)>;
 
 /// The key and the row for the new table, or why there is none.
-fn copied(job: &Job, new: &New, row: &Item) -> Result<Copied, TableError> {
-    let decision = super::decide::decide(row, &job.rules, std::path::Path::new(job.table.name()))?;
+fn copied(new: &New, row: &Item, decision: &Decision) -> Copied {
     if !matches!(decision.outcome, Outcome::Changed | Outcome::Unchanged | Outcome::Skipped) {
-        return Ok(Err((decision.outcome, decision.problems)));
+        return Err((decision.outcome, decision.problems.clone()));
     }
     let copy = with_changes(row, &decision.changes);
     let at = key(&copy, &new.description.key);
@@ -91,9 +100,9 @@ fn copied(job: &Job, new: &New, row: &Item) -> Result<Copied, TableError> {
         _ => false,
     };
     if at.len() != new.description.key.len() || !at.iter().all(fits) {
-        return Ok(Err((Outcome::Refused, vec![of_row("no_key_for_the_new_table".to_owned())])));
+        return Err((Outcome::Refused, vec![of_row("no_key_for_the_new_table".to_owned())]));
     }
-    Ok(Ok((at, copy)))
+    Ok((at, copy))
 }
 
 async fn go(
@@ -104,15 +113,19 @@ async fn go(
     writes: bool,
     mut each: impl FnMut(&Counts),
 ) -> Result<Counts, TableError> {
-    let mut results = Results::create(folder)?;
+    let mut results = Results::create(folder, &job.rules)?;
+    if writes {
+        mark_as_copied(new, folder)?;
+    }
     let mut from = None;
     loop {
         let (page, next) = job.table.page(from.as_ref()).await?;
         for rows in page.chunks(BATCH) {
             let mut wanted = Vec::new();
             for row in rows {
-                results.counts.read += 1;
-                match copied(job, new, row)? {
+                let decision = job.decide(row)?;
+                results.read(row, &decision);
+                match copied(new, row, &decision) {
                     Err((outcome, problems)) => {
                         results.add(&key(row, &job.description.key), row, outcome, &problems)?;
                     }
@@ -127,7 +140,11 @@ async fn go(
                 let there = new.table.get(&at).await?;
                 let written = match there {
                     Some(there) => Written::Otherwise(there),
-                    None if writes => new.table.add(&new.description.key, &copy).await?,
+                    None if writes => match new.table.add(&new.description.key, &copy).await? {
+                        // The answer to the first attempt was lost.
+                        Written::Otherwise(there) if same_rows(&there, &copy) => Written::Done,
+                        written => written,
+                    },
                     None => Written::Done,
                 };
                 Ok::<_, StoreError>((key(row, &job.description.key), row, copy, written))
@@ -135,7 +152,10 @@ async fn go(
             let written: Vec<_> = stream::iter(wanted).map(write).buffer_unordered(TOGETHER).try_collect().await?;
             for (at, row, copy, written) in written {
                 match written {
-                    Written::Done => results.add(&at, row, Outcome::Changed, &[])?,
+                    Written::Done => {
+                        results.writes(&copy);
+                        results.add(&at, row, Outcome::Changed, &[])?;
+                    }
                     Written::Otherwise(there) if same_rows(&there, &copy) => {
                         results.add(&at, row, Outcome::Unchanged, &[])?;
                     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use rollcall::adapters::dynamo::application::{Change, Item};
+use rollcall::adapters::dynamo::application::{Change, Item, Place};
 
 use super::item;
 use super::outcome::{Outcome, Problem};
@@ -31,6 +31,8 @@ pub struct Decision {
     pub changes: Vec<Change>,
     /// Whether an id was found only because types were not compared.
     pub is_loose: bool,
+    /// The indexes of the references whose attribute the row has, with any value.
+    pub found: Vec<usize>,
 }
 
 /// Where the value of a path is.
@@ -60,11 +62,15 @@ fn locate<'a>(item: &'a Item, path: &[String]) -> Located<'a> {
 pub fn decide(row: &Item, rules: &Rules, table: &Path) -> Result<Decision, InputError> {
     let as_exported = item::row(row, table)?;
     let (mut changes, mut problems, mut conflicts) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut is_equal, mut is_loose) = (true, false);
-    for reference in &rules.references {
+    let (mut is_equal, mut is_loose, mut has) = (true, false, Vec::new());
+    for (number, reference) in rules.references.iter().enumerate() {
         let problem = |reason: &str, id| Problem { path: reference.field.clone(), id, reason: reason.to_owned() };
         let from: Vec<String> = reference.field.split('.').map(str::to_owned).collect();
-        let (around, old) = match locate(row, &from) {
+        let located = locate(row, &from);
+        if !matches!(located, Located::Absent) {
+            has.push(number);
+        }
+        let (around, old) = match located {
             Located::At { around, value } => (around, value),
             Located::InList => {
                 problems.push((Outcome::Refused, problem("in_list", None)));
@@ -90,25 +96,29 @@ pub fn decide(row: &Item, rules: &Rules, table: &Path) -> Result<Decision, Input
                     Unresolved::Missing => Outcome::Missing,
                     Unresolved::NotAnId => Outcome::Refused,
                     Unresolved::Ambiguous => Outcome::Ambiguous,
-                    Unresolved::UnknownId | Unresolved::Unmatched | Unresolved::Deleted => Outcome::Unmatched,
+                    Unresolved::UnknownId | Unresolved::NoUser | Unresolved::Deleted => Outcome::Unmatched,
                 };
                 problems.push((outcome, problem(reason.into(), id)));
                 continue;
             }
         };
         let new = value(users, old);
-        let there = around.get(&reference.target);
-        match there {
-            Some(there) if same(there, &new) => {}
-            Some(_) => conflicts.push(problem("other_value", None)),
-            None => is_equal = false,
-        }
         let mut to = from.clone();
         to.pop();
         to.push(reference.target.clone());
-        changes.push(Change { from, old: old.clone(), to, new, is_there: there.is_some() });
+        let place = match around.get(&reference.target) {
+            Some(there) if same(there, &new) => Place::New,
+            Some(AttributeValue::Null(_)) => Place::Null,
+            Some(_) => {
+                conflicts.push(Problem { path: to.join("."), id: None, reason: "other_value".to_owned() });
+                continue;
+            }
+            None => Place::Absent,
+        };
+        is_equal &= place == Place::New;
+        changes.push(Change { from, old: old.clone(), to, new, place });
     }
-    let decision = |outcome, problems, changes| Decision { outcome, problems, changes, is_loose };
+    let decision = |outcome, problems, changes| Decision { outcome, problems, changes, is_loose, found: has.clone() };
     if !problems.is_empty() {
         let order = [Outcome::Ambiguous, Outcome::Refused, Outcome::Unmatched, Outcome::Missing];
         let rank = |outcome: Outcome| order.iter().position(|other| *other == outcome);

@@ -2,14 +2,14 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rollcall::adapters::dynamo::application::{ApplicationTable, Item};
 
 use super::item::line;
 use super::pass::TableError;
-use crate::folder::{Folder, FolderError};
+use crate::folder::{Folder, FolderError, prepare, stored_table};
 
 /// A table in the folder of a migration.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,13 +26,13 @@ pub struct Stored {
 ///
 /// [`TableError`]. The file is there only when it is complete.
 pub async fn store(table: &ApplicationTable, folder: &Path, each: impl FnMut(u64)) -> Result<Stored, TableError> {
-    let path = folder.join(format!("table-{}.ndjson", table.name()));
+    let path = folder.join(stored_table(table.name()));
     if path.exists() {
         return Ok(Stored { path, is_earlier: true });
     }
     let failed = |source| FolderError::Io { path: path.clone(), source };
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
-    let draft = folder.join(format!("table-{}.ndjson.draft", table.name()));
+    prepare(folder)?;
+    let draft = folder.join(format!("{}.draft", stored_table(table.name())));
     let file = open(&draft).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {}

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use rollcall::adapters::dynamo::application::Item;
 use serde::Serialize;
 
@@ -54,10 +55,39 @@ pub fn text_of(key: &Item) -> String {
     serde_json::to_string(&typed(key)).unwrap_or_else(|error| unreachable!("a key is JSON: {error}"))
 }
 
+/// The bytes of a row as DynamoDB counts them for the units of a request, by the rules of its documentation.
+pub fn size(item: &Item) -> u64 {
+    item.iter().map(|(name, value)| bytes(name.len()) + size_of_value(value)).sum()
+}
+
+fn size_of_value(value: &AttributeValue) -> u64 {
+    match value {
+        AttributeValue::S(text) => bytes(text.len()),
+        AttributeValue::N(digits) => size_of_number(digits),
+        AttributeValue::B(blob) => bytes(blob.as_ref().len()),
+        AttributeValue::Ss(texts) => texts.iter().map(|text| bytes(text.len())).sum(),
+        AttributeValue::Ns(numbers) => numbers.iter().map(|digits| size_of_number(digits)).sum(),
+        AttributeValue::Bs(blobs) => blobs.iter().map(|blob| bytes(blob.as_ref().len())).sum(),
+        // Three bytes, and one for each element.
+        AttributeValue::L(values) => 3 + values.iter().map(|value| 1 + size_of_value(value)).sum::<u64>(),
+        AttributeValue::M(inner) => 3 + bytes(inner.len()) + size(inner),
+        _ => 1,
+    }
+}
+
+/// One byte for two significant digits, and one more.
+fn size_of_number(number: &str) -> u64 {
+    let digits: String = number.chars().filter(char::is_ascii_digit).collect();
+    bytes(digits.trim_matches('0').len()).div_ceil(2) + 1 + u64::from(number.starts_with('-'))
+}
+
+fn bytes(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use aws_sdk_dynamodb::primitives::Blob;
-    use aws_sdk_dynamodb::types::AttributeValue;
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
     use proptest::prelude::*;
@@ -65,6 +95,26 @@ mod tests {
 
     use super::*;
     use crate::input::{self, Options, Value};
+
+    #[test]
+    fn sizes_are_those_of_the_documentation() {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let number = |text: &str| AttributeValue::N(text.to_owned());
+        for (value, expected) in [
+            (text("é"), 2),
+            (number("0"), 1),
+            (number("-27.50"), 4),
+            (number("1000"), 2),
+            (AttributeValue::Null(true), 1),
+            (AttributeValue::Bool(false), 1),
+            (AttributeValue::Ss(vec!["ab".to_owned(), "c".to_owned()]), 3),
+            (AttributeValue::L(vec![text("abc"), AttributeValue::Null(true)]), 3 + 1 + 3 + 1 + 1),
+            (AttributeValue::M([("k".to_owned(), text("abc"))].into()), 3 + 1 + 1 + 3),
+        ] {
+            let row = Item::from([("name".to_owned(), value.clone())]);
+            assert_eq!(size(&row), 4 + expected, "{value:?}");
+        }
+    }
 
     fn number() -> impl Strategy<Value = String> {
         prop_oneof![

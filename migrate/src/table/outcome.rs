@@ -6,7 +6,8 @@ use rollcall::adapters::dynamo::application::Item;
 use serde::Serialize;
 use strum::{Display, IntoStaticStr};
 
-use super::item::{Typed, line, typed};
+use super::decide::{Decision, Rules};
+use super::item::{Typed, line, size, typed};
 use crate::folder::{Folder, FolderError, Lines};
 
 /// A line for each reason for which a row is left.
@@ -69,6 +70,12 @@ pub struct Counts {
     pub by_reason: BTreeMap<&'static str, BTreeMap<String, u64>>,
     /// Rows of which an id was found only because types were not compared.
     pub loose: u64,
+    /// By reference, the rows that have its attribute, with any value.
+    pub with_reference: BTreeMap<String, u64>,
+    /// About the read units of one pass over the table.
+    pub read_units: u64,
+    /// About the write units of the rows that are changed, without those of indexes.
+    pub write_units: u64,
 }
 
 impl Counts {
@@ -85,6 +92,12 @@ impl Counts {
     pub fn left(&self) -> u64 {
         use Outcome::{Ambiguous, Conflict, Failed, Missing, Refused, Unmatched};
         [Conflict, Unmatched, Ambiguous, Missing, Refused, Failed].iter().map(|outcome| self.of(*outcome)).sum()
+    }
+
+    /// A reference that no row has, which is a wrong name and not a missing value.
+    pub fn nowhere(&self) -> Option<&str> {
+        let nowhere = self.with_reference.iter().find(|(_, rows)| **rows == 0 && self.read > 0);
+        nowhere.map(|(reference, _)| reference.as_str())
     }
 
     fn add(&mut self, outcome: Outcome, reason: Option<&str>) {
@@ -108,6 +121,8 @@ struct Left<'a> {
 #[derive(Debug)]
 pub struct Results {
     pub counts: Counts,
+    references: Vec<String>,
+    bytes: u64,
     left: Lines,
     unmatched: Lines,
     ambiguous: Lines,
@@ -119,9 +134,28 @@ impl Results {
     /// # Errors
     ///
     /// [`FolderError`].
-    pub fn create(folder: &Folder) -> Result<Results, FolderError> {
+    pub fn create(folder: &Folder, rules: &Rules) -> Result<Results, FolderError> {
         let [left, unmatched, ambiguous] = [LEFT, UNMATCHED, AMBIGUOUS].map(|name| folder.create(name));
-        Ok(Results { counts: Counts::default(), left: left?, unmatched: unmatched?, ambiguous: ambiguous? })
+        let references: Vec<String> = rules.references.iter().map(|reference| reference.field.clone()).collect();
+        let with_reference = references.iter().map(|reference| (reference.clone(), 0)).collect();
+        let counts = Counts { with_reference, ..Counts::default() };
+        Ok(Results { counts, references, bytes: 0, left: left?, unmatched: unmatched?, ambiguous: ambiguous? })
+    }
+
+    /// Counts a row that was read.
+    pub(crate) fn read(&mut self, row: &Item, decision: &Decision) {
+        self.counts.read += 1;
+        self.counts.loose += u64::from(decision.is_loose);
+        for name in decision.found.iter().filter_map(|at| self.references.get(*at)) {
+            *self.counts.with_reference.entry(name.clone()).or_default() += 1;
+        }
+        self.bytes += size(row);
+        self.counts.read_units = self.bytes.div_ceil(4096);
+    }
+
+    /// Counts the write of a row, which has the new values.
+    pub(crate) fn writes(&mut self, row: &Item) {
+        self.counts.write_units += size(row).div_ceil(1024);
     }
 
     /// Notes the result of a row.

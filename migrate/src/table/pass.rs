@@ -8,11 +8,11 @@
 use std::path::Path;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use rollcall::adapters::dynamo::application::{ApplicationTable, Change, Description, Item, Written};
+use rollcall::adapters::dynamo::application::{ApplicationTable, Change, Description, Item, Place, Written};
 use rollcall::adapters::dynamo::error::StoreError;
 use serde::{Deserialize, Serialize};
 
-use super::decide::{Decision, Rules, decide};
+use super::decide::{Decision, Rules, decide, with_changes};
 use super::item::{Typed, key, typed};
 use super::outcome::{Counts, Outcome, Problem, Results};
 use crate::folder::{Folder, FolderError};
@@ -63,18 +63,26 @@ pub struct Intent {
 pub struct Set {
     pub path: Vec<String>,
     pub value: serde_dynamo::AttributeValue,
+    /// Whether the row has a null there before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub was_null: bool,
 }
 
 impl Intent {
     fn new(key: &Item, changes: &[Change]) -> Intent {
-        let set = |change: &Change| Set { path: change.to.clone(), value: change.new.clone().into() };
+        let set = |change: &Change| Set {
+            path: change.to.clone(),
+            value: change.new.clone().into(),
+            was_null: change.place == Place::Null,
+        };
         // An undo must not take away what the application has written.
-        Intent { key: typed(key), set: changes.iter().filter(|change| !change.is_there).map(set).collect() }
+        let written = changes.iter().filter(|change| change.place != Place::New);
+        Intent { key: typed(key), set: written.map(set).collect() }
     }
 }
 
 impl Job {
-    fn decide(&self, row: &Item) -> Result<Decision, InputError> {
+    pub(crate) fn decide(&self, row: &Item) -> Result<Decision, InputError> {
         decide(row, &self.rules, Path::new(self.table.name()))
     }
 }
@@ -85,13 +93,16 @@ impl Job {
 ///
 /// [`TableError`].
 pub async fn plan(job: &Job, folder: &Folder, mut each: impl FnMut(u64)) -> Result<Counts, TableError> {
-    let mut results = Results::create(folder)?;
+    let mut results = Results::create(folder, &job.rules)?;
     let mut from = None;
     loop {
         let (page, next) = job.table.page(from.as_ref()).await?;
         for row in &page {
             let decision = job.decide(row)?;
-            results.read(&decision);
+            results.read(row, &decision);
+            if decision.outcome == Outcome::Changed {
+                results.writes(&with_changes(row, &decision.changes));
+            }
             results.add(&key(row, &job.description.key), row, decision.outcome, &decision.problems)?;
         }
         each(results.counts.read);
@@ -108,7 +119,7 @@ pub async fn plan(job: &Job, folder: &Folder, mut each: impl FnMut(u64)) -> Resu
 ///
 /// [`TableError`]. What was written is in the journal.
 pub async fn pass(job: &Job, folder: &Folder, mut each: impl FnMut(&Counts)) -> Result<Counts, TableError> {
-    let mut results = Results::create(folder)?;
+    let mut results = Results::create(folder, &job.rules)?;
     let mut journal = Journal::<Intent>::open(&folder.file(JOURNAL))?;
     let mut from = None;
     loop {
@@ -136,9 +147,10 @@ async fn batch(
         for row in rows {
             let (decision, at) = (job.decide(&row)?, key(&row, &job.description.key));
             if round == 0 {
-                results.read(&decision);
+                results.read(&row, &decision);
             }
             if decision.outcome == Outcome::Changed {
+                results.writes(&with_changes(&row, &decision.changes));
                 journal.add(&Intent::new(&at, &decision.changes));
                 wanted.push((at, row, decision.changes));
             } else {
@@ -174,11 +186,4 @@ async fn batch(
 /// A problem of the row as a whole.
 pub(crate) fn of_row(reason: String) -> Problem {
     Problem { path: String::new(), id: None, reason }
-}
-
-impl Results {
-    pub(crate) fn read(&mut self, decision: &Decision) {
-        self.counts.read += 1;
-        self.counts.loose += u64::from(decision.is_loose);
-    }
 }

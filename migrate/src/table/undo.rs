@@ -1,16 +1,23 @@
 //! Removes the Clerk ids that a run has written, where a row still has them.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
+use std::io::BufRead;
 use std::path::Path;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use rollcall::adapters::dynamo::application::{ApplicationTable, Item, Written};
 use rollcall::adapters::dynamo::error::StoreError;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::item::{text_of, untyped};
-use super::pass::{BATCH, Intent, TOGETHER, TableError};
+use super::item::{Typed, typed, untyped};
+use super::pass::{BATCH, Intent, JOURNAL, Set, TOGETHER, TableError};
+use crate::folder::{Folder, FolderError};
 use crate::metadata::journal::{JournalError, records};
+use crate::metadata::survey::{Mark, mark};
+
+/// The values that stay, because somebody has changed them since: a line with the key and the path for each.
+pub const KEPT: &str = "kept.ndjson";
+const CANDIDATES: &str = "kept.ndjson.draft";
 
 /// What an undo did, counted by values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -37,27 +44,38 @@ pub fn values(journal: &Path) -> Result<u64, JournalError> {
     Ok(values)
 }
 
-/// Takes the values of the journal out of the table.
+/// A line of [`KEPT`]: a value that stays, because it is another one than the run wrote.
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    key: Typed,
+    path: Vec<String>,
+}
+
+/// Takes the values of the journal out of the table. Then the journal has another name: a value that the application
+/// writes later is not taken for one of this run.
+///
+/// Memory: 16 bytes for each value that stays.
 ///
 /// # Errors
 ///
 /// [`TableError`]. Run again, it goes on.
-pub async fn undo(table: &ApplicationTable, journal: &Path, mut each: impl FnMut(u64)) -> Result<Removed, TableError> {
-    let mut removed = Removed::default();
-    let mut others = BTreeMap::new();
-    let mut intents = records::<Intent>(journal)?;
+pub async fn undo(table: &ApplicationTable, folder: &Folder, mut each: impl FnMut(u64)) -> Result<Removed, TableError> {
+    let (mut removed, mut others) = (Removed::default(), 0);
+    let mut candidates = folder.create(CANDIDATES)?;
+    let mut intents = records::<Intent>(&folder.file(JOURNAL))?;
     loop {
         let mut wanted = Vec::new();
         for intent in intents.by_ref().take(BATCH) {
             let Intent { key, set } = intent?.record;
             let key = untyped(key);
-            wanted.extend(set.into_iter().map(|set| (key.clone(), set.path, set.value.into())));
+            wanted.extend(set.into_iter().map(|set| (key.clone(), set)));
         }
         if wanted.is_empty() {
             break;
         }
-        let write = async |(key, path, value): (Item, Vec<String>, _)| {
-            let written = table.remove(&key, &path, &value).await?;
+        let write = async |(key, set): (Item, Set)| {
+            let Set { path, value, was_null } = set;
+            let written = table.remove(&key, &path, &value.into(), was_null).await?;
             Ok::<_, StoreError>((key, path, written))
         };
         let written: Vec<_> = stream::iter(wanted).map(write).buffer_unordered(TOGETHER).try_collect().await?;
@@ -65,29 +83,59 @@ pub async fn undo(table: &ApplicationTable, journal: &Path, mut each: impl FnMut
             match written {
                 Written::Done => removed.removed += 1,
                 Written::Otherwise(row) if has(&row, &path) => {
-                    others.insert((text_of(&key), path.clone()), (key, path));
+                    others += 1;
+                    candidates.add_json(&Kept { key: typed(&key), path })?;
                 }
                 // The path leads into a map that does not exist any more.
                 Written::Otherwise(_) | Written::Gone => removed.absent += 1,
                 Written::Refused(_) => removed.refused += 1,
             }
         }
-        each(removed.removed + removed.absent + u64::try_from(others.len()).unwrap_or(u64::MAX));
+        each(removed.removed + removed.absent + removed.refused + others);
     }
-    // A row whose reference changed meanwhile has several intents, and another one of them may have removed the value.
-    for (key, path) in others.into_values() {
-        match table.get(&key).await? {
-            Some(row) if has(&row, &path) => removed.changed_since += 1,
-            _ => removed.absent += 1,
-        }
+    candidates.finish()?;
+    settle(table, folder, &mut removed).await?;
+    if removed.refused == 0 {
+        folder.rename(JOURNAL, &past_journal(folder))?;
     }
     Ok(removed)
 }
 
+/// Decides about the values that were other ones. A row whose reference changed meanwhile has several intents, and another
+/// one of them may have removed the value.
+async fn settle(table: &ApplicationTable, folder: &Folder, removed: &mut Removed) -> Result<(), TableError> {
+    let mut known: HashSet<Mark> = HashSet::new();
+    let mut kept = folder.create(KEPT)?;
+    for line in folder.read(CANDIDATES)?.lines() {
+        let failed = |source| FolderError::Io { path: folder.file(CANDIDATES), source };
+        let line = line.map_err(failed)?;
+        let one: Kept = serde_json::from_str(&line).map_err(|error| failed(error.into()))?;
+        if !known.insert(mark(&line)) {
+            continue;
+        }
+        match table.get(&untyped(one.key.clone())).await? {
+            Some(row) if has(&row, &one.path) => {
+                removed.changed_since += 1;
+                kept.add_json(&one)?;
+            }
+            _ => removed.absent += 1,
+        }
+    }
+    kept.finish()?;
+    Ok(folder.remove(CANDIDATES)?)
+}
+
+/// A free name for a journal whose values were taken back.
+fn past_journal(folder: &Folder) -> String {
+    let names = (1..).map(|number| format!("journal-undone-{number}.ndjson"));
+    names.into_iter().find(|name| !folder.file(name).exists()).unwrap_or_default()
+}
+
+/// Whether the row has a value there. A null is none: an undo puts it back.
 fn has(row: &Item, path: &[String]) -> bool {
     match path.split_first() {
         None => false,
-        Some((name, [])) => row.contains_key(name),
+        Some((name, [])) => row.get(name).is_some_and(|value| !value.is_null()),
         Some((name, rest)) => row.get(name).and_then(|value| value.as_m().ok()).is_some_and(|inner| has(inner, rest)),
     }
 }

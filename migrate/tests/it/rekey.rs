@@ -75,7 +75,7 @@ impl Desk {
         let input = Input { paths, options: self.options.clone() };
         let map = IdMap::read(self.folder.path()).unwrap();
         let survey = write::survey(&input, &self.terms, &map, &mut |_| {});
-        let folder = Folder::open(&self.out(), &run).unwrap();
+        let folder = Folder::open(&self.out(), &run, &[]).unwrap();
         let rekeyed = write::write(&input, &self.terms, &map, &folder, &mut |_| {})?;
         assert_eq!(survey.unwrap(), rekeyed.counts, "a dry run counts the same");
         Ok((rekeyed, folder))
@@ -192,7 +192,7 @@ fn every_reason_has_its_path() {
     for (row, outcome, causes) in [
         (r#"{"u":"no","m":[],"v":7}"#, Outcome::Unmatched, &[("u", "unknown_id")][..]),
         (r#"{"m":[],"v":null}"#, Outcome::Unmatched, &[("u", "missing"), ("v", "missing")]),
-        (r#"{"u":"lost","m":[],"v":7}"#, Outcome::Unmatched, &[("u", "unmatched")]),
+        (r#"{"u":"lost","m":[],"v":7}"#, Outcome::Unmatched, &[("u", "no_user")]),
         (r#"{"u":"gone","m":[],"v":7}"#, Outcome::Unmatched, &[("u", "deleted")]),
         (r#"{"u":1.5,"m":[],"v":7}"#, Outcome::Unmatched, &[("u", "not_an_id")]),
         (r#"{"u":"both","m":[],"v":7}"#, Outcome::Ambiguous, &[("u", "ambiguous")]),
@@ -231,7 +231,7 @@ fn what_may_be_missing_or_kept_passes_without_the_field() {
         "{\"u\":7}\n{\"u\":null,\"v\":7}\n{\"u\":\"no\",\"v\":7}\n{\"u\":\"both\",\"v\":7}\n{\"u\":[null],\"v\":7}\n";
     desk.terms.allow_missing = true;
     let (counts, files) = desk.run("a.json", rows.as_bytes());
-    assert_eq!((counts.of(Outcome::Missing), counts.of(Outcome::Unmatched), counts.left()), (2, 2, 3));
+    assert_eq!((counts.of(Outcome::Skipped), counts.of(Outcome::Unmatched), counts.left()), (2, 2, 3));
     let passed = "{\"u\":7,\"clerk_user_id\":\"user_7\"}\n{\"u\":null,\"v\":7,\"w\":\"user_7\"}\n";
     assert_eq!(text(&files, "rekeyed-a.json"), passed);
     desk.terms.keep = true;

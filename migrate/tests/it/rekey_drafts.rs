@@ -25,7 +25,7 @@ fn a_patch_has_ids_and_new_fields() {
     assert_eq!(text(&files, "patch-a.json"), expected);
     assert_eq!(text(&files, "unmatched-a.json"), "{\"u\":7}\n");
     assert_eq!(left(&files), [(5, "_id".to_owned(), "no_id".to_owned())]);
-    assert_eq!((counts.of(Outcome::Missing), counts.left()), (4 - counts.of(Outcome::Rekeyed), 1));
+    assert_eq!((counts.of(Outcome::Skipped), counts.left()), (4 - counts.of(Outcome::Rekeyed), 1));
     // BSON.
     let mut desk = Desk::new(&["_id"]);
     desk.terms.emit = Emit::Patch;

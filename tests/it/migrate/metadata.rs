@@ -193,8 +193,7 @@ async fn a1_addresses_match_only_with_proof_on_both_sides() {
     create("bob@x.org", "reserved").await;
     create("carol@x.org", "verified").await;
     create("eve@x.org", "verified").await;
-    let row =
-        |id: &str, email: &str, proof: Value| json!({ "_id": id, "email": email, "proven": proof, "plan": "pro" });
+    let row = |id: &str, email: &str, proof: Value| json!({ "_id": id, "email": email, "proven": proof, "plan": "pro", "clerk": null });
     let file = old.rows(&[
         row("fay", " Fay@X.org ", json!(true)),
         row("bob", "bob@x.org", json!(true)),

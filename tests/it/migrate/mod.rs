@@ -5,10 +5,12 @@ mod killed;
 mod large;
 mod meanwhile;
 mod metadata;
+mod misspelt;
 mod random;
 mod random_table;
 mod rekey;
 mod rekey_table;
+mod rekey_table_undo;
 mod verify;
 
 use std::path::{Path, PathBuf};

@@ -4,43 +4,81 @@
 use std::collections::BTreeMap;
 
 use rollcall_tests::World;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::rekey_table::{Mapped, REFERENCE, mood};
+use super::rekey_table::Mapped;
 use crate::operator::system_e::killed_before;
 
 /// Tables of one run of the tests. By hand: `ROLLCALL_MIGRATIONS=300`.
 const TABLES: u64 = 6;
 const USERS: usize = 4;
 
-/// A row before, and what the rekey makes of it.
+/// The references, and the new attributes beside them.
+const REFERENCES: [(&str, &str); 3] = [("user_id", "clerk_user_id"), ("coach_id", "coach"), ("in.client_id", "client")];
+
+/// A row before, what the rekey makes of it, and what an undo leaves.
 struct Row {
     before: Value,
     after: Value,
+    undone: Value,
     result: &'static str,
 }
 
-fn random_row(random: &mut fastrand::Rng, id: &str, users: &[String]) -> Row {
-    let at = random.usize(0..USERS);
-    let (old, clerk) = (format!("b{}", at + 1), json!(users[at]));
-    let known = mood(id, &old);
-    let with = |value: &Value| {
-        let mut row = known.clone();
-        row["clerk_user_id"] = value.clone();
-        row
-    };
-    let (before, after, result) = match random.u8(0..7) {
-        0 => (mood(id, "b99"), mood(id, "b99"), "unmatched"),
-        1 => (mood(id, "nobody"), mood(id, "nobody"), "unmatched"),
-        2 => (json!({ "mood_id": id }), json!({ "mood_id": id }), "missing"),
-        3 => (with(&clerk), with(&clerk), "unchanged"),
-        4 => (with(&json!("user_other")), with(&json!("user_other")), "conflict"),
-        _ => (known.clone(), with(&clerk), "changed"),
-    };
-    Row { before, after, result }
+/// The map around an attribute, and its name.
+fn place<'a>(row: &'a mut Value, path: &'a str) -> (&'a mut Map<String, Value>, &'a str) {
+    match path.split_once('.') {
+        None => (row.as_object_mut().unwrap(), path),
+        Some((around, name)) => (row[around].as_object_mut().unwrap(), name),
+    }
 }
 
-/// Changes a row as an application may: the row is deleted, gets another reference, or another attribute.
+fn set(row: &mut Value, (field, target): (&str, &str), old: Option<&str>, new: Option<Value>) {
+    let (around, name) = place(row, field);
+    if let Some(old) = old {
+        around.insert(name.to_owned(), old.into());
+    }
+    if let Some(new) = new {
+        around.insert(target.to_owned(), new);
+    }
+}
+
+/// A row whose references are random, and what becomes of it.
+fn random_row(random: &mut fastrand::Rng, id: &str, users: &[String], allows_missing: bool) -> Row {
+    let mut before = json!({ "mood_id": id, "note": format!("note of {id}"), "in": { "n": 1.5 } });
+    let (mut after, mut problems, mut changes, mut known) = (before.clone(), Vec::new(), false, false);
+    for reference in REFERENCES {
+        let at = random.usize(0..users.len());
+        let (old, clerk) = (format!("b{}", at + 1), json!(users[at]));
+        let (old, there, becomes, problem) = match random.u8(0..12) {
+            0 => ("b99", None, None, "unmatched"),
+            1 => ("nobody", None, None, "unmatched"),
+            2 => ("", None, None, "missing"),
+            3 => (old.as_str(), Some(json!("user_other")), Some(json!("user_other")), "conflict"),
+            4 | 5 => (old.as_str(), Some(clerk.clone()), Some(clerk), ""),
+            6 | 7 => (old.as_str(), Some(Value::Null), Some(clerk), ""),
+            _ => (old.as_str(), None, Some(clerk), ""),
+        };
+        let old = Some(old).filter(|old| !old.is_empty());
+        set(&mut before, reference, old, there.clone());
+        set(&mut after, reference, old, becomes.clone());
+        known |= becomes.is_some();
+        changes |= there != becomes;
+        if !problem.is_empty() && (problem != "missing" || !allows_missing) {
+            problems.push(problem);
+        }
+    }
+    let worst = ["unmatched", "missing", "conflict"].into_iter().find(|problem| problems.contains(problem));
+    let result = match worst {
+        Some(problem) => problem,
+        None if changes => "changed",
+        None if known => "unchanged",
+        None => "skipped",
+    };
+    let after = if result == "changed" { after } else { before.clone() };
+    Row { undone: before.clone(), before, after, result }
+}
+
+/// Changes a row as an application may: the row is deleted, gets other references, or another attribute.
 async fn change(world: &World, random: &mut fastrand::Rng, row: &mut Row, mapped: &Mapped) {
     let id = row.before["mood_id"].as_str().unwrap().to_owned();
     match random.u8(0..3) {
@@ -49,17 +87,26 @@ async fn change(world: &World, random: &mut fastrand::Rng, row: &mut Row, mapped
             row.after = Value::Null;
         }
         1 => {
-            let at = random.usize(0..USERS);
-            let now = mood(&id, &format!("b{}", at + 1));
-            world.put("moods", &now).await;
-            row.after = now.clone();
-            row.after["clerk_user_id"] = json!(mapped.users[at]);
+            row.undone = row.before.clone();
+            row.after = row.before.clone();
+            for (field, target) in REFERENCES {
+                let at = random.usize(0..USERS);
+                let old = format!("b{}", at + 1);
+                let (around, _) = place(&mut row.before, field);
+                let null = around.get(target).filter(|value| value.is_null()).cloned();
+                let (around, _) = place(&mut row.undone, field);
+                around.remove(target);
+                set(&mut row.undone, (field, target), Some(&old), null);
+                set(&mut row.after, (field, target), Some(&old), Some(json!(mapped.users[at])));
+            }
+            world.put("moods", &row.undone).await;
         }
         _ => {
             let mut now = row.before.clone();
             now["new"] = "of the application".into();
             world.put("moods", &now).await;
             row.after["new"] = now["new"].clone();
+            row.undone = now;
         }
     }
 }
@@ -68,13 +115,25 @@ async fn rekey(seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let mapped = Mapped::open(USERS).await;
     let mut rows = BTreeMap::new();
+    let allows_missing = random.bool();
+    let mut options: Vec<String> =
+        REFERENCES.iter().flat_map(|(field, target)| ["--reference".to_owned(), format!("{field}={target}")]).collect();
+    if allows_missing {
+        options.push("--allow-missing".to_owned());
+    }
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    // Every reference is in some row: a name that no row has is refused.
+    let every = json!({ "mood_id": "every", "user_id": "b99", "coach_id": "b99", "in": { "client_id": "b99" } });
+    mapped.put("moods", every.clone()).await;
+    let row = Row { before: every.clone(), after: every.clone(), undone: every, result: "unmatched" };
+    rows.insert("every".to_owned(), row);
     for number in 0..random.usize(3..40) {
         let id = format!("r{number:02}");
-        let row = random_row(&mut random, &id, &mapped.users);
+        let row = random_row(&mut random, &id, &mapped.users, allows_missing);
         mapped.put("moods", row.before.clone()).await;
         rows.insert(id, row);
     }
-    let args = mapped.args("moods", &REFERENCE);
+    let args = mapped.args("moods", &options);
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     killed_before(&mapped.old.world, &args, random.usize(1..40)).await;
     // Some rows change between the scan and the first write of the next run.
@@ -88,7 +147,7 @@ async fn rekey(seed: u64) {
                 for id in &victims {
                     let row = rows.get_mut(id).unwrap();
                     // Those that are not written yet.
-                    if row.result == "changed" && now[id]["clerk_user_id"].is_null() {
+                    if row.result == "changed" && now[id] == row.before {
                         change(&mapped.old.world, &mut random, row, &mapped).await;
                     }
                 }
@@ -98,7 +157,7 @@ async fn rekey(seed: u64) {
         unreachable!("the wire goes on")
     };
     let said = tokio::select! {
-        said = mapped.rekey(&REFERENCE) => said,
+        said = mapped.rekey(&options) => said,
         () = racing => unreachable!(),
     };
     drop(held);
@@ -113,18 +172,13 @@ async fn rekey(seed: u64) {
         rows.iter().filter(|(_, row)| !row.after.is_null()).map(|(id, row)| (id.clone(), row.after.clone())).collect();
     assert_eq!(mapped.moods().await, expected, "{seed}");
     mapped.writes("moods");
-    mapped.rekey(&REFERENCE).await;
+    mapped.rekey(&options).await;
     assert_eq!(mapped.writes("moods"), Vec::<String>::new(), "{seed}: a second run writes nothing");
     let undone = mapped.rekey(&["--undo"]).await;
     assert_eq!(undone.status, Some(0), "{seed}: {} {}", undone.out, undone.err);
-    let after = mapped.moods().await;
-    for (id, row) in rows.iter().filter(|(_, row)| !row.after.is_null()) {
-        let mut expected = row.after.clone();
-        if row.result == "changed" {
-            expected.as_object_mut().unwrap().remove("clerk_user_id");
-        }
-        assert_eq!(after[id], expected, "{seed}: {id} after the undo");
-    }
+    let expected: BTreeMap<String, Value> =
+        rows.iter().filter(|(_, row)| !row.after.is_null()).map(|(id, row)| (id.clone(), row.undone.clone())).collect();
+    assert_eq!(mapped.moods().await, expected, "{seed}: after the undo");
 }
 
 #[tokio::test]

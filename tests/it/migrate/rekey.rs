@@ -165,7 +165,7 @@ async fn a2_orphans_are_reported_kept_or_stop_the_command() {
     let (report, status) = files.report("p.json", &[&folder[..], &["--allow-missing"]].concat()).await;
     assert_eq!(
         (status, &report["counts"]["by_result"]),
-        (Some(2), &json!({ "rekeyed": 1, "missing": 1, "unmatched": 1 }))
+        (Some(2), &json!({ "rekeyed": 1, "skipped": 1, "unmatched": 1 }))
     );
     assert_eq!(files.written("other")["unmatched-p.json"], "{\"u\":\"no\"}\n");
     fs::write(files.path("same.json"), "{\"u\":\"b2\"}\n{\"u\":\"b2\"}\n").unwrap();

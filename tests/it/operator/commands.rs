@@ -61,7 +61,14 @@ pub(crate) fn on(world: &World, args: &[&str]) -> Vec<String> {
 }
 
 pub(crate) async fn finish(mut command: Command) -> Evidence {
-    let output = tokio::time::timeout(Duration::from_mins(1), command.output());
+    command.stdout(Stdio::piped());
+    finish_as(command).await
+}
+
+/// The same, with standard output where the command has it.
+pub(crate) async fn finish_as(mut command: Command) -> Evidence {
+    let output = async { command.spawn()?.wait_with_output().await };
+    let output = tokio::time::timeout(Duration::from_mins(1), output);
     let output = output.await.expect("it ends").expect("the rollcall binary is built by `make test` before this runs");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Evidence { status: output.status.code(), out: text(output.stdout), err: text(output.stderr) }

@@ -191,7 +191,7 @@ impl Office {
     }
 
     /// Whether each row is in its table or in a backup.
-    async fn nothing_is_lost(&self, work: &Work, at: usize) {
+    pub(super) async fn nothing_is_lost(&self, work: &Work, at: usize) {
         let now: BTreeSet<String> = self.keys().await.into_iter().collect();
         let backups: Vec<String> = self.world.backups().into_values().collect();
         for key in work.keys.iter().filter(|key| !now.contains(*key)) {

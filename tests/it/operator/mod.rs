@@ -12,6 +12,7 @@ mod interrupted;
 mod look;
 mod look_operations;
 mod mend;
+mod no_room;
 mod person;
 mod printing;
 mod probe;

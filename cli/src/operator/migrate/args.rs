@@ -1,5 +1,6 @@
 //! The options of `rollcall migrate`.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -174,11 +175,7 @@ impl MetadataArgs {
 impl FormatArgs {
     /// How to read the files. CSV and COPY text must have the mapped columns.
     pub(super) fn options(&self, mapping: &Mapping) -> anyhow::Result<Options> {
-        let named = [&mapping.clerk_id, &mapping.email, &mapping.email_proof, &mapping.deleted];
-        let mut columns: Vec<String> = named.into_iter().flatten().cloned().collect();
-        columns.push(mapping.legacy_id.clone());
-        columns.extend(mapping.fields.iter().map(|field| field.source.clone()));
-        self.with_columns(columns)
+        self.with_columns(mapping.sources().map(str::to_owned).collect())
     }
 
     /// How to read the files. CSV and COPY text must have these columns.
@@ -232,6 +229,23 @@ impl MappingArgs {
         let checked = draft.checked(&[write_back::ID, write_back::ROLE].map(|key| vec![key.to_owned()]));
         checked.map_err(|error| Usage(error.to_string()).into())
     }
+}
+
+/// Checks that no file is named twice.
+///
+/// # Errors
+///
+/// [`Usage`].
+pub(super) fn each_once(files: &[PathBuf]) -> Result<(), Usage> {
+    let mut seen = HashSet::new();
+    for file in files {
+        // A file that does not exist is an error of the reading.
+        let place = std::fs::canonicalize(file).unwrap_or_else(|_| file.clone());
+        if !seen.insert(place) {
+            return Err(Usage(format!("{} is given twice: name each file once", file.display())));
+        }
+    }
+    Ok(())
 }
 
 fn read(path: &Path) -> anyhow::Result<Draft> {

@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow, bail};
 use rollcall::adapters::clerk::api::ClerkApi;
 use rollcall::adapters::clerk::error::ClerkError;
 use rollcall::core::reconcile::rate_limiter::RateLimiter;
-use rollcall_migrate::folder::{Folder, Run};
+use rollcall_migrate::folder::{Folder, REPORT, Run};
 use rollcall_migrate::ids::write_map;
 use rollcall_migrate::metadata::apply::{JOURNAL, RESULTS, apply, changed_before};
 use rollcall_migrate::metadata::outcome::{Counts, Outcome};
@@ -17,7 +17,7 @@ use rollcall_migrate::metadata::undo::{open_intents, take_back};
 use rollcall_migrate::table::download;
 use serde_json::{Value, json};
 
-use super::args::MetadataArgs;
+use super::args::{MetadataArgs, each_once};
 use super::rekey_table::{application_table, explain_table};
 use super::texts::{self, Rate};
 use crate::operator::context::{OperatorContext, lacks_confirmation};
@@ -41,6 +41,7 @@ pub(super) async fn run(
     if lacks_confirmation(args.yes, args.dry_run, args.json, screen) {
         return Ok(Status::Usage);
     }
+    each_once(&args.files)?;
     let mapping = if args.undo { None } else { Some(args.mapping.checked()?) };
     if let Some(risky) =
         mapping.iter().flat_map(|mapping| &mapping.fields).find(|field| field.source.contains("raw_user_meta_data"))
@@ -86,7 +87,7 @@ pub(super) async fn run(
                 instance: instance.clone(),
                 started: moment(clock()),
             };
-            let folder = Folder::open(&args.folder(), &run)?;
+            let folder = Folder::open(&args.folder(), &run, &[JOURNAL])?;
             work.migrate(&job, &folder, &instance).await
         }
     }
@@ -137,6 +138,15 @@ impl Work<'_> {
             })
         })
         .await??;
+        for field in &survey.nowhere {
+            let advice = format!("no row has the field {field}: check its spelling in the options or the mapping");
+            if !job.mapping.may_be_nowhere(field) {
+                bail!("{advice}. Nothing was written");
+            }
+            if !self.args.json {
+                self.screen.note(format_args!("warning: {advice}"));
+            }
+        }
         let planned = plan(job, &survey, self.clerk, folder, &before, |rows| {
             progress.count("asking Clerk for the users", rows, survey.rows);
         });
@@ -150,7 +160,7 @@ impl Work<'_> {
             say(format_args!("\nEach row: {}", folder.file(PLAN).display()))?;
         }
         if self.args.dry_run || planned.of("changed") == 0 {
-            return self.finish(&planned, None, folder);
+            return self.finish(&planned, None, &survey, folder);
         }
         if !self.args.yes && !self.screen.ask_on(&self.context.deployment, "Write these values to Clerk?")? {
             say("Nothing was written.")?;
@@ -172,7 +182,7 @@ impl Work<'_> {
                 self.context.deployment.options
             ))?;
         }
-        self.finish(&planned, Some(&done), folder)
+        self.finish(&planned, Some(&done), &survey, folder)
     }
 
     fn names(&self) -> String {
@@ -183,7 +193,13 @@ impl Work<'_> {
     }
 
     /// Writes the map of ids, the rows to work on and the report, and decides about the exit status.
-    fn finish(&self, planned: &Counts, done: Option<&Counts>, folder: &Folder) -> anyhow::Result<Status> {
+    fn finish(
+        &self,
+        planned: &Counts,
+        done: Option<&Counts>,
+        survey: &Survey,
+        folder: &Folder,
+    ) -> anyhow::Result<Status> {
         let name = if done.is_some() { RESULTS } else { PLAN };
         write_map(folder, lines(folder, name)?)?;
         let [mut unmatched, mut ambiguous, mut refused] =
@@ -206,9 +222,10 @@ impl Work<'_> {
             "folder": folder.path().display().to_string(),
             "plan": planned,
             "done": done,
+            "fields_in_no_row": survey.nowhere,
             "clerk_requests": self.clerk.calls(),
         });
-        let mut file = folder.create("report.json")?;
+        let mut file = folder.create(REPORT)?;
         file.add_json(&report)?;
         file.finish()?;
         if self.args.json {
@@ -220,7 +237,7 @@ impl Work<'_> {
 
     async fn undo(&self, instance: &str) -> anyhow::Result<Status> {
         let path = self.args.folder();
-        let folder = Folder::open(&path, &earlier(&path, instance)?)?;
+        let folder = Folder::open(&path, &earlier(&path, instance)?, &[JOURNAL])?;
         let intents = open_intents(&folder)?;
         let number = u64::try_from(intents.len())?;
         if !self.args.json {

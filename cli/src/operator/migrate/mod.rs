@@ -2,6 +2,7 @@
 
 mod args;
 mod metadata;
+mod reasons;
 mod rekey;
 mod rekey_args;
 mod rekey_table;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, anyhow, bail};
-use rollcall_migrate::folder::{Folder, Run};
+use rollcall_migrate::folder::{Folder, REPORT, Run};
 use rollcall_migrate::ids::IdMap;
 use rollcall_migrate::metadata::survey::Input;
 use rollcall_migrate::rekey::origin::Origin;
@@ -12,6 +12,7 @@ use rollcall_migrate::rekey::terms::Terms;
 use rollcall_migrate::rekey::{DRAFT, LEFT, Rekeyed, discard, publish, write};
 use serde_json::json;
 
+use super::args::each_once;
 use super::rekey_args::{Orphans, RekeyArgs};
 use super::rekey_texts as texts;
 use crate::operator::progress::Progress;
@@ -26,6 +27,7 @@ use crate::{Clock, Status, Usage, signals};
 /// If the map, the input or the folder cannot be used, rows would be lost, or rows are left with `--orphans fail`. Then no
 /// file has its final name.
 pub(super) async fn run(args: RekeyArgs, clock: Clock, screen: &Screen) -> anyhow::Result<Status> {
+    each_once(&args.files)?;
     let terms = args.terms();
     terms.check().map_err(|error| Usage(error.to_string()))?;
     let origin = Origin::of(&args.map)?;
@@ -81,7 +83,7 @@ impl Job<'_> {
             // Before a folder is made: a path that is wrong leaves none behind.
             let digest = input.digest().with_context(|| format!("reading {}", input.paths[0].display()))?;
             run.input_sha256 = format!("{digest}, of the map {map}");
-            let opened = Folder::open(&path, &run)?;
+            let opened = Folder::open(&path, &run, &[REPORT])?;
             Ok(write::write(&input, &terms, &ids, folder.get_or_init(|| opened), &mut each)?)
         }
     }
@@ -92,6 +94,9 @@ fn finish(args: &RekeyArgs, rekeyed: &Rekeyed, folder: Option<&Folder>) -> anyho
     let counts = &rekeyed.counts;
     if !counts.adds_up() {
         bail!("the results do not add up to the {} that were read", counted(counts.read, "row"));
+    }
+    if let Some(field) = counts.nowhere() {
+        bail!("no row has the field {field}: check its spelling (--reference). No file was written");
     }
     let is_refused = args.orphans == Orphans::Fail && counts.left() > 0;
     let names: Vec<String> = rekeyed.written.iter().flat_map(|written| written.names().map(|(name, _)| name)).collect();

@@ -3,15 +3,15 @@
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
-use rollcall::adapters::dynamo::application::{ApplicationTable, Description};
+use rollcall::adapters::dynamo::application::{ApplicationTable, Description, RejectedRequest};
 use rollcall::adapters::dynamo::error::StoreError;
 use rollcall::core::tables::bare_table_name;
-use rollcall_migrate::folder::{Folder, Run};
+use rollcall_migrate::folder::{Folder, REPORT, Run};
 use rollcall_migrate::ids::IdMap;
 use rollcall_migrate::rekey::origin::Origin;
 use rollcall_migrate::table::copy::{self, New, Shared};
 use rollcall_migrate::table::decide::Rules;
-use rollcall_migrate::table::outcome::{Counts, Outcome};
+use rollcall_migrate::table::outcome::{Counts, LEFT, Outcome};
 use rollcall_migrate::table::pass::{self, JOURNAL, Job, PASSES, TableError};
 use rollcall_migrate::table::{shape, undo};
 use serde_json::{Value, json};
@@ -48,16 +48,20 @@ pub(super) async fn run(
     }
     let context = OperatorContext::open(&args.deployment, environment, clock.clone()).await?;
     let instance = context.operator.applier.instance.to_string();
-    let origin = Origin::of(&args.map)?;
+    let work = Work { args: &args, context: &context, screen };
+    let Some(map) = &args.map else {
+        let (table, _) = application_table(&args.table, args.write_units, &context).await?;
+        return work.undo(&table, &instance).await;
+    };
+    let origin = Origin::of(map)?;
     if origin.instance != instance {
         bail!(
-            "the map in {} has users of the Clerk instance {}, and CLERK_INSTANCE_ID of the deployment is \
-             {instance}",
-            args.map.display(),
+            "the map in {} has users of the Clerk instance {}, and CLERK_INSTANCE_ID of the deployment is {instance}: name \
+             the deployment of that instance, or make a map of this one with `rollcall migrate metadata --match-only`",
+            map.display(),
             origin.instance
         );
     }
-    let work = Work { args: &args, context: &context, screen };
     let table = application_table(&args.table, args.write_units, &context).await?;
     let run = Run {
         command: "rekey-table".to_owned(),
@@ -70,9 +74,6 @@ pub(super) async fn run(
         instance,
         started: moment(clock()),
     };
-    if args.undo {
-        return work.undo(&table.0, &run).await;
-    }
     if let Some(problem) = args.into.is_none().then(|| shape::problem(&table.1, &args.references)).flatten() {
         bail!("table {}: {problem}", args.table);
     }
@@ -86,13 +87,16 @@ pub(super) async fn run(
             Some(New { table: new, description })
         }
     };
-    let map = IdMap::read(&args.map)?;
+    let map = IdMap::read(map)?;
     let rules =
         Rules { references: args.references.clone(), map, loose: args.loose_ids, allow_missing: args.allow_missing };
     let job = Job { table: table.0, description: table.1, rules };
-    let folder = Folder::open(&args.folder(), &run)?;
+    let folder = Folder::open(&args.folder(), &run, &WRITTEN)?;
     work.rekey(&job, new.as_ref(), &folder).await
 }
+
+/// The files that a run makes before it writes to a table.
+const WRITTEN: [&str; 2] = [JOURNAL, copy::COPIED];
 
 /// A table of the application, and what DynamoDB says of it.
 pub(super) async fn application_table(
@@ -110,20 +114,32 @@ pub(super) async fn application_table(
     }
     let table = ApplicationTable::new(context.deployment.dynamodb.clone(), name.to_owned()).paced(units);
     let described = table.describe().await.map_err(|error| explain_table(error.into(), context))?;
-    let described = described.ok_or_else(|| anyhow!("table {name} does not exist: check the name and the region"))?;
+    let described = described.ok_or_else(|| {
+        let place = context.deployment.place_in_words();
+        anyhow!("table {name} does not exist on {place}: check the name and the region")
+    })?;
     Ok((table, described))
 }
 
 /// The error with advice.
 pub(super) fn explain_table(error: TableError, context: &OperatorContext) -> anyhow::Error {
     match error {
-        TableError::Store(StoreError::Rejected(code, _)) => anyhow!(
-            "DynamoDB rejected a request ({code}): your role needs the permissions dynamodb:DescribeTable, \
-             DescribeTimeToLive, Scan, GetItem, UpdateItem and PutItem on the table"
-        ),
-        TableError::Store(error) => store(&error, &context.deployment.options),
+        TableError::Store(error) => rejected(&error).unwrap_or_else(|| store(&error, &context.deployment.options)),
         error => error.into(),
     }
+}
+
+/// Which request DynamoDB rejected, and what it needs.
+fn rejected(error: &StoreError) -> Option<anyhow::Error> {
+    let StoreError::Rejected(code, cause) = error else { return None };
+    let RejectedRequest { table, permission, .. } = cause.downcast_ref()?;
+    Some(if code.starts_with("AccessDenied") {
+        anyhow!(
+            "table {table}: DynamoDB denied access ({code}): your role needs the permission {permission} on this table"
+        )
+    } else {
+        anyhow!("table {table}: DynamoDB rejected a request ({code}): check the table, AWS_REGION and your credentials")
+    })
 }
 
 struct Work<'a> {
@@ -152,13 +168,21 @@ impl Work<'_> {
         if !planned.adds_up() {
             bail!("the plan's results do not add up to the {} that were read", counted(planned.read, "row"));
         }
+        if let Some(attribute) = planned.nowhere() {
+            bail!(
+                "no row of {} has the attribute {attribute}: check its spelling (--reference). Nothing was written",
+                self.args.table
+            );
+        }
         let lacks = match new {
             Some(new) => self.lacks(job, new).await?,
             None => Vec::new(),
         };
         if !self.args.json {
             say(texts::plan(&planned, &self.args.table, self.args.into.as_deref(), &lacks))?;
-            say(format_args!("\nRows that are left: {}", folder.path().display()))?;
+            if planned.left() > 0 {
+                say(format_args!("\nRows that are left: {}", folder.file(LEFT).display()))?;
+            }
         }
         if self.args.dry_run || planned.of(Outcome::Changed) == 0 {
             return self.finish(folder, &planned, &[], &lacks);
@@ -204,7 +228,7 @@ impl Work<'_> {
             "folder": folder.path().display().to_string(), "plan": planned, "passes": passes, "written": written,
             "left": last.left(), "complete": is_settled, "new_table_lacks": lacks,
         });
-        let mut file = folder.create("report.json")?;
+        let mut file = folder.create(REPORT)?;
         file.add_json(&report)?;
         file.finish()?;
         if self.args.json {
@@ -213,9 +237,8 @@ impl Work<'_> {
             say(texts::done(last, written, is_settled))?;
             if self.args.into.is_none() {
                 say(format_args!(
-                    "To undo: rollcall migrate rekey-table {} --map {}{} --undo{}",
+                    "To undo: rollcall migrate rekey-table {}{} --undo{}",
                     self.args.table,
-                    self.args.map.display(),
                     self.args.folder.iter().map(|it| format!(" --folder {}", it.display())).collect::<String>(),
                     self.context.deployment.options
                 ))?;
@@ -224,9 +247,18 @@ impl Work<'_> {
         Ok(if last.left() > 0 || !is_settled { Status::Left } else { Status::Done })
     }
 
-    async fn undo(&self, table: &ApplicationTable, run: &Run) -> anyhow::Result<Status> {
+    async fn undo(&self, table: &ApplicationTable, instance: &str) -> anyhow::Result<Status> {
         let path = self.args.folder();
-        let folder = Folder::open(&path, &earlier(&path, run)?)?;
+        let run = earlier(&path, &self.args.table)?;
+        let into = options(&run)["into"].as_str().map(str::to_owned);
+        let folder = Folder::open(&path, &Run { instance: instance.to_owned(), ..run }, &WRITTEN)?;
+        if let Some(into) = into.filter(|_| folder.file(copy::COPIED).exists()) {
+            bail!(
+                "rows of {} were copied to {into}, and {0} was not changed: an undo is to delete the table {into}, if your \
+                 application does not use it",
+                self.args.table
+            );
+        }
         let journal = folder.file(JOURNAL);
         let values = if journal.exists() { undo::values(&journal)? } else { 0 };
         if !self.args.json {
@@ -241,11 +273,14 @@ impl Work<'_> {
             return Ok(Status::Left);
         }
         let progress = Progress::start(self.screen, !self.args.json);
-        let done = undo::undo(table, &journal, |done| progress.count("removing", done, values)).await;
+        let done = undo::undo(table, &folder, |done| progress.count("removing", done, values)).await;
         let done = done.map_err(|error| self.explain(error))?;
         drop(progress);
         if !self.args.json {
             say(texts::undone(&done))?;
+            if done.changed_since > 0 {
+                say(format_args!("\nThe rows whose values stay: {}", folder.file(undo::KEPT).display()))?;
+            }
         }
         let report = json!({ "dry_run": false, "values": values, "undone": done });
         self.undone(&report, if done.changed_since + done.refused > 0 { Status::Left } else { Status::Done })
@@ -259,14 +294,26 @@ impl Work<'_> {
     }
 }
 
-/// The record of the run in a folder, which must be one about this table and this instance.
-fn earlier(path: &Path, run: &Run) -> anyhow::Result<Run> {
+/// The record of the run in a folder, which must be one about this table.
+fn earlier(path: &Path, table: &str) -> anyhow::Result<Run> {
     let text = std::fs::read(path.join("run.json"))
         .with_context(|| format!("{} is no folder of this command: name the folder with --folder", path.display()))?;
     let earlier: Run = serde_json::from_slice(&text).with_context(|| format!("{}/run.json", path.display()))?;
-    let of = |run: &Run| serde_json::from_str::<Value>(&run.options).unwrap_or_default()["table"].clone();
-    if of(&earlier) != of(run) {
-        bail!("{} is the folder of the table {}", path.display(), of(&earlier));
+    if earlier.command != "rekey-table" {
+        bail!(
+            "{} is a folder of `rollcall migrate {}`: name another folder (--folder)",
+            path.display(),
+            earlier.command
+        );
     }
-    Ok(Run { command: run.command.clone(), instance: run.instance.clone(), ..earlier })
+    match options(&earlier)["table"].as_str() {
+        Some(of) if of != table => {
+            bail!("{} is the folder of the table {of}: name the folder of {table} (--folder)", path.display())
+        }
+        _ => Ok(earlier),
+    }
+}
+
+fn options(run: &Run) -> Value {
+    serde_json::from_str(&run.options).unwrap_or_default()
 }

@@ -15,14 +15,15 @@ Examples:
   rollcall migrate rekey-table sessions --map users.json.migration --reference coach_id=coach_clerk_user_id --reference \
 client_id=client_clerk_user_id --stack rollcall
   rollcall migrate rekey-table tasks --map users.json.migration --reference user_id --into tasks-by-clerk-id --stack rollcall
-  rollcall migrate rekey-table profiles --map users.json.migration --undo --stack rollcall")]
+  rollcall migrate rekey-table profiles --undo --stack rollcall")]
 pub struct RekeyTableArgs {
     /// DynamoDB table of the application, by its name
     #[arg(value_name = "TABLE")]
     pub table: String,
-    /// Folder of a finished `rollcall migrate metadata`, which has the map of old ids to Clerk ids
-    #[arg(long, value_name = "DIR")]
-    pub map: PathBuf,
+    /// Folder of a `rollcall migrate metadata` that has written everything or only matched the rows (--match-only): it has
+    /// the map of old ids to Clerk ids
+    #[arg(long, required_unless_present = "undo", value_name = "DIR")]
+    pub map: Option<PathBuf>,
     /// Attribute with the id of an old user, and the name of the new attribute beside it [default name: clerk_user_id]. Dots
     /// go into maps. May be repeated: a row is changed only if every reference leads to a user
     #[arg(long = "reference", required_unless_present = "undo", value_name = "ATTRIBUTE[=NAME]")]
@@ -44,7 +45,7 @@ pub struct RekeyTableArgs {
     #[arg(long, value_name = "DIR")]
     pub folder: Option<PathBuf>,
     /// Remove the new attributes that this command has written, where they are unchanged
-    #[arg(long, conflicts_with_all = ["references", "into", "loose_ids", "allow_missing"])]
+    #[arg(long, conflicts_with_all = ["map", "references", "into", "loose_ids", "allow_missing"])]
     pub undo: bool,
     /// Show the plan and write nothing to a table
     #[arg(long)]

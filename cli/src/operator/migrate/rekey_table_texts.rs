@@ -3,6 +3,7 @@
 use rollcall_migrate::table::outcome::{Counts, Outcome};
 use rollcall_migrate::table::undo::Removed;
 
+use super::reasons::explained;
 use crate::operator::text::{count, counted, table};
 
 const RESULTS: [(Outcome, &str); 10] = [
@@ -28,7 +29,7 @@ fn results(counts: &Counts, changed: &str) -> String {
         let meaning = if outcome == Outcome::Changed { changed } else { meaning };
         rows.push(vec![name.to_owned(), count(counts.of(outcome)), meaning.to_owned()]);
         for (reason, number) in counts.by_reason.get(name).into_iter().flatten() {
-            rows.push(vec![String::new(), count(*number), format!("  {reason}")]);
+            rows.push(vec![String::new(), count(*number), explained(reason)]);
         }
     }
     let mut text = table(&["result", "rows", "meaning"], &rows, 3);
@@ -48,6 +49,11 @@ pub(super) fn plan(counts: &Counts, name: &str, into: Option<&str>, lacks: &[Str
     };
     let changed = if into.is_some() { "the row is copied" } else { "the new attributes are written" };
     let mut text = format!("{what}\n\n{}", results(counts, changed));
+    text.push_str(&format!(
+        "\n\nCost: about {} for each pass over the table, and about {}. Indexes cost more writes.",
+        counted(counts.read_units, "read unit"),
+        counted(counts.write_units, "write unit")
+    ));
     for lack in lacks {
         text.push_str(&format!("\nThe new table lacks: {lack}"));
     }

@@ -6,12 +6,13 @@ use rollcall_migrate::input::Kind;
 use rollcall_migrate::rekey::drafts::Written;
 use rollcall_migrate::rekey::outcome::{Counts, Outcome};
 
+use super::reasons::explained;
 use crate::operator::text::{count, counted, table};
 
 const RESULTS: [(Outcome, &str); 7] = [
     (Outcome::Rekeyed, "passed with a new field"),
     (Outcome::Unchanged, "passed: every new field is there already"),
-    (Outcome::Missing, "passed without a new field: a reference is absent or null (--allow-missing)"),
+    (Outcome::Skipped, "passed without a new field: a reference is absent or null (--allow-missing)"),
     (Outcome::Kept, "passed without a new field: a reference leads to no user (--orphans keep)"),
     (Outcome::Unmatched, "left: a reference leads to no user"),
     (Outcome::Ambiguous, "left: it is unclear which user a reference means"),
@@ -28,7 +29,7 @@ pub(super) fn results(counts: &Counts) -> String {
         let name: &str = outcome.into();
         rows.push(vec![name.to_owned(), count(counts.of(outcome)), meaning.to_owned()]);
         for (reason, number) in counts.by_reason.get(name).into_iter().flatten() {
-            rows.push(vec![String::new(), count(*number), format!("  {reason}")]);
+            rows.push(vec![String::new(), count(*number), explained(reason)]);
         }
     }
     let mut text = counted(counts.read, "row");

@@ -11,7 +11,7 @@ use rollcall::adapters::dynamo::application::ApplicationTable;
 use rollcall::adapters::dynamo::error::StoreError;
 use rollcall::core::id::UserId;
 use rollcall::core::reconcile::rate_limiter::RateLimiter;
-use rollcall_migrate::folder::{Folder, Run};
+use rollcall_migrate::folder::{Folder, REPORT, Run};
 use rollcall_migrate::ids::MAP;
 use rollcall_migrate::input::Options;
 use rollcall_migrate::metadata::plan::MigrationError;
@@ -75,6 +75,7 @@ pub(super) async fn run(
             instance: instance.clone(),
             started: started.clone(),
         },
+        &[REPORT],
     )?;
     let progress = Arc::new(Progress::start(screen, !args.json));
     let work = Work { request: &request, migrated: &migrated, context: &context, clerk, folder: &folder, progress };
@@ -93,7 +94,7 @@ pub(super) async fn run(
         report.extend(head);
     }
     let text = verify_texts::report(&report.json, &report.criteria);
-    for (name, content) in [("report.json", format!("{:#}", report.json)), ("report.txt", text.clone())] {
+    for (name, content) in [(REPORT, format!("{:#}", report.json)), ("report.txt", text.clone())] {
         let mut file = folder.create(name)?;
         file.add(content.as_bytes())?;
         file.finish()?;

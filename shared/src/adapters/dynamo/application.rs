@@ -4,6 +4,7 @@
 //! without a condition, and none by a batch, which knows no conditions.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -14,6 +15,7 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, KeySchemaElement, KeyType, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure,
     ScalarAttributeType,
 };
+use thiserror::Error;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -51,8 +53,17 @@ pub struct Change {
     pub old: AttributeValue,
     pub to: Vec<String>,
     pub new: AttributeValue,
-    /// Whether the row has the new value already: then the row must still have it, and it is not written.
-    pub is_there: bool,
+    pub place: Place,
+}
+
+/// What a row has in the place of a new value. A write requires that the row still has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Absent,
+    /// A null, which the new value replaces.
+    Null,
+    /// The new value itself: it is not written.
+    New,
 }
 
 /// What became of a write of a row.
@@ -65,6 +76,16 @@ pub enum Written {
     Otherwise(Item),
     /// DynamoDB refuses the row for this reason, which is a code.
     Refused(String),
+}
+
+/// The cause of each [`StoreError::Rejected`] of this module: which request DynamoDB rejected.
+#[derive(Debug, Error)]
+#[error("a request to table {table} was rejected, which needs the permission {permission}")]
+pub struct RejectedRequest {
+    pub table: String,
+    /// The action of IAM that the request needs on the table.
+    pub permission: &'static str,
+    source: Box<dyn Error + Send + Sync>,
 }
 
 /// A table of the application.
@@ -103,7 +124,7 @@ impl ApplicationTable {
         let table = match self.client.describe_table().table_name(&self.name).send().await {
             Ok(described) => described.table,
             Err(error) if error.code() == Some("ResourceNotFoundException") => None,
-            Err(error) => return Err(StoreError::from_sdk(error)),
+            Err(error) => return Err(self.error("dynamodb:DescribeTable", StoreError::from_sdk(error))),
         };
         let Some(table) = table else { return Ok(None) };
         let global = table.global_secondary_indexes().iter().map(|index| (index.index_name(), index.key_schema()));
@@ -126,8 +147,9 @@ impl ApplicationTable {
     /// [`StoreError`].
     pub async fn time_to_live(&self) -> Result<Option<String>, StoreError> {
         let described = self.client.describe_time_to_live().table_name(&self.name).send().await;
-        let described = described.map_err(StoreError::from_sdk)?.time_to_live_description;
-        Ok(described.and_then(|described| described.attribute_name))
+        let described =
+            described.map_err(|error| self.error("dynamodb:DescribeTimeToLive", StoreError::from_sdk(error)))?;
+        Ok(described.time_to_live_description.and_then(|described| described.attribute_name))
     }
 
     /// A page of all rows behind a key, of 1 MB at most, and the key of its last row; nothing after the last page.
@@ -138,7 +160,8 @@ impl ApplicationTable {
     pub async fn page(&self, from: Option<&Item>) -> Result<(Vec<Item>, Option<Item>), StoreError> {
         let page = patiently(async || {
             let scan = self.client.scan().table_name(&self.name).consistent_read(true);
-            scan.set_exclusive_start_key(from.cloned()).send().await.map_err(StoreError::from_sdk)
+            let page = scan.set_exclusive_start_key(from.cloned()).send().await;
+            page.map_err(|error| self.error("dynamodb:Scan", StoreError::from_sdk(error)))
         });
         let page = page.await?;
         Ok((page.items.unwrap_or_default(), page.last_evaluated_key.filter(|key| !key.is_empty())))
@@ -152,7 +175,8 @@ impl ApplicationTable {
     pub async fn get(&self, key: &Item) -> Result<Option<Item>, StoreError> {
         let row = patiently(async || {
             let get = self.client.get_item().table_name(&self.name).consistent_read(true);
-            get.set_key(Some(key.clone())).send().await.map_err(StoreError::from_sdk)
+            let row = get.set_key(Some(key.clone())).send().await;
+            row.map_err(|error| self.error("dynamodb:GetItem", StoreError::from_sdk(error)))
         });
         Ok(row.await?.item)
     }
@@ -169,26 +193,38 @@ impl ApplicationTable {
             let (from, to) = (places.path(&change.from), places.path(&change.to));
             let (old, new) = (places.value(&change.old), places.value(&change.new));
             conditions.push(format!("{from} = {old}"));
-            if change.is_there {
-                conditions.push(format!("{to} = {new}"));
-            } else {
-                conditions.push(format!("attribute_not_exists({to})"));
+            match change.place {
+                Place::New => conditions.push(format!("{to} = {new}")),
+                Place::Absent => conditions.push(format!("attribute_not_exists({to})")),
+                Place::Null => conditions.push(format!("{to} = {}", places.value(&AttributeValue::Null(true)))),
+            }
+            if change.place != Place::New {
                 sets.push(format!("{to} = {new}"));
             }
         }
         self.update(key, &format!("SET {}", sets.join(", ")), &conditions, &places).await
     }
 
-    /// Removes an attribute of an existing row if it has this value.
+    /// Removes an attribute of an existing row if it has this value, or makes it null again.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn remove(&self, key: &Item, path: &[String], value: &AttributeValue) -> Result<Written, StoreError> {
+    pub async fn remove(
+        &self,
+        key: &Item,
+        path: &[String],
+        value: &AttributeValue,
+        was_null: bool,
+    ) -> Result<Written, StoreError> {
         let mut places = Places::new(key);
         let (path, value) = (places.path(path), places.value(value));
         let conditions = ["attribute_exists(#key)".to_owned(), format!("{path} = {value}")];
-        self.update(key, &format!("REMOVE {path}"), &conditions, &places).await
+        let update = match was_null {
+            true => format!("SET {path} = {}", places.value(&AttributeValue::Null(true))),
+            false => format!("REMOVE {path}"),
+        };
+        self.update(key, &update, &conditions, &places).await
     }
 
     async fn update(
@@ -215,7 +251,7 @@ impl ApplicationTable {
                         Some(UpdateItemError::ConditionalCheckFailedException(failed)) => Some(failed.item.clone()),
                         _ => None,
                     };
-                    outcome(failed, || StoreError::from_sdk(error))
+                    outcome(failed, || self.error("dynamodb:UpdateItem", StoreError::from_sdk(error)))
                 }
             }
         });
@@ -244,11 +280,22 @@ impl ApplicationTable {
                         Some(PutItemError::ConditionalCheckFailedException(failed)) => Some(failed.item.clone()),
                         _ => None,
                     };
-                    outcome(failed, || StoreError::from_sdk(error))
+                    outcome(failed, || self.error("dynamodb:PutItem", StoreError::from_sdk(error)))
                 }
             }
         });
         written.await
+    }
+
+    /// The error, with the permission of the request if DynamoDB rejected it.
+    fn error(&self, permission: &'static str, error: StoreError) -> StoreError {
+        match error {
+            StoreError::Rejected(code, source) => {
+                let request = RejectedRequest { table: self.name.clone(), permission, source };
+                StoreError::Rejected(code, request.into())
+            }
+            error => error,
+        }
     }
 
     /// Waits as long as the rate requires after a write of this number of units. A refused write counts as one.
