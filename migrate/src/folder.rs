@@ -39,17 +39,16 @@ impl Run {
     /// What is different in a later run, in words.
     fn differences(&self, later: &Run) -> Vec<String> {
         let mut differences = Vec::new();
-        for (what, before, now) in [
-            ("the command", &self.command, &later.command),
-            ("the Clerk instance", &self.instance, &later.instance),
-            ("the SHA-256 of the input", &self.input_sha256, &later.input_sha256),
-        ] {
+        // The input of this command is a table, which changes; the map decides what is written.
+        let input = if self.command == "rekey-table" { "the SHA-256 of the map" } else { "the SHA-256 of the input" };
+        for (what, before, now) in
+            [("the Clerk instance", &self.instance, &later.instance), (input, &self.input_sha256, &later.input_sha256)]
+        {
             if before != now {
                 differences.push(format!("{what} was {before} and is {now}"));
             }
         }
-        // Options of another command have other names.
-        if self.command == later.command && self.options != later.options {
+        if self.options != later.options {
             let terms = |options: &str| serde_json::from_str::<Value>(options).ok().filter(Value::is_object);
             match (terms(&self.options), terms(&later.options)) {
                 (Some(before), Some(now)) => of_terms("", &before, &now, &mut differences),
@@ -91,6 +90,8 @@ fn of_terms(name: &str, before: &Value, now: &Value, differences: &mut Vec<Strin
 pub enum FolderError {
     #[error("{}", path.display())]
     Io { path: PathBuf, source: io::Error },
+    #[error("{} is a folder of `rollcall migrate {command}`: name another folder (--folder)", path.display())]
+    OfCommand { path: PathBuf, command: String },
     #[error(
         "{} belongs to another migration, which has written something: {}. Give this migration a folder of its own \
          (--folder), or repeat the other one with its input and options", path.display(), differences.join("; ")
@@ -153,12 +154,14 @@ impl Folder {
                 Some(earlier)
             }
         };
+        if let Some(earlier) = earlier.as_ref().filter(|earlier| earlier.command != run.command) {
+            return Err(FolderError::OfCommand { path: path.to_owned(), command: earlier.command.clone() });
+        }
         let differences = earlier.as_ref().map(|earlier| earlier.differences(run)).unwrap_or_default();
         let is_resumed = earlier.is_some() && differences.is_empty();
         if !differences.is_empty() {
             let has_bytes = |name: &&str| fs::metadata(path.join(name)).is_ok_and(|file| file.len() > 0);
-            let is_same_command = earlier.is_some_and(|earlier| earlier.command == run.command);
-            if !is_same_command || written.iter().any(has_bytes) {
+            if written.iter().any(has_bytes) {
                 return Err(FolderError::Other { path: path.to_owned(), differences });
             }
             // Without its report, what the earlier run left is no result of this one.
@@ -348,7 +351,7 @@ mod tests {
     }
 
     /// Runs that are not the same as [`run`], and how an error says so.
-    fn others() -> [(Run, &'static str); 5] {
+    fn others() -> [(Run, &'static str); 4] {
         let terms = json!({ "rules": { "by_address": true }, "on_conflict": "source", "fields": ["a"] }).to_string();
         let fields = json!({ "rules": { "by_address": false }, "on_conflict": "keep", "fields": ["b"] }).to_string();
         let both = ": --on-conflict was keep and is source; --match-email was not given and is given.";
@@ -357,7 +360,6 @@ mod tests {
             (Run { options: terms, ..run() }, both),
             (Run { options: fields, ..run() }, ": --field, --replace or --mapping was another one."),
             (Run { instance: "ins_2".into(), ..run() }, ": the Clerk instance was ins_1 and is ins_2."),
-            (Run { command: "rekey".into(), ..run() }, ": the command was metadata and is rekey."),
         ]
     }
 
@@ -390,18 +392,15 @@ mod tests {
         fs::write(path.join("journal.ndjson"), "").unwrap();
         for (other, what) in others() {
             fs::write(path.join(REPORT), "{}").unwrap();
-            let opened = Folder::open(&path, &other, &JOURNAL);
-            if other.command == "rekey" {
-                let error = opened.unwrap_err().to_string();
-                assert!(error.contains("the command was metadata and is rekey"), "{error}");
-                assert!(path.join(REPORT).exists());
-                continue;
-            }
-            assert!(!opened.unwrap().is_resumed, "{what}");
+            assert!(!Folder::open(&path, &other, &JOURNAL).unwrap().is_resumed, "{what}");
             assert!(!path.join(REPORT).exists(), "{what}");
             let kept: Run = serde_json::from_slice(&fs::read(path.join(RUN)).unwrap()).unwrap();
             assert_eq!(kept, other);
         }
+        fs::write(path.join(REPORT), "{}").unwrap();
+        let error = Folder::open(&path, &Run { command: "rekey".into(), ..run() }, &JOURNAL).unwrap_err().to_string();
+        assert!(error.contains("is a folder of `rollcall migrate metadata`: name another folder"), "{error}");
+        assert!(path.join(REPORT).exists());
     }
 
     #[test]

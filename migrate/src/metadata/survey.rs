@@ -87,6 +87,14 @@ impl Marks {
         Marks::of(marks.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect())
     }
 
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether the text's mark is one of them.
     pub fn has(&self, text: &str) -> bool {
         !self.0.is_empty() && self.0.binary_search(&mark(text)).is_ok()

@@ -81,17 +81,24 @@ pub fn decide(row: &Row, terms: &Terms, map: &IdMap) -> Result<Decision, InputEr
     let mut has_field = Vec::new();
     for (number, reference) in terms.references.iter().enumerate() {
         let found = references::resolve(row, reference, map, terms.loose)?;
-        if !found.is_empty() {
+        let there = there(row, reference)?;
+        let has_value = |path: &str| {
+            let new = if row.is_record() { reference.target.clone() } else { beside(path, &reference.target) };
+            there.get(&new).is_some_and(|field| !matches!(field.value, Value::Null))
+        };
+        // A row with the new field alone knows the name, too.
+        if !found.is_empty() || !there.is_empty() {
             has_field.push(number);
         }
         for path in absent(row, reference, !found.is_empty()) {
-            if terms.allow_missing {
+            if has_value(&path) {
+                // As a row of a user whom the old system never had: it has all that it needs.
+            } else if terms.allow_missing {
                 allowed += 1;
             } else {
                 causes.push(cause(path, None, Reason::Missing));
             }
         }
-        let there = there(row, reference)?;
         for resolution in found {
             match resolution.users {
                 Ok(ref users) => {
@@ -109,6 +116,7 @@ pub fn decide(row: &Row, terms: &Terms, map: &IdMap) -> Result<Decision, InputEr
                     Value::Array(values) | Value::Set(values) => {
                         causes.extend(elements(&resolution, values, map, terms.loose));
                     }
+                    _ if reason == references::Unresolved::Missing && has_value(&resolution.field.path) => {}
                     _ if reason == references::Unresolved::Missing && terms.allow_missing => allowed += 1,
                     _ => causes.push(cause(resolution.field.path.clone(), id.clone(), reason.into())),
                 },

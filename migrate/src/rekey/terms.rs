@@ -67,7 +67,8 @@ impl Terms {
         let refused = |what: &str, advice: &str| Err(RekeyError::Refused(format!("{what}: {advice}")));
         match (kind, self.emit) {
             (Kind::DynamoDb, _) => {
-                let advice = "change the table itself with --table, so that later writes survive";
+                let advice =
+                    "change the table itself with `rollcall migrate rekey-table`, so that later writes survive";
                 return refused("a file of DynamoDB is not written again", advice);
             }
             (Kind::Bson, Emit::Rows) => return refused("a BSON file is not written again", patch),

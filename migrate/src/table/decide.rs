@@ -54,6 +54,14 @@ fn locate<'a>(item: &'a Item, path: &[String]) -> Located<'a> {
     }
 }
 
+/// Whether the row has a value beside the place of a reference.
+fn beside(row: &Item, from: &[String], target: &str) -> bool {
+    let mut to = from.to_vec();
+    to.pop();
+    to.push(target.to_owned());
+    matches!(locate(row, &to), Located::At { value, .. } if !value.is_null())
+}
+
 /// Decides about a row.
 ///
 /// # Errors
@@ -62,18 +70,25 @@ fn locate<'a>(item: &'a Item, path: &[String]) -> Located<'a> {
 pub fn decide(row: &Item, rules: &Rules, table: &Path) -> Result<Decision, InputError> {
     let as_exported = item::row(row, table)?;
     let (mut changes, mut problems, mut conflicts) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut is_equal, mut is_loose, mut has) = (true, false, Vec::new());
+    let (mut is_equal, mut is_loose, mut has, mut has_new) = (true, false, Vec::new(), false);
     for (number, reference) in rules.references.iter().enumerate() {
         let problem = |reason: &str, id| Problem { path: reference.field.clone(), id, reason: reason.to_owned() };
         let from: Vec<String> = reference.field.split('.').map(str::to_owned).collect();
         let located = locate(row, &from);
-        if !matches!(located, Located::Absent) {
+        // A row with the new attribute alone knows the name, too.
+        let is_new = beside(row, &from, &reference.target);
+        if !matches!(located, Located::Absent) || is_new {
             has.push(number);
         }
         let (around, old) = match located {
             Located::At { around, value } => (around, value),
             Located::InList => {
                 problems.push((Outcome::Refused, problem("in_list", None)));
+                continue;
+            }
+            // As a row of a user whom the old system never had.
+            Located::Absent if is_new => {
+                has_new = true;
                 continue;
             }
             Located::Absent => {
@@ -90,6 +105,10 @@ pub fn decide(row: &Item, rules: &Rules, table: &Path) -> Result<Decision, Input
         is_loose |= found.is_loose;
         let users = match found.users {
             Ok(users) => users,
+            Err((Unresolved::Missing, _)) if is_new => {
+                has_new = true;
+                continue;
+            }
             Err((Unresolved::Missing, _)) if rules.allow_missing => continue,
             Err((reason, id)) => {
                 let outcome = match reason {
@@ -130,7 +149,7 @@ pub fn decide(row: &Item, rules: &Rules, table: &Path) -> Result<Decision, Input
         return Ok(decision(Outcome::Conflict, conflicts, Vec::new()));
     }
     let outcome = match (changes.is_empty(), is_equal) {
-        (true, _) => Outcome::Skipped,
+        (true, _) if !has_new => Outcome::Skipped,
         (_, true) => Outcome::Unchanged,
         _ => Outcome::Changed,
     };

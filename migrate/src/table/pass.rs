@@ -62,6 +62,8 @@ pub struct Intent {
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct Set {
     pub path: Vec<String>,
+    /// The path of the reference from which the value was made.
+    pub from: Vec<String>,
     pub value: serde_dynamo::AttributeValue,
     /// Whether the row has a null there before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -72,6 +74,7 @@ impl Intent {
     fn new(key: &Item, changes: &[Change]) -> Intent {
         let set = |change: &Change| Set {
             path: change.to.clone(),
+            from: change.from.clone(),
             value: change.new.clone().into(),
             was_null: change.place == Place::Null,
         };

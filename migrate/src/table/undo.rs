@@ -13,7 +13,7 @@ use super::item::{Typed, typed, untyped};
 use super::pass::{BATCH, Intent, JOURNAL, Set, TOGETHER, TableError};
 use crate::folder::{Folder, FolderError};
 use crate::metadata::journal::{JournalError, records};
-use crate::metadata::survey::{Mark, mark};
+use crate::metadata::survey::{Mark, Marks, mark};
 
 /// The values that stay, because somebody has changed them since: a line with the key and the path for each.
 pub const KEPT: &str = "kept.ndjson";
@@ -25,23 +25,39 @@ pub struct Removed {
     pub removed: u64,
     /// The row has no value there, or does not exist any more.
     pub absent: u64,
-    /// Somebody has changed the value since: it stays.
+    /// Somebody has changed the value since, or has removed the reference beside it: it stays.
     pub changed_since: u64,
     /// DynamoDB rejected the request, so the value may still be there.
     pub refused: u64,
 }
 
-/// The values in the journal.
+impl Removed {
+    /// Whether each value has one result.
+    pub fn adds_up(&self, values: u64) -> bool {
+        self.removed + self.absent + self.changed_since + self.refused == values
+    }
+}
+
+/// The values in the journal, each place of a row once: a row whose reference changed during a run, or a run that was
+/// interrupted, has several lines about one place.
+///
+/// Memory: 16 bytes for each value.
 ///
 /// # Errors
 ///
 /// If the journal cannot be read.
 pub fn values(journal: &Path) -> Result<u64, JournalError> {
-    let mut values = 0;
+    let mut places = Vec::new();
     for record in records::<Intent>(journal)? {
-        values += u64::try_from(record?.record.set.len()).unwrap_or(u64::MAX);
+        let Intent { key, set } = record?.record;
+        places.extend(set.into_iter().map(|set| place(&key, &set.path)));
     }
-    Ok(values)
+    Ok(u64::try_from(Marks::of(places).len()).unwrap_or(u64::MAX))
+}
+
+fn place(key: &Typed, path: &[String]) -> Mark {
+    let text = serde_json::to_string(&(key, path)).unwrap_or_else(|error| unreachable!("a key is JSON: {error}"));
+    mark(&text)
 }
 
 /// A line of [`KEPT`]: a value that stays, because it is another one than the run wrote.
@@ -52,15 +68,16 @@ struct Kept {
 }
 
 /// Takes the values of the journal out of the table. Then the journal has another name: a value that the application
-/// writes later is not taken for one of this run.
+/// writes later is not taken for one of this run. A value whose row has no reference any more stays.
 ///
-/// Memory: 16 bytes for each value that stays.
+/// Memory: 16 bytes for each value.
 ///
 /// # Errors
 ///
 /// [`TableError`]. Run again, it goes on.
 pub async fn undo(table: &ApplicationTable, folder: &Folder, mut each: impl FnMut(u64)) -> Result<Removed, TableError> {
-    let (mut removed, mut others) = (Removed::default(), 0);
+    let total = values(&folder.file(JOURNAL))?;
+    let (mut removed, mut others, mut refused) = (Removed::default(), 0, HashSet::new());
     let mut candidates = folder.create(CANDIDATES)?;
     let mut intents = records::<Intent>(&folder.file(JOURNAL))?;
     loop {
@@ -74,8 +91,8 @@ pub async fn undo(table: &ApplicationTable, folder: &Folder, mut each: impl FnMu
             break;
         }
         let write = async |(key, set): (Item, Set)| {
-            let Set { path, value, was_null } = set;
-            let written = table.remove(&key, &path, &value.into(), was_null).await?;
+            let Set { path, from, value, was_null } = set;
+            let written = table.remove(&key, (&path, &from), &value.into(), was_null).await?;
             Ok::<_, StoreError>((key, path, written))
         };
         let written: Vec<_> = stream::iter(wanted).map(write).buffer_unordered(TOGETHER).try_collect().await?;
@@ -87,14 +104,16 @@ pub async fn undo(table: &ApplicationTable, folder: &Folder, mut each: impl FnMu
                     candidates.add_json(&Kept { key: typed(&key), path })?;
                 }
                 // The path leads into a map that does not exist any more.
-                Written::Otherwise(_) | Written::Gone => removed.absent += 1,
-                Written::Refused(_) => removed.refused += 1,
+                Written::Otherwise(_) | Written::Gone => others += 1,
+                Written::Refused(_) => drop(refused.insert(place(&typed(&key), &path))),
             }
         }
-        each(removed.removed + removed.absent + removed.refused + others);
+        each(removed.removed + others);
     }
     candidates.finish()?;
     settle(table, folder, &mut removed).await?;
+    removed.refused = u64::try_from(refused.len()).unwrap_or(u64::MAX);
+    removed.absent = total.saturating_sub(removed.removed + removed.changed_since + removed.refused);
     if removed.refused == 0 {
         folder.rename(JOURNAL, &past_journal(folder))?;
     }
@@ -118,16 +137,21 @@ async fn settle(table: &ApplicationTable, folder: &Folder, removed: &mut Removed
                 removed.changed_since += 1;
                 kept.add_json(&one)?;
             }
-            _ => removed.absent += 1,
+            _ => {}
         }
     }
     kept.finish()?;
     Ok(folder.remove(CANDIDATES)?)
 }
 
+/// The name of the journal of the nth undo.
+pub fn past(number: u32) -> String {
+    format!("journal-undone-{number}.ndjson")
+}
+
 /// A free name for a journal whose values were taken back.
 fn past_journal(folder: &Folder) -> String {
-    let names = (1..).map(|number| format!("journal-undone-{number}.ndjson"));
+    let names = (1..).map(past);
     names.into_iter().find(|name| !folder.file(name).exists()).unwrap_or_default()
 }
 

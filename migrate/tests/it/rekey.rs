@@ -224,6 +224,30 @@ fn every_reason_has_its_path() {
     }
 }
 
+/// Rows of users whom the old system never had.
+#[test]
+fn a_row_with_the_new_field_alone_passes_as_it_is() {
+    let desk = Desk::new(&["u", "m.u", "v=w"]);
+    for row in [
+        r#"{"clerk_user_id":"user_new","m":[],"w":"user_new"}"#,
+        r#"{"u":null,"clerk_user_id":"user_new","m":[{"clerk_user_id":"user_new"}],"v":"","w":"user_new"}"#,
+    ] {
+        let (counts, files) = desk.run("a.json", format!("{row}\n").as_bytes());
+        assert_eq!((counts.of(Outcome::Unchanged), counts.left(), counts.with_reference["u"]), (1, 0, 1), "{counts:?}");
+        assert_eq!(text(&files, "rekeyed-a.json"), format!("{row}\n"));
+        fs::remove_dir_all(desk.out()).unwrap();
+    }
+    // A new field that is null says nothing, and one beside another reference neither.
+    for row in [
+        r#"{"clerk_user_id":null,"m":[],"w":"user_new"}"#,
+        r#"{"m":[{"x":1}],"clerk_user_id":"user_new","w":"user_new"}"#,
+    ] {
+        let (counts, _) = desk.run("a.json", format!("{row}\n").as_bytes());
+        assert_eq!(counts.of(Outcome::Unmatched), 1, "{row}: {counts:?}");
+        fs::remove_dir_all(desk.out()).unwrap();
+    }
+}
+
 #[test]
 fn what_may_be_missing_or_kept_passes_without_the_field() {
     let mut desk = Desk::new(&["u", "v=w"]);

@@ -169,4 +169,11 @@ async fn a1_the_option_that_a_plan_suggests_is_taken_until_something_is_written(
     assert_eq!(mapped.moods().await["r1"]["clerk_user_id"], Value::Null);
     // Nothing is written any more.
     assert_eq!(mapped.rekey(&REFERENCE).await.status, Some(2));
+    // A folder of another command, and a map that has changed since.
+    let args = ["migrate", "rekey-table", "moods", "--map", &mapped.map, "--reference", "user_id", "--yes", "--folder"];
+    let said = run(&mapped.old, &[&args[..], &[mapped.map.as_str()]].concat()).await;
+    refused(&said, 1, "is a folder of `rollcall migrate metadata`: name another folder (--folder)");
+    assert_eq!(mapped.rekey(&loose).await.status, Some(0));
+    std::fs::write(Path::new(&mapped.map).join("map.ndjson"), "").unwrap();
+    refused(&mapped.rekey(&loose).await, 1, "which has written something: the SHA-256 of the map was ");
 }

@@ -174,8 +174,25 @@ async fn rekey(seed: u64) {
     mapped.writes("moods");
     mapped.rekey(&options).await;
     assert_eq!(mapped.writes("moods"), Vec::<String>::new(), "{seed}: a second run writes nothing");
+    // Some rows lose their old references, as after the last step of a switch-over: they keep what they have.
+    let mut is_kept = false;
+    for (id, row) in rows.iter_mut().filter(|(_, row)| !row.after.is_null()) {
+        if id != "every" && random.u8(0..5) == 0 {
+            for (field, target) in REFERENCES {
+                let (around, name) = place(&mut row.after, field);
+                around.remove(name);
+                // A null that the command replaced, or nothing, was there before.
+                is_kept |= row.result == "changed" && around.get(target) != place(&mut row.undone, field).0.get(target);
+            }
+            mapped.put("moods", row.after.clone()).await;
+            row.undone = row.after.clone();
+        }
+    }
     let undone = mapped.rekey(&["--undo"]).await;
-    assert_eq!(undone.status, Some(0), "{seed}: {} {}", undone.out, undone.err);
+    assert_eq!(undone.status, Some(if is_kept { 2 } else { 0 }), "{seed}: {} {}", undone.out, undone.err);
+    let undone = undone.json();
+    let sum: u64 = undone["undone"].as_object().map_or(0, |all| all.values().filter_map(Value::as_u64).sum());
+    assert_eq!(json!(sum), undone["values"], "{seed}: {undone}");
     let expected: BTreeMap<String, Value> =
         rows.iter().filter(|(_, row)| !row.after.is_null()).map(|(id, row)| (id.clone(), row.undone.clone())).collect();
     assert_eq!(mapped.moods().await, expected, "{seed}: after the undo");

@@ -157,6 +157,8 @@ async fn a2_rows_without_a_user_stay_as_they_are_and_are_named() {
         mood("nobody", "nobody"),
         json!({ "mood_id": "missing", "note": "x" }),
         json!({ "mood_id": "nested", "user_id": "b1", "in": { "coach": "b1" } }),
+        // Of a user whom the old system never had.
+        json!({ "mood_id": "new", "clerk_user_id": "user_new" }),
     ];
     for row in &rows {
         mapped.put("moods", row.clone()).await;
@@ -172,7 +174,8 @@ async fn a2_rows_without_a_user_stay_as_they_are_and_are_named() {
     let expected = [("missing", "missing"), ("nobody", "no_user"), ("unknown", "unknown_id")];
     assert_eq!(reasons, expected.map(|(id, reason)| (id.to_owned(), json!(reason))).into());
     let after = mapped.moods().await;
-    for row in &rows[1..4] {
+    assert_eq!(report["plan"]["by_result"]["unchanged"], 1, "{report}");
+    for row in rows[1..4].iter().chain([&rows[5]]) {
         assert_eq!(after[row["mood_id"].as_str().unwrap()], *row);
     }
     // The rows are in a file, whole, as an export has them.

@@ -87,6 +87,58 @@ async fn a2_an_undo_keeps_a_clerk_id_that_was_there_before() {
     assert_eq!(mapped.moods().await["r1"], row(None, None));
 }
 
+/// After the last step of a switch-over the application writes the new attribute alone.
+#[tokio::test]
+async fn a2_an_undo_leaves_each_row_a_reference() {
+    let mapped = Mapped::open(2).await;
+    for row in [mood("r1", "b1"), mood("r2", "b1"), mood("r3", "b2"), mood("r4", "b2")] {
+        mapped.put("moods", row).await;
+    }
+    assert_eq!(mapped.rekey(&REFERENCE).await.status, Some(0));
+    let user = |at: usize| json!(mapped.users[at]);
+    let removed = json!({ "mood_id": "r1", "note": "note of r1", "n": 1.5, "clerk_user_id": user(0) });
+    let emptied = json!({ "mood_id": "r2", "user_id": null, "clerk_user_id": user(0) });
+    // Another reference: the value is still the command's, and the row keeps the new one.
+    let moved = json!({ "mood_id": "r3", "user_id": "b1", "clerk_user_id": user(1) });
+    for row in [&removed, &emptied, &moved] {
+        mapped.put("moods", row.clone()).await;
+    }
+    let undone = mapped.rekey(&["--undo"]).await;
+    let expected = json!({ "removed": 2, "absent": 0, "changed_since": 2, "refused": 0 });
+    assert_eq!((undone.status, &undone.json()["undone"]), (Some(2), &expected), "{}", undone.err);
+    let after = mapped.moods().await;
+    assert_eq!((&after["r1"], &after["r2"]), (&removed, &emptied));
+    assert_eq!(after["r3"], json!({ "mood_id": "r3", "user_id": "b1" }));
+    let kept = std::fs::read_to_string(mapped.old.folder.path().join("moods.rekey/kept.ndjson")).unwrap();
+    assert_eq!(kept.lines().count(), 2, "{kept}");
+}
+
+#[tokio::test]
+async fn a2_an_undo_without_its_journal_fails_and_double_lines_count_once() {
+    let mapped = Mapped::open(2).await;
+    for (id, user) in [("r1", "b1"), ("r2", "b2")] {
+        mapped.put("moods", mood(id, user)).await;
+    }
+    assert_eq!(mapped.rekey(&REFERENCE).await.status, Some(0));
+    let journal = mapped.old.folder.path().join("moods.rekey/journal.ndjson");
+    let lines = std::fs::read_to_string(&journal).unwrap();
+    // As a run that was interrupted and repeated leaves it.
+    std::fs::write(&journal, format!("{lines}{lines}")).unwrap();
+    let plan = mapped.rekey(&["--undo", "--dry-run"]).await.json();
+    assert_eq!(plan["values"], 2, "{plan}");
+    std::fs::remove_file(&journal).unwrap();
+    let said = mapped.rekey(&["--undo"]).await;
+    assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{}", said.err);
+    assert!(
+        said.err.contains("journal.ndjson is missing, and report.json says that rows were written"),
+        "{}",
+        said.err
+    );
+    std::fs::write(&journal, format!("{lines}{lines}")).unwrap();
+    let undone = mapped.rekey(&["--undo"]).await.json();
+    assert_eq!(undone["undone"], json!({ "removed": 2, "absent": 0, "changed_since": 0, "refused": 0 }), "{undone}");
+}
+
 /// The application has the new attribute in its schema, without a value.
 #[tokio::test]
 async fn a2_a_null_gets_the_clerk_id_and_an_undo_makes_it_null_again() {

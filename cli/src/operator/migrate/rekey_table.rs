@@ -260,6 +260,10 @@ impl Work<'_> {
             );
         }
         let journal = folder.file(JOURNAL);
+        let was_undone = folder.file(&undo::past(1)).exists();
+        if !journal.exists() && !was_undone && has_written(&folder) {
+            bail!("{} is missing, and report.json says that rows were written: restore the file", journal.display());
+        }
         let values = if journal.exists() { undo::values(&journal)? } else { 0 };
         if !self.args.json {
             say(format_args!("{} can be removed from {}.", counted(values, "value"), self.args.table))?;
@@ -276,6 +280,9 @@ impl Work<'_> {
         let done = undo::undo(table, &folder, |done| progress.count("removing", done, values)).await;
         let done = done.map_err(|error| self.explain(error))?;
         drop(progress);
+        if !done.adds_up(values) {
+            bail!("the results do not add up to the {values} values of the journal");
+        }
         if !self.args.json {
             say(texts::undone(&done))?;
             if done.changed_since > 0 {
@@ -312,6 +319,13 @@ fn earlier(path: &Path, table: &str) -> anyhow::Result<Run> {
         }
         _ => Ok(earlier),
     }
+}
+
+/// Whether the report says that rows were written.
+fn has_written(folder: &Folder) -> bool {
+    let report = std::fs::read(folder.file(REPORT)).ok();
+    let report: Value = report.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    report["written"].as_u64().is_some_and(|written| written > 0)
 }
 
 fn options(run: &Run) -> Value {

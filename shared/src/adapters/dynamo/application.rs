@@ -205,7 +205,8 @@ impl ApplicationTable {
         self.update(key, &format!("SET {}", sets.join(", ")), &conditions, &places).await
     }
 
-    /// Removes an attribute of an existing row if it has this value, or makes it null again.
+    /// Removes an attribute of an existing row if it has this value, or makes it null again. The row must still have a value
+    /// under `needed`: without it, the attribute is the only one that says whose row it is.
     ///
     /// # Errors
     ///
@@ -213,15 +214,21 @@ impl ApplicationTable {
     pub async fn remove(
         &self,
         key: &Item,
-        path: &[String],
+        (path, needed): (&[String], &[String]),
         value: &AttributeValue,
         was_null: bool,
     ) -> Result<Written, StoreError> {
         let mut places = Places::new(key);
-        let (path, value) = (places.path(path), places.value(value));
-        let conditions = ["attribute_exists(#key)".to_owned(), format!("{path} = {value}")];
+        let (path, needed, value) = (places.path(path), places.path(needed), places.value(value));
+        let null = places.value(&AttributeValue::Null(true));
+        let conditions = [
+            "attribute_exists(#key)".to_owned(),
+            format!("{path} = {value}"),
+            format!("attribute_exists({needed})"),
+            format!("{needed} <> {null}"),
+        ];
         let update = match was_null {
-            true => format!("SET {path} = {}", places.value(&AttributeValue::Null(true))),
+            true => format!("SET {path} = {null}"),
             false => format!("REMOVE {path}"),
         };
         self.update(key, &update, &conditions, &places).await
