@@ -91,15 +91,19 @@ async fn a2_an_undo_keeps_a_clerk_id_that_was_there_before() {
 #[tokio::test]
 async fn a2_an_undo_leaves_each_row_a_reference() {
     let mapped = Mapped::open(2).await;
-    for row in [mood("r1", "b1"), mood("r2", "b1"), mood("r3", "b2"), mood("r4", "b2")] {
-        mapped.put("moods", row).await;
+    let row = |id: &str, coach: Value| json!({ "mood_id": id, "coach_id": coach });
+    for (id, coach) in [("r1", "b1"), ("r2", "b1"), ("r3", "b2"), ("r4", "b2")] {
+        mapped.put("moods", row(id, json!(coach))).await;
     }
-    assert_eq!(mapped.rekey(&REFERENCE).await.status, Some(0));
-    let user = |at: usize| json!(mapped.users[at]);
-    let removed = json!({ "mood_id": "r1", "note": "note of r1", "n": 1.5, "clerk_user_id": user(0) });
-    let emptied = json!({ "mood_id": "r2", "user_id": null, "clerk_user_id": user(0) });
+    assert_eq!(mapped.rekey(&["--reference", "coach_id=coach"]).await.status, Some(0));
+    let with = |mut row: Value, at: usize| {
+        row["coach"] = json!(mapped.users[at]);
+        row
+    };
+    let removed = with(json!({ "mood_id": "r1" }), 0);
+    let emptied = with(row("r2", Value::Null), 0);
     // Another reference: the value is still the command's, and the row keeps the new one.
-    let moved = json!({ "mood_id": "r3", "user_id": "b1", "clerk_user_id": user(1) });
+    let moved = with(row("r3", json!("b1")), 1);
     for row in [&removed, &emptied, &moved] {
         mapped.put("moods", row.clone()).await;
     }
@@ -107,8 +111,7 @@ async fn a2_an_undo_leaves_each_row_a_reference() {
     let expected = json!({ "removed": 2, "absent": 0, "changed_since": 2, "refused": 0 });
     assert_eq!((undone.status, &undone.json()["undone"]), (Some(2), &expected), "{}", undone.err);
     let after = mapped.moods().await;
-    assert_eq!((&after["r1"], &after["r2"]), (&removed, &emptied));
-    assert_eq!(after["r3"], json!({ "mood_id": "r3", "user_id": "b1" }));
+    assert_eq!((&after["r1"], &after["r2"], &after["r3"]), (&removed, &emptied, &row("r3", json!("b1"))));
     let kept = std::fs::read_to_string(mapped.old.folder.path().join("moods.rekey/kept.ndjson")).unwrap();
     assert_eq!(kept.lines().count(), 2, "{kept}");
 }

@@ -615,7 +615,7 @@ async fn a7_what_cannot_be_verified_is_refused() {
         .run(&file, &["--folder", finished.old.folder.path().join("users.json.migration").to_str().unwrap()], &[])
         .await;
     assert_eq!((said.status, said.out.as_str()), (Some(1), ""));
-    assert!(said.err.contains("belongs to another migration"), "{}", said.err);
+    assert!(said.err.contains("is a folder of `rollcall migrate metadata`: name another folder"), "{}", said.err);
     let said = finished.run(&file, &[], &[("CLERK_INSTANCE_ID", "ins_other")]).await;
     assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{}", said.err);
     let run = finished.old.folder.path().join("users.json.migration/run.json");
