@@ -26,8 +26,9 @@ use crate::{
     limits::Limiter,
     lock::Lock,
     samples,
+    svix::{Portal, Stored},
     tokens::KeyRing,
-    webhooks::{Endpoint, EndpointError, Event, sender::Sender},
+    webhooks::{Endpoint, EndpointError, Event, registered::Registered, sender::Sender},
 };
 
 /// The user agent of events that no request caused.
@@ -50,6 +51,9 @@ pub(crate) struct App {
     pub(crate) keys: Lock<KeyRing>,
     pub(crate) faults: Lock<FaultDesk>,
     pub(crate) sender: Arc<Sender>,
+    pub(crate) portal: Lock<Portal>,
+    /// The emulator's own address.
+    pub(crate) url: String,
     pub(crate) limiter: Option<Limiter>,
     /// Requests by method and route template.
     pub(crate) requests: Lock<BTreeMap<String, u64>>,
@@ -135,25 +139,40 @@ impl App {
     }
 
     fn send(&self, instance: &mut Instance, faults: &mut FaultDesk, event: Event, at: i64, user_agent: &str) {
+        if faults.faults().svix.silent {
+            return;
+        }
         let body = event.envelope(&self.instance_id, at, user_agent).to_string();
         // The id comes from the instance, whose snapshot contains the counter of issued ids: a svix-id is a receiver's
         // idempotency key and must not be issued again after a restart.
-        self.sender.push(instance.issue("msg"), event, body, || faults.message());
+        self.sender.push(instance.issue("msg"), event, body, at, || faults.message());
     }
 
-    /// Adds an endpoint; generates a secret if none is given.
+    /// Adds an endpoint of the configuration or of a test; generates a secret if none is given.
     pub(crate) fn add_endpoint(&self, url: &str, secret: Option<String>) -> Result<Endpoint, EndpointError> {
         let mut instance = self.instance.lock();
         // 32 letters and digits are the base64 of some 24 bytes, the length of Svix's own secrets.
         let secret = secret.unwrap_or_else(|| format!("whsec_{}", instance.letters(32)));
-        let endpoint = Endpoint { id: instance.issue("ep"), url: url.to_owned(), secret };
-        self.sender.add_endpoint(endpoint.clone())?;
-        Ok(endpoint)
+        let endpoint = Registered::new(instance.issue("ep"), url.to_owned(), secret, (self.clock)());
+        let endpoint = Registered { is_configured: true, ..endpoint };
+        let shown = endpoint.shown();
+        self.sender.add_endpoint(endpoint)?;
+        Ok(shown)
+    }
+
+    /// What a snapshot has of Svix: the endpoints that were made with Svix's routes. Others belong to the configuration.
+    fn stored(&self) -> Stored {
+        let app = self.portal.lock().app.clone();
+        let endpoints = self.sender.with_queue(|queue| {
+            let own = queue.registered().filter(|(_, endpoint)| !endpoint.is_configured);
+            own.map(|(_, endpoint)| endpoint.clone()).collect()
+        });
+        Stored { app, endpoints }
     }
 
     pub(crate) fn save(&self) -> Result<(), SnapshotError> {
         let Some(path) = &self.snapshot else { return Ok(()) };
-        let contents = self.instance.lock().to_snapshot()?;
+        let contents = self.instance.lock().to_snapshot(&self.stored())?;
         snapshot::write(path, &contents)
     }
 }

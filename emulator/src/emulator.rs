@@ -25,6 +25,7 @@ use crate::{
     limits::Limiter,
     lock::Lock,
     serve::serve,
+    svix::{self, Portal, Stored},
     tokens::{KeyRing, MintError, TokenRequest},
     webhooks::{Delivery, Endpoint, EndpointError, queue::Queue, sender::Sender},
 };
@@ -90,7 +91,7 @@ impl Emulator {
         let app = build(config, &url)?;
         let (stopping, stopped) = watch::channel(false);
 
-        let router = control::router().merge(api::router(&app)).with_state(Arc::clone(&app));
+        let router = control::router().merge(api::router(&app)).merge(svix::router(&app)).with_state(Arc::clone(&app));
         let router = door.by_host_and_origin(router);
         let mut server = JoinSet::new();
         server.spawn(serve(listener, router, stopped));
@@ -229,9 +230,12 @@ fn build(config: Config, url: &str) -> Result<Arc<App>, StartError> {
         users: config.users,
         announces: config.announce_samples,
     };
-    let (instance, announced) = match saved.transpose()?.flatten() {
-        Some(instance) => (instance, Vec::new()),
-        None => population.instance((config.clock)())?,
+    let (instance, stored, announced) = match saved.transpose()?.flatten() {
+        Some((instance, stored)) => (instance, stored, Vec::new()),
+        None => {
+            let (instance, announced) = population.instance((config.clock)())?;
+            (instance, Stored::default(), announced)
+        }
     };
     let queue = Queue::new(config.retry_schedule, config.concurrency);
     let sender = Sender::new(queue, config.delivery_timeout, Arc::clone(&config.clock));
@@ -247,6 +251,8 @@ fn build(config: Config, url: &str) -> Result<Arc<App>, StartError> {
         keys: Lock::new(KeyRing::default()),
         faults: Lock::new(FaultDesk::new(config.faults, config.seed)),
         sender: Arc::new(sender.map_err(|error| StartError::Client(error.into()))?),
+        portal: Lock::new(Portal::of(stored.app)),
+        url: url.to_owned(),
         limiter: config.rate_limits.map(Limiter::new),
         requests: Lock::new(BTreeMap::new()),
         population,
@@ -254,6 +260,14 @@ fn build(config: Config, url: &str) -> Result<Arc<App>, StartError> {
     };
     if let Some(url) = config.webhook_url {
         app.add_endpoint(&url, Some(config.webhook_secret))?;
+        // An endpoint is one of an application.
+        let mut portal = app.portal.lock();
+        if portal.app.is_none() {
+            portal.app = Some(app.instance.lock().issue("app"));
+        }
+    }
+    for endpoint in stored.endpoints {
+        app.sender.add_endpoint(endpoint)?;
     }
     app.announce(announced);
     // The times of the samples are those of this start: the next start must not create them again.

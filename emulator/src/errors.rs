@@ -72,6 +72,16 @@ impl ApiError {
         Self { retry_after_seconds: Some(retry_after_seconds), ..refused }
     }
 
+    pub(crate) fn svix_app_exists() -> Self {
+        let long = "Only one Svix app is allowed per instance.";
+        Self::new(StatusCode::BAD_REQUEST, "svix_app_exists", "Svix app already exists", long)
+    }
+
+    pub(crate) fn svix_app_missing() -> Self {
+        let long = "No Svix apps are associated with the current instance.";
+        Self::new(StatusCode::BAD_REQUEST, "svix_app_missing", "Svix app is missing", long)
+    }
+
     pub(crate) fn internal() -> Self {
         let long = "There was an internal error on our servers. We've been notified and are working on fixing it.";
         let message = "Oops, an unexpected error occurred";

@@ -7,6 +7,7 @@
 //! - `instance` contains users, organizations, memberships and sessions, and is the only module that changes them;
 //! - `tokens` creates session tokens, valid ones and ones with a defect;
 //! - `api` is the Backend API under `/v1`, `errors` Clerk's error object, `limits` the rate limits;
+//! - `svix` has the routes of Svix, with which the endpoints are managed;
 //! - `webhooks` delivers the events of each change to the endpoints: a queue that decides, a sender that posts;
 //! - `faults` are the fault settings, `churn` makes the simulated changes, `control` has the routes under `/_emulator`;
 //! - `door` rejects requests of other pages in the developer's browser;
@@ -47,6 +48,7 @@ mod lock;
 pub mod output;
 mod samples;
 mod serve;
+mod svix;
 mod tokens;
 mod webhooks;
 
@@ -56,7 +58,9 @@ pub use config::{
 };
 pub use door::{Door, HostName, InvalidHostName};
 pub use emulator::{Emulator, StartError};
-pub use faults::{ApiFaults, Faults, InvalidFaultSetting, Variants, WebhookFaults};
+pub use faults::{
+    ApiFaults, Exchange, Faults, InvalidFaultSetting, Once, SvixFaults, TaskFault, Variants, WebhookFaults,
+};
 pub use instance::{GeneratedError, SnapshotError};
 pub use serve::STOP_GRACE;
 pub use tokens::{MintError, TOKEN_LIFETIME_SECONDS, Tamper, TokenAlgorithm, TokenKey, TokenRequest, TokenVersion};

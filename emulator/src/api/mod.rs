@@ -23,6 +23,7 @@ use crate::{
     errors::ApiError,
     faults::Variants,
     instance::Instance,
+    svix,
 };
 
 /// The response of an operation: a JSON document or Clerk's error object.
@@ -75,6 +76,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/v1/sessions/{session_id}/tokens", post(sessions::create_token))
         .route(BACKEND_JWKS_PATH, get(sessions::jwks))
         .route(JWKS_PATH, get(sessions::jwks))
+        .merge(svix::clerk_router())
         .fallback(no_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(Arc::clone(app), gate::pass))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::Faults;
+use super::{Faults, Once};
 
 /// The faults of one message to one endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,6 +54,7 @@ pub(crate) struct FaultDesk {
     default_seed: u64,
     messages: Rng,
     requests: Rng,
+    svix: Rng,
     proxies: Rng,
     pages: Rng,
     repetitions: Rng,
@@ -69,6 +70,7 @@ impl FaultDesk {
             default_seed,
             messages: Rng::with_seed(seed ^ 0x6d65_7373_6167_6573),
             requests: Rng::with_seed(seed ^ 0x7265_7175_6573_7473),
+            svix: Rng::with_seed(seed ^ 0x7376_6978_0000_0000),
             proxies: Rng::with_seed(seed ^ 0x7072_6f78_6965_7300),
             pages: Rng::with_seed(seed ^ 0x7061_6765_7300_0000),
             repetitions: Rng::with_seed(seed ^ 0x7265_7065_7469_7469),
@@ -126,6 +128,23 @@ impl FaultDesk {
         } else {
             RequestFate::Answered
         }
+    }
+
+    /// The fault of one request to Svix.
+    pub(crate) fn svix_request(&mut self, operation: &str) -> RequestFate {
+        let svix = &self.faults.svix;
+        let too_many = self.svix.f64() < svix.too_many_requests;
+        let broken = self.svix.f64() < svix.server_error;
+        match confined_to(&svix.requests, operation) {
+            true if too_many => RequestFate::TooManyRequests,
+            true if broken => RequestFate::ServerError,
+            _ => RequestFate::Answered,
+        }
+    }
+
+    /// The faults that occur once, for the caller to take.
+    pub(crate) fn once(&mut self) -> &mut Once {
+        &mut self.faults.svix.once
     }
 
     /// The rows that a list returns. `rows` has up to `limit` rows and the row after the page, if there is one.

@@ -1,6 +1,9 @@
 //! The fault settings. `desk` selects with a seeded random generator which message, request or page gets a fault.
 
 mod desk;
+mod svix;
+
+pub use svix::{Exchange, Once, SvixFaults, TaskFault};
 
 pub(crate) use desk::{Fate, FaultDesk, Intrusion, RequestFate, Shift};
 use serde::{Deserialize, Serialize};
@@ -18,6 +21,8 @@ pub struct Faults {
     pub webhooks: WebhookFaults,
     /// Faults of requests to the Backend API.
     pub api: ApiFaults,
+    /// Faults of Svix.
+    pub svix: SvixFaults,
     /// What Clerk does not document, the other way.
     pub variants: Variants,
 }
@@ -149,6 +154,8 @@ impl Faults {
             ("api.repeated_row", self.api.repeated_row),
             ("api.skipped_row", self.api.skipped_row),
             ("api.churn", self.api.churn),
+            ("svix.too_many_requests", self.svix.too_many_requests),
+            ("svix.server_error", self.svix.server_error),
         ];
         if let Some((setting, value)) = rates.into_iter().find(|(_, rate)| !(0.0..=1.0).contains(rate)) {
             return Err(InvalidFaultSetting::Rate { setting, value });

@@ -8,6 +8,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::svix;
+
 use super::{
     Instance,
     model::{Membership, Organization, Session, User},
@@ -43,11 +45,14 @@ struct Stored {
     /// Files of earlier versions have no sessions.
     #[serde(default)]
     sessions: Vec<Session>,
+    /// The same for Svix.
+    #[serde(default)]
+    svix: svix::Stored,
 }
 
 impl Instance {
     /// The instance in the file, or `None` if there is no file yet.
-    pub(crate) fn load(path: &Path, seed: u64) -> Result<Option<Self>, SnapshotError> {
+    pub(crate) fn load(path: &Path, seed: u64) -> Result<Option<(Self, svix::Stored)>, SnapshotError> {
         let text = match fs::read(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -62,11 +67,11 @@ impl Instance {
         stored.organizations.into_iter().for_each(|organization| instance.insert_organization(organization));
         stored.memberships.into_iter().for_each(|membership| instance.insert_membership(membership));
         instance.sessions = stored.sessions.into_iter().map(|session| (session.id.clone(), session)).collect();
-        Ok(Some(instance))
+        Ok(Some((instance, stored.svix)))
     }
 
     /// The contents of the file. In the order of creation, so that equal instances have equal files.
-    pub(crate) fn to_snapshot(&self) -> Result<Vec<u8>, SnapshotError> {
+    pub(crate) fn to_snapshot(&self, svix: &svix::Stored) -> Result<Vec<u8>, SnapshotError> {
         use super::{Direction::Ascending, Window};
         let stored = Stored {
             version: VERSION,
@@ -75,6 +80,7 @@ impl Instance {
             organizations: self.organizations(Ascending).map(Cow::into_owned).collect(),
             memberships: self.memberships(Ascending).map(Cow::into_owned).collect(),
             sessions: self.sessions.values().cloned().collect(),
+            svix: svix.clone(),
         };
         Ok(serde_json::to_vec_pretty(&stored)?)
     }

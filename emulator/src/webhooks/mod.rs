@@ -1,8 +1,9 @@
 //! Turns each change into an event and delivers the event to the endpoints, as Clerk does through Svix.
 //!
-//! `queue` decides without IO, `sender` carries the decisions out over HTTP.
+//! `registered` is an endpoint with its rules, `queue` decides without IO what is sent next, `sender` sends it over HTTP.
 
 pub(crate) mod queue;
+pub(crate) mod registered;
 pub(crate) mod sender;
 
 use serde::Serialize;

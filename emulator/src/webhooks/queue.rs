@@ -13,6 +13,7 @@ use std::{
 
 use tokio::time::Instant;
 
+use super::registered::Registered;
 use super::{Attempt, Delivery, DeliveryState, Endpoint};
 use crate::faults::Fate;
 
@@ -26,13 +27,52 @@ pub(crate) struct Message {
     pub(crate) event_type: String,
     pub(crate) entity_id: String,
     pub(crate) body: String,
+    /// Unix ms by the emulator's clock.
+    pub(crate) at: i64,
 }
 
 /// The outcome of an attempt.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     pub(crate) attempt: Attempt,
-    pub(crate) aborted: bool,
+    /// The header `webhook-delivery` of the answer.
+    pub(crate) wish: Option<Wish>,
+    /// The beginning of the answer's body, or why there is none.
+    pub(crate) response: String,
+    pub(crate) duration_ms: i64,
+}
+
+/// What an endpoint asks for by the header `webhook-delivery`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// No further attempt of this message.
+    AbortMessage,
+    /// No further message at all.
+    Disable,
+}
+
+/// An attempt as Svix keeps it.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) id: String,
+    pub(crate) attempt: Attempt,
+    pub(crate) url: String,
+    pub(crate) response: String,
+    pub(crate) duration_ms: i64,
+    /// Whether somebody asked for it.
+    pub(crate) is_manual: bool,
+}
+
+/// A message and what became of it at one endpoint.
+#[derive(Clone, Debug)]
+pub(crate) struct Followed {
+    pub(crate) message: Arc<Message>,
+    /// The index of the endpoint.
+    pub(crate) endpoint: usize,
+    pub(crate) state: DeliveryState,
+    pub(crate) attempts: Vec<Kept>,
+    /// When a retry is due.
+    pub(crate) next: Option<Instant>,
 }
 
 /// An attempt to make now.
@@ -41,13 +81,14 @@ pub(crate) struct Task {
     pub(crate) delivery: usize,
     pub(crate) endpoint: usize,
     pub(crate) message: Arc<Message>,
+    is_manual: bool,
 }
 
 struct Record {
     message: Arc<Message>,
     endpoint: usize,
     state: DeliveryState,
-    attempts: Vec<Attempt>,
+    attempts: Vec<Kept>,
     /// The failures since the schedule began.
     failures: usize,
     /// The message is sent once more after its delivery, after this many further messages.
@@ -62,10 +103,14 @@ struct Job {
     /// The number of later messages that are sent first.
     overtaken_by: u32,
     delayed_until: Instant,
+    is_manual: bool,
 }
 
 struct Lane {
-    endpoint: Endpoint,
+    endpoint: Registered,
+    is_deleted: bool,
+    /// When the throttle lets the next attempt go.
+    free: Option<Instant>,
     ready: VecDeque<Job>,
     /// By time, then by order of arrival.
     waiting: BTreeMap<(Instant, u64), Job>,
@@ -75,6 +120,8 @@ struct Lane {
 /// All endpoints with all their messages.
 pub(crate) struct Queue {
     lanes: Vec<Lane>,
+    /// All messages, also those of which no endpoint was told.
+    messages: Vec<Arc<Message>>,
     records: Vec<Record>,
     schedule: Vec<Duration>,
     concurrency: usize,
@@ -85,20 +132,70 @@ pub(crate) struct Queue {
 
 impl Queue {
     pub(crate) fn new(schedule: Vec<Duration>, concurrency: usize) -> Self {
-        let (lanes, records) = (Vec::new(), Vec::new());
-        Self { lanes, records, schedule, concurrency: concurrency.max(1), arrivals: 0, settling: 0 }
+        let (lanes, messages, records) = (Vec::new(), Vec::new(), Vec::new());
+        Self { lanes, messages, records, schedule, concurrency: concurrency.max(1), arrivals: 0, settling: 0 }
     }
 
-    pub(crate) fn add_endpoint(&mut self, endpoint: Endpoint) {
-        self.lanes.push(Lane { endpoint, ready: VecDeque::new(), waiting: BTreeMap::new(), in_flight: 0 });
+    pub(crate) fn add_endpoint(&mut self, endpoint: Registered) {
+        let (ready, waiting) = (VecDeque::new(), BTreeMap::new());
+        self.lanes.push(Lane { endpoint, is_deleted: false, free: None, ready, waiting, in_flight: 0 });
+    }
+
+    /// The endpoints that exist, with their indexes.
+    pub(crate) fn registered(&self) -> impl Iterator<Item = (usize, &Registered)> {
+        self.lanes.iter().enumerate().filter(|(_, lane)| !lane.is_deleted).map(|(at, lane)| (at, &lane.endpoint))
+    }
+
+    /// An endpoint, also one that was deleted.
+    pub(crate) fn endpoint(&self, endpoint: usize) -> &Registered {
+        &self.lanes[endpoint].endpoint
+    }
+
+    /// Changes an endpoint. If it is disabled afterwards, its messages are not sent any more.
+    pub(crate) fn change<T>(&mut self, endpoint: usize, change: impl FnOnce(&mut Registered) -> T) -> T {
+        let changed = change(&mut self.lanes[endpoint].endpoint);
+        if self.lanes[endpoint].endpoint.disabled {
+            self.end(endpoint);
+        }
+        changed
+    }
+
+    pub(crate) fn delete(&mut self, endpoint: usize) {
+        self.lanes[endpoint].is_deleted = true;
+        self.end(endpoint);
+    }
+
+    /// Ends the retries of an endpoint.
+    fn end(&mut self, endpoint: usize) {
+        let lane = &mut self.lanes[endpoint];
+        let ended = lane.ready.drain(..).chain(std::mem::take(&mut lane.waiting).into_values());
+        for job in ended {
+            self.records[job.delivery].state = DeliveryState::Failed;
+        }
     }
 
     pub(crate) fn endpoints(&self) -> Vec<Endpoint> {
-        self.lanes.iter().map(|lane| lane.endpoint.clone()).collect()
+        self.registered().map(|(_, endpoint)| endpoint.shown()).collect()
     }
 
-    pub(crate) fn url(&self, endpoint: usize) -> String {
-        self.lanes[endpoint].endpoint.url.clone()
+    /// All messages, the oldest first.
+    pub(crate) fn messages(&self) -> &[Arc<Message>] {
+        &self.messages
+    }
+
+    /// What became of the messages at the endpoints, in the order of the messages.
+    pub(crate) fn followed(&self) -> impl Iterator<Item = Followed> {
+        self.records.iter().enumerate().map(|(delivery, record)| Followed {
+            message: Arc::clone(&record.message),
+            endpoint: record.endpoint,
+            state: record.state,
+            attempts: record.attempts.clone(),
+            next: self.lanes[record.endpoint]
+                .waiting
+                .iter()
+                .find(|(_, job)| job.delivery == delivery)
+                .map(|((due, _), _)| *due),
+        })
     }
 
     pub(crate) fn deliveries(&self) -> Vec<Delivery> {
@@ -108,8 +205,14 @@ impl Queue {
     /// Adds the message for every endpoint, each with faults of its own.
     pub(crate) fn push(&mut self, message: Message, mut fate: impl FnMut() -> Fate, now: Instant) {
         let message = Arc::new(message);
+        self.messages.push(Arc::clone(&message));
         for endpoint in 0..self.lanes.len() {
+            // Drawn for each endpoint, so that a filter changes no other fault.
             let fate = fate();
+            let lane = &self.lanes[endpoint];
+            if lane.is_deleted || !lane.endpoint.accepts(&message.event_type) {
+                continue;
+            }
             let delivery = self.records.len();
             self.records.push(Record {
                 message: Arc::clone(&message),
@@ -122,7 +225,8 @@ impl Queue {
             });
             if !fate.dropped {
                 let due = now + fate.delay + self.schedule.first().copied().unwrap_or_default();
-                let job = Job { delivery, overtaken_by: fate.overtaken_by, delayed_until: due + MAX_REORDER_DELAY };
+                let delayed_until = due + MAX_REORDER_DELAY;
+                let job = Job { delivery, overtaken_by: fate.overtaken_by, delayed_until, is_manual: false };
                 self.enter(endpoint, job, due, now);
             }
         }
@@ -134,16 +238,44 @@ impl Queue {
         let concerned: Vec<usize> =
             (0..self.records.len()).filter(|index| self.records[*index].message.svix_id == svix_id).collect();
         for &delivery in &concerned {
-            let endpoint = self.records[delivery].endpoint;
-            let lane = &mut self.lanes[endpoint];
-            // A waiting retry is made earlier instead of sent twice.
-            lane.waiting.retain(|_, job| job.delivery != delivery);
-            lane.ready.retain(|job| job.delivery != delivery);
-            self.records[delivery].state = DeliveryState::Pending;
-            self.records[delivery].failures = 0;
-            self.enter(endpoint, Job { delivery, overtaken_by: 0, delayed_until: now }, now, now);
+            self.send_again(delivery, now);
         }
         concerned.into_iter().map(|index| self.show(&self.records[index])).collect()
+    }
+
+    /// Sends these messages to one endpoint: those that were sent before are sent again, the others for the first time.
+    pub(crate) fn resend(&mut self, endpoint: usize, messages: &[Arc<Message>], now: Instant) {
+        for message in messages {
+            let earlier = self
+                .records
+                .iter()
+                .position(|record| record.endpoint == endpoint && record.message.svix_id == message.svix_id);
+            let delivery = earlier.unwrap_or_else(|| {
+                self.records.push(Record {
+                    message: Arc::clone(message),
+                    endpoint,
+                    state: DeliveryState::Pending,
+                    attempts: Vec::new(),
+                    failures: 0,
+                    repeated_after: None,
+                    ignores_abort: false,
+                });
+                self.records.len() - 1
+            });
+            self.send_again(delivery, now);
+        }
+    }
+
+    fn send_again(&mut self, delivery: usize, now: Instant) {
+        let endpoint = self.records[delivery].endpoint;
+        let lane = &mut self.lanes[endpoint];
+        // A waiting retry is made earlier instead of sent twice.
+        lane.waiting.retain(|_, job| job.delivery != delivery);
+        lane.ready.retain(|job| job.delivery != delivery);
+        self.records[delivery].state = DeliveryState::Pending;
+        self.records[delivery].failures = 0;
+        let job = Job { delivery, overtaken_by: 0, delayed_until: now, is_manual: true };
+        self.enter(endpoint, job, now, now);
     }
 
     /// All attempts to make at this time.
@@ -155,8 +287,10 @@ impl Queue {
             while lane.in_flight < self.concurrency {
                 let Some(job) = lane.next(now, settling) else { break };
                 lane.in_flight += 1;
+                lane.free =
+                    lane.endpoint.throttle_rate.map(|rate| now + Duration::from_secs(1) / u32::from(rate.max(1)));
                 let message = Arc::clone(&self.records[job.delivery].message);
-                tasks.push(Task { delivery: job.delivery, endpoint, message });
+                tasks.push(Task { delivery: job.delivery, endpoint, message, is_manual: job.is_manual });
             }
         }
         tasks
@@ -173,8 +307,31 @@ impl Queue {
         let record = &mut self.records[task.delivery];
         let lane = &mut self.lanes[task.endpoint];
         lane.in_flight -= 1;
-        record.attempts.push(outcome.attempt);
-        if outcome.attempt.status.is_some_and(|status| (200..300).contains(&status)) {
+        let is_delivered = outcome.attempt.status.is_some_and(|status| (200..300).contains(&status));
+        record.attempts.push(Kept {
+            // The message and the place among its attempts are the id: nothing must be issued here.
+            id: format!(
+                "atmpt_{}{:02}",
+                &record.message.svix_id[record.message.svix_id.len().min(6)..],
+                record.attempts.len()
+            ),
+            attempt: outcome.attempt,
+            url: lane.endpoint.url.clone(),
+            response: outcome.response,
+            duration_ms: outcome.duration_ms,
+            is_manual: task.is_manual,
+        });
+        lane.endpoint.attempted(is_delivered, outcome.attempt.at);
+        if outcome.wish == Some(Wish::Disable) && !is_delivered {
+            lane.endpoint.disabled = true;
+            lane.endpoint.updated_at = outcome.attempt.at;
+        }
+        if lane.endpoint.disabled && !is_delivered {
+            record.state = DeliveryState::Failed;
+            self.end(task.endpoint);
+            return;
+        }
+        if is_delivered {
             record.state = DeliveryState::Delivered;
             if let Some(overtaken_by) = record.repeated_after.take() {
                 record.state = DeliveryState::Pending;
@@ -182,9 +339,10 @@ impl Queue {
                     delivery: task.delivery,
                     overtaken_by,
                     delayed_until: now + MAX_REORDER_DELAY,
+                    is_manual: false,
                 });
             }
-        } else if outcome.aborted && !record.ignores_abort {
+        } else if outcome.wish == Some(Wish::AbortMessage) && !record.ignores_abort {
             record.state = DeliveryState::Aborted;
         } else {
             record.failures += 1;
@@ -192,7 +350,7 @@ impl Queue {
                 None => record.state = DeliveryState::Failed,
                 Some(wait) => {
                     let (wait, endpoint) = (*wait, task.endpoint);
-                    let job = Job { delivery: task.delivery, overtaken_by: 0, delayed_until: now };
+                    let job = Job { delivery: task.delivery, overtaken_by: 0, delayed_until: now, is_manual: false };
                     self.enter(endpoint, job, now + wait, now);
                 }
             }
@@ -227,9 +385,9 @@ impl Queue {
             svix_id: record.message.svix_id.clone(),
             event_type: record.message.event_type.clone(),
             entity_id: record.message.entity_id.clone(),
-            endpoint: self.url(record.endpoint),
+            endpoint: self.lanes[record.endpoint].endpoint.url.clone(),
             state: record.state,
-            attempts: record.attempts.clone(),
+            attempts: record.attempts.iter().map(|kept| kept.attempt).collect(),
         }
     }
 }
@@ -245,6 +403,9 @@ impl Lane {
     }
 
     fn next(&mut self, now: Instant, settling: bool) -> Option<Job> {
+        if self.free.is_some_and(|free| free > now) {
+            return None;
+        }
         let free = self.ready.iter().position(|job| job.overtaken_by == 0 || job.delayed_until <= now);
         // If no later message is left, delayed messages are sent in their order.
         let chosen = free.or(if settling && !self.ready.is_empty() { Some(0) } else { None })?;
@@ -257,7 +418,8 @@ impl Lane {
     fn next_due(&self) -> Option<Instant> {
         let waiting = self.waiting.keys().next().map(|(due, _)| *due);
         let delayed = self.ready.iter().map(|job| job.delayed_until).min();
-        waiting.into_iter().chain(delayed).min()
+        let due = waiting.into_iter().chain(delayed).min();
+        due.map(|due| self.free.map_or(due, |free| due.max(free)))
     }
 }
 
@@ -271,10 +433,10 @@ mod tests {
     fn queue(concurrency: usize, fates: &[Fate], now: Instant) -> Queue {
         let mut queue = Queue::new(vec![Duration::ZERO, SECOND], concurrency);
         let (id, url, secret) = ("ep_1".to_owned(), "http://127.0.0.1:1/".to_owned(), "whsec_".to_owned());
-        queue.add_endpoint(Endpoint { id, url, secret });
+        queue.add_endpoint(Registered::new(id, url, secret, 0));
         for (index, fate) in fates.iter().enumerate() {
             let (event_type, entity_id, body) = (String::new(), String::new(), String::new());
-            let message = Message { svix_id: (index + 1).to_string(), event_type, entity_id, body };
+            let message = Message { svix_id: (index + 1).to_string(), event_type, entity_id, body, at: 0 };
             queue.push(message, || *fate, now);
         }
         queue
@@ -284,9 +446,12 @@ mod tests {
         Fate { overtaken_by, ..Fate::default() }
     }
 
+    fn outcome(status: u16, wish: Option<Wish>) -> Outcome {
+        Outcome { attempt: Attempt { at: 0, status: Some(status) }, wish, response: String::new(), duration_ms: 0 }
+    }
+
     fn finish(queue: &mut Queue, task: &Task, status: u16, now: Instant) {
-        let attempt = Attempt { at: 0, status: Some(status) };
-        queue.finish(task, Outcome { attempt, aborted: false }, now);
+        queue.finish(task, outcome(status, None), now);
     }
 
     /// Takes and delivers messages until the queue has none.
@@ -342,8 +507,7 @@ mod tests {
             let mut queue = queue(1, &[Fate { ignores_abort, ..Fate::default() }], now);
             let mut at = now;
             while let Some(task) = queue.take(at).pop() {
-                let attempt = Attempt { at: 0, status: Some(422) };
-                queue.finish(&task, Outcome { attempt, aborted: true }, at);
+                queue.finish(&task, outcome(422, Some(Wish::AbortMessage)), at);
                 at += SECOND;
             }
             let delivery = queue.deliveries().remove(0);

@@ -8,15 +8,17 @@ use tokio::{sync::Notify, task::JoinSet, time::Instant};
 
 use super::{
     Attempt, Delivery, Endpoint, EndpointError, Event,
-    queue::{Message, Outcome, Queue, Task},
+    queue::{Message, Outcome, Queue, Task, Wish},
+    registered::Registered,
 };
 use crate::{config::Clock, faults::Fate, lock::Lock};
 
-/// The queue, the signing keys and the HTTP client.
+/// So many bytes of an answer are kept.
+const RESPONSE: usize = 20_000;
+
+/// The queue and the HTTP client.
 pub(crate) struct Sender {
     queue: Lock<Queue>,
-    /// One key per endpoint, in the order of the queue.
-    keys: Lock<Vec<Arc<Webhook>>>,
     /// Notified when the queue has changed.
     changed: Notify,
     client: Client,
@@ -31,20 +33,21 @@ impl Sender {
         let _ = rustls::crypto::ring::default_provider().install_default();
         // No redirects: for Svix a 3xx is a failure. No proxy: endpoints are on this machine.
         let client = Client::builder().redirect(Policy::none()).no_proxy().build()?;
-        let (queue, keys, changed) = (Lock::new(queue), Lock::new(Vec::new()), Notify::new());
-        Ok(Self { queue, keys, changed, client, timeout, clock })
+        let (queue, changed) = (Lock::new(queue), Notify::new());
+        Ok(Self { queue, changed, client, timeout, clock })
     }
 
-    pub(crate) fn add_endpoint(&self, endpoint: Endpoint) -> Result<(), EndpointError> {
-        let url = reqwest::Url::parse(&endpoint.url).map_err(|_| EndpointError::Url)?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(EndpointError::Url);
-        }
-        let key = Webhook::new(&endpoint.secret).map_err(EndpointError::Secret)?;
-        let mut queue = self.queue.lock();
-        self.keys.lock().push(Arc::new(key));
-        queue.add_endpoint(endpoint);
+    pub(crate) fn add_endpoint(&self, endpoint: Registered) -> Result<(), EndpointError> {
+        check(&endpoint.url, &endpoint.secret)?;
+        self.queue.lock().add_endpoint(endpoint);
         Ok(())
+    }
+
+    /// Reads or changes the queue. A change is seen by the sender at once.
+    pub(crate) fn with_queue<T>(&self, work: impl FnOnce(&mut Queue) -> T) -> T {
+        let result = work(&mut self.queue.lock());
+        self.changed.notify_waiters();
+        result
     }
 
     pub(crate) fn endpoints(&self) -> Vec<Endpoint> {
@@ -56,9 +59,9 @@ impl Sender {
     }
 
     /// Adds an event to the queue. The caller renders `body`.
-    pub(crate) fn push(&self, svix_id: String, event: Event, body: String, fate: impl FnMut() -> Fate) {
+    pub(crate) fn push(&self, svix_id: String, event: Event, body: String, at: i64, fate: impl FnMut() -> Fate) {
         let Event { kind, entity_id, .. } = event;
-        let message = Message { svix_id, event_type: kind.to_owned(), entity_id, body };
+        let message = Message { svix_id, event_type: kind.to_owned(), entity_id, body, at };
         self.queue.lock().push(message, fate, Instant::now());
         self.changed.notify_waiters();
     }
@@ -110,38 +113,63 @@ impl Sender {
 
     async fn attempt(&self, task: &Task) -> Outcome {
         let at = (self.clock)();
-        let (url, key) = {
-            let url = self.queue.lock().url(task.endpoint);
-            (url, Arc::clone(&self.keys.lock()[task.endpoint]))
-        };
+        let endpoint = self.queue.lock().endpoint(task.endpoint).clone();
         let Message { svix_id, event_type, body, .. } = &*task.message;
-        // Signed again for each attempt: the timestamp is that of the attempt, not of the event.
-        let timestamp = at.div_euclid(1000);
-        let Ok(signature) = key.sign(svix_id, timestamp, body.as_bytes()) else {
-            return Outcome { attempt: Attempt { at, status: None }, aborted: false };
+        let failed = |response: String, duration_ms| Outcome {
+            attempt: Attempt { at, status: None },
+            wish: None,
+            response,
+            duration_ms,
         };
-        let request = self
+        // Signed again for each attempt: the timestamp is that of the attempt, not of the event. Each valid secret signs.
+        let timestamp = at.div_euclid(1000);
+        let sign = |secret: &str| Webhook::new(secret).ok()?.sign(svix_id, timestamp, body.as_bytes()).ok();
+        let signatures: Vec<String> = endpoint.secrets(at).filter_map(sign).collect();
+        if signatures.is_empty() {
+            return failed("the message cannot be signed".to_owned(), 0);
+        }
+        let mut request = self
             .client
-            .post(url)
+            .post(&endpoint.url)
             .timeout(self.timeout)
             .header(header::CONTENT_TYPE, "application/json")
             .header("svix-id", svix_id)
             .header("svix-timestamp", timestamp)
-            .header("svix-signature", signature)
-            .body(body.clone());
-        match request.send().await {
+            .header("svix-signature", signatures.join(" "));
+        for (name, value) in &endpoint.headers {
+            request = request.header(name, value);
+        }
+        let begin = Instant::now();
+        let passed = || i64::try_from(begin.elapsed().as_millis()).unwrap_or(i64::MAX);
+        match request.body(body.clone()).send().await {
             Ok(response) => {
                 let status = response.status().as_u16();
-                let aborted = response.headers().get("webhook-delivery").is_some_and(|value| value == "abort-message");
-                tracing::debug!(svix_id, event_type, status, aborted, "delivery attempt finished");
-                Outcome { attempt: Attempt { at, status: Some(status) }, aborted }
+                let wish = match response.headers().get("webhook-delivery").and_then(|value| value.to_str().ok()) {
+                    Some("abort-message") => Some(Wish::AbortMessage),
+                    Some("disable") => Some(Wish::Disable),
+                    _ => None,
+                };
+                let text = response.text().await.unwrap_or_default();
+                let response = text.chars().take(RESPONSE).collect();
+                tracing::debug!(svix_id, event_type, status, ?wish, "delivery attempt finished");
+                Outcome { attempt: Attempt { at, status: Some(status) }, wish, response, duration_ms: passed() }
             }
             Err(error) => {
-                tracing::debug!(svix_id, event_type, error = %error.without_url(), "no response to a delivery attempt");
-                Outcome { attempt: Attempt { at, status: None }, aborted: false }
+                let error = error.without_url();
+                tracing::debug!(svix_id, event_type, %error, "no response to a delivery attempt");
+                failed(error.to_string(), passed())
             }
         }
     }
+}
+
+/// Whether an endpoint can have this URL and this secret.
+pub(crate) fn check(url: &str, secret: &str) -> Result<(), EndpointError> {
+    let url = reqwest::Url::parse(url).map_err(|_| EndpointError::Url)?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(EndpointError::Url);
+    }
+    Webhook::new(secret).map(drop).map_err(EndpointError::Secret)
 }
 
 async fn until(due: Option<Instant>) {

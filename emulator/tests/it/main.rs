@@ -15,6 +15,7 @@ mod sessions;
 mod shapes;
 mod stopping;
 mod support;
+mod svix;
 mod tokens;
 mod users;
 mod webhooks;
