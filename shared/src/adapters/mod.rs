@@ -6,4 +6,5 @@ pub mod boot;
 pub mod clerk;
 pub mod dynamo;
 pub mod lambda;
+pub mod svix;
 pub mod tls;

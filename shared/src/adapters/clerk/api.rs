@@ -16,7 +16,7 @@ use super::error::{self, ClerkError};
 use super::proof::{Proof, Proofs};
 use crate::adapters::clerk::secrets::Secret;
 use crate::adapters::lambda::metrics;
-use crate::adapters::tls::HttpsClient;
+use crate::adapters::tls::{HttpsClient, is_on_this_machine};
 use crate::core::clerk::objects::{Entity, Membership, Organization, User};
 use crate::core::id::{EntityId, InstanceId, OrganizationId, UserId};
 use crate::core::reconcile::rate_limiter::RateLimiter;
@@ -111,6 +111,11 @@ impl ClerkApi {
     /// limits.
     pub async fn has_production_key(&self) -> bool {
         self.key.current().await.expose_secret().starts_with("sk_live_")
+    }
+
+    /// The address of an emulator on this machine; nothing for Clerk itself.
+    pub(in crate::adapters) fn base_on_this_machine(&self) -> Option<&Url> {
+        Some(&self.base).filter(|base| is_on_this_machine(base))
     }
 
     /// The number of requests, with repeats.

@@ -47,9 +47,60 @@ pub enum SecretError {
     Contradictory,
     #[error("the secret ROLLCALL_SECRET_ARN is not a JSON object with CLERK_SECRET_KEY and CLERK_WEBHOOK_SECRET")]
     Malformed,
+    /// Secrets Manager does not take a new value, with this code.
+    #[error(
+        "the secret ROLLCALL_SECRET_ARN cannot be written ({0}): your role needs the permission \
+         secretsmanager:PutSecretValue"
+    )]
+    Unwritable(String),
     /// A value that was valid before is missing or invalid now.
     #[error("the secret ROLLCALL_SECRET_ARN contains no valid {0}")]
     Unusable(&'static str),
+}
+
+/// So many signing secrets are kept, the newest first: a withdrawn one must not be accepted for ever.
+const SIGNING_SECRETS: usize = 3;
+
+/// Adds a signing secret before the earlier ones in Secrets Manager. Every other value stays as it is. Adding a secret that
+/// is there changes nothing.
+///
+/// # Errors
+///
+/// [`SecretError`].
+pub async fn add_signing_secret(aws: &SdkConfig, arn: &str, new: &SecretString) -> Result<(), SecretError> {
+    let client = Client::new(aws);
+    let answer = client.get_secret_value().secret_id(arn).send().await;
+    let answer = answer.map_err(|error| SecretError::Unreadable(code(&error)))?;
+    let text = answer.secret_string().unwrap_or_default();
+    let mut values: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(text).map_err(|_| SecretError::Malformed)?;
+    let name = match values.contains_key(CLERK_WEBHOOK_SIGNING_SECRET) {
+        true => CLERK_WEBHOOK_SIGNING_SECRET,
+        false => CLERK_WEBHOOK_SECRET.name,
+    };
+    let before = values.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
+    let Some(now) = with_signing_secret(before, new.expose_secret()) else { return Ok(()) };
+    values.insert(name.to_owned(), now.clone().into());
+    if name == CLERK_WEBHOOK_SIGNING_SECRET && values.contains_key(CLERK_WEBHOOK_SECRET.name) {
+        values.insert(CLERK_WEBHOOK_SECRET.name.to_owned(), now.into());
+    }
+    let text = serde_json::Value::Object(values).to_string();
+    let written = client.put_secret_value().secret_id(arn).secret_string(text).send().await;
+    written.map(drop).map_err(|error| SecretError::Unwritable(code(&error)))
+}
+
+/// The list with the new secret; nothing if the list has it. What is no signing secret is left out.
+fn with_signing_secret(before: &str, new: &str) -> Option<String> {
+    let earlier: Vec<&str> = before.split_whitespace().filter(|one| signing_secrets::read(one).is_ok()).collect();
+    if earlier.contains(&new) {
+        return None;
+    }
+    let all: Vec<&str> = std::iter::once(new).chain(earlier).take(SIGNING_SECRETS).collect();
+    Some(all.join(" "))
+}
+
+fn code<E: ProvideErrorMetadata + std::fmt::Display>(error: &E) -> String {
+    error.code().map_or_else(|| error.to_string(), str::to_owned)
 }
 
 type Values = HashMap<String, SecretString>;
@@ -169,10 +220,7 @@ fn over<E: Fn(&str) -> Option<String>>(environment: E, values: Option<Values>) -
 
 async fn read(client: &Client, arn: &str) -> Result<Values, SecretError> {
     let answer = client.get_secret_value().secret_id(arn).send().await;
-    let answer = answer.map_err(|error| {
-        let code = error.code().map_or_else(|| error.to_string(), str::to_owned);
-        SecretError::Unreadable(code)
-    })?;
+    let answer = answer.map_err(|error| SecretError::Unreadable(code(&error)))?;
     let mut values: HashMap<String, String> =
         serde_json::from_str(answer.secret_string().unwrap_or_default()).map_err(|_| SecretError::Malformed)?;
     if let Some(clerks) = values.remove(CLERK_WEBHOOK_SIGNING_SECRET)
