@@ -1,7 +1,7 @@
 //! The operator's commands, run by hand or from a script.
 //!
 //! [`deployment`] finds the deployment that a command works on. [`reconcile`], [`status`] and [`analyze`] compare the whole
-//! copy; [`doctor`] checks the deployment; [`fix_profiles`], [`cleanup`], [`fix_duplicates`] and [`full_sync`] repair whole tables; [`look`], [`deletions`]
+//! copy; [`doctor`] checks the deployment, [`endpoint`] the webhook's endpoint at Svix; [`fix_profiles`], [`cleanup`], [`fix_duplicates`] and [`full_sync`] repair whole tables; [`look`], [`deletions`]
 //! and [`quarantine`] show what is stored; [`explain`] tells why one row is as it is, from the row, Clerk and the `logs`,
 //! which [`tail`] follows; [`sync`] and [`set_role`] work on single entities; [`undo`], [`erase`], [`restore`] and
 //! [`export`] on one user; [`owned_tables`] stores a setting. Before a command writes, `checks` checks the tables.
@@ -15,6 +15,7 @@ pub(crate) mod context;
 pub mod deletions;
 pub mod deployment;
 pub mod doctor;
+pub mod endpoint;
 pub mod erase;
 pub mod explain;
 pub mod export;
@@ -66,6 +67,9 @@ pub enum Command {
     /// Compare Clerk, the Directory and Profiles and report all differences, also missing and ownerless records.
     /// Changes neither table; stores only the report of the run
     Analyze(analyze::AnalyzeArgs),
+    /// Manage the webhook's endpoint at Svix, which sends Clerk's events: tell why events do not arrive, create or mend it
+    #[command(subcommand)]
+    Endpoint(endpoint::EndpointCommand),
     /// Show users of the Directory: list, get one with its record, find by e-mail address or name
     #[command(subcommand)]
     Users(look::UsersCommand),
@@ -149,6 +153,7 @@ impl Command {
             Command::Status(args) => Box::pin(status::run(args, environment, clock)).await,
             Command::Doctor(args) => Box::pin(doctor::run(args, environment, clock, screen)).await,
             Command::Analyze(args) => Box::pin(analyze::run(args, environment, clock, screen)).await,
+            Command::Endpoint(command) => Box::pin(endpoint::run(command, environment, clock, screen)).await,
             Command::Users(command) => Box::pin(look::users(command, environment, screen)).await,
             Command::Organizations(command) => Box::pin(look::organizations(command, environment, screen)).await,
             Command::Members(command) => Box::pin(look::members(command, environment, screen)).await,
@@ -184,6 +189,7 @@ impl Command {
             | Command::Explain(_)
             | Command::Tail(_) => false,
             Command::Doctor(args) => args.fix || args.probe,
+            Command::Endpoint(command) => command.changes(),
             // It stores its report.
             Command::Analyze(_) | Command::Reconcile(_) => true,
             Command::Sync(args) => !args.dry_run,
@@ -209,6 +215,7 @@ impl Command {
             // Its findings say what the log would.
             Command::Doctor(_) => true,
             Command::Analyze(args) => args.json,
+            Command::Endpoint(command) => command.is_json(),
             Command::Users(command) => command.is_json(),
             Command::Organizations(command) => command.is_json(),
             Command::Members(command) => command.is_json(),

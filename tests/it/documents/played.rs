@@ -10,8 +10,14 @@ use super::stack::{Played, Stack, first_line};
 use crate::operator::commands::binary;
 
 /// Sections whose commands are not for `rollcall dev`.
-const ELSEWHERE: [(&str, &str, &str); 9] = [
+const ELSEWHERE: [(&str, &str, &str); 11] = [
     ("docs/operations.md", "rollcall fix-duplicates", "these read a table of the reader's application"),
+    (
+        "docs/operations.md",
+        "rollcall endpoint",
+        "the endpoint of a local stack is adopted first; tests/it/operator/endpoint.rs",
+    ),
+    ("docs/webhook-setup.md", "By a command", "the same"),
     ("docs/migrate.md", "Plan, write, undo", "these read the reader's export; tests/it/migrate plays the commands"),
     (
         "docs/migrate.md",

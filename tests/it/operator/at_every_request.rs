@@ -125,6 +125,11 @@ impl Office {
     /// Runs a command, and sends SIGINT while its nth request waits. The request is carried out only if the point is
     /// [`Point::Answer`].
     pub(super) async fn stopped(&self, args: &[String], request: usize, point: Point) -> Stopped {
+        self.struck(args, request, point, "-INT").await
+    }
+
+    /// The same with another signal.
+    pub(super) async fn struck(&self, args: &[String], request: usize, point: Point, signal: &str) -> Stopped {
         let (mut held, mut asked) = (self.world.wire.hold_at(point), self.clerk.hold_at(point));
         let process = self.command(args).spawn().unwrap();
         let id = process.id().unwrap().to_string();
@@ -138,7 +143,7 @@ impl Office {
                 };
                 requests += 1;
                 if requests == request {
-                    assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+                    assert!(std::process::Command::new("kill").args([signal, &id]).status().unwrap().success());
                     kept = Some(one);
                 } else {
                     one.release();

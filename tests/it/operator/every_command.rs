@@ -17,6 +17,7 @@ use rollcall_tests::{OWNED_TABLES, World};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::endpoint::Portal;
 use crate::operator::commands::{Evidence, binary, command, elsewhere, finish, on, people, rollcall};
 
 /// The deployment of these tests.
@@ -50,7 +51,7 @@ const fn acts(args: &'static [&'static str]) -> Call {
     Call { args, asks_clerk: true, changes: true, needs: ALL }
 }
 
-pub(super) const CALLS: [Call; 31] = [
+pub(super) const CALLS: [Call; 33] = [
     acts(&["reconcile"]),
     Call { args: &["status"], asks_clerk: false, changes: false, needs: &["OPERATIONS_TABLE"] },
     Call { args: &["analyze"], asks_clerk: true, changes: false, needs: ALL },
@@ -99,6 +100,8 @@ pub(super) const CALLS: [Call; 31] = [
         needs: &[],
     },
     Call { args: &["migrate", "verify", "{verify}"], asks_clerk: true, changes: false, needs: ALL },
+    Call { args: &["endpoint", "status"], asks_clerk: true, changes: false, needs: ALL },
+    acts(&["endpoint", "ensure", "--adopt", "{endpoint}"]),
     Call { args: &["owned-tables", "{list}"], asks_clerk: false, changes: false, needs: TABLES },
 ];
 
@@ -116,6 +119,8 @@ pub(super) struct Office {
     pub(super) world: World,
     user: String,
     organization: String,
+    /// The endpoint of the local stack.
+    endpoint: String,
     folder: TempDir,
 }
 
@@ -155,7 +160,8 @@ impl Office {
         unreadable["timestamp"] = world.now().get().into();
         // The first message of this world.
         assert_eq!(world.send(&world.sign(&unreadable)).await.status, 422);
-        Office { world, user: users[0].clone(), organization, folder }
+        let endpoint = Portal::open(&world).await.endpoints().await.remove(0)["id"].as_str().unwrap().to_owned();
+        Office { world, user: users[0].clone(), organization, endpoint, folder }
     }
 
     pub(super) fn args(&self, call: &Call) -> Vec<String> {
@@ -164,6 +170,7 @@ impl Office {
             let arg = arg.replace("{user}", &self.user).replace("{organization}", &self.organization);
             let arg = arg.replace("{backup}", &file("backup.ndjson")).replace("{list}", &file("owned.json"));
             let arg = arg.replace("{old}", &file("old.json")).replace("{verify}", &file("verify.toml"));
+            let arg = arg.replace("{endpoint}", &self.endpoint);
             arg.replace("{planned}", &file("mapped")).replace("{rekey}", &file("moods.rekey"))
         };
         call.args.iter().map(fill).chain(call.changes.then(|| "--yes".to_owned())).collect()

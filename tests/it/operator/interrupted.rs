@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
 use super::at_every_request::{Office, Stopped};
+use super::endpoint::Portal;
 use super::every_command::CALLS;
 use super::look_operations::machine_time;
 use super::system_e::{deleted, of, rows, tombstoned};
@@ -18,7 +19,7 @@ use crate::operator::commands::Evidence;
 use crate::user;
 
 /// The commands of which each has a test here.
-pub(super) const PLAYED: [&str; 13] = [
+pub(super) const PLAYED: [&str; 14] = [
     "reconcile",
     "analyze",
     "fix-profiles",
@@ -32,6 +33,7 @@ pub(super) const PLAYED: [&str; 13] = [
     "erase",
     "migrate",
     "owned-tables",
+    "endpoint",
 ];
 
 const DUPLICATES: &str = "moods:user_id,day:made_at";
@@ -140,6 +142,18 @@ impl Office {
                 args.extend([path("mapped"), "--folder".to_owned(), path(&format!("moods{round}"))]);
                 args.extend(["--reference".to_owned(), format!("user_id=clerk_{round}")]);
             }
+            // Each round deletes the endpoint of the stack.
+            "endpoint" => {
+                let portal = Portal::open(&self.world).await;
+                for endpoint in portal.endpoints().await {
+                    let is_own = endpoint["uid"].is_string() || endpoint["url"] == portal.url();
+                    if is_own {
+                        portal.call("DELETE", &format!("/{}", endpoint["id"].as_str().unwrap()), Value::Null).await;
+                    }
+                }
+                portal.call("POST", "", json!({ "url": "http://127.0.0.1:1/" })).await;
+                args.push("ensure".to_owned());
+            }
             "owned-tables" => {
                 let file = self.folder.path().join("owned.json");
                 std::fs::write(&file, r#"[{"table":"tasks","key":"user_id"}]"#).unwrap();
@@ -174,6 +188,14 @@ impl Office {
                     let clerk = world.clerk("GET", &format!("/users/{user}"), Value::Null).await;
                     assert_eq!(clerk["public_metadata"]["plan"], format!("plan{at}"));
                 }
+            }
+            "endpoint" => {
+                let portal = Portal::open(world).await;
+                let own = portal.own().await;
+                assert_eq!((own.len(), &own[0]["url"]), (1, &json!(portal.url())), "{at}");
+                let all = portal.endpoints().await;
+                let others = all.iter().filter(|endpoint| endpoint["url"] == "http://127.0.0.1:1/").count();
+                assert!(others > 0 && others + 1 == all.len(), "{at}: others are left alone: {all:?}");
             }
             "restore" => assert!(of_user.len() >= 6, "{at}: {of_user:?}"),
             "set-role" => {
@@ -269,6 +291,11 @@ fn i19_every_command_that_changes_something_is_stopped_here() {
 async fn i19_a_signal_at_any_request_of_migrate_is_continued() {
     at_every_request("migrate", 6, EACH).await;
     at_every_request("rekey-table", 6, EACH).await;
+}
+
+#[tokio::test]
+async fn i19_a_signal_at_any_request_of_endpoint_leaves_one_endpoint() {
+    at_every_request("endpoint", 10, EACH).await;
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod at_every_request;
 pub(crate) mod commands;
 mod deployed;
 mod doctor;
+mod endpoint;
 mod every_command;
 mod explain;
 mod findings;
