@@ -69,8 +69,8 @@ pub(super) async fn run(
         &Run {
             command: "verify".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            // It may change: a verification is repeated after something was mended.
-            input_sha256: String::new(),
+            // It may change: a verification is repeated after something was mended. An error about the folder shows this.
+            input_sha256: "not recorded".to_owned(),
             options: std::fs::canonicalize(&args.file)?.display().to_string(),
             instance: instance.clone(),
             started: started.clone(),
@@ -99,13 +99,18 @@ pub(super) async fn run(
         file.add(content.as_bytes())?;
         file.finish()?;
     }
+    let is_left = report.criteria.iter().any(|criterion| criterion.state == State::NotProven);
     if args.json {
         say(&report.json)?;
     } else {
         say(text)?;
-        say(format_args!("\nTo sign and keep: {}", folder.file("report.txt").display()))?;
+        let file = folder.file("report.txt");
+        if is_left {
+            say(format_args!("\nNot to sign yet, because a criterion is not proven: {}", file.display()))?;
+        } else {
+            say(format_args!("\nTo sign and keep: {}", file.display()))?;
+        }
     }
-    let is_left = report.criteria.iter().any(|criterion| criterion.state == State::NotProven);
     Ok(if is_left { Status::Left } else { Status::Done })
 }
 
