@@ -23,6 +23,7 @@ use rollcall_migrate::verify::backups::{Backup, Original, read_back};
 use rollcall_migrate::verify::criteria::{Criterion, Examined, Facts, State, decide};
 use rollcall_migrate::verify::distinct::Distinct;
 use rollcall_migrate::verify::examine::{Known, Subject, examine};
+use rollcall_migrate::verify::exceptions::Seen;
 use rollcall_migrate::verify::existence::ask;
 use rollcall_migrate::verify::findings::Findings;
 use rollcall_migrate::verify::request::{Collection, Request, Source, new_field};
@@ -314,6 +315,7 @@ impl Work<'_> {
             })
         };
         let users = &self.request.users;
+        let seen: Vec<&Seen> = facts.collections.iter().map(|one| &one.tally.seen).chain([&facts.users.seen]).collect();
         json!({
             "users": {
                 "folder": users.folder.display().to_string(),
@@ -323,6 +325,7 @@ impl Work<'_> {
                 "old_ids": self.migrated.map.len(),
                 "exceptions": exceptions.len(),
                 "exceptions_sha256": users.exceptions.as_ref().map(|signed| &signed.sha256),
+                "exceptions_without_effect": exceptions.without_effect(&seen),
                 "counts": facts.users,
             },
             "collections": facts.collections.iter().zip(hashes).map(collection).collect::<Vec<_>>(),
