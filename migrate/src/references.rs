@@ -164,7 +164,7 @@ pub(crate) fn user(
 }
 
 /// The types of ids.
-const KINDS: [&str; 4] = ["oid", "str", "int", "uuid"];
+pub(crate) const KINDS: [&str; 4] = ["oid", "str", "int", "uuid"];
 
 #[cfg(test)]
 mod tests {

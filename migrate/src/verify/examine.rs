@@ -8,7 +8,7 @@ use super::VerifyError;
 use super::distinct::Distinct;
 use super::exceptions::Exceptions;
 use super::findings::{Finding, Findings};
-use super::listed::{Measure, Verdict, judge};
+use super::listed::{Measure, Verdict, judge, note};
 use super::search::{in_report, search};
 use super::tally::{ListedTally, Tally};
 use crate::folder::FolderError;
@@ -70,6 +70,9 @@ pub fn examine(
         let mut listed = Vec::new();
         for (reference, counts) in subject.references.iter().zip(&mut tally.listed) {
             let (judged, values) = judge(&row, reference, measure)?;
+            if !exceptions.is_empty() {
+                values.iter().for_each(|value| note(value, exceptions, &mut tally.seen));
+            }
             listed.extend(values);
             counts.add(&judged);
             for judged in judged {

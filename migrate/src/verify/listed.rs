@@ -4,8 +4,9 @@
 use std::collections::HashSet;
 
 use rollcall::core::id::UserId;
+use uuid::Uuid;
 
-use super::exceptions::Exceptions;
+use super::exceptions::{Exceptions, Seen};
 use super::request::new_field;
 use crate::ids::IdMap;
 use crate::input::{InputError, Row, Value};
@@ -132,7 +133,7 @@ fn verdict(old: &Resolution<'_>, new: &New, measure: Measure<'_>) -> (Verdict, V
             return (Verdict::Excepted, Vec::new());
         }
         Err((reason, id)) => {
-            let id = id.as_ref().filter(|id| measure.map.owner(id).is_some() || is_impersonal(id)).cloned();
+            let id = id.as_ref().filter(|id| is_impersonal(id) || measure.map.owner(id).is_some()).cloned();
             let (_, ids) = alone(new, measure);
             let (problem, lacks) = (reason.into(), matches!(new, New::Absent));
             return (Verdict::Wrong(Wrong { lacks, ..wrong(problem, id, &ids) }), ids);
@@ -203,9 +204,28 @@ fn wrong(problem: &'static str, legacy_id: Option<String>, ids: &[UserId]) -> Wr
     Wrong { problem, lacks: false, legacy_id, clerk_user_id }
 }
 
-/// Whether an id that no old user has can be shown: a text may be an e-mail address.
+/// Whether an id can be shown although no old user has it: a text may be an e-mail address. A text in the form of another type
+/// of id is not, as in a collection whose ids are compared without their types.
 fn is_impersonal(typed: &str) -> bool {
-    typed.starts_with("oid:") || typed.starts_with("uuid:")
+    let is_form = |text: &str| {
+        (text.len() == 24 && text.bytes().all(|byte| byte.is_ascii_hexdigit()))
+            || text.parse::<i64>().is_ok_and(|number| number.to_string() == text)
+            || (text.len() == 36 && Uuid::try_parse(text).is_ok())
+    };
+    typed.strip_prefix("str:").is_none_or(is_form)
+}
+
+/// Notes the ids of a value at a listed reference.
+pub fn note(value: &Value, exceptions: &Exceptions, seen: &mut Seen) {
+    let values = match value {
+        Value::Array(values) | Value::Set(values) => values.as_slice(),
+        value => std::slice::from_ref(value),
+    };
+    for value in values {
+        if let Ok(Some(id)) = typed_id(id_of(value)) {
+            exceptions.note(&id.typed, seen);
+        }
+    }
 }
 
 fn same(expected: &[UserId], ids: &[UserId], is_ordered: bool) -> bool {

@@ -10,8 +10,8 @@
 //! 7. [`criteria`] decides about each criterion, [`findings`] keeps the rows that contradict one, and [`exceptions`] the
 //!    old ids that the operator accepts.
 //!
-//! Every row is read: a sample is no proof. Memory: 40 bytes for each old id, 28 bytes for each Clerk id, and 16 MB for the
-//! ids of rows that are looked for in a backup.
+//! Every row is read: a sample is no proof. Memory: 40 bytes for each old id, 28 bytes for each Clerk id, 16 MB for the ids of
+//! rows that are looked for in a backup, and the ids of the list of exceptions.
 
 pub mod backups;
 pub mod criteria;

@@ -7,6 +7,7 @@
 
 use serde::Serialize;
 
+use super::exceptions::Seen;
 use super::listed::{Judged, Verdict};
 
 /// What a collection has.
@@ -22,6 +23,9 @@ pub struct Tally {
     pub unlisted: u64,
     /// Old ids at accepted paths.
     pub accepted: u64,
+    /// The ids of the listed references whose text is in the list of exceptions.
+    #[serde(skip)]
+    pub seen: Seen,
 }
 
 /// What a collection has at one listed reference.

@@ -5,7 +5,7 @@ use rollcall::core::id::UserId;
 use serde::Serialize;
 
 use super::VerifyError;
-use super::exceptions::Exceptions;
+use super::exceptions::{Exceptions, Seen};
 use super::findings::{Finding, Findings};
 use super::search::is_number;
 use crate::folder::Folder;
@@ -30,6 +30,9 @@ pub struct UsersTally {
     pub open: u64,
     /// Old ids that are integers, or texts of digits.
     pub numbers: u64,
+    /// The ids whose text is in the list of exceptions.
+    #[serde(skip)]
+    pub seen: Seen,
 }
 
 impl UsersTally {
@@ -71,6 +74,9 @@ pub fn judged(
         let line = line?;
         tally.rows += 1;
         tally.numbers += u64::from(line.legacy_id.as_deref().is_some_and(is_number));
+        if let Some(id) = &line.legacy_id {
+            exceptions.note(id, &mut tally.seen);
+        }
         let is_excepted = line.legacy_id.as_deref().is_some_and(|id| exceptions.has(id));
         let problem = match &line.outcome {
             Outcome::Unchanged | Outcome::Skipped => against_map(&line, map),

@@ -12,6 +12,7 @@ mod rekey;
 mod rekey_table;
 mod rekey_table_undo;
 mod verify;
+mod verify_exceptions;
 
 use std::path::{Path, PathBuf};
 

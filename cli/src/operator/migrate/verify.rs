@@ -23,6 +23,7 @@ use rollcall_migrate::verify::backups::{Backup, Original, read_back};
 use rollcall_migrate::verify::criteria::{Criterion, Examined, Facts, State, decide};
 use rollcall_migrate::verify::distinct::Distinct;
 use rollcall_migrate::verify::examine::{Known, Subject, examine};
+use rollcall_migrate::verify::exceptions::Seen;
 use rollcall_migrate::verify::existence::ask;
 use rollcall_migrate::verify::findings::Findings;
 use rollcall_migrate::verify::request::{Collection, Request, Source, new_field};
@@ -69,8 +70,8 @@ pub(super) async fn run(
         &Run {
             command: "verify".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            // It may change: a verification is repeated after something was mended.
-            input_sha256: String::new(),
+            // It may change: a verification is repeated after something was mended. An error about the folder shows this.
+            input_sha256: "not recorded".to_owned(),
             options: std::fs::canonicalize(&args.file)?.display().to_string(),
             instance: instance.clone(),
             started: started.clone(),
@@ -99,13 +100,18 @@ pub(super) async fn run(
         file.add(content.as_bytes())?;
         file.finish()?;
     }
+    let is_left = report.criteria.iter().any(|criterion| criterion.state == State::NotProven);
     if args.json {
         say(&report.json)?;
     } else {
         say(text)?;
-        say(format_args!("\nTo sign and keep: {}", folder.file("report.txt").display()))?;
+        let file = folder.file("report.txt");
+        if is_left {
+            say(format_args!("\nNot to sign yet, because a criterion is not proven: {}", file.display()))?;
+        } else {
+            say(format_args!("\nTo sign and keep: {}", file.display()))?;
+        }
     }
-    let is_left = report.criteria.iter().any(|criterion| criterion.state == State::NotProven);
     Ok(if is_left { Status::Left } else { Status::Done })
 }
 
@@ -309,6 +315,7 @@ impl Work<'_> {
             })
         };
         let users = &self.request.users;
+        let seen: Vec<&Seen> = facts.collections.iter().map(|one| &one.tally.seen).chain([&facts.users.seen]).collect();
         json!({
             "users": {
                 "folder": users.folder.display().to_string(),
@@ -318,6 +325,7 @@ impl Work<'_> {
                 "old_ids": self.migrated.map.len(),
                 "exceptions": exceptions.len(),
                 "exceptions_sha256": users.exceptions.as_ref().map(|signed| &signed.sha256),
+                "exceptions_without_effect": exceptions.without_effect(&seen),
                 "counts": facts.users,
             },
             "collections": facts.collections.iter().zip(hashes).map(collection).collect::<Vec<_>>(),

@@ -74,7 +74,9 @@ impl Migrated {
         }
         if run.instance != instance {
             bail!(
-                "users.folder: {} belongs to the Clerk instance {}, and the deployment to {instance}",
+                "users.folder: {} belongs to the Clerk instance {}, and the deployment to {instance}: name the deployment \
+                 of that instance, or make a map of this one with `rollcall migrate metadata` (--match-only without fields), \
+                 and name its folder",
                 path.display(),
                 run.instance
             );

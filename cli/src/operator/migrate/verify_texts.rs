@@ -25,6 +25,7 @@ pub(super) fn report(json: &Value, criteria: &[Criterion]) -> String {
         table(&["", "criterion", "state"], &criteria.iter().map(line).collect::<Vec<_>>(), 3),
     ];
     parts.extend(criteria.iter().map(detail));
+    parts.extend(without_effect(json));
     parts.push(format!("SHA-256 of what was read\n\n{}", inputs(json)));
     parts.push(
         "Name:      ____________________________\n\n\
@@ -69,6 +70,30 @@ fn group(group: &Group) -> Vec<String> {
     let Group { collection, path, problem, count: number, first } = group;
     let first = first.first().cloned().unwrap_or_default();
     vec![collection.clone(), path.clone(), problem.replace('_', " "), first, count(*number)]
+}
+
+/// The exceptions that name no id. They do not contradict a criterion: what they were meant to accept does.
+fn without_effect(json: &Value) -> Option<String> {
+    let lines = json["users"]["exceptions_without_effect"].as_array().filter(|lines| !lines.is_empty())?;
+    let mut text =
+        "Exceptions without effect: no old user and no listed reference has the id of the line. Correct the id, or \
+                    remove the line.\n"
+            .to_owned();
+    for line in lines.iter().take(SHOWN) {
+        text.push_str(&format!("\n  line {}: the id with the type {}", line["line"], word(&line["type"])));
+        let others: Vec<&str> = line["other_types"].as_array().into_iter().flatten().map(word).collect();
+        if !others.is_empty() {
+            text.push_str(&format!("; the same text is there with the type {}", others.join(" and ")));
+        }
+    }
+    if lines.len() > SHOWN {
+        text.push_str(&format!("\n  … and {}", counted((lines.len() - SHOWN) as u64, "more line")));
+    }
+    Some(text)
+}
+
+fn word(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
 }
 
 fn inputs(json: &Value) -> String {
