@@ -1,6 +1,7 @@
 //! The plan: what would become of each row, by what Clerk has now. Nothing is written to Clerk.
 
 use std::io::BufRead;
+use std::path::PathBuf;
 
 use rollcall::adapters::clerk::api::ClerkApi;
 use rollcall::adapters::clerk::error::ClerkError;
@@ -70,6 +71,11 @@ pub enum MigrationError {
     Journal(#[from] super::journal::JournalError),
     #[error(transparent)]
     Clerk(#[from] ClerkError),
+    #[error(
+        "{} is missing, and this migration has written something: restore the file from a backup, because an undo needs it",
+        .0.display()
+    )]
+    NoJournal(PathBuf),
     /// The input is another one than a moment ago.
     #[error("the input changed while it was read: run the command again when nothing writes to it")]
     Moved,
