@@ -37,6 +37,9 @@ pub enum NoUser {
     Ambiguous,
     /// The old system had deleted the person.
     Deleted,
+    /// The row was refused before its user was looked for, because a field that names the user has a wrong type. Clerk may
+    /// have a user for it.
+    Refused,
 }
 
 /// A line of the map.
@@ -77,6 +80,7 @@ pub fn write_map(folder: &Folder, lines: impl Iterator<Item = Result<Line, Folde
             (Outcome::Ambiguous { .. }, _) => Err(NoUser::Ambiguous),
             (Outcome::Skipped, _) => Err(NoUser::Deleted),
             (_, Some(user)) => Ok(user),
+            (Outcome::Refused { .. }, None) => Err(NoUser::Refused),
             (_, None) => Err(NoUser::Unmatched),
         };
         let clerk_user_id = owner.as_ref().ok().and_then(|user| user.parse().ok());
@@ -189,6 +193,7 @@ impl IdMap {
             NOBODY => Some(Owner::Nobody(match rest[0] {
                 reason if reason == NoUser::Ambiguous as u8 => NoUser::Ambiguous,
                 reason if reason == NoUser::Deleted as u8 => NoUser::Deleted,
+                reason if reason == NoUser::Refused as u8 => NoUser::Refused,
                 _ => NoUser::Unmatched,
             })),
             LONG => {
@@ -226,19 +231,21 @@ mod tests {
             r#"{"legacy_id":"str:7","clerk_user_id":"user_2abcdefghijklmnopqrstuvwxyz"}"#,
             r#"{"legacy_id":"str:gone","no_user":"deleted"}"#,
             r#"{"legacy_id":"str:lost","no_user":"unmatched"}"#,
+            r#"{"legacy_id":"str:odd","no_user":"refused"}"#,
             r#"{"legacy_id":"str:both","clerk_user_id":"user_1"}"#,
             r#"{"legacy_id":"str:both","clerk_user_id":"user_2"}"#,
             r#"{"legacy_id":"str:same","no_user":"ambiguous"}"#,
             r#"{"legacy_id":"str:same","no_user":"ambiguous"}"#,
         ];
         let map = read(&text.join("\n")).unwrap();
-        assert_eq!(map.len(), 7);
+        assert_eq!(map.len(), 8);
         assert_eq!(map.owner("oid:64b0000000000000000000b1"), user("user_1"));
         assert_eq!(map.owner("int:7"), user(&long));
         assert_eq!(map.owner("str:7"), user("user_2abcdefghijklmnopqrstuvwxyz"));
         for (id, reason) in [
             ("str:gone", NoUser::Deleted),
             ("str:lost", NoUser::Unmatched),
+            ("str:odd", NoUser::Refused),
             ("str:both", NoUser::Ambiguous),
             ("str:same", NoUser::Ambiguous),
         ] {

@@ -13,8 +13,11 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// A mapping that can be used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,11 +78,35 @@ pub struct Draft {
 }
 
 /// Where a value of the metadata comes from.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(untagged)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Source {
     Field(String),
     Rule(Rule),
+}
+
+/// By hand, because an untagged enum has one error for everything: no key, no line.
+impl<'de> Deserialize<'de> for Source {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Source, D::Error> {
+        struct Forms;
+
+        impl<'de> Visitor<'de> for Forms {
+            type Value = Source;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("the name of a field, or { from = FIELD, replace = true }")
+            }
+
+            fn visit_str<E: de::Error>(self, field: &str) -> Result<Source, E> {
+                Ok(Source::Field(field.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, rule: A) -> Result<Source, A::Error> {
+                Rule::deserialize(MapAccessDeserializer::new(rule)).map(Source::Rule)
+            }
+        }
+
+        deserializer.deserialize_any(Forms)
+    }
 }
 
 /// The long form of [`Source`].
@@ -97,7 +124,7 @@ const LEGACY_ID: &str = "_id";
 /// Why a mapping cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MappingError {
-    #[error("the mapping is no valid TOML, or has an unknown key: {0}")]
+    #[error("the mapping cannot be read: {0}")]
     Toml(String),
     #[error(
         "the mapping names no field of the metadata: give at least one with --field KEY=FIELD, or in [metadata], or only match the \
@@ -220,9 +247,20 @@ mod tests {
             ("", "names no field"),
             ("[metadata]", "names no field"),
             ("[metadata]\na = ", "line 2"),
-            ("[metadata]\na = 1", "no valid TOML"),
+            ("[metadata]\na = 1", "line 2"),
+            ("[metadata]\na = 1", "a = 1"),
+            ("[metadata]\na = 1", "expected the name of a field, or { from = FIELD, replace = true }"),
             ("colour = 'x'\n[metadata]\na = 'a'", "unknown field `colour`"),
-            ("[metadata]\na = { from = 'a', replcae = true }", "no valid TOML"),
+            (
+                "[metadata]\nb = 'b'\na = { from = 'a', replcae = true }",
+                "unknown field `replcae`, expected `from` or `replace`",
+            ),
+            ("[metadata]\nb = 'b'\na = { from = 'a', replcae = true }", "line 3"),
+            ("[metadata.a]\nfrom = 'a'\nreplcae = true", "line 3"),
+            ("[metadata]\na = { replace = true }", "missing field `from`"),
+            ("[metadata]\na = { replace = true }", "line 2"),
+            ("[metadata]\na = { from = 'a', replace = 'yes' }", "line 2"),
+            ("[metadata]\na = 'a'\na = 'b'", "duplicate key"),
             ("[metadata]\ndbId = 'a'", "dbId of the metadata is written by Rollcall"),
             ("[metadata]\n'dbId.x' = 'a'", "dbId.x of the metadata is written by Rollcall"),
             ("[metadata]\napp = 'a'", "app of the metadata is written by Rollcall"),

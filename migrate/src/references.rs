@@ -74,7 +74,7 @@ pub enum Unresolved {
     UnknownId,
     /// The old user has no user in Clerk.
     NoUser,
-    /// It is unclear which user is meant.
+    /// It is unclear which user is meant, also because the row of the old user was refused ([`is_refused`]).
     Ambiguous,
     /// The old system had deleted the user.
     Deleted,
@@ -84,7 +84,8 @@ impl From<NoUser> for Unresolved {
     fn from(reason: NoUser) -> Unresolved {
         match reason {
             NoUser::Unmatched => Unresolved::NoUser,
-            NoUser::Ambiguous => Unresolved::Ambiguous,
+            // Never `NoUser`, which says to create the user: Clerk may have one.
+            NoUser::Ambiguous | NoUser::Refused => Unresolved::Ambiguous,
             NoUser::Deleted => Unresolved::Deleted,
         }
     }
@@ -149,8 +150,7 @@ pub(crate) fn user(
         Err(_) => return Err((Unresolved::NotAnId, None)),
     };
     let owner = map.owner(&id.typed).map(Ok).or_else(|| {
-        let owners = KINDS.iter().filter_map(|kind| map.owner(&format!("{kind}:{}", id.text)));
-        let mut owners = owners.filter(|_| loose);
+        let mut owners = of_any_type(&id.text, map).filter(|_| loose);
         let first = owners.next()?;
         *is_loose = true;
         Some(if owners.all(|other| other == first) { Ok(first) } else { Err(Unresolved::Ambiguous) })
@@ -165,6 +165,24 @@ pub(crate) fn user(
 
 /// The types of ids.
 pub(crate) const KINDS: [&str; 4] = ["oid", "str", "int", "uuid"];
+
+/// What the ids of this text stand for, one for each type that the map has.
+fn of_any_type<'a>(text: &'a str, map: &'a IdMap) -> impl Iterator<Item = Owner> + 'a {
+    KINDS.iter().filter_map(move |kind| map.owner(&format!("{kind}:{text}")))
+}
+
+/// Whether an id with its type is ambiguous because the row of its old user was refused, and for no other reason.
+pub(crate) fn is_refused(typed: &str, map: &IdMap, loose: bool) -> bool {
+    let refused = Owner::Nobody(NoUser::Refused);
+    match (map.owner(typed), typed.split_once(':')) {
+        (Some(owner), _) => owner == refused,
+        (None, Some((_, text))) if loose => {
+            let mut owners = of_any_type(text, map).peekable();
+            owners.peek().is_some() && owners.all(|owner| owner == refused)
+        }
+        _ => false,
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -181,7 +199,10 @@ mod tests {
 {"legacy_id":"int:7","clerk_user_id":"user_7"}
 {"legacy_id":"str:8","clerk_user_id":"user_8"}
 {"legacy_id":"int:8","clerk_user_id":"user_9"}
-{"legacy_id":"int:9","no_user":"deleted"}"#;
+{"legacy_id":"int:9","no_user":"deleted"}
+{"legacy_id":"int:10","no_user":"refused"}
+{"legacy_id":"int:11","no_user":"refused"}
+{"legacy_id":"str:11","clerk_user_id":"user_11"}"#;
         std::fs::write(folder.path().join(MAP), text).unwrap();
         IdMap::read(folder.path()).unwrap()
     }
@@ -243,9 +264,14 @@ mod tests {
             ("[7,6]", Unresolved::UnknownId),
             ("[7,null]", Unresolved::Missing),
             ("9", Unresolved::Deleted),
+            ("10", Unresolved::Ambiguous),
         ] {
             assert_eq!(resolved(&format!("{{\"u\":{value}}}"), "u", false)[0].1, Err(reason), "{value}");
         }
+        let refused = [("int:10", false), ("int:11", false), ("str:10", true), ("int:10", true)];
+        let other = [("int:9", false), ("int:7", false), ("str:10", false), ("oid:11", true), ("oid:12", true)];
+        assert!(refused.iter().all(|(id, loose)| is_refused(id, &map(), *loose)));
+        assert!(other.iter().all(|(id, loose)| !is_refused(id, &map(), *loose)));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use rollcall::core::id::UserId;
 
 use super::decide::Wanted;
 use super::outcome::Line;
+use super::values::Refused;
 use crate::matching::{Keys, Rules};
 
 /// Rows that are held at the same time. Nearly all of them are lines already: 10,000 need about 3 MB.
@@ -29,7 +30,8 @@ pub(super) struct Pending {
     pub(super) place: String,
     pub(super) legacy_id: Option<String>,
     pub(super) keys: Keys,
-    pub(super) wanted: Vec<Wanted>,
+    /// An error if a value cannot be carried over. The user is looked for nevertheless: other rows refer to the person.
+    pub(super) wanted: Result<Vec<Wanted>, Refused>,
 }
 
 /// A row in the order of the input.
@@ -204,7 +206,7 @@ mod tests {
     }
 
     fn row(number: u64, keys: Keys) -> Result<Pending, Line> {
-        Ok(Pending { row: number, place: String::new(), legacy_id: None, keys, wanted: Vec::new() })
+        Ok(Pending { row: number, place: String::new(), legacy_id: None, keys, wanted: Ok(Vec::new()) })
     }
 
     fn clerk_id(number: u64) -> Keys {

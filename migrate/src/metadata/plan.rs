@@ -1,6 +1,7 @@
 //! The plan: what would become of each row, by what Clerk has now. Nothing is written to Clerk.
 
 use std::io::BufRead;
+use std::path::PathBuf;
 
 use rollcall::adapters::clerk::api::ClerkApi;
 use rollcall::adapters::clerk::error::ClerkError;
@@ -70,6 +71,11 @@ pub enum MigrationError {
     Journal(#[from] super::journal::JournalError),
     #[error(transparent)]
     Clerk(#[from] ClerkError),
+    #[error(
+        "{} is missing, and this migration has written something: restore the file from a backup, because an undo needs it",
+        .0.display()
+    )]
+    NoJournal(PathBuf),
     /// The input is another one than a moment ago.
     #[error("the input changed while it was read: run the command again when nothing writes to it")]
     Moved,
@@ -171,12 +177,10 @@ fn pending(job: &Job, survey: &Survey, number: u64, row: &Row) -> Result<Pending
     if legacy_id.as_deref().is_some_and(|id| survey.shared_ids.has(id)) {
         return Err(line(Outcome::Ambiguous { reason: Ambiguous::IdOfSeveralRows }));
     }
-    let read = keys(&row.value, &job.mapping).and_then(|keys| {
-        // What a deleted person had is of no interest.
-        let wanted = if keys.is_deleted { Vec::new() } else { wanted(&row.value, &job.mapping, job.on_null)? };
-        Ok((keys, wanted))
-    });
-    let (mut keys, wanted) = read.map_err(|refused| line(Outcome::Refused { reason: refused.to_string() }))?;
+    let keys = keys(&row.value, &job.mapping);
+    let mut keys = keys.map_err(|refused| line(Outcome::Refused { reason: refused.to_string() }))?;
+    // What a deleted person had is of no interest.
+    let wanted = if keys.is_deleted { Ok(Vec::new()) } else { wanted(&row.value, &job.mapping, job.on_null) };
     keys.is_address_shared = keys.address.as_deref().is_some_and(|address| survey.shared_addresses.has(address));
     Ok(Pending { row: number, place, legacy_id, keys, wanted })
 }
@@ -196,7 +200,10 @@ fn decided(row: &Pending, found: &[IdentifiedUser], job: &Job, changed_before: &
         Match::Ambiguous(reason) => line(None, None, Outcome::Ambiguous { reason }),
         Match::User(user, rule) => {
             let is_known = changed_before.has(user.id.as_str());
-            let outcome = outcome(&decide(&user.public_metadata, &row.wanted, job.on_conflict), is_known);
+            let outcome = match &row.wanted {
+                Ok(wanted) => outcome(&decide(&user.public_metadata, wanted, job.on_conflict), is_known),
+                Err(refused) => Outcome::Refused { reason: refused.to_string() },
+            };
             line(Some(user), Some(rule), outcome)
         }
     }

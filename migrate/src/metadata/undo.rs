@@ -6,12 +6,13 @@ use rollcall::adapters::clerk::identified::LookUp;
 use rollcall::adapters::clerk::lists::MAX_IDS;
 use rollcall::core::id::UserId;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::apply::{JOURNAL, RESULTS};
 use super::decide::undo;
 use super::journal::{self, Journal, Record, record_at};
 use super::plan::MigrationError;
-use crate::folder::Folder;
+use crate::folder::{Folder, FolderError, REPORT};
 
 /// What was taken back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -38,15 +39,25 @@ impl Undone {
 ///
 /// # Errors
 ///
-/// If the journal is unreadable.
+/// If the journal is unreadable, or is missing although a run has come to writing.
 pub fn open_intents(folder: &Folder) -> Result<Vec<u64>, MigrationError> {
     let path = folder.file(JOURNAL);
-    if !path.exists() && !folder.file(RESULTS).exists() {
-        // No run has come to writing. With results, the journal is lost, and that is an error.
-        return Ok(Vec::new());
+    if !path.exists() {
+        return if has_written(folder)? { Err(MigrationError::NoJournal(path)) } else { Ok(Vec::new()) };
     }
     let intents = journal::open_intents(&path)?;
     Ok(intents.into_iter().rev().map(|(begin, _)| begin).collect())
+}
+
+/// Whether a run has come to writing: then it made a journal. The report is that of the last run, the results those of the
+/// last run that wrote.
+fn has_written(folder: &Folder) -> Result<bool, FolderError> {
+    let path = folder.file(REPORT);
+    if folder.file(RESULTS).exists() || !path.exists() {
+        return Ok(folder.file(RESULTS).exists());
+    }
+    let report: serde_json::Result<Value> = serde_json::from_reader(folder.read(REPORT)?);
+    Ok(!report.map_err(|source| FolderError::Unreadable { path, source })?["done"].is_null())
 }
 
 /// Takes these changes back; `each` gets the number of changes that are done. It may be dropped at any time: a change that

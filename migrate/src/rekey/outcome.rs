@@ -47,6 +47,8 @@ pub enum Reason {
     /// The old user has no user in Clerk.
     NoUser,
     Ambiguous,
+    /// The row of the old user was refused before its user was looked for.
+    RowRefused,
     Deleted,
     /// The new field has another value.
     OtherValue,

@@ -24,6 +24,7 @@ const MAP_LINES: &str = r#"{"legacy_id":"oid:64b0000000000000000000b1","clerk_us
 {"legacy_id":"str:lost","no_user":"unmatched"}
 {"legacy_id":"str:gone","no_user":"deleted"}
 {"legacy_id":"str:both","no_user":"ambiguous"}
+{"legacy_id":"str:odd","no_user":"refused"}
 "#;
 
 /// A folder with an input, a map, and what is written.
@@ -196,6 +197,8 @@ fn every_reason_has_its_path() {
         (r#"{"u":"gone","m":[],"v":7}"#, Outcome::Unmatched, &[("u", "deleted")]),
         (r#"{"u":1.5,"m":[],"v":7}"#, Outcome::Unmatched, &[("u", "not_an_id")]),
         (r#"{"u":"both","m":[],"v":7}"#, Outcome::Ambiguous, &[("u", "ambiguous")]),
+        (r#"{"u":"odd","m":[],"v":7}"#, Outcome::Ambiguous, &[("u", "row_refused")]),
+        (r#"{"u":["both","odd"],"m":[],"v":7}"#, Outcome::Ambiguous, &[("u.0", "ambiguous"), ("u.1", "row_refused")]),
         (r#"{"u":"both","m":[],"v":8}"#, Outcome::Unmatched, &[("u", "ambiguous"), ("v", "unknown_id")]),
         (r#"{"u":7,"m":[],"v":7,"w":"user_8"}"#, Outcome::Conflict, &[("w", "other_value")]),
         (r#"{"u":7,"m":[],"v":7,"w":["user_7"]}"#, Outcome::Conflict, &[("w", "other_value")]),

@@ -316,12 +316,8 @@ async fn a1_bad_input_writes_nothing() {
     let aside = old.folder.path().join("aside");
     std::fs::rename(&journal, &aside).unwrap();
     let said = old.migrate(&good, &["--undo", "--yes"]).await;
-    assert_eq!(
-        (said.status, said.out.as_str(), said.err.matches("No such file").count()),
-        (Some(1), "", 1),
-        "{}",
-        said.err
-    );
+    let why = "journal.ndjson is missing, and this migration has written something";
+    assert_eq!((said.status, said.out.as_str(), said.err.matches(why).count()), (Some(1), "", 1), "{}", said.err);
     std::fs::rename(&aside, &journal).unwrap();
     let said = old.migrate(&good, &["--undo", "--dry-run"]).await;
     assert!(said.out.contains("1 change of users in"), "{}", said.out);

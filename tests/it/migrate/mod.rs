@@ -8,6 +8,7 @@ mod metadata;
 mod misspelt;
 mod random;
 mod random_table;
+mod refused;
 mod rekey;
 mod rekey_table;
 mod rekey_table_undo;

@@ -212,8 +212,12 @@ impl MappingArgs {
         set(&self.email, &mut draft.email);
         set(&self.email_proof, &mut draft.email_proof);
         set(&self.deleted, &mut draft.deleted);
+        let mut given = HashSet::new();
         for field in &self.fields {
             let (key, source) = field.split_once('=').unwrap_or((field, field));
+            if !given.insert(key) {
+                return Err(Usage(format!("--field {key}: the key is given twice: name each key once")).into());
+            }
             draft.metadata.insert(key.to_owned(), Source::Field(source.to_owned()));
         }
         for key in &self.replaced {

@@ -77,7 +77,7 @@ pub(super) async fn run(
                 on_conflict: args.on_conflict.into(),
             };
             let run = Run {
-                command: "metadata".to_owned(),
+                command: COMMAND.to_owned(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 input_sha256: job
                     .input
@@ -93,6 +93,8 @@ pub(super) async fn run(
     }
 }
 
+/// The command in the record of a run.
+const COMMAND: &str = "metadata";
 /// The rows that a person has to look at, with their reasons.
 const UNMATCHED: &str = "unmatched.ndjson";
 const AMBIGUOUS: &str = "ambiguous.ndjson";
@@ -285,6 +287,9 @@ fn earlier(path: &Path, instance: &str) -> anyhow::Result<Run> {
     let text = std::fs::read(path.join("run.json"))
         .with_context(|| format!("{} is no folder of a migration: name the folder with --folder", path.display()))?;
     let run: Run = serde_json::from_slice(&text).with_context(|| format!("{}/run.json", path.display()))?;
+    if run.command != COMMAND {
+        bail!("{} is a folder of `rollcall migrate {}`: name another folder (--folder)", path.display(), run.command);
+    }
     Ok(Run { instance: instance.to_owned(), ..run })
 }
 
