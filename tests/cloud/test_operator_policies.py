@@ -22,6 +22,7 @@ LOOKING = [
 ACTING = [
     ["analyze"],
     ["explain", "{user}"],
+    ["endpoint", "status"],
     ["reconcile", "--yes"],
     ["sync", "{user}", "--yes"],
     ["set-role", "{user}", "admin", "--yes"],
@@ -60,6 +61,8 @@ def actor(stack, policies):
 def user(stack):
     user = stack.clerk.create_user("Mary", "Shaw")
     stack.clerk.delivered(user["id"], "user.created")
+    # React has written to Clerk: from now on the row changes only by a command.
+    stack.clerk.delivered(user["id"], "user.updated")
     return user["id"]
 
 
