@@ -39,12 +39,12 @@ pub enum SecretError {
              secretsmanager:GetSecretValue"
     )]
     Unreadable(String),
-    /// The secret is not a JSON object of strings. The cause is left out: it could quote the secret.
     /// The secret has the signing secret under both names, with different values.
     #[error(
         "the secret ROLLCALL_SECRET_ARN has different values for CLERK_WEBHOOK_SECRET and CLERK_WEBHOOK_SIGNING_SECRET"
     )]
     Contradictory,
+    /// The secret is not a JSON object of strings. The cause is left out: it could quote the secret.
     #[error("the secret ROLLCALL_SECRET_ARN is not a JSON object with CLERK_SECRET_KEY and CLERK_WEBHOOK_SECRET")]
     Malformed,
     /// Secrets Manager does not take a new value, with this code.
@@ -268,5 +268,42 @@ impl Secret {
     pub async fn after_refusal(&self, refused: &SecretString) -> Option<SecretString> {
         let (secrets, name) = self.followed.as_ref()?;
         secrets.after_refusal(name, refused).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEW: &str = "whsec_bmV3";
+    const FIRST: &str = "whsec_Zmlyc3Q=";
+    const SECOND: &str = "whsec_c2Vjb25k";
+    const THIRD: &str = "whsec_dGhpcmQ=";
+
+    #[test]
+    fn a_new_signing_secret_is_the_first_and_of_the_earlier_ones_two_stay() {
+        for (before, now) in [
+            (String::new(), NEW.to_owned()),
+            (FIRST.to_owned(), format!("{NEW} {FIRST}")),
+            (format!("{FIRST} {SECOND}"), format!("{NEW} {FIRST} {SECOND}")),
+            (format!("{FIRST} {SECOND} {THIRD}"), format!("{NEW} {FIRST} {SECOND}")),
+            (format!("  {FIRST}\n{SECOND}\t"), format!("{NEW} {FIRST} {SECOND}")),
+        ] {
+            assert_eq!(with_signing_secret(&before, NEW), Some(now), "{before:?}");
+        }
+    }
+
+    #[test]
+    fn a_signing_secret_that_is_there_changes_nothing_wherever_it_is() {
+        for before in [NEW.to_owned(), format!("{NEW} {FIRST}"), format!("{FIRST} {SECOND} {THIRD} {NEW}")] {
+            assert_eq!(with_signing_secret(&before, NEW), None, "{before}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_signing_secret_is_left_out_and_takes_no_place() {
+        let before = format!("replace-me {FIRST} whsec_?! {SECOND}");
+        assert_eq!(with_signing_secret(&before, NEW), Some(format!("{NEW} {FIRST} {SECOND}")));
+        assert_eq!(with_signing_secret("replace-me", NEW), Some(NEW.to_owned()));
     }
 }
