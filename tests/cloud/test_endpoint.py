@@ -190,8 +190,9 @@ def test_a_run_that_may_not_store_the_secret_is_continued_by_one_that_may(stack,
             ran = run(stack, "endpoint", "ensure", "--yes", "--json", identity=actor)
             assert (ran.returncode, ran.stdout) == (1, ""), ran.stderr
             assert "secretsmanager:PutSecretValue" in ran.stderr, ran.stderr
+            made, secret = only(stack)
+            assert made["id"] in ran.stderr and "run the command again" in ran.stderr, ran.stderr
             assert current(stack) == before
-    made, secret = only(stack)
     status, report = endpoint(stack, actor, "status")
     assert (status, report["causes"]) == (2, ["wrong_secret"])
     assert ensured(stack, actor) == "nothing"

@@ -123,7 +123,7 @@ impl Work<'_> {
         };
         let secret = portal.secret(&id).await?;
         if !self.is_stored(&secret) {
-            self.store(&secret).await?;
+            self.store(&id, &secret).await?;
         }
         Ok(id)
     }
@@ -140,7 +140,7 @@ impl Work<'_> {
         has_secret(self.context, secret) == Some(true)
     }
 
-    async fn store(&self, secret: &SecretString) -> anyhow::Result<()> {
+    async fn store(&self, id: &str, secret: &SecretString) -> anyhow::Result<()> {
         let deployment = &self.context.deployment;
         if deployment.is_local() {
             bail!(
@@ -154,7 +154,14 @@ impl Work<'_> {
                  signing secret of the endpoint in CLERK_WEBHOOK_SECRET yourself"
             )
         })?;
-        Ok(secrets::add_signing_secret(&deployment.aws, &arn, secret).await?)
+        // The endpoint sends already, and what it sends is refused.
+        let left = |error| {
+            anyhow!(
+                "{error}. Endpoint {id} exists, but the stack refuses its events without the secret: mend this, then run \
+                 the command again"
+            )
+        };
+        secrets::add_signing_secret(&deployment.aws, &arn, secret).await.map_err(left)
     }
 
     fn finish(&self, planned: &Plan, was_stored: bool, done: Option<&str>) -> anyhow::Result<Status> {
