@@ -25,7 +25,7 @@ USERS = ["metadata", "--table", "old-users", "--legacy-id", "id", "--match-only"
 REKEY = ["rekey-table", "--map", "{map}", "--folder", "{folder}"]
 IN_PLACE = [*REKEY, "old-profiles", "--reference", "user_id"]
 COPY = [*REKEY, "old-tasks", "--reference", "user_id", "--into", "old-tasks-by-clerk-id"]
-UNDO = [*REKEY, "old-profiles", "--undo"]
+UNDO = ["rekey-table", "--folder", "{folder}", "old-profiles", "--undo"]
 VERIFY = ["verify", "{file}", "--folder", "{folder}"]
 # Each command, and the table and the permission that it needs first beyond those of every command.
 COMMANDS = {
@@ -236,7 +236,8 @@ def test_a_table_that_may_only_be_read_is_not_undone(stack, actor, folder, mappe
     status, report = migrate(stack, OWNER, [*command, "--reference", "user_id", "--yes"], folder, map=mapped)
     assert (status, report["written"]) == (0, len(OLD_IDS)), report
     rekeyed = rows(stack, "old-archive")
-    ran = attempt(stack, actor, [*command, "--undo", "--yes"], folder, map=mapped)
+    undo = ["rekey-table", "--folder", "{folder}", "old-archive", "--undo", "--yes"]
+    ran = attempt(stack, actor, undo, folder, map=mapped)
     assert (ran.returncode, ran.stdout, rows(stack, "old-archive")) == (1, "", rekeyed), ran.stderr
     assert needs("old-archive", "dynamodb:UpdateItem") in ran.stderr, ran.stderr
     for row in before:

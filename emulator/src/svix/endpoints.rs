@@ -50,7 +50,7 @@ impl Page {
         if self.order.as_deref() == Some("descending") {
             rows.reverse();
         }
-        Json(shape::page(rows, self.iterator.as_deref(), self.limit(app)))
+        Json(shape::page(&rows, self.iterator.as_deref(), self.limit(app)))
     }
 }
 

@@ -59,7 +59,7 @@ impl Search {
         Ok(at >= after && at < before && is_type)
     }
 
-    fn page(&self, app: &App, rows: Vec<(String, Value)>) -> Json<Value> {
+    fn page(&self, app: &App, rows: &[(String, Value)]) -> Json<Value> {
         let limit = app.faults.lock().faults().svix.page_size.unwrap_or(usize::MAX).min(self.limit.unwrap_or(50));
         Json(shape::page(rows, self.iterator.as_deref(), limit))
     }
@@ -120,7 +120,7 @@ fn attempts(app: &App, search: &Search, of: impl Fn(&Followed, &Registered) -> b
         }
     }
     rows.sort_by(|one, other| (other.0, &other.1).cmp(&(one.0, &one.1)));
-    Ok(search.page(app, rows.into_iter().map(|(_, id, row)| (id, row)).collect()))
+    Ok(search.page(app, &rows.into_iter().map(|(_, id, row)| (id, row)).collect::<Vec<_>>()))
 }
 
 pub(super) async fn attempts_of_endpoint(
@@ -159,7 +159,7 @@ pub(super) async fn list(
             rows.push((message.svix_id.clone(), row));
         }
     }
-    Ok(search.page(&app, rows))
+    Ok(search.page(&app, &rows))
 }
 
 pub(super) async fn get(State(app): State<Arc<App>>, key: Key, Path((_, id)): Ids) -> Result<Json<Value>, SvixError> {
@@ -184,7 +184,7 @@ pub(super) async fn endpoints_of(
         (row["status"], row["statusText"]) = (json!(number), json!(word));
         (endpoint.id.clone(), row)
     });
-    Ok(search.page(&app, rows.collect()))
+    Ok(search.page(&app, &rows.collect::<Vec<_>>()))
 }
 
 /// The messages of an endpoint, the newest first.
@@ -210,7 +210,7 @@ pub(super) async fn of_endpoint(
             rows.push((one.message.svix_id.clone(), row));
         }
     }
-    Ok(search.page(&app, rows))
+    Ok(search.page(&app, &rows))
 }
 
 pub(super) async fn stats(

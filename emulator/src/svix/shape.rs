@@ -94,7 +94,7 @@ pub(super) fn attempt(followed: &Followed, kept: &Kept, endpoint: &Registered, f
 }
 
 /// A page of a list in Svix's form: the rows behind the iterator, which is the id of a row.
-pub(super) fn page(rows: Vec<(String, Value)>, iterator: Option<&str>, limit: usize) -> Value {
+pub(super) fn page(rows: &[(String, Value)], iterator: Option<&str>, limit: usize) -> Value {
     let from = iterator.and_then(|iterator| rows.iter().position(|(id, _)| id == iterator)).map_or(0, |at| at + 1);
     let shown: Vec<(String, Value)> = rows.iter().skip(from).take(limit.max(1)).cloned().collect();
     let (first, last) = (shown.first().map(|(id, _)| id.clone()), shown.last().map(|(id, _)| id.clone()));
