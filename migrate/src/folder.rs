@@ -104,6 +104,11 @@ pub enum FolderError {
     Foreign { path: PathBuf, name: String },
     #[error("{} is no record of a migration", path.display())]
     Unreadable { path: PathBuf, source: serde_json::Error },
+    #[error(
+        "{} is missing or empty, and this folder has written something: restore the file from a backup, because only the \
+         journal knows what was written", path.display()
+    )]
+    JournalMissing { path: PathBuf },
     #[error("another process works in {}: wait until it has finished", path.display())]
     Busy { path: PathBuf },
 }
@@ -121,6 +126,8 @@ pub struct Folder {
 const RUN: &str = "run.json";
 const RUN_DRAFT: &str = "run.json.draft";
 const LOCK: &str = "lock";
+/// It is there from the first record of the journal until everything is taken back.
+const BEGUN: &str = "journal.begun";
 /// The counts of a run that has come to its end.
 pub const REPORT: &str = "report.json";
 
@@ -161,7 +168,7 @@ impl Folder {
         let is_resumed = earlier.is_some() && differences.is_empty();
         if !differences.is_empty() {
             let has_bytes = |name: &&str| fs::metadata(path.join(name)).is_ok_and(|file| file.len() > 0);
-            if written.iter().any(has_bytes) {
+            if written.iter().any(has_bytes) || path.join(BEGUN).exists() {
                 return Err(FolderError::Other { path: path.to_owned(), differences });
             }
             // Without its report, what the earlier run left is no result of this one.
@@ -215,6 +222,35 @@ impl Folder {
         let path = self.file(name);
         let renamed = fs::rename(self.file(draft), &path).and_then(|()| File::open(&self.path)?.sync_all());
         renamed.map_err(|source| FolderError::Io { path, source })
+    }
+
+    /// Notes that the journal has a record. From then on, a folder without its journal is an error.
+    ///
+    /// # Errors
+    ///
+    /// [`FolderError::Io`].
+    pub fn note_journal(&self) -> Result<(), FolderError> {
+        if self.file(BEGUN).exists() { Ok(()) } else { self.create(BEGUN)?.finish() }
+    }
+
+    /// Removes that note, before the journal gets another name.
+    ///
+    /// # Errors
+    ///
+    /// [`FolderError::Io`].
+    pub fn forget_journal(&self) -> Result<(), FolderError> {
+        if self.file(BEGUN).exists() { self.remove(BEGUN) } else { Ok(()) }
+    }
+
+    /// Checks that the journal is there if it had a record.
+    ///
+    /// # Errors
+    ///
+    /// [`FolderError::JournalMissing`].
+    pub fn check_journal(&self, name: &str) -> Result<(), FolderError> {
+        let path = self.file(name);
+        let has_records = fs::metadata(&path).is_ok_and(|file| file.len() > 0);
+        if self.file(BEGUN).exists() && !has_records { Err(FolderError::JournalMissing { path }) } else { Ok(()) }
     }
 
     /// Removes a file of this name.

@@ -74,7 +74,7 @@ pub enum Unresolved {
     UnknownId,
     /// The old user has no user in Clerk.
     NoUser,
-    /// It is unclear which user is meant, also because the row of the old user was refused ([`is_refused`]).
+    /// It is unclear which user is meant, also because the row of the old user was refused.
     Ambiguous,
     /// The old system had deleted the user.
     Deleted,

@@ -61,6 +61,7 @@ pub async fn apply(
     folder: &Folder,
     mut each: impl FnMut(u64, u64),
 ) -> Result<Counts, MigrationError> {
+    folder.check_journal(JOURNAL)?;
     let mut journal = Journal::open(&folder.file(JOURNAL))?;
     let mut results = folder.create(RESULTS)?;
     let mut counts = Counts::default();
@@ -86,7 +87,7 @@ pub async fn apply(
         if tasks.len() < MAX_IDS && next.is_some() && waiting.len() < 100 * MAX_IDS {
             continue;
         }
-        let mut done = batch(&tasks, job, clerk, &mut journal).await?;
+        let mut done = batch(&tasks, job, clerk, folder, &mut journal).await?;
         let mut finished: Vec<Line> = std::mem::take(&mut waiting);
         for task in std::mem::take(&mut tasks) {
             let outcome = done.remove(&task.line.row).unwrap_or(Outcome::Failed { reason: "no answer".to_owned() });
@@ -116,6 +117,7 @@ async fn batch(
     tasks: &[Task],
     job: &Job,
     clerk: &ClerkApi,
+    folder: &Folder,
     journal: &mut Journal,
 ) -> Result<HashMap<u64, Outcome>, MigrationError> {
     let mut outcomes = HashMap::new();
@@ -153,6 +155,9 @@ async fn batch(
             journal.add(&Record::Intent { user, row, changes: changes.clone() });
         }
         journal.flush()?;
+        if !changes.is_empty() {
+            folder.note_journal()?;
+        }
         let sent = stream::iter(changes).map(|(task, changes)| async move {
             (task, clerk.merge_public_metadata(&task.user, &patch(&changes)).await)
         });

@@ -32,6 +32,8 @@ pub(super) struct Pending {
     pub(super) keys: Keys,
     /// An error if a value cannot be carried over. The user is looked for nevertheless: other rows refer to the person.
     pub(super) wanted: Result<Vec<Wanted>, Refused>,
+    /// Whether the address cannot be one: then a row that leads to no user is refused.
+    pub(super) has_bad_address: bool,
 }
 
 /// A row in the order of the input.
@@ -206,7 +208,14 @@ mod tests {
     }
 
     fn row(number: u64, keys: Keys) -> Result<Pending, Line> {
-        Ok(Pending { row: number, place: String::new(), legacy_id: None, keys, wanted: Ok(Vec::new()) })
+        Ok(Pending {
+            row: number,
+            place: String::new(),
+            legacy_id: None,
+            keys,
+            wanted: Ok(Vec::new()),
+            has_bad_address: false,
+        })
     }
 
     fn clerk_id(number: u64) -> Keys {

@@ -12,7 +12,7 @@ use super::decide::{Decision, MOST_BYTES, OnConflict, decide};
 use super::lookups::{Lookups, Pending};
 use super::outcome::{Counts, Line, Outcome};
 use super::survey::{Input, Mark, Marks, Survey, mark};
-use super::values::{OnNull, keys, legacy_id, wanted};
+use super::values::{OnNull, address_problem, keys, legacy_id, wanted};
 use crate::folder::{Folder, FolderError};
 use crate::input::{InputError, Row};
 use crate::mapping::Mapping;
@@ -180,9 +180,15 @@ fn pending(job: &Job, survey: &Survey, number: u64, row: &Row) -> Result<Pending
     let keys = keys(&row.value, &job.mapping);
     let mut keys = keys.map_err(|refused| line(Outcome::Refused { reason: refused.to_string() }))?;
     // What a deleted person had is of no interest.
-    let wanted = if keys.is_deleted { Ok(Vec::new()) } else { wanted(&row.value, &job.mapping, job.on_null) };
+    let problem = address_problem(&row.value, &job.mapping).filter(|_| !keys.is_deleted);
+    let has_bad_address = problem.is_some();
+    let wanted = match problem {
+        Some(problem) => Err(problem),
+        None if keys.is_deleted => Ok(Vec::new()),
+        None => wanted(&row.value, &job.mapping, job.on_null),
+    };
     keys.is_address_shared = keys.address.as_deref().is_some_and(|address| survey.shared_addresses.has(address));
-    Ok(Pending { row: number, place, legacy_id, keys, wanted })
+    Ok(Pending { row: number, place, legacy_id, keys, wanted, has_bad_address })
 }
 
 fn decided(row: &Pending, found: &[IdentifiedUser], job: &Job, changed_before: &Marks) -> Line {
@@ -196,7 +202,10 @@ fn decided(row: &Pending, found: &[IdentifiedUser], job: &Job, changed_before: &
     };
     match find(&row.keys, found, job.rules) {
         Match::Deleted => line(None, None, Outcome::Skipped),
-        Match::Unmatched(reason) => line(None, None, Outcome::Unmatched { reason }),
+        Match::Unmatched(reason) => match &row.wanted {
+            Err(refused) if row.has_bad_address => line(None, None, Outcome::Refused { reason: refused.to_string() }),
+            _ => line(None, None, Outcome::Unmatched { reason }),
+        },
         Match::Ambiguous(reason) => line(None, None, Outcome::Ambiguous { reason }),
         Match::User(user, rule) => {
             let is_known = changed_before.has(user.id.as_str());

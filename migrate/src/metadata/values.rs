@@ -116,7 +116,7 @@ pub fn wanted(row: &Document, mapping: &Mapping, on_null: OnNull) -> Result<Vec<
 ///
 /// # Errors
 ///
-/// [`Refused`] if an id or an address is of a type that cannot be one.
+/// [`Refused`] if an id is of a type that cannot be one. An address of such a type is left out: see [`address_problem`].
 pub fn keys(row: &Document, mapping: &Mapping) -> Result<Keys, Refused> {
     let present = |path: &Option<String>| path.as_ref().and_then(|path| at(row, path)).map(is_yes);
     let text = |path: &String| match at(row, path) {
@@ -130,11 +130,27 @@ pub fn keys(row: &Document, mapping: &Mapping) -> Result<Keys, Refused> {
     Ok(Keys {
         legacy_id: legacy_id(row, &mapping.legacy_id)?.map(|id| id.text),
         clerk_id: mapping.clerk_id.as_ref().map(text).transpose()?.flatten(),
-        address: mapping.email.as_ref().map(text).transpose()?.flatten().as_deref().and_then(comparable),
+        address: match mapping.email.as_ref().and_then(|path| at(row, path)) {
+            Some(Value::Text(address)) => comparable(address),
+            _ => None,
+        },
         is_address_proven: present(&mapping.email_proof).unwrap_or(false),
         is_address_shared: false,
         is_deleted: present(&mapping.deleted).unwrap_or(false),
     })
+}
+
+/// Why the address of a row cannot be one. The row is refused; its ids say nevertheless whose it is, and another row must
+/// not get that user.
+pub fn address_problem(row: &Document, mapping: &Mapping) -> Option<Refused> {
+    let path = mapping.email.as_ref()?;
+    match at(row, path) {
+        None | Some(Value::Null | Value::Text(_)) => None,
+        Some(other) => {
+            let expected = "a string is expected";
+            Some(Refused::WrongType { field: path.clone(), kind: other.kind(), expected })
+        }
+    }
 }
 
 /// An old id.
@@ -292,10 +308,14 @@ mod tests {
         for (text, reason) in [
             (r#"{"_id":1.5}"#, "_id is of the type double: an id is"),
             (r#"{"_id":1,"clerk":7}"#, "clerk is of the type int: a string is expected"),
-            (r#"{"_id":1,"contact":{"email":["a@x.org"]}}"#, "contact.email is of the type array"),
         ] {
             assert!(keys(&row(text), &mapping()).unwrap_err().to_string().starts_with(reason), "{text}");
         }
+        let odd = row(r#"{"_id":1,"contact":{"email":["a@x.org"]}}"#);
+        assert_eq!(keys(&odd, &mapping()).unwrap().address, None);
+        let problem = address_problem(&odd, &mapping()).unwrap().to_string();
+        assert!(problem.starts_with("contact.email is of the type array"), "{problem}");
+        assert_eq!((address_problem(&empty, &mapping()), address_problem(&full, &mapping())), (None, None));
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub struct Decision {
     pub is_loose: bool,
     /// The indexes of the references whose field the row has, with any value.
     pub found: Vec<usize>,
+    /// The indexes of the references of which the row has the new field alone.
+    pub alone: Vec<usize>,
 }
 
 impl Decision {
@@ -78,17 +80,18 @@ impl Decision {
 /// As [`Row::fields`].
 pub fn decide(row: &Row, terms: &Terms, map: &IdMap) -> Result<Decision, InputError> {
     let (mut fields, mut causes, mut is_loose, mut allowed) = (Vec::new(), Vec::new(), false, 0);
-    let mut has_field = Vec::new();
+    let (mut has_field, mut alone) = (Vec::new(), Vec::new());
     for (number, reference) in terms.references.iter().enumerate() {
         let found = references::resolve(row, reference, map, terms.loose)?;
         let there = there(row, reference)?;
         let has_value = |path: &str| {
             let new = if row.is_record() { reference.target.clone() } else { beside(path, &reference.target) };
-            there.get(&new).is_some_and(|field| !matches!(field.value, Value::Null))
+            there.get(&new).is_some_and(|field| has_users(field.value))
         };
-        // A row with the new field alone knows the name, too.
-        if !found.is_empty() || !there.is_empty() {
+        if !found.is_empty() {
             has_field.push(number);
+        } else if absent(row, reference, false).iter().any(|path| has_value(path)) {
+            alone.push(number);
         }
         for path in absent(row, reference, !found.is_empty()) {
             if has_value(&path) {
@@ -136,7 +139,16 @@ pub fn decide(row: &Row, terms: &Terms, map: &IdMap) -> Result<Decision, InputEr
         () if fields.iter().any(|field: &NewField| field.spot != Spot::Same) => Outcome::Rekeyed,
         () => Outcome::Unchanged,
     };
-    Ok(Decision { outcome, fields, causes, is_loose, found: has_field })
+    Ok(Decision { outcome, fields, causes, is_loose, found: has_field, alone })
+}
+
+/// Whether a value is a Clerk id, or a list of such.
+fn has_users(value: &Value) -> bool {
+    let is_user = |value: &Value| matches!(value, Value::Text(text) if text.parse::<UserId>().is_ok());
+    match value {
+        Value::Array(values) => !values.is_empty() && values.iter().all(is_user),
+        value => is_user(value),
+    }
 }
 
 fn result(reason: Reason) -> Outcome {

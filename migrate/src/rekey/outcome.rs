@@ -108,6 +108,8 @@ pub struct Counts {
     pub same_user: u64,
     /// By reference, the rows that have its field, with any value.
     pub with_reference: BTreeMap<String, u64>,
+    /// By reference, the rows that have the new field alone.
+    pub with_new_alone: BTreeMap<String, u64>,
 }
 
 impl Counts {
@@ -118,7 +120,9 @@ impl Counts {
 
     /// A reference that no row has, which is a wrong name and not a missing value.
     pub fn nowhere(&self) -> Option<&str> {
-        let nowhere = self.with_reference.iter().find(|(_, rows)| **rows == 0 && self.read > 0);
+        let alone = |reference: &String| self.with_new_alone.get(reference).copied().unwrap_or_default();
+        // If every row has the new field alone, there is nothing to look for.
+        let nowhere = self.with_reference.iter().find(|(name, rows)| **rows == 0 && self.read > alone(name));
         nowhere.map(|(reference, _)| reference.as_str())
     }
 

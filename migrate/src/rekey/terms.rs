@@ -128,8 +128,8 @@ mod tests {
     fn what_cannot_be_spliced_is_refused_with_another_way() {
         let copy = |has_header| Kind::Copy { columns: vec![], has_header };
         for (kind, emit, advice) in [
-            (Kind::DynamoDb, Emit::Rows, "--table"),
-            (Kind::DynamoDb, Emit::Patch, "--table"),
+            (Kind::DynamoDb, Emit::Rows, "`rollcall migrate rekey-table`"),
+            (Kind::DynamoDb, Emit::Patch, "`rollcall migrate rekey-table`"),
             (Kind::Bson, Emit::Rows, "--emit patch"),
             (Kind::PgDump, Emit::Rows, "--emit patch"),
             (copy(false), Emit::Rows, "--emit patch"),

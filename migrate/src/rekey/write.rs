@@ -119,6 +119,10 @@ impl Work<'_> {
                 let field = &self.terms.references[*reference].field;
                 *self.counts.with_reference.entry(field.clone()).or_default() += 1;
             }
+            for reference in &decision.alone {
+                let field = &self.terms.references[*reference].field;
+                *self.counts.with_new_alone.entry(field.clone()).or_default() += 1;
+            }
             if let Some(lines) = &mut self.lines {
                 for cause in &decision.causes {
                     let (result, line, byte) = (decision.outcome, row.place.line, row.place.byte);

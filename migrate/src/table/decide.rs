@@ -4,6 +4,7 @@ use std::path::Path;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use rollcall::adapters::dynamo::application::{Change, Item, Place};
+use rollcall::core::id::UserId;
 
 use super::item;
 use super::outcome::{Outcome, Problem};
@@ -33,6 +34,8 @@ pub struct Decision {
     pub is_loose: bool,
     /// The indexes of the references whose attribute the row has, with any value.
     pub found: Vec<usize>,
+    /// The indexes of the references of which the row has the new attribute alone.
+    pub alone: Vec<usize>,
 }
 
 /// Where the value of a path is.
@@ -54,12 +57,20 @@ fn locate<'a>(item: &'a Item, path: &[String]) -> Located<'a> {
     }
 }
 
-/// Whether the row has a value beside the place of a reference.
+/// Whether the row has Clerk ids beside the place of a reference.
 fn beside(row: &Item, from: &[String], target: &str) -> bool {
     let mut to = from.to_vec();
     to.pop();
     to.push(target.to_owned());
-    matches!(locate(row, &to), Located::At { value, .. } if !value.is_null())
+    let is_user = |text: &String| text.parse::<UserId>().is_ok();
+    match locate(row, &to) {
+        Located::At { value: AttributeValue::S(text), .. } => is_user(text),
+        Located::At { value: AttributeValue::Ss(texts), .. } => texts.iter().all(is_user),
+        Located::At { value: AttributeValue::L(values), .. } => {
+            !values.is_empty() && values.iter().all(|value| value.as_s().is_ok_and(is_user))
+        }
+        _ => false,
+    }
 }
 
 /// Decides about a row.
@@ -70,15 +81,17 @@ fn beside(row: &Item, from: &[String], target: &str) -> bool {
 pub fn decide(row: &Item, rules: &Rules, table: &Path) -> Result<Decision, InputError> {
     let as_exported = item::row(row, table)?;
     let (mut changes, mut problems, mut conflicts) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut is_equal, mut is_loose, mut has, mut has_new) = (true, false, Vec::new(), false);
+    let (mut is_equal, mut is_loose, mut has_new) = (true, false, false);
+    let (mut has, mut alone) = (Vec::new(), Vec::new());
     for (number, reference) in rules.references.iter().enumerate() {
         let problem = |reason: &str, id| Problem { path: reference.field.clone(), id, reason: reason.to_owned() };
         let from: Vec<String> = reference.field.split('.').map(str::to_owned).collect();
         let located = locate(row, &from);
-        // A row with the new attribute alone knows the name, too.
         let is_new = beside(row, &from, &reference.target);
-        if !matches!(located, Located::Absent) || is_new {
+        if !matches!(located, Located::Absent) {
             has.push(number);
+        } else if is_new {
+            alone.push(number);
         }
         let (around, old) = match located {
             Located::At { around, value } => (around, value),
@@ -137,7 +150,14 @@ pub fn decide(row: &Item, rules: &Rules, table: &Path) -> Result<Decision, Input
         is_equal &= place == Place::New;
         changes.push(Change { from, old: old.clone(), to, new, place });
     }
-    let decision = |outcome, problems, changes| Decision { outcome, problems, changes, is_loose, found: has.clone() };
+    let decision = |outcome, problems, changes| Decision {
+        outcome,
+        problems,
+        changes,
+        is_loose,
+        found: has.clone(),
+        alone: alone.clone(),
+    };
     if !problems.is_empty() {
         let order = [Outcome::Ambiguous, Outcome::Refused, Outcome::Unmatched, Outcome::Missing];
         let rank = |outcome: Outcome| order.iter().position(|other| *other == outcome);

@@ -72,6 +72,8 @@ pub struct Counts {
     pub loose: u64,
     /// By reference, the rows that have its attribute, with any value.
     pub with_reference: BTreeMap<String, u64>,
+    /// By reference, the rows that have the new attribute alone.
+    pub with_new_alone: BTreeMap<String, u64>,
     /// About the read units of one pass over the table.
     pub read_units: u64,
     /// About the write units of the rows that are changed, without those of indexes.
@@ -96,7 +98,9 @@ impl Counts {
 
     /// A reference that no row has, which is a wrong name and not a missing value.
     pub fn nowhere(&self) -> Option<&str> {
-        let nowhere = self.with_reference.iter().find(|(_, rows)| **rows == 0 && self.read > 0);
+        let alone = |reference: &String| self.with_new_alone.get(reference).copied().unwrap_or_default();
+        // If every row has the new attribute alone, there is nothing to look for.
+        let nowhere = self.with_reference.iter().find(|(name, rows)| **rows == 0 && self.read > alone(name));
         nowhere.map(|(reference, _)| reference.as_str())
     }
 
@@ -148,6 +152,9 @@ impl Results {
         self.counts.loose += u64::from(decision.is_loose);
         for name in decision.found.iter().filter_map(|at| self.references.get(*at)) {
             *self.counts.with_reference.entry(name.clone()).or_default() += 1;
+        }
+        for name in decision.alone.iter().filter_map(|at| self.references.get(*at)) {
+            *self.counts.with_new_alone.entry(name.clone()).or_default() += 1;
         }
         self.bytes += size(row);
         self.counts.read_units = self.bytes.div_ceil(4096);

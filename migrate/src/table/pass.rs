@@ -62,8 +62,9 @@ pub struct Intent {
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct Set {
     pub path: Vec<String>,
-    /// The path of the reference from which the value was made.
+    /// The path and the value of the reference from which the value was made.
     pub from: Vec<String>,
+    pub reference: serde_dynamo::AttributeValue,
     pub value: serde_dynamo::AttributeValue,
     /// Whether the row has a null there before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -75,6 +76,7 @@ impl Intent {
         let set = |change: &Change| Set {
             path: change.to.clone(),
             from: change.from.clone(),
+            reference: change.old.clone().into(),
             value: change.new.clone().into(),
             was_null: change.place == Place::Null,
         };
@@ -122,13 +124,14 @@ pub async fn plan(job: &Job, folder: &Folder, mut each: impl FnMut(u64)) -> Resu
 ///
 /// [`TableError`]. What was written is in the journal.
 pub async fn pass(job: &Job, folder: &Folder, mut each: impl FnMut(&Counts)) -> Result<Counts, TableError> {
+    folder.check_journal(JOURNAL)?;
     let mut results = Results::create(folder, &job.rules)?;
     let mut journal = Journal::<Intent>::open(&folder.file(JOURNAL))?;
     let mut from = None;
     loop {
         let (page, next) = job.table.page(from.as_ref()).await?;
         for rows in page.chunks(BATCH) {
-            batch(job, rows, &mut journal, &mut results).await?;
+            batch(job, rows, folder, &mut journal, &mut results).await?;
             each(&results.counts);
         }
         match next {
@@ -141,6 +144,7 @@ pub async fn pass(job: &Job, folder: &Folder, mut each: impl FnMut(&Counts)) -> 
 async fn batch(
     job: &Job,
     rows: &[Item],
+    folder: &Folder,
     journal: &mut Journal<Intent>,
     results: &mut Results,
 ) -> Result<(), TableError> {
@@ -164,6 +168,7 @@ async fn batch(
             return Ok(());
         }
         journal.flush()?;
+        folder.note_journal()?;
         let write = async |(at, row, changes): (Item, Item, Vec<Change>)| {
             let written = job.table.set(&at, &changes).await?;
             Ok::<_, StoreError>((at, row, written))

@@ -25,7 +25,7 @@ pub struct Removed {
     pub removed: u64,
     /// The row has no value there, or does not exist any more.
     pub absent: u64,
-    /// Somebody has changed the value since, or has removed the reference beside it: it stays.
+    /// Somebody has changed the value or the reference beside it since: the value stays.
     pub changed_since: u64,
     /// DynamoDB rejected the request, so the value may still be there.
     pub refused: u64,
@@ -68,7 +68,7 @@ struct Kept {
 }
 
 /// Takes the values of the journal out of the table. Then the journal has another name: a value that the application
-/// writes later is not taken for one of this run. A value whose row has no reference any more stays.
+/// writes later is not taken for one of this run. A value whose reference is another one now stays.
 ///
 /// Memory: 16 bytes for each value.
 ///
@@ -91,8 +91,9 @@ pub async fn undo(table: &ApplicationTable, folder: &Folder, mut each: impl FnMu
             break;
         }
         let write = async |(key, set): (Item, Set)| {
-            let Set { path, from, value, was_null } = set;
-            let written = table.remove(&key, (&path, &from), &value.into(), was_null).await?;
+            let Set { path, from, reference, value, was_null } = set;
+            let (value, reference) = (value.into(), reference.into());
+            let written = table.remove(&key, (&path, &value), (&from, &reference), was_null).await?;
             Ok::<_, StoreError>((key, path, written))
         };
         let written: Vec<_> = stream::iter(wanted).map(write).buffer_unordered(TOGETHER).try_collect().await?;
@@ -115,6 +116,7 @@ pub async fn undo(table: &ApplicationTable, folder: &Folder, mut each: impl FnMu
     removed.refused = u64::try_from(refused.len()).unwrap_or(u64::MAX);
     removed.absent = total.saturating_sub(removed.removed + removed.changed_since + removed.refused);
     if removed.refused == 0 {
+        folder.forget_journal()?;
         folder.rename(JOURNAL, &past_journal(folder))?;
     }
     Ok(removed)
@@ -144,14 +146,9 @@ async fn settle(table: &ApplicationTable, folder: &Folder, removed: &mut Removed
     Ok(folder.remove(CANDIDATES)?)
 }
 
-/// The name of the journal of the nth undo.
-pub fn past(number: u32) -> String {
-    format!("journal-undone-{number}.ndjson")
-}
-
 /// A free name for a journal whose values were taken back.
 fn past_journal(folder: &Folder) -> String {
-    let names = (1..).map(past);
+    let names = (1..).map(|number| format!("journal-undone-{number}.ndjson"));
     names.into_iter().find(|name| !folder.file(name).exists()).unwrap_or_default()
 }
 

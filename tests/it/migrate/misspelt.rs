@@ -69,6 +69,11 @@ async fn a2_a_reference_that_no_row_has_writes_nothing() {
         }
     }
     assert_eq!(mapped.moods().await, before);
+    // A row with the new attribute alone, as the application writes for new users, is no sign of the right name.
+    mapped.put("moods", json!({ "mood_id": "new", "other": mapped.users[0] })).await;
+    let said = mapped.run("moods", &["--reference", "userid=other", "--allow-missing", "--json"]).await;
+    refused(&said, 1, "no row of moods has the attribute userid");
+    mapped.delete("new").await;
     // The plan that failed binds the folder to nothing.
     assert_eq!(mapped.rekey(&REFERENCE).await.status, Some(0));
     // An empty table has no name to compare.
@@ -90,6 +95,13 @@ async fn a2_a_reference_that_no_row_has_writes_nothing() {
         refused(&said, 1, "no row has the field userid: check its spelling (--reference). No file was written");
     }
     assert!(!old.folder.path().join("tasks.json.rekey").exists());
+    let both = format!("{{\"_id\":3,\"clerk_user_id\":\"{}\"}}\n{{\"_id\":4}}\n", mapped.users[0]);
+    let new = old.file("new.json", &both);
+    let args =
+        ["migrate", "rekey", new.to_str().unwrap(), "--map", &mapped.map, "--reference", "userid", "--allow-missing"];
+    let mut command = crate::operator::commands::command(crate::operator::commands::binary().to_str().unwrap(), &[]);
+    command.args(args);
+    refused(&crate::operator::commands::finish(command).await, 1, "no row has the field userid");
     let said = files(&["--reference", "user_id", "--allow-missing", "--json"]).await;
     let counts = &said.json()["counts"];
     assert_eq!((said.status, &counts["with_reference"]), (Some(0), &json!({ "user_id": 2 })), "{counts}");

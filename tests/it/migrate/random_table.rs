@@ -178,9 +178,13 @@ async fn rekey(seed: u64) {
     let mut is_kept = false;
     for (id, row) in rows.iter_mut().filter(|(_, row)| !row.after.is_null()) {
         if id != "every" && random.u8(0..5) == 0 {
+            let is_blank = random.bool();
             for (field, target) in REFERENCES {
                 let (around, name) = place(&mut row.after, field);
-                around.remove(name);
+                match around.contains_key(name) && is_blank && field != "user_id" {
+                    true => drop(around.insert(name.to_owned(), json!(""))),
+                    false => drop(around.remove(name)),
+                }
                 // A null that the command replaced, or nothing, was there before.
                 is_kept |= row.result == "changed" && around.get(target) != place(&mut row.undone, field).0.get(target);
             }

@@ -31,7 +31,7 @@ async fn a1_a_refused_row_keeps_its_user_and_is_never_without_a_user_in_clerk() 
         json!({ "_id": "nan", "plan": no_json }),
         json!({ "_id": "big", "plan": "pro" }),
         json!({ "_id": "other", "plan": "pro" }),
-        json!({ "_id": "odd", "plan": "pro", "email": ["odd@x.org"] }),
+        json!({ "_id": "odd", "plan": "pro", "clerk": 5, "email": "odd@x.org" }),
         json!({ "_id": "nobody", "plan": no_json }),
         json!({ "_id": "gone", "plan": no_json, "deleted": true }),
         // One person twice: the other row must not decide what is written.
@@ -59,7 +59,7 @@ async fn a1_a_refused_row_keeps_its_user_and_is_never_without_a_user_in_clerk() 
     let refused = old.lines("refused.ndjson");
     let said = |at: usize| (refused[at]["user"].as_str(), refused[at]["reason"].as_str().unwrap());
     assert_eq!(said(0), (Some(nan.as_str()), "plan is of the type double, which has no form in JSON"));
-    assert_eq!(said(2), (None, "email is of the type array: a string is expected"));
+    assert_eq!(said(2), (None, "clerk is of the type int: a string is expected"));
 
     // References in files.
     let reference = |id: u64, user: Value| json!({ "_id": id, "user_id": user });
@@ -98,6 +98,31 @@ async fn a1_a_refused_row_keeps_its_user_and_is_never_without_a_user_in_clerk() 
         .map(|finding| (finding["criterion"].clone(), finding["problem"].clone()))
         .collect();
     assert_eq!(found, [(json!(1), json!("refused")), (json!(2), json!("ambiguous"))]);
+}
+
+/// Another row must not get the user of a row that is refused.
+#[tokio::test]
+async fn a1_a_row_that_is_refused_for_its_address_still_claims_its_user() {
+    let old = Old::open().await;
+    let own = old.user("own", json!({ "plan": "user" })).await;
+    let alone = old.user("alone", json!({})).await;
+    let file = old.rows(&[
+        json!({ "_id": "own", "email": 123, "plan": "user" }),
+        json!({ "_id": "thief", "cid": own, "plan": "admin" }),
+        json!({ "_id": "alone", "email": true, "plan": "user" }),
+        json!({ "_id": "stray", "email": ["x"], "plan": "user" }),
+    ]);
+    let options = ["--field", "plan", "--clerk-id", "cid", "--email", "email", "--match-email"];
+    let (report, status) = old.report(&file, &options).await;
+    assert_eq!((status, old.patches()), (Some(2), 0), "{report}");
+    assert_eq!(report["plan"]["by_result"], json!({ "ambiguous": 2, "refused": 2 }), "{report}");
+    let expected = [
+        json!({ "legacy_id": "str:own", "no_user": "ambiguous" }),
+        json!({ "legacy_id": "str:thief", "no_user": "ambiguous" }),
+        json!({ "legacy_id": "str:alone", "clerk_user_id": alone }),
+        json!({ "legacy_id": "str:stray", "no_user": "refused" }),
+    ];
+    assert_eq!(old.lines("map.ndjson"), expected);
 }
 
 async fn undo(old: &Old, file: &Path, options: &[&str]) -> Evidence {

@@ -92,7 +92,7 @@ async fn a2_an_undo_keeps_a_clerk_id_that_was_there_before() {
 async fn a2_an_undo_leaves_each_row_a_reference() {
     let mapped = Mapped::open(2).await;
     let row = |id: &str, coach: Value| json!({ "mood_id": id, "coach_id": coach });
-    for (id, coach) in [("r1", "b1"), ("r2", "b1"), ("r3", "b2"), ("r4", "b2")] {
+    for (id, coach) in [("r1", "b1"), ("r2", "b1"), ("r3", "b2"), ("r4", "b2"), ("r5", "b1")] {
         mapped.put("moods", row(id, json!(coach))).await;
     }
     assert_eq!(mapped.rekey(&["--reference", "coach_id=coach"]).await.status, Some(0));
@@ -102,18 +102,19 @@ async fn a2_an_undo_leaves_each_row_a_reference() {
     };
     let removed = with(json!({ "mood_id": "r1" }), 0);
     let emptied = with(row("r2", Value::Null), 0);
-    // Another reference: the value is still the command's, and the row keeps the new one.
-    let moved = with(row("r3", json!("b1")), 1);
-    for row in [&removed, &emptied, &moved] {
+    let blank = with(row("r5", json!("")), 0);
+    // Another reference: it may lead to nobody.
+    let moved = with(row("r3", json!("b9")), 1);
+    for row in [&removed, &emptied, &blank, &moved] {
         mapped.put("moods", row.clone()).await;
     }
     let undone = mapped.rekey(&["--undo"]).await;
-    let expected = json!({ "removed": 2, "absent": 0, "changed_since": 2, "refused": 0 });
+    let expected = json!({ "removed": 1, "absent": 0, "changed_since": 4, "refused": 0 });
     assert_eq!((undone.status, &undone.json()["undone"]), (Some(2), &expected), "{}", undone.err);
     let after = mapped.moods().await;
-    assert_eq!((&after["r1"], &after["r2"], &after["r3"]), (&removed, &emptied, &row("r3", json!("b1"))));
+    assert_eq!(["r1", "r2", "r5", "r3"].map(|id| &after[id]), [&removed, &emptied, &blank, &moved]);
     let kept = std::fs::read_to_string(mapped.old.folder.path().join("moods.rekey/kept.ndjson")).unwrap();
-    assert_eq!(kept.lines().count(), 2, "{kept}");
+    assert_eq!(kept.lines().count(), 4, "{kept}");
 }
 
 #[tokio::test]
@@ -129,17 +130,29 @@ async fn a2_an_undo_without_its_journal_fails_and_double_lines_count_once() {
     std::fs::write(&journal, format!("{lines}{lines}")).unwrap();
     let plan = mapped.rekey(&["--undo", "--dry-run"]).await.json();
     assert_eq!(plan["values"], 2, "{plan}");
-    std::fs::remove_file(&journal).unwrap();
-    let said = mapped.rekey(&["--undo"]).await;
-    assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{}", said.err);
-    assert!(
-        said.err.contains("journal.ndjson is missing, and report.json says that rows were written"),
-        "{}",
-        said.err
-    );
+    // A second run writes nothing, and its report says so.
+    assert_eq!(mapped.rekey(&REFERENCE).await.json()["written"], 0);
+    for is_empty in [true, false] {
+        if is_empty {
+            std::fs::write(&journal, "").unwrap();
+        } else {
+            std::fs::remove_file(&journal).unwrap();
+        }
+        for args in [&["--undo"][..], &REFERENCE, &["--reference", "user_id=other"]] {
+            let said = mapped.rekey(args).await;
+            assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{}", said.err);
+            let is_told =
+                said.err.contains("journal.ndjson is missing or empty") || said.err.contains("belongs to another");
+            assert!(is_told, "{}", said.err);
+        }
+    }
     std::fs::write(&journal, format!("{lines}{lines}")).unwrap();
     let undone = mapped.rekey(&["--undo"]).await.json();
     assert_eq!(undone["undone"], json!({ "removed": 2, "absent": 0, "changed_since": 0, "refused": 0 }), "{undone}");
+    // The same after an undo.
+    assert_eq!(mapped.rekey(&REFERENCE).await.json()["written"], 2);
+    std::fs::remove_file(&journal).unwrap();
+    assert_eq!(mapped.rekey(&["--undo"]).await.status, Some(1));
 }
 
 /// The application has the new attribute in its schema, without a value.

@@ -128,6 +128,7 @@ impl Work<'_> {
 
     async fn migrate(&self, job: &Job, folder: &Folder, instance: &str) -> anyhow::Result<Status> {
         let explain = |error| explain(error, self.context);
+        folder.check_journal(JOURNAL)?;
         let before = changed_before(&folder.file(JOURNAL))?;
         let progress = Arc::new(Progress::start(self.screen, !self.args.json));
         let (reading, input, mapping) = (Arc::clone(&progress), job.input.clone(), job.mapping.clone());

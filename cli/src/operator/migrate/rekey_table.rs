@@ -154,6 +154,7 @@ impl Work<'_> {
     }
 
     async fn rekey(&self, job: &Job, new: Option<&New>, folder: &Folder) -> anyhow::Result<Status> {
+        folder.check_journal(JOURNAL)?;
         let progress = Progress::start(self.screen, !self.args.json);
         let all = job.description.items;
         let show = |step: &'static str, rows: u64| progress.count(step, rows, all.max(rows));
@@ -260,10 +261,7 @@ impl Work<'_> {
             );
         }
         let journal = folder.file(JOURNAL);
-        let was_undone = folder.file(&undo::past(1)).exists();
-        if !journal.exists() && !was_undone && has_written(&folder) {
-            bail!("{} is missing, and report.json says that rows were written: restore the file", journal.display());
-        }
+        folder.check_journal(JOURNAL)?;
         let values = if journal.exists() { undo::values(&journal)? } else { 0 };
         if !self.args.json {
             say(format_args!("{} can be removed from {}.", counted(values, "value"), self.args.table))?;
@@ -319,13 +317,6 @@ fn earlier(path: &Path, table: &str) -> anyhow::Result<Run> {
         }
         _ => Ok(earlier),
     }
-}
-
-/// Whether the report says that rows were written.
-fn has_written(folder: &Folder) -> bool {
-    let report = std::fs::read(folder.file(REPORT)).ok();
-    let report: Value = report.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
-    report["written"].as_u64().is_some_and(|written| written > 0)
 }
 
 fn options(run: &Run) -> Value {

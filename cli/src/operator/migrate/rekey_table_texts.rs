@@ -75,11 +75,7 @@ pub(super) fn undone(removed: &Removed) -> String {
     let rows = [
         ("removed", removed.removed, "the value was removed"),
         ("absent", removed.absent, "the row has no value there, or does not exist any more"),
-        (
-            "changed since",
-            removed.changed_since,
-            "stays: the value is another one now, or the row has no reference any more",
-        ),
+        ("changed since", removed.changed_since, "stays: the value, or the reference beside it, is another one now"),
         ("refused", removed.refused, "DynamoDB rejected the request: the value may still be there"),
     ];
     let rows = rows.into_iter().filter(|(_, number, _)| *number > 0);

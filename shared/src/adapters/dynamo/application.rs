@@ -205,8 +205,8 @@ impl ApplicationTable {
         self.update(key, &format!("SET {}", sets.join(", ")), &conditions, &places).await
     }
 
-    /// Removes an attribute of an existing row if it has this value, or makes it null again. The row must still have a value
-    /// under `needed`: without it, the attribute is the only one that says whose row it is.
+    /// Removes an attribute of an existing row if it has this value, or makes it null again. The row must still have the
+    /// reference from which the value was made: without it, the attribute may be the only one that says whose row it is.
     ///
     /// # Errors
     ///
@@ -214,21 +214,17 @@ impl ApplicationTable {
     pub async fn remove(
         &self,
         key: &Item,
-        (path, needed): (&[String], &[String]),
-        value: &AttributeValue,
+        (path, value): (&[String], &AttributeValue),
+        (from, reference): (&[String], &AttributeValue),
         was_null: bool,
     ) -> Result<Written, StoreError> {
         let mut places = Places::new(key);
-        let (path, needed, value) = (places.path(path), places.path(needed), places.value(value));
-        let null = places.value(&AttributeValue::Null(true));
-        let conditions = [
-            "attribute_exists(#key)".to_owned(),
-            format!("{path} = {value}"),
-            format!("attribute_exists({needed})"),
-            format!("{needed} <> {null}"),
-        ];
+        let (path, from) = (places.path(path), places.path(from));
+        let (value, reference) = (places.value(value), places.value(reference));
+        let conditions =
+            ["attribute_exists(#key)".to_owned(), format!("{path} = {value}"), format!("{from} = {reference}")];
         let update = match was_null {
-            true => format!("SET {path} = {null}"),
+            true => format!("SET {path} = {}", places.value(&AttributeValue::Null(true))),
             false => format!("REMOVE {path}"),
         };
         self.update(key, &update, &conditions, &places).await
