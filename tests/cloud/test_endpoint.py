@@ -21,7 +21,7 @@ TYPES = {
     for kind in ("user", "organization", "organizationMembership")
     for change in ("created", "updated", "deleted")
 }
-EARLIER = "whsec_ZWFybGllci1zZWNyZXQ="
+EARLIER = "whsec_YW4tZWFybGllci1zaWduaW5nLXNlY3JldA=="
 # What ensure must leave alone.
 FURTHER = {"ANOTHER": "of an application"}
 NAMES = ["CLERK_WEBHOOK_SECRET", "CLERK_WEBHOOK_SIGNING_SECRET"]

@@ -10,7 +10,7 @@ use rollcall_tests::{Point, World};
 use serde_json::{Value, json};
 
 use super::at_every_request::Office;
-use crate::operator::commands::{Evidence, rollcall};
+use crate::operator::commands::{Evidence, elsewhere, rollcall};
 
 /// A key of the application at Svix, as another program may have one.
 pub(super) struct Portal {
@@ -78,10 +78,7 @@ fn set(world: &World, svix: SvixFaults) {
 /// A server that answers each delivery with this.
 async fn answering(status: u16, body: &'static str) -> String {
     let answer = move || async move { (StatusCode::from_u16(status).unwrap(), body).into_response() };
-    format!(
-        "{}/webhooks/clerk",
-        rollcall_tests::serve(axum::Router::new().route("/webhooks/clerk", post(answer))).await
-    )
+    rollcall_tests::serve(axum::Router::new().route("/webhooks/clerk", post(answer))).await
 }
 
 /// A world whose endpoint is managed.
@@ -164,14 +161,19 @@ async fn i21_each_cause_at_the_receiver_is_told_from_the_answers() {
         let (world, portal, id) = managed().await;
         // A world sends nothing by itself.
         set(&world, SvixFaults::default());
-        let url = if code == 0 { "http://127.0.0.1:1/".to_owned() } else { answering(code, body).await };
-        portal.call("PATCH", &id, json!({ "url": url })).await;
+        // The stack's HTTP API is another server.
+        let url = if code == 0 { "http://127.0.0.1:1".to_owned() } else { answering(code, body).await };
+        portal.call("PATCH", &id, json!({ "url": format!("{url}/webhooks/clerk") })).await;
         world.clerk("POST", "/users", json!({ "email_address": ["ann@example.com"] })).await;
-        while status(&world).await.0["latest_attempt"].is_null() {
+        let args = ["endpoint", "status", "--json"];
+        let seen = async || elsewhere(&world, &args, |record| url.clone_into(&mut record.addresses.api)).await;
+        while seen().await.json()["latest_attempt"].is_null() {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
-        let (report, left) = status(&world).await;
-        assert_eq!((&report["causes"], left), (&json!(["wrong_url", cause]), Some(2)), "{code}: {report}");
+        let said = seen().await;
+        assert_eq!((&said.json()["causes"], said.status), (&json!([cause]), Some(2)), "{code}: {}", said.out);
+        // An attempt under another URL says nothing about this one.
+        assert_eq!(status(&world).await.0["causes"], json!(["wrong_url"]), "{code}");
     }
 }
 
@@ -243,6 +245,10 @@ async fn i21_an_endpoint_made_by_hand_is_taken_over_only_if_it_is_named() {
     let shown = run(&world, &["status"]).await;
     assert!(shown.out.contains("was made by hand") && shown.status == Some(0), "{}", shown.out);
     assert!(!shown.out.contains("whsec_") && !shown.err.contains("whsec_"));
+    // Every key of the commands has ended, also after a refusal.
+    let requests = world.stack.clerk.requests();
+    let of = |route: &str| requests.get(&format!("POST /api/v1/auth/{route}")).copied().unwrap_or_default();
+    assert_eq!((of("one-time-token") - 1, of("logout")), (2, 2), "one key is that of this test");
 }
 
 #[tokio::test]
@@ -256,6 +262,11 @@ async fn i21_a_way_to_svix_that_is_gone_prints_the_steps_and_says_nothing_about_
     for fault in faults.into_iter().chain([limited, down]) {
         set(&world, fault.clone());
         for args in [&["status"][..], &["ensure", "--yes"]] {
+            if fault.capabilities.is_some() && args == ["status"] {
+                let said = run(&world, args).await;
+                assert!(said.status == Some(0) && said.out.contains("cannot be read at Svix"), "{}", said.out);
+                continue;
+            }
             let said = run(&world, args).await;
             assert_eq!(said.status, Some(1), "{fault:?} {args:?}: {} {}", said.out, said.err);
             assert!(said.out.contains("dashboard.clerk.com") && said.out.contains("user.deleted"), "{}", said.out);

@@ -78,37 +78,43 @@ impl Work<'_> {
         };
         let (planned, is_stored) = match &portal {
             None => (Plan::Create, false),
-            Some(portal) => {
-                let all = portal.endpoints().await?;
-                let planned = plan(&all, self.wanted, self.args.adopt.as_deref()).map_err(anyhow::Error::from)?;
-                let is_stored = match &planned {
-                    Plan::Create => false,
-                    Plan::Change { id, .. } | Plan::Nothing { id } => self.is_stored(&portal.secret(id).await?),
-                };
-                (planned, is_stored)
-            }
+            Some(portal) => match self.plan(portal).await {
+                Ok(planned) => planned,
+                Err(failure) => {
+                    close(Some(portal)).await;
+                    return Err(failure);
+                }
+            },
         };
+        // A question may stay open for long, and the key of the plan can do everything.
+        close(portal.as_ref()).await;
         let is_complete = matches!(planned, Plan::Nothing { .. }) && is_stored;
         if !self.args.json {
             say(texts::plan(&planned, is_stored, self.wanted)).map_err(anyhow::Error::from)?;
         }
         if self.args.dry_run || is_complete {
-            close(portal).await;
             return Ok(self.finish(&planned, is_stored, None)?);
         }
         if !self.args.yes && !self.screen.ask_on(&self.context.deployment, "Change the endpoint?")? {
-            close(portal).await;
             say("Nothing was changed.").map_err(anyhow::Error::from)?;
             return Ok(Status::Left);
         }
-        let portal = match portal {
-            Some(portal) => portal,
-            None => SvixPortal::open(clerk, true).await?,
-        };
+        let portal = SvixPortal::open(clerk, true).await?;
         let done = self.act(&portal, &planned).await;
-        portal.close().await;
+        close(Some(&portal)).await;
         let id = done?;
         Ok(self.finish(&planned, is_stored, Some(&id))?)
+    }
+
+    /// What is to be changed, and whether the stack has the endpoint's secret.
+    async fn plan(&self, portal: &impl EndpointControl) -> Result<(Plan, bool), Failure> {
+        let all = portal.endpoints().await?;
+        let planned = plan(&all, self.wanted, self.args.adopt.as_deref()).map_err(anyhow::Error::from)?;
+        let is_stored = match &planned {
+            Plan::Create => false,
+            Plan::Change { id, .. } | Plan::Nothing { id } => self.is_stored(&portal.secret(id).await?),
+        };
+        Ok((planned, is_stored))
     }
 
     /// Makes the endpoint what it should be, and stores its secret. The id of the endpoint.
@@ -137,7 +143,7 @@ impl Work<'_> {
     }
 
     fn is_stored(&self, secret: &SecretString) -> bool {
-        has_secret(self.context, secret) == Some(true)
+        has_secret(self.context, secret)
     }
 
     async fn store(&self, id: &str, secret: &SecretString) -> anyhow::Result<()> {
@@ -186,7 +192,7 @@ impl Work<'_> {
     }
 }
 
-async fn close(portal: Option<SvixPortal>) {
+async fn close(portal: Option<&SvixPortal>) {
     if let Some(portal) = portal {
         portal.close().await;
     }

@@ -8,6 +8,7 @@ mod texts;
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use rollcall::adapters::clerk::error::ClerkError;
+use rollcall::adapters::clerk::secrets;
 use rollcall::adapters::svix::ControlError;
 use rollcall::core::endpoint::Wanted;
 use rollcall::core::tables::bare_table_name;
@@ -123,13 +124,17 @@ fn wanted(context: &OperatorContext) -> anyhow::Result<Wanted> {
     }
 }
 
-/// Whether the deployment's signing secrets contain this one; nothing if they cannot be read.
-fn has_secret(context: &OperatorContext, secret: &SecretString) -> Option<bool> {
+/// Whether the deployment's signing secrets contain this one, and no stand-in of a guide, with which anybody could sign. A
+/// stack without any secret has none of them.
+fn has_secret(context: &OperatorContext, secret: &SecretString) -> bool {
     let stored = match &context.deployment.place {
         Place::Local(record) => Some(record.addresses.webhook_secret.clone()),
         Place::Stack(_) | Place::Function(_) => context.deployment.setting(CLERK_WEBHOOK_SECRET.name),
     };
-    stored.map(|stored| stored.split_whitespace().any(|one| one == secret.expose_secret()))
+    stored.is_some_and(|stored| {
+        stored.split_whitespace().any(|one| one == secret.expose_secret())
+            && !stored.split_whitespace().any(secrets::is_stand_in)
+    })
 }
 
 /// The error with advice. One about Svix is handled by the caller, which prints the fallback.

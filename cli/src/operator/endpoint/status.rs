@@ -94,8 +94,9 @@ async fn ask(portal: &impl EndpointControl, context: &OperatorContext, wanted: &
     if let Some(endpoint) = &endpoint {
         attempts = portal.attempts(&endpoint.id).await?;
         stats = portal.stats(&endpoint.id).await?;
-        has_transformation = portal.has_transformation(&endpoint.id).await?;
-        has = has_secret(context, &portal.secret(&endpoint.id).await?);
+        // A side question that fails leaves the rest as it was seen.
+        has_transformation = portal.has_transformation(&endpoint.id).await.unwrap_or(false);
+        has = portal.secret(&endpoint.id).await.ok().map(|secret| has_secret(context, &secret));
     }
     let signs = Signs {
         endpoint: endpoint.as_ref(),

@@ -38,7 +38,7 @@ fn shown(endpoint: &Endpoint, seen: &Seen) -> String {
     let secret = match seen.has_secret {
         Some(true) => "the stack has it",
         Some(false) => "the stack does not have it",
-        None => "the secrets of the stack cannot be read",
+        None => "cannot be read at Svix",
     };
     let latest = seen.attempts.first().map_or("none".to_owned(), |attempt| match attempt.status {
         0 => format!("{}: no answer", attempt.at),

@@ -10,6 +10,8 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 use tokio::sync::Mutex;
@@ -89,14 +91,22 @@ pub async fn add_signing_secret(aws: &SdkConfig, arn: &str, new: &SecretString) 
     written.map(drop).map_err(|error| SecretError::Unwritable(code(&error)))
 }
 
-/// The list with the new secret; nothing if the list has it. What is no signing secret is left out.
+/// The list with the new secret; nothing if the list has it and no stand-in.
 fn with_signing_secret(before: &str, new: &str) -> Option<String> {
-    let earlier: Vec<&str> = before.split_whitespace().filter(|one| signing_secrets::read(one).is_ok()).collect();
-    if earlier.contains(&new) {
+    let is_secret = |one: &&str| !is_stand_in(one);
+    if before.split_whitespace().any(|one| one == new) && before.split_whitespace().all(|one| is_secret(&one)) {
         return None;
     }
+    let earlier = before.split_whitespace().filter(is_secret).filter(|one| *one != new);
     let all: Vec<&str> = std::iter::once(new).chain(earlier).take(SIGNING_SECRETS).collect();
     Some(all.join(" "))
+}
+
+/// Whether a text is no signing secret, or one that anybody can guess, as the stand-in of a guide: Svix's have 24 bytes.
+pub fn is_stand_in(secret: &str) -> bool {
+    const LEAST: usize = 16;
+    let key = secret.strip_prefix("whsec_").and_then(|key| STANDARD.decode(key).ok());
+    key.is_none_or(|key| key.len() < LEAST)
 }
 
 fn code<E: ProvideErrorMetadata + std::fmt::Display>(error: &E) -> String {
@@ -275,10 +285,11 @@ impl Secret {
 mod tests {
     use super::*;
 
-    const NEW: &str = "whsec_bmV3";
-    const FIRST: &str = "whsec_Zmlyc3Q=";
-    const SECOND: &str = "whsec_c2Vjb25k";
-    const THIRD: &str = "whsec_dGhpcmQ=";
+    const NEW: &str = "whsec_bmV3bmV3bmV3bmV3bmV3bmV3bmV3bmV3";
+    const STAND_IN: &str = "whsec_c3RhbmQtaW4=";
+    const FIRST: &str = "whsec_Zmlyc3RmaXJzdGZpcnN0Zmlyc3RmaXJz";
+    const SECOND: &str = "whsec_c2Vjb25kc2Vjb25kc2Vjb25kc2Vjb25k";
+    const THIRD: &str = "whsec_dGhpcmR0aGlyZHRoaXJkdGhpcmR0aGly";
 
     #[test]
     fn a_new_signing_secret_is_the_first_and_of_the_earlier_ones_two_stay() {
@@ -305,5 +316,9 @@ mod tests {
         let before = format!("replace-me {FIRST} whsec_?! {SECOND}");
         assert_eq!(with_signing_secret(&before, NEW), Some(format!("{NEW} {FIRST} {SECOND}")));
         assert_eq!(with_signing_secret("replace-me", NEW), Some(NEW.to_owned()));
+        // That of the README, also beside the right one: anybody could sign with it.
+        for before in [STAND_IN.to_owned(), format!("{NEW} {STAND_IN}")] {
+            assert_eq!(with_signing_secret(&before, NEW), Some(NEW.to_owned()));
+        }
     }
 }

@@ -76,5 +76,5 @@ pub trait EndpointControl {
     fn has_transformation(&self, id: &str) -> impl Future<Output = Result<bool, ControlError>> + Send;
 
     /// Ends the key. A failure is ignored, because the key ends by itself.
-    fn close(self) -> impl Future<Output = ()> + Send;
+    fn close(&self) -> impl Future<Output = ()> + Send;
 }

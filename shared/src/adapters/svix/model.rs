@@ -67,6 +67,15 @@ pub(super) struct Attempt {
     response: String,
     #[serde(default)]
     timestamp: String,
+    #[serde(default)]
+    url: String,
+    #[serde(default)]
+    response_duration_ms: u64,
+    #[serde(default)]
+    trigger_type: u64,
+    /// 0 success, 1 pending, 2 fail, 3 sending, 4 canceled.
+    #[serde(default)]
+    status: u64,
 }
 
 impl From<Attempt> for endpoint::cause::Attempt {
@@ -75,6 +84,10 @@ impl From<Attempt> for endpoint::cause::Attempt {
             status: u16::try_from(read.response_status_code).unwrap_or_default(),
             body: read.response,
             at: read.timestamp,
+            url: read.url,
+            duration_ms: read.response_duration_ms,
+            is_manual: read.trigger_type == 1,
+            is_settled: ![1, 3, 4].contains(&read.status),
         }
     }
 }

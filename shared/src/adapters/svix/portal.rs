@@ -23,6 +23,7 @@ use super::model;
 use super::{ControlError, EndpointControl, Stats};
 use crate::adapters::clerk::api::ClerkApi;
 use crate::adapters::clerk::error::ClerkError;
+use crate::adapters::clerk::signing_secrets;
 use crate::adapters::tls::HttpsClient;
 use crate::core::endpoint::cause::Attempt;
 use crate::core::endpoint::plan::Change;
@@ -292,6 +293,11 @@ impl EndpointControl for SvixPortal {
     async fn secret(&self, id: &str) -> Result<SecretString, ControlError> {
         self.may("ViewEndpointSecret")?;
         let secret: model::Secret = self.get("secret", self.url(&["endpoint", id, "secret"], &[])).await?;
+        // A secret of another form in the list would refuse the whole list, and no function would start.
+        let is_good = secret.key.starts_with("whsec_") && !secret.key.contains(char::is_whitespace);
+        if !is_good || signing_secrets::read(&secret.key).is_err() {
+            return Err(unavailable("secret", "the signing secret has another form than expected"));
+        }
         Ok(secret.key.into())
     }
 
@@ -324,7 +330,7 @@ impl EndpointControl for SvixPortal {
         Ok(found.code.is_some_and(|code| !code.is_empty()) && found.enabled.unwrap_or(false))
     }
 
-    async fn close(self) {
+    async fn close(&self) {
         let mut url = self.base.clone();
         url.set_path("/api/v1/auth/logout");
         let _ = self.send("logout", Method::POST, url, Some(&json!({}))).await;

@@ -47,7 +47,18 @@ pub struct Attempt {
     pub body: String,
     /// RFC 3339.
     pub at: String,
+    /// Where it was sent.
+    pub url: String,
+    /// How long the answer took, in ms.
+    pub duration_ms: u64,
+    /// Whether somebody asked for it, as for an example or a message that is sent again.
+    pub is_manual: bool,
+    /// Whether Svix has its result.
+    pub is_settled: bool,
 }
+
+/// Svix waits so long for an answer, in ms, less a little.
+const PATIENCE_MS: u64 = 14_500;
 
 impl Attempt {
     pub fn is_delivered(&self) -> bool {
@@ -59,6 +70,8 @@ impl Attempt {
         let says = |code: &str| self.body.contains(code);
         Some(match self.status {
             200..300 => return None,
+            // The server has the request, and does not answer it in time.
+            0 if self.duration_ms >= PATIENCE_MS => Cause::OurFault,
             0 => Cause::Unreachable,
             // The webhook's own 404 has a problem document; API Gateway's has not.
             404 if !says("urn:rollcall:problem") => Cause::RouteMissing,
@@ -101,8 +114,13 @@ pub fn causes(signs: &Signs<'_>, wanted: &Wanted) -> Vec<Cause> {
     add(!missing_types(endpoint).is_empty() || endpoint.channels.is_some(), Cause::Filtered);
     add(endpoint.throttle_rate.is_some() && signs.pending > 0, Cause::ThrottledAtSvix);
     add(signs.has_secret == Some(false), Cause::WrongSecret);
+    // What was tried under another URL, or has no result yet, says nothing; an example is one of another instance.
+    let says = |attempt: &&Attempt| {
+        let is_example = attempt.is_manual && attempt.cause() == Some(Cause::OtherInstance);
+        attempt.is_settled && attempt.url == endpoint.url && attempt.url == wanted.url && !is_example
+    };
     // Only what fails now: an older failure has been delivered since.
-    if let Some(cause) = signs.attempts.first().and_then(Attempt::cause) {
+    if let Some(cause) = signs.attempts.iter().find(says).and_then(Attempt::cause) {
         // A secret that was stored meanwhile may not be in use yet.
         add(true, cause);
     }
@@ -135,8 +153,15 @@ mod tests {
     }
 
     fn of(endpoint: &Endpoint, attempts: &[(u16, &str)], signs: impl FnOnce(&mut Signs<'_>)) -> Vec<Cause> {
-        let attempt =
-            |(status, body): &(u16, &str)| Attempt { status: *status, body: (*body).to_owned(), at: String::new() };
+        let attempt = |(status, body): &(u16, &str)| Attempt {
+            status: *status,
+            body: (*body).to_owned(),
+            at: String::new(),
+            url: wanted().url,
+            duration_ms: 5,
+            is_manual: false,
+            is_settled: true,
+        };
         let attempts: Vec<Attempt> = attempts.iter().map(attempt).collect();
         let mut known = Signs {
             endpoint: Some(endpoint),
@@ -188,9 +213,35 @@ mod tests {
     }
 
     #[test]
+    fn an_attempt_elsewhere_an_example_and_one_without_a_result_say_nothing() {
+        let attempt = |status: u16, body: &str| Attempt {
+            status,
+            body: body.to_owned(),
+            at: String::new(),
+            url: wanted().url,
+            duration_ms: 5,
+            is_manual: false,
+            is_settled: true,
+        };
+        let of = |attempts: &[Attempt]| {
+            let endpoint = endpoint();
+            let has_secret = Some(true);
+            let signs =
+                Signs { endpoint: Some(&endpoint), attempts, has_secret, has_transformation: false, pending: 0 };
+            causes(&signs, &wanted())
+        };
+        assert_eq!(of(&[Attempt { url: "https://y/".to_owned(), ..attempt(404, "") }]), []);
+        assert_eq!(of(&[Attempt { is_settled: false, ..attempt(0, "") }, attempt(500, "")]), [Cause::OurFault]);
+        assert_eq!(of(&[Attempt { is_manual: true, ..attempt(403, "foreign_instance") }, attempt(200, "")]), []);
+        assert_eq!(of(&[Attempt { is_manual: true, ..attempt(400, "signature_invalid") }]), [Cause::WrongSecret]);
+        assert_eq!(of(&[attempt(403, "foreign_instance")]), [Cause::OtherInstance]);
+        assert_eq!(of(&[Attempt { duration_ms: 15_001, ..attempt(0, "") }]), [Cause::OurFault]);
+    }
+
+    #[test]
     fn several_causes_come_in_the_order_in_which_they_stop_a_message() {
         let endpoint = Endpoint { is_disabled: true, url: "https://y/".to_owned(), ..endpoint() };
-        let causes = of(&endpoint, &[(400, "signature_invalid")], |signs| signs.has_secret = Some(false));
+        let causes = of(&endpoint, &[(500, "")], |signs| signs.has_secret = Some(false));
         assert_eq!(causes, [Cause::WrongUrl, Cause::Disabled, Cause::WrongSecret]);
     }
 }
