@@ -263,7 +263,8 @@ fn build(config: Config, url: &str) -> Result<Arc<App>, StartError> {
         // An endpoint is one of an application.
         let mut portal = app.portal.lock();
         if portal.app.is_none() {
-            portal.app = Some(app.instance.lock().issue("app"));
+            // Not issued: the ids of an instance do not depend on whether there is an endpoint.
+            portal.app = Some(app.instance_id.replacen("ins_", "app_", 1));
         }
     }
     for endpoint in stored.endpoints {
