@@ -245,7 +245,7 @@ async fn i21_an_endpoint_made_by_hand_is_taken_over_only_if_it_is_named() {
     let shown = run(&world, &["status"]).await;
     assert!(shown.out.contains("was made by hand") && shown.status == Some(0), "{}", shown.out);
     assert!(!shown.out.contains("whsec_") && !shown.err.contains("whsec_"));
-    // Every key of the commands has ended, also after a refusal.
+    // The commands have ended all their keys, also after a refusal.
     let requests = world.stack.clerk.requests();
     let of = |route: &str| requests.get(&format!("POST /api/v1/auth/{route}")).copied().unwrap_or_default();
     assert_eq!((of("one-time-token") - 1, of("logout")), (2, 2), "one key is that of this test");

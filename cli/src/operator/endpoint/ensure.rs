@@ -106,7 +106,7 @@ impl Work<'_> {
         Ok(self.finish(&planned, is_stored, Some(&id))?)
     }
 
-    /// What is to be changed, and whether the stack has the endpoint's secret.
+    /// The changes that are necessary, and whether the stack has the endpoint's secret.
     async fn plan(&self, portal: &impl EndpointControl) -> Result<(Plan, bool), Failure> {
         let all = portal.endpoints().await?;
         let planned = plan(&all, self.wanted, self.args.adopt.as_deref()).map_err(anyhow::Error::from)?;
@@ -118,8 +118,13 @@ impl Work<'_> {
     }
 
     /// Makes the endpoint what it should be, and stores its secret. The id of the endpoint.
-    async fn act(&self, portal: &impl EndpointControl, planned: &Plan) -> Result<String, Failure> {
-        let id = match planned {
+    async fn act(&self, portal: &impl EndpointControl, shown: &Plan) -> Result<String, Failure> {
+        // Somebody else may have changed the endpoint since the plan was shown.
+        let (now, _) = self.plan(portal).await?;
+        if now != *shown && !matches!(now, Plan::Nothing { .. }) {
+            return Err(anyhow!("the endpoint changed while this command waited: run the command again").into());
+        }
+        let id = match &now {
             Plan::Create => portal.create(self.wanted, self.local_secret().as_ref()).await?.id,
             Plan::Change { id, changes } => {
                 portal.change(id, self.wanted, changes).await?;

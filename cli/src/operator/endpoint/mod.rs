@@ -8,7 +8,7 @@ mod texts;
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use rollcall::adapters::clerk::error::ClerkError;
-use rollcall::adapters::clerk::secrets;
+use rollcall::adapters::clerk::signing_secrets;
 use rollcall::adapters::svix::ControlError;
 use rollcall::core::endpoint::Wanted;
 use rollcall::core::tables::bare_table_name;
@@ -133,7 +133,7 @@ fn has_secret(context: &OperatorContext, secret: &SecretString) -> bool {
     };
     stored.is_some_and(|stored| {
         stored.split_whitespace().any(|one| one == secret.expose_secret())
-            && !stored.split_whitespace().any(secrets::is_stand_in)
+            && stored.split_whitespace().all(signing_secrets::is_usable)
     })
 }
 

@@ -10,8 +10,6 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 use tokio::sync::Mutex;
@@ -93,20 +91,13 @@ pub async fn add_signing_secret(aws: &SdkConfig, arn: &str, new: &SecretString) 
 
 /// The list with the new secret; nothing if the list has it and no stand-in.
 fn with_signing_secret(before: &str, new: &str) -> Option<String> {
-    let is_secret = |one: &&str| !is_stand_in(one);
+    let is_secret = |one: &&str| signing_secrets::is_usable(one);
     if before.split_whitespace().any(|one| one == new) && before.split_whitespace().all(|one| is_secret(&one)) {
         return None;
     }
     let earlier = before.split_whitespace().filter(is_secret).filter(|one| *one != new);
     let all: Vec<&str> = std::iter::once(new).chain(earlier).take(SIGNING_SECRETS).collect();
     Some(all.join(" "))
-}
-
-/// Whether a text is no signing secret, or one that anybody can guess, as the stand-in of a guide: Svix's have 24 bytes.
-pub fn is_stand_in(secret: &str) -> bool {
-    const LEAST: usize = 16;
-    let key = secret.strip_prefix("whsec_").and_then(|key| STANDARD.decode(key).ok());
-    key.is_none_or(|key| key.len() < LEAST)
 }
 
 fn code<E: ProvideErrorMetadata + std::fmt::Display>(error: &E) -> String {

@@ -294,8 +294,7 @@ impl EndpointControl for SvixPortal {
         self.may("ViewEndpointSecret")?;
         let secret: model::Secret = self.get("secret", self.url(&["endpoint", id, "secret"], &[])).await?;
         // A secret of another form in the list would refuse the whole list, and no function would start.
-        let is_good = secret.key.starts_with("whsec_") && !secret.key.contains(char::is_whitespace);
-        if !is_good || signing_secrets::read(&secret.key).is_err() {
+        if !signing_secrets::is_usable(&secret.key) {
             return Err(unavailable("secret", "the signing secret has another form than expected"));
         }
         Ok(secret.key.into())

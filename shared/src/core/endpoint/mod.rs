@@ -58,7 +58,7 @@ impl Wanted {
 }
 
 /// The types that an endpoint gets after a change: the wanted ones, and those about roles if it has them, which an operator
-/// may have chosen to be told of changes that the nightly run repairs.
+/// may have chosen, to hear of changes that the nightly run repairs.
 pub fn kept_types(endpoint: &Endpoint) -> BTreeSet<String> {
     let chosen = endpoint.types.iter().flatten().filter(|name| OF_ROLES.contains(&name.as_str()));
     Wanted::types().into_iter().chain(chosen.cloned()).collect()
