@@ -74,8 +74,10 @@ pub enum Unresolved {
     UnknownId,
     /// The old user has no user in Clerk.
     NoUser,
-    /// It is unclear which user is meant, also because the row of the old user was refused.
+    /// It is unclear which user is meant.
     Ambiguous,
+    /// The row of the old user was refused, so Clerk may have a user for it.
+    RowRefused,
     /// The old system had deleted the user.
     Deleted,
 }
@@ -84,8 +86,9 @@ impl From<NoUser> for Unresolved {
     fn from(reason: NoUser) -> Unresolved {
         match reason {
             NoUser::Unmatched => Unresolved::NoUser,
-            // Never `NoUser`, which says to create the user: Clerk may have one.
-            NoUser::Ambiguous | NoUser::Refused => Unresolved::Ambiguous,
+            NoUser::Ambiguous => Unresolved::Ambiguous,
+            // Never `NoUser`, which says to create the user.
+            NoUser::Refused => Unresolved::RowRefused,
             NoUser::Deleted => Unresolved::Deleted,
         }
     }
@@ -171,19 +174,6 @@ fn of_any_type<'a>(text: &'a str, map: &'a IdMap) -> impl Iterator<Item = Owner>
     KINDS.iter().filter_map(move |kind| map.owner(&format!("{kind}:{text}")))
 }
 
-/// Whether an id with its type is ambiguous because the row of its old user was refused, and for no other reason.
-pub(crate) fn is_refused(typed: &str, map: &IdMap, loose: bool) -> bool {
-    let refused = Owner::Nobody(NoUser::Refused);
-    match (map.owner(typed), typed.split_once(':')) {
-        (Some(owner), _) => owner == refused,
-        (None, Some((_, text))) if loose => {
-            let mut owners = of_any_type(text, map).peekable();
-            owners.peek().is_some() && owners.all(|owner| owner == refused)
-        }
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -264,14 +254,10 @@ mod tests {
             ("[7,6]", Unresolved::UnknownId),
             ("[7,null]", Unresolved::Missing),
             ("9", Unresolved::Deleted),
-            ("10", Unresolved::Ambiguous),
+            ("10", Unresolved::RowRefused),
         ] {
             assert_eq!(resolved(&format!("{{\"u\":{value}}}"), "u", false)[0].1, Err(reason), "{value}");
         }
-        let refused = [("int:10", false), ("int:11", false), ("str:10", true), ("int:10", true)];
-        let other = [("int:9", false), ("int:7", false), ("str:10", false), ("oid:11", true), ("oid:12", true)];
-        assert!(refused.iter().all(|(id, loose)| is_refused(id, &map(), *loose)));
-        assert!(other.iter().all(|(id, loose)| !is_refused(id, &map(), *loose)));
     }
 
     #[test]

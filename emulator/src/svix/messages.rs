@@ -20,7 +20,7 @@ use crate::{
     faults::SvixFaults,
     webhooks::{
         DeliveryState,
-        queue::{Followed, Message},
+        message::{Followed, Message},
         registered::Registered,
     },
 };

@@ -22,10 +22,7 @@ use super::{
 use crate::{
     app::App,
     faults::TaskFault,
-    webhooks::{
-        DeliveryState,
-        queue::{Message, Queue},
-    },
+    webhooks::{DeliveryState, message::Message, queue::Queue},
 };
 
 /// The open-source server recovers messages of so many days, in ms.

@@ -9,7 +9,7 @@ use crate::{
     faults::SvixFaults,
     webhooks::{
         DeliveryState,
-        queue::{Followed, Kept, Message},
+        message::{Followed, Kept, Message},
         registered::Registered,
     },
 };

@@ -1,7 +1,9 @@
 //! Turns each change into an event and delivers the event to the endpoints, as Clerk does through Svix.
 //!
-//! `registered` is an endpoint with its rules, `queue` decides without IO what is sent next, `sender` sends it over HTTP.
+//! `registered` is an endpoint with its rules, `lane` its messages that wait, `message` what is kept of each; `queue` decides without IO what is sent next, `sender` sends it over HTTP.
 
+mod lane;
+pub(crate) mod message;
 pub(crate) mod queue;
 pub(crate) mod registered;
 pub(crate) mod sender;

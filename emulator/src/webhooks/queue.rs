@@ -5,75 +5,18 @@
 //! messages, not time, so the order is the same in every run; the time limit only prevents a single message from
 //! waiting without end.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
+use super::lane::{Job, Lane};
+use super::message::{Followed, Kept, Message, Outcome, Wish};
 use super::registered::Registered;
-use super::{Attempt, Delivery, DeliveryState, Endpoint};
+use super::{Delivery, DeliveryState, Endpoint};
 use crate::faults::Fate;
 
 /// The longest delay of a message that waits for later messages.
 const MAX_REORDER_DELAY: Duration = Duration::from_secs(2);
-
-/// The contents of a message, the same for every attempt.
-#[derive(Debug)]
-pub(crate) struct Message {
-    pub(crate) svix_id: String,
-    pub(crate) event_type: String,
-    pub(crate) entity_id: String,
-    pub(crate) body: String,
-    /// Unix ms by the emulator's clock.
-    pub(crate) at: i64,
-}
-
-/// The outcome of an attempt.
-#[derive(Clone, Debug)]
-pub(crate) struct Outcome {
-    pub(crate) attempt: Attempt,
-    /// The header `webhook-delivery` of the answer.
-    pub(crate) wish: Option<Wish>,
-    /// The beginning of the answer's body, or why there is none.
-    pub(crate) response: String,
-    pub(crate) duration_ms: i64,
-}
-
-/// What an endpoint asks for by the header `webhook-delivery`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wish {
-    /// No further attempt of this message.
-    AbortMessage,
-    /// No further message at all.
-    Disable,
-}
-
-/// An attempt as Svix keeps it.
-#[derive(Clone, Debug)]
-pub(crate) struct Kept {
-    pub(crate) id: String,
-    pub(crate) attempt: Attempt,
-    pub(crate) url: String,
-    pub(crate) response: String,
-    pub(crate) duration_ms: i64,
-    /// Whether somebody asked for it.
-    pub(crate) is_manual: bool,
-}
-
-/// A message and what became of it at one endpoint.
-#[derive(Clone, Debug)]
-pub(crate) struct Followed {
-    pub(crate) message: Arc<Message>,
-    /// The index of the endpoint.
-    pub(crate) endpoint: usize,
-    pub(crate) state: DeliveryState,
-    pub(crate) attempts: Vec<Kept>,
-    /// When a retry is due.
-    pub(crate) next: Option<Instant>,
-}
 
 /// An attempt to make now.
 #[derive(Clone, Debug)]
@@ -97,26 +40,6 @@ struct Record {
     ignores_abort: bool,
 }
 
-#[derive(Debug)]
-struct Job {
-    delivery: usize,
-    /// The number of later messages that are sent first.
-    overtaken_by: u32,
-    delayed_until: Instant,
-    is_manual: bool,
-}
-
-struct Lane {
-    endpoint: Registered,
-    is_deleted: bool,
-    /// When the throttle lets the next attempt go.
-    free: Option<Instant>,
-    ready: VecDeque<Job>,
-    /// By time, then by order of arrival.
-    waiting: BTreeMap<(Instant, u64), Job>,
-    in_flight: usize,
-}
-
 /// All endpoints with all their messages.
 pub(crate) struct Queue {
     lanes: Vec<Lane>,
@@ -137,8 +60,7 @@ impl Queue {
     }
 
     pub(crate) fn add_endpoint(&mut self, endpoint: Registered) {
-        let (ready, waiting) = (VecDeque::new(), BTreeMap::new());
-        self.lanes.push(Lane { endpoint, is_deleted: false, free: None, ready, waiting, in_flight: 0 });
+        self.lanes.push(Lane::new(endpoint));
     }
 
     /// The endpoints that exist, with their indexes.
@@ -392,40 +314,10 @@ impl Queue {
     }
 }
 
-impl Lane {
-    fn promote(&mut self, now: Instant) {
-        while let Some(first) = self.waiting.first_entry() {
-            if first.key().0 > now {
-                break;
-            }
-            self.ready.push_back(first.remove());
-        }
-    }
-
-    fn next(&mut self, now: Instant, settling: bool) -> Option<Job> {
-        if self.free.is_some_and(|free| free > now) {
-            return None;
-        }
-        let free = self.ready.iter().position(|job| job.overtaken_by == 0 || job.delayed_until <= now);
-        // If no later message is left, delayed messages are sent in their order.
-        let chosen = free.or(if settling && !self.ready.is_empty() { Some(0) } else { None })?;
-        for overtaken in self.ready.iter_mut().take(chosen) {
-            overtaken.overtaken_by = overtaken.overtaken_by.saturating_sub(1);
-        }
-        self.ready.remove(chosen)
-    }
-
-    fn next_due(&self) -> Option<Instant> {
-        let waiting = self.waiting.keys().next().map(|(due, _)| *due);
-        let delayed = self.ready.iter().map(|job| job.delayed_until).min();
-        let due = waiting.into_iter().chain(delayed).min();
-        due.map(|due| self.free.map_or(due, |free| due.max(free)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::webhooks::Attempt;
 
     const SECOND: Duration = Duration::from_secs(1);
 

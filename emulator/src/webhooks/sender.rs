@@ -8,7 +8,8 @@ use tokio::{sync::Notify, task::JoinSet, time::Instant};
 
 use super::{
     Attempt, Delivery, Endpoint, EndpointError, Event,
-    queue::{Message, Outcome, Queue, Task, Wish},
+    message::{Message, Outcome, Wish},
+    queue::{Queue, Task},
     registered::Registered,
 };
 use crate::{config::Clock, faults::Fate, lock::Lock};

@@ -9,7 +9,7 @@ use super::outcome::{Cause, Outcome, Reason};
 use super::terms::{Terms, beside, target};
 use crate::ids::IdMap;
 use crate::input::{Document, Field, InputError, Row, Value};
-use crate::references::{self, Reference, Resolution, Unresolved, Users, is_refused};
+use crate::references::{self, Reference, Resolution, Unresolved, Users};
 
 /// Where a new field goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,10 +121,7 @@ pub fn decide(row: &Row, terms: &Terms, map: &IdMap) -> Result<Decision, InputEr
                     }
                     _ if reason == Unresolved::Missing && has_value(&resolution.field.path) => {}
                     _ if reason == Unresolved::Missing && terms.allow_missing => allowed += 1,
-                    _ => {
-                        let reason = specific(reason, id.as_deref(), map, terms.loose);
-                        causes.push(cause(resolution.field.path.clone(), id.clone(), reason));
-                    }
+                    _ => causes.push(cause(resolution.field.path.clone(), id.clone(), reason.into())),
                 },
             }
         }
@@ -178,17 +175,8 @@ fn elements<'a>(
 ) -> impl Iterator<Item = Cause> + 'a {
     values.iter().enumerate().filter_map(move |(at, value)| {
         let (reason, id) = references::user(value, map, loose, &mut false).err()?;
-        let reason = specific(reason, id.as_deref(), map, loose);
-        Some(cause(format!("{}.{at}", resolution.field.path), id, reason))
+        Some(cause(format!("{}.{at}", resolution.field.path), id, reason.into()))
     })
-}
-
-/// Why a reference leads to no user, by what the map says of the id.
-fn specific(reason: Unresolved, id: Option<&str>, map: &IdMap, loose: bool) -> Reason {
-    match reason {
-        Unresolved::Ambiguous if id.is_some_and(|id| is_refused(id, map, loose)) => Reason::RowRefused,
-        reason => reason.into(),
-    }
 }
 
 /// The new fields that are there already, by their paths.

@@ -66,6 +66,7 @@ impl From<Unresolved> for Reason {
             Unresolved::UnknownId => Reason::UnknownId,
             Unresolved::NoUser => Reason::NoUser,
             Unresolved::Ambiguous => Reason::Ambiguous,
+            Unresolved::RowRefused => Reason::RowRefused,
             Unresolved::Deleted => Reason::Deleted,
         }
     }

@@ -127,7 +127,7 @@ pub fn decide(row: &Item, rules: &Rules, table: &Path) -> Result<Decision, Input
                 let outcome = match reason {
                     Unresolved::Missing => Outcome::Missing,
                     Unresolved::NotAnId => Outcome::Refused,
-                    Unresolved::Ambiguous => Outcome::Ambiguous,
+                    Unresolved::Ambiguous | Unresolved::RowRefused => Outcome::Ambiguous,
                     Unresolved::UnknownId | Unresolved::NoUser | Unresolved::Deleted => Outcome::Unmatched,
                 };
                 problems.push((outcome, problem(reason.into(), id)));

@@ -97,7 +97,7 @@ async fn a1_a_refused_row_keeps_its_user_and_is_never_without_a_user_in_clerk() 
         .filter(|finding| finding["legacy_id"] == "str:odd")
         .map(|finding| (finding["criterion"].clone(), finding["problem"].clone()))
         .collect();
-    assert_eq!(found, [(json!(1), json!("refused")), (json!(2), json!("ambiguous"))]);
+    assert_eq!(found, [(json!(1), json!("refused")), (json!(2), json!("row_refused"))]);
 }
 
 /// Another row must not get the user of a row that is refused.
